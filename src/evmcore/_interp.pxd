@@ -1,0 +1,125 @@
+"""Message calls: frames, dispatch, opcode bodies. Layer 2: knows nothing of transactions, blocks or threads."""
+from libc.stddef cimport size_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from evmcore._code cimport Code
+from evmcore._precompiles cimport Output
+from evmcore._state cimport Checkpoint, WorkingSet
+from evmcore._u256 cimport u256
+
+cpdef enum Status:
+    RUNNING = 0
+    SUCCESS = 1                   # STOP, RETURN, SELFDESTRUCT, end of code
+    REVERT = 2                    # gas left is returned, output is the revert data
+    # exceptional halts: all gas is gone
+    OUT_OF_GAS = 3
+    STACK_UNDERFLOW = 4
+    STACK_OVERFLOW = 5
+    INVALID_OPCODE = 6            # 0xfe or an opcode the fork does not have
+    INVALID_JUMP = 7
+    WRITE_PROTECTION = 8          # state change inside STATICCALL (EIP-214)
+    RETURN_DATA_OUT_OF_BOUNDS = 9 # EIP-211
+    CREATE_COLLISION = 10         # EIP-684, EIP-7610
+    CODE_TOO_LARGE = 11           # EIP-170
+    INVALID_CODE_PREFIX = 12      # EIP-3541
+    CODE_STORE_OUT_OF_GAS = 13    # EIP-2
+    INIT_CODE_TOO_LARGE = 14      # EIP-3860
+    PRECOMPILE_FAILURE = 15
+    CALL_DEPTH = 16               # a top-level message deeper than 1,024
+    INSUFFICIENT_BALANCE = 17     # the top-level message's value
+    NONCE_OVERFLOW = 18           # creator's nonce is 2**64 - 1 (EIP-2681)
+    # the engine stopped; nothing may be concluded about the message
+    STATE_FAILED = 32             # the reader failed (or memory ran out in the working set)
+    NO_MEMORY = 33
+    ABORTED = 34                  # the abort flag was set, or the deadline passed
+
+cpdef enum MessageKind:
+    CALL = 0
+    CALLCODE = 1
+    DELEGATECALL = 2
+    STATICCALL = 3
+    CREATE = 4
+    CREATE2 = 5
+
+# What the block and the transaction tell the code. Filled by the layers above.
+cdef struct Environment:
+    uint64_t number
+    uint64_t timestamp
+    uint64_t gas_limit
+    u256 chain_id
+    u256 base_fee
+    u256 blob_base_fee
+    u256 prevrandao               # DIFFICULTY before Paris
+    uint8_t[20] coinbase
+    uint8_t[20] origin
+    u256 gas_price
+    const uint8_t* blob_hashes    # 32 bytes each, borrowed
+    size_t blob_hash_count
+
+cdef struct Message:
+    MessageKind kind              # CALL or CREATE at the top
+    bint is_static
+    int32_t depth
+    int64_t gas
+    uint8_t[20] caller
+    uint8_t[20] target            # whose storage is used; for CREATE filled in by the interpreter
+    uint8_t[20] code_address      # CALL: where the code is found (same as target at the top, delegations are followed)
+    u256 value                    # moved unless DELEGATECALL; DELEGATECALL: what CALLVALUE shows
+    const uint8_t* input          # calldata or init code, borrowed
+    size_t input_size
+    u256 salt                     # CREATE2
+
+cdef struct Outcome:
+    Status status
+    int64_t gas_left
+    const uint8_t* output         # borrowed from the machine, valid until its next message
+    size_t output_size
+    uint8_t[20] created           # CREATE: the new address, on success
+
+cdef struct Frame                 # see _interp.pyx
+
+# One machine per thread: working set, environment and the arenas that all frames share.
+cdef struct Machine:
+    WorkingSet* ws
+    Environment env
+    int revision
+    bint switch_dispatch          # run the switch build (debugging, coverage, sanitizers); implied by tracing
+    const uint32_t* abort_flag    # not zero: stop soon; may be NULL
+    int64_t deadline_ns           # CLOCK_MONOTONIC; 0: none
+    bint unlimited_code_size      # lifts EIP-170 and EIP-3860 limits (development chains)
+    void* tracer                  # Tracer*, or NULL
+    Output return_data            # of the last call
+    void* private
+
+# Called by the switch build only. `stack` is the bottom, `stack_size` words.
+cdef struct Step:
+    uint64_t pc
+    uint8_t op
+    int64_t gas                   # before the instruction
+    int64_t cost                  # charged by it (for calls: with what the callee was given)
+    int32_t depth                 # 1 at the top
+    int64_t refund
+    const u256* stack             # before the instruction
+    size_t stack_size
+    const uint8_t* memory         # before the instruction
+    size_t memory_size
+    const uint8_t* return_data
+    size_t return_data_size
+    Status error                  # RUNNING, or why the instruction failed
+    const uint8_t* address        # 20 bytes: the executing account
+
+cdef struct Tracer:
+    void* self
+    void (*step)(void* self, const Step* step) noexcept nogil
+    void (*enter)(void* self, const Message* message) noexcept nogil          # every call and create, precompiles too
+    void (*leave)(void* self, const Message* message, const Outcome* outcome) noexcept nogil
+
+cdef Machine* machine_new() noexcept nogil                # with a working set of its own; NULL: no memory
+cdef void machine_free(Machine* machine) noexcept nogil
+
+# Runs one message to its end with all it calls. Value transfer, nonce of a creator (CREATE only, in the frame's own
+# account) and code deposit included; state of a failed message is reverted. Never uses the C stack for depth.
+# For a top-level CREATE the caller's nonce must already have been increased: the address uses `nonce - 1`.
+cdef void execute(Machine* machine, const Message* message, Outcome* outcome) noexcept nogil
+
+cdef void create_address(const uint8_t* sender, uint64_t nonce, uint8_t* out) noexcept nogil
+cdef void create2_address(const uint8_t* sender, const u256* salt, const uint8_t* init_code_hash, uint8_t* out) noexcept nogil

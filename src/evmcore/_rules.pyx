@@ -1,0 +1,1 @@
+"""Exports :class:`Revision` to Python; the declaration is in ``_rules.pxd``."""

@@ -1,0 +1,128 @@
+"""The working set: one table that is journal, warm set, read set and write set of the running transaction.
+
+Layer 1. Knows code and numbers, and asks a `StateReader` for what it has not seen; knows nothing of gas, opcodes,
+transactions or where state lives. Entries are numbered in order of first touch and keep their number until `ws_reset`;
+their addresses in memory move when the table grows, so hold numbers across calls, not pointers.
+"""
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from evmcore._code cimport Code
+from evmcore._u256 cimport u256
+
+cdef enum Found:
+    READ_FAILED = -1              # the state could not be read: an error of the run, never a zero
+    ABSENT = 0
+    FOUND = 1
+
+cdef struct AccountData:
+    u256 balance
+    uint64_t nonce
+    uint8_t[32] code_hash         # Keccak-256 of no bytes when there is no code
+    bint has_storage              # some slot is not zero (EIP-7610); false when the backend cannot tell
+
+# The four questions every backend answers; callable from any native thread without the GIL.
+cdef struct StateReader:
+    void* self
+    Found (*account)(void* self, const uint8_t* address, AccountData* out) noexcept nogil
+    Found (*storage)(void* self, const uint8_t* address, const u256* slot, u256* value) noexcept nogil   # FOUND with zero is allowed
+    Code* (*code)(void* self, const uint8_t* address, const uint8_t* code_hash) noexcept nogil           # new reference (see code_intern); NULL: failed
+    Found (*block_hash)(void* self, uint64_t number, uint8_t* out) noexcept nogil
+
+cdef struct AccountEntry:
+    uint8_t[20] address
+    uint32_t warm                 # == ws.epoch: warm in this transaction
+    uint32_t touched              # == ws.epoch: touched in this transaction (EIP-161)
+    uint32_t created              # == ws.epoch: contract created in this transaction
+    uint32_t destroyed            # == ws.epoch: SELFDESTRUCT took effect in this transaction
+    uint32_t changed              # == ws.epoch: nonce, balance, code or existence changed (or were written) in this transaction
+    uint32_t lifetime             # times its storage has been wiped; slots of an older lifetime are zero
+    bint loaded                   # the fields below are known
+    bint exists
+    bint base_exists              # as the reader gave it
+    uint64_t nonce
+    u256 balance
+    uint8_t[32] code_hash
+    Code* code                    # NULL until asked for
+    AccountData base              # as the reader gave it
+
+cdef struct SlotEntry:
+    uint32_t account              # number of the account entry
+    uint32_t warm                 # == ws.epoch: warm in this transaction
+    uint32_t seen                 # == ws.epoch: `original` holds the value at the start of this transaction
+    uint32_t changed              # == ws.epoch: written in this transaction
+    uint32_t lifetime             # of the account when `current` was set
+    bint loaded                   # `base` and `current` are known
+    u256 key
+    u256 current
+    u256 original
+    u256 base                     # as the reader gave it
+
+cdef struct LogEntry:
+    uint8_t[20] address
+    uint32_t topic_count
+    uint8_t[128] topics           # 32 bytes each
+    size_t data_offset            # into WorkingSet.log_data
+    size_t data_size
+
+cdef struct Checkpoint:
+    uint32_t journal
+    uint32_t logs
+    size_t log_data
+    int64_t refund
+
+cdef struct WorkingSet:
+    StateReader* reader
+    int revision
+    uint32_t epoch                # of the running transaction; never 0
+    bint failed                   # a read failed, or memory ran out: the run must stop with an error
+    bint no_memory                # ... because memory ran out
+    AccountEntry* accounts
+    uint32_t account_count
+    SlotEntry* slots
+    uint32_t slot_count
+    LogEntry* logs                # of the running transaction
+    uint32_t log_count
+    uint8_t* log_data
+    int64_t refund                # of the running transaction; can be negative below the top frame
+    void* private                 # tables, journal, transient storage: _state.pyx
+
+cdef WorkingSet* ws_new() noexcept nogil                                             # NULL: no memory
+cdef void ws_free(WorkingSet* ws) noexcept nogil
+cdef void ws_reset(WorkingSet* ws, StateReader* reader, int revision) noexcept nogil # forgets everything; O(1) in table size
+
+# ---- transaction life cycle
+cdef void ws_begin(WorkingSet* ws) noexcept nogil       # new epoch: nothing warm, no logs, no refund, no transient storage, empty journal
+cdef void ws_finish(WorkingSet* ws) noexcept nogil      # destroys what SELFDESTRUCT marked, clears empty touched accounts (from EIP-161 on)
+
+cdef Checkpoint ws_checkpoint(WorkingSet* ws) noexcept nogil
+cdef void ws_revert(WorkingSet* ws, const Checkpoint* to) noexcept nogil
+
+# ---- accounts (by entry number). `ws_account` loads; `ws_account_unloaded` only makes the entry (to warm it).
+cdef uint32_t ws_account(WorkingSet* ws, const uint8_t* address) noexcept nogil
+cdef uint32_t ws_account_unloaded(WorkingSet* ws, const uint8_t* address) noexcept nogil
+cdef void ws_load(WorkingSet* ws, uint32_t account) noexcept nogil
+cdef bint ws_warm_account(WorkingSet* ws, uint32_t account) noexcept nogil            # true when it was cold (now warm)
+cdef bint ws_is_empty(WorkingSet* ws, uint32_t account) noexcept nogil                # no code, nonce 0, balance 0 (or absent)
+cdef Code* ws_code(WorkingSet* ws, uint32_t account) noexcept nogil                   # borrowed; the empty code when absent; NULL: failed
+cdef void ws_touch(WorkingSet* ws, uint32_t account) noexcept nogil                   # EIP-161 touch; creates the account before it
+cdef void ws_set_balance(WorkingSet* ws, uint32_t account, const u256* balance) noexcept nogil
+cdef void ws_add_balance(WorkingSet* ws, uint32_t account, const u256* amount) noexcept nogil    # wraps never: supply is below 2**256
+cdef bint ws_sub_balance(WorkingSet* ws, uint32_t account, const u256* amount) noexcept nogil    # false when too poor (nothing changed)
+cdef void ws_set_nonce(WorkingSet* ws, uint32_t account, uint64_t nonce) noexcept nogil
+cdef bint ws_set_code(WorkingSet* ws, uint32_t account, const uint8_t* data, size_t size) noexcept nogil   # hashes and interns; false: no memory
+cdef void ws_mark_created(WorkingSet* ws, uint32_t account) noexcept nogil            # contract creation starts here: exists, created, storage of its own
+cdef void ws_destroy(WorkingSet* ws, uint32_t account) noexcept nogil                 # takes effect at ws_finish
+cdef bint ws_has_storage(WorkingSet* ws, uint32_t account) noexcept nogil             # EIP-7610
+
+# ---- storage (by entry number)
+cdef uint32_t ws_slot(WorkingSet* ws, uint32_t account, const u256* key) noexcept nogil           # loads
+cdef uint32_t ws_slot_unloaded(WorkingSet* ws, uint32_t account, const u256* key) noexcept nogil  # only makes the entry (to warm it)
+cdef void ws_load_slot(WorkingSet* ws, uint32_t slot) noexcept nogil
+cdef bint ws_warm_slot(WorkingSet* ws, uint32_t slot) noexcept nogil                  # true when it was cold (now warm)
+cdef void ws_store(WorkingSet* ws, uint32_t slot, const u256* value) noexcept nogil
+cdef void ws_tload(WorkingSet* ws, uint32_t account, const u256* key, u256* value) noexcept nogil
+cdef void ws_tstore(WorkingSet* ws, uint32_t account, const u256* key, const u256* value) noexcept nogil
+
+# ---- logs, block hashes
+cdef bint ws_log(WorkingSet* ws, const uint8_t* address, uint32_t topic_count, const u256* top_topic, const uint8_t* data, size_t size) noexcept nogil
+cdef Found ws_block_hash(WorkingSet* ws, uint64_t number, uint8_t* out) noexcept nogil
