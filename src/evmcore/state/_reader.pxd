@@ -1,0 +1,27 @@
+"""What every state backend looks like to compiled code: a `StateReader` table and the rules for using it from threads.
+
+Thread rules
+------------
+- A *read section* lies between `begin_read` and `end_read`. While one is open, no writer changes the state, so all reads
+  through `reader` are lock-free and see one consistent state. Open one for a whole call, batch or block, not per read.
+- Sections are cheap (one atomic add each way) and may be nested. Both calls come from the same thread; other native
+  threads may read through `reader` under the cover of a section that stays open until they are done.
+- Any number of sections may be open at once. A writer waits until they are closed and holds new ones back meanwhile,
+  so writers do not starve. Writers wait without the GIL and never take it while they write: `begin_read` may be called
+  with or without the GIL.
+- A thread that has a read section open must not write to the same backend: it would wait for itself. Backends raise
+  `StateError` instead.
+- Reads outside a section are allowed only while nothing writes.
+"""
+from evmcore._diff cimport StateDiff
+from evmcore._state cimport StateReader
+
+cdef class Backend:
+    cdef StateReader reader                           # valid as long as the Backend lives; filled by the subclass
+
+    cdef void begin_read(self) noexcept nogil         # waits while a writer writes
+    cdef void end_read(self) noexcept nogil
+    # The Python exception that made a read fail (given once), or None. Raise StateError from it after STATE_FAILED.
+    cpdef object take_error(self)
+    # Makes the changes of a diff permanent. StateError when the state is not the one the diff starts from, or is read-only.
+    cpdef object apply(self, StateDiff diff)

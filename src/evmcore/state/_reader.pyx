@@ -1,0 +1,61 @@
+"""The base class of all state backends. See `_reader.pxd` for the rules."""
+from libc.stdint cimport uint8_t, uint64_t
+from evmcore._code cimport Code
+from evmcore._diff cimport StateDiff
+from evmcore._state cimport READ_FAILED, AccountData, Found
+from evmcore._u256 cimport u256
+
+from evmcore.errors import StateError
+
+
+cdef class Backend:
+    """Where state lives, as compiled code sees it. Subclasses: `MemoryState`, `PythonBackend`.
+
+    Not for use from Python by itself: write a backend in Python by subclassing `evmcore.state.State`.
+    """
+
+    def __cinit__(self):
+        self.reader.self = NULL
+        self.reader.account = _no_account
+        self.reader.storage = _no_storage
+        self.reader.code = _no_code
+        self.reader.block_hash = _no_block_hash
+
+    cdef void begin_read(self) noexcept nogil:
+        pass
+
+    cdef void end_read(self) noexcept nogil:
+        pass
+
+    cpdef object take_error(self):
+        """The exception that made the last read fail, given once; None when there is none."""
+        return None
+
+    cpdef object apply(self, StateDiff diff):
+        """Makes the changes of `diff` permanent; `StateError` here: the backend is read-only."""
+        raise StateError(f"{type(self).__name__} is read-only: it has no way to apply a state diff")
+
+    def snapshot(self) -> int:
+        """Remembers the present state; `StateError` here: the backend keeps no snapshots."""
+        raise StateError(f"{type(self).__name__} does not support snapshots")
+
+    def revert(self, snapshot: int) -> None:
+        """Returns to a snapshot; `StateError` here: the backend keeps no snapshots."""
+        raise StateError(f"{type(self).__name__} does not support snapshots")
+
+
+# A backend that has no reader of its own fails every read: an absent answer would be a wrong one.
+cdef Found _no_account(void* self, const uint8_t* address, AccountData* out) noexcept nogil:
+    return READ_FAILED
+
+
+cdef Found _no_storage(void* self, const uint8_t* address, const u256* slot, u256* value) noexcept nogil:
+    return READ_FAILED
+
+
+cdef Code* _no_code(void* self, const uint8_t* address, const uint8_t* code_hash) noexcept nogil:
+    return NULL
+
+
+cdef Found _no_block_hash(void* self, uint64_t number, uint8_t* out) noexcept nogil:
+    return READ_FAILED
