@@ -1,0 +1,511 @@
+"""Workloads: seeded transactions over a made-up state, packed into blocks, with the outcome they must have.
+
+A workload is built from *traffic* (plain transfers, token transfers, swaps, computing). The people of a traffic are
+grouped: those of one *family* deal only with each other, the families of one *cluster* share its contracts, and clusters
+share nothing but the block's beneficiary. So the shape says how much of a block depends on what, which is what an
+executor on many threads is measured by. Every traffic keeps its own books in Python integers while it makes
+transactions; `Workload.outcome` is what an engine has to arrive at.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from evmcore._hash import keccak256
+from evmcore.bench.contracts import Contract, contract, mapping_slot
+from evmcore.blocks import Block, Header
+from evmcore.transactions import Transaction
+from evmcore.types import Account
+
+BASE_FEE = 10 * 10**9  # wei a gas
+PRIORITY_FEE = 10**9
+GAS_PRICE = BASE_FEE + PRIORITY_FEE
+BLOCK_GAS = 30_000_000
+FIRST_BLOCK = 20_000_000
+FIRST_TIMESTAMP = 1_720_000_000  # Cancun on mainnet
+BLOCK_TIME = 12  # seconds
+BENEFICIARY = keccak256(b"evmcore.bench beneficiary")[12:]
+
+ETHER = 10**18
+
+
+class Order(Enum):
+    """How the turns of a workload follow each other."""
+
+    CLUSTERED = "clustered"  # cluster after cluster; inside one: round, family, person
+    INTERLEAVED = "interleaved"  # round by round over all clusters
+    SHUFFLED = "shuffled"  # at random
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a traffic: it makes ``clusters * families * people * rounds`` transactions."""
+
+    clusters: int = 1
+    families: int = 1
+    people: int = 1
+    rounds: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("clusters", "families", "people", "rounds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: at least 1 is needed, got {getattr(self, name)}")
+
+    @property
+    def transactions(self) -> int:
+        return self.clusters * self.families * self.people * self.rounds
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One transaction to be made: whose it is, and which of that person's."""
+
+    round: int
+    cluster: int
+    family: int
+    person: int
+
+
+@dataclass
+class Outcome:
+    """What has to be in the state at the end, as far as the generator can tell."""
+
+    balances: dict[bytes, int] = field(default_factory=dict)  # wei
+    storage: dict[bytes, dict[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A pre-state and the blocks to execute on it, one after the other. Header fields that need roots are left zero."""
+
+    name: str
+    alloc: dict[bytes, Account]
+    blocks: tuple[Block, ...]
+    outcome: Outcome
+
+    @property
+    def transactions(self) -> int:
+        return sum(len(block.transactions) for block in self.blocks)
+
+
+class World:
+    """What a traffic builds in: accounts, contracts, and the block that is being filled."""
+
+    def __init__(self, seed: int, block_gas: int = BLOCK_GAS) -> None:
+        self.random = random.Random(seed)
+        self.alloc: dict[bytes, Account] = {}
+        self.outcome = Outcome()
+        self._seed = seed
+        self._block_gas = block_gas
+        self._nonces: dict[bytes, int] = {}
+        self._full: list[list[Transaction]] = []
+        self._open: list[Transaction] = []
+        self._gas_left = block_gas
+
+    @property
+    def timestamp(self) -> int:
+        """Of the block that the next transaction is put into, if it fits."""
+        return FIRST_TIMESTAMP + len(self._full) * BLOCK_TIME
+
+    def person(self, balance: int = 1_000 * ETHER) -> bytes:
+        """A new account without code; ``balance`` in wei. Returns its address."""
+        return self._add(Account(balance=balance))
+
+    def contract(self, code: Contract, storage: dict[int, int]) -> bytes:
+        """A new contract. Returns its address."""
+        return self._add(Account(nonce=1, code=code.runtime, storage=storage))
+
+    def _add(self, account: Account) -> bytes:
+        address = keccak256(b"evmcore.bench %d %d" % (self._seed, len(self.alloc)))[12:]
+        self.alloc[address] = account
+        return address
+
+    def reserve(self, gas_limit: int) -> None:
+        """Closes the open block if a transaction with this gas limit would not fit into it."""
+        if gas_limit > self._block_gas:
+            raise ValueError(f"gas_limit: {gas_limit} is more than a whole block's {self._block_gas}")
+        if gas_limit > self._gas_left:
+            self._full.append(self._open)
+            self._open = []
+            self._gas_left = self._block_gas
+
+    def send(self, sender: bytes, to: bytes, data: bytes = b"", value: int = 0, gas_limit: int = 21_000) -> None:
+        """Adds a transaction with the sender's next nonce."""
+        self.reserve(gas_limit)
+        self._gas_left -= gas_limit
+        nonce = self._nonces.get(sender, 0)
+        self._nonces[sender] = nonce + 1
+        self._open.append(
+            Transaction(
+                type=2,
+                chain_id=1,
+                nonce=nonce,
+                max_fee_per_gas=2 * GAS_PRICE,
+                max_priority_fee_per_gas=PRIORITY_FEE,
+                gas_limit=gas_limit,
+                to=to,
+                value=value,
+                data=data,
+                sender=sender,
+            )
+        )
+
+    def finish(self, name: str) -> Workload:
+        batches = [*self._full, self._open] if self._open else self._full
+        blocks = tuple(
+            Block(
+                header=Header(
+                    number=FIRST_BLOCK + index,
+                    timestamp=FIRST_TIMESTAMP + index * BLOCK_TIME,
+                    coinbase=BENEFICIARY,
+                    gas_limit=self._block_gas,
+                    base_fee_per_gas=BASE_FEE,
+                    blob_gas_used=0,
+                    excess_blob_gas=0,
+                    parent_beacon_block_root=bytes(32),
+                    withdrawals_root=bytes(32),
+                ),
+                transactions=tuple(batch),
+                withdrawals=(),
+            )
+            for index, batch in enumerate(batches)
+        )
+        return Workload(name, self.alloc, blocks, self.outcome)
+
+
+class Traffic(Protocol):
+    """A kind of transaction. `open` makes people and contracts, `send` one transaction, `close` writes the outcome."""
+
+    shape: Shape
+
+    def open(self, world: World) -> None: ...
+
+    def send(self, world: World, turn: Turn) -> None: ...
+
+    def close(self, world: World) -> None: ...
+
+
+def turns(shape: Shape, order: Order) -> Iterator[Turn]:
+    """Every turn of a shape, clustered or interleaved."""
+    if order is Order.CLUSTERED:
+        for cluster in range(shape.clusters):
+            for round_ in range(shape.rounds):
+                for family in range(shape.families):
+                    for person in range(shape.people):
+                        yield Turn(round_, cluster, family, person)
+    else:
+        for round_ in range(shape.rounds):
+            for cluster in range(shape.clusters):
+                for family in range(shape.families):
+                    for person in range(shape.people):
+                        yield Turn(round_, cluster, family, person)
+
+
+def build(
+    name: str,
+    traffic: Sequence[Traffic],
+    *,
+    order: Order = Order.CLUSTERED,
+    seed: int = 1,
+    block_gas: int = BLOCK_GAS,
+) -> Workload:
+    """Makes the blocks of one or more kinds of traffic. The same arguments give the same workload.
+
+    Blocks are filled by gas *limits*, which every traffic keeps close to what is used. With `Order.SHUFFLED` the turns of
+    all kinds are mixed; otherwise one kind follows the other.
+    """
+    world = World(seed, block_gas)
+    for kind in traffic:
+        kind.open(world)
+    schedule = [(kind, turn) for kind in traffic for turn in turns(kind.shape, order)]
+    if order is Order.SHUFFLED:
+        world.random.shuffle(schedule)
+    for kind, turn in schedule:
+        kind.send(world, turn)
+    for kind in traffic:
+        kind.close(world)
+    return world.finish(name)
+
+
+class Transfers:
+    """Plain transfers of a few wei inside a family; a family of one person pays a stranger each time."""
+
+    GAS = 21_000
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self._people: list[list[list[bytes]]] = []
+        self._balances: dict[bytes, int] = {}
+
+    def open(self, world: World) -> None:
+        shape = self.shape
+        self._people = [
+            [[world.person() for _ in range(shape.people)] for _ in range(shape.families)]
+            for _ in range(shape.clusters)
+        ]
+        self._balances = {
+            address: world.alloc[address].balance
+            for cluster in self._people
+            for family in cluster
+            for address in family
+        }
+
+    def send(self, world: World, turn: Turn) -> None:
+        family = self._people[turn.cluster][turn.family]
+        sender = family[turn.person]
+        to = world.random.choice(family) if len(family) > 1 else keccak256(sender + bytes([turn.round & 0xFF]))[12:]
+        value = world.random.randrange(1, 1 << 16)
+        world.send(sender, to, value=value, gas_limit=self.GAS)
+        self._balances[sender] -= value + self.GAS * GAS_PRICE
+        self._balances[to] = self._balances.get(to, 0) + value
+
+    def close(self, world: World) -> None:
+        world.outcome.balances.update(self._balances)
+
+
+class TokenBook:
+    """A token contract and what it has to hold."""
+
+    SUPPLY = 10**9 * ETHER
+    SHARE = 10**6 * ETHER
+
+    def __init__(self, world: World, name: str, holders: Sequence[bytes], spender: bytes | None = None) -> None:
+        code = contract("Token")
+        self._balance_slot = code.slots["balanceOf"]
+        self.balances = {holder: self.SHARE for holder in holders}
+        # Short strings: the text on the left, twice its length in the last byte.
+        text = int.from_bytes(name.encode().ljust(31, b"\0"), "big") << 8 | 2 * len(name)
+        storage = {
+            code.slots["totalSupply"]: self.SUPPLY,
+            code.slots["name"]: text,
+            code.slots["symbol"]: text,
+        }
+        if spender is not None:
+            for holder in holders:
+                storage[mapping_slot(code.slots["allowance"], holder, spender)] = 2**256 - 1
+        self.address = world.contract(code, storage)
+        self._storage = storage
+        self._write()
+
+    def _write(self) -> None:
+        for holder, balance in self.balances.items():
+            self._storage[mapping_slot(self._balance_slot, holder)] = balance
+
+    def give(self, holder: bytes, amount: int) -> None:
+        """Puts more into the pre-state; only before the first transaction."""
+        self.balances[holder] = self.balances.get(holder, 0) + amount
+        self._write()
+
+    def move(self, sender: bytes, to: bytes, value: int) -> None:
+        self.balances[sender] -= value
+        self.balances[to] = self.balances.get(to, 0) + value
+
+    def close(self, world: World) -> None:
+        world.outcome.storage.setdefault(self.address, {}).update(
+            {mapping_slot(self._balance_slot, holder): balance for holder, balance in self.balances.items()}
+        )
+
+
+class TokenTransfers:
+    """ERC-20 transfers, one token a cluster, to somebody of the same family; a family of one pays a stranger."""
+
+    GAS = 55_000
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        # A recipient who holds some already costs 17,100 gas less.
+        self._gas = 36_000 if shape.people > 1 else self.GAS
+        self._people: list[list[list[bytes]]] = []
+        self._tokens: list[TokenBook] = []
+
+    def open(self, world: World) -> None:
+        shape = self.shape
+        for cluster in range(shape.clusters):
+            families = [[world.person() for _ in range(shape.people)] for _ in range(shape.families)]
+            holders = [address for family in families for address in family]
+            self._people.append(families)
+            self._tokens.append(TokenBook(world, f"Token {cluster}", holders))
+
+    def send(self, world: World, turn: Turn) -> None:
+        family = self._people[turn.cluster][turn.family]
+        token = self._tokens[turn.cluster]
+        sender = family[turn.person]
+        to = world.random.choice(family) if len(family) > 1 else keccak256(sender)[12:]
+        value = world.random.randrange(1, 1 << 32)
+        data = contract("Token").call("transfer(address,uint256)", to, value)
+        world.send(sender, token.address, data, gas_limit=self._gas)
+        token.move(sender, to, value)
+
+    def close(self, world: World) -> None:
+        for token in self._tokens:
+            token.close(world)
+
+
+class Market:
+    """Two tokens, their pair and a router, and what the pair has to hold."""
+
+    RESERVE = 10**8 * ETHER
+
+    def __init__(self, world: World, number: int, traders: Sequence[bytes]) -> None:
+        code = contract("Router")
+        routes: dict[int, int] = {}
+        self.router = world.contract(code, routes)
+        first, second = (TokenBook(world, f"Asset {number}{side}", traders, self.router) for side in "AB")
+        self.tokens = (first, second) if first.address < second.address else (second, first)
+        self._slots = contract("Pair").slots
+        self.reserves = [self.RESERVE, self.RESERVE]
+        self._integrals = [0, 0]
+        self._updated = FIRST_TIMESTAMP - BLOCK_TIME
+        low, high = (token.address for token in self.tokens)
+        self.pair = world.contract(
+            contract("Pair"),
+            {
+                self._slots["token0"]: int.from_bytes(low, "big"),
+                self._slots["token1"]: int.from_bytes(high, "big"),
+                self._slots["reserve0"]: self._packed(),
+                self._slots["entered"]: 1,
+            },
+        )
+        for token in self.tokens:
+            token.give(self.pair, self.RESERVE)
+        pair = int.from_bytes(self.pair, "big")
+        routes[mapping_slot(code.slots["pairOf"], low, high)] = pair
+        routes[mapping_slot(code.slots["pairOf"], high, low)] = pair
+
+    def _packed(self) -> int:
+        return self.reserves[0] | self.reserves[1] << 112 | self._updated << 224
+
+    def swap(self, trader: bytes, input_side: int, amount: int, timestamp: int) -> None:
+        """Books an exact-input swap: the product of the reserves is kept after a fee of 0.3 %."""
+        output_side = 1 - input_side
+        before = tuple(self.reserves)
+        net = amount * 997
+        output = net * before[output_side] // (before[input_side] * 1000 + net)
+        self.tokens[input_side].move(trader, self.pair, amount)
+        self.tokens[output_side].move(self.pair, trader, output)
+        self.reserves[input_side] += amount
+        self.reserves[output_side] -= output
+        elapsed = timestamp - self._updated
+        for side in (0, 1):
+            self._integrals[side] += ((before[1 - side] << 112) // before[side]) * elapsed
+        self._updated = timestamp
+
+    def close(self, world: World) -> None:
+        for token in self.tokens:
+            token.close(world)
+        world.outcome.storage[self.pair] = {
+            self._slots["reserve0"]: self._packed(),
+            self._slots["priceIntegral0"]: self._integrals[0],
+            self._slots["priceIntegral1"]: self._integrals[1],
+            self._slots["entered"]: 1,
+        }
+
+
+class Swaps:
+    """Exact-input swaps through a router and a constant-product pair, one market a cluster, in both directions."""
+
+    GAS = 130_000
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self._people: list[list[list[bytes]]] = []
+        self._markets: list[Market] = []
+
+    def open(self, world: World) -> None:
+        shape = self.shape
+        for cluster in range(shape.clusters):
+            families = [[world.person() for _ in range(shape.people)] for _ in range(shape.families)]
+            self._people.append(families)
+            self._markets.append(Market(world, cluster, [address for family in families for address in family]))
+
+    def send(self, world: World, turn: Turn) -> None:
+        market = self._markets[turn.cluster]
+        trader = self._people[turn.cluster][turn.family][turn.person]
+        side = world.random.randrange(2)
+        amount = world.random.randrange(10**6, 10**4 * ETHER)
+        world.reserve(self.GAS)
+        timestamp = world.timestamp
+        path = [market.tokens[side].address, market.tokens[1 - side].address]
+        # The fourth argument is a dynamic array: its place is given in bytes from the first word.
+        data = contract("Router").call(
+            "swapExactInput(uint256,uint256,address[],address,uint256)", amount, 1, 5 * 32, trader, timestamp, 2, *path
+        )
+        world.send(trader, market.router, data, gas_limit=self.GAS)
+        market.swap(trader, side, amount, timestamp)
+
+    def close(self, world: World) -> None:
+        for market in self._markets:
+            market.close(world)
+
+
+class Computing:
+    """A sieve, a chain of hashes and a modular power in one contract a cluster; stores a digest for the sender."""
+
+    GAS = 830_000
+    LIMIT = 1_000  # of the sieve
+    HASHES = 1_000
+    PRIME = 2**255 - 19
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self._people: list[list[list[bytes]]] = []
+        self._contracts: list[bytes] = []
+        self._digests: list[dict[bytes, int]] = []
+        sieve = [n for n in range(2, self.LIMIT) if all(n % d for d in range(2, int(n**0.5) + 1))]
+        self._primes = len(sieve) * sum(sieve)
+
+    def open(self, world: World) -> None:
+        shape = self.shape
+        for _ in range(shape.clusters):
+            families = [[world.person() for _ in range(shape.people)] for _ in range(shape.families)]
+            self._people.append(families)
+            self._contracts.append(world.contract(contract("Compute"), {}))
+            self._digests.append({})
+
+    def send(self, world: World, turn: Turn) -> None:
+        sender = self._people[turn.cluster][turn.family][turn.person]
+        seed = world.random.getrandbits(256)
+        data = contract("Compute").call("run(uint256,uint256,uint256)", self.LIMIT, self.HASHES, seed)
+        world.send(sender, self._contracts[turn.cluster], data, gas_limit=self.GAS)
+        self._digests[turn.cluster][sender] = self._digest(seed)
+
+    def _digest(self, seed: int) -> int:
+        last = seed.to_bytes(32, "big")
+        for number in range(self.HASHES):
+            last = keccak256(last + number.to_bytes(32, "big"))
+        return (pow(int.from_bytes(last, "big"), seed, self.PRIME) + self._primes) % self.PRIME
+
+    def close(self, world: World) -> None:
+        slot = contract("Compute").slots["digestOf"]
+        for address, digests in zip(self._contracts, self._digests, strict=True):
+            world.outcome.storage[address] = {mapping_slot(slot, sender): d for sender, d in digests.items()}
+
+
+def standard(seed: int = 1, blocks: int = 3) -> list[Workload]:
+    """The workloads of the ``bench`` command, each about ``blocks`` blocks of 30 million gas."""
+
+    def fit(gas: int) -> int:
+        return blocks * (BLOCK_GAS // gas)
+
+    def make(name: str, *traffic: Traffic, order: Order = Order.SHUFFLED) -> Workload:
+        return build(name, traffic, order=order, seed=seed)
+
+    token_gas = TokenTransfers(Shape(people=2)).GAS
+    return [
+        make("transfers", Transfers(Shape(families=fit(Transfers.GAS) // 2, people=2))),
+        make("erc20", TokenTransfers(Shape(families=fit(36_000) // 2, people=2))),
+        make("erc20 clusters", TokenTransfers(Shape(10, 3, 8, -(-fit(36_000) // 240)))),
+        make("swaps", Swaps(Shape(clusters=10, people=max(1, fit(Swaps.GAS) // 10)))),
+        make("compute", Computing(Shape(families=fit(Computing.GAS)))),
+        make(
+            "mixed",
+            Transfers(Shape(families=fit(4 * Transfers.GAS))),
+            TokenTransfers(Shape(clusters=5, families=max(1, fit(4 * token_gas) // 50), people=10)),
+            Swaps(Shape(clusters=4, people=max(1, fit(4 * Swaps.GAS) // 4))),
+            Computing(Shape(families=max(1, fit(4 * Computing.GAS)))),
+        ),
+    ]
