@@ -1,0 +1,243 @@
+"""The plain values that pass in and out of the package, and the converters that the edge uses on what callers give.
+
+Inside, an address is 20 bytes, a hash 32 bytes (big-endian, as on the wire), a number an ``int``. The converters also
+take 0x-prefixed hexadecimal text, and numbers where a person would write one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from operator import index
+from typing import Any, NoReturn
+
+from evmcore.errors import InputError
+
+ADDRESS_SIZE = 20
+HASH_SIZE = 32
+EMPTY_BLOOM = bytes(256)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}... ({type(value).__name__})"
+
+
+def _wrong(name: str, expected: str, got: str) -> NoReturn:
+    raise InputError(f"argument '{name}': expected {expected}, got {got}")
+
+
+def _hex_digits(text: str, name: str, expected: str) -> str:
+    if text[:2] not in ("0x", "0X"):
+        _wrong(name, expected, f"text without the prefix 0x: {_shown(text)}")
+    digits = text[2:]
+    # bytes.fromhex() and int() would let white space, signs and underscores pass.
+    if not (digits.isascii() and digits.isalnum()) and digits:
+        _wrong(name, expected, f"text with characters that are not hexadecimal: {_shown(text)}")
+    return digits
+
+
+def _bytes_of(value: object, name: str, expected: str) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(value)
+    if isinstance(value, str):
+        digits = _hex_digits(value, name, expected)
+        if len(digits) % 2:
+            _wrong(name, expected, f"an odd number of hexadecimal digits: {_shown(value)}")
+        try:
+            return bytes.fromhex(digits)
+        except ValueError:
+            _wrong(name, expected, f"text with characters that are not hexadecimal: {_shown(value)}")
+    _wrong(name, expected, f"{type(value).__name__} {_shown(value)}")
+
+
+def _sized(value: object, name: str, size: int) -> bytes:
+    expected = f"{size} bytes"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return to_uint(value, name, size * 8).to_bytes(size, "big")
+    data = _bytes_of(value, name, expected)
+    if len(data) != size:
+        _wrong(name, expected, str(len(data)))
+    return data
+
+
+def to_bytes(value: object, name: str) -> bytes:
+    """Bytes of any length from ``bytes``, ``bytearray``, ``memoryview`` or 0x-hex text.
+
+    Raises :class:`InputError` naming the argument `name`.
+    """
+    return _bytes_of(value, name, "bytes or 0x-hex text")
+
+
+def to_address(value: object, name: str) -> bytes:
+    """A 20-byte address from bytes, 0x-hex text of 40 digits, or a number below 2**160 (big-endian).
+
+    Raises :class:`InputError` naming the argument `name`.
+    """
+    return value if type(value) is bytes and len(value) == ADDRESS_SIZE else _sized(value, name, ADDRESS_SIZE)
+
+
+def to_hash(value: object, name: str) -> bytes:
+    """A 32-byte word from bytes, 0x-hex text of 64 digits, or a number below 2**256 (big-endian).
+
+    Raises :class:`InputError` naming the argument `name`.
+    """
+    return value if type(value) is bytes and len(value) == HASH_SIZE else _sized(value, name, HASH_SIZE)
+
+
+def to_uint(value: object, name: str, bits: int = 256) -> int:
+    """A number in [0, 2**bits) from an integer or 0x-hex text (leading zeros allowed).
+
+    Raises :class:`InputError` naming the argument `name`.
+    """
+    if type(value) is int:
+        number = value
+    elif isinstance(value, str):
+        expected = "a number or 0x-hex text"
+        digits = _hex_digits(value, name, expected)
+        try:
+            number = int(digits, 16)
+        except ValueError:
+            problem = "text with characters that are not hexadecimal" if digits else "text without digits"
+            _wrong(name, expected, f"{problem}: {_shown(value)}")
+    elif isinstance(value, bool) or not hasattr(value, "__index__"):
+        _wrong(name, "a number or 0x-hex text", f"{type(value).__name__} {_shown(value)}")
+    else:
+        number = index(value)
+    if number < 0:
+        _wrong(name, "a number that is not negative", _shown(number))
+    if number.bit_length() > bits:
+        _wrong(name, f"a number below 2**{bits}", f"one of {number.bit_length()} bits")
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account. Fields are converted and checked when it is made, and are then plain ints and bytes.
+
+    `nonce` is below 2**64, `balance` in wei; `storage` maps slot to value, both below 2**256, where zero values mean
+    the same as absent ones.
+    """
+
+    nonce: int = 0
+    balance: int = 0
+    code: bytes = b""
+    storage: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.storage, Mapping):
+            _wrong("storage", "a mapping of slot to value", f"{type(self.storage).__name__} {_shown(self.storage)}")
+        set_field = object.__setattr__
+        set_field(self, "nonce", to_uint(self.nonce, "nonce", 64))
+        set_field(self, "balance", to_uint(self.balance, "balance"))
+        set_field(self, "code", to_bytes(self.code, "code"))
+        words = {_word(slot, "slot"): _word(value, "value") for slot, value in self.storage.items()}
+        set_field(self, "storage", words)
+
+
+def _word(value: object, part: str) -> int:
+    if isinstance(value, (bytes, bytearray)):
+        return int.from_bytes(to_hash(value, f"storage {part}"), "big")
+    return to_uint(value, f"storage {part}")
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """An event: the 20-byte `address` that emitted it, up to four 32-byte `topics`, and `data`."""
+
+    address: bytes
+    topics: tuple[bytes, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A withdrawal from the beacon chain (EIP-4895). `amount` is in gwei."""
+
+    index: int
+    validator_index: int
+    address: bytes
+    amount: int
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, "index", to_uint(self.index, "index", 64))
+        set_field(self, "validator_index", to_uint(self.validator_index, "validator_index", 64))
+        set_field(self, "address", to_address(self.address, "address"))
+        set_field(self, "amount", to_uint(self.amount, "amount", 64))
+
+    @classmethod
+    def from_json(cls, item: Mapping[str, Any]) -> Withdrawal:
+        """From a JSON-RPC or fixture object with ``index``, ``validatorIndex``, ``address`` and ``amount``.
+
+        Raises :class:`InputError` for a field that is missing or malformed.
+        """
+        try:
+            return cls(item["index"], item["validatorIndex"], item["address"], item["amount"])
+        except KeyError as error:
+            raise InputError(f"withdrawal: field {error} is missing") from None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockEnv:
+    """What code can see of the block it runs in. Fields are converted and checked when it is made.
+
+    `timestamp` is in seconds, `gas_limit` in gas, `base_fee` and `blob_base_fee` in wei per gas. `prevrandao` is the
+    32-byte value that PREVRANDAO pushes from Paris on (a number is taken big-endian), `difficulty` what the same
+    opcode pushes before. Without `blob_base_fee` it follows from `excess_blob_gas`, or is 1 where that is not given
+    either. `block_hashes` maps the numbers of earlier blocks to their 32-byte hashes for BLOCKHASH; those not in it
+    are asked of the state.
+    """
+
+    number: int = 0
+    timestamp: int = 0
+    coinbase: bytes = bytes(20)
+    gas_limit: int = 30_000_000
+    base_fee: int = 0
+    prevrandao: bytes = bytes(32)
+    difficulty: int = 0
+    blob_base_fee: int | None = None
+    excess_blob_gas: int | None = None
+    block_hashes: Mapping[int, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        for name in ("number", "timestamp", "gas_limit"):
+            set_field(self, name, to_uint(getattr(self, name), name, 64))
+        set_field(self, "coinbase", to_address(self.coinbase, "coinbase"))
+        set_field(self, "prevrandao", to_hash(self.prevrandao, "prevrandao"))
+        set_field(self, "base_fee", to_uint(self.base_fee, "base_fee"))
+        set_field(self, "difficulty", to_uint(self.difficulty, "difficulty"))
+        if self.blob_base_fee is not None:
+            set_field(self, "blob_base_fee", to_uint(self.blob_base_fee, "blob_base_fee"))
+        if self.excess_blob_gas is not None:
+            set_field(self, "excess_blob_gas", to_uint(self.excess_blob_gas, "excess_blob_gas", 64))
+        if not isinstance(self.block_hashes, Mapping):
+            got = f"{type(self.block_hashes).__name__} {_shown(self.block_hashes)}"
+            _wrong("block_hashes", "a mapping of block number to hash", got)
+        hashes = {to_uint(n, "block_hashes", 64): to_hash(h, "block_hashes") for n, h in self.block_hashes.items()}
+        set_field(self, "block_hashes", hashes)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a transaction left behind.
+
+    `status` is 1 or 0 from Byzantium on and None before, where `state_root` is the root after the transaction (or
+    None when it was not computed). Gas is the transaction's own in `gas_used` and the block's up to here in
+    `cumulative_gas_used`. `bloom` has 256 bytes. `contract_address` is that of a creation that succeeded.
+    `effective_gas_price` is in wei per gas.
+    """
+
+    type: int
+    status: int | None
+    cumulative_gas_used: int
+    gas_used: int
+    bloom: bytes
+    logs: tuple[Log, ...]
+    state_root: bytes | None = None
+    contract_address: bytes | None = None
+    transaction_hash: bytes | None = None
+    effective_gas_price: int = 0
