@@ -1,0 +1,281 @@
+// Division, modular arithmetic and powers of u256; included by u256.h.
+//
+// Knuth's algorithm D (TAOCP 4.3.1) with the reciprocals of Möller and Granlund, "Improved division by invariant
+// integers" (2011): two multiplications in place of a hardware division for each quotient limb.
+#ifndef EVMCORE_U256_DIVISION_H
+#define EVMCORE_U256_DIVISION_H
+
+#include "u256.h"
+
+#define EVMCORE_OUT_OF_LINE static __attribute__((noinline, unused))
+
+// First approximations of the reciprocal: (2^19 - 3 * 2^8) / d9 for the nine most significant bits of a divisor.
+struct ReciprocalTable {
+    uint16_t v[256];
+    constexpr ReciprocalTable() : v() {
+        for (unsigned i = 0; i < 256; ++i)
+            v[i] = (uint16_t)((0x80000 - 0x300) / (256 + i));
+    }
+};
+static constexpr ReciprocalTable RECIPROCAL_TABLE;
+
+// floor((2^128 - 1) / d) - 2^64 for a normalised d (top bit set); algorithm 3 of the paper, names as there.
+static inline uint64_t reciprocal_2by1(uint64_t d) {
+    const uint64_t d0 = d & 1, d9 = d >> 55, d40 = (d >> 24) + 1, d63 = (d >> 1) + d0;
+    const uint64_t v0 = RECIPROCAL_TABLE.v[d9 - 256];
+    const uint64_t v1 = (v0 << 11) - (v0 * v0 * d40 >> 40) - 1;
+    const uint64_t v2 = (v1 << 13) + (v1 * (((uint64_t)1 << 60) - v1 * d40) >> 47);
+    const uint64_t e = ((v2 >> 1) & (0 - d0)) - v2 * d63;
+    const uint64_t v3 = ((uint64_t)((u128)v2 * e >> 64) >> 1) + (v2 << 31);
+    return v3 - (uint64_t)(((u128)v3 * d + d) >> 64) - d;
+}
+
+// The same for a divisor of two limbs: floor((2^192 - 1) / (d1, d0)) - 2^64; algorithm 6.
+static inline uint64_t reciprocal_3by2(uint64_t d1, uint64_t d0) {
+    uint64_t v = reciprocal_2by1(d1);
+    uint64_t p = d1 * v + d0;
+    if (p < d0) {
+        --v;
+        if (p >= d1) {
+            --v;
+            p -= d1;
+        }
+        p -= d1;
+    }
+    const u128 t = (u128)v * d0;
+    p += (uint64_t)(t >> 64);
+    if (p < (uint64_t)(t >> 64)) {
+        --v;
+        if (p > d1 || (p == d1 && (uint64_t)t >= d0))
+            --v;
+    }
+    return v;
+}
+
+// Divides (*remainder, u0) by d, with *remainder < d; algorithm 4.
+static inline uint64_t divide_2by1(uint64_t* remainder, uint64_t u0, uint64_t d, uint64_t v) {
+    const uint64_t u1 = *remainder;
+    const u128 t = (u128)v * u1 + ((u128)u1 << 64 | u0);
+    uint64_t q = (uint64_t)(t >> 64) + 1;
+    uint64_t r = u0 - q * d;
+    if (r > (uint64_t)t) {
+        --q;
+        r += d;
+    }
+    if (__builtin_expect(r >= d, 0)) {
+        ++q;
+        r -= d;
+    }
+    *remainder = r;
+    return q;
+}
+
+// Divides (*remainder, u0) by d = (d1, d0), with *remainder < d; algorithm 5.
+static inline uint64_t divide_3by2(u128* remainder, uint64_t u0, u128 d, uint64_t v) {
+    const uint64_t u2 = (uint64_t)(*remainder >> 64), u1 = (uint64_t)*remainder;
+    const u128 t = (u128)v * u2 + *remainder;
+    uint64_t q = (uint64_t)(t >> 64);
+    const uint64_t r1 = u1 - q * (uint64_t)(d >> 64);
+    u128 r = ((u128)r1 << 64 | u0) - (u128)q * (uint64_t)d - d;
+    ++q;
+    if ((uint64_t)(r >> 64) >= (uint64_t)t) {
+        --q;
+        r += d;
+    }
+    if (__builtin_expect(r >= d, 0)) {
+        ++q;
+        r -= d;
+    }
+    *remainder = r;
+    return q;
+}
+
+static inline int limb_count(const uint64_t* w, int n) {
+    while (n > 0 && w[n - 1] == 0)
+        --n;
+    return n;
+}
+
+// Divides the N limbs of u by the divisor (not zero). N is 4 or, for a product, 8.
+// The quotient may be null; the remainder always has four limbs.
+template <int N>
+static inline void divide_limbs(uint64_t* quotient, uint64_t* remainder, const uint64_t* u, const u256* divisor) {
+    uint64_t d[4], n[N + 1];
+    const int dn = limb_count(divisor->w, 4);
+    const int un = limb_count(u, N);
+    if (quotient)
+        for (int i = 0; i < N; ++i)
+            quotient[i] = 0;
+    if (un < dn) {
+        for (int i = 0; i < 4; ++i)
+            remainder[i] = i < un ? u[i] : 0;
+        return;
+    }
+    // Normalise: shift both so that the divisor's top bit is set.
+    const int k = __builtin_clzll(divisor->w[dn - 1]), j = 63 - k;
+    for (int i = dn - 1; i >= 0; --i)
+        d[i] = divisor->w[i] << k | (i > 0 ? divisor->w[i - 1] >> 1 >> j : 0);
+    n[un] = u[un - 1] >> 1 >> j;
+    for (int i = un - 1; i >= 0; --i)
+        n[i] = u[i] << k | (i > 0 ? u[i - 1] >> 1 >> j : 0);
+    for (int i = 0; i < 4; ++i)
+        remainder[i] = 0;
+
+    if (dn == 1) {
+        const uint64_t v = reciprocal_2by1(d[0]);
+        uint64_t r = n[un];
+        for (int i = un - 1; i >= 0; --i) {
+            const uint64_t q = divide_2by1(&r, n[i], d[0], v);
+            if (quotient)
+                quotient[i] = q;
+        }
+        remainder[0] = r >> k;
+        return;
+    }
+    const u128 top = (u128)d[dn - 1] << 64 | d[dn - 2];
+    const uint64_t v = reciprocal_3by2(d[dn - 1], d[dn - 2]);
+    if (dn == 2) {
+        u128 r = (u128)n[un] << 64 | n[un - 1];
+        for (int i = un - 2; i >= 0; --i) {
+            const uint64_t q = divide_3by2(&r, n[i], top, v);
+            if (quotient)
+                quotient[i] = q;
+        }
+        r >>= k;
+        remainder[0] = (uint64_t)r;
+        remainder[1] = (uint64_t)(r >> 64);
+        return;
+    }
+    for (int i = un - dn; i >= 0; --i) {
+        u128 r = (u128)n[i + dn] << 64 | n[i + dn - 1];
+        uint64_t q;
+        bool overflow = false;
+        if (__builtin_expect(r == top, 0)) {
+            // The guess would need 65 bits: take the largest limb, which leaves top + the third limb.
+            q = ~(uint64_t)0;
+            r += n[i + dn - 2];
+            overflow = r < top;
+        } else {
+            q = divide_3by2(&r, n[i + dn - 2], top, v);
+        }
+        // r is what is left of the three top limbs; take q times the lower divisor limbs away too.
+        uint64_t borrow = 0;
+        for (int l = 0; l < dn - 2; ++l) {
+            const u128 t = (u128)q * d[l] + borrow;
+            borrow = (uint64_t)(t >> 64) + (n[i + l] < (uint64_t)t);
+            n[i + l] -= (uint64_t)t;
+        }
+        const bool too_much = r < borrow && !overflow;
+        r -= borrow;
+        if (__builtin_expect(too_much, 0)) {
+            --q;
+            unsigned char carry = 0;
+            for (int l = 0; l < dn - 2; ++l)
+                n[i + l] = limb_add(n[i + l], d[l], &carry);
+            r += top + carry;
+        }
+        n[i + dn - 2] = (uint64_t)r;
+        n[i + dn - 1] = (uint64_t)(r >> 64);
+        if (quotient)
+            quotient[i] = q;
+    }
+    for (int i = 0; i < dn; ++i)
+        remainder[i] = n[i] >> k | (i + 1 < dn ? n[i + 1] << 1 << j : 0);
+}
+
+EVMCORE_OUT_OF_LINE void u_div(u256* r, const u256* a, const u256* b) {
+    if (u_is_zero(b)) {
+        u_zero(r);
+        return;
+    }
+    u256 quotient, remainder;
+    divide_limbs<4>(quotient.w, remainder.w, a->w, b);
+    u_copy(r, &quotient);
+}
+
+EVMCORE_OUT_OF_LINE void u_mod(u256* r, const u256* a, const u256* b) {
+    if (u_is_zero(b)) {
+        u_zero(r);
+        return;
+    }
+    u256 remainder;
+    divide_limbs<4>(nullptr, remainder.w, a->w, b);
+    u_copy(r, &remainder);
+}
+
+static inline bool u_negative(const u256* a) { return a->w[3] >> 63; }
+
+static inline void u_abs(u256* r, const u256* a) {
+    if (u_negative(a))
+        u_negate(r, a);
+    else
+        u_copy(r, a);
+}
+
+EVMCORE_OUT_OF_LINE void u_sdiv(u256* r, const u256* a, const u256* b) {
+    const bool negative = u_negative(a) != u_negative(b);
+    u256 x, y;
+    u_abs(&x, a);
+    u_abs(&y, b);
+    u_div(&x, &x, &y);
+    if (negative)
+        u_negate(&x, &x);
+    u_copy(r, &x);
+}
+
+// The result has the sign of the dividend.
+EVMCORE_OUT_OF_LINE void u_smod(u256* r, const u256* a, const u256* b) {
+    const bool negative = u_negative(a);
+    u256 x, y;
+    u_abs(&x, a);
+    u_abs(&y, b);
+    u_mod(&x, &x, &y);
+    if (negative)
+        u_negate(&x, &x);
+    u_copy(r, &x);
+}
+
+EVMCORE_OUT_OF_LINE void u_addmod(u256* r, const u256* a, const u256* b, const u256* m) {
+    if (u_is_zero(m)) {
+        u_zero(r);
+        return;
+    }
+    u256 sum, remainder;
+    const bool carry = u_add_carry(&sum, a, b);
+    const uint64_t wide[8] = {sum.w[0], sum.w[1], sum.w[2], sum.w[3], carry, 0, 0, 0};
+    divide_limbs<8>(nullptr, remainder.w, wide, m);
+    u_copy(r, &remainder);
+}
+
+EVMCORE_OUT_OF_LINE void u_mulmod(u256* r, const u256* a, const u256* b, const u256* m) {
+    if (u_is_zero(m)) {
+        u_zero(r);
+        return;
+    }
+    uint64_t product[8] = {0};
+    for (int i = 0; i < 4; ++i) {
+        uint64_t carry = 0;
+        for (int j = 0; j < 4; ++j) {
+            const u128 t = (u128)a->w[i] * b->w[j] + product[i + j] + carry;
+            product[i + j] = (uint64_t)t;
+            carry = (uint64_t)(t >> 64);
+        }
+        product[i + 4] = carry;
+    }
+    u256 remainder;
+    divide_limbs<8>(nullptr, remainder.w, product, m);
+    u_copy(r, &remainder);
+}
+
+EVMCORE_OUT_OF_LINE void u_exp(u256* r, const u256* base, const u256* exponent) {
+    const u256 b = *base, e = *exponent;
+    u256 result = {{1, 0, 0, 0}};
+    for (int i = u_bits(&e) - 1; i >= 0; --i) {
+        u_mul(&result, &result, &result);
+        if (e.w[i / 64] >> (i % 64) & 1)
+            u_mul(&result, &result, &b);
+    }
+    u_copy(r, &result);
+}
+
+#endif
