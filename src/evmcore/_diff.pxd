@@ -1,4 +1,9 @@
-"""State diffs: old and new value of every changed account field, slot and code. The currency of the whole system."""
+"""State diffs: old and new value of every changed account field, slot and code. The currency of the whole system.
+
+Canonical order: accounts by address, slots by address then key (both as big-endian numbers), no address or slot twice.
+A change is listed when old and new differ; an account also when `wiped`; a slot of a wiped account also when it is not
+zero and was written back to what it had been. So after applying a diff to a wiped account only listed slots are not zero.
+"""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from evmcore._state cimport WorkingSet
@@ -27,8 +32,19 @@ cdef class StateDiff:
     cdef size_t account_count
     cdef SlotChange* slots
     cdef size_t slot_count
-    cdef readonly dict codes      # code hash (bytes) -> code (bytes): every code that `new` names and `old` did not
-    # ... the implementer adds private capacity fields here
+    cdef readonly dict codes      # code hash (bytes) -> code (bytes): every code that `new` names and `old` did not; the backend that applies the diff adds those it takes away
+    cdef size_t account_capacity
+    cdef size_t slot_capacity
 
-# Everything in the working set whose current value differs from the reader's. Needs the GIL. Order of first touch.
+    # The next entry, to be filled in completely; NULL: no memory. Call `sort` when all are there.
+    cdef AccountChange* add_account(self) noexcept nogil
+    cdef SlotChange* add_slot(self) noexcept nogil
+    cdef void sort(self) noexcept nogil
+    cdef size_t account_position(self, const uint8_t* address) noexcept nogil    # where the address is or belongs
+    cdef size_t slot_position(self, const uint8_t* address) noexcept nogil       # of its first slot
+
+# Everything in the working set whose current value differs from the reader's. Needs the GIL.
 cdef StateDiff diff_collect(WorkingSet* ws)
+
+cdef bint same_account(const AccountState* a, const AccountState* b) noexcept nogil
+cdef void absent_account(AccountState* account) noexcept nogil                   # fills in the fields of an account that does not exist

@@ -1,0 +1,54 @@
+from typing import Any, NamedTuple
+
+class AccountFields(NamedTuple):
+    """The fields of an account that exists. `balance` in wei; `code_hash` 32 bytes."""
+
+    nonce: int
+    balance: int
+    code_hash: bytes
+
+class AccountDiff(NamedTuple):
+    """One changed account; `old` or `new` is None where it is absent; `wiped`: its storage was destroyed in between."""
+
+    address: bytes
+    old: AccountFields | None
+    new: AccountFields | None
+    wiped: bool
+
+class SlotDiff(NamedTuple):
+    """One changed storage slot; zero stands for a slot that is not there."""
+
+    address: bytes
+    key: int
+    old: int
+    new: int
+
+class StateDiff:
+    """Old and new value of every account field, storage slot and code that an execution changed."""
+
+    codes: dict[bytes, bytes]
+    @property
+    def account_changes(self) -> list[AccountDiff]: ...
+    @property
+    def storage_changes(self) -> list[SlotDiff]: ...
+    def __len__(self) -> int: ...
+    def __eq__(self, other: object) -> bool: ...
+    def invert(self) -> StateDiff:
+        """The diff that leads back. `self` must have been applied if it wipes an account."""
+
+    def compose(self, later: StateDiff) -> StateDiff:
+        """One diff that does what `self` and then `later` do; `InputError` when `later` does not start there."""
+
+    def to_bytes(self) -> bytes:
+        """A compact binary form with version and checksum."""
+
+    @staticmethod
+    def from_bytes(data: bytes | bytearray | memoryview) -> StateDiff:
+        """The diff of `to_bytes`; `InputError` when the bytes are cut, damaged or of another version."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The diff as JSON values."""
+
+    @staticmethod
+    def from_json(value: Any) -> StateDiff:
+        """The diff of `to_json`; `InputError` saying which part is malformed."""

@@ -1,0 +1,444 @@
+"""State diffs: collecting them from a working set, looking at them, joining and reversing them. See `_diff.pxd`."""
+from typing import NamedTuple
+
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcmp, memcpy, memset
+from libcpp.algorithm cimport sort as sort_range
+
+from evmcore._code cimport Code
+from evmcore._hash cimport keccak256
+from evmcore._state cimport AccountEntry, SlotEntry, WorkingSet, ws_code
+from evmcore._u256 cimport u256, u256_to_int, u_eq, u_is_zero, u_lt, u_zero
+
+from evmcore.errors import InputError, ResourceError, StateError
+
+cdef uint8_t[32] EMPTY_CODE_HASH
+keccak256(EMPTY_CODE_HASH, 0, EMPTY_CODE_HASH)
+
+AccountFields = NamedTuple("AccountFields", [("nonce", int), ("balance", int), ("code_hash", bytes)])
+AccountDiff = NamedTuple(
+    "AccountDiff", [("address", bytes), ("old", object), ("new", object), ("wiped", bool)]
+)
+SlotDiff = NamedTuple("SlotDiff", [("address", bytes), ("key", int), ("old", int), ("new", int)])
+
+
+cdef bint account_before(const AccountChange& a, const AccountChange& b) noexcept nogil:
+    return memcmp(a.address, b.address, 20) < 0
+
+
+cdef bint slot_before(const SlotChange& a, const SlotChange& b) noexcept nogil:
+    cdef int order = memcmp(a.address, b.address, 20)
+    return order < 0 or (order == 0 and u_lt(&a.key, &b.key))
+
+
+cdef bint same_account(const AccountState* a, const AccountState* b) noexcept nogil:
+    return (
+        a.exists == b.exists and a.nonce == b.nonce and u_eq(&a.balance, &b.balance)
+        and memcmp(a.code_hash, b.code_hash, 32) == 0
+    )
+
+
+cdef void absent_account(AccountState* account) noexcept nogil:
+    memset(account, 0, sizeof(AccountState))
+    memcpy(account.code_hash, EMPTY_CODE_HASH, 32)
+
+
+cdef class StateDiff:
+    """Old and new value of every account field, storage slot and code that an execution changed.
+
+    The backend that applies a diff completes it: it adds the slots of wiped accounts that the execution never read, and
+    the codes that the change takes away. From then on the diff can be undone exactly, joined and reversed. Do not read
+    a diff in one thread while another applies it. Equality compares the changes; codes are compared by their hashes.
+    """
+
+    def __cinit__(self):
+        self.codes = {}
+
+    def __dealloc__(self):
+        free(self.accounts)
+        free(self.slots)
+
+    cdef AccountChange* add_account(self) noexcept nogil:
+        cdef size_t capacity
+        cdef void* bigger
+        if self.account_count == self.account_capacity:
+            capacity = self.account_capacity * 2 + 8
+            bigger = realloc(self.accounts, capacity * sizeof(AccountChange))
+            if bigger == NULL:
+                return NULL
+            self.accounts = <AccountChange*>bigger
+            self.account_capacity = capacity
+        self.account_count += 1
+        return &self.accounts[self.account_count - 1]
+
+    cdef SlotChange* add_slot(self) noexcept nogil:
+        cdef size_t capacity
+        cdef void* bigger
+        if self.slot_count == self.slot_capacity:
+            capacity = self.slot_capacity * 2 + 16
+            bigger = realloc(self.slots, capacity * sizeof(SlotChange))
+            if bigger == NULL:
+                return NULL
+            self.slots = <SlotChange*>bigger
+            self.slot_capacity = capacity
+        self.slot_count += 1
+        return &self.slots[self.slot_count - 1]
+
+    cdef void sort(self) noexcept nogil:
+        if self.account_count > 1:
+            sort_range(self.accounts, self.accounts + self.account_count, &account_before)
+        if self.slot_count > 1:
+            sort_range(self.slots, self.slots + self.slot_count, &slot_before)
+
+    cdef size_t account_position(self, const uint8_t* address) noexcept nogil:
+        cdef size_t low = 0
+        cdef size_t high = self.account_count
+        cdef size_t middle
+        while low < high:
+            middle = (low + high) // 2
+            if memcmp(self.accounts[middle].address, address, 20) < 0:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    cdef size_t slot_position(self, const uint8_t* address) noexcept nogil:
+        cdef size_t low = 0
+        cdef size_t high = self.slot_count
+        cdef size_t middle
+        while low < high:
+            middle = (low + high) // 2
+            if memcmp(self.slots[middle].address, address, 20) < 0:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    @property
+    def account_changes(self) -> list:
+        """`AccountDiff` records by address. `old` and `new` are `AccountFields`, or None where the account is absent."""
+        cdef size_t i
+        cdef AccountChange* change
+        records = []
+        for i in range(self.account_count):
+            change = &self.accounts[i]
+            records.append(AccountDiff(
+                change.address[:20], account_fields(&change.old), account_fields(&change.new), bool(change.wiped)
+            ))
+        return records
+
+    @property
+    def storage_changes(self) -> list:
+        """`SlotDiff` records by address and key; zero stands for a slot that is not there."""
+        cdef size_t i
+        cdef SlotChange* change
+        records = []
+        for i in range(self.slot_count):
+            change = &self.slots[i]
+            records.append(SlotDiff(
+                change.address[:20], u256_to_int(&change.key), u256_to_int(&change.old), u256_to_int(&change.new)
+            ))
+        return records
+
+    def __len__(self):
+        """The number of accounts and slots that changed."""
+        return self.account_count + self.slot_count
+
+    def __repr__(self):
+        return f"<StateDiff: {self.account_count} accounts, {self.slot_count} slots, {len(self.codes)} codes>"
+
+    def __eq__(self, other):
+        cdef StateDiff that
+        cdef size_t i
+        if not isinstance(other, StateDiff):
+            return NotImplemented
+        that = <StateDiff>other
+        if self.account_count != that.account_count or self.slot_count != that.slot_count:
+            return False
+        for i in range(self.account_count):
+            if not same_account_change(&self.accounts[i], &that.accounts[i]):
+                return False
+        for i in range(self.slot_count):
+            if not same_slot_change(&self.slots[i], &that.slots[i]):
+                return False
+        return True
+
+    __hash__ = None
+
+    def invert(self) -> StateDiff:
+        """The diff that leads back: old and new exchanged. `self` must have been applied if it wipes an account."""
+        cdef StateDiff back = StateDiff()
+        cdef AccountChange* change
+        cdef SlotChange* slot
+        cdef size_t i
+        for i in range(self.account_count):
+            change = checked_account(back.add_account())
+            change[0] = self.accounts[i]
+            change.old, change.new = change.new, change.old
+        for i in range(self.slot_count):
+            slot = checked_slot(back.add_slot())
+            slot[0] = self.slots[i]
+            slot.old, slot.new = slot.new, slot.old
+        back.codes.update(self.codes)
+        return back
+
+    def compose(self, StateDiff later not None) -> StateDiff:
+        """One diff that does what `self` and then `later` do. `self` must have been applied if it wipes an account.
+
+        Raises `InputError` when `later` does not start from where `self` ends.
+        """
+        cdef StateDiff joined = StateDiff()
+        compose_accounts(self, later, joined)
+        compose_slots(self, later, joined)
+        joined.codes.update(self.codes)
+        joined.codes.update(later.codes)
+        keep_named_codes(joined)
+        return joined
+
+    def to_bytes(self) -> bytes:
+        """A compact binary form with version and checksum; equal diffs with equal codes give equal bytes."""
+        from evmcore._diff_codec import encode
+        return encode(self)
+
+    @staticmethod
+    def from_bytes(data) -> StateDiff:
+        """The diff of `to_bytes`. Raises `InputError` when the bytes are cut, damaged or of another version."""
+        from evmcore._diff_codec import decode
+        return decode(data)
+
+    def to_json(self) -> dict:
+        """The diff as JSON values: ``accounts``, ``storage`` and ``codes``, each with old and new where they differ."""
+        from evmcore._diff_codec import to_json
+        return to_json(self)
+
+    @staticmethod
+    def from_json(value) -> StateDiff:
+        """The diff of `to_json`. Raises `InputError` saying which part is malformed."""
+        from evmcore._diff_codec import from_json
+        return from_json(value)
+
+    def __reduce__(self):
+        return StateDiff.from_bytes, (self.to_bytes(),)
+
+
+cdef object account_fields(const AccountState* account):
+    if not account.exists:
+        return None
+    return AccountFields(account.nonce, u256_to_int(&account.balance), account.code_hash[:32])
+
+
+cdef AccountChange* checked_account(AccountChange* change) except NULL:
+    if change == NULL:
+        raise ResourceError("no memory for a state diff")
+    return change
+
+
+cdef SlotChange* checked_slot(SlotChange* change) except NULL:
+    if change == NULL:
+        raise ResourceError("no memory for a state diff")
+    return change
+
+
+cdef bint same_account_change(const AccountChange* a, const AccountChange* b) noexcept nogil:
+    return (
+        memcmp(a.address, b.address, 20) == 0 and a.wiped == b.wiped
+        and same_account(&a.old, &b.old) and same_account(&a.new, &b.new)
+    )
+
+
+cdef bint same_slot_change(const SlotChange* a, const SlotChange* b) noexcept nogil:
+    return (
+        memcmp(a.address, b.address, 20) == 0 and u_eq(&a.key, &b.key)
+        and u_eq(&a.old, &b.old) and u_eq(&a.new, &b.new)
+    )
+
+
+# --------------------------------------------------------------------------------------------- collecting
+
+cdef StateDiff diff_collect(WorkingSet* ws):
+    cdef StateDiff diff = StateDiff()
+    cdef AccountEntry* entry
+    cdef AccountChange* change
+    cdef uint32_t i
+    if not collect(ws, diff):
+        raise ResourceError("no memory for a state diff")
+    for i in range(1, ws.account_count):     # entry 0 is a placeholder
+        entry = &ws.accounts[i]
+        if entry.loaded and entry.exists and memcmp(entry.code_hash, entry.base.code_hash, 32) != 0:
+            if memcmp(entry.code_hash, EMPTY_CODE_HASH, 32) != 0:
+                diff.codes[entry.code_hash[:32]] = code_of(ws, i)
+    return diff
+
+
+cdef bytes code_of(WorkingSet* ws, uint32_t account):
+    cdef const Code* code = ws_code(ws, account)
+    if code == NULL:
+        raise StateError(f"the code of 0x{ws.accounts[account].address[:20].hex()} cannot be read")
+    return code.raw[:code.size]
+
+
+cdef bint collect(WorkingSet* ws, StateDiff diff) noexcept nogil:
+    cdef AccountEntry* entry
+    cdef SlotEntry* slot
+    cdef AccountChange change
+    cdef SlotChange slot_change
+    cdef AccountChange* account_place
+    cdef SlotChange* slot_place
+    cdef uint32_t i
+    for i in range(1, ws.account_count):
+        entry = &ws.accounts[i]
+        if not entry.loaded:
+            continue
+        change.wiped = entry.base_exists and entry.lifetime != 0
+        absent_account(&change.old)
+        if entry.base_exists:
+            change.old.exists = True
+            change.old.nonce = entry.base.nonce
+            change.old.balance = entry.base.balance
+            memcpy(change.old.code_hash, entry.base.code_hash, 32)
+        absent_account(&change.new)
+        if entry.exists:
+            change.new.exists = True
+            change.new.nonce = entry.nonce
+            change.new.balance = entry.balance
+            memcpy(change.new.code_hash, entry.code_hash, 32)
+        if not change.wiped and same_account(&change.old, &change.new):
+            continue
+        account_place = diff.add_account()
+        if account_place == NULL:
+            return False
+        account_place[0] = change
+        memcpy(account_place.address, entry.address, 20)
+    for i in range(1, ws.slot_count):
+        slot = &ws.slots[i]
+        if not slot.loaded:
+            continue
+        entry = &ws.accounts[slot.account]
+        slot_change.old = slot.base
+        if slot.lifetime == entry.lifetime and entry.exists:
+            slot_change.new = slot.current
+        else:
+            u_zero(&slot_change.new)
+        if u_eq(&slot_change.old, &slot_change.new):
+            if u_is_zero(&slot_change.new) or entry.lifetime == 0:
+                continue
+        slot_place = diff.add_slot()
+        if slot_place == NULL:
+            return False
+        memcpy(slot_place.address, entry.address, 20)
+        slot_place.key = slot.key
+        slot_place.old = slot_change.old
+        slot_place.new = slot_change.new
+    diff.sort()
+    return True
+
+
+# ------------------------------------------------------------------------------------------------ joining
+
+cdef str describe_account(const AccountState* account):
+    fields = account_fields(account)
+    if fields is None:
+        return "absent"
+    return f"nonce {fields.nonce}, balance {fields.balance}, code hash 0x{fields.code_hash.hex()}"
+
+
+cdef int compose_accounts(StateDiff first, StateDiff later, StateDiff joined) except -1:
+    cdef size_t i = 0
+    cdef size_t j = 0
+    cdef int order
+    cdef AccountChange change
+    cdef AccountChange* a
+    cdef AccountChange* b
+    while i < first.account_count or j < later.account_count:
+        a = &first.accounts[i]
+        b = &later.accounts[j]
+        order = 0
+        if i == first.account_count:
+            order = 1
+        elif j == later.account_count:
+            order = -1
+        else:
+            order = memcmp(a.address, b.address, 20)
+        if order < 0:
+            change = a[0]
+            i += 1
+        elif order > 0:
+            change = b[0]
+            j += 1
+        else:
+            if not same_account(&a.new, &b.old):
+                raise InputError(
+                    f"argument 'later': account 0x{a.address[:20].hex()} was left as {describe_account(&a.new)}, "
+                    f"but the later diff starts from {describe_account(&b.old)}"
+                )
+            change = a[0]
+            change.new = b.new
+            # What was destroyed in between was not there at the start.
+            change.wiped = change.old.exists and (a.wiped or b.wiped)
+            i += 1
+            j += 1
+        if change.wiped or not same_account(&change.old, &change.new):
+            checked_account(joined.add_account())[0] = change
+    return 0
+
+
+cdef inline bint is_wiped(StateDiff diff, const uint8_t* address) noexcept nogil:
+    cdef size_t at = diff.account_position(address)
+    if at == diff.account_count or memcmp(diff.accounts[at].address, address, 20) != 0:
+        return False
+    return diff.accounts[at].wiped
+
+
+cdef int compose_slots(StateDiff first, StateDiff later, StateDiff joined) except -1:
+    cdef size_t i = 0
+    cdef size_t j = 0
+    cdef int order
+    cdef SlotChange change
+    cdef SlotChange* a
+    cdef SlotChange* b
+    while i < first.slot_count or j < later.slot_count:
+        a = &first.slots[i]
+        b = &later.slots[j]
+        if i == first.slot_count:
+            order = 1
+        elif j == later.slot_count:
+            order = -1
+        elif slot_before(a[0], b[0]):
+            order = -1
+        else:
+            order = slot_before(b[0], a[0])
+        if order < 0:
+            change = a[0]
+            if is_wiped(later, a.address):
+                u_zero(&change.new)
+            i += 1
+        elif order > 0:
+            change = b[0]
+            j += 1
+        else:
+            if not u_eq(&a.new, &b.old):
+                raise InputError(
+                    f"argument 'later': slot {u256_to_int(&a.key):#x} of 0x{a.address[:20].hex()} was left as "
+                    f"{u256_to_int(&a.new):#x}, but the later diff starts from {u256_to_int(&b.old):#x}"
+                )
+            change = a[0]
+            change.new = b.new
+            i += 1
+            j += 1
+        if u_eq(&change.old, &change.new):
+            if u_is_zero(&change.new) or not is_wiped(joined, change.address):
+                continue
+        checked_slot(joined.add_slot())[0] = change
+    return 0
+
+
+cdef int keep_named_codes(StateDiff diff) except -1:
+    cdef size_t i
+    named = set()
+    for i in range(diff.account_count):
+        if memcmp(diff.accounts[i].old.code_hash, diff.accounts[i].new.code_hash, 32) != 0:
+            named.add(diff.accounts[i].old.code_hash[:32])
+            named.add(diff.accounts[i].new.code_hash[:32])
+    for code_hash in [known for known in diff.codes if known not in named]:
+        del diff.codes[code_hash]
+    return 0

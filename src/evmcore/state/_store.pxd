@@ -1,0 +1,84 @@
+"""The native tables behind `MemoryState`: accounts, their storage, codes, block hashes, and an undo journal.
+
+Knows nothing of Python objects, threads or diffs: the caller holds whatever lock is needed. Invariants: a row exists if
+and only if the account exists; only slots that are not zero are kept; a code is kept while a row or the journal names it.
+Functions that change something return false when memory ran out, and have then changed nothing.
+"""
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from evmcore._state cimport AccountData, Found, StateReader
+from evmcore._u256 cimport u256
+
+cdef struct StoredCode:
+    uint32_t refs
+    uint32_t size
+    uint8_t[32] hash              # Keccak-256 of the bytes, which follow this struct
+
+cdef struct Slot:
+    u256 key
+    u256 value                    # zero: the cell is free
+
+cdef struct SlotTable:
+    Slot* cells                   # open-addressed; NULL while it has never held a slot
+    uint32_t mask
+    uint32_t count
+
+cdef struct Row:
+    uint8_t[20] address
+    bint used                     # false: on the free list
+    uint64_t nonce                # of a free row: the number of the next free row
+    u256 balance
+    StoredCode* code              # NULL: no code
+    SlotTable slots
+
+cdef struct BlockHash:
+    uint64_t number
+    uint8_t[32] hash
+
+cdef struct Undo                  # see _store.pyx
+
+cdef struct Store:
+    Row* rows                     # dense, in order of creation but for rows used again
+    uint32_t row_count            # rows ever used
+    uint32_t row_capacity
+    uint32_t free_row             # first of the free list, or NO_ROW
+    uint32_t account_count        # rows in use
+    uint64_t* index               # open-addressed: hash tag << 32 | row number + 1; zero: free
+    uint64_t index_mask
+    StoredCode** codes            # open-addressed by hash
+    uint64_t code_mask
+    uint64_t code_count
+    BlockHash* block_hashes       # sorted by number
+    size_t block_hash_count
+    size_t block_hash_capacity
+    Undo* journal
+    size_t journal_count
+    size_t journal_capacity
+    uint32_t recording            # changes are journalled while it is not zero
+
+cdef bint store_init(Store* store) noexcept nogil
+cdef void store_free(Store* store) noexcept nogil
+cdef bint store_copy(Store* to, const Store* source) noexcept nogil     # `to` is initialised and empty; the journal is not copied
+cdef size_t store_memory(const Store* store) noexcept nogil              # bytes allocated
+cdef void store_reader(Store* store, StateReader* reader) noexcept nogil # points the reader at the store
+
+# ---- reading
+cdef Row* store_find(const Store* store, const uint8_t* address) noexcept nogil          # NULL: absent; valid until the next change
+cdef const uint8_t* row_code_hash(const Row* row) noexcept nogil                         # 32 bytes
+cdef const u256* slot_find(const SlotTable* table, const u256* key) noexcept nogil       # NULL: zero
+cdef StoredCode* store_code(const Store* store, const uint8_t* code_hash) noexcept nogil # borrowed; NULL: not here
+cdef const uint8_t* code_bytes(const StoredCode* code) noexcept nogil
+cdef const uint8_t* store_block_hash(const Store* store, uint64_t number) noexcept nogil # NULL: not known
+
+# ---- changing
+cdef bint store_put(Store* store, const uint8_t* address, uint64_t nonce, const u256* balance, StoredCode* code) noexcept nogil   # makes the account when absent; takes a reference of its own to `code`
+cdef bint store_remove(Store* store, const uint8_t* address) noexcept nogil               # with its storage
+cdef bint store_wipe(Store* store, const uint8_t* address) noexcept nogil                 # its storage only
+cdef bint store_put_slot(Store* store, const uint8_t* address, const u256* key, const u256* value) noexcept nogil   # the account must exist
+cdef bint store_put_block_hash(Store* store, uint64_t number, const uint8_t* hash) noexcept nogil                   # NULL: forget it
+cdef StoredCode* store_add_code(Store* store, const uint8_t* code_hash, const uint8_t* data, size_t size) noexcept nogil   # new reference
+cdef void store_release_code(Store* store, StoredCode* code) noexcept nogil               # NULL is allowed
+
+# ---- undo. Positions are lengths of the journal. Going back needs no memory and cannot fail.
+cdef void store_rewind(Store* store, size_t position) noexcept nogil
+cdef void store_clear_journal(Store* store) noexcept nogil

@@ -1,0 +1,713 @@
+"""The native tables behind `MemoryState`. See `_store.pxd` for the invariants.
+
+All tables are open-addressed with linear probing, never more than three quarters full, and close the gap when something
+is removed, so no marks of the dead stay behind. They never shrink while in use: undoing a change therefore always finds
+the room it needs.
+"""
+import os
+
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memmove, memset
+
+from evmcore._code cimport Code, code_find, code_intern
+from evmcore._hash cimport keccak256
+from evmcore._state cimport ABSENT, FOUND, AccountData, Found, StateReader
+from evmcore._u256 cimport u256, u_eq, u_is_zero, u_zero
+
+cdef extern from "include/keyed_hash.h" nogil:
+    cdef struct HashKey:
+        pass
+    uint64_t hash_words4(const HashKey& key, const uint64_t* words) noexcept
+    uint64_t hash_bytes32(const HashKey& key, const uint8_t* data) noexcept
+    uint64_t hash_address(const HashKey& key, const uint8_t* address) noexcept
+
+cdef enum UndoKind:
+    UNDO_ACCOUNT
+    UNDO_SLOT
+    UNDO_WIPE
+    UNDO_BLOCK_HASH
+
+cdef struct UndoAccount:
+    bint existed
+    uint64_t nonce
+    u256 balance
+    StoredCode* code              # a reference of its own
+
+cdef struct UndoBlockHash:
+    bint known
+    BlockHash entry
+
+cdef union UndoPayload:
+    UndoAccount account
+    Slot slot
+    SlotTable wiped               # owned: the table as it was
+    UndoBlockHash block_hash
+
+cdef struct Undo:
+    UndoKind kind
+    uint8_t[20] address
+    UndoPayload old
+
+cdef uint32_t NO_ROW = <uint32_t>0xffffffff
+cdef uint32_t FIRST_CAPACITY = 8
+
+cdef HashKey hash_key
+cdef bytes _random = os.urandom(sizeof(HashKey))
+memcpy(&hash_key, <const uint8_t*>_random, sizeof(HashKey))
+
+cdef uint8_t[32] EMPTY_CODE_HASH
+keccak256(EMPTY_CODE_HASH, 0, EMPTY_CODE_HASH)
+
+
+cdef inline bint too_full(uint64_t count, uint64_t capacity) noexcept nogil:
+    return count * 4 > capacity * 3
+
+
+# ---------------------------------------------------------------------------------------------- accounts
+
+cdef inline bint same_address(const uint8_t* a, const uint8_t* b) noexcept nogil:
+    return memcmp(a, b, 20) == 0
+
+
+cdef inline uint64_t address_tag(const uint8_t* address) noexcept nogil:
+    return hash_address(hash_key, address) >> 32
+
+
+cdef Row* store_find(const Store* store, const uint8_t* address) noexcept nogil:
+    cdef uint64_t tag = address_tag(address)
+    cdef uint64_t at = tag & store.index_mask
+    cdef uint64_t cell
+    cdef Row* row
+    while True:
+        cell = store.index[at]
+        if cell == 0:
+            return NULL
+        if cell >> 32 == tag:
+            row = &store.rows[<uint32_t>cell - 1]
+            if same_address(row.address, address):
+                return row
+        at = (at + 1) & store.index_mask
+
+
+cdef const uint8_t* row_code_hash(const Row* row) noexcept nogil:
+    if row.code == NULL:
+        return EMPTY_CODE_HASH
+    return row.code.hash
+
+
+cdef void index_insert(uint64_t* index, uint64_t mask, uint64_t cell) noexcept nogil:
+    cdef uint64_t at = (cell >> 32) & mask
+    while index[at] != 0:
+        at = (at + 1) & mask
+    index[at] = cell
+
+
+cdef bint index_reserve(Store* store, uint64_t count) noexcept nogil:
+    cdef uint64_t capacity = store.index_mask + 1
+    cdef uint64_t at
+    cdef uint64_t* index
+    if not too_full(count, capacity):
+        return True
+    index = <uint64_t*>calloc(capacity * 2, sizeof(uint64_t))
+    if index == NULL:
+        return False
+    for at in range(capacity):
+        if store.index[at] != 0:
+            index_insert(index, capacity * 2 - 1, store.index[at])
+    free(store.index)
+    store.index = index
+    store.index_mask = capacity * 2 - 1
+    return True
+
+
+cdef void index_remove(Store* store, uint64_t tag, uint32_t number) noexcept nogil:
+    cdef uint64_t mask = store.index_mask
+    cdef uint64_t cell = tag << 32 | (<uint64_t>number + 1)
+    cdef uint64_t hole = tag & mask
+    cdef uint64_t at
+    while store.index[hole] != cell:
+        hole = (hole + 1) & mask
+    at = hole
+    while True:
+        at = (at + 1) & mask
+        cell = store.index[at]
+        if cell == 0:
+            break
+        if ((at - (cell >> 32)) & mask) >= ((at - hole) & mask):   # its probe passes over the hole
+            store.index[hole] = cell
+            hole = at
+    store.index[hole] = 0
+
+
+cdef Row* row_new(Store* store, const uint8_t* address) noexcept nogil:
+    """A row for an absent account, in the index, its fields zero; NULL: no memory."""
+    cdef Row* row
+    cdef Row* rows
+    cdef uint32_t number = store.free_row
+    cdef uint64_t capacity
+    if not index_reserve(store, <uint64_t>store.account_count + 1):
+        return NULL
+    if number != NO_ROW:
+        row = &store.rows[number]
+        store.free_row = <uint32_t>row.nonce
+    else:
+        if store.row_count == store.row_capacity:
+            capacity = <uint64_t>store.row_capacity + store.row_capacity // 2 + FIRST_CAPACITY
+            if capacity >= NO_ROW:
+                return NULL
+            rows = <Row*>realloc(store.rows, capacity * sizeof(Row))
+            if rows == NULL:
+                return NULL
+            store.rows = rows
+            store.row_capacity = <uint32_t>capacity
+        number = store.row_count
+        store.row_count += 1
+        row = &store.rows[number]
+    memset(row, 0, sizeof(Row))
+    memcpy(row.address, address, 20)
+    row.used = True
+    store.account_count += 1
+    index_insert(store.index, store.index_mask, address_tag(address) << 32 | (<uint64_t>number + 1))
+    return row
+
+
+cdef void row_free(Store* store, Row* row) noexcept nogil:
+    """Takes an account out. Its storage has been wiped before."""
+    cdef uint32_t number = <uint32_t>(row - store.rows)
+    index_remove(store, address_tag(row.address), number)
+    store_release_code(store, row.code)
+    row.code = NULL
+    row.used = False
+    row.nonce = store.free_row
+    store.free_row = number
+    store.account_count -= 1
+
+
+cdef void row_set(Store* store, Row* row, uint64_t nonce, const u256* balance, StoredCode* code) noexcept nogil:
+    if code != NULL:
+        code.refs += 1
+    store_release_code(store, row.code)
+    row.nonce = nonce
+    row.balance = balance[0]
+    row.code = code
+
+
+cdef bint record_account(Store* store, const uint8_t* address, const Row* row) noexcept nogil:
+    cdef Undo* undo = record(store, UNDO_ACCOUNT, address)
+    if undo == NULL:
+        return store.recording == 0
+    undo.old.account.existed = row != NULL
+    undo.old.account.code = NULL
+    if row != NULL:
+        undo.old.account.nonce = row.nonce
+        undo.old.account.balance = row.balance
+        undo.old.account.code = row.code
+        if row.code != NULL:
+            row.code.refs += 1
+    return True
+
+
+cdef bint store_put(Store* store, const uint8_t* address, uint64_t nonce, const u256* balance, StoredCode* code) noexcept nogil:
+    cdef Row* row = store_find(store, address)
+    if not record_account(store, address, row):
+        return False
+    if row == NULL:
+        row = row_new(store, address)
+        if row == NULL:
+            unrecord(store)
+            return False
+    row_set(store, row, nonce, balance, code)
+    return True
+
+
+cdef bint store_wipe(Store* store, const uint8_t* address) noexcept nogil:
+    cdef Row* row = store_find(store, address)
+    cdef Undo* undo
+    if row == NULL or row.slots.cells == NULL:
+        return True
+    if store.recording:
+        undo = record(store, UNDO_WIPE, address)
+        if undo == NULL:
+            return False
+        undo.old.wiped = row.slots
+    else:
+        free(row.slots.cells)
+    memset(&row.slots, 0, sizeof(SlotTable))
+    return True
+
+
+cdef bint store_remove(Store* store, const uint8_t* address) noexcept nogil:
+    cdef size_t position = store.journal_count
+    cdef Row* row = store_find(store, address)
+    if row == NULL:
+        return True
+    if not store_wipe(store, address):
+        return False
+    if not record_account(store, address, row):
+        store_rewind(store, position)
+        return False
+    row_free(store, row)
+    return True
+
+
+# ----------------------------------------------------------------------------------------------- storage
+
+cdef inline uint64_t slot_home(const u256* key, uint32_t mask) noexcept nogil:
+    return hash_words4(hash_key, key.w) & mask
+
+
+cdef inline Slot* slot_cell(const SlotTable* table, const u256* key) noexcept nogil:
+    """The cell of the key, or the free cell where it belongs. The table has cells."""
+    cdef uint64_t at = slot_home(key, table.mask)
+    cdef Slot* cell = &table.cells[at]
+    while not u_is_zero(&cell.value) and not u_eq(&cell.key, key):
+        at = (at + 1) & table.mask
+        cell = &table.cells[at]
+    return cell
+
+
+cdef const u256* slot_find(const SlotTable* table, const u256* key) noexcept nogil:
+    cdef Slot* cell
+    if table.cells == NULL:
+        return NULL
+    cell = slot_cell(table, key)
+    if u_is_zero(&cell.value):
+        return NULL
+    return &cell.value
+
+
+cdef bint slots_reserve(SlotTable* table, uint64_t count) noexcept nogil:
+    cdef uint64_t capacity = <uint64_t>table.mask + 1
+    cdef uint64_t at
+    cdef SlotTable bigger
+    if table.cells == NULL:
+        table.cells = <Slot*>calloc(FIRST_CAPACITY, sizeof(Slot))
+        table.mask = FIRST_CAPACITY - 1
+        return table.cells != NULL
+    if not too_full(count, capacity):
+        return True
+    if capacity > 0x7fffffff:
+        return False
+    bigger.cells = <Slot*>calloc(capacity * 2, sizeof(Slot))
+    bigger.mask = <uint32_t>(capacity * 2 - 1)
+    bigger.count = table.count
+    if bigger.cells == NULL:
+        return False
+    for at in range(capacity):
+        if not u_is_zero(&table.cells[at].value):
+            slot_cell(&bigger, &table.cells[at].key)[0] = table.cells[at]
+    free(table.cells)
+    table[0] = bigger
+    return True
+
+
+cdef void slot_remove(SlotTable* table, Slot* cell) noexcept nogil:
+    cdef uint64_t hole = <uint64_t>(cell - table.cells)
+    cdef uint64_t at = hole
+    while True:
+        at = (at + 1) & table.mask
+        cell = &table.cells[at]
+        if u_is_zero(&cell.value):
+            break
+        if ((at - slot_home(&cell.key, table.mask)) & table.mask) >= ((at - hole) & table.mask):
+            table.cells[hole] = cell[0]
+            hole = at
+    u_zero(&table.cells[hole].value)
+    table.count -= 1
+
+
+cdef bint slot_set(SlotTable* table, const u256* key, const u256* value) noexcept nogil:
+    cdef Slot* cell
+    if table.cells != NULL:
+        cell = slot_cell(table, key)
+        if not u_is_zero(&cell.value):
+            if u_is_zero(value):
+                slot_remove(table, cell)
+            else:
+                cell.value = value[0]
+            return True
+    if u_is_zero(value):
+        return True
+    if not slots_reserve(table, <uint64_t>table.count + 1):
+        return False
+    cell = slot_cell(table, key)
+    cell.key = key[0]
+    cell.value = value[0]
+    table.count += 1
+    return True
+
+
+cdef bint store_put_slot(Store* store, const uint8_t* address, const u256* key, const u256* value) noexcept nogil:
+    cdef Row* row = store_find(store, address)
+    cdef const u256* old = slot_find(&row.slots, key)
+    cdef Undo* undo
+    if u_is_zero(value) if old == NULL else u_eq(old, value):
+        return True
+    if store.recording:
+        undo = record(store, UNDO_SLOT, address)
+        if undo == NULL:
+            return False
+        undo.old.slot.key = key[0]
+        if old == NULL:
+            u_zero(&undo.old.slot.value)
+        else:
+            undo.old.slot.value = old[0]
+    if slot_set(&row.slots, key, value):
+        return True
+    unrecord(store)
+    return False
+
+
+# ------------------------------------------------------------------------------------------------- codes
+
+cdef const uint8_t* code_bytes(const StoredCode* code) noexcept nogil:
+    return <const uint8_t*>code + sizeof(StoredCode)
+
+
+cdef inline StoredCode** code_cell(StoredCode** codes, uint64_t mask, const uint8_t* code_hash) noexcept nogil:
+    """The cell of the code, or the free cell where it belongs."""
+    cdef uint64_t at = hash_bytes32(hash_key, code_hash) & mask
+    while codes[at] != NULL and memcmp(codes[at].hash, code_hash, 32) != 0:
+        at = (at + 1) & mask
+    return &codes[at]
+
+
+cdef StoredCode* store_code(const Store* store, const uint8_t* code_hash) noexcept nogil:
+    return code_cell(store.codes, store.code_mask, code_hash)[0]
+
+
+cdef StoredCode* store_add_code(Store* store, const uint8_t* code_hash, const uint8_t* data, size_t size) noexcept nogil:
+    cdef StoredCode** cell = code_cell(store.codes, store.code_mask, code_hash)
+    cdef StoredCode** codes
+    cdef StoredCode* code
+    cdef uint64_t capacity = store.code_mask + 1
+    cdef uint64_t at
+    if cell[0] != NULL:
+        cell[0].refs += 1
+        return cell[0]
+    if size > 0x7fffffff:
+        return NULL
+    if too_full(store.code_count + 1, capacity):
+        codes = <StoredCode**>calloc(capacity * 2, sizeof(StoredCode*))
+        if codes == NULL:
+            return NULL
+        for at in range(capacity):
+            if store.codes[at] != NULL:
+                code_cell(codes, capacity * 2 - 1, store.codes[at].hash)[0] = store.codes[at]
+        free(store.codes)
+        store.codes = codes
+        store.code_mask = capacity * 2 - 1
+        cell = code_cell(codes, store.code_mask, code_hash)
+    code = <StoredCode*>malloc(sizeof(StoredCode) + size)
+    if code == NULL:
+        return NULL
+    code.refs = 1
+    code.size = <uint32_t>size
+    memcpy(code.hash, code_hash, 32)
+    memcpy(<uint8_t*>code_bytes(code), data, size)
+    cell[0] = code
+    store.code_count += 1
+    return code
+
+
+cdef void store_release_code(Store* store, StoredCode* code) noexcept nogil:
+    cdef uint64_t mask = store.code_mask
+    cdef uint64_t hole
+    cdef uint64_t at
+    if code == NULL:
+        return
+    code.refs -= 1
+    if code.refs != 0:
+        return
+    hole = <uint64_t>(code_cell(store.codes, mask, code.hash) - store.codes)
+    at = hole
+    while True:
+        at = (at + 1) & mask
+        if store.codes[at] == NULL:
+            break
+        if ((at - hash_bytes32(hash_key, store.codes[at].hash)) & mask) >= ((at - hole) & mask):
+            store.codes[hole] = store.codes[at]
+            hole = at
+    store.codes[hole] = NULL
+    store.code_count -= 1
+    free(code)
+
+
+# ------------------------------------------------------------------------------------------ block hashes
+
+cdef size_t block_hash_position(const Store* store, uint64_t number) noexcept nogil:
+    """Where the number is or belongs."""
+    cdef size_t low = 0
+    cdef size_t high = store.block_hash_count
+    cdef size_t middle
+    if high and store.block_hashes[high - 1].number < number:
+        return high
+    while low < high:
+        middle = (low + high) // 2
+        if store.block_hashes[middle].number < number:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef const uint8_t* store_block_hash(const Store* store, uint64_t number) noexcept nogil:
+    cdef size_t at = block_hash_position(store, number)
+    if at < store.block_hash_count and store.block_hashes[at].number == number:
+        return store.block_hashes[at].hash
+    return NULL
+
+
+cdef bint block_hash_set(Store* store, uint64_t number, const uint8_t* hash) noexcept nogil:
+    cdef size_t at = block_hash_position(store, number)
+    cdef bint known = at < store.block_hash_count and store.block_hashes[at].number == number
+    cdef BlockHash* bigger
+    cdef size_t capacity
+    if hash == NULL:
+        if known:
+            store.block_hash_count -= 1
+            memmove(&store.block_hashes[at], &store.block_hashes[at + 1],
+                    (store.block_hash_count - at) * sizeof(BlockHash))
+        return True
+    if not known:
+        if store.block_hash_count == store.block_hash_capacity:
+            capacity = store.block_hash_capacity * 2 + FIRST_CAPACITY
+            bigger = <BlockHash*>realloc(store.block_hashes, capacity * sizeof(BlockHash))
+            if bigger == NULL:
+                return False
+            store.block_hashes = bigger
+            store.block_hash_capacity = capacity
+        memmove(&store.block_hashes[at + 1], &store.block_hashes[at],
+                (store.block_hash_count - at) * sizeof(BlockHash))
+        store.block_hash_count += 1
+    store.block_hashes[at].number = number
+    memcpy(store.block_hashes[at].hash, hash, 32)
+    return True
+
+
+cdef bint store_put_block_hash(Store* store, uint64_t number, const uint8_t* hash) noexcept nogil:
+    cdef const uint8_t* old = store_block_hash(store, number)
+    cdef Undo* undo
+    if store.recording:
+        undo = record(store, UNDO_BLOCK_HASH, NULL)
+        if undo == NULL:
+            return False
+        undo.old.block_hash.known = old != NULL
+        undo.old.block_hash.entry.number = number
+        if old != NULL:
+            memcpy(undo.old.block_hash.entry.hash, old, 32)
+    if block_hash_set(store, number, hash):
+        return True
+    unrecord(store)
+    return False
+
+
+# --------------------------------------------------------------------------------------------------- undo
+
+cdef Undo* record(Store* store, UndoKind kind, const uint8_t* address) noexcept nogil:
+    """A new journal entry to fill in; NULL when nothing is recorded, or no memory."""
+    cdef Undo* journal
+    cdef size_t capacity
+    if store.recording == 0:
+        return NULL
+    if store.journal_count == store.journal_capacity:
+        capacity = store.journal_capacity + store.journal_capacity // 2 + 64
+        journal = <Undo*>realloc(store.journal, capacity * sizeof(Undo))
+        if journal == NULL:
+            return NULL
+        store.journal = journal
+        store.journal_capacity = capacity
+    journal = &store.journal[store.journal_count]
+    store.journal_count += 1
+    journal.kind = kind
+    if address != NULL:
+        memcpy(journal.address, address, 20)
+    return journal
+
+
+cdef void unrecord(Store* store) noexcept nogil:
+    """Drops the last entry: the change it was made for did not happen."""
+    if store.recording:
+        store.journal_count -= 1
+        drop(store, &store.journal[store.journal_count])
+
+
+cdef void drop(Store* store, Undo* undo) noexcept nogil:
+    if undo.kind == UNDO_ACCOUNT:
+        store_release_code(store, undo.old.account.code)
+    elif undo.kind == UNDO_WIPE:
+        free(undo.old.wiped.cells)
+
+
+cdef void store_rewind(Store* store, size_t position) noexcept nogil:
+    cdef Undo* undo
+    cdef Row* row
+    cdef uint8_t* hash
+    while store.journal_count > position:
+        store.journal_count -= 1
+        undo = &store.journal[store.journal_count]
+        if undo.kind == UNDO_BLOCK_HASH:
+            hash = undo.old.block_hash.entry.hash
+            block_hash_set(store, undo.old.block_hash.entry.number, hash if undo.old.block_hash.known else <uint8_t*>NULL)
+            continue
+        row = store_find(store, undo.address)
+        if undo.kind == UNDO_SLOT:
+            slot_set(&row.slots, &undo.old.slot.key, &undo.old.slot.value)
+        elif undo.kind == UNDO_WIPE:
+            free(row.slots.cells)      # empty again: what came after the wipe has been undone
+            row.slots = undo.old.wiped
+        elif undo.old.account.existed:
+            if row == NULL:
+                row = row_new(store, undo.address)
+            row_set(store, row, undo.old.account.nonce, &undo.old.account.balance, undo.old.account.code)
+            store_release_code(store, undo.old.account.code)
+        else:
+            free(row.slots.cells)
+            row.slots.cells = NULL
+            row_free(store, row)
+
+
+cdef void store_clear_journal(Store* store) noexcept nogil:
+    cdef size_t i
+    for i in range(store.journal_count):
+        drop(store, &store.journal[i])
+    store.journal_count = 0
+    if store.journal_capacity > 4096:     # do not keep what one large change needed
+        free(store.journal)
+        store.journal = NULL
+        store.journal_capacity = 0
+
+
+# ------------------------------------------------------------------------------------------- whole stores
+
+cdef bint store_init(Store* store) noexcept nogil:
+    memset(store, 0, sizeof(Store))
+    store.free_row = NO_ROW
+    store.index_mask = FIRST_CAPACITY - 1
+    store.code_mask = FIRST_CAPACITY - 1
+    store.index = <uint64_t*>calloc(FIRST_CAPACITY, sizeof(uint64_t))
+    store.codes = <StoredCode**>calloc(FIRST_CAPACITY, sizeof(StoredCode*))
+    return store.index != NULL and store.codes != NULL
+
+
+cdef void store_free(Store* store) noexcept nogil:
+    cdef uint64_t i
+    store_clear_journal(store)
+    for i in range(store.row_count):
+        if store.rows[i].used:
+            free(store.rows[i].slots.cells)
+    if store.codes != NULL:
+        for i in range(store.code_mask + 1):
+            free(store.codes[i])
+    free(store.rows)
+    free(store.index)
+    free(store.codes)
+    free(store.block_hashes)
+    free(store.journal)
+    memset(store, 0, sizeof(Store))
+
+
+cdef bint store_copy(Store* to, const Store* source) noexcept nogil:
+    cdef uint32_t i
+    cdef uint64_t cells
+    cdef const Row* row
+    cdef Row* copied
+    cdef StoredCode* code
+    cdef bint ok
+    for i in range(source.row_count):
+        row = &source.rows[i]
+        if not row.used:
+            continue
+        code = NULL
+        if row.code != NULL:
+            code = store_add_code(to, row.code.hash, code_bytes(row.code), row.code.size)
+            if code == NULL:
+                return False
+        ok = store_put(to, row.address, row.nonce, &row.balance, code)
+        store_release_code(to, code)
+        if not ok:
+            return False
+        if row.slots.count:
+            copied = store_find(to, row.address)
+            cells = (<uint64_t>row.slots.mask + 1) * sizeof(Slot)
+            copied.slots.cells = <Slot*>malloc(cells)
+            if copied.slots.cells == NULL:
+                return False
+            memcpy(copied.slots.cells, row.slots.cells, cells)
+            copied.slots.mask = row.slots.mask
+            copied.slots.count = row.slots.count
+    for i in range(<uint32_t>source.block_hash_count):
+        if not block_hash_set(to, source.block_hashes[i].number, source.block_hashes[i].hash):
+            return False
+    return True
+
+
+cdef size_t store_memory(const Store* store) noexcept nogil:
+    cdef size_t total = sizeof(Store)
+    cdef uint64_t i
+    total += <size_t>store.row_capacity * sizeof(Row)
+    total += <size_t>(store.index_mask + 1) * sizeof(uint64_t)
+    total += <size_t>(store.code_mask + 1) * sizeof(StoredCode*)
+    total += store.block_hash_capacity * sizeof(BlockHash)
+    total += store.journal_capacity * sizeof(Undo)
+    for i in range(store.row_count):
+        if store.rows[i].used and store.rows[i].slots.cells != NULL:
+            total += (<size_t>store.rows[i].slots.mask + 1) * sizeof(Slot)
+    for i in range(store.code_mask + 1):
+        if store.codes[i] != NULL:
+            total += sizeof(StoredCode) + store.codes[i].size
+    return total
+
+
+# -------------------------------------------------------------------------------------------- StateReader
+
+cdef Found read_account(void* self, const uint8_t* address, AccountData* out) noexcept nogil:
+    cdef const Row* row = store_find(<const Store*>self, address)
+    if row == NULL:
+        return ABSENT
+    out.balance = row.balance
+    out.nonce = row.nonce
+    memcpy(out.code_hash, row_code_hash(row), 32)
+    out.has_storage = row.slots.count != 0
+    return FOUND
+
+
+cdef Found read_storage(void* self, const uint8_t* address, const u256* slot, u256* value) noexcept nogil:
+    cdef const Row* row = store_find(<const Store*>self, address)
+    cdef const u256* found
+    if row == NULL:
+        return ABSENT
+    found = slot_find(&row.slots, slot)
+    if found == NULL:
+        return ABSENT
+    value[0] = found[0]
+    return FOUND
+
+
+cdef Code* read_code(void* self, const uint8_t* address, const uint8_t* code_hash) noexcept nogil:
+    cdef Code* code = code_find(code_hash)
+    cdef const StoredCode* stored
+    if code != NULL:
+        return code
+    stored = store_code(<const Store*>self, code_hash)
+    if stored != NULL:
+        return code_intern(code_hash, code_bytes(stored), stored.size)
+    if memcmp(code_hash, EMPTY_CODE_HASH, 32) == 0:
+        return code_intern(code_hash, NULL, 0)
+    return NULL
+
+
+cdef Found read_block_hash(void* self, uint64_t number, uint8_t* out) noexcept nogil:
+    cdef const uint8_t* found = store_block_hash(<const Store*>self, number)
+    if found == NULL:
+        return ABSENT
+    memcpy(out, found, 32)
+    return FOUND
+
+
+cdef void store_reader(Store* store, StateReader* reader) noexcept nogil:
+    reader.self = store
+    reader.account = read_account
+    reader.storage = read_storage
+    reader.code = read_code
+    reader.block_hash = read_block_hash
