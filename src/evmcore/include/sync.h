@@ -1,0 +1,19 @@
+// Atomic counters, a mutex that can live in static storage, and the monotonic clock: what Cython cannot say itself.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <mutex>
+
+struct Mutex {
+    std::mutex inner;
+};
+
+static inline void mutex_lock(Mutex* m) { m->inner.lock(); }
+static inline void mutex_unlock(Mutex* m) { m->inner.unlock(); }
+
+static inline int32_t atomic_add32(int32_t* p, int32_t v) { return __atomic_add_fetch(p, v, __ATOMIC_ACQ_REL); }
+static inline uint32_t atomic_load32(const uint32_t* p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+
+static inline int64_t monotonic_ns() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}

@@ -1,0 +1,1 @@
+"""The opcode table and what is generated from it."""
