@@ -1,9 +1,9 @@
 """Workloads: seeded transactions over a made-up state, packed into blocks, with the outcome they must have.
 
 A workload is built from *traffic* (plain transfers, token transfers, swaps, computing). The people of a traffic are
-grouped: those of one *family* deal only with each other, the families of one *cluster* share its contracts, and clusters
-share nothing but the block's beneficiary. So the shape says how much of a block depends on what, which is what an
-executor on many threads is measured by. Every traffic keeps its own books in Python integers while it makes
+grouped: those of one *family* deal only with each other, the families of one *cluster* share its contracts, and
+clusters share nothing but the block's beneficiary. So the shape says how much of a block depends on what, which is what
+an executor on many threads is measured by. Every traffic keeps its own books in Python integers while it makes
 transactions; `Workload.outcome` is what an engine has to arrive at.
 """
 
@@ -31,6 +31,7 @@ BLOCK_TIME = 12  # seconds
 BENEFICIARY = keccak256(b"evmcore.bench beneficiary")[12:]
 
 ETHER = 10**18
+FUNDS = 1_000 * ETHER  # of every person
 
 
 class Order(Enum):
@@ -97,8 +98,8 @@ class World:
 
     def __init__(self, seed: int, block_gas: int = BLOCK_GAS) -> None:
         self.random = random.Random(seed)
-        self.alloc: dict[bytes, Account] = {}
         self.outcome = Outcome()
+        self._accounts: dict[bytes, tuple[Contract | None, int, dict[int, int]]] = {}
         self._seed = seed
         self._block_gas = block_gas
         self._nonces: dict[bytes, int] = {}
@@ -111,17 +112,17 @@ class World:
         """Of the block that the next transaction is put into, if it fits."""
         return FIRST_TIMESTAMP + len(self._full) * BLOCK_TIME
 
-    def person(self, balance: int = 1_000 * ETHER) -> bytes:
-        """A new account without code; ``balance`` in wei. Returns its address."""
-        return self._add(Account(balance=balance))
+    def person(self) -> bytes:
+        """A new account without code and with `FUNDS`. Returns its address."""
+        return self._add(None, FUNDS, {})
 
     def contract(self, code: Contract, storage: dict[int, int]) -> bytes:
-        """A new contract. Returns its address."""
-        return self._add(Account(nonce=1, code=code.runtime, storage=storage))
+        """A new contract. Returns its address; ``storage`` may be added to until the workload is finished."""
+        return self._add(code, 0, storage)
 
-    def _add(self, account: Account) -> bytes:
-        address = keccak256(b"evmcore.bench %d %d" % (self._seed, len(self.alloc)))[12:]
-        self.alloc[address] = account
+    def _add(self, code: Contract | None, balance: int, storage: dict[int, int]) -> bytes:
+        address = keccak256(b"evmcore.bench %d %d" % (self._seed, len(self._accounts)))[12:]
+        self._accounts[address] = (code, balance, storage)
         return address
 
     def reserve(self, gas_limit: int) -> None:
@@ -174,7 +175,11 @@ class World:
             )
             for index, batch in enumerate(batches)
         )
-        return Workload(name, self.alloc, blocks, self.outcome)
+        alloc = {
+            address: Account(nonce=1, code=code.runtime, storage=storage) if code else Account(balance=balance)
+            for address, (code, balance, storage) in self._accounts.items()
+        }
+        return Workload(name, alloc, blocks, self.outcome)
 
 
 class Traffic(Protocol):
@@ -215,8 +220,8 @@ def build(
 ) -> Workload:
     """Makes the blocks of one or more kinds of traffic. The same arguments give the same workload.
 
-    Blocks are filled by gas *limits*, which every traffic keeps close to what is used. With `Order.SHUFFLED` the turns of
-    all kinds are mixed; otherwise one kind follows the other.
+    Blocks are filled by gas *limits*, which every traffic keeps close to what is used. With `Order.SHUFFLED` the turns
+    of all kinds are mixed; otherwise one kind follows the other.
     """
     world = World(seed, block_gas)
     for kind in traffic:
@@ -247,12 +252,7 @@ class Transfers:
             [[world.person() for _ in range(shape.people)] for _ in range(shape.families)]
             for _ in range(shape.clusters)
         ]
-        self._balances = {
-            address: world.alloc[address].balance
-            for cluster in self._people
-            for family in cluster
-            for address in family
-        }
+        self._balances = {address: FUNDS for cluster in self._people for family in cluster for address in family}
 
     def send(self, world: World, turn: Turn) -> None:
         family = self._people[turn.cluster][turn.family]
@@ -276,7 +276,7 @@ class TokenBook:
     def __init__(self, world: World, name: str, holders: Sequence[bytes], spender: bytes | None = None) -> None:
         code = contract("Token")
         self._balance_slot = code.slots["balanceOf"]
-        self.balances = {holder: self.SHARE for holder in holders}
+        self.balances = dict.fromkeys(holders, self.SHARE)
         # Short strings: the text on the left, twice its length in the last byte.
         text = int.from_bytes(name.encode().ljust(31, b"\0"), "big") << 8 | 2 * len(name)
         storage = {

@@ -1,10 +1,10 @@
-"""The benchmark contracts: sources, compiled code, selectors and storage layout (``artifacts.json``, by ``compile.py``)."""
+"""The benchmark contracts: sources, and what ``compile.py`` made of them (``artifacts.json``)."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -42,14 +42,14 @@ def mapping_slot(slot: int, *keys: int | bytes) -> int:
     return slot
 
 
-@lru_cache(maxsize=1)
+@cache
 def artifacts() -> dict[str, Any]:
     """``artifacts.json``: compiler, its version and settings, and the contracts as compiled."""
     loaded: dict[str, Any] = json.loads(files(__name__).joinpath("artifacts.json").read_text())
     return loaded
 
 
-@lru_cache(maxsize=None)
+@cache
 def contract(name: str) -> Contract:
     """``Token``, ``Pair``, ``Router`` or ``Compute``. Raises KeyError for another name."""
     compiled = artifacts()["contracts"][name]

@@ -2,7 +2,7 @@
 
     python -m evmcore.bench.contracts.compile [--check]
 
-The compiler is the command in ``EVMCORE_SOLC`` (default ``solc``); it has to be the version named in ``SETTINGS_VERSION``
+The compiler is the command in ``EVMCORE_SOLC`` (default ``solc``); it has to be the version named in ``VERSION``
 and understand ``--standard-json``, as the native compiler and the ``solcjs`` of the npm package do
 (``npm install solc@0.8.30``, then ``EVMCORE_SOLC=node_modules/.bin/solcjs``).
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 ARTIFACTS = HERE / "artifacts.json"
-SETTINGS_VERSION = "0.8.30"
+VERSION = "0.8.30"
 # No metadata in the bytecode: the same source gives the same bytes wherever it is compiled.
 SETTINGS: dict[str, Any] = {
     "optimizer": {"enabled": True, "runs": 200},
@@ -58,8 +58,8 @@ def compiler_version() -> str:
 def compile_contracts() -> dict[str, Any]:
     """Everything that ``artifacts.json`` holds, compiled anew. Raises CompilerError."""
     version = compiler_version()
-    if version.split("+")[0] != SETTINGS_VERSION:
-        raise CompilerError(f"solc {SETTINGS_VERSION} is needed, {version} found")
+    if version.split("+")[0] != VERSION:
+        raise CompilerError(f"solc {VERSION} is needed, {version} found")
     sources = {path.name: {"content": path.read_text()} for path in sorted(HERE.glob("*.sol"))}
     request = {
         "language": "Solidity",

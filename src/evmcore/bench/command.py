@@ -1,0 +1,287 @@
+"""The command ``python -m evmcore bench``: what to measure, in which order, and what is printed and written."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evmcore.bench import cases, engine, replay, report
+from evmcore.bench.measure import Samples, geometric_mean, measure
+from evmcore.bench.peer import Pyrevm
+from evmcore.bench.workloads import standard
+from evmcore.cli.arguments import CommandError, Parser, pattern, positive
+from evmcore.errors import EvmcoreError, InputError
+
+DESCRIPTION = """\
+Measures speed. Without --blocks and --cases: workloads of the package's own (plain transfers, ERC-20 transfers, swaps
+through pair contracts, a compute contract) and single calls from Python. Every result is checked before it is timed.
+"""
+
+
+def parser() -> Parser:
+    made = Parser(prog="evmcore bench", description=DESCRIPTION)
+    made.add_argument("--blocks", type=Path, metavar="DIR", help="run the real blocks (*.json.xz) of a directory")
+    made.add_argument("--cases", type=Path, metavar="DIR", help="run the programs (*.json) of a directory")
+    made.add_argument("--peer", choices=["pyrevm"], help="measure this engine by turns on the same work")
+    made.add_argument("--filter", type=pattern, default="", metavar="REGEX", help="only what has this in its name")
+    made.add_argument("--rounds", type=positive, default=5, metavar="N", help="samples of each thing (default 5)")
+    made.add_argument("--seed", type=int, default=1, help="of the package's own workloads (default 1)")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write every sample to this file")
+    return made
+
+
+@dataclass
+class BlockRow:
+    """A workload or a real block: time of each of its blocks, on this engine and on the peer."""
+
+    name: str
+    transactions: int = 0
+    gas: int = 0
+    ours: list[Samples] = field(default_factory=list)
+    peer: list[Samples] = field(default_factory=list)
+
+    def seconds(self, of_peer: bool = False) -> float:
+        """Of all blocks together, by the medians."""
+        return sum(samples.median for samples in (self.peer if of_peer else self.ours)) / 1e9
+
+
+@dataclass
+class CaseRow:
+    """A message or call on this engine and on the peer."""
+
+    case: cases.Case
+    gas: int
+    ours: Samples
+    peer: Samples | None
+
+
+class Bench:
+    """One run of the command."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.rounds: int = options.rounds
+        self.wanted = re.compile(options.filter)
+        self.peer = Pyrevm() if options.peer else None
+        self.record: dict[str, Any] = {"machine": report.machine(), "rounds": self.rounds, "unit": "ns"}
+        if self.peer:
+            self.record["peer"] = {"name": self.peer.name, "version": self.peer.version}
+
+    # ---- blocks
+
+    def workloads(self, seed: int) -> None:
+        chosen = [workload for workload in standard(seed) if self.wanted.search(workload.name)]
+        rows = []
+        with report.progress(sum(len(workload.blocks) for workload in chosen)) as bar:
+            for workload in chosen:
+                row = BlockRow(workload.name, workload.transactions)
+                run = engine.workload_run(workload)
+                other = self.peer.workload(workload) if self.peer else None
+                for block in workload.blocks:
+                    tasks = [run.task(block)] + ([other.block(block)] if other else [])
+                    samples = measure(tasks, self.rounds)
+                    row.ours.append(samples[0])
+                    row.peer += samples[1:]
+                    row.gas += run.advance(block)
+                    if other:
+                        tasks[1].run()
+                    bar.step(workload.name)
+                engine.check_outcome(workload.name, run.state, workload.outcome)
+                rows.append(row)
+        self.print_blocks("workload", rows)
+        self.record["workloads"] = [self.block_record(row) for row in rows]
+
+    def real_blocks(self, directory: Path) -> None:
+        paths = [path for path in replay.paths(directory) if self.wanted.search(path.name)]
+        rows = []
+        with report.progress(len(paths)) as bar:
+            for path in paths:
+                real = replay.load(path)
+                if real.block.transactions:
+                    run = engine.real_run(real)
+                    samples = measure([run.task(real.block)], self.rounds, budget_ns=50_000_000)
+                    rows.append(BlockRow(real.name, len(real.block.transactions), real.gas_used, samples))
+                bar.step(real.name)
+        self.print_blocks("block", rows)
+        if rows:
+            slowest = min(rows, key=lambda row: row.gas / row.seconds())
+            total = sum(row.gas for row in rows) / sum(row.seconds() for row in rows) / 1e6
+            print(
+                f"all {len(rows)} blocks: {report.number(total)} Mgas/s; the slowest, {slowest.name}: "
+                f"{report.number(slowest.gas / slowest.seconds() / 1e6)} Mgas/s; receipts and gas as expected\n"
+            )
+        self.record["blocks"] = [self.block_record(row) for row in rows]
+
+    def print_blocks(self, what: str, rows: Sequence[BlockRow]) -> None:
+        headers = [what, "blocks", "txs", "Mgas", "tx/s", "Mgas/s", "ms/block", "min", "max"]
+        if self.peer and any(row.peer for row in rows):
+            headers += [f"{self.peer.name} Mgas/s", "ratio"]
+        lines = []
+        for row in rows:
+            values = [value / 1e6 for samples in row.ours for value in samples.values]
+            cells = [
+                row.name,
+                str(len(row.ours)),
+                str(row.transactions),
+                report.number(row.gas / 1e6),
+                report.number(row.transactions / row.seconds()),
+                report.number(row.gas / row.seconds() / 1e6),
+                report.number(1e3 * row.seconds() / len(row.ours)),
+                report.number(min(values)),
+                report.number(max(values)),
+            ]
+            if row.peer:
+                theirs = row.seconds(of_peer=True)
+                cells += [report.number(row.gas / theirs / 1e6), f"{theirs / row.seconds():.2f}"]
+            lines.append(cells)
+        print(report.table(headers, lines) + "\n")
+
+    @staticmethod
+    def block_record(row: BlockRow) -> dict[str, Any]:
+        return {
+            "name": row.name,
+            "transactions": row.transactions,
+            "gas": row.gas,
+            "blocks": [list(samples.values) for samples in row.ours],
+            "peer_blocks": [list(samples.values) for samples in row.peer],
+        }
+
+    # ---- messages and calls
+
+    def programs(self, directory: Path) -> None:
+        """Every case as a bare message; then those of the group ``call`` as calls from Python."""
+        chosen = [case for case in cases.load_directory(directory) if self.wanted.search(case.name)]
+        empty = self.empty_call()
+        rows = self.measure_cases(chosen, message=True)
+        headers = ["program", "gas", "us", "min", "max", "Mgas/s"]
+        if empty:
+            headers += ["pyrevm us", "net us", "ratio", "net ratio"]
+        lines = []
+        for row in rows:
+            cells = [
+                row.case.name,
+                f"{row.gas:,}",
+                *(report.number(value / 1e3) for value in (row.ours.median, row.ours.least, row.ours.most)),
+                report.number(1e3 * row.gas / row.ours.median),
+            ]
+            if row.peer and empty:
+                net = row.peer.median - empty.median
+                cells += [
+                    report.number(row.peer.median / 1e3),
+                    report.number(max(net, 0) / 1e3),
+                    f"{row.peer.median / row.ours.median:.2f}",
+                    f"{net / row.ours.median:.2f}" if row.case.data or row.gas else "-",
+                ]
+            lines.append(cells)
+        print(report.table(headers, lines) + "\n")
+        if empty:
+            self.print_means(rows, empty)
+        self.record["cases"] = [self.case_record(row) for row in rows]
+        self.calls([case for case in chosen if case.group == "call"])
+
+    def empty_call(self) -> Samples | None:
+        """What the peer takes for a call that does nothing: its own overhead."""
+        if not self.peer:
+            return None
+        samples = measure([self.peer.case(cases.own()[0])], self.rounds)[0]
+        self.record["peer"]["empty_call"] = list(samples.values)
+        return samples
+
+    def print_means(self, rows: Sequence[CaseRow], empty: Samples) -> None:
+        headers = ["group", "programs", "pyrevm / evmcore", "net, by medians", "net, by minima"]
+        lines = []
+        groups = sorted({row.case.group for row in rows} - {"call"})
+        for name in [*groups, "main + evm-bench"]:
+            members = [row for row in rows if row.case.group in name.split(" + ")]
+            pairs = [(row.ours, row.peer) for row in members if row.peer]
+            if not pairs or (" + " in name and not {"main", "evm-bench"} <= set(groups)):
+                continue
+            # Below nothing there is no ratio: a program that the peer runs as fast as an empty one counts as 0.01 us.
+            lines.append(
+                [
+                    name,
+                    str(len(pairs)),
+                    f"{geometric_mean(peer.median / ours.median for ours, peer in pairs):.2f}",
+                    f"{geometric_mean(max(peer.median - empty.median, 10) / ours.median for ours, peer in pairs):.2f}",
+                    f"{geometric_mean(max(peer.least - empty.least, 10) / ours.least for ours, peer in pairs):.2f}",
+                ]
+            )
+        print("geometric means of pyrevm's time over evmcore's; net: without what pyrevm takes for an empty call")
+        print(report.table(headers, lines) + "\n")
+
+    def calls(self, chosen: Sequence[cases.Case]) -> None:
+        """Single calls as a user makes them, from Python."""
+        chosen = [case for case in chosen if self.wanted.search(case.name)]
+        if not chosen:
+            return
+        rows = self.measure_cases(chosen, message=False)
+        headers = ["call from Python", "us", "min", "max", "calls/s"]
+        if self.peer:
+            headers += ["pyrevm calls/s", "ratio"]
+        lines = []
+        for row in rows:
+            cells = [
+                row.case.name,
+                *(report.number(value / 1e3) for value in (row.ours.median, row.ours.least, row.ours.most)),
+                report.number(1e9 / row.ours.median),
+            ]
+            if row.peer:
+                cells += [report.number(1e9 / row.peer.median), f"{row.peer.median / row.ours.median:.2f}"]
+            lines.append(cells)
+        print(report.table(headers, lines) + "\n")
+        self.record["calls"] = [self.case_record(row) for row in rows]
+
+    def measure_cases(self, chosen: Sequence[cases.Case], message: bool) -> list[CaseRow]:
+        rows = []
+        with report.progress(len(chosen)) as bar:
+            for case in chosen:
+                tasks = [engine.message(case) if message else engine.call(case)]
+                if self.peer:
+                    tasks.append(self.peer.case(case))
+                samples = measure(tasks, self.rounds)
+                rows.append(CaseRow(case, case.gas_used or 0, samples[0], samples[1] if self.peer else None))
+                bar.step(case.name)
+        return rows
+
+    @staticmethod
+    def case_record(row: CaseRow) -> dict[str, Any]:
+        return {
+            "name": row.case.name,
+            "group": row.case.group,
+            "gas": row.gas,
+            "samples": list(row.ours.values),
+            "peer_samples": list(row.peer.values) if row.peer else [],
+        }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command. Returns its exit code: 0, 1 for a wrong result, 2 for bad arguments or files."""
+    options = parser().parse_args(argv)
+    try:
+        bench = Bench(options)
+        line = report.machine_line(bench.record["machine"])
+        print(line + (f"; {bench.peer.name} {bench.peer.version}" if bench.peer else "") + "\n")
+        if options.cases:
+            bench.programs(options.cases)
+        if options.blocks:
+            bench.real_blocks(options.blocks)
+        if not options.cases and not options.blocks:
+            bench.workloads(options.seed)
+            bench.calls(cases.own())
+        if options.json:
+            options.json.write_text(json.dumps(bench.record, indent=1) + "\n")
+    except engine.WrongResult as error:
+        print(f"evmcore bench: wrong result: {error}", file=sys.stderr)
+        return 1
+    except (CommandError, InputError, OSError) as error:
+        print(f"evmcore bench: error: {error}", file=sys.stderr)
+        return 2
+    except EvmcoreError as error:
+        print(f"evmcore bench: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,113 @@
+"""The same work on this package's engine, as tasks to be timed; every task is checked once before it is."""
+
+from __future__ import annotations
+
+from evmcore import EVM, MemoryState, execute_block
+from evmcore.bench import replay
+from evmcore.bench.cases import CALLEE, CALLER, Case
+from evmcore.bench.measure import Task
+from evmcore.bench.workloads import Outcome, Workload
+from evmcore.blocks import Block
+from evmcore.errors import EvmcoreError
+from evmcore.forks import Activation, ChainConfig, Fork
+from evmcore.types import Account
+
+WORKLOAD_CHAIN = ChainConfig(1, (Activation(Fork.CANCUN, block=0, timestamp=0),))
+
+
+class WrongResult(EvmcoreError):
+    """The engine gave another result than the expected one; there is no point in timing it."""
+
+
+def state_of(case: Case) -> MemoryState:
+    return MemoryState(
+        {CALLER: Account(balance=10**18), CALLEE: Account(nonce=1, code=case.code, storage=dict(case.storage))}
+    )
+
+
+def message(case: Case) -> Task:
+    """A bare message: execution only. Raises WrongResult if output or gas differ from the case's."""
+    evm = EVM(state_of(case), fork=case.fork)
+    data, gas = case.data, case.gas_limit
+    result = evm.message(CALLEE, data, sender=CALLER, gas=gas)
+    if not result.success or result.output != case.output:
+        raise WrongResult(f"{case.name}: {case.output.hex()} expected, got {result!r}")
+    if case.gas_used is not None and result.gas_used != case.gas_used:
+        raise WrongResult(f"{case.name}: {case.gas_used} gas expected, got {result.gas_used}")
+    return Task(lambda: evm.message(CALLEE, data, sender=CALLER, gas=gas))
+
+
+def call(case: Case) -> Task:
+    """The same as a call the way a user makes it: with intrinsic gas and all that belongs to a transaction."""
+    evm = EVM(state_of(case), fork=case.fork)
+    data, gas = case.data, case.gas_limit
+    result = evm.call(CALLEE, data, sender=CALLER, gas=gas)
+    if not result.success or result.output != case.output:
+        raise WrongResult(f"{case.name}: {case.output.hex()} expected, got {result!r}")
+    return Task(lambda: evm.call(CALLEE, data, sender=CALLER, gas=gas))
+
+
+class BlockRun:
+    """Executes blocks one after the other on one state; each can be timed before the state moves on."""
+
+    def __init__(self, state: MemoryState, chain: ChainConfig) -> None:
+        self.state = state
+        self._chain = chain
+
+    def task(self, block: Block) -> Task:
+        """The block to be timed on the present state, which stays as it is."""
+        state, chain = self.state, self._chain
+        checkpoint = 0
+
+        def before() -> None:
+            nonlocal checkpoint
+            checkpoint = state.snapshot()
+
+        def run() -> None:
+            execute_block(block, state, chain)
+
+        def after() -> None:
+            state.revert(checkpoint)
+
+        return Task(run, before, after)
+
+    def advance(self, block: Block) -> int:
+        """Executes the block for good. Returns the gas used. Raises WrongResult if a transaction failed."""
+        result = execute_block(block, self.state, self._chain)
+        for index, receipt in enumerate(result.receipts):
+            if receipt.status != 1:
+                raise WrongResult(f"block {block.header.number}: transaction {index} failed")
+        return result.gas_used
+
+
+def workload_run(workload: Workload) -> BlockRun:
+    return BlockRun(MemoryState(workload.alloc), WORKLOAD_CHAIN)
+
+
+def check_outcome(name: str, state: MemoryState, outcome: Outcome) -> None:
+    """Raises WrongResult unless the state has every balance and slot of the outcome."""
+    for address, balance in outcome.balances.items():
+        if state.balance(address) != balance:
+            raise WrongResult(f"{name}: 0x{address.hex()}: balance {balance} expected, got {state.balance(address)}")
+    for address, slots in outcome.storage.items():
+        for slot, value in slots.items():
+            if state.storage(address, slot) != value:
+                got = state.storage(address, slot)
+                raise WrongResult(f"{name}: 0x{address.hex()}: slot {slot:#x}: {value:#x} expected, got {got:#x}")
+
+
+def real_run(real: replay.RealBlock) -> BlockRun:
+    """A real block on its state. Raises WrongResult if its receipts or its gas are not those of the file."""
+    state = MemoryState(real.alloc)
+    for number, block_hash in real.block_hashes.items():
+        state.set_block_hash(number, block_hash)
+    run = BlockRun(state, real.chain)
+    checkpoint = state.snapshot()
+    result = execute_block(real.block, state, real.chain)
+    state.revert(checkpoint)
+    if result.gas_used != real.gas_used:
+        raise WrongResult(f"block {real.name}: {real.gas_used} gas expected, got {result.gas_used}")
+    problem = replay.difference(real.receipts, result.receipts)
+    if problem is not None:
+        raise WrongResult(f"block {real.name}: {problem}")
+    return run

@@ -1,0 +1,117 @@
+"""pyrevm as the peer: the same messages and transactions, on an engine of its own."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+from evmcore.bench.cases import CALLEE, CALLER, Case
+from evmcore.bench.measure import Task
+from evmcore.bench.workloads import Workload
+from evmcore.blocks import Block
+from evmcore.errors import InputError
+from evmcore.types import Account
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + value.hex()
+
+
+class Pyrevm:
+    """Runs on pyrevm, the newest Python binding of revm there is (0.3.7 carries revm 8).
+
+    A message goes through ``message_call``; a snapshot before and a revert after it, which pyrevm needs to have the
+    same state again, are outside the timed part. What a call to an empty program takes is its overhead; times without
+    it are called *net*.
+    """
+
+    name = "pyrevm"
+
+    def __init__(self) -> None:
+        try:
+            self._module: Any = import_module("pyrevm")
+        except ImportError as error:
+            raise InputError("--peer pyrevm: it is not installed (pip install 'evmcore[bench]')") from error
+        self.version = version("pyrevm")
+
+    def _engine(self, fork: str, alloc: dict[bytes, Account]) -> Any:
+        engine = self._module.EVM(spec_id=fork.upper(), gas_limit=10**12)
+        for address, account in alloc.items():
+            info = self._module.AccountInfo(nonce=account.nonce, balance=account.balance, code=account.code or None)
+            engine.insert_account_info(_hex(address), info)
+            for slot, value in account.storage.items():
+                engine.insert_account_storage(_hex(address), slot, value)
+        return engine
+
+    def case(self, case: Case) -> Task:
+        """A case to be timed. Raises RuntimeError if pyrevm's output is another than the expected one."""
+        alloc = {
+            CALLER: Account(balance=10**18),
+            CALLEE: Account(nonce=1, code=case.code, storage=dict(case.storage)),
+        }
+        engine = self._engine(case.fork, alloc)
+        caller, callee = _hex(CALLER), _hex(CALLEE)
+        data, gas = case.data, case.gas_limit
+        checkpoint: Any = None
+
+        def before() -> None:
+            nonlocal checkpoint
+            checkpoint = engine.snapshot()
+
+        def run() -> Any:
+            return engine.message_call(caller, callee, calldata=data, gas=gas)
+
+        def after() -> None:
+            engine.revert(checkpoint)
+
+        before()
+        output = bytes(run() or b"")
+        after()
+        if output != case.output:
+            raise RuntimeError(f"pyrevm gives another output for {case.name}: 0x{output.hex()}")
+        return Task(run, before, after)
+
+    def workload(self, workload: Workload) -> PeerWorkload:
+        return PeerWorkload(self._module, self._engine("cancun", workload.alloc))
+
+
+class PeerWorkload:
+    """The blocks of a workload on pyrevm, a message call a transaction."""
+
+    def __init__(self, module: Any, engine: Any) -> None:
+        self._module = module
+        self._engine = engine
+
+    def block(self, block: Block) -> Task:
+        """The transactions of the next block, prepared: only the calls are timed."""
+        header, engine = block.header, self._engine
+        engine.set_block_env(
+            self._module.BlockEnv(
+                number=header.number,
+                timestamp=header.timestamp,
+                coinbase=_hex(header.coinbase),
+                gas_limit=header.gas_limit,
+                basefee=header.base_fee_per_gas,
+                prevrandao=bytes(32),
+            )
+        )
+        calls = []
+        for tx in block.transactions:
+            assert tx.sender is not None and tx.to is not None, "workloads name senders and create nothing"
+            price = min(tx.max_fee_per_gas, (header.base_fee_per_gas or 0) + tx.max_priority_fee_per_gas)
+            calls.append((_hex(tx.sender), _hex(tx.to), tx.data, tx.value, tx.gas_limit, price))
+        checkpoint: Any = None
+
+        def before() -> None:
+            nonlocal checkpoint
+            checkpoint = engine.snapshot()
+
+        def run() -> None:
+            for sender, to, data, value, gas, price in calls:
+                engine.message_call(sender, to, calldata=data, value=value, gas=gas, gas_price=price)
+
+        def after() -> None:
+            engine.revert(checkpoint)
+
+        return Task(run, before, after)

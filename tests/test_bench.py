@@ -1,0 +1,286 @@
+"""The command ``bench``: what it prints and writes, and what it says to arguments and files that are wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evmcore.bench import cases, measure, replay, report
+from evmcore.bench.contracts import contract
+from evmcore.errors import InputError
+
+SHARED = Path(os.environ.get("EVMCORE_SHARED", Path(__file__).parents[2] / "shared"))
+FAST = ["--rounds", "1"]
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "evmcore", "bench", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def case_file(**changes: Any) -> dict[str, Any]:
+    """A good case file (PUSH1 42 PUSH0 MSTORE PUSH1 32 PUSH0 RETURN), with changes."""
+    good = {
+        "name": "answer",
+        "group": "main",
+        "code_hex": "602a5f5260205ff3",
+        "input_hex": "",
+        "gas_limit": 1000,
+        "expected_output_hex": f"{42:064x}",
+        "gas_used": 16,
+        "fork": "Cancun",
+        "prestate_storage": {},
+    }
+    return {key: value for key, value in {**good, **changes}.items() if value is not ...}
+
+
+# ---- what it measures
+
+
+def test_workloads_are_printed_with_their_speed() -> None:
+    done = bench("--filter", "^(transfers|compute|ERC-20 balanceOf)$", *FAST)
+    assert (done.returncode, done.stderr) == (0, "")
+    machine, *tables = done.stdout.split("\n\n")
+    assert re.search(r"\d+ cores, .*CPython .*evmcore \d+\.\d+\.\d+, \S+ dispatch", machine)
+    assert re.search(r"^workload +blocks +txs +Mgas +tx/s +Mgas/s +ms/block +min +max$", tables[0], re.M)
+    assert re.search(r"^transfers +3 +4284( +[\d.,]+){6}$", tables[0], re.M)
+    assert re.search(r"^compute +3 +108( +[\d.,]+){6}$", tables[0], re.M)
+    assert re.search(r"^ERC-20 balanceOf( +[\d.,]+){4}$", tables[1], re.M)
+
+
+def test_json_holds_every_sample(tmp_path: Path) -> None:
+    file = tmp_path / "samples.json"
+    assert bench("--filter", "^(compute|empty call)$", "--rounds", "2", "--json", str(file)).returncode == 0
+    record = json.loads(file.read_text())
+    assert record["unit"] == "ns" and record["rounds"] == 2 and record["machine"]["cores"] >= 1
+    (compute,) = record["workloads"]
+    assert compute["transactions"] == 108 and compute["gas"] > 80_000_000
+    assert [len(samples) for samples in compute["blocks"]] == [2, 2, 2]
+    assert all(value > 0 for samples in compute["blocks"] for value in samples)
+    assert [(row["name"], len(row["samples"])) for row in record["calls"]] == [("empty call", 2)]
+
+
+def test_the_seed_decides_the_work(tmp_path: Path) -> None:
+    def gas(*arguments: str) -> int:
+        file = tmp_path / "samples.json"
+        assert bench("--filter", "^compute$", *FAST, "--json", str(file), *arguments).returncode == 0
+        return int(json.loads(file.read_text())["workloads"][0]["gas"])
+
+    assert gas() == gas("--seed", "1") != gas("--seed", "2")
+
+
+def test_cases_are_checked_and_measured(tmp_path: Path) -> None:
+    (tmp_path / "answer.json").write_text(json.dumps(case_file()))
+    done = bench("--cases", str(tmp_path), *FAST)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^answer +16( +[\d.,]+){4}$", done.stdout, re.M)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"expected_output_hex": "00"}, "answer: 00 expected"),
+        ({"gas_used": 17}, "answer: 17 gas expected, got 16"),
+        ({"gas_limit": 15}, "OUT_OF_GAS"),
+    ],
+)
+def test_a_wrong_result_is_exit_code_1(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    (tmp_path / "answer.json").write_text(json.dumps(case_file(**changes)))
+    done = bench("--cases", str(tmp_path), *FAST)
+    assert done.returncode == 1 and message in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_the_peer_is_measured_on_the_same_work(tmp_path: Path) -> None:
+    pytest.importorskip("pyrevm")
+    (tmp_path / "answer.json").write_text(json.dumps(case_file()))
+    file = tmp_path / "samples.json"
+    done = bench("--cases", str(tmp_path), "--peer", "pyrevm", *FAST, "--json", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^answer +16( +[\d.,]+){8}$", done.stdout, re.M)
+    assert re.search(r"^main +1( +[\d.,]+){3}$", done.stdout, re.M)
+    record = json.loads(file.read_text())
+    assert record["peer"]["name"] == "pyrevm" and len(record["cases"][0]["peer_samples"]) == 1
+    done = bench("--filter", "^(compute|ERC-20 balanceOf)$", "--peer", "pyrevm", *FAST)
+    assert re.search(r"^compute +3 +108( +[\d.,]+){8}$", done.stdout, re.M)
+    assert re.search(r"^ERC-20 balanceOf( +[\d.,]+){6}$", done.stdout, re.M)
+
+
+def test_real_blocks_are_checked_and_measured() -> None:
+    blocks = SHARED / "blocks"
+    if not blocks.is_dir():
+        pytest.skip(f"no blocks in {SHARED} (set EVMCORE_SHARED)")
+    done = bench("--blocks", str(blocks), "--filter", "^(46147|4369999|19426587)", *FAST)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^19426587 +1 +37 +2\.63( +[\d.,]+){5}$", done.stdout, re.M)
+    assert re.search(r"^all 3 blocks: [\d.,]+ Mgas/s; the slowest, \d+: [\d.,]+ Mgas/s", done.stdout, re.M)
+
+
+def test_a_receipt_that_differs_is_exit_code_1(tmp_path: Path) -> None:
+    path = SHARED / "blocks" / "46147.json.xz"
+    if not path.is_file():
+        pytest.skip(f"no blocks in {SHARED} (set EVMCORE_SHARED)")
+    fields = json.loads(lzma.decompress(path.read_bytes()))
+    fields["receipts"][0]["logsBloom"] = "0x01" + "00" * 255
+    (tmp_path / path.name).write_bytes(lzma.compress(json.dumps(fields).encode()))
+    done = bench("--blocks", str(tmp_path), *FAST)
+    assert done.returncode == 1 and "transaction 0: logsBloom" in done.stderr
+
+
+# ---- what it refuses
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rounds", "0"], "--rounds"),
+        (["--rounds", "many"], "--rounds"),
+        (["--rounds"], "--rounds"),
+        (["--seed", "x"], "--seed"),
+        (["--filter", "("], "--filter"),
+        (["--peer", "geth"], "--peer"),
+        (["--faster"], "--faster"),
+        (["surplus"], "surplus"),
+        (["--cases"], "--cases"),
+        (["--cases", "no/such/place"], "no/such/place: not a directory"),
+        (["--blocks", "no/such/place"], "no/such/place: not a directory"),
+        (["--filter", "nothing has this name", "--json", "no/such/place/file"], "no/such/place/file"),
+    ],
+)
+def test_bad_arguments_are_exit_code_2_and_one_line(arguments: list[str], message: str) -> None:
+    done = bench(*arguments)
+    assert done.returncode == 2 and message in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not JSON"),
+        (b"\xff\xfe\xfd", "not JSON"),
+        (b"[1, 2]", "an object is needed, got list"),
+        (json.dumps(case_file(code_hex=...)).encode(), "code_hex is missing"),
+        (json.dumps(case_file(code_hex=5)).encode(), "code_hex: str expected, got int"),
+        (json.dumps(case_file(code_hex="0g")).encode(), "code_hex"),
+        (json.dumps(case_file(input_hex="123")).encode(), "input_hex"),
+        (json.dumps(case_file(gas_limit="1000")).encode(), "gas_limit: int expected, got str"),
+        (json.dumps(case_file(gas_limit=True)).encode(), "gas_limit: int expected, got bool"),
+        (json.dumps(case_file(gas_limit=-1)).encode(), "gas"),
+        (json.dumps(case_file(fork="Berlinale")).encode(), "Berlinale"),
+        (json.dumps(case_file(prestate_storage=[])).encode(), "prestate_storage: dict expected, got list"),
+        (json.dumps(case_file(prestate_storage={"0": "x"})).encode(), "prestate_storage"),
+        (json.dumps(case_file(prestate_storage={"0": 5})).encode(), "prestate_storage"),
+        (json.dumps(case_file(prestate_storage={"-1": "5"})).encode(), "prestate_storage"),
+    ],
+)
+def test_a_malformed_case_is_exit_code_2_and_names_file_and_field(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "bad.json").write_bytes(content)
+    done = bench("--cases", str(tmp_path))
+    assert done.returncode == 2 and message in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not JSON packed by xz"),
+        (b"{}", "not JSON packed by xz"),
+        (lzma.compress(b"{"), "not JSON packed by xz"),
+        (lzma.compress(b"[]"), "an object is needed, got list"),
+        (lzma.compress(b"{}"), "is missing"),
+        (lzma.compress(b'{"blobSchedule": null, "fork": "Berlinale", "preState": {}}'), "Berlinale"),
+        (lzma.compress(b'{"blobSchedule": null, "fork": "Berlin", "preState": 7}'), "not a block with its state"),
+        (lzma.compress(b'{"blobSchedule": null, "fork": "Berlin", "preState": {"0x12": {}}}'), "preState"),
+    ],
+)
+def test_a_malformed_block_is_exit_code_2_and_names_the_file(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "1.json.xz").write_bytes(content)
+    done = bench("--blocks", str(tmp_path))
+    assert done.returncode == 2 and message in done.stderr and "1.json.xz" in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+def test_an_empty_directory_is_exit_code_2(tmp_path: Path) -> None:
+    assert "no *.json in it" in bench("--cases", str(tmp_path)).stderr
+    assert "no *.json.xz in it" in bench("--blocks", str(tmp_path)).stderr
+
+
+# ---- parts
+
+
+def test_measure_takes_turns_and_leaves_the_clock_out_of_setup() -> None:
+    ran: list[str] = []
+    first = measure.Task(lambda: ran.append("first"), before=lambda: ran.append("before"))
+    second = measure.Task(lambda: ran.append("second"), after=lambda: ran.append("after"))
+    rounds: list[None] = []
+    samples = measure.measure([first, second], 3, budget_ns=1, step=lambda: rounds.append(None))
+    assert [len(taken.values) for taken in samples] == [3, 3] and len(rounds) == 3
+    assert all(0 < taken.least <= taken.median <= taken.most for taken in samples)
+    changes = [
+        name for name, previous in zip(ran, [None, *ran], strict=False) if {name, previous} == {"first", "after"}
+    ]
+    assert len(changes) == 1  # first second | second first | first second
+    assert all(ran[index - 1] == "before" for index, name in enumerate(ran) if name == "first")
+
+
+def test_geometric_mean() -> None:
+    assert measure.geometric_mean([2.0, 8.0]) == pytest.approx(4.0)
+    with pytest.raises(ValueError, match="positive"):
+        measure.geometric_mean([1.0, 0.0])
+    with pytest.raises(ValueError, match="at least one"):
+        measure.geometric_mean([])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.01234, "0.0123"), (1.234, "1.23"), (12.34, "12.3"), (123.4, "123"), (1234567.8, "1,234,568")],
+)
+def test_numbers_have_three_digits(value: float, text: str) -> None:
+    assert report.number(value) == text
+
+
+def test_table_aligns_columns() -> None:
+    lines = report.table(["name", "n"], [["a", "1"], ["longer", "12,345"]]).splitlines()
+    assert lines == ["name         n", "------  ------", "a            1", "longer  12,345"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("with_rich", [True, False])
+def test_progress_is_drawn_on_a_terminal_only(with_rich: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if with_rich:
+        pytest.importorskip("rich")
+    else:
+        monkeypatch.setitem(sys.modules, "rich.console", None)
+    terminal, file = Terminal(), io.StringIO()
+    for stream in (terminal, file):
+        with report.progress(2, stream) as bar:
+            bar.step("one")
+            bar.step("two")
+    assert "2/2" in terminal.getvalue() and file.getvalue() == ""
+
+
+def test_mapping_slots_and_calldata_follow_the_abi() -> None:
+    token = contract("Token")
+    data = token.call("transfer(address,uint256)", b"\x11" * 20, 5)
+    assert data.hex() == "a9059cbb" + "00" * 12 + "11" * 20 + f"{5:064x}"
+    with pytest.raises(KeyError):
+        token.call("mint(uint256)", 1)
+
+
+def test_loading_names_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a directory"):
+        cases.load_directory(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="not a directory"):
+        replay.paths(tmp_path / "nowhere")
