@@ -28,7 +28,7 @@ from evmcore._state cimport (
 from evmcore._u256 cimport (
     u_add, u_addmod, u_and, u_byte, u_byte_len, u_clz, u_copy, u_div, u_eq, u_exp, u_fits64, u_from_address, u_from_be,
     u_is_zero, u_lt, u_mod, u_mul, u_mulmod, u_not, u_or, u_sar, u_sat64, u_sdiv, u_set64, u_shl, u_shr, u_signextend, u_slt,
-    u_smod, u_sub, u_to_address, u_to_be, u_xor, u_zero,
+    u_smod, u_sub, u_swap, u_to_address, u_to_be, u_xor, u_zero,
 )
 
 cdef extern from *:
@@ -48,7 +48,6 @@ cdef extern from "include/sync.h" nogil:
     int64_t monotonic_ns()
 
 cdef extern from "include/push.h" nogil:
-    void u_swap(u256* a, u256* b) noexcept
     void u_push0 "u_push<0>"(u256* r, const uint8_t* p) noexcept
     void u_push1 "u_push<1>"(u256* r, const uint8_t* p) noexcept
     void u_push2 "u_push<2>"(u256* r, const uint8_t* p) noexcept
@@ -161,6 +160,10 @@ cdef inline Scratch* scratch(Machine* machine) noexcept nogil:
 
 cdef bint default_switch = not TAIL_CALLS or os.environ.get("EVMCORE_DISPATCH") == "switch"
 
+def dispatch_build():
+    """Which of the two builds of the dispatch loop runs unless asked otherwise: "tail-call" or "switch"."""
+    return "switch" if default_switch else "tail-call"
+
 
 # ---------------------------------------------------------------------------------------------------- helpers of the bodies
 
@@ -169,13 +172,13 @@ cdef int64_t fail(Frame* f, Status status) noexcept nogil:
     return -1
 
 
-cdef bint poll(Frame* f) noexcept nogil:
-    """True when the run was told to stop. Called on backward jumps; looks up only every POLL_INTERVAL of them."""
+cdef inline bint must_poll(Frame* f) noexcept nogil:
+    """Counts backward jumps; true at every POLL_INTERVAL of them."""
     f.polls -= 1
     if f.polls:
         return False
     f.polls = POLL_INTERVAL
-    return must_stop(f.machine)
+    return True
 
 
 cdef bint must_stop(Machine* machine) noexcept nogil:
@@ -276,6 +279,26 @@ cdef Handler[15][256] HANDLERS
 
 cdef int h_UNDEFINED(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:
     return INVALID_OPCODE
+
+cdef int grow_memory_32(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:
+    """Makes memory for 32 bytes at the offset on top of the stack, then starts the instruction at `f.pc` over."""
+    gas = expand_memory(sp, 32, gas, f)
+    if gas < 0:
+        return f.status
+    return (<const Handler*>table)[f.pc[0]](f.pc, f.sp, gas, f, table)
+
+cdef int grow_memory_1(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:
+    gas = expand_memory(sp, 1, gas, f)
+    if gas < 0:
+        return f.status
+    return (<const Handler*>table)[f.pc[0]](f.pc, f.sp, gas, f, table)
+
+cdef int poll_and_go(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:
+    """Goes on at `pc` unless the run was told to stop."""
+    f.polls = POLL_INTERVAL
+    if must_stop(f.machine):
+        return ABORTED
+    return (<const Handler*>table)[pc[0]](pc, sp, gas, f, table)
 
 include "_ops_generated.pxi"
 

@@ -1,4 +1,4 @@
-// PUSH data to stack words, and swapping words: fixed sizes, so that every case is a few loads and stores.
+// PUSH data to stack words: fixed sizes, so that every case is a few loads and stores.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -12,14 +12,5 @@ static inline void u_push(u256* r, const uint8_t* p) {
     uint64_t w[4] = {0, 0, 0, 0};
     if constexpr (rest != 0) w[full] = load_be64(p) >> (64 - 8 * rest);
     for (int i = 0; i < full; ++i) w[full - 1 - i] = load_be64(p + rest + 8 * i);
-    r->w[0] = w[0];
-    r->w[1] = w[1];
-    r->w[2] = w[2];
-    r->w[3] = w[3];
-}
-
-static inline void u_swap(u256* a, u256* b) {
-    u256 t = *a;
-    *a = *b;
-    *b = t;
+    u_set(r, w[0], w[1], w[2], w[3]);
 }

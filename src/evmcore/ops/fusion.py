@@ -71,7 +71,6 @@ SEQUENCES = [
     "ADD SWAP1",
     "AND SWAP1",
     "SUB SWAP1",
-    "SWAP1 MSTORE",
     "DUP1 SWAP2",
     "DUP2 AND",
     "DUP3 DUP3",
@@ -114,6 +113,10 @@ def sequences() -> list[Sequence]:
     parsed = [tuple(BY_NAME[name] for name in text.split()) for text in SEQUENCES]
     assert not {op.number for op in OPS} & set(FREE_NUMBERS)
     assert len(set(parsed)) == len(parsed) <= len(FREE_NUMBERS)
+    for ops in parsed:  # a memory access may start the sequence over: nothing before it may change what was on the stack
+        kinds = [op.shape for op in ops]
+        if "memory" in kinds:
+            assert all(op.shape == "push" or op.name.startswith("DUP") for op in ops[: kinds.index("memory")])
     return [Sequence(number, ops) for number, ops in zip(FREE_NUMBERS, parsed, strict=False)]
 
 

@@ -50,7 +50,7 @@ def action(op: Op) -> list[str]:
         body = ["u_set64(sp + 1, <uint64_t>(pc - f.start))"]
     elif op.name in ("POP", "JUMPDEST"):
         body = []
-    elif op.shape == "frame":
+    elif op.shape in ("frame", "memory"):
         body = [f"{op.function}(sp, f)"]
     elif op.shape == "pure":
         body = [f"{op.function}(sp)"]
@@ -67,11 +67,38 @@ def guard_lines(guards: list[tuple[str, str]]) -> list[str]:
     return [line for condition, status in guards for line in (f"if unlikely({condition}):", f"    return {status}")]
 
 
-def tail_action(op: Op) -> list[str]:
-    if op.shape not in ("gas", "call"):
-        return action(op)
-    body, *rest = action(op)
-    return [body, "if unlikely(gas < 0):", "    return f.status", *rest]
+def tail_action(op: Op, height: int = 0, offset: int = 0, charged: int = 0) -> list[str]:
+    """`action` with its failing exits. An instruction that finds memory too small starts over when it has grown: `height`,
+    `offset` and `charged` say how far the handler has come."""
+    if op.shape == "memory":
+        start = ["f.pc = pc" + (f" - {offset}" if offset else ""), "f.sp = sp" + (f" - {height}" if height else "")]
+        grow = f"return grow_memory_{op.argument}(pc, sp, gas + {charged or op.gas}, f, table)"
+        check = f"if unlikely(not within_memory(sp, {op.argument}, f)):"
+        return [check, *indent([*start, grow]), *action(op)]
+    if op.shape in ("gas", "call"):
+        body, *rest = action(op)
+        return [body, "if unlikely(gas < 0):", "    return f.status", *rest]
+    return action(op)
+
+
+def go_to(target: str) -> list[str]:
+    """Continues behind the JUMPDEST at `target`, whose gas is charged here; now and then asks whether to stop."""
+    return [
+        *charge(1),
+        f"to = f.start + {target} + 1",
+        "if to <= pc:",
+        "    f.polls -= 1",
+        "    if unlikely(f.polls == 0):",
+        "        return poll_and_go(to, sp, gas, f, table)",
+        "pc = to",
+        NEXT,
+    ]
+
+
+def define(name: str, lines: list[str]) -> list[str]:
+    if any("to = " in line for line in lines):
+        lines = ["cdef const uint8_t* to", *lines]
+    return [SIGNATURE.format(f"h_{name}"), *indent(lines), ""]
 
 
 def tail_handler(op: Op) -> list[str]:
@@ -84,46 +111,37 @@ def tail_handler(op: Op) -> list[str]:
         lines += [
             "if unlikely(not u_fits64(sp) or not is_jumpdest(f.code, sp.w[0])):",
             "    return INVALID_JUMP",
-            *charge(1),  # the JUMPDEST, which is not visited
-            "if f.start + sp.w[0] <= pc and poll(f):",
-            "    return ABORTED",
-            "pc = f.start + sp.w[0] + 1",
             *move(op),
-            NEXT,
+            *go_to(f"(sp + {op.takes}).w[0]"),
         ]
     elif op.shape == "call":
         lines += tail_action(op)
         lines += ["if f.suspended:", "    f.pc = pc", "    f.sp = sp", "    f.gas = gas", "    return RUNNING", NEXT]
     else:
         lines += [*tail_action(op), NEXT]
-    return [SIGNATURE.format(f"h_{op.name}"), *indent(lines), ""]
+    return define(op.name, lines)
 
 
 def fused_handler(sequence: Sequence) -> list[str]:
     height = needs = peak = 0
-    body = list(sequence.ops)
-    if sequence.jump:
-        body = body[:-2]  # the constant target is read from the code, never pushed
     for op in sequence.ops:
         needs = max(needs, op.takes - height)
         height += op.gives - op.takes
         peak = max(peak, height)
-    lines = guard_lines(stack_guards(needs, peak)) + charge(sum(op.gas for op in sequence.ops))
-    for op in body:
-        lines += tail_action(op)
-    if sequence.jump:
-        push = sequence.ops[-2]
-        target = "pc[1]" if push.argument == 1 else "(<uint64_t>pc[1] << 8 | pc[2])"
-        if sequence.jump.name == "JUMPI":
-            skip = width(push) + 1
-            lines += ["if u_is_zero(sp):", f"    pc += {skip}", "    sp -= 1", f"    {NEXT}", "sp -= 1"]
-        lines += [
-            *charge(1),  # the JUMPDEST
-            f"if f.start + {target} <= pc and poll(f):",
-            "    return ABORTED",
-            f"pc = f.start + {target} + 1",
-        ]
-    return [SIGNATURE.format(f"h_{sequence.name}"), *indent([*lines, NEXT]), ""]
+    charged = sum(op.gas for op in sequence.ops)
+    lines = guard_lines(stack_guards(needs, peak)) + charge(charged)
+    height = offset = 0
+    for op in sequence.ops[:-2] if sequence.jump else sequence.ops:
+        lines += tail_action(op, height, offset, charged)
+        height += op.gives - op.takes
+        offset += width(op)
+    if sequence.jump is None:
+        return define(sequence.name, [*lines, NEXT])
+    push = sequence.ops[-2]  # the constant target is read from the code, never pushed
+    target = "pc[1]" if push.argument == 1 else "(<uint64_t>pc[1] << 8 | pc[2])"
+    if sequence.jump.name == "JUMPI":
+        lines += ["sp -= 1", "if u_is_zero(sp + 1):", f"    pc += {width(push) + 1}", f"    {NEXT}"]
+    return define(sequence.name, [*lines, *go_to(target)])
 
 
 def fill_handlers() -> list[str]:
@@ -151,7 +169,7 @@ def switch_case(op: Op, keyword: str) -> list[str]:
         go = [
             "if not u_fits64(sp) or not is_jumpdest(f.code, sp.w[0]):",
             "    status = INVALID_JUMP",
-            "elif f.start + sp.w[0] <= pc and poll(f):",
+            "elif f.start + sp.w[0] <= pc and must_poll(f) and must_stop(f.machine):",
             "    status = ABORTED",
             "else:",
             "    pc = f.start + sp.w[0]",
@@ -162,6 +180,9 @@ def switch_case(op: Op, keyword: str) -> list[str]:
     elif op.shape in ("gas", "call"):
         call, *rest = action(op)
         body = [call, "if gas < 0:", "    status = <Status>f.status", "else:", *indent(rest)]
+    elif op.shape == "memory":
+        body = [f"if not within_memory(sp, {op.argument}, f):", f"    gas = expand_memory(sp, {op.argument}, gas, f)"]
+        body += ["if gas < 0:", "    status = <Status>f.status", "else:", *indent(action(op))]
     else:
         body = action(op)
     if op.gas:

@@ -1,28 +1,13 @@
-# Memory, hashing and copying. The check that memory is large enough is inlined; growing it is not.
+# Memory, hashing and copying. Handlers see to it that memory is there before MLOAD, MSTORE and MSTORE8 run.
 
-cdef inline int64_t op_mload(u256* sp, int64_t gas, Frame* f) noexcept nogil:
-    if not within_memory(sp, 32, f):
-        gas = expand_memory(sp, 32, gas, f)
-        if gas < 0:
-            return gas
+cdef inline void op_mload(u256* sp, Frame* f) noexcept nogil:
     u_from_be(sp, f.memory + sp.w[0])
-    return gas
 
-cdef inline int64_t op_mstore(u256* sp, int64_t gas, Frame* f) noexcept nogil:
-    if not within_memory(sp, 32, f):
-        gas = expand_memory(sp, 32, gas, f)
-        if gas < 0:
-            return gas
+cdef inline void op_mstore(u256* sp, Frame* f) noexcept nogil:
     u_to_be(f.memory + sp.w[0], sp - 1)
-    return gas
 
-cdef inline int64_t op_mstore8(u256* sp, int64_t gas, Frame* f) noexcept nogil:
-    if not within_memory(sp, 1, f):
-        gas = expand_memory(sp, 1, gas, f)
-        if gas < 0:
-            return gas
+cdef inline void op_mstore8(u256* sp, Frame* f) noexcept nogil:
     f.memory[sp.w[0]] = <uint8_t>(sp - 1).w[0]
-    return gas
 
 cdef int64_t op_keccak256(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     cdef uint8_t[32] digest

@@ -12,6 +12,7 @@ shape     body
 pure      ``void op(u256* sp)``: operands to result, on the stack
 frame     ``void op(u256* sp, Frame* f)``: also reads the frame; cannot fail
 gas       ``int64_t op(u256* sp, int64_t gas, Frame* f)``: the gas left, or -1 with ``f.status`` set
+memory    ``void op(u256* sp, Frame* f)``, once memory holds `argument` bytes at the offset on top of the stack
 jump      JUMP, JUMPI: written out by the generator
 halt      ``Status op(u256* sp, int64_t gas, Frame* f)``: ends the frame, sets ``f.gas``
 call      like gas; may start a callee: then ``f.machine`` has a new top frame and the handler returns to the driver
@@ -119,9 +120,9 @@ def _ops() -> list[Op]:
         Op(0x49, "BLOBHASH", 1, 1, 3, "frame", CANCUN),
         Op(0x4A, "BLOBBASEFEE", 0, 1, 2, "frame", CANCUN),
         Op(0x50, "POP", 1, 0, 2, "stack"),
-        Op(0x51, "MLOAD", 1, 1, 3, "gas"),
-        Op(0x52, "MSTORE", 2, 0, 3, "gas"),
-        Op(0x53, "MSTORE8", 2, 0, 3, "gas"),
+        Op(0x51, "MLOAD", 1, 1, 3, "memory", argument=32),
+        Op(0x52, "MSTORE", 2, 0, 3, "memory", argument=32),
+        Op(0x53, "MSTORE8", 2, 0, 3, "memory", argument=1),
         Op(0x54, "SLOAD", 1, 1, 0, "gas"),
         Op(0x55, "SSTORE", 2, 0, 0, "gas"),
         Op(0x56, "JUMP", 1, 0, 8, "jump"),
