@@ -6,6 +6,7 @@ cdef enum PrecompileStatus:
     PRECOMPILE_OK = 0
     PRECOMPILE_FAILED = 1        # consumes all gas: bad input, or not enough gas
     PRECOMPILE_NO_MEMORY = 2     # the machine could not allocate; an engine error, never an EVM result
+    PRECOMPILE_UNAVAILABLE = 3   # blst was not found (0x0a to 0x11); an engine error, never an EVM result
 
 cdef struct Output:              # a growable byte buffer owned by its holder
     uint8_t* data                # malloc'ed, NULL while capacity is 0
