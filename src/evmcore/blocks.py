@@ -232,7 +232,7 @@ class Block:
 
     @classmethod
     def decode_stream(cls, data: bytes) -> Iterator[Block]:
-        """The blocks whose encodings follow one another in `data`. Raises as :meth:`decode` does, when it gets there."""
+        """The blocks whose encodings follow one another in `data`. Raises as :meth:`decode` does, on getting there."""
         data = to_bytes(data, "data")
         position = 0
         while position < len(data):

@@ -142,9 +142,9 @@ class Transaction:
     """A transaction of type 0 (legacy), 1 (EIP-2930), 2 (EIP-1559), 3 (EIP-4844) or 4 (EIP-7702).
 
     Fields are converted and checked when it is made, and are then plain ints, bytes and tuples. Without `type` it is
-    the lowest type that has every field given. Prices are in wei per gas, `value` in wei. `gas_price` belongs to types 0
-    and 1, `max_fee_per_gas` and `max_priority_fee_per_gas` to types 2 to 4, `max_fee_per_blob_gas` to type 3; where a
-    type has them they default to 0, else they are None. `to` is None for a creation. A legacy transaction without
+    the lowest type that has every field given. Prices are in wei per gas, `value` in wei. `gas_price` belongs to types
+    0 and 1, `max_fee_per_gas` and `max_priority_fee_per_gas` to types 2 to 4, `max_fee_per_blob_gas` to type 3; where
+    a type has them they default to 0, else they are None. `to` is None for a creation. A legacy transaction without
     replay protection (EIP-155) has no `chain_id`. `v` is 27 or 28, or 35 and more with `chain_id`, in type 0 and the
     parity of y in the others; `r` and `s` are zero where there is no signature. `sender` is whoever is said to have
     sent it; :meth:`recover_sender` looks at the signature instead.
@@ -516,7 +516,7 @@ def _decode_access_list(entries: list[rlp.Item]) -> AccessList:
 
 def _sized(value: rlp.Item, part: str, size: int) -> bytes:
     if isinstance(value, bytes) and len(value) != size:
-        reason = _R[f"RLP_INVALID_ACCESS_LIST_{part}_TOO_{'SHORT' if len(value) < size else 'LONG'}"]
+        reason = TransactionReason[f"RLP_INVALID_ACCESS_LIST_{part}_TOO_{'SHORT' if len(value) < size else 'LONG'}"]
         _reject(reason, f"access list: expected {size} bytes, got {len(value)}")
     return rlp.decode_fixed(value, "access_list", size)
 
@@ -558,7 +558,7 @@ _LIST_DECODERS: Final = {
 def _recover(digest: bytes, parity: int, r: int, s: int) -> bytes | None:
     from evmcore._crypto import recover_address
 
-    return recover_address(digest, r.to_bytes(32, "big"), s.to_bytes(32, "big"), parity)
+    return recover_address(digest, r, s, parity)
 
 
 def _sign(digest: bytes, private_key: bytes | str | int) -> tuple[int, int, int]:
