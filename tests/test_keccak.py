@@ -6,6 +6,7 @@ import random
 
 import pytest
 from Crypto.Hash import keccak as pycryptodome_keccak
+
 from evmcore._hash import keccak256, keccak256_of_64, keccak256_variant, variants
 from evmcore.errors import InputError
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from evmcore._u256 import apply, from_bytes, to_address, to_bytes
 from evmcore.errors import InputError
 
@@ -145,7 +146,9 @@ OPERATIONS: dict[str, tuple[tuple[Operand, ...], Callable[..., Any]]] = {
     "bits": (UNARY, lambda a: a.bit_length()),
     "byte_len": (UNARY, lambda a: (a.bit_length() + 7) // 8),
 }
-IN_PLACE = [name for name in OPERATIONS if name not in ("is_zero", "eq", "lt", "slt", "fits64", "sat64", "bits", "byte_len")]
+IN_PLACE = [
+    name for name in OPERATIONS if name not in ("is_zero", "eq", "lt", "slt", "fits64", "sat64", "bits", "byte_len")
+]
 
 
 def check(name: str, cases: list[tuple[int, ...]], alias: int = -1) -> None:
@@ -169,6 +172,69 @@ def test_result_may_share_memory_with_any_operand(name: str) -> None:
     cases = operands(f"{name} in place", kinds, ALIASED_CASES)
     for alias in range(len(kinds)):
         check(name, cases, alias)
+
+
+def test_mulmod_by_the_same_modulus_again_and_again() -> None:
+    """From its second use in a row a modulus is prepared, which is another path."""
+    rng = random.Random("same modulus")
+    cases = []
+    for _ in range(CASES // 10):
+        modulus = edge(rng)
+        close = near(edge)
+        for _ in range(10):
+            factors = [close(rng), close(rng)]
+            kind = rng.randrange(4)
+            if modulus and kind < 2:  # as field arithmetic does, and with products just off a multiple
+                factors = [x % modulus for x in factors]
+            elif kind == 2:
+                factors[1] = (modulus + rng.choice((-1, 0, 1))) & MASK
+            cases.append((factors[0], factors[1], modulus))
+    check("mulmod", cases)
+    check("mulmod", cases, 0)
+    check("mulmod", cases, 1)
+
+
+def quotient_guess_traps(rng: random.Random) -> tuple[int, int]:
+    """A dividend whose leading limbs repeat the divisor's, where a quotient limb is guessed one too high or too big."""
+    limbs = rng.randrange(2, 5)
+    bits = 64 * limbs - rng.randrange(64)
+    top = rng.choice((1 << 63, LIMB, (1 << 63) + 1, rng.getrandbits(64) | 1 << 63))
+    divisor = (top << 64 * (limbs - 1) | rng.choice((0, 1, LIMB, rng.getrandbits(64))) << 64 * (limbs - 2)) >> (
+        64 * limbs - bits
+    )
+    divisor |= edge(rng) & ((1 << 64 * (limbs - 2)) - 1)
+    divisor = divisor or 1
+    quotient = rng.choice((LIMB, 1 << 63, LIMB - 1, 1, LIMB << 64 | LIMB, edge(rng)))
+    dividend = divisor * quotient + rng.choice((-1, 0, 1, divisor - 1, divisor - 2, rng.randrange(divisor)))
+    return dividend & MASK if dividend > 0 else divisor, divisor
+
+
+@pytest.mark.parametrize("name", ["div", "mod", "sdiv", "smod"])
+def test_division_where_quotient_guesses_go_wrong(name: str) -> None:
+    rng = random.Random(f"guesses of {name}")
+    check(name, [quotient_guess_traps(rng) for _ in range(CASES // 2)])
+
+
+@pytest.mark.parametrize("name", ["addmod", "mulmod"])
+def test_modular_arithmetic_where_quotient_guesses_go_wrong(name: str) -> None:
+    rng = random.Random(f"guesses of {name}")
+    cases = []
+    for _ in range(CASES // 2):
+        dividend, modulus = quotient_guess_traps(rng)
+        factor = rng.choice((LIMB, 1 << 64, MASK, modulus - 1, edge(rng)))
+        cases.append((dividend, factor, modulus))
+    check(name, cases)
+
+
+def test_division_by_powers_of_two() -> None:
+    rng = random.Random("powers of two")
+    for name in ("div", "mod", "sdiv", "smod"):
+        check(name, [(edge(rng), 1 << k) for k in range(BITS) for _ in range(40)])
+
+
+def test_powers_of_powers_of_two() -> None:
+    cases = [(1 << k, e) for k in range(0, BITS, 3) for e in (*range(260), LIMB, LIMB + 1, 1 << 255, MASK)]
+    check("exp", cases)
 
 
 def test_bytes_both_ways() -> None:
