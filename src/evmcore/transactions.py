@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from evmcore import rlp
+from evmcore._crypto import recover_address, sign
 from evmcore._hash import keccak256
 from evmcore.errors import InputError, InvalidTransaction, RlpError, TransactionReason
 from evmcore.forks import Fork
@@ -120,7 +121,7 @@ class Authorization:
         """The 20-byte address of the signer, or None where the signature is not valid: such a tuple is passed over."""
         if self.y_parity > 1 or not 0 < self.r < SECP256K1_ORDER or not 0 < self.s <= SECP256K1_ORDER // 2:
             return None
-        return _recover(self.signing_hash(), self.y_parity, self.r, self.s)
+        return recover_address(self.signing_hash(), self.r, self.s, self.y_parity)
 
     def sign(self, private_key: bytes | str | int) -> Authorization:
         """The same permission with the signature of a 32-byte private key."""
@@ -308,7 +309,7 @@ class Transaction:
         if not 0 < self.s <= (SECP256K1_ORDER - 1 if high_s else SECP256K1_ORDER // 2):
             bound = "the order" if high_s else "half the order"
             _reject(_R.INVALID_SIGNATURE_VRS, f"s is {self.s:#x}, expected 1 to {bound} of secp256k1")
-        sender = _recover(self.signing_hash(), self.y_parity, self.r, self.s)
+        sender = recover_address(self.signing_hash(), self.r, self.s, self.y_parity)
         if sender is None:
             _reject(_R.EC_RECOVERY_FAIL, "no public key gives this signature")
         return sender
@@ -555,18 +556,10 @@ _LIST_DECODERS: Final = {
 # ---- keys
 
 
-def _recover(digest: bytes, parity: int, r: int, s: int) -> bytes | None:
-    from evmcore._crypto import recover_address
-
-    return recover_address(digest, r, s, parity)
-
-
 def _sign(digest: bytes, private_key: bytes | str | int) -> tuple[int, int, int]:
     """(parity, r, s), with s in the lower half."""
-    from coincurve import PrivateKey
-
     key = to_hash(private_key, "private_key")
     if not 0 < int.from_bytes(key, "big") < SECP256K1_ORDER:
-        raise InputError("argument 'private_key': expected a number from 1 to the order of secp256k1")
-    signature = PrivateKey(key).sign_recoverable(digest, hasher=None)
-    return signature[64], int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
+        raise InputError("argument 'private_key': expected a number from 1 to the order of secp256k1 less 1")
+    r, s, parity = sign(digest, key)
+    return parity, r, s
