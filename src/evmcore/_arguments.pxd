@@ -1,0 +1,18 @@
+"""From what a person passes to the facade to C values. Every function raises InputError naming the argument."""
+from libc.stdint cimport int64_t, uint8_t
+from evmcore._interp cimport Environment
+from evmcore._tx cimport PreparedTransaction, TxData
+
+cdef int read_address(uint8_t* out, object value, str name) except -1
+cdef bytes read_bytes(object value, str name)
+cdef int64_t read_gas(object value, int64_t default, str name) except? -1
+cdef int64_t read_timeout(object timeout) except -1       # seconds from now as CLOCK_MONOTONIC nanoseconds; 0: never
+
+# A legacy transaction without signature. Returns what `tx.data` borrows.
+cdef bytes fill_call(TxData* tx, object to, object data, object sender, object value, object gas, object gas_price, int64_t default_gas)
+# The same with what needs a later transaction type.
+cdef PreparedTransaction prepare_call(const TxData* plain, bytes data, object access_list, object blob_hashes, object authorization_list)
+# A `Transaction` or its encoding, its sender recovered unless it names one.
+cdef PreparedTransaction prepare_transaction(object tx, object fork)
+
+cdef int fill_environment(Environment* env, object block, object chain_id, int revision, object blob_schedule) except -1

@@ -1,0 +1,47 @@
+"""A batch of calls on native threads, and the machines that single calls share with it."""
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from evmcore._interp cimport Environment, Machine, Message, Outcome
+from evmcore._results cimport CallResult
+from evmcore._state cimport LogEntry, StateReader
+from evmcore._tx cimport TxChecks, TxData, TxResult
+from evmcore._u256 cimport u256
+
+# What all calls of an EVM have in common.
+cdef struct Settings:
+    Environment env
+    StateReader* reader
+    int revision
+    bint unlimited_code_size
+    bint switch_dispatch
+    int max_blobs_per_tx
+    uint64_t blob_gas_limit
+
+cdef Machine* machine_take() except NULL                 # a machine nobody else uses; ResourceError
+cdef void machine_give(Machine* machine) noexcept nogil  # back to the others; what it lent out is no longer valid
+
+# Runs one transaction on the machine's fresh working set.
+cdef void settings_run(const Settings* settings, Machine* machine, const TxData* tx, const TxChecks* checks, uint64_t block_gas_left, TxResult* result) noexcept nogil
+
+# Runs one message on the machine's fresh working set, without the rest of a transaction: no intrinsic gas, no fees.
+cdef void settings_message(const Settings* settings, Machine* machine, Message* message, const u256* gas_price, Outcome* outcome) noexcept nogil
+
+cdef struct Job:
+    TxData tx                     # borrows what the batch keeps alive
+    TxResult result               # output is the job's own copy, or NULL
+    LogEntry* logs                # own copy, or NULL
+    uint32_t log_count
+    uint8_t* log_data
+    size_t log_size
+
+cdef class Batch:
+    cdef Settings settings
+    cdef int64_t deadline_ns
+    cdef Job* jobs
+    cdef size_t count
+    cdef list kept                # owners of what the jobs borrow
+
+    cdef void run(self, unsigned int threads) noexcept nogil
+    cdef CallResult result(self, size_t index)
+
+cdef Batch batch_new(size_t count, const Settings* settings, int64_t deadline_ns)

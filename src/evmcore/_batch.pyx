@@ -1,0 +1,214 @@
+"""A batch of calls on native threads, and the machines that single calls share with it."""
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from evmcore._code cimport Code
+from evmcore._interp cimport (
+    CREATE, Machine, Message, NO_MEMORY, Outcome, STATE_FAILED, SUCCESS, execute, machine_free, machine_new,
+)
+from evmcore._results cimport CallResult
+from evmcore._rules cimport BERLIN, PRAGUE, SHANGHAI
+from evmcore._state cimport (
+    LogEntry, WorkingSet, ws_account, ws_account_unloaded, ws_begin, ws_code, ws_load, ws_reset, ws_set_balance,
+    ws_set_nonce, ws_warm_account,
+)
+from evmcore._tx cimport TX_VALID, TxChecks, TxData, TxResult, transaction_run
+from evmcore._u256 cimport u256, u_lt
+
+from evmcore.errors import ResourceError
+
+cdef extern from "include/spares.h" namespace "evmcore" nogil:
+    cdef cppclass Spares:
+        pass
+    void* spares_take(Spares* spares)
+    bint spares_give(Spares* spares, void* item)
+
+cdef extern from "include/workers.h" namespace "evmcore" nogil:
+    cdef cppclass Counter:
+        uint64_t take(uint64_t amount) noexcept
+    void run_on_workers(unsigned int count, void (*task)(void* context) noexcept nogil, void* context) noexcept
+
+cdef Spares machines
+
+
+cdef Machine* machine_take() except NULL:
+    cdef Machine* machine = <Machine*>spares_take(&machines)
+    if machine == NULL:
+        machine = machine_new()
+        if machine == NULL:
+            raise ResourceError("no memory for another machine (stack, memory and journal of a call)")
+    return machine
+
+
+cdef void machine_give(Machine* machine) noexcept nogil:
+    if not spares_give(&machines, machine):
+        machine_free(machine)
+
+
+cdef void set_up(const Settings* settings, Machine* machine) noexcept nogil:
+    machine.env = settings.env
+    machine.revision = settings.revision
+    machine.unlimited_code_size = settings.unlimited_code_size
+    machine.switch_dispatch = settings.switch_dispatch
+    ws_reset(machine.ws, settings.reader, settings.revision)
+
+
+cdef void settings_run(const Settings* settings, Machine* machine, const TxData* tx, const TxChecks* checks,
+                       uint64_t block_gas_left, TxResult* result) noexcept nogil:
+    set_up(settings, machine)
+    transaction_run(machine, tx, checks, block_gas_left, settings.blob_gas_limit, settings.max_blobs_per_tx, result)
+
+
+cdef void settings_message(const Settings* settings, Machine* machine, Message* message, const u256* gas_price,
+                           Outcome* outcome) noexcept nogil:
+    cdef WorkingSet* ws = machine.ws
+    cdef uint32_t caller, target
+    cdef Code* code
+    set_up(settings, machine)
+    ws_begin(ws)
+    machine.env.gas_price = gas_price[0]
+    memcpy(machine.env.origin, message.caller, 20)
+    caller = ws_account(ws, message.caller)
+    if u_lt(&ws.accounts[caller].balance, &message.value):
+        ws_set_balance(ws, caller, &message.value)
+    if settings.revision >= BERLIN:
+        ws_warm_account(ws, caller)
+        if settings.revision >= SHANGHAI:
+            ws_warm_account(ws, ws_account_unloaded(ws, settings.env.coinbase))
+    if message.kind == CREATE:
+        ws_set_nonce(ws, caller, ws.accounts[caller].nonce + 1)
+    elif settings.revision >= BERLIN:
+        target = ws_account_unloaded(ws, message.target)
+        ws_warm_account(ws, target)
+        if settings.revision >= PRAGUE:
+            ws_load(ws, target)
+            code = ws_code(ws, target)
+            if code != NULL and code.delegation:
+                ws_warm_account(ws, ws_account_unloaded(ws, code.raw + 3))
+    if ws.failed:
+        memset(outcome, 0, sizeof(Outcome))
+        outcome.status = NO_MEMORY if ws.no_memory else STATE_FAILED
+        return
+    execute(machine, message, outcome)
+
+
+# Jobs a worker takes at once: enough that the counter is not fought over, few enough that all end together.
+cdef enum:
+    SHARE = 8
+
+cdef struct Run:
+    const Settings* settings
+    int64_t deadline_ns
+    Job* jobs
+    size_t count
+    Counter* next
+
+# Checks of a call: everything about who pays and who signed is left out.
+cdef TxChecks NO_CHECKS
+NO_CHECKS.nonce = NO_CHECKS.balance = NO_CHECKS.base_fee = NO_CHECKS.sender_is_eoa = NO_CHECKS.gas_cap = False
+
+
+cdef void work(void* context) noexcept nogil:
+    """Runs jobs until none is left. Jobs keep the status NO_MEMORY they start with when no thread gets a machine."""
+    cdef Run* run = <Run*>context
+    cdef Machine* machine = <Machine*>spares_take(&machines)
+    cdef size_t first, i
+    if machine == NULL:
+        machine = machine_new()
+    if machine == NULL:
+        return
+    machine.abort_flag = NULL
+    machine.deadline_ns = run.deadline_ns
+    machine.tracer = NULL
+    while True:
+        first = run.next.take(SHARE)
+        if first >= run.count:
+            break
+        for i in range(first, min(first + SHARE, run.count)):
+            settings_run(run.settings, machine, &run.jobs[i].tx, &NO_CHECKS, run.jobs[i].tx.gas_limit, &run.jobs[i].result)
+            keep(machine.ws, &run.jobs[i])
+    machine_give(machine)
+
+
+cdef void keep(WorkingSet* ws, Job* job) noexcept nogil:
+    """Copies what the job's result borrows from the machine."""
+    cdef const uint8_t* output = job.result.output
+    cdef size_t i, end
+    cdef bint lost = False
+    job.result.output = NULL
+    if job.result.invalid != TX_VALID or job.result.status >= STATE_FAILED:
+        return
+    if job.result.output_size:
+        job.result.output = <uint8_t*>malloc(job.result.output_size)
+        if job.result.output == NULL:
+            lost = True
+        else:
+            memcpy(<void*>job.result.output, output, job.result.output_size)
+    if ws.log_count and not lost:
+        for i in range(ws.log_count):
+            end = ws.logs[i].data_offset + ws.logs[i].data_size
+            job.log_size = max(job.log_size, end)
+        job.logs = <LogEntry*>malloc(ws.log_count * sizeof(LogEntry))
+        job.log_data = <uint8_t*>malloc(max(job.log_size, <size_t>1))
+        if job.logs == NULL or job.log_data == NULL:
+            lost = True
+        else:
+            job.log_count = ws.log_count
+            memcpy(job.logs, ws.logs, ws.log_count * sizeof(LogEntry))
+            memcpy(job.log_data, ws.log_data, job.log_size)
+    if lost:
+        job.result.status = NO_MEMORY
+
+
+cdef class Batch:
+    """Calls that share everything but what is in their jobs. `run` may be called once."""
+
+    def __dealloc__(self):
+        cdef size_t i
+        if self.jobs != NULL:
+            for i in range(self.count):
+                free(<void*>self.jobs[i].result.output)
+                free(self.jobs[i].logs)
+                free(self.jobs[i].log_data)
+            free(self.jobs)
+
+    cdef void run(self, unsigned int threads) noexcept nogil:
+        cdef Counter next
+        cdef Run run
+        run.settings = &self.settings
+        run.deadline_ns = self.deadline_ns
+        run.jobs = self.jobs
+        run.count = self.count
+        run.next = &next
+        run_on_workers(threads, work, &run)
+
+    cdef CallResult result(self, size_t index):
+        cdef Job* job = &self.jobs[index]
+        cdef CallResult result = CallResult.__new__(CallResult)
+        result.ended = job.result.status
+        result.gas_used = job.result.gas_used
+        result.gas_refund = job.result.gas_refund
+        result.output = PyBytes_FromStringAndSize(<char*>job.result.output, job.result.output_size)
+        if job.result.is_create and job.result.status == SUCCESS:
+            result.created_address = PyBytes_FromStringAndSize(<char*>job.result.created, 20)
+        if job.log_count:
+            result.log_entries = PyBytes_FromStringAndSize(<char*>job.logs, job.log_count * sizeof(LogEntry))
+            result.log_data = PyBytes_FromStringAndSize(<char*>job.log_data, job.log_size)
+        return result
+
+
+cdef Batch batch_new(size_t count, const Settings* settings, int64_t deadline_ns):
+    cdef Batch batch = Batch.__new__(Batch)
+    cdef size_t i
+    batch.kept = []
+    batch.settings = settings[0]
+    batch.deadline_ns = deadline_ns
+    batch.jobs = <Job*>calloc(max(count, <size_t>1), sizeof(Job))
+    if batch.jobs == NULL:
+        raise ResourceError(f"no memory for a batch of {count} calls")
+    batch.count = count
+    for i in range(count):
+        batch.jobs[i].result.status = NO_MEMORY
+    return batch

@@ -1,0 +1,112 @@
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from evmcore._results import CallResult, TransactionResult
+from evmcore.forks import ChainConfig, Fork
+from evmcore.state._reader import Backend
+from evmcore.tracing import Tracer
+from evmcore.transactions import Transaction
+from evmcore.types import Account, BlockEnv
+
+_Address = bytes | bytearray | memoryview | str | int
+_Bytes = bytes | bytearray | memoryview | str
+_Number = int | str
+_Overrides = Mapping[Any, Account | Mapping[str, Any]]
+
+class EVM:
+    """Answers calls and runs transactions on a state, as if in one block, by the rules of one fork."""
+
+    def __init__(
+        self,
+        state: Backend,
+        fork: Fork | ChainConfig | str = "osaka",
+        block: BlockEnv | None = None,
+        chain_id: _Number | None = None,
+        *,
+        unlimited_code_size: bool = False,
+        switch_dispatch: bool = False,
+    ) -> None: ...
+    @property
+    def state(self) -> Any: ...
+    @property
+    def fork(self) -> Fork: ...
+    @property
+    def block(self) -> BlockEnv: ...
+    @property
+    def chain_id(self) -> int: ...
+    def with_block(self, block: BlockEnv | Mapping[str, Any]) -> EVM:
+        """The same EVM in another block; the fork stays."""
+
+    def call(
+        self,
+        to: _Address | None,
+        data: _Bytes = b"",
+        *,
+        sender: _Address | None = None,
+        value: _Number = 0,
+        gas: _Number | None = None,
+        gas_price: _Number = 0,
+        access_list: Sequence[Any] = (),
+        blob_hashes: Sequence[Any] = (),
+        authorization_list: Sequence[Any] = (),
+        overrides: _Overrides | None = None,
+        block: BlockEnv | Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        tracer: Tracer | None = None,
+    ) -> CallResult:
+        """Run a transaction that nobody signed and say what would happen (eth_call); the state stays as it is."""
+
+    def message(
+        self,
+        to: _Address | None,
+        data: _Bytes = b"",
+        *,
+        sender: _Address | None = None,
+        value: _Number = 0,
+        gas: _Number | None = None,
+        gas_price: _Number = 0,
+        code: _Bytes | None = None,
+        is_static: bool = False,
+        overrides: _Overrides | None = None,
+        timeout: float | None = None,
+        tracer: Tracer | None = None,
+    ) -> CallResult:
+        """Run one message call or creation by itself, without intrinsic gas; the state stays as it is."""
+
+    def call_many(
+        self,
+        calls: Iterable[Any],
+        *,
+        threads: int | None = None,
+        overrides: _Overrides | None = None,
+        block: BlockEnv | Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> list[CallResult]:
+        """Run many calls, each by itself on the state as it is, on native threads without the GIL."""
+
+    def transact(
+        self,
+        tx: Transaction | _Bytes,
+        *,
+        timeout: float | None = None,
+        tracer: Tracer | None = None,
+    ) -> TransactionResult:
+        """Run a transaction with all checks and apply it to the state."""
+
+    def deploy(
+        self,
+        init_code: _Bytes,
+        *,
+        sender: _Address | None = None,
+        value: _Number = 0,
+        gas: _Number | None = None,
+        timeout: float | None = None,
+        tracer: Tracer | None = None,
+    ) -> TransactionResult:
+        """Create a contract by running init code, and apply that to the state."""
+
+    def snapshot(self) -> int:
+        """Remember the state as it is; returns what `revert` takes."""
+
+    def revert(self, snapshot: int) -> None:
+        """Bring the state back to what it was at `snapshot`."""

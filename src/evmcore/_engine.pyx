@@ -1,0 +1,432 @@
+"""The Python facade's compiled half: one object that answers calls and runs transactions on a state."""
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy, memset
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from evmcore._arguments cimport (
+    fill_call, fill_environment, prepare_call, prepare_transaction, read_address, read_bytes, read_gas, read_timeout,
+)
+from evmcore._batch cimport Batch, Settings, batch_new, machine_give, machine_take, settings_message, settings_run
+from evmcore._diff cimport StateDiff, diff_collect
+from evmcore._interp cimport (
+    ABORTED, CALL, CREATE, Machine, Message, NO_MEMORY, Outcome, STATE_FAILED, SUCCESS, Status,
+)
+from evmcore._overlay cimport Overlay, overlay_new
+from evmcore._results cimport CallResult, TransactionResult
+from evmcore._tx cimport PreparedTransaction, TX_VALID, TxChecks, TxData, TxResult
+from evmcore._u256 cimport u256, u256_from_int
+from evmcore.state._reader cimport Backend
+from evmcore.tracing._hooks cimport Tracer
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+
+from evmcore.errors import (
+    ExecutionAborted, InputError, InvalidTransaction, ResourceError, StateError, TransactionReason,
+)
+from evmcore.forks import Fork, chain_of
+from evmcore.types import BlockEnv, to_bytes, to_uint
+
+cdef uint64_t BLOB_GAS = 131072                   # per blob (EIP-4844)
+cdef int MAX_BLOBS_PER_TX = 6                     # EIP-7594
+cdef list REASONS = [None, *TransactionReason]    # the order of TxInvalid
+
+# eth_call: everything about who pays and who signed is left out.
+cdef TxChecks CALL_CHECKS
+CALL_CHECKS.nonce = CALL_CHECKS.balance = CALL_CHECKS.base_fee = CALL_CHECKS.sender_is_eoa = CALL_CHECKS.gas_cap = False
+# deploy: signed by nobody, but the value sent must be there.
+cdef TxChecks SEND_CHECKS = CALL_CHECKS
+SEND_CHECKS.balance = True
+cdef TxChecks ALL_CHECKS
+ALL_CHECKS.nonce = ALL_CHECKS.balance = ALL_CHECKS.base_fee = ALL_CHECKS.sender_is_eoa = ALL_CHECKS.gas_cap = True
+
+cdef tuple EMPTY = ()
+
+
+cdef Tracer read_tracer(object tracer):
+    if not isinstance(tracer, Tracer):
+        raise InputError(f"tracer: expected one of evmcore.tracing, got {type(tracer).__name__}")
+    return <Tracer>tracer
+
+
+cdef int fill_result(CallResult result, const TxResult* outcome, Machine* machine) except -1:
+    result.ended = outcome.status
+    result.gas_used = outcome.gas_used
+    result.gas_refund = outcome.gas_refund
+    result.output = PyBytes_FromStringAndSize(<const char*>outcome.output, outcome.output_size)
+    if outcome.is_create and outcome.status == SUCCESS:
+        result.created_address = PyBytes_FromStringAndSize(<const char*>outcome.created, 20)
+    if machine.ws.log_count:
+        result.keep_logs(machine.ws)
+    return 0
+
+
+cdef class EVM:
+    """Answers calls and runs transactions on `state`, as if in `block`, by the rules of `fork`.
+
+    - `state`: a `MemoryState`, or any other backend (subclasses of `State`).
+    - `fork`: a `Fork` or its name; or a chain (`ChainConfig`, "mainnet", ...), whose fork at `block` is taken.
+    - `block`: what block opcodes see, and the gas limit of transactions; by default an empty `BlockEnv`.
+    - `chain_id`: for CHAINID and signatures; by default the chain's own, 1 for a fork.
+    - `unlimited_code_size`: lifts the limits of EIP-170 and EIP-3860, as development chains do.
+    - `switch_dispatch`: runs the interpreter's second, slower build (for debugging; same results).
+
+    Raises `InputError` for a bad argument. The object is immutable; `with_block` makes another one for another block.
+
+    Threads: `call`, `message` and `call_many` may run in any number of threads at once, on one EVM or several: the GIL is
+    released meanwhile, and each run sees one consistent state. Transactions on one EVM are applied one after the other.
+    When two EVMs (or anything else) write to one state at once, the later one gets a `StateError` instead of a wrong
+    result.
+    """
+
+    def __init__(self, state, fork="osaka", block=None, chain_id=None, *, unlimited_code_size=False,
+                 switch_dispatch=False):
+        if not isinstance(state, Backend):
+            raise InputError(f"state: expected a MemoryState or another State, got {type(state).__name__}")
+        if block is None:
+            block = BlockEnv()
+        elif not isinstance(block, BlockEnv):
+            raise InputError(f"block: expected a BlockEnv, got {type(block).__name__}")
+        chain = chain_of(fork, None if chain_id is None else to_uint(chain_id, "chain_id"))
+        self.state = state
+        self.fork = chain.fork_at(block.number, block.timestamp)
+        self.chain_id = chain.chain_id
+        self.blob_schedule = chain.blob_schedule_at(block.number, block.timestamp)
+        self.applying = threading.Lock()
+        self.settings.revision = self.fork.revision
+        self.settings.unlimited_code_size = bool(unlimited_code_size)
+        self.settings.switch_dispatch = bool(switch_dispatch)
+        if self.blob_schedule is not None:
+            self.settings.blob_gas_limit = self.blob_schedule.max * BLOB_GAS
+            self.settings.max_blobs_per_tx = MAX_BLOBS_PER_TX if self.fork >= Fork.OSAKA else self.blob_schedule.max
+        self.set_block(block)
+
+    cdef int set_block(self, object block) except -1:
+        self.block = block
+        fill_environment(&self.settings.env, block, self.chain_id, self.settings.revision, self.blob_schedule)
+        self.settings.reader = &self.state.reader
+        self.hashes = None
+        if block.block_hashes:
+            self.hashes = overlay_new(&self.state.reader)
+            self.hashes.add_hashes(block.block_hashes, block.number)
+            self.settings.reader = &self.hashes.reader
+        return 0
+
+    def with_block(self, block):
+        """The same EVM in another block: a `BlockEnv`, or a mapping of the fields of `self.block` to change. The fork stays."""
+        if isinstance(block, Mapping):
+            unknown = block.keys() - set(BlockEnv.__dataclass_fields__)
+            if unknown:
+                raise InputError(f"block: unknown field {min(map(str, unknown))!r}; "
+                                 f"fields are {', '.join(BlockEnv.__dataclass_fields__)}")
+            block = replace(self.block, **block)
+        elif not isinstance(block, BlockEnv):
+            raise InputError(f"block: expected a BlockEnv or a mapping of its fields, got {type(block).__name__}")
+        cdef EVM other = type(self).__new__(type(self))
+        other.state = self.state
+        other.fork = self.fork
+        other.chain_id = self.chain_id
+        other.blob_schedule = self.blob_schedule
+        other.applying = self.applying
+        other.settings = self.settings
+        other.set_block(block)
+        return other
+
+    def __repr__(self):
+        return f"EVM({self.state!r}, fork={self.fork.name.lower()!r}, block={self.block.number}, chain_id={self.chain_id})"
+
+    # ---- calls: nothing is changed
+
+    def call(self, to, data=b"", *, sender=None, value=0, gas=None, gas_price=0, access_list=(), blob_hashes=(),
+             authorization_list=(), overrides=None, block=None, timeout=None, tracer=None):
+        """Run a transaction that nobody signed and say what would happen (eth_call); the state stays as it is.
+
+        - `to`: 20-byte address, or None to run `data` as init code; `sender`: by default the zero address.
+        - `value` and `gas_price` in wei. Not checked: the sender's balance (what is missing of `value` is made up), nonce
+          and code, and the base fee. GASPRICE shows `gas_price`, but nothing is charged.
+        - `gas`: the limit, by default the block's. It includes the intrinsic gas, and so does the result's `gas_used`:
+          what a transaction would pay, refunds subtracted, at least the EIP-7623 floor. See `message` for execution alone.
+        - `access_list`, `blob_hashes`, `authorization_list`: as in a `Transaction` of type 1, 3 or 4.
+        - `overrides`: address to what to see in its place: an `Account`, or a mapping with any of balance, nonce, code,
+          state (all slots) and stateDiff (some slots).
+        - `block`: what to see in place of the EVM's block, as in `with_block`.
+        - `timeout`: seconds after which `ExecutionAborted` is raised.
+        - `tracer`: one of `evmcore.tracing`.
+
+        Returns a `CallResult`, also for a revert or an exceptional halt. Raises `InputError` for a bad argument,
+        `InvalidTransaction` when no such transaction could run (gas below the intrinsic gas, init code too large),
+        `StateError` when the state could not be read and `ResourceError` when memory ran out.
+        """
+        cdef TxData tx
+        cdef Settings settings
+        cdef Overlay overlay
+        cdef PreparedTransaction prepared
+        cdef bytes payload
+        if block is not None:
+            return self.with_block(block).call(
+                to, data, sender=sender, value=value, gas=gas, gas_price=gas_price, access_list=access_list,
+                blob_hashes=blob_hashes, authorization_list=authorization_list, overrides=overrides, timeout=timeout,
+                tracer=tracer)
+        payload = fill_call(&tx, to, data, sender, value, gas, gas_price, self.settings.env.gas_limit)
+        if (access_list is EMPTY and blob_hashes is EMPTY and authorization_list is EMPTY) and overrides is None:
+            return self.answer(&self.settings, &tx, timeout, tracer)
+        prepared = prepare_call(&tx, payload, access_list, blob_hashes, authorization_list)
+        settings = self.settings
+        if overrides is not None:
+            overlay = overlay_new(settings.reader)
+            overlay.add_accounts(overrides)
+            settings.reader = &overlay.reader
+        return self.answer(&settings, &prepared.data, timeout, tracer)
+
+    cdef CallResult answer(self, const Settings* settings, const TxData* tx, object timeout, object tracer):
+        cdef CallResult result = CallResult.__new__(CallResult)
+        cdef TxResult outcome
+        cdef Tracer watcher = None if tracer is None else read_tracer(tracer)
+        cdef int64_t deadline = 0 if timeout is None else read_timeout(timeout)
+        cdef Machine* machine = machine_take()
+        try:
+            machine.abort_flag = NULL
+            machine.deadline_ns = deadline
+            machine.tracer = NULL
+            if watcher is not None:
+                watcher.attach(machine)
+            with nogil:
+                self.state.begin_read()
+                settings_run(settings, machine, tx, &CALL_CHECKS, tx.gas_limit, &outcome)
+                self.state.end_read()
+            if watcher is not None:
+                watcher.detach()
+            if outcome.invalid != TX_VALID or outcome.status >= STATE_FAILED:
+                self.check(&outcome, None)
+            fill_result(result, &outcome, machine)
+            if watcher is not None:
+                self.finish(watcher, machine, tx.gas_limit, outcome.gas_used, result)
+        finally:
+            machine_give(machine)
+        return result
+
+    cdef int finish(self, Tracer watcher, Machine* machine, int64_t gas, int64_t gas_used, CallResult result) except -1:
+        self.state.begin_read()               # a tracer may still ask the state for code
+        try:
+            watcher.finish(machine, gas, gas_used, result.ended, result.output)
+        finally:
+            self.state.end_read()
+        return 0
+
+    def message(self, to, data=b"", *, sender=None, value=0, gas=None, gas_price=0, code=None, is_static=False,
+                overrides=None, timeout=None, tracer=None):
+        """Run one message call (or, with `to` None, creation) by itself; the state stays as it is.
+
+        Unlike `call` this is not a transaction: no intrinsic gas, no refund, no floor, no checks. All of `gas` is there for
+        the code, and `gas_used` of the result is what execution took; `gas_refund` is the refund counter, not subtracted.
+        `code` runs in place of the code at `to`; `is_static` forbids state changes as STATICCALL does. The other arguments,
+        the result and the errors are as in `call`.
+        """
+        cdef Message message
+        cdef Outcome outcome
+        cdef Settings settings = self.settings
+        cdef Overlay overlay = None
+        cdef u256 price = u256_from_int(to_uint(gas_price, "gas_price"), "gas_price")
+        cdef bytes payload = read_bytes(data, "data")
+        cdef CallResult result = CallResult.__new__(CallResult)
+        cdef Tracer watcher = None if tracer is None else read_tracer(tracer)
+        cdef int64_t deadline = read_timeout(timeout)
+        cdef Machine* machine
+        memset(&message, 0, sizeof(Message))
+        message.kind = CREATE if to is None else CALL
+        message.is_static = bool(is_static)
+        message.gas = read_gas(gas, settings.env.gas_limit, "gas")
+        message.value = u256_from_int(to_uint(value, "value"), "value")
+        message.input = <const uint8_t*>PyBytes_AS_STRING(payload)
+        message.input_size = len(payload)
+        if sender is not None:
+            read_address(message.caller, sender, "sender")
+        if to is not None:
+            read_address(message.target, to, "to")
+            memcpy(message.code_address, message.target, 20)
+        if code is not None:
+            if to is None:
+                raise InputError("code: a creation runs `data`; give `to` to run code in place of an account's")
+            overlay = overlay_new(settings.reader)
+            overlay.add_account(PyBytes_FromStringAndSize(<char*>message.target, 20), {"code": to_bytes(code, "code")})
+            settings.reader = &overlay.reader
+        if overrides is not None:
+            under, overlay = overlay, overlay_new(settings.reader)
+            overlay.add_accounts(overrides)
+            settings.reader = &overlay.reader
+        machine = machine_take()
+        try:
+            machine.abort_flag = NULL
+            machine.deadline_ns = deadline
+            machine.tracer = NULL
+            if watcher is not None:
+                watcher.attach(machine)
+            with nogil:
+                self.state.begin_read()
+                settings_message(&settings, machine, &message, &price, &outcome)
+                self.state.end_read()
+            if watcher is not None:
+                watcher.detach()
+            self.check_status(outcome.status)
+            result.ended = outcome.status
+            result.gas_used = message.gas - outcome.gas_left
+            result.gas_refund = machine.ws.refund
+            result.output = PyBytes_FromStringAndSize(<const char*>outcome.output, outcome.output_size)
+            if to is None and outcome.status == SUCCESS:
+                result.created_address = PyBytes_FromStringAndSize(<const char*>outcome.created, 20)
+            result.keep_logs(machine.ws)
+            if watcher is not None:
+                self.finish(watcher, machine, message.gas, result.gas_used, result)
+        finally:
+            machine_give(machine)
+        return result
+
+    def call_many(self, calls, *, threads=None, overrides=None, block=None, timeout=None):
+        """Run many calls, each by itself on the state as it is, on native threads without the GIL.
+
+        Each call is a `Call`, a tuple in its order (to, data, sender, value, gas, gas_price, access_list), or a mapping of
+        these names. `threads`: how many at most, by default one per CPU of the process. `overrides`, `block` and `timeout`
+        (for the whole batch) are as in `call`.
+
+        Returns the `CallResult`s in the order of the calls; they do not depend on the number of threads. Raises as `call`
+        does, for the first call in order that could not be run; `InvalidTransaction.index` is its place.
+        """
+        if block is not None:
+            return self.with_block(block).call_many(calls, threads=threads, overrides=overrides, timeout=timeout)
+        cdef list items = list(calls)
+        cdef Py_ssize_t count = len(items), i
+        cdef unsigned int workers
+        cdef Overlay overlay
+        cdef Batch batch
+        cdef PreparedTransaction prepared
+        cdef Settings settings = self.settings
+        if threads is None:
+            threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        elif isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
+            raise InputError(f"threads: expected a number from 1 to 1024, got {threads!r}")
+        workers = min(<object>threads, max(count, 1))
+        if overrides is not None:
+            overlay = overlay_new(settings.reader)
+            overlay.add_accounts(overrides)
+            settings.reader = &overlay.reader
+        batch = batch_new(count, &settings, read_timeout(timeout))
+        for i in range(count):
+            to, data, sender, value, gas, gas_price, access_list = call_fields(items[i], i)
+            try:
+                payload = fill_call(&batch.jobs[i].tx, to, data, sender, value, gas, gas_price, settings.env.gas_limit)
+                if access_list:
+                    prepared = prepare_call(&batch.jobs[i].tx, payload, access_list, (), ())
+                    batch.jobs[i].tx = prepared.data
+                    payload = prepared
+            except InputError as error:
+                raise InputError(f"calls[{i}]: {error}") from None
+            batch.kept.append(payload)
+        with nogil:
+            self.state.begin_read()
+            batch.run(workers)
+            self.state.end_read()
+        for i in range(count):
+            self.check(&batch.jobs[i].result, i)
+        return [batch.result(i) for i in range(count)]
+
+    # ---- transactions: the state is changed
+
+    def transact(self, tx, *, timeout=None, tracer=None):
+        """Run a transaction with all checks and apply it to the state.
+
+        `tx`: a `Transaction`, signed or with its `sender` given, or an encoded one (bytes or 0x-hex). It may use all of the
+        block's gas limit; fees go to the block's coinbase. `timeout` and `tracer` are as in `call`.
+
+        Returns a `TransactionResult`, also when the transaction reverted or halted (it paid its gas then). Raises
+        `InvalidTransaction` with the reason when it may not be in a block, and what `call` raises; the state is then
+        untouched.
+        """
+        cdef PreparedTransaction prepared = prepare_transaction(tx, self.fork)
+        return self.apply(&prepared.data, &ALL_CHECKS, timeout, tracer)
+
+    def deploy(self, init_code, *, sender=None, value=0, gas=None, timeout=None, tracer=None):
+        """Create a contract by running `init_code`, and apply that to the state.
+
+        Like a transaction from `sender` (by default the zero address) with the right nonce and a gas price of zero, signed
+        by nobody. `value` in wei is taken from the sender; `gas` is the limit, by default the block's.
+
+        Returns a `TransactionResult`, whose `created_address` is the contract's address, None when the creation failed.
+        Raises as `transact` does.
+        """
+        cdef TxData tx
+        payload = fill_call(&tx, None, read_bytes(init_code, "init_code"), sender, value, gas, 0, self.settings.env.gas_limit)
+        return self.apply(&tx, &SEND_CHECKS, timeout, tracer)
+
+    cdef TransactionResult apply(self, const TxData* tx, const TxChecks* checks, object timeout, object tracer):
+        cdef TransactionResult result = TransactionResult.__new__(TransactionResult)
+        cdef TxResult outcome
+        cdef Tracer watcher = None if tracer is None else read_tracer(tracer)
+        cdef int64_t deadline = read_timeout(timeout)
+        cdef Machine* machine
+        with self.applying:
+            machine = machine_take()
+            try:
+                machine.abort_flag = NULL
+                machine.deadline_ns = deadline
+                machine.tracer = NULL
+                if watcher is not None:
+                    watcher.attach(machine)
+                with nogil:
+                    self.state.begin_read()
+                    settings_run(&self.settings, machine, tx, checks, self.settings.env.gas_limit, &outcome)
+                    self.state.end_read()
+                if watcher is not None:
+                    watcher.detach()
+                self.check(&outcome, None)
+                fill_result(result, &outcome, machine)
+                result.gas_spent = outcome.gas_spent
+                result.diff = diff_collect(machine.ws)
+                if watcher is not None:
+                    self.finish(watcher, machine, tx.gas_limit, outcome.gas_used, result)
+                self.state.apply(result.diff)
+            finally:
+                machine_give(machine)
+        return result
+
+    def snapshot(self):
+        """Remember the state as it is; returns what `revert` takes. The same as the state's own `snapshot`."""
+        return self.state.snapshot()
+
+    def revert(self, snapshot):
+        """Bring the state back to what it was at `snapshot`; later snapshots are forgotten."""
+        self.state.revert(snapshot)
+
+    # ---- what went wrong
+
+    cdef int check(self, const TxResult* result, object index) except -1:
+        if result.invalid != TX_VALID:
+            raise InvalidTransaction(REASONS[<int>result.invalid], index=index)
+        return self.check_status(result.status)
+
+    cdef int check_status(self, Status status) except -1:
+        if status < STATE_FAILED:
+            return 0
+        if status == STATE_FAILED:
+            raise StateError("the state could not be read; nothing was concluded") from self.state.take_error()
+        if status == NO_MEMORY:
+            raise ResourceError("memory ran out during execution; nothing was concluded")
+        raise ExecutionAborted("the execution did not end within its timeout; nothing was concluded")
+
+
+cdef tuple call_fields(object call, size_t index):
+    """The seven arguments of one of `call_many`'s calls."""
+    if isinstance(call, Mapping):
+        unknown = call.keys() - CALL_DEFAULTS.keys()
+        if unknown:
+            raise InputError(f"calls[{index}]: unknown argument {min(map(str, unknown))!r}; "
+                             f"arguments are {', '.join(CALL_DEFAULTS)}")
+        if "to" not in call:
+            raise InputError(f"calls[{index}]: `to` is missing; give None for a creation")
+        return tuple({**CALL_DEFAULTS, **call}.values())
+    if not isinstance(call, (tuple, list)) or not 1 <= len(call) <= 7:
+        raise InputError(f"calls[{index}]: expected a Call, a tuple of up to 7 arguments or a mapping, got {call!r:.80}")
+    return tuple(call) + CALL_TAIL[len(call):]
+
+cdef dict CALL_DEFAULTS = {"to": None, "data": b"", "sender": None, "value": 0, "gas": None, "gas_price": 0, "access_list": ()}
+cdef tuple CALL_TAIL = tuple(CALL_DEFAULTS.values())

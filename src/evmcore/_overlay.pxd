@@ -1,0 +1,51 @@
+"""A state reader in front of another: accounts, slots and block hashes that a call is to see instead of the state's."""
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libcpp.vector cimport vector
+from evmcore._code cimport Code
+from evmcore._state cimport StateReader
+from evmcore._u256 cimport u256
+
+cdef struct OverlaySlot:
+    u256 key
+    u256 value
+
+cdef struct OverlayAccount:
+    uint8_t[20] address
+    bint has_balance
+    bint has_nonce
+    bint fresh_storage            # slots not listed are zero, whatever the state says
+    bint any_nonzero              # some listed slot is not zero
+    u256 balance
+    uint64_t nonce
+    Code* code                    # NULL: the state's
+    uint8_t[32] code_hash
+    size_t first_slot             # into Overlay.slots, sorted by key
+    size_t slot_count
+
+cdef struct OverlayHash:
+    uint64_t number
+    uint8_t[32] hash
+
+# What the reader's functions see, without the GIL and without touching a Python object.
+cdef struct OverlayView:
+    StateReader* base             # borrowed: the caller keeps its owner alive
+    OverlayAccount* accounts
+    size_t account_count
+    OverlaySlot* slots
+    OverlayHash* hashes
+    size_t hash_count
+
+cdef class Overlay:
+    cdef StateReader reader       # hand out its address after the last `add_`
+    cdef OverlayView view
+    cdef vector[OverlayAccount] accounts      # sorted by address
+    cdef vector[OverlaySlot] slots
+    cdef vector[OverlayHash] hashes           # sorted by number
+
+    cdef int add_accounts(self, object overrides) except -1
+    cdef int add_hashes(self, object block_hashes, uint64_t number) except -1
+    cdef int add_account(self, bytes address, dict fields) except -1
+    cdef int add_slots(self, object slots, str name, OverlayAccount* account) except -1
+
+cdef Overlay overlay_new(StateReader* base)

@@ -1,0 +1,221 @@
+"""A state reader in front of another: accounts, slots and block hashes that a call is to see instead of the state's."""
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcmp, memcpy
+from cpython.bytes cimport PyBytes_AS_STRING
+from evmcore._code cimport Code, code_intern, code_release, code_retain
+from evmcore._hash cimport keccak256
+from evmcore._state cimport ABSENT, AccountData, FOUND, Found, READ_FAILED, StateReader
+from evmcore._u256 cimport u256, u256_from_int, u_eq, u_is_zero, u_lt, u_zero
+
+from collections.abc import Mapping
+
+from evmcore.errors import InputError, ResourceError
+from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint
+
+_FIELDS = frozenset({"balance", "nonce", "code", "state", "stateDiff"})
+
+cdef uint8_t[32] NO_CODE_HASH
+keccak256(NULL, 0, NO_CODE_HASH)
+
+
+cdef class Overlay:
+    """The overrides of a call, checked and sorted. Immutable once filled; readable from any thread."""
+
+    def __dealloc__(self):
+        cdef size_t i
+        for i in range(self.accounts.size()):
+            code_release(self.accounts[i].code)
+
+    cdef int add_accounts(self, object overrides) except -1:
+        if not isinstance(overrides, Mapping):
+            raise InputError(f"overrides: expected a mapping of address to override, got {type(overrides).__name__}")
+        cdef dict by_address = {}
+        for key, override in overrides.items():
+            address = to_address(key, "overrides: address")
+            if address in by_address:
+                raise InputError(f"overrides: address 0x{address.hex()} is given twice")
+            by_address[address] = override
+        for address in sorted(by_address):
+            self.add_account(address, _fields_of(by_address[address], f"overrides[0x{address.hex()}]"))
+        self.view.accounts = self.accounts.data()
+        self.view.account_count = self.accounts.size()
+        self.view.slots = self.slots.data()
+        return 0
+
+    cdef int add_account(self, bytes address, dict fields) except -1:
+        name = f"overrides[0x{address.hex()}]"
+        unknown = fields.keys() - _FIELDS
+        if unknown:
+            raise InputError(f"{name}: unknown field {min(map(str, unknown))!r}; fields are {', '.join(sorted(_FIELDS))}")
+        if "state" in fields and "stateDiff" in fields:
+            raise InputError(f"{name}: give state (all slots) or stateDiff (some slots), not both")
+        cdef bytes code = to_bytes(fields["code"], f"{name}.code") if "code" in fields else None
+        cdef OverlayAccount account
+        memcpy(account.address, PyBytes_AS_STRING(address), 20)
+        account.has_balance = "balance" in fields
+        account.has_nonce = "nonce" in fields
+        account.fresh_storage = "state" in fields
+        account.any_nonzero = False
+        account.nonce = 0
+        u_zero(&account.balance)
+        if account.has_balance:
+            account.balance = u256_from_int(to_uint(fields["balance"], f"{name}.balance"), "balance")
+        if account.has_nonce:
+            account.nonce = to_uint(fields["nonce"], f"{name}.nonce", 64)
+        account.first_slot = self.slots.size()
+        self.add_slots(fields.get("state", fields.get("stateDiff", {})), name, &account)
+        account.slot_count = self.slots.size() - account.first_slot
+        account.code = NULL
+        if code is not None:
+            keccak256(<const uint8_t*>PyBytes_AS_STRING(code), len(code), account.code_hash)
+            account.code = code_intern(account.code_hash, <const uint8_t*>PyBytes_AS_STRING(code), len(code))
+            if account.code == NULL:
+                raise ResourceError(f"{name}: no memory for {len(code)} bytes of code")
+        self.accounts.push_back(account)
+        return 0
+
+    cdef int add_slots(self, object slots, str name, OverlayAccount* account) except -1:
+        if not isinstance(slots, Mapping):
+            raise InputError(f"{name}: state and stateDiff map slots to values, got {type(slots).__name__}")
+        cdef dict by_key = {}
+        for key, value in slots.items():
+            by_key[to_uint(key, f"{name}: slot")] = to_uint(value, f"{name}: slot value")
+        cdef OverlaySlot slot
+        for number in sorted(by_key):
+            slot.key = u256_from_int(number, "slot")
+            slot.value = u256_from_int(by_key[number], "slot value")
+            account.any_nonzero = account.any_nonzero or not u_is_zero(&slot.value)
+            self.slots.push_back(slot)
+        return 0
+
+    cdef int add_hashes(self, object block_hashes, uint64_t number) except -1:
+        """The hashes that BLOCKHASH can reach from block `number`: of the 256 blocks before it."""
+        cdef uint64_t first = number - 256 if number > 256 else 0
+        cdef OverlayHash entry
+        if not isinstance(block_hashes, Mapping):
+            raise InputError(f"block.block_hashes: expected a mapping of number to hash, got {type(block_hashes).__name__}")
+        for candidate in sorted(block_hashes) if len(block_hashes) < 256 else range(first, number):
+            if not first <= candidate < number:
+                continue
+            value = block_hashes.get(candidate)
+            if value is not None:
+                value = to_hash(value, f"block.block_hashes[{candidate}]")
+                entry.number = candidate
+                memcpy(entry.hash, PyBytes_AS_STRING(<bytes>value), 32)
+                self.hashes.push_back(entry)
+        self.view.hashes = self.hashes.data()
+        self.view.hash_count = self.hashes.size()
+        return 0
+
+
+cdef Overlay overlay_new(StateReader* base):
+    cdef Overlay overlay = Overlay.__new__(Overlay)
+    overlay.view.base = base
+    overlay.reader.self = &overlay.view
+    overlay.reader.account = read_account
+    overlay.reader.storage = read_storage
+    overlay.reader.code = read_code
+    overlay.reader.block_hash = read_block_hash
+    return overlay
+
+
+cdef dict _fields_of(object override, str name):
+    """An override in its one form: a dict of the eth_call field names."""
+    if isinstance(override, Account):
+        return {"balance": override.balance, "nonce": override.nonce, "code": override.code, "state": override.storage}
+    if not isinstance(override, Mapping):
+        raise InputError(f"{name}: expected a mapping of {', '.join(sorted(_FIELDS))}, or an Account, "
+                         f"got {type(override).__name__}")
+    return {field: value for field, value in override.items() if value is not None}
+
+
+# ---- the reader's side; `self` is the OverlayView
+
+cdef OverlayAccount* find_account(const OverlayView* overlay, const uint8_t* address) noexcept nogil:
+    cdef size_t low = 0, high = overlay.account_count, middle
+    cdef int order
+    while low < high:
+        middle = (low + high) // 2
+        order = memcmp(overlay.accounts[middle].address, address, 20)
+        if order == 0:
+            return &overlay.accounts[middle]
+        if order < 0:
+            low = middle + 1
+        else:
+            high = middle
+    return NULL
+
+
+cdef Found read_account(void* self, const uint8_t* address, AccountData* out) noexcept nogil:
+    cdef StateReader* base = (<OverlayView*>self).base
+    cdef OverlayAccount* account = find_account(<OverlayView*>self, address)
+    cdef Found found = base.account(base.self, address, out)
+    if account == NULL or found == READ_FAILED:
+        return found
+    if found == ABSENT:
+        u_zero(&out.balance)
+        out.nonce = 0
+        out.has_storage = False
+        memcpy(out.code_hash, NO_CODE_HASH, 32)
+    if account.has_balance:
+        out.balance = account.balance
+    if account.has_nonce:
+        out.nonce = account.nonce
+    if account.code != NULL:
+        memcpy(out.code_hash, account.code_hash, 32)
+    if account.fresh_storage:
+        out.has_storage = account.any_nonzero
+    elif account.any_nonzero:
+        out.has_storage = True
+    return FOUND
+
+
+cdef Found read_storage(void* self, const uint8_t* address, const u256* slot, u256* value) noexcept nogil:
+    cdef const OverlayView* overlay = <OverlayView*>self
+    cdef StateReader* base = overlay.base
+    cdef OverlayAccount* account = find_account(overlay, address)
+    cdef size_t low, high, middle
+    cdef OverlaySlot* entry
+    if account != NULL:
+        low = account.first_slot
+        high = low + account.slot_count
+        while low < high:
+            middle = (low + high) // 2
+            entry = &overlay.slots[middle]
+            if u_eq(&entry.key, slot):
+                value[0] = entry.value
+                return FOUND
+            if u_lt(&entry.key, slot):
+                low = middle + 1
+            else:
+                high = middle
+        if account.fresh_storage:
+            u_zero(value)
+            return ABSENT
+    return base.storage(base.self, address, slot, value)
+
+
+cdef Code* read_code(void* self, const uint8_t* address, const uint8_t* code_hash) noexcept nogil:
+    cdef StateReader* base = (<OverlayView*>self).base
+    cdef OverlayAccount* account = find_account(<OverlayView*>self, address)
+    if account != NULL and account.code != NULL and memcmp(account.code_hash, code_hash, 32) == 0:
+        code_retain(account.code)
+        return account.code
+    return base.code(base.self, address, code_hash)
+
+
+cdef Found read_block_hash(void* self, uint64_t number, uint8_t* out) noexcept nogil:
+    cdef const OverlayView* overlay = <OverlayView*>self
+    cdef StateReader* base = overlay.base
+    cdef size_t low = 0, high = overlay.hash_count, middle
+    while low < high:
+        middle = (low + high) // 2
+        if overlay.hashes[middle].number == number:
+            memcpy(out, overlay.hashes[middle].hash, 32)
+            return FOUND
+        if overlay.hashes[middle].number < number:
+            low = middle + 1
+        else:
+            high = middle
+    return base.block_hash(base.self, number, out)

@@ -1,0 +1,106 @@
+"""What running a call or a transaction gave: plain objects whose costly fields are made when asked for."""
+from enum import IntEnum
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from evmcore._diff cimport StateDiff
+from evmcore._interp cimport Status as CStatus
+from evmcore._state cimport LogEntry, WorkingSet
+
+from evmcore.reverts import decode_revert
+from evmcore.types import Log
+
+
+class Status(IntEnum):
+    """How a message ended. Everything after `REVERT` is an exceptional halt that takes all gas given."""
+
+    SUCCESS = CStatus.SUCCESS
+    REVERT = CStatus.REVERT
+    OUT_OF_GAS = CStatus.OUT_OF_GAS
+    STACK_UNDERFLOW = CStatus.STACK_UNDERFLOW
+    STACK_OVERFLOW = CStatus.STACK_OVERFLOW
+    INVALID_OPCODE = CStatus.INVALID_OPCODE
+    INVALID_JUMP = CStatus.INVALID_JUMP
+    WRITE_PROTECTION = CStatus.WRITE_PROTECTION
+    RETURN_DATA_OUT_OF_BOUNDS = CStatus.RETURN_DATA_OUT_OF_BOUNDS
+    CREATE_COLLISION = CStatus.CREATE_COLLISION
+    CODE_TOO_LARGE = CStatus.CODE_TOO_LARGE
+    INVALID_CODE_PREFIX = CStatus.INVALID_CODE_PREFIX
+    CODE_STORE_OUT_OF_GAS = CStatus.CODE_STORE_OUT_OF_GAS
+    INIT_CODE_TOO_LARGE = CStatus.INIT_CODE_TOO_LARGE
+    PRECOMPILE_FAILURE = CStatus.PRECOMPILE_FAILURE
+    CALL_DEPTH = CStatus.CALL_DEPTH
+    INSUFFICIENT_BALANCE = CStatus.INSUFFICIENT_BALANCE
+    NONCE_OVERFLOW = CStatus.NONCE_OVERFLOW
+
+
+@cython.freelist(16)
+cdef class CallResult:
+    """The outcome of a call. A reverted or halted call is a result, not an exception.
+
+    `gas_used` and `gas_refund` are in gas, `output` is the return data, the revert data, or for a creation the deployed
+    code; `created_address` is the 20-byte address of the contract that a creation made, else None.
+    """
+
+    cdef int keep_logs(self, WorkingSet* ws) except -1:
+        if ws.log_count == 0:
+            return 0
+        cdef size_t size = 0, i, end
+        for i in range(ws.log_count):
+            end = ws.logs[i].data_offset + ws.logs[i].data_size
+            if end > size:
+                size = end
+        self.log_entries = PyBytes_FromStringAndSize(<char*>ws.logs, ws.log_count * sizeof(LogEntry))
+        self.log_data = PyBytes_FromStringAndSize(<char*>ws.log_data, size)
+        return 0
+
+    @property
+    def status(self):
+        """How it ended, a `Status`."""
+        return Status(<int>self.ended)
+
+    @property
+    def success(self):
+        """True when it ended by STOP, RETURN, SELFDESTRUCT or at the end of the code."""
+        return self.ended == CStatus.SUCCESS
+
+    @property
+    def error(self):
+        """None on success, else the name of the `Status`: "REVERT", "OUT_OF_GAS" and so on."""
+        return None if self.ended == CStatus.SUCCESS else Status(<int>self.ended).name
+
+    @property
+    def revert_reason(self):
+        """The decoded revert data (`RevertReason`) when it reverted, else None."""
+        return decode_revert(self.output) if self.ended == CStatus.REVERT else None
+
+    @property
+    def logs(self):
+        """The logs in the order they were emitted, a tuple of `Log`; empty unless it succeeded."""
+        if self.log_entries is None:
+            return ()
+        cdef const LogEntry* entries = <const LogEntry*>PyBytes_AS_STRING(self.log_entries)
+        cdef const char* data = PyBytes_AS_STRING(self.log_data)
+        cdef size_t count = len(self.log_entries) // sizeof(LogEntry), i, j
+        cdef list logs = []
+        for i in range(count):
+            topics = tuple([
+                PyBytes_FromStringAndSize(<char*>entries[i].topics + 32 * j, 32) for j in range(entries[i].topic_count)
+            ])
+            logs.append(Log(
+                PyBytes_FromStringAndSize(<char*>entries[i].address, 20),
+                topics,
+                PyBytes_FromStringAndSize(data + entries[i].data_offset, entries[i].data_size),
+            ))
+        return tuple(logs)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({Status(<int>self.ended).name}, gas_used={self.gas_used}, output=0x{self.output.hex()})"
+
+
+cdef class TransactionResult(CallResult):
+    """The outcome of a transaction that was applied to the state.
+
+    Besides the fields of `CallResult`: `gas_spent` is the gas before refunds, `diff` the `StateDiff` that was applied.
+    `gas_used` is what the sender paid for: intrinsic gas included, refunds subtracted, at least the EIP-7623 floor.
+    """

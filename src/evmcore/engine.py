@@ -1,0 +1,36 @@
+"""The facade: everything needed to answer calls, run transactions and execute blocks."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from evmcore._block import BlockResult, execute_block
+from evmcore._diff import StateDiff
+from evmcore._engine import EVM
+from evmcore._results import CallResult, Status, TransactionResult
+from evmcore.state import MemoryState, State
+
+__all__ = [
+    "EVM",
+    "BlockResult",
+    "Call",
+    "CallResult",
+    "MemoryState",
+    "State",
+    "StateDiff",
+    "Status",
+    "TransactionResult",
+    "execute_block",
+]
+
+
+class Call(NamedTuple):
+    """One call for `EVM.call_many`; the fields mean what the arguments of `EVM.call` mean."""
+
+    to: bytes | str | int | None
+    data: bytes | str = b""
+    sender: bytes | str | int | None = None
+    value: int | str = 0
+    gas: int | str | None = None
+    gas_price: int | str = 0
+    access_list: Any = ()

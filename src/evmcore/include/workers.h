@@ -1,0 +1,120 @@
+// Native worker threads for batches: started on demand, kept for the life of the process, parked between batches.
+// A forked child starts without them and makes its own.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <signal.h>
+#include <system_error>
+#include <thread>
+#include <unistd.h>
+
+namespace evmcore {
+
+using WorkerTask = void (*)(void* context);
+
+class Workers {
+public:
+    explicit Workers(pid_t owner) : owner_(owner) {}
+    pid_t owner() const { return owner_; }
+
+    // Runs `task(context)` on `count` threads at once, the caller being one of them, and returns when all have ended.
+    // With the workers busy for another caller (or no more threads to be had) fewer run it, always the caller at least:
+    // a task must take its share of the work from `context` until nothing is left.
+    void run(unsigned count, WorkerTask task, void* context) {
+        if (count <= 1 || busy_.exchange(true, std::memory_order_acquire)) {
+            task(context);
+            return;
+        }
+        unsigned helpers = grow(count - 1);
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            task_ = task;
+            context_ = context;
+            wanted_ = running_ = helpers;
+            ++generation_;
+        }
+        start_.notify_all();
+        task(context);
+        {
+            std::unique_lock<std::mutex> lock(mutex_);
+            done_.wait(lock, [this] { return running_ == 0; });
+        }
+        busy_.store(false, std::memory_order_release);
+    }
+
+private:
+    // At least `count` threads if the system gives them; how many of them there are to use, at most `count`.
+    unsigned grow(unsigned count) {
+        if (started_ < count) {
+            // Signals stay with the threads that Python knows.
+            sigset_t all, before;
+            sigfillset(&all);
+            pthread_sigmask(SIG_SETMASK, &all, &before);
+            try {
+                for (; started_ < count; ++started_)
+                    std::thread(&Workers::work, this, started_, generation_).detach();
+            } catch (const std::system_error&) {
+            }
+            pthread_sigmask(SIG_SETMASK, &before, nullptr);
+        }
+        return started_ < count ? started_ : count;
+    }
+
+    void work(unsigned number, uint64_t seen) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        for (;;) {
+            start_.wait(lock, [&] { return generation_ != seen; });
+            seen = generation_;
+            if (number >= wanted_)
+                continue;
+            WorkerTask task = task_;
+            void* context = context_;
+            lock.unlock();
+            task(context);
+            lock.lock();
+            if (--running_ == 0)
+                done_.notify_one();
+        }
+    }
+
+    const pid_t owner_;
+    std::atomic<bool> busy_{false};         // a caller's batch runs; not a mutex: a task may come back here
+    std::mutex mutex_;                      // guards what follows
+    std::condition_variable start_, done_;
+    uint64_t generation_ = 0;
+    unsigned started_ = 0, wanted_ = 0, running_ = 0;
+    WorkerTask task_ = nullptr;
+    void* context_ = nullptr;
+};
+
+// The process's workers. Never freed: threads may be parked in them until the process ends.
+inline Workers* workers() {
+    static std::atomic<Workers*> instance{nullptr};
+    Workers* current = instance.load(std::memory_order_acquire);
+    const pid_t self = getpid();
+    while (current == nullptr || current->owner() != self) {
+        Workers* fresh = new Workers(self);
+        if (instance.compare_exchange_strong(current, fresh, std::memory_order_acq_rel)) {
+            current = fresh;                // a forked child leaves the parent's, whose locks may be held, alone
+        } else {
+            delete fresh;
+        }
+    }
+    return current;
+}
+
+// Numbers handed out to the threads of a batch.
+class Counter {
+public:
+    // The first of `amount` numbers that are now the caller's.
+    uint64_t take(uint64_t amount) { return next_.fetch_add(amount, std::memory_order_relaxed); }
+
+private:
+    std::atomic<uint64_t> next_{0};
+};
+
+inline void run_on_workers(unsigned count, WorkerTask task, void* context) { workers()->run(count, task, context); }
+
+}  // namespace evmcore

@@ -1,0 +1,24 @@
+"""From the interpreter's C hooks to tracers with Python state."""
+from libc.stdint cimport int64_t, uint32_t
+from evmcore._interp cimport Machine, Message, Outcome, Status, Step, Tracer as Hooks
+
+cdef class Tracer:
+    cdef Hooks hooks
+    cdef Machine* machine         # NULL while nothing runs
+    cdef uint32_t stop            # the machine's abort flag: set when a hook has raised
+    cdef object error             # what it raised
+
+    # The engine's side: before the run, after it, and `finish` with the result when the run has one.
+    cdef int attach(self, Machine* machine) except -1
+    cdef int detach(self) except -1               # raises what a hook raised
+
+    # What a tracer implements; all with the GIL. `finish` runs before the working set is reset.
+    cdef bint wants_steps(self)
+    cdef int start(self) except -1
+    cdef int step(self, const Step* step) except -1
+    cdef int enter(self, const Message* message) except -1
+    cdef int leave(self, const Message* message, const Outcome* outcome) except -1
+    cdef int finish(self, Machine* machine, int64_t gas_limit, int64_t gas_used, Status status, bytes output) except -1
+
+cdef str hex_bytes(const unsigned char* data, Py_ssize_t size)        # "0x" and two digits a byte
+cdef str status_text(Status status)                                   # geth's words for a failure; None on success

@@ -1,0 +1,109 @@
+"""What a run read and changed, in the shape of geth's prestateTracer: read off the working set when the run has ended."""
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.string cimport memcmp
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from evmcore._code cimport Code, code_find, code_release
+from evmcore._interp cimport Machine, Status
+from evmcore._state cimport AccountData, AccountEntry, SlotEntry, StateReader, WorkingSet
+from evmcore._u256 cimport u256, u256_to_int, u_eq, u_is_zero, u_to_be
+from evmcore.tracing._hooks cimport Tracer, hex_bytes
+
+from evmcore.errors import StateError
+
+
+cdef class PrestateTracer(Tracer):
+    """Collects the accounts and slots a run touched; `result` is what geth's prestateTracer answers.
+
+    Plain: address to balance, nonce, code and storage as they were before the run. With `diff_mode`: {"pre", "post"} with
+    what the run changed, before and after. Accounts that did not exist are left out. `result` is None until a run ended.
+    """
+
+    def __init__(self, *, diff_mode=False):
+        self.diff_mode = bool(diff_mode)
+        self.result = None
+
+    cdef bint wants_steps(self):
+        return False
+
+    cdef int start(self) except -1:
+        self.result = None
+        return 0
+
+    cdef int finish(self, Machine* machine, int64_t gas_limit, int64_t gas_used, Status status, bytes output) except -1:
+        cdef WorkingSet* ws = machine.ws
+        cdef AccountEntry* account
+        cdef SlotEntry* slot
+        cdef uint32_t i
+        cdef dict pre = {}, post = {}, before, after
+        cdef list names = []
+        for i in range(ws.account_count):
+            account = &ws.accounts[i]
+            names.append(hex_bytes(account.address, 20))
+            if account.loaded:
+                before = fields(ws, account.address, &account.base) if account.base_exists else {}
+                if self.diff_mode:
+                    after = new_fields(ws, account, before)
+                    if not after and account.exists == account.base_exists:
+                        continue
+                    if after:
+                        post[names[i]] = after
+                if before:
+                    pre[names[i]] = before
+        for i in range(ws.slot_count):
+            slot = &ws.slots[i]
+            if not slot.loaded or (self.diff_mode and u_eq(&slot.base, &slot.current)):
+                continue
+            account = &ws.accounts[slot.account]
+            name = names[slot.account]
+            if account.base_exists and not (self.diff_mode and u_is_zero(&slot.base)):
+                if name not in pre:
+                    pre[name] = fields(ws, account.address, &account.base)
+                pre[name].setdefault("storage", {})[word(&slot.key)] = word(&slot.base)
+            if self.diff_mode and account.exists and slot.lifetime == account.lifetime and not u_is_zero(&slot.current):
+                post.setdefault(name, {}).setdefault("storage", {})[word(&slot.key)] = word(&slot.current)
+        self.result = {"pre": pre, "post": post} if self.diff_mode else pre
+        return 0
+
+
+cdef str word(const u256* value):
+    cdef uint8_t[32] data
+    u_to_be(data, value)
+    return hex_bytes(data, 32)
+
+
+cdef dict fields(WorkingSet* ws, const uint8_t* address, const AccountData* data):
+    cdef dict shown = {"balance": hex(u256_to_int(&data.balance))}
+    if data.nonce:
+        shown["nonce"] = data.nonce
+    cdef str code = code_of(ws, address, data.code_hash)
+    if code != "0x":
+        shown["code"] = code
+    return shown
+
+
+cdef dict new_fields(WorkingSet* ws, const AccountEntry* account, dict before):
+    """The fields that a run left different from `before`."""
+    cdef dict after = {}
+    if not account.exists:
+        return after
+    balance = hex(u256_to_int(&account.balance))
+    if balance != before.get("balance", "0x0"):
+        after["balance"] = balance
+    if account.nonce != before.get("nonce", 0):
+        after["nonce"] = account.nonce
+    if not account.base_exists or memcmp(account.code_hash, account.base.code_hash, 32) != 0:
+        code = code_of(ws, account.address, account.code_hash)
+        if code != before.get("code", "0x"):
+            after["code"] = code
+    return after
+
+
+cdef str code_of(WorkingSet* ws, const uint8_t* address, const uint8_t* code_hash):
+    cdef Code* code = code_find(code_hash)
+    if code == NULL:
+        code = ws.reader.code(ws.reader.self, address, code_hash)
+    if code == NULL:
+        raise StateError(f"the code {hex_bytes(code_hash, 32)} of account {hex_bytes(address, 20)} could not be read")
+    text = hex_bytes(code.raw, code.size)
+    code_release(code)
+    return text
