@@ -12,7 +12,8 @@ from evmcore._u256 cimport u256
 cdef struct StoredCode:
     uint32_t refs
     uint32_t size
-    uint8_t[32] hash              # Keccak-256 of the bytes, which follow this struct
+    uint8_t* data                 # NULL: only the hash is known
+    uint8_t[32] hash              # Keccak-256 of the data
 
 cdef struct Slot:
     u256 key
@@ -67,7 +68,6 @@ cdef Row* store_find(const Store* store, const uint8_t* address) noexcept nogil 
 cdef const uint8_t* row_code_hash(const Row* row) noexcept nogil                         # 32 bytes
 cdef const u256* slot_find(const SlotTable* table, const u256* key) noexcept nogil       # NULL: zero
 cdef StoredCode* store_code(const Store* store, const uint8_t* code_hash) noexcept nogil # borrowed; NULL: not here
-cdef const uint8_t* code_bytes(const StoredCode* code) noexcept nogil
 cdef const uint8_t* store_block_hash(const Store* store, uint64_t number) noexcept nogil # NULL: not known
 
 # ---- changing
@@ -76,9 +76,10 @@ cdef bint store_remove(Store* store, const uint8_t* address) noexcept nogil     
 cdef bint store_wipe(Store* store, const uint8_t* address) noexcept nogil                 # its storage only
 cdef bint store_put_slot(Store* store, const uint8_t* address, const u256* key, const u256* value) noexcept nogil   # the account must exist
 cdef bint store_put_block_hash(Store* store, uint64_t number, const uint8_t* hash) noexcept nogil                   # NULL: forget it
-cdef StoredCode* store_add_code(Store* store, const uint8_t* code_hash, const uint8_t* data, size_t size) noexcept nogil   # new reference
+cdef StoredCode* store_add_code(Store* store, const uint8_t* code_hash, const uint8_t* data, size_t size) noexcept nogil   # new reference; data NULL: only the hash is known
 cdef void store_release_code(Store* store, StoredCode* code) noexcept nogil               # NULL is allowed
 
 # ---- undo. Positions are lengths of the journal. Going back needs no memory and cannot fail.
 cdef void store_rewind(Store* store, size_t position) noexcept nogil
-cdef void store_clear_journal(Store* store) noexcept nogil
+cdef void store_keep_record(Store* store) noexcept nogil                  # from here on changes are journalled; nests
+cdef void store_drop_record(Store* store) noexcept nogil                  # the last one clears the journal

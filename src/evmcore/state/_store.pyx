@@ -360,10 +360,6 @@ cdef bint store_put_slot(Store* store, const uint8_t* address, const u256* key, 
 
 # ------------------------------------------------------------------------------------------------- codes
 
-cdef const uint8_t* code_bytes(const StoredCode* code) noexcept nogil:
-    return <const uint8_t*>code + sizeof(StoredCode)
-
-
 cdef inline StoredCode** code_cell(StoredCode** codes, uint64_t mask, const uint8_t* code_hash) noexcept nogil:
     """The cell of the code, or the free cell where it belongs."""
     cdef uint64_t at = hash_bytes32(hash_key, code_hash) & mask
@@ -382,14 +378,25 @@ cdef StoredCode* store_add_code(Store* store, const uint8_t* code_hash, const ui
     cdef StoredCode* code
     cdef uint64_t capacity = store.code_mask + 1
     cdef uint64_t at
-    if cell[0] != NULL:
-        cell[0].refs += 1
-        return cell[0]
+    cdef uint8_t* copied = NULL
     if size > 0x7fffffff:
         return NULL
+    code = cell[0]
+    if data != NULL and (code == NULL or code.data == NULL):
+        copied = <uint8_t*>malloc(size if size else 1)
+        if copied == NULL:
+            return NULL
+        memcpy(copied, data, size)
+    if code != NULL:
+        if copied != NULL:
+            code.data = copied
+            code.size = <uint32_t>size
+        code.refs += 1
+        return code
     if too_full(store.code_count + 1, capacity):
         codes = <StoredCode**>calloc(capacity * 2, sizeof(StoredCode*))
         if codes == NULL:
+            free(copied)
             return NULL
         for at in range(capacity):
             if store.codes[at] != NULL:
@@ -398,13 +405,14 @@ cdef StoredCode* store_add_code(Store* store, const uint8_t* code_hash, const ui
         store.codes = codes
         store.code_mask = capacity * 2 - 1
         cell = code_cell(codes, store.code_mask, code_hash)
-    code = <StoredCode*>malloc(sizeof(StoredCode) + size)
+    code = <StoredCode*>malloc(sizeof(StoredCode))
     if code == NULL:
+        free(copied)
         return NULL
     code.refs = 1
-    code.size = <uint32_t>size
+    code.size = <uint32_t>size if copied != NULL else 0
+    code.data = copied
     memcpy(code.hash, code_hash, 32)
-    memcpy(<uint8_t*>code_bytes(code), data, size)
     cell[0] = code
     store.code_count += 1
     return code
@@ -430,7 +438,13 @@ cdef void store_release_code(Store* store, StoredCode* code) noexcept nogil:
             hole = at
     store.codes[hole] = NULL
     store.code_count -= 1
-    free(code)
+    code_free(code)
+
+
+cdef void code_free(StoredCode* code) noexcept nogil:
+    if code != NULL:
+        free(code.data)
+        free(code)
 
 
 # ------------------------------------------------------------------------------------------ block hashes
@@ -567,7 +581,17 @@ cdef void store_rewind(Store* store, size_t position) noexcept nogil:
             row_free(store, row)
 
 
-cdef void store_clear_journal(Store* store) noexcept nogil:
+cdef void store_keep_record(Store* store) noexcept nogil:
+    store.recording += 1
+
+
+cdef void store_drop_record(Store* store) noexcept nogil:
+    store.recording -= 1
+    if store.recording == 0:
+        clear_journal(store)
+
+
+cdef void clear_journal(Store* store) noexcept nogil:
     cdef size_t i
     for i in range(store.journal_count):
         drop(store, &store.journal[i])
@@ -592,13 +616,13 @@ cdef bint store_init(Store* store) noexcept nogil:
 
 cdef void store_free(Store* store) noexcept nogil:
     cdef uint64_t i
-    store_clear_journal(store)
+    clear_journal(store)
     for i in range(store.row_count):
         if store.rows[i].used:
             free(store.rows[i].slots.cells)
     if store.codes != NULL:
         for i in range(store.code_mask + 1):
-            free(store.codes[i])
+            code_free(store.codes[i])
     free(store.rows)
     free(store.index)
     free(store.codes)
@@ -620,7 +644,7 @@ cdef bint store_copy(Store* to, const Store* source) noexcept nogil:
             continue
         code = NULL
         if row.code != NULL:
-            code = store_add_code(to, row.code.hash, code_bytes(row.code), row.code.size)
+            code = store_add_code(to, row.code.hash, row.code.data, row.code.size)
             if code == NULL:
                 return False
         ok = store_put(to, row.address, row.nonce, &row.balance, code)
@@ -690,8 +714,8 @@ cdef Code* read_code(void* self, const uint8_t* address, const uint8_t* code_has
     if code != NULL:
         return code
     stored = store_code(<const Store*>self, code_hash)
-    if stored != NULL:
-        return code_intern(code_hash, code_bytes(stored), stored.size)
+    if stored != NULL and stored.data != NULL:
+        return code_intern(code_hash, stored.data, stored.size)
     if memcmp(code_hash, EMPTY_CODE_HASH, 32) == 0:
         return code_intern(code_hash, NULL, 0)
     return NULL

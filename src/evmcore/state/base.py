@@ -1,0 +1,80 @@
+"""State backends written in Python: the base class to derive from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evmcore.errors import StateError
+from evmcore.types import Account, to_hash, to_uint
+
+if TYPE_CHECKING:
+    from evmcore._diff import StateDiff
+
+# Keccak-256 of no bytes.
+EMPTY_CODE_HASH = bytes.fromhex("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountInfo:
+    """An account without its code and storage, as a backend answers for it.
+
+    `balance` is in wei, `code_hash` the Keccak-256 of the code (32 bytes), `has_storage` whether some slot is not zero
+    (EIP-7610; False where the backend cannot tell).
+    """
+
+    nonce: int = 0
+    balance: int = 0
+    code_hash: bytes = EMPTY_CODE_HASH
+    has_storage: bool = False
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, "nonce", to_uint(self.nonce, "nonce", 64))
+        set_field(self, "balance", to_uint(self.balance, "balance"))
+        set_field(self, "code_hash", to_hash(self.code_hash, "code_hash"))
+        set_field(self, "has_storage", bool(self.has_storage))
+
+
+class State:
+    """A state backend of your own: derive from it, answer four questions, and give it to `EVM`.
+
+    Addresses and hashes come as 20 and 32 bytes, slots and block numbers as ints. Methods are called with the GIL held,
+    from whichever thread executes, several at once: make them thread-safe. Within one call or transaction each
+    account and slot is asked for once. An exception stops the execution, which raises `StateError` with it as its
+    cause; so does an answer of the wrong type or range. What is not there is answered as absent, never raised.
+
+    What the methods answer must not change while a call or block runs; the engine does not lock anything.
+    """
+
+    def account(self, address: bytes) -> Account | AccountInfo | None:
+        """The account, or None when it does not exist.
+
+        An `AccountInfo` saves reading the code when only the balance is needed; an `Account` brings its code along.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define account(address)")
+
+    def storage(self, address: bytes, slot: int) -> int:
+        """The value of a storage slot, below 2**256; zero when it is not set."""
+        raise NotImplementedError(f"{type(self).__name__} must define storage(address, slot)")
+
+    def code(self, address: bytes, code_hash: bytes) -> bytes:
+        """The code whose Keccak-256 is `code_hash`; it is checked. Without a definition, that of `account`."""
+        account = self.account(address)
+        if isinstance(account, Account):
+            return account.code
+        raise NotImplementedError(
+            f"{type(self).__name__} must define code(address, code_hash), or give its accounts as Account with code"
+        )
+
+    def block_hash(self, number: int) -> bytes | None:
+        """The 32-byte hash of an earlier block, for BLOCKHASH, or None when it is not known (read as zero)."""
+        return None
+
+    def apply(self, diff: StateDiff) -> None:
+        """Makes the changes of a diff permanent. Define it to let `EVM.transact` and block execution write.
+
+        Write `new` of every record, all of them or none, and raise `StateError` where `old` is not what is there. For an
+        account that is `wiped`, all its other slots become zero too.
+        """
+        raise StateError(f"{type(self).__name__} is read-only: define apply(diff) to let transactions change it")

@@ -1,0 +1,659 @@
+"""State in this process's memory. See `memory.pxd`.
+
+Everything a writer needs is turned into C data first; then the lock is taken, used and given back without the GIL. So a
+reader may wait for the lock with the GIL, and nobody waits for both.
+"""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+from evmcore._diff cimport AccountChange, AccountState, StateDiff
+from evmcore._hash cimport keccak256
+from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_is_zero
+from evmcore.state._apply cimport (
+    ACCOUNT_DIFFERS, APPLIED, CODE_MISSING, NO_MEMORY, SLOT_DIFFERS, ApplyResult, CodeBytes, apply_diff,
+)
+from evmcore.state._reader cimport Backend
+from evmcore.state._store cimport (
+    Row, Slot, SlotTable, StoredCode, row_code_hash, slot_find, store_add_code, store_block_hash, store_copy,
+    store_drop_record, store_find, store_free, store_init, store_keep_record, store_memory, store_put,
+    store_put_block_hash, store_put_slot, store_reader, store_release_code, store_remove, store_rewind, store_wipe,
+)
+
+from collections.abc import Mapping
+
+from evmcore.errors import InputError, ResourceError, StateError
+from evmcore.state.alloc import AllocEntry, alloc_entry, parse_alloc, storage_word
+from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint
+
+cdef uint8_t[32] EMPTY_CODE_HASH
+keccak256(EMPTY_CODE_HASH, 0, EMPTY_CODE_HASH)
+
+
+cdef class MemoryState(Backend):
+    """Accounts, storage, codes and block hashes in memory, for one process and any number of threads.
+
+    ``MemoryState(alloc)`` takes a geth-style alloc or a mapping of address to `Account`. Addresses are 20 bytes or
+    0x-hex text, slots and values numbers below 2**256, balances in wei. An account that is written to is made when it
+    is absent; a slot of value zero is the same as an absent one. Calls read without locks of their own; a thread that
+    writes waits until running calls are done, and gets `StateError` when it is itself inside one.
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self.lock = new SharedLock()
+        self.next_snapshot = 1
+        if not store_init(&self.store):
+            raise ResourceError("no memory for a state")
+        store_reader(&self.store, &self.reader)
+
+    def __init__(self, alloc: Mapping | None = None) -> None:
+        if alloc is not None:
+            self.load(alloc)
+
+    def __dealloc__(self):
+        store_free(&self.store)
+        free(self.snapshots)
+        del self.lock
+
+    cdef void begin_read(self) noexcept nogil:
+        self.lock.begin_read()
+
+    cdef void end_read(self) noexcept nogil:
+        self.lock.end_read()
+
+    # ------------------------------------------------------------------------------------------ reading
+
+    def account(self, address) -> Account | None:
+        """The account with its code and whole storage, or None when it is absent."""
+        cdef bytes key = to_address(address, "address")
+        cdef const Row* row
+        self.begin_read()
+        try:
+            row = store_find(&self.store, key)
+            return None if row == NULL else self.row_account(row)
+        finally:
+            self.end_read()
+
+    cdef object row_account(self, const Row* row):
+        return Account(row.nonce, u256_to_int(&row.balance), known_code(row), slots_dict(&row.slots))
+
+    def __contains__(self, address) -> bool:
+        """Whether the account exists."""
+        cdef bytes key = to_address(address, "address")
+        self.begin_read()
+        cdef bint found = store_find(&self.store, key) != NULL
+        self.end_read()
+        return found
+
+    def __len__(self) -> int:
+        """The number of accounts."""
+        return self.store.account_count
+
+    def __iter__(self):
+        """Addresses in ascending order, as they are when the iteration starts."""
+        return iter(self.addresses())
+
+    def addresses(self) -> list[bytes]:
+        """The addresses of all accounts, ascending."""
+        cdef uint32_t i
+        found = []
+        self.begin_read()
+        try:
+            for i in range(self.store.row_count):
+                if self.store.rows[i].used:
+                    found.append(self.store.rows[i].address[:20])
+        finally:
+            self.end_read()
+        found.sort()
+        return found
+
+    def balance(self, address) -> int:
+        """The balance in wei; zero when the account is absent."""
+        cdef bytes key = to_address(address, "address")
+        cdef const Row* row
+        cdef u256 balance
+        self.begin_read()
+        row = store_find(&self.store, key)
+        if row != NULL:
+            balance = row.balance
+        self.end_read()
+        return 0 if row == NULL else u256_to_int(&balance)
+
+    def nonce(self, address) -> int:
+        """The nonce; zero when the account is absent."""
+        cdef bytes key = to_address(address, "address")
+        cdef const Row* row
+        cdef uint64_t nonce = 0
+        self.begin_read()
+        row = store_find(&self.store, key)
+        if row != NULL:
+            nonce = row.nonce
+        self.end_read()
+        return nonce
+
+    def code(self, address) -> bytes:
+        """The code; empty when there is none. `StateError` when only its hash is known."""
+        cdef bytes key = to_address(address, "address")
+        cdef const Row* row
+        self.begin_read()
+        try:
+            row = store_find(&self.store, key)
+            return b"" if row == NULL else known_code(row)
+        finally:
+            self.end_read()
+
+    def code_hash(self, address) -> bytes:
+        """The 32-byte Keccak-256 of the code; that of no bytes when there is none."""
+        cdef bytes key = to_address(address, "address")
+        cdef const Row* row
+        cdef uint8_t[32] digest
+        self.begin_read()
+        row = store_find(&self.store, key)
+        memcpy(digest, EMPTY_CODE_HASH, 32)
+        if row != NULL:
+            memcpy(digest, row_code_hash(row), 32)
+        self.end_read()
+        return digest[:32]
+
+    def storage(self, address, slot) -> int:
+        """The value of a storage slot; zero when there is none."""
+        cdef bytes key = to_address(address, "address")
+        cdef u256 number = u256_from_int(storage_word(slot, "slot"), "slot")
+        cdef u256 value
+        cdef const u256* found = NULL
+        cdef const Row* row
+        self.begin_read()
+        row = store_find(&self.store, key)
+        if row != NULL:
+            found = slot_find(&row.slots, &number)
+        if found != NULL:
+            value = found[0]
+        self.end_read()
+        return 0 if found == NULL else u256_to_int(&value)
+
+    def slots(self, address) -> dict[int, int]:
+        """All storage slots of an account that are not zero, by ascending key."""
+        cdef bytes key = to_address(address, "address")
+        cdef const Row* row
+        self.begin_read()
+        try:
+            row = store_find(&self.store, key)
+            return {} if row == NULL else slots_dict(&row.slots)
+        finally:
+            self.end_read()
+
+    def block_hash(self, number) -> bytes | None:
+        """The hash that BLOCKHASH gives for an earlier block, or None when it is not known."""
+        cdef uint64_t wanted = to_uint(number, "number", 64)
+        cdef const uint8_t* found
+        cdef uint8_t[32] digest
+        self.begin_read()
+        found = store_block_hash(&self.store, wanted)
+        if found != NULL:
+            memcpy(digest, found, 32)
+        self.end_read()
+        return None if found == NULL else digest[:32]
+
+    # ------------------------------------------------------------------------------------------ writing
+
+    def set_account(self, address, account not None) -> None:
+        """Replaces an account with all its storage by an `Account`."""
+        if not isinstance(account, Account):
+            raise InputError(f"argument 'account': expected Account, got {type(account).__name__}")
+        key = to_address(address, "address")
+        entry = AllocEntry(key, account.nonce, account.balance, account.code, None, account.storage)
+        self.put_account(key, entry)
+
+    def delete_account(self, address) -> None:
+        """Removes an account with its storage; nothing happens when it is absent."""
+        cdef bytes key = to_address(address, "address")
+        cdef Edit edit = empty_edit(EDIT_REMOVE, key)
+        self.edit(&edit)
+
+    def set_balance(self, address, balance) -> None:
+        """Sets the balance, in wei."""
+        cdef bytes key = to_address(address, "address")
+        cdef Edit edit = empty_edit(EDIT_ACCOUNT, key)
+        edit.set_balance = True
+        edit.balance = u256_from_int(to_uint(balance, "balance"), "balance")
+        self.edit(&edit)
+
+    def set_nonce(self, address, nonce) -> None:
+        """Sets the nonce, below 2**64."""
+        cdef bytes key = to_address(address, "address")
+        cdef Edit edit = empty_edit(EDIT_ACCOUNT, key)
+        edit.set_nonce = True
+        edit.nonce = to_uint(nonce, "nonce", 64)
+        self.edit(&edit)
+
+    def set_code(self, address, code) -> None:
+        """Sets the code, at most 2**31 - 1 bytes."""
+        cdef bytes key = to_address(address, "address")
+        cdef bytes data = to_bytes(code, "code")
+        cdef bytes code_hash = hash_of(data)
+        cdef Edit edit = empty_edit(EDIT_ACCOUNT, key)
+        put_code(&edit, data, code_hash)
+        self.edit(&edit)
+
+    def set_storage(self, address, slot, value) -> None:
+        """Sets a storage slot; zero clears it."""
+        cdef bytes key = to_address(address, "address")
+        cdef Slot cell
+        cdef Edit edit = empty_edit(EDIT_ACCOUNT, key)
+        cell.key = u256_from_int(storage_word(slot, "slot"), "slot")
+        cell.value = u256_from_int(storage_word(value, "value"), "value")
+        edit.slots = &cell
+        edit.slot_count = 1
+        self.edit(&edit)
+
+    def set_block_hash(self, number, block_hash) -> None:
+        """Sets the hash that BLOCKHASH gives for an earlier block; None forgets it."""
+        cdef bytes digest = None if block_hash is None else to_hash(block_hash, "block_hash")
+        cdef Edit edit = empty_edit(EDIT_BLOCK_HASH, None)
+        edit.number = to_uint(number, "number", 64)
+        if digest is not None:
+            edit.hash = digest
+        self.edit(&edit)
+
+    cdef int put_account(self, bytes address, object entry) except -1:
+        """Replaces an account by an `AllocEntry`."""
+        cdef Edit edit = empty_edit(EDIT_ACCOUNT, address)
+        cdef bytes code = entry.code
+        cdef bytes code_hash = entry.code_hash if code is None else hash_of(code)
+        cdef dict storage = entry.storage
+        cdef Slot* slots = <Slot*>malloc((len(storage) + 1) * sizeof(Slot))
+        if slots == NULL:
+            raise ResourceError("no memory for the storage of an account")
+        try:
+            for key, value in storage.items():
+                slots[edit.slot_count].key = u256_from_int(key, "storage slot")
+                slots[edit.slot_count].value = u256_from_int(value, "storage value")
+                edit.slot_count += 1
+            edit.slots = slots
+            edit.set_nonce = edit.set_balance = edit.wipe = True
+            edit.nonce = entry.nonce
+            edit.balance = u256_from_int(entry.balance, "balance")
+            put_code(&edit, code, code_hash)
+            self.edit(&edit)
+        finally:
+            free(slots)
+        return 0
+
+    cdef int edit(self, Edit* edit) except -1:
+        cdef EditOutcome outcome = EDIT_INSIDE_READ
+        with nogil:
+            if self.lock.begin_write():
+                outcome = self.edit_locked(edit)
+                self.lock.end_write()
+        if outcome == EDIT_INSIDE_READ:
+            raise inside_read()
+        if outcome == EDIT_NO_MEMORY:
+            raise ResourceError("no memory for a change of the state")
+        if outcome == EDIT_NO_SNAPSHOT:
+            raise StateError(f"snapshot {edit.number} is not known: never taken, discarded, or reverted past")
+        return 0
+
+    cdef EditOutcome edit_locked(self, Edit* edit) noexcept nogil:
+        cdef size_t position = self.store.journal_count
+        cdef bint done
+        if edit.kind == EDIT_SNAPSHOT:
+            return self.take_snapshot(edit)
+        if edit.kind == EDIT_REVERT or edit.kind == EDIT_DISCARD:
+            return self.return_to(edit)
+        if edit.kind == EDIT_REMOVE:
+            done = store_remove(&self.store, edit.address)
+        elif edit.kind == EDIT_BLOCK_HASH:
+            done = store_put_block_hash(&self.store, edit.number, edit.hash)
+        else:
+            store_keep_record(&self.store)
+            done = self.edit_account(edit)
+            if not done:
+                store_rewind(&self.store, position)
+            store_drop_record(&self.store)
+        return EDIT_DONE if done else EDIT_NO_MEMORY
+
+    cdef bint edit_account(self, const Edit* edit) noexcept nogil:
+        cdef Row* row = store_find(&self.store, edit.address)
+        cdef StoredCode* code = NULL
+        cdef StoredCode* added = NULL
+        cdef uint64_t nonce = edit.nonce
+        cdef u256 balance = edit.balance
+        cdef bint done
+        cdef size_t i
+        if row != NULL:
+            nonce = edit.nonce if edit.set_nonce else row.nonce
+            balance = edit.balance if edit.set_balance else row.balance
+            code = row.code
+        if edit.set_code:
+            code = NULL
+            if edit.code_hash != NULL:
+                code = added = store_add_code(&self.store, edit.code_hash, edit.code, edit.code_size)
+                if code == NULL:
+                    return False
+        done = store_put(&self.store, edit.address, nonce, &balance, code)
+        store_release_code(&self.store, added)
+        if done and edit.wipe:
+            done = store_wipe(&self.store, edit.address)
+        for i in range(edit.slot_count):
+            done = done and store_put_slot(&self.store, edit.address, &edit.slots[i].key, &edit.slots[i].value)
+        return done
+
+    # ---------------------------------------------------------------------------------------- snapshots
+
+    def snapshot(self) -> int:
+        """Remembers the present state. Costs nothing now; later changes are journalled until it is discarded.
+
+        Snapshots nest. The number is never used again.
+        """
+        cdef Edit edit = empty_edit(EDIT_SNAPSHOT, None)
+        self.edit(&edit)
+        return edit.number
+
+    def revert(self, snapshot) -> None:
+        """Returns to the state of a snapshot, which stays valid; later snapshots are gone.
+
+        The cost is proportional to what has changed since. Raises `StateError` when the snapshot is not known.
+        """
+        cdef Edit edit = empty_edit(EDIT_REVERT, None)
+        edit.number = to_uint(snapshot, "snapshot", 64)
+        self.edit(&edit)
+
+    def discard(self, snapshot) -> None:
+        """Forgets a snapshot and all later ones, keeping the state as it is.
+
+        Raises `StateError` when the snapshot is not known.
+        """
+        cdef Edit edit = empty_edit(EDIT_DISCARD, None)
+        edit.number = to_uint(snapshot, "snapshot", 64)
+        self.edit(&edit)
+
+    cdef EditOutcome take_snapshot(self, Edit* edit) noexcept nogil:
+        cdef SnapshotRange* top
+        cdef SnapshotRange* bigger
+        cdef size_t capacity
+        edit.number = self.next_snapshot
+        if self.snapshot_count:
+            top = &self.snapshots[self.snapshot_count - 1]
+            if top.position == self.store.journal_count:      # nothing has changed since
+                top.last = self.next_snapshot
+                self.next_snapshot += 1
+                return EDIT_DONE
+        if self.snapshot_count == self.snapshot_capacity:
+            capacity = self.snapshot_capacity * 2 + 8
+            bigger = <SnapshotRange*>realloc(self.snapshots, capacity * sizeof(SnapshotRange))
+            if bigger == NULL:
+                return EDIT_NO_MEMORY
+            self.snapshots = bigger
+            self.snapshot_capacity = capacity
+        if self.snapshot_count == 0:
+            store_keep_record(&self.store)
+        top = &self.snapshots[self.snapshot_count]
+        top.first = self.next_snapshot
+        top.last = self.next_snapshot
+        top.position = self.store.journal_count
+        self.snapshot_count += 1
+        self.next_snapshot += 1
+        return EDIT_DONE
+
+    cdef EditOutcome return_to(self, const Edit* edit) noexcept nogil:
+        cdef size_t at = self.snapshot_count
+        cdef SnapshotRange* found
+        while at and self.snapshots[at - 1].first > edit.number:
+            at -= 1
+        if at == 0 or self.snapshots[at - 1].last < edit.number:
+            return EDIT_NO_SNAPSHOT
+        found = &self.snapshots[at - 1]
+        self.snapshot_count = at
+        if edit.kind == EDIT_REVERT:
+            store_rewind(&self.store, found.position)
+            found.last = edit.number
+        elif found.first < edit.number:
+            found.last = edit.number - 1
+        else:
+            self.snapshot_count = at - 1
+            if self.snapshot_count == 0:
+                store_drop_record(&self.store)
+        return EDIT_DONE
+
+    # -------------------------------------------------------------------------------------------- diffs
+
+    cpdef object apply(self, StateDiff diff):
+        """Brings the state from the diff's old to its new values, all of them or none.
+
+        Completes the diff (see `StateDiff`). Raises `StateError` naming the account or slot, with both values, when the
+        state is not the one the diff starts from, or when a code is neither in the diff nor in the state.
+        """
+        if diff is None:
+            raise InputError("argument 'diff': expected StateDiff, got None")
+        self.apply_direction(diff, False)
+
+    def undo(self, StateDiff diff not None) -> None:
+        """Takes a diff back that was applied before: afterwards the state is exactly what it was.
+
+        Raises `StateError` like `apply`; the state is then unchanged.
+        """
+        self.apply_direction(diff, True)
+
+    cdef int apply_direction(self, object changes, bint backward) except -1:
+        cdef StateDiff diff = changes
+        cdef size_t count = diff.account_count
+        cdef CodeBytes* codes = <CodeBytes*>calloc(count + 1, sizeof(CodeBytes))
+        cdef StoredCode** taken = <StoredCode**>calloc(count + 1, sizeof(StoredCode*))
+        cdef ApplyResult result
+        cdef bint entered
+        cdef bint took = False
+        cdef size_t i
+        try:
+            if codes == NULL or taken == NULL:
+                raise ResourceError("no memory to apply a state diff")
+            given = codes_of(diff, backward, codes)      # keeps the bytes alive
+            with nogil:
+                entered = self.lock.begin_write()
+                if entered:
+                    apply_diff(&self.store, diff, backward, codes, taken, &result)
+                    self.lock.end_write()
+            if not entered:
+                raise inside_read()
+            if result.problem != APPLIED:
+                raise problem_error(&result, backward)
+            for i in range(count):
+                if taken[i] != NULL:
+                    took = True
+                    diff.codes.setdefault(taken[i].hash[:32], taken[i].data[:taken[i].size])
+            if took:
+                with nogil:
+                    self.lock.begin_write()
+                    for i in range(count):
+                        store_release_code(&self.store, taken[i])
+                    self.lock.end_write()
+        finally:
+            free(codes)
+            free(taken)
+        return 0
+
+    # -------------------------------------------------------------------------------------- whole states
+
+    def load(self, alloc) -> None:
+        """Sets all accounts of a geth-style alloc (or mapping of address to `Account`), replacing those that are there.
+
+        Raises `InputError` naming the account and field that is malformed; nothing is changed then.
+        """
+        for entry in list(checked_entries(alloc)):
+            self.put_account(entry.address, entry)
+
+    @classmethod
+    def from_alloc(cls, alloc) -> MemoryState:
+        """A state with the accounts of a geth-style alloc."""
+        state = cls()
+        state.load(alloc)
+        return state
+
+    def dump(self) -> dict[str, dict]:
+        """All accounts as a geth-style alloc, by ascending address; slots by ascending key, as 32-byte hex."""
+        cdef uint32_t i
+        cdef const Row* row
+        alloc = {}
+        self.begin_read()
+        try:
+            for i in range(self.store.row_count):
+                row = &self.store.rows[i]
+                if row.used:
+                    code = b"" if row.code == NULL else None if row.code.data == NULL else known_code(row)
+                    alloc["0x" + row.address[:20].hex()] = alloc_entry(
+                        row.nonce, u256_to_int(&row.balance), code, row_code_hash(row)[:32], slots_dict(&row.slots)
+                    )
+        finally:
+            self.end_read()
+        return dict(sorted(alloc.items()))
+
+    def copy(self) -> MemoryState:
+        """An independent state with the same accounts and block hashes, without the snapshots."""
+        cdef MemoryState copied = MemoryState()
+        cdef bint done
+        with nogil:
+            self.begin_read()
+            done = store_copy(&copied.store, &self.store)
+            self.end_read()
+        if not done:
+            raise ResourceError("no memory for a copy of the state")
+        return copied
+
+    def __eq__(self, other):
+        """Whether both have the same accounts."""
+        if not isinstance(other, MemoryState):
+            return NotImplemented
+        return self is other or self.dump() == other.dump()
+
+    __hash__ = None
+
+    def __sizeof__(self) -> int:
+        """Bytes of memory, tables included."""
+        self.begin_read()
+        cdef size_t size = store_memory(&self.store)
+        self.end_read()
+        return object.__sizeof__(self) + size
+
+    def __repr__(self) -> str:
+        return f"<MemoryState: {len(self)} accounts>"
+
+
+cdef Edit empty_edit(EditKind kind, bytes address):
+    """The address must outlive the edit."""
+    cdef Edit edit
+    memset(&edit, 0, sizeof(Edit))
+    edit.kind = kind
+    if address is not None:
+        edit.address = address
+    return edit
+
+
+cdef int put_code(Edit* edit, bytes code, bytes code_hash) except -1:
+    """`code` and `code_hash` must outlive the edit."""
+    edit.set_code = True
+    if code_hash != EMPTY_CODE_HASH[:32]:
+        if code is not None and len(code) > 0x7fffffff:
+            raise InputError(f"argument 'code': expected at most 2**31 - 1 bytes, got {len(code)}")
+        edit.code_hash = code_hash
+        if code is not None:
+            edit.code = code
+            edit.code_size = len(code)
+    return 0
+
+
+cdef bytes hash_of(bytes data):
+    cdef uint8_t[32] digest
+    keccak256(data, len(data), digest)
+    return digest[:32]
+
+
+cdef bytes known_code(const Row* row):
+    if row.code == NULL:
+        return b""
+    if row.code.data == NULL:
+        raise StateError(
+            f"the code of 0x{row.address[:20].hex()} is not known, only its hash 0x{row.code.hash[:32].hex()}"
+        )
+    return row.code.data[:row.code.size]
+
+
+cdef dict slots_dict(const SlotTable* table):
+    cdef uint64_t i
+    found = []
+    if table.count:
+        for i in range(<uint64_t>table.mask + 1):
+            if not u_is_zero(&table.cells[i].value):
+                found.append((u256_to_int(&table.cells[i].key), u256_to_int(&table.cells[i].value)))
+        found.sort()
+    return dict(found)
+
+
+def checked_entries(alloc):
+    """The entries of an alloc; those with code and hash have been compared."""
+    for entry in parse_alloc(alloc):
+        if entry.code is not None and entry.code_hash is not None and hash_of(entry.code) != entry.code_hash:
+            raise InputError(
+                f"argument 'alloc[0x{entry.address.hex()}].codeHash': the code has the hash 0x{hash_of(entry.code).hex()}, "
+                f"got 0x{entry.code_hash.hex()}"
+            )
+        yield entry
+
+
+cdef object inside_read():
+    return StateError(
+        "this thread is inside a call that reads the state: write to it before or after, not from a callback"
+    )
+
+
+cdef list codes_of(StateDiff diff, bint backward, CodeBytes* codes):
+    """Fills in the code that each account change needs; gives what must be kept alive meanwhile."""
+    cdef AccountChange* change
+    cdef const AccountState* before
+    cdef const AccountState* after
+    cdef bytes code
+    cdef size_t i
+    kept = []
+    for i in range(diff.account_count):
+        change = &diff.accounts[i]
+        before = &change.new if backward else &change.old
+        after = &change.old if backward else &change.new
+        given = diff.codes.get(after.code_hash[:32])
+        if given is None:
+            continue
+        if type(given) is not bytes or hash_of(given) != after.code_hash[:32]:
+            raise InputError(f"argument 'diff': codes[0x{after.code_hash[:32].hex()}] is not the code of that hash")
+        code = given
+        kept.append(code)
+        codes[i].data = code
+        codes[i].size = len(code)
+    return kept
+
+
+cdef str account_text(const AccountState* account):
+    if not account.exists:
+        return "absent"
+    return f"nonce {account.nonce}, balance {u256_to_int(&account.balance)}, code hash 0x{account.code_hash[:32].hex()}"
+
+
+cdef object problem_error(const ApplyResult* result, bint backward):
+    doing = "undo" if backward else "apply"
+    where = f"0x{result.address[:20].hex()}"
+    if result.problem == NO_MEMORY:
+        return ResourceError(f"no memory to {doing} a state diff")
+    if result.problem == ACCOUNT_DIFFERS:
+        return StateError(
+            f"cannot {doing} the diff: account {where} is {account_text(&result.found_account)} in the state, "
+            f"but {account_text(&result.expected_account)} in the diff"
+        )
+    if result.problem == CODE_MISSING:
+        code_hash = result.expected_account.code_hash[:32].hex()
+        return StateError(
+            f"cannot {doing} the diff: the code of account {where}, hash 0x{code_hash}, is neither in the diff nor in "
+            "the state"
+        )
+    slot = f"slot {u256_to_int(&result.key):#x} of {where}"
+    if result.problem == SLOT_DIFFERS:
+        return StateError(
+            f"cannot {doing} the diff: {slot} is {u256_to_int(&result.found):#x} in the state, "
+            f"but {u256_to_int(&result.expected):#x} in the diff"
+        )
+    return StateError(f"cannot {doing} the diff: {slot} would be {u256_to_int(&result.found):#x} in an absent account")
