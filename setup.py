@@ -48,7 +48,11 @@ def extension(path: Path) -> Extension:
 
 
 class BuildWithHelp(build_ext):
-    """Says plainly what is missing when no C++ compiler can be run."""
+    """Compiles on all cores, and says plainly what is missing when no C++ compiler can be run."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def build_extensions(self) -> None:
         try:
