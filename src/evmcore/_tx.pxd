@@ -100,3 +100,6 @@ cdef class PreparedTransaction:
     cdef TxData data
     cdef object owner             # the Transaction
     cdef void* memory
+
+# The InvalidTransaction to raise for what `transaction_run` said of the transaction at `index` (None: it stands alone).
+cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx)

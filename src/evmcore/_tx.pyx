@@ -21,7 +21,7 @@ from evmcore._state cimport (
     ws_set_code, ws_set_nonce, ws_slot_unloaded, ws_sub_balance, ws_touch, ws_warm_account, ws_warm_slot,
 )
 from evmcore._u256 cimport (
-    u256_from_int, u_add, u_add_carry, u_eq, u_is_zero, u_lt, u_mul64_carry, u_set64, u_sub, u_zero,
+    u256_from_int, u256_to_int, u_add, u_add_carry, u_eq, u_is_zero, u_lt, u_mul64_carry, u_set64, u_sub, u_zero,
 )
 
 from evmcore.errors import InputError, InvalidTransaction, TransactionReason
@@ -523,10 +523,28 @@ cdef int fill(PreparedTransaction prepared, object tx, object sender) except -1:
 cdef list REASONS = [None, *TransactionReason]
 
 
-cdef object transaction_error(TxInvalid invalid, object index, str detail):
-    """The `InvalidTransaction` to raise for what `transaction_run` said."""
-    cdef object reason = REASONS[<int>invalid]
-    return InvalidTransaction(reason, detail, index=index)
+cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx):
+    cdef str detail = f"type {tx.type} from 0x{(<const uint8_t*>tx.sender)[:20].hex()}"
+    if invalid == TX_NONCE_TOO_LOW or invalid == TX_NONCE_TOO_HIGH or invalid == TX_NONCE_IS_MAX:
+        detail += f" with nonce {tx.nonce}"
+    elif invalid == TX_INVALID_CHAIN_ID:
+        detail += f" with chain id {u256_to_int(&tx.chain_id)}"
+    elif invalid == TX_INSUFFICIENT_ACCOUNT_FUNDS:
+        detail += (
+            f" cannot pay {u256_to_int(&tx.value)} wei and {tx.gas_limit} gas at up to {u256_to_int(&tx.max_fee)} wei"
+        )
+    elif (
+        invalid == TX_INTRINSIC_GAS_TOO_LOW or invalid == TX_INTRINSIC_GAS_BELOW_FLOOR_GAS_COST
+        or invalid == TX_GAS_LIMIT_EXCEEDS_MAXIMUM or invalid == TX_GAS_ALLOWANCE_EXCEEDED
+    ):
+        detail += f" with gas limit {tx.gas_limit}"
+    elif invalid == TX_INSUFFICIENT_MAX_FEE_PER_GAS or invalid == TX_PRIORITY_GREATER_THAN_MAX_FEE_PER_GAS:
+        detail += f" with a maximum of {u256_to_int(&tx.max_fee)} and a tip of {u256_to_int(&tx.max_priority_fee)} wei per gas"
+    elif invalid == TX_INITCODE_SIZE_EXCEEDED:
+        detail += f" with {tx.data_size} bytes of init code, at most {<int>MAX_INIT_CODE_SIZE}"
+    elif tx.type == 3:
+        detail += f" with {tx.blob_hash_count} blobs at up to {u256_to_int(&tx.max_fee_per_blob_gas)} wei per blob gas"
+    return InvalidTransaction(REASONS[<int>invalid], detail, index)
 
 
 def intrinsic_gas_of(transaction, int revision):

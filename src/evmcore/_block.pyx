@@ -1,0 +1,719 @@
+"""Block rules and the sequential executor.
+
+The native part (`block_begin`, `block_transaction`, `block_keep`, `block_end`) is driven here by `BlockRun`, which turns a
+Python block into C data, once, and the outcome into a `BlockResult` whose costly parts are made when asked for.
+"""
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, memset
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+
+from evmcore._code cimport Code
+from evmcore._diff cimport StateDiff, diff_collect
+from evmcore._interp cimport (
+    ABORTED, CALL, NO_MEMORY, STATE_FAILED, SUCCESS, Message, Outcome, execute, machine_free, machine_new,
+)
+from evmcore._overlay cimport Overlay, overlay_new
+from evmcore._receipts cimport bloom_add_logs, encode_receipt
+from evmcore._results cimport TransactionResult
+from evmcore._rules cimport BYZANTIUM, CANCUN, OSAKA, PARIS, PRAGUE
+from evmcore._state cimport (
+    AccountEntry, StateReader, ws_account, ws_add_balance, ws_begin, ws_code, ws_finish, ws_reset, ws_set_balance, ws_touch,
+)
+from evmcore._tx cimport TX_VALID, PreparedTransaction, transaction_error, transaction_run
+from evmcore._u256 cimport u256_from_int, u256_to_int, u_zero
+from evmcore.state._reader cimport Backend
+
+from evmcore import body
+from evmcore._trie import ordered_root
+from evmcore.dao import DAO_ACCOUNTS, DAO_RECOVERY
+from evmcore.errors import (
+    BlockReason, ExecutionAborted, InputError, InvalidBlock, InvalidTransaction, ResourceError, StateError,
+)
+from evmcore.forks import Fork, chain_of, fork_of
+from evmcore.headers import blob_base_fee, check_header
+from evmcore.types import Log, Receipt
+
+cdef extern from "include/spares.h" namespace "evmcore" nogil:
+    cppclass Spares:
+        pass
+    void* spares_take(Spares* spares)
+    bint spares_give(Spares* spares, void* item)
+
+cdef Spares machines              # between blocks
+
+cdef enum:
+    SYSTEM_GAS = 30000000
+    MAX_BLOBS_PER_TX = 6          # EIP-7594
+    GAS_PER_BLOB = 131072
+
+cdef uint8_t[20] SYSTEM_ADDRESS
+cdef uint8_t[20] BEACON_ROOTS     # EIP-4788
+cdef uint8_t[20] HISTORY_STORAGE  # EIP-2935
+cdef uint8_t[20] WITHDRAWAL_REQUESTS      # EIP-7002
+cdef uint8_t[20] CONSOLIDATION_REQUESTS   # EIP-7251
+
+cdef int set_address(uint8_t* out, str digits) except -1:
+    memcpy(out, PyBytes_AS_STRING(bytes.fromhex(digits)), 20)
+    return 0
+
+set_address(SYSTEM_ADDRESS, "fffffffffffffffffffffffffffffffffffffffe")
+set_address(BEACON_ROOTS, "000f3df6d732807ef1319fb7b8bb8522d0beac02")
+set_address(HISTORY_STORAGE, "0000f90827f1c53a10cb7a02335b175320002935")
+set_address(WITHDRAWAL_REQUESTS, "00000961ef480eb55e80d19ad83579a64c007002")
+set_address(CONSOLIDATION_REQUESTS, "0000bbddc7ce488642fb579f8b00f3a590007251")
+
+
+# ---------------------------------------------------------------------------------------------------- output arenas
+
+cdef bint reserve(void** items, size_t* capacity, size_t wanted, size_t item_size) noexcept nogil:
+    """Room for `wanted` items. False: no memory, nothing changed."""
+    cdef size_t bigger
+    cdef void* moved
+    if wanted <= capacity[0]:
+        return True
+    bigger = capacity[0] * 2
+    if bigger < wanted:
+        bigger = wanted + 64
+    moved = realloc(items[0], bigger * item_size)
+    if moved == NULL:
+        return False
+    items[0] = moved
+    capacity[0] = bigger
+    return True
+
+
+cdef bint append_data(BlockOutput* output, const uint8_t* data, size_t size) noexcept nogil:
+    if not reserve(<void**>&output.data, &output.data_capacity, output.data_size + size, 1):
+        return False
+    if size:
+        memcpy(output.data + output.data_size, data, size)
+    output.data_size += size
+    return True
+
+
+cdef void output_clear(BlockOutput* output) noexcept nogil:
+    output.record_count = 0
+    output.log_count = 0
+    output.data_size = 0
+    output.gas_used = 0
+    output.blob_gas_used = 0
+    memset(output.bloom, 0, 256)
+    memset(output.request_offset, 0, sizeof(output.request_offset))
+    memset(output.request_size, 0, sizeof(output.request_size))
+
+
+cdef void output_release(BlockOutput* output) noexcept nogil:
+    free(output.records)
+    free(output.logs)
+    free(output.data)
+    memset(output, 0, sizeof(BlockOutput))
+
+
+# ---------------------------------------------------------------------------------------------------- system calls
+
+cdef BlockFailure system_call(
+    Machine* machine, const BlockRules* rules, const uint8_t* address, const uint8_t* input, size_t size, Outcome* outcome,
+    Status* status,
+) noexcept nogil:
+    """Calls a contract as the system does. What the contract answers is left in `outcome`; the caller judges it."""
+    cdef WorkingSet* ws = machine.ws
+    cdef Message message
+    cdef Code* code
+    ws_begin(ws)
+    memset(outcome, 0, sizeof(Outcome))
+    code = ws_code(ws, ws_account(ws, address))
+    if ws.failed:
+        status[0] = NO_MEMORY if ws.no_memory else STATE_FAILED
+        return BLOCK_ENGINE_FAILED
+    if code.size == 0:
+        return BLOCK_SYSTEM_CONTRACT_EMPTY
+    memcpy(machine.env.origin, SYSTEM_ADDRESS, 20)
+    machine.env.gas_price = rules.env.base_fee
+    machine.env.blob_hash_count = 0
+    memset(&message, 0, sizeof(Message))
+    message.kind = CALL
+    message.gas = SYSTEM_GAS
+    memcpy(message.caller, SYSTEM_ADDRESS, 20)
+    memcpy(message.target, address, 20)
+    memcpy(message.code_address, address, 20)
+    message.input = input
+    message.input_size = size
+    execute(machine, &message, outcome)
+    ws_finish(ws)
+    if outcome.status >= STATE_FAILED or ws.failed:
+        status[0] = outcome.status if outcome.status >= STATE_FAILED else STATE_FAILED
+        return BLOCK_ENGINE_FAILED
+    return BLOCK_OK if outcome.status == SUCCESS else BLOCK_SYSTEM_CALL_FAILED
+
+
+cdef BlockFailure collect_requests(
+    Machine* machine, const BlockRules* rules, const uint8_t* address, BlockOutput* output, int which, Status* status
+) noexcept nogil:
+    """EIP-7002 and EIP-7251: what the contract returns are requests; without the contract the block is invalid."""
+    cdef Outcome outcome
+    cdef BlockFailure failure = system_call(machine, rules, address, NULL, 0, &outcome, status)
+    if failure != BLOCK_OK:
+        return failure
+    output.request_offset[which] = output.data_size
+    output.request_size[which] = outcome.output_size
+    if not append_data(output, outcome.output, outcome.output_size):
+        status[0] = NO_MEMORY
+        return BLOCK_ENGINE_FAILED
+    return BLOCK_OK
+
+
+# ---------------------------------------------------------------------------------------------------- the three steps
+
+cdef void drain_dao(Machine* machine, const BlockRules* rules) noexcept nogil:
+    cdef WorkingSet* ws = machine.ws
+    cdef uint32_t account, recovery
+    cdef u256 balance, nothing
+    cdef size_t i
+    u_zero(&nothing)
+    ws_begin(ws)
+    recovery = ws_account(ws, rules.recovery)
+    for i in range(rules.drained_count):
+        account = ws_account(ws, rules.drained + 20 * i)
+        balance = ws.accounts[account].balance
+        ws_set_balance(ws, account, &nothing)
+        ws_add_balance(ws, recovery, &balance)
+    ws_finish(ws)
+
+
+cdef BlockFailure block_begin(Machine* machine, const BlockRules* rules, Status* status) noexcept nogil:
+    cdef Outcome outcome
+    cdef BlockFailure failure
+    status[0] = SUCCESS
+    machine.env = rules.env
+    machine.revision = rules.revision
+    if rules.drained_count:
+        drain_dao(machine, rules)
+    if rules.revision >= CANCUN:
+        failure = system_call(machine, rules, BEACON_ROOTS, rules.beacon_root, 32, &outcome, status)
+        if failure == BLOCK_ENGINE_FAILED:
+            return failure
+    if rules.revision >= PRAGUE:
+        failure = system_call(machine, rules, HISTORY_STORAGE, rules.parent_hash, 32, &outcome, status)
+        if failure == BLOCK_ENGINE_FAILED:
+            return failure
+    if machine.ws.failed:
+        status[0] = NO_MEMORY if machine.ws.no_memory else STATE_FAILED
+        return BLOCK_ENGINE_FAILED
+    return BLOCK_OK
+
+
+cdef bint block_keep(
+    BlockOutput* output, const WorkingSet* ws, const TxData* tx, const TxResult* result, const u256* gas_price
+) noexcept nogil:
+    cdef TxRecord* record
+    cdef size_t start = output.data_size
+    cdef size_t i, data_size = 0
+    if not (
+        reserve(<void**>&output.records, &output.record_capacity, output.record_count + 1, sizeof(TxRecord))
+        and reserve(<void**>&output.logs, &output.log_capacity, output.log_count + ws.log_count, sizeof(LogEntry))
+    ):
+        return False
+    for i in range(ws.log_count):
+        data_size = max(data_size, ws.logs[i].data_offset + ws.logs[i].data_size)
+    if not (append_data(output, ws.log_data, data_size) and append_data(output, result.output, result.output_size)):
+        return False
+    output.gas_used += <uint64_t>result.gas_used
+    output.blob_gas_used += <uint64_t>GAS_PER_BLOB * tx.blob_hash_count
+    record = &output.records[output.record_count]
+    memset(record, 0, sizeof(TxRecord))
+    record.result = result[0]
+    record.result.output = NULL
+    record.type = tx.type
+    record.cumulative_gas_used = output.gas_used
+    record.gas_price = gas_price[0]
+    record.first_log = output.log_count
+    record.log_count = ws.log_count
+    record.data_start = start
+    record.output_offset = start + data_size
+    if ws.log_count:
+        memcpy(output.logs + output.log_count, ws.logs, ws.log_count * sizeof(LogEntry))
+    for i in range(output.log_count, output.log_count + ws.log_count):
+        output.logs[i].data_offset += start
+    bloom_add_logs(record.bloom, output.logs + output.log_count, ws.log_count)
+    for i in range(256):
+        output.bloom[i] |= record.bloom[i]
+    output.log_count += ws.log_count
+    output.record_count += 1
+    return True
+
+
+cdef BlockFailure block_transaction(
+    Machine* machine, const BlockRules* rules, const TxData* tx, BlockOutput* output, TxInvalid* invalid, Status* status
+) noexcept nogil:
+    cdef TxResult result
+    cdef uint64_t blob_gas_left = rules.blob_gas_limit - output.blob_gas_used
+    transaction_run(
+        machine, tx, &rules.checks, rules.env.gas_limit - output.gas_used, blob_gas_left, rules.max_blobs_per_tx, &result
+    )
+    if result.status >= STATE_FAILED:
+        status[0] = result.status
+        return BLOCK_ENGINE_FAILED
+    if result.invalid != TX_VALID:
+        invalid[0] = result.invalid
+        return BLOCK_TRANSACTION_INVALID
+    if not block_keep(output, machine.ws, tx, &result, &machine.env.gas_price):
+        status[0] = NO_MEMORY
+        return BLOCK_ENGINE_FAILED
+    return BLOCK_OK
+
+
+cdef BlockFailure block_end(Machine* machine, const BlockRules* rules, BlockOutput* output, Status* status) noexcept nogil:
+    cdef WorkingSet* ws = machine.ws
+    cdef BlockFailure failure
+    cdef uint32_t account
+    cdef size_t i
+    if rules.credit_count:
+        ws_begin(ws)
+        for i in range(rules.credit_count):
+            account = ws_account(ws, rules.credits[i].address)
+            ws_touch(ws, account)
+            ws_add_balance(ws, account, &rules.credits[i].amount)
+        ws_finish(ws)
+    if rules.revision >= PRAGUE:
+        failure = collect_requests(machine, rules, WITHDRAWAL_REQUESTS, output, 0, status)
+        if failure != BLOCK_OK:
+            return failure
+        failure = collect_requests(machine, rules, CONSOLIDATION_REQUESTS, output, 1, status)
+        if failure != BLOCK_OK:
+            return failure
+    if ws.failed:
+        status[0] = NO_MEMORY if ws.no_memory else STATE_FAILED
+        return BLOCK_ENGINE_FAILED
+    return BLOCK_OK
+
+
+# ---------------------------------------------------------------------------------------------------- a block from Python
+
+cdef object engine_error(Backend backend, Status status):
+    if status == NO_MEMORY:
+        return ResourceError("the block needs more memory than the machine has")
+    if status == ABORTED:
+        return ExecutionAborted("the block's execution was stopped")
+    cause = backend.take_error()
+    error = StateError("the state could not be read" + (f": {cause}" if cause is not None else ""))
+    error.__cause__ = cause
+    return error
+
+
+cdef int set_hash(uint8_t* out, object value, str name) except -1:
+    if not isinstance(value, bytes) or len(<bytes>value) != 32:
+        raise InputError(f"{name}: expected 32 bytes, got {value!r}")
+    memcpy(out, PyBytes_AS_STRING(<bytes>value), 32)
+    return 0
+
+
+cdef class BlockRun:
+    """One execution of one block: what it borrows while it runs."""
+
+    def __cinit__(self):
+        self.machine = <Machine*>spares_take(&machines)
+        if self.machine == NULL:
+            self.machine = machine_new()
+        if self.machine == NULL:
+            raise ResourceError("no memory for a machine")
+
+    def __dealloc__(self):
+        output_release(&self.output)
+        free(self.rules.credits)
+        if self.machine != NULL:
+            ws_reset(self.machine.ws, NULL, 0)
+            if not spares_give(&machines, self.machine):
+                machine_free(self.machine)
+
+    cdef int prepare(self, object block, object chain, object fork, object block_hashes) except -1:
+        """Header, fork, hashes and credits into `rules`."""
+        cdef BlockRules* rules = &self.rules
+        cdef Environment* env = &rules.env
+        header = block.header
+        rules.revision = fork.revision
+        env.number = header.number
+        env.timestamp = header.timestamp
+        env.gas_limit = header.gas_limit
+        env.chain_id = u256_from_int(chain.chain_id, "chain_id")
+        env.base_fee = u256_from_int(header.base_fee_per_gas or 0, "base_fee_per_gas")
+        memcpy(env.coinbase, PyBytes_AS_STRING(<bytes>header.coinbase), 20)
+        if rules.revision >= PARIS:
+            env.prevrandao = u256_from_int(int.from_bytes(header.mix_hash, "big"), "mix_hash")
+        else:
+            env.prevrandao = u256_from_int(header.difficulty, "difficulty")
+        if rules.revision >= CANCUN:
+            schedule = chain.blob_schedule_at(header.number, header.timestamp)
+            env.blob_base_fee = u256_from_int(blob_base_fee(header.excess_blob_gas or 0, schedule), "blob base fee")
+            rules.blob_gas_limit = schedule.max * GAS_PER_BLOB
+            set_hash(rules.beacon_root, header.parent_beacon_block_root or bytes(32), "parent_beacon_block_root")
+        rules.max_blobs_per_tx = MAX_BLOBS_PER_TX if rules.revision >= OSAKA else 0
+        set_hash(rules.parent_hash, header.parent_hash, "parent_hash")
+        if chain.dao_block is not None and chain.dao_block == header.number:
+            rules.drained = <const uint8_t*>PyBytes_AS_STRING(DRAINED)
+            rules.drained_count = len(DRAINED) // 20
+            memcpy(rules.recovery, PyBytes_AS_STRING(<bytes>DAO_RECOVERY), 20)
+        rules.checks.nonce = rules.checks.balance = rules.checks.base_fee = True
+        rules.checks.sender_is_eoa = rules.checks.gas_cap = True
+        credits = body.block_credits(block, fork)
+        rules.credits = <Credit*>calloc(len(credits) + 1, sizeof(Credit))
+        if rules.credits == NULL:
+            raise ResourceError("no memory for the block's withdrawals")
+        for address, amount in credits:
+            memcpy(rules.credits[rules.credit_count].address, PyBytes_AS_STRING(<bytes>address), 20)
+            rules.credits[rules.credit_count].amount = u256_from_int(amount, "amount")
+            rules.credit_count += 1
+        # The parent's hash stands in the header; earlier ones come from the caller or the state.
+        hashes = dict(block_hashes) if block_hashes is not None else {}
+        if header.number:
+            hashes[header.number - 1] = header.parent_hash
+        self.overlay = overlay_new(&self.backend.reader)
+        self.overlay.add_hashes(hashes, header.number)
+        return 0
+
+    cdef int run(self, bint roots) except -1:
+        """Executes the block. ``roots``: note the state root after every transaction (receipts before Byzantium)."""
+        cdef size_t count = len(self.prepared)
+        cdef size_t step = 1 if roots else count
+        cdef size_t at = 0, end
+        cdef TxData** txs = NULL
+        cdef BlockFailure failure
+        cdef TxInvalid invalid = TX_VALID
+        cdef Status status = SUCCESS
+        cdef size_t i
+        txs = <TxData**>calloc(count + 1, sizeof(TxData*))
+        if txs == NULL:
+            raise ResourceError("no memory for the block's transactions")
+        try:
+            for i in range(count):
+                txs[i] = &(<PreparedTransaction>self.prepared[i]).data
+            self.machine.abort_flag = NULL
+            self.machine.deadline_ns = 0
+            self.machine.tracer = NULL
+            self.machine.unlimited_code_size = False
+            with nogil:
+                self.backend.begin_read()
+                ws_reset(self.machine.ws, &self.overlay.reader, self.rules.revision)
+                failure = block_begin(self.machine, &self.rules, &status)
+            while at < count and failure == BLOCK_OK:
+                end = at + step
+                with nogil:
+                    while at < end and failure == BLOCK_OK:
+                        failure = block_transaction(
+                            self.machine, &self.rules, txs[at], &self.output, &invalid, &status
+                        )
+                        at += 1
+                if roots and failure == BLOCK_OK:
+                    self.note_root()
+            if failure == BLOCK_OK:
+                with nogil:
+                    failure = block_end(self.machine, &self.rules, &self.output, &status)
+            if failure == BLOCK_OK:
+                self.diff = diff_collect(self.machine.ws)
+        finally:
+            free(txs)
+            self.backend.end_read()
+        if failure == BLOCK_ENGINE_FAILED:
+            raise engine_error(self.backend, status)
+        if failure == BLOCK_TRANSACTION_INVALID:
+            error = transaction_error(invalid, at - 1, &(<PreparedTransaction>self.prepared[at - 1]).data)
+            raise InvalidBlock(error.reason, str(error)) from error
+        if failure == BLOCK_SYSTEM_CONTRACT_EMPTY:
+            raise InvalidBlock(BlockReason.SYSTEM_CONTRACT_EMPTY, "a request contract (EIP-7002, EIP-7251) has no code")
+        if failure == BLOCK_SYSTEM_CALL_FAILED:
+            raise InvalidBlock(BlockReason.SYSTEM_CONTRACT_CALL_FAILED, "a request contract (EIP-7002, EIP-7251) failed")
+        return 0
+
+    cdef int note_root(self) except -1:
+        """The state root after the latest transaction, by applying the changes so far for a moment."""
+        cdef TxRecord* record = &self.output.records[self.output.record_count - 1]
+        cdef StateDiff diff = diff_collect(self.machine.ws)
+        self.backend.end_read()
+        try:
+            root = root_after(self.backend, diff)
+        finally:
+            with nogil:
+                self.backend.begin_read()
+        set_hash(record.state_root, root, "state root")
+        record.has_state_root = True
+        return 0
+
+
+cdef bytes DRAINED = b"".join(DAO_ACCOUNTS)
+
+
+cdef bytes root_after(Backend backend, StateDiff diff):
+    """The root of the state with ``diff`` applied; the state itself is as before afterwards."""
+    backend.apply(diff)
+    try:
+        return backend.state_root()
+    finally:
+        backend.undo(diff)
+
+
+# ---------------------------------------------------------------------------------------------------- the result
+
+cdef bytes slice_of(const uint8_t* data, size_t offset, size_t size):
+    return PyBytes_FromStringAndSize(<const char*>(data + offset), <Py_ssize_t>size)
+
+
+cdef class BlockResult:
+    """What executing a block gave. Receipts, logs and roots are made when asked for.
+
+    `gas_used` and `blob_gas_used` are in gas, `logs_bloom` has 256 bytes, `diff` is the `StateDiff` against the state
+    before the block. `requests` lists the block's requests (EIP-7685; type byte and data), None before Prague.
+    """
+
+    def __cinit__(self):
+        memset(&self.output, 0, sizeof(BlockOutput))
+
+    def __dealloc__(self):
+        output_release(&self.output)
+
+    @property
+    def gas_used(self):
+        """Gas used by all transactions, after refunds."""
+        return self.output.gas_used
+
+    @property
+    def blob_gas_used(self):
+        """Blob gas of all transactions (EIP-4844)."""
+        return self.output.blob_gas_used
+
+    @property
+    def logs_bloom(self):
+        """The bloom of all logs, 256 bytes."""
+        return slice_of(self.output.bloom, 0, 256)
+
+    @property
+    def requests_hash(self):
+        """The hash of the requests (EIP-7685), None before Prague."""
+        return None if self.requests is None else body.requests_hash(self.requests)
+
+    @property
+    def receipts(self):
+        """One `Receipt` per transaction."""
+        if self.receipt_cache is None:
+            self.receipt_cache = tuple([self.receipt(index) for index in range(self.output.record_count)])
+        return self.receipt_cache
+
+    cdef object receipt(self, size_t index):
+        cdef TxRecord* record = &self.output.records[index]
+        cdef bint has_status = self.fork >= Fork.BYZANTIUM
+        cdef bint succeeded = record.result.status == SUCCESS
+        return Receipt(
+            type=record.type,
+            status=<int>succeeded if has_status else None,
+            cumulative_gas_used=record.cumulative_gas_used,
+            gas_used=record.result.gas_used,
+            bloom=slice_of(record.bloom, 0, 256),
+            logs=self.logs_of(record),
+            state_root=slice_of(record.state_root, 0, 32) if record.has_state_root else None,
+            contract_address=slice_of(record.result.created, 0, 20) if record.result.is_create and succeeded else None,
+            transaction_hash=self.block.transactions[index].hash,
+            effective_gas_price=u256_to_int(&record.gas_price),
+        )
+
+    cdef tuple logs_of(self, const TxRecord* record):
+        cdef const LogEntry* log
+        cdef size_t i
+        cdef uint32_t topic
+        cdef list logs = []
+        for i in range(record.first_log, record.first_log + record.log_count):
+            log = &self.output.logs[i]
+            topics = tuple([slice_of(log.topics, 32 * topic, 32) for topic in range(log.topic_count)])
+            logs.append(Log(slice_of(log.address, 0, 20), topics, slice_of(self.output.data, log.data_offset, log.data_size)))
+        return tuple(logs)
+
+    @property
+    def transactions(self):
+        """One `TransactionResult` per transaction: status, output, gas, logs, created address. Their `diff` is None: the
+        block has one for all."""
+        cdef TransactionResult result
+        cdef TxRecord* record
+        cdef LogEntry entry
+        cdef size_t i, index
+        cdef list results = []
+        for index in range(self.output.record_count):
+            record = &self.output.records[index]
+            result = TransactionResult.__new__(TransactionResult)
+            result.ended = record.result.status
+            result.gas_used = record.result.gas_used
+            result.gas_refund = record.result.gas_refund
+            result.gas_spent = record.result.gas_spent
+            result.output = slice_of(self.output.data, record.output_offset, record.result.output_size)
+            if record.result.is_create and record.result.status == SUCCESS:
+                result.created_address = slice_of(record.result.created, 0, 20)
+            if record.log_count:
+                entries = []
+                for i in range(record.first_log, record.first_log + record.log_count):
+                    entry = self.output.logs[i]
+                    entry.data_offset -= record.data_start
+                    entries.append(PyBytes_FromStringAndSize(<char*>&entry, sizeof(LogEntry)))
+                result.log_entries = b"".join(entries)
+                result.log_data = slice_of(self.output.data, record.data_start, record.output_offset - record.data_start)
+            results.append(result)
+        return tuple(results)
+
+    def encoded_receipts(self):
+        """The receipts as the receipts trie holds them, list of bytes; None before Byzantium when the state roots after each
+        transaction are not known."""
+        cdef TxRecord* record
+        cdef uint8_t succeeded
+        cdef size_t index
+        cdef bint has_status = self.fork >= Fork.BYZANTIUM
+        cdef list encoded = []
+        for index in range(self.output.record_count):
+            record = &self.output.records[index]
+            if not has_status and not record.has_state_root:
+                return None
+            succeeded = record.result.status == SUCCESS
+            encoded.append(encode_receipt(
+                record.type, &succeeded if has_status else record.state_root, 1 if has_status else 32,
+                record.cumulative_gas_used, record.bloom, self.output.logs + record.first_log, record.log_count,
+                self.output.data,
+            ))
+        return encoded
+
+    @property
+    def receipts_root(self):
+        """Root of the receipts trie; None as in `encoded_receipts`."""
+        encoded = self.encoded_receipts()
+        return None if encoded is None else ordered_root(encoded)
+
+    def state_root(self):
+        """Root of the state after the block. The state must be as it was when the block was executed, or, with
+        ``commit=True``, as that left it; backends that cannot compute a root raise `StateError`."""
+        if self.root_cache is None:
+            self.root_cache = root_of(self.backend) if self.committed else root_after(self.backend, self.diff)
+        return self.root_cache
+
+
+cdef object root_of(Backend backend):
+    try:
+        compute = backend.state_root
+    except AttributeError:
+        raise StateError(f"{type(backend).__name__} cannot compute a state root") from None
+    return compute()
+
+
+# ---------------------------------------------------------------------------------------------------- the way in
+
+cdef list prepare_transactions(object block, object fork):
+    """Senders recovered, numbers converted. Raises `InvalidBlock` for a transaction without a valid signature."""
+    cdef list prepared = []
+    for index, transaction in enumerate(block.transactions):
+        try:
+            sender = transaction.sender
+            if sender is None:
+                sender = transaction.recover_sender(fork)
+            prepared.append(PreparedTransaction(transaction, sender))
+        except InvalidTransaction as error:
+            raise InvalidBlock(error.reason, f"transaction {index}: {error.detail}") from error
+    return prepared
+
+
+cdef int check_outcome(BlockResult result, object header) except -1:
+    """Gas, bloom, receipts root, blob gas and requests hash against the header."""
+    if result.gas_used != header.gas_used:
+        raise InvalidBlock(
+            BlockReason.INVALID_GAS_USED, f"gas used {header.gas_used}, the transactions used {result.gas_used}"
+        )
+    if result.logs_bloom != header.logs_bloom:
+        raise InvalidBlock(BlockReason.INVALID_LOG_BLOOM, "the header's bloom is not that of the logs")
+    root = result.receipts_root
+    if root is not None and root != header.receipts_root:
+        raise InvalidBlock(
+            BlockReason.INVALID_RECEIPTS_ROOT,
+            f"receipts root 0x{header.receipts_root.hex()}, the receipts have 0x{root.hex()}",
+        )
+    if result.fork >= Fork.CANCUN and result.blob_gas_used != header.blob_gas_used:
+        raise InvalidBlock(
+            BlockReason.INCORRECT_BLOB_GAS_USED,
+            f"blob gas used {header.blob_gas_used}, the transactions used {result.blob_gas_used}",
+        )
+    if result.requests is not None and result.requests_hash != header.requests_hash:
+        raise InvalidBlock(
+            BlockReason.INVALID_REQUESTS,
+            f"requests hash 0x{(header.requests_hash or b'').hex()}, the requests have 0x{result.requests_hash.hex()}",
+        )
+    return 0
+
+
+cdef int wrong_root(bytes expected, bytes root) except -1:
+    raise InvalidBlock(BlockReason.INVALID_STATE_ROOT, f"state root 0x{expected.hex()}, the state has 0x{root.hex()}")
+
+
+def execute_block(
+    block, state, chain="mainnet", *, parent=None, block_hashes=None, fork=None, validate=True, check_state_root=False,
+    commit=False,
+):
+    """Executes a `Block` on ``state`` (a backend of `evmcore.state`, as it was after the parent block).
+
+    ``chain``: a `ChainConfig`, the name of a public network, or a fork (its rules whatever the block's number and time);
+    ``fork`` overrides what the chain says. ``parent``: the parent's `Header`; with it the header rules are checked.
+    ``block_hashes``: mapping of number to hash for BLOCKHASH; what it lacks is asked of the state, the parent's hash is
+    in the header. ``validate``: compare body and outcome with the header (roots, gas, bloom, requests);
+    ``check_state_root``: the state root too, and, before Byzantium, the receipts root. ``commit``: apply the changes.
+
+    Returns a `BlockResult`. Raises `InvalidBlock` with its reason for an invalid block, `InputError` for arguments that make
+    no sense, `StateError` when the state cannot be read. Whatever is raised, the state is as before.
+    """
+    cdef BlockRun run
+    cdef BlockResult result
+    if not isinstance(state, Backend):
+        raise InputError(f"state: expected a state backend such as MemoryState, got {type(state).__name__}")
+    chain = chain_of(chain)
+    header = block.header
+    fork = chain.fork_of(header.number, header.timestamp, header.difficulty) if fork is None else fork_of(fork)
+    if parent is not None:
+        check_header(header, parent, chain, fork)
+    if validate:
+        body.check_body(block, fork)
+    run = BlockRun()
+    run.backend = state
+    run.prepared = prepare_transactions(block, fork)
+    run.prepare(block, chain, fork, block_hashes)
+    run.run(check_state_root and fork < Fork.BYZANTIUM)
+
+    result = BlockResult.__new__(BlockResult)
+    result.block = block
+    result.fork = fork
+    result.backend = state
+    result.diff = run.diff
+    result.output = run.output
+    memset(&run.output, 0, sizeof(BlockOutput))
+    if fork >= Fork.PRAGUE:
+        result.requests = requests_of(&result.output, chain.deposit_contract)
+    if validate:
+        check_outcome(result, header)
+    if commit:
+        run.backend.apply(result.diff)
+        result.committed = True
+    if check_state_root:
+        try:
+            if result.state_root() != header.state_root:
+                wrong_root(header.state_root, result.state_root())
+        except BaseException:
+            if commit:
+                run.backend.undo(result.diff)
+            raise
+    return result
+
+
+cdef list requests_of(const BlockOutput* output, bytes deposit_contract):
+    cdef const LogEntry* log
+    cdef size_t i
+    cdef list deposits = []
+    for i in range(output.log_count):
+        log = &output.logs[i]
+        if (
+            log.topic_count
+            and slice_of(log.address, 0, 20) == deposit_contract
+            and slice_of(log.topics, 0, 32) == body.DEPOSIT_EVENT
+        ):
+            deposits.append(body.parse_deposit(slice_of(output.data, log.data_offset, log.data_size)))
+    return body.join_requests(
+        deposits,
+        slice_of(output.data, output.request_offset[0], output.request_size[0]),
+        slice_of(output.data, output.request_offset[1], output.request_size[1]),
+    )
