@@ -1,0 +1,218 @@
+"""A chain of blocks on a memory state: genesis, import with every rule checked, side chains, the head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from evmcore._block import BlockResult, execute_block
+from evmcore.blocks import EMPTY_TRIE_ROOT, Block, Header
+from evmcore.body import requests_hash
+from evmcore.errors import BlockReason, ConfigError, InputError, InvalidBlock
+from evmcore.forks import ChainConfig, Fork
+from evmcore.headers import INITIAL_BASE_FEE, MAX_OMMER_DEPTH, check_header, check_ommers
+from evmcore.state.memory import MemoryState
+from evmcore.types import to_bytes, to_uint
+
+BLOCK_HASH_WINDOW: Final = 256
+
+
+@dataclass(slots=True)
+class _Link:
+    """A block of the chain or of a side chain, and what it changed."""
+
+    block: Block
+    parent: _Link | None
+    total_difficulty: int
+    result: BlockResult | None
+
+
+def genesis_header(genesis: Mapping[str, Any], config: ChainConfig, state_root: bytes) -> Header:
+    """The header of block 0 that a geth-style genesis file describes, with the fields its forks have.
+
+    Raises `ConfigError` for a field that is malformed.
+    """
+
+    def number(key: str, default: int = 0, bits: int = 64) -> int:
+        value = genesis.get(key)
+        if value is None:
+            return default
+        if isinstance(value, str) and not value.startswith(("0x", "0X")) and value.isdecimal():
+            value = int(value)
+        return to_uint(value, f"genesis: {key}", bits)
+
+    def data(key: str, size: int | None) -> bytes:
+        value = genesis.get(key)
+        if value is None:
+            return bytes(size or 0)
+        raw = to_bytes(value, f"genesis: {key}")
+        if size is not None and len(raw) != size:
+            raise ConfigError(f"genesis: {key}: expected {size} bytes, got {len(raw)}")
+        return raw
+
+    try:
+        timestamp, difficulty = number("timestamp"), number("difficulty", bits=256)
+        fork = config.fork_of(0, timestamp, difficulty)
+        fields: dict[str, Any] = {}
+        if fork >= Fork.LONDON:
+            fields["base_fee_per_gas"] = number("baseFeePerGas", INITIAL_BASE_FEE, 256)
+        if fork >= Fork.SHANGHAI:
+            fields["withdrawals_root"] = EMPTY_TRIE_ROOT
+        if fork >= Fork.CANCUN:
+            fields["blob_gas_used"] = number("blobGasUsed")
+            fields["excess_blob_gas"] = number("excessBlobGas")
+            fields["parent_beacon_block_root"] = bytes(32)
+        if fork >= Fork.PRAGUE:
+            fields["requests_hash"] = requests_hash(())
+        return Header(
+            parent_hash=data("parentHash", 32),
+            coinbase=data("coinbase", 20),
+            state_root=state_root,
+            difficulty=difficulty,
+            number=number("number"),
+            gas_limit=number("gasLimit", 4_712_388),
+            gas_used=number("gasUsed"),
+            timestamp=timestamp,
+            extra_data=data("extraData", None),
+            mix_hash=data("mixHash", 32),
+            nonce=number("nonce").to_bytes(8, "big"),
+            **fields,
+        )
+    except ConfigError:
+        raise
+    except InputError as error:
+        raise ConfigError(str(error)) from error
+
+
+class BlockChain:
+    """Blocks from a genesis on, with the state after the head.
+
+    Imported blocks are checked completely: header rules, ommers, body, execution, every root. Proof-of-work seals are not
+    checked. Side chains are kept; the head is the block of the highest total difficulty, and after the merge the one
+    imported last. Not safe for use from several threads at once.
+    """
+
+    def __init__(self, config: ChainConfig, genesis: Block, state: MemoryState) -> None:
+        """``state`` is the one after ``genesis`` and belongs to the chain from now on.
+
+        Raises `InvalidBlock` when its root is not the header's.
+        """
+        root = state.state_root()
+        if root != genesis.header.state_root:
+            raise InvalidBlock(
+                BlockReason.INVALID_STATE_ROOT,
+                f"genesis: state root 0x{genesis.header.state_root.hex()}, the state has 0x{root.hex()}",
+            )
+        self.config = config
+        self._state = state
+        link = _Link(genesis, None, genesis.header.difficulty, None)
+        self._links = {genesis.hash: link}
+        self._head = self._at = link
+
+    @classmethod
+    def from_genesis(cls, genesis: Mapping[str, Any]) -> BlockChain:
+        """A chain from a geth-style genesis file (parsed JSON). Raises `ConfigError`, naming the field."""
+        config = ChainConfig.from_genesis(genesis)
+        alloc = genesis.get("alloc")
+        if not isinstance(alloc, Mapping):
+            raise ConfigError("genesis: alloc: expected an object of address to account")
+        try:
+            state = MemoryState.from_alloc(alloc)
+        except InputError as error:
+            raise ConfigError(f"genesis: alloc: {error}") from error
+        header = genesis_header(genesis, config, state.state_root())
+        withdrawals = () if header.withdrawals_root is not None else None
+        return cls(config, Block(header, withdrawals=withdrawals), state)
+
+    # ---- what is there
+
+    @property
+    def head(self) -> Block:
+        """The last block of the chain."""
+        return self._head.block
+
+    @property
+    def state(self) -> MemoryState:
+        """The state after the head. Changing it breaks the chain; copy it to work on it."""
+        self._move_to(self._head)
+        return self._state
+
+    @property
+    def total_difficulty(self) -> int:
+        """The sum of the difficulties from genesis to head."""
+        return self._head.total_difficulty
+
+    def block_by_hash(self, block_hash: bytes) -> Block | None:
+        """A block of the chain or of a side chain."""
+        link = self._links.get(block_hash)
+        return None if link is None else link.block
+
+    def block_by_number(self, number: int) -> Block | None:
+        """A block of the chain that ends in the head."""
+        return next((link.block for link in self._ancestry(self._head) if link.block.header.number == number), None)
+
+    def fork_after(self, parent: Header, number: int, timestamp: int) -> Fork:
+        """The fork in force in a block with that number and time on ``parent``."""
+        return self.config.fork_at(number, timestamp, self._links[parent.hash].total_difficulty)
+
+    # ---- import
+
+    def import_block(self, block: Block) -> BlockResult:
+        """Checks, executes and adds a block whose parent is known; the head moves when the block is the better one.
+
+        Raises `InvalidBlock` with its reason; chain and state are then as before. Importing a block again does nothing
+        and returns its result.
+        """
+        header = block.header
+        known = self._links.get(block.hash)
+        if known is not None and known.result is not None:
+            return known.result
+        parent = self._links.get(header.parent_hash)
+        if parent is None:
+            reason = BlockReason.UNKNOWN_PARENT if any(header.parent_hash) else BlockReason.UNKNOWN_PARENT_ZERO
+            raise InvalidBlock(reason, f"the parent 0x{header.parent_hash.hex()} is not known")
+        fork = self.config.fork_at(header.number, header.timestamp, parent.total_difficulty)
+        check_header(header, parent.block.header, self.config, fork)
+        if fork < Fork.PARIS:
+            family = [link.block for link in self._ancestry(parent, MAX_OMMER_DEPTH + 1)]
+            check_ommers(block, family[::-1], self.config)
+        hashes = {link.block.header.number: link.block.hash for link in self._ancestry(parent, BLOCK_HASH_WINDOW)}
+        self._move_to(parent)
+        result = execute_block(
+            block, self._state, self.config, fork=fork, block_hashes=hashes, check_state_root=True, commit=True
+        )
+        link = _Link(block, parent, parent.total_difficulty + header.difficulty, result)
+        self._links[block.hash] = link
+        self._at = link
+        if fork >= Fork.PARIS or link.total_difficulty > self._head.total_difficulty:
+            self._head = link
+        return result
+
+    # ---- moving about
+
+    @staticmethod
+    def _ancestry(link: _Link | None, limit: int | None = None) -> Iterator[_Link]:
+        """``link`` and its ancestors, youngest first, at most ``limit``."""
+        while link is not None and limit != 0:
+            yield link
+            link = link.parent
+            limit = None if limit is None else limit - 1
+
+    def _move_to(self, target: _Link) -> None:
+        """Takes the state to where it was after ``target``: back by undoing diffs, forward by applying them again."""
+        forward: list[_Link] = []
+        ahead, behind = target, self._at
+        while ahead is not behind:
+            if ahead.block.header.number > behind.block.header.number:
+                forward.append(ahead)
+                assert ahead.parent is not None
+                ahead = ahead.parent
+            else:
+                assert behind.result is not None and behind.parent is not None
+                self._state.undo(behind.result.diff)
+                self._at = behind = behind.parent
+        for link in reversed(forward):
+            assert link.result is not None
+            self._state.apply(link.result.diff)
+            self._at = link
