@@ -7,7 +7,7 @@ from evmcore._rules cimport PARIS
 from evmcore._tx cimport PreparedTransaction, TxData
 from evmcore._u256 cimport u256_from_int, u256_to_int
 
-from evmcore.errors import InputError
+from evmcore.errors import InputError, InvalidTransaction, TransactionReason
 from evmcore.headers import blob_base_fee
 from evmcore.transactions import Transaction
 from evmcore.types import to_address, to_bytes, to_uint
@@ -111,7 +111,13 @@ cdef PreparedTransaction prepare_transaction(object tx, object fork):
         tx = Transaction.decode(to_bytes(tx, "tx"))
     if not isinstance(tx, Transaction):
         raise InputError(f"tx: expected a Transaction or its encoding as bytes, got {type(tx).__name__}")
-    return PreparedTransaction(tx, tx.recover_sender(fork) if tx.sender is None else tx.sender)
+    if not tx.is_signed and tx.sender is not None:
+        return PreparedTransaction(tx, tx.sender)
+    signer = tx.recover_sender(fork)
+    if tx.sender is not None and tx.sender != signer:
+        raise InvalidTransaction(TransactionReason.INVALID_SIGNATURE_VRS,
+                                 f"signed by 0x{signer.hex()}, not by its sender 0x{tx.sender.hex()}")
+    return PreparedTransaction(tx, signer)
 
 
 cdef int fill_environment(Environment* env, object block, object chain_id, int revision, object blob_schedule) except -1:

@@ -43,10 +43,10 @@ cdef class PrestateTracer(Tracer):
                 before = fields(ws, account.address, &account.base) if account.base_exists else {}
                 if self.diff_mode:
                     after = new_fields(ws, account, before)
-                    if not after and account.exists == account.base_exists:
-                        continue
                     if after:
                         post[names[i]] = after
+                    elif account.exists == account.base_exists and not slots_changed(ws, i):
+                        continue
                 if before:
                     pre[names[i]] = before
         for i in range(ws.slot_count):
@@ -55,14 +55,20 @@ cdef class PrestateTracer(Tracer):
                 continue
             account = &ws.accounts[slot.account]
             name = names[slot.account]
-            if account.base_exists and not (self.diff_mode and u_is_zero(&slot.base)):
-                if name not in pre:
-                    pre[name] = fields(ws, account.address, &account.base)
+            if name in pre and not (self.diff_mode and u_is_zero(&slot.base)):
                 pre[name].setdefault("storage", {})[word(&slot.key)] = word(&slot.base)
             if self.diff_mode and account.exists and slot.lifetime == account.lifetime and not u_is_zero(&slot.current):
                 post.setdefault(name, {}).setdefault("storage", {})[word(&slot.key)] = word(&slot.current)
         self.result = {"pre": pre, "post": post} if self.diff_mode else pre
         return 0
+
+
+cdef bint slots_changed(const WorkingSet* ws, uint32_t account) noexcept nogil:
+    cdef uint32_t i
+    for i in range(ws.slot_count):
+        if ws.slots[i].account == account and ws.slots[i].loaded and not u_eq(&ws.slots[i].base, &ws.slots[i].current):
+            return True
+    return False
 
 
 cdef str word(const u256* value):

@@ -94,7 +94,7 @@ cdef class EIP3155Tracer(Tracer):
         cdef string* line = &self.line
         cdef size_t i
         if self.names is None:
-            self.names = tuple([name.encode() for name in op_names(self.machine.revision)])
+            self.names = tuple([text.encode() for text in op_names(self.machine.revision)])
         cdef bytes name = self.names[step.op]
         line.clear()
         line.append(b'{"pc":')
