@@ -421,6 +421,39 @@ EVMCORE_OUT_OF_LINE void u_mulmod(u256* r, const u256* a, const u256* b, const u
 
 // ---- powers ----
 
+// Long exponents: an odd base to the power 2^64 is 1 modulo 2^66, say 1 + x. For an exponent of low limb l and upper
+// limbs h, base^exponent = base^l (1 + x)^h, and x^4 = 0 modulo 2^256, so the binomial series has four terms.
+// That is 64 squarings in place of 256.
+static inline void power_of_odd(u256* r, const u256* base, const u256* exponent) {
+    u256 square = *base, result = {{1, 0, 0, 0}};
+    for (int i = 0; i < 64; ++i) {
+        if (exponent->w[0] >> i & 1)
+            u_mul(&result, &result, &square);
+        u_mul(&square, &square, &square);
+    }
+    const u256 one = {{1, 0, 0, 0}}, h = {{exponent->w[1], exponent->w[2], exponent->w[3], 0}};
+    u256 x, h1, h2;
+    u_sub(&x, &square, &one);
+    u_sub(&h1, &h, &one);
+    u_sub(&h2, &h1, &one);
+    // (1 + x)^h = 1 + h x (1 + (h - 1) / 2 x (1 + (h - 2) / 3 x)). x is a multiple of 2^66, so x / 2 is exact where it
+    // stands, and 1 / 3 is the inverse of 3 modulo 2^256.
+    const uint64_t a = 0xaaaaaaaaaaaaaaaa;
+    const u256 third = {{a + 1, a, a, a}};
+    u256 half, series;
+    u_shr_small(&half, &x, 1, 0);
+    u_mul(&series, &h2, &third);
+    u_mul(&series, &series, &x);
+    u_add(&series, &series, &one);
+    u_mul(&series, &series, &half);
+    u_mul(&series, &series, &h1);
+    u_add(&series, &series, &one);
+    u_mul(&series, &series, &x);
+    u_mul(&series, &series, &h);
+    u_add(&series, &series, &one);
+    u_mul(r, &result, &series);
+}
+
 static inline void power_by_squaring(u256* r, const u256* base, const u256* exponent) {
     u256 result = *base;
     for (int i = u_bits(exponent) - 2; i >= 0; --i) {
@@ -453,7 +486,10 @@ EVMCORE_OUT_OF_LINE void u_exp(u256* r, const u256* base, const u256* exponent) 
         u_zero(r);
         return;
     }
-    power_by_squaring(r, &b, &e);
+    if (u_fits64(&e))
+        power_by_squaring(r, &b, &e);
+    else
+        power_of_odd(r, &b, &e);
 }
 
 #endif
