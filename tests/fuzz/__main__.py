@@ -1,0 +1,83 @@
+"""``python -m tests.fuzz``: long runs of the differential fuzzer, from the project's root."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.fuzz.cases import FORKS, make_case
+from tests.fuzz.engine import answer
+from tests.fuzz.minimise import minimise
+from tests.fuzz.oracle import DEFAULT_PYTHON, ENVIRONMENT_VARIABLE, Oracle, oracle_python
+
+
+def _cases(seed: int, count: int, fork: str) -> Iterator[dict[str, Any]]:
+    for number in range(seed, seed + count):
+        yield make_case(number, fork) | {"seed": number}
+
+
+def compare(oracle: Oracle, seed: int, count: int, fork: str = "", dump: Path | None = None) -> tuple[Counter[str], list[str]]:
+    """Runs cases on both sides: counts by outcome, and a line for each difference (minimised and dumped to ``dump``)."""
+    counts: Counter[str] = Counter()
+    differences: list[str] = []
+    suspects: list[dict[str, Any]] = []
+    for case, expected in oracle.ask_all(_cases(seed, count, fork)):
+        (fork_name,) = case["post"]
+        counts[fork_name] += 1
+        if expected.crash:
+            counts["(specification crashed)"] += 1
+            continue
+        counts["(rejected)"] += bool(expected.rejected)
+        if any(not answer(case, switch).agrees(expected) for switch in (False, True)):
+            suspects.append(case)
+    for case in suspects:
+
+        def differs(candidate: dict[str, Any]) -> bool:
+            expected = oracle.ask(candidate)
+            return not expected.crash and any(not answer(candidate, switch).agrees(expected) for switch in (False, True))
+
+        small = minimise(case, differs) if dump is not None else case
+        line = f"seed {case['seed']} {next(iter(case['post']))}: engine {answer(small)}, specification {oracle.ask(small)}"
+        if dump is not None:
+            path = dump / f"fuzz-{case['seed']}.json"
+            path.write_text(json.dumps({f"fuzz-{case['seed']}": small}, indent=1))
+            line += f" ({path})"
+        differences.append(line)
+    return counts, differences
+
+
+def main() -> int:
+    """Runs the fuzzer; 1 when there is a difference, 2 when the specification is not installed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--cases", type=int, default=2000, help="how many cases (default 2000)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first case; the others follow (default 0)")
+    parser.add_argument("--fork", choices=[*FORKS], default="", help="only this fork")
+    parser.add_argument("--dump", type=Path, default=Path("fuzz-failures"), help="folder for minimised differences")
+    options = parser.parse_args()
+    python = oracle_python()
+    if python is None:
+        print(
+            f"the executable specification is not installed: set {ENVIRONMENT_VARIABLE} to the interpreter of an environment "
+            f"with ethereum-execution, or make one at {DEFAULT_PYTHON.parents[1]}",
+            file=sys.stderr,
+        )
+        return 2
+    options.dump.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    with Oracle(python) as oracle:
+        counts, differences = compare(oracle, options.seed, options.cases, options.fork, options.dump)
+    for name, count in sorted(counts.items()):
+        print(f"{name:<28}{count:>8}")
+    print(f"{options.cases} cases in {time.perf_counter() - start:.0f} s, {len(differences)} differences")
+    print("\n".join(differences))
+    return 1 if differences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

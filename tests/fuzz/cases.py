@@ -1,0 +1,172 @@
+"""Random state-test cases: a tiny state, a block and one transaction, in the form of a state-test fixture."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import coincurve
+
+from evmcore._hash import keccak256
+from evmcore.forks import Fork
+from evmcore.rlp import encode
+from tests.fuzz.programs import EDGES, init_code, program
+
+# The specification's module of the name Constantinople has Petersburg's rules, so Constantinople has no oracle here.
+FORKS = {
+    "Frontier": Fork.FRONTIER,
+    "Homestead": Fork.HOMESTEAD,
+    "EIP150": Fork.TANGERINE_WHISTLE,
+    "EIP158": Fork.SPURIOUS_DRAGON,
+    "Byzantium": Fork.BYZANTIUM,
+    "ConstantinopleFix": Fork.PETERSBURG,
+    "Istanbul": Fork.ISTANBUL,
+    "MuirGlacier": Fork.MUIR_GLACIER,
+    "Berlin": Fork.BERLIN,
+    "London": Fork.LONDON,
+    "ArrowGlacier": Fork.ARROW_GLACIER,
+    "GrayGlacier": Fork.GRAY_GLACIER,
+    "Paris": Fork.PARIS,
+    "Shanghai": Fork.SHANGHAI,
+    "Cancun": Fork.CANCUN,
+    "Prague": Fork.PRAGUE,
+    "Osaka": Fork.OSAKA,
+    "BPO1": Fork.BPO1,
+    "BPO2": Fork.BPO2,
+}
+# The newest rules are the ones in use: give them more cases.
+WEIGHTS = [3 if fork >= Fork.CANCUN else 1 for fork in FORKS.values()]
+
+SENDER_KEY = bytes(31) + b"\x2a"
+AUTHORITY_KEYS = [bytes(31) + bytes([n]) for n in (0x51, 0x52)]
+COINBASE = bytes.fromhex("c0ba5e" + "00" * 16 + "01")
+CONTRACTS = [bytes.fromhex("c0de" + "00" * 17 + f"{n:02x}") for n in range(1, 5)]
+ABSENT = bytes.fromhex("dead" + "00" * 17 + "01")
+
+
+def address_of(key: bytes) -> bytes:
+    """The address of a private key."""
+    return keccak256(coincurve.PrivateKey(key).public_key.format(compressed=False)[1:])[12:]
+
+
+SENDER = address_of(SENDER_KEY)
+AUTHORITIES = [address_of(key) for key in AUTHORITY_KEYS]
+
+
+def _hex(value: int | bytes) -> str:
+    return "0x" + value.hex() if isinstance(value, bytes) else hex(value)
+
+
+def _account(nonce: int = 0, balance: int = 0, code: bytes = b"", storage: dict[int, int] | None = None) -> dict[str, Any]:
+    slots = {_hex(slot.to_bytes(32, "big")): _hex(value.to_bytes(32, "big")) for slot, value in (storage or {}).items()}
+    return {"nonce": _hex(nonce), "balance": _hex(balance), "code": _hex(code), "storage": slots}
+
+
+def _authorization(random: Random, contracts: list[bytes]) -> dict[str, str]:
+    key = random.choice([*AUTHORITY_KEYS, SENDER_KEY])
+    chain_id = random.choice((0, 1, 1, 1, 2))
+    address = random.choice([*contracts, bytes(20), AUTHORITIES[0], ABSENT, b"\0" * 19 + b"\x02"])
+    nonce = random.choice((0, 0, 0, 1, 2, (1 << 64) - 1))
+    digest = keccak256(b"\x05" + encode([chain_id, address, nonce]))
+    signature = coincurve.PrivateKey(key).sign_recoverable(digest, hasher=None)
+    r, s, parity = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64]
+    fault = random.random()
+    if fault < 0.05:
+        parity ^= 1
+    elif fault < 0.1:
+        # The other solution of the signature equation: s above half the group order, which EIP-7702 refuses.
+        s, parity = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141 - s, parity ^ 1
+    elif fault < 0.15:
+        r = random.choice((0, 1, (1 << 256) - 1))
+    return {
+        "chainId": _hex(chain_id), "address": _hex(address), "nonce": _hex(nonce), "v": _hex(parity),
+        "yParity": _hex(parity), "r": _hex(r), "s": _hex(s), "signer": _hex(address_of(key)),
+    }  # fmt: skip
+
+
+def _transaction(random: Random, fork: Fork, base_fee: int) -> dict[str, Any]:
+    types = [0, 0] + [1] * (fork >= Fork.BERLIN) + [2] * (fork >= Fork.LONDON) + [3] * (fork >= Fork.CANCUN)
+    types += [4, 4] * (fork >= Fork.PRAGUE)
+    kind = random.choice(types)
+    create = random.random() < 0.12 and kind < 3
+    addresses = [*CONTRACTS, SENDER, ABSENT, COINBASE, *AUTHORITIES]
+    to = random.choice([*CONTRACTS] * 4 + [SENDER, ABSENT, COINBASE, *AUTHORITIES, bytes(19) + b"\x04", bytes(19) + b"\x05"])
+    if create:
+        data = init_code(random, fork, addresses)
+    else:
+        data = random.choice((b"", random.randbytes(random.randrange(100)), bytes(40), random.randbytes(200)))
+    gas = random.choice((60_000, 100_000, 200_000, 300_000, 400_000, 400_000, 800_000, 800_000))
+    if random.random() < 0.1:
+        gas = random.choice((21_000, 21_500, 26_000, 30_000, 53_000))
+    value = random.choice((0, 0, 0, 1, 1000, 10**18, 10**30 if random.random() < 0.02 else 5))
+    section: dict[str, Any] = {
+        "nonce": _hex(random.choice((0,) * 80 + (1, 7))),
+        "gasLimit": [_hex(gas + random.choice((0, 0, random.randrange(3000))))],
+        "to": "" if create else _hex(to),
+        "value": [_hex(value)],
+        "data": [_hex(data)],
+        "sender": _hex(SENDER),
+        "secretKey": _hex(SENDER_KEY),
+    }
+    price = random.choice((base_fee, base_fee, base_fee + 1, base_fee + 10, base_fee + 10**9))
+    if random.random() < 0.02:
+        price = max(0, base_fee - 1)
+    if kind < 2:
+        section["gasPrice"] = _hex(price)
+    else:
+        section["maxFeePerGas"] = _hex(price)
+        section["maxPriorityFeePerGas"] = _hex(random.choice((0, 1, price, price + 1 if random.random() < 0.04 else price // 2)))
+    if kind:
+        section["accessLists"] = [
+            [
+                {"address": _hex(random.choice(addresses)), "storageKeys": [_hex(random.randrange(4).to_bytes(32, "big")) for _ in range(random.randrange(3))]}
+                for _ in range(random.randrange(3))
+            ]
+        ]
+    if kind == 3:
+        count = random.choice((1, 1, 2, 3, 6) + ((0, 7, 10) if random.random() < 0.1 else ()))
+        version = 1 if random.random() < 0.97 else 2
+        section["blobVersionedHashes"] = [_hex(bytes([version]) + random.randbytes(31)) for _ in range(count)]
+        section["maxFeePerBlobGas"] = _hex(random.choice((1, 10, 1000, 10**9)))
+    if kind == 4:
+        count = random.choice((1, 1, 2, 3) + ((0,) if random.random() < 0.1 else ()))
+        section["authorizationList"] = [_authorization(random, CONTRACTS) for _ in range(count)]
+    return section
+
+
+def make_case(seed: int, fork_name: str = "") -> dict[str, Any]:
+    """The state test of ``seed``: a pure function of it. One fork, one post entry without expectations."""
+    random = Random(seed)
+    chosen = random.choices(list(FORKS), WEIGHTS)[0]
+    fork_name = fork_name or chosen
+    fork = FORKS[fork_name]
+    addresses = [*CONTRACTS, *CONTRACTS, SENDER, ABSENT, COINBASE, *AUTHORITIES]
+    pre: dict[str, Any] = {_hex(SENDER): _account(balance=10**20 if random.random() < 0.96 else random.choice((10**9, 10**15)))}
+    for contract in CONTRACTS[: random.randrange(1, len(CONTRACTS) + 1)]:
+        pre[_hex(contract)] = _account(
+            nonce=random.choice((1, 1, 1, (1 << 64) - 1, 0)) if random.random() < 0.3 else 1,
+            balance=random.choice((0, 1, 10**6, 10**18)),
+            code=program(random, fork, addresses),
+            storage={random.randrange(5): random.choice((1, 2, random.choice(EDGES) or 3)) for _ in range(random.randrange(4))},
+        )
+    if random.random() < 0.3:
+        pre[_hex(COINBASE)] = _account(balance=random.choice((1, 10**18)))
+    if fork >= Fork.PRAGUE and random.random() < 0.5:
+        target = random.choice([*CONTRACTS, AUTHORITIES[0], bytes(19) + b"\x02", ABSENT])
+        pre[_hex(AUTHORITIES[0])] = _account(nonce=random.choice((1, 0)), balance=7, code=b"\xef\x01\x00" + target)
+    if random.random() < 0.2:
+        pre[_hex(AUTHORITIES[1])] = _account(nonce=random.choice((0, 1)), balance=1, storage={})
+    base_fee = random.choice((0, 7, 10, 10**9)) if fork >= Fork.LONDON else random.choice((0, 1, 10))
+    env = {
+        "currentCoinbase": _hex(random.choice([COINBASE] * 8 + [CONTRACTS[0], SENDER])),
+        "currentDifficulty": "0x0" if fork >= Fork.PARIS else _hex(0x20000),
+        "currentRandom": _hex(random.getrandbits(256).to_bytes(32, "big")),
+        "currentGasLimit": _hex(random.choice((30_000_000,) * 60 + (100_000,))),
+        "currentNumber": _hex(random.choice((1, 2, 300, 1000))),
+        "currentTimestamp": _hex(random.choice((1000, 1_700_000_000))),
+        "currentBaseFee": _hex(base_fee),
+        "currentExcessBlobGas": _hex(random.choice((0, 0, 0x20000, 0x2000000))),
+    }
+    transaction = _transaction(random, fork, base_fee)
+    post = {fork_name: [{"indexes": {"data": 0, "gas": 0, "value": 0}}]}
+    return {"env": env, "pre": pre, "transaction": transaction, "post": post}

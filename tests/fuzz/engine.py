@@ -1,0 +1,28 @@
+"""The engine's answer to a case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evmcore.cli.fixtures import fields
+from evmcore.cli.fixtures.state_test import block_env, logs_hash
+from evmcore.cli.fixtures.transaction_section import TransactionTemplate
+from evmcore.engine import EVM
+from evmcore.errors import InvalidTransaction
+from evmcore.forks import Fork
+from evmcore.state import MemoryState
+from tests.fuzz.oracle import Answer
+
+
+def answer(case: dict[str, Any], switch_dispatch: bool = False) -> Answer:
+    """Runs a case the way the specification's state-test mode does: the transaction and nothing else."""
+    (fork_name,) = case["post"]
+    fork = Fork.from_name(fork_name)
+    state = MemoryState(fields.alloc("pre", case["pre"]))
+    template = TransactionTemplate.read("transaction", case["transaction"], 1)
+    evm = EVM(state, fork=fork, block=block_env("env", case["env"], fork), chain_id=1, switch_dispatch=switch_dispatch)
+    try:
+        result = evm.transact(template.build(0, 0, 0))
+    except InvalidTransaction as error:
+        return Answer("0x" + state.state_root().hex(), "", 0, str(error.reason))
+    return Answer("0x" + state.state_root().hex(), "0x" + logs_hash(result.logs).hex(), result.gas_used, "")
