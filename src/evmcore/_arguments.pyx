@@ -52,7 +52,7 @@ cdef int64_t read_timeout(object timeout) except -1:
     if timeout is None:
         return 0
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0:
-        raise InputError(f"timeout: expected seconds, a number of at least 0, got {timeout!r}")
+        raise InputError(f"argument 'timeout': expected seconds, a number of at least 0, got {timeout!r}")
     seconds = min(timeout, 1e9)
     clock_gettime(CLOCK_MONOTONIC, &now)
     return max(<int64_t>now.tv_sec * 1000000000 + now.tv_nsec + <int64_t>(seconds * 1e9), <int64_t>1)
@@ -110,7 +110,7 @@ cdef PreparedTransaction prepare_transaction(object tx, object fork):
     if isinstance(tx, (bytes, bytearray, memoryview, str)):
         tx = Transaction.decode(to_bytes(tx, "tx"))
     if not isinstance(tx, Transaction):
-        raise InputError(f"tx: expected a Transaction or its encoding as bytes, got {type(tx).__name__}")
+        raise InputError(f"argument 'tx': expected a Transaction or its encoding as bytes, got {type(tx).__name__}")
     if not tx.is_signed and tx.sender is not None:
         return PreparedTransaction(tx, tx.sender)
     signer = tx.recover_sender(fork)

@@ -10,7 +10,8 @@ from evmcore.state._reader cimport Backend
 from evmcore.tracing._hooks cimport Tracer
 
 cdef class EVM:
-    cdef readonly Backend state
+    cdef readonly object state                    # as it was given; an alloc has become a MemoryState
+    cdef Backend backend
     cdef readonly object fork                     # Fork
     cdef readonly object block                    # BlockEnv
     cdef readonly object chain_id                 # int

@@ -15,6 +15,7 @@ from evmcore._results cimport CallResult, TransactionResult
 from evmcore._tx cimport PreparedTransaction, TX_VALID, TxChecks, TxData, TxResult
 from evmcore._u256 cimport u256, u256_from_int
 from evmcore.state._reader cimport Backend
+from evmcore.state.adapter cimport PythonBackend, as_backend
 from evmcore.tracing._hooks cimport Tracer
 
 import os
@@ -46,7 +47,7 @@ cdef tuple EMPTY = ()
 
 cdef Tracer read_tracer(object tracer):
     if not isinstance(tracer, Tracer):
-        raise InputError(f"tracer: expected one of evmcore.tracing, got {type(tracer).__name__}")
+        raise InputError(f"argument 'tracer': expected one of evmcore.tracing, got {type(tracer).__name__}")
     return <Tracer>tracer
 
 
@@ -65,7 +66,7 @@ cdef int fill_result(CallResult result, const TxResult* outcome, Machine* machin
 cdef class EVM:
     """Answers calls and runs transactions on `state`, as if in `block`, by the rules of `fork`.
 
-    - `state`: a `MemoryState`, or any other backend (subclasses of `State`).
+    - `state`: a `MemoryState`, a `State` of your own, or a geth-style alloc for a new `MemoryState`.
     - `fork`: a `Fork` or its name; or a chain (`ChainConfig`, "mainnet", ...), whose fork at `block` is taken.
     - `block`: what block opcodes see, and the gas limit of transactions; by default an empty `BlockEnv`.
     - `chain_id`: for CHAINID and signatures; by default the chain's own, 1 for a fork.
@@ -82,14 +83,13 @@ cdef class EVM:
 
     def __init__(self, state, fork="osaka", block=None, chain_id=None, *, unlimited_code_size=False,
                  switch_dispatch=False):
-        if not isinstance(state, Backend):
-            raise InputError(f"state: expected a MemoryState or another State, got {type(state).__name__}")
         if block is None:
             block = BlockEnv()
         elif not isinstance(block, BlockEnv):
-            raise InputError(f"block: expected a BlockEnv, got {type(block).__name__}")
+            raise InputError(f"argument 'block': expected a BlockEnv, got {type(block).__name__}")
         chain = chain_of(fork, None if chain_id is None else to_uint(chain_id, "chain_id"))
-        self.state = state
+        self.backend = as_backend(state)
+        self.state = (<PythonBackend>self.backend).state if isinstance(self.backend, PythonBackend) else self.backend
         self.fork = chain.fork_at(block.number, block.timestamp)
         self.chain_id = chain.chain_id
         self.blob_schedule = chain.blob_schedule_at(block.number, block.timestamp)
@@ -105,10 +105,10 @@ cdef class EVM:
     cdef int set_block(self, object block) except -1:
         self.block = block
         fill_environment(&self.settings.env, block, self.chain_id, self.settings.revision, self.blob_schedule)
-        self.settings.reader = &self.state.reader
+        self.settings.reader = &self.backend.reader
         self.hashes = None
         if block.block_hashes:
-            self.hashes = overlay_new(&self.state.reader)
+            self.hashes = overlay_new(&self.backend.reader)
             self.hashes.add_hashes(block.block_hashes, block.number)
             self.settings.reader = &self.hashes.reader
         return 0
@@ -118,13 +118,14 @@ cdef class EVM:
         if isinstance(block, Mapping):
             unknown = block.keys() - set(BlockEnv.__dataclass_fields__)
             if unknown:
-                raise InputError(f"block: unknown field {min(map(str, unknown))!r}; "
+                raise InputError(f"argument 'block': unknown field {min(map(str, unknown))!r}; "
                                  f"fields are {', '.join(BlockEnv.__dataclass_fields__)}")
             block = replace(self.block, **block)
         elif not isinstance(block, BlockEnv):
-            raise InputError(f"block: expected a BlockEnv or a mapping of its fields, got {type(block).__name__}")
+            raise InputError(f"argument 'block': expected a BlockEnv or a mapping of its fields, got {type(block).__name__}")
         cdef EVM other = type(self).__new__(type(self))
         other.state = self.state
+        other.backend = self.backend
         other.fork = self.fork
         other.chain_id = self.chain_id
         other.blob_schedule = self.blob_schedule
@@ -192,9 +193,9 @@ cdef class EVM:
             if watcher is not None:
                 watcher.attach(machine)
             with nogil:
-                self.state.begin_read()
+                self.backend.begin_read()
                 settings_run(settings, machine, tx, &CALL_CHECKS, tx.gas_limit, &outcome)
-                self.state.end_read()
+                self.backend.end_read()
             if watcher is not None:
                 watcher.detach()
             if outcome.invalid != TX_VALID or outcome.status >= STATE_FAILED:
@@ -207,11 +208,11 @@ cdef class EVM:
         return result
 
     cdef int finish(self, Tracer watcher, Machine* machine, int64_t gas, int64_t gas_used, CallResult result) except -1:
-        self.state.begin_read()               # a tracer may still ask the state for code
+        self.backend.begin_read()               # a tracer may still ask the state for code
         try:
             watcher.finish(machine, gas, gas_used, result.ended, result.output)
         finally:
-            self.state.end_read()
+            self.backend.end_read()
         return 0
 
     def message(self, to, data=b"", *, sender=None, value=0, gas=None, gas_price=0, code=None, is_static=False,
@@ -247,7 +248,7 @@ cdef class EVM:
             memcpy(message.code_address, message.target, 20)
         if code is not None:
             if to is None:
-                raise InputError("code: a creation runs `data`; give `to` to run code in place of an account's")
+                raise InputError("argument 'code': a creation runs `data`; give `to` to run code in place of an account's")
             overlay = overlay_new(settings.reader)
             overlay.add_account(PyBytes_FromStringAndSize(<char*>message.target, 20), {"code": to_bytes(code, "code")})
             settings.reader = &overlay.reader
@@ -263,9 +264,9 @@ cdef class EVM:
             if watcher is not None:
                 watcher.attach(machine)
             with nogil:
-                self.state.begin_read()
+                self.backend.begin_read()
                 settings_message(&settings, machine, &message, &price, &outcome)
-                self.state.end_read()
+                self.backend.end_read()
             if watcher is not None:
                 watcher.detach()
             self.check_status(outcome.status)
@@ -304,7 +305,7 @@ cdef class EVM:
         if threads is None:
             threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         elif isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
-            raise InputError(f"threads: expected a number from 1 to 1024, got {threads!r}")
+            raise InputError(f"argument 'threads': expected a number from 1 to 1024, got {threads!r}")
         workers = min(<object>threads, max(count, 1))
         if overrides is not None:
             overlay = overlay_new(settings.reader)
@@ -323,9 +324,9 @@ cdef class EVM:
                 raise InputError(f"calls[{i}]: {error}") from None
             batch.kept.append(payload)
         with nogil:
-            self.state.begin_read()
+            self.backend.begin_read()
             batch.run(workers)
-            self.state.end_read()
+            self.backend.end_read()
         for i in range(count):
             self.check(&batch.jobs[i].result, i)
         return [batch.result(i) for i in range(count)]
@@ -373,9 +374,9 @@ cdef class EVM:
                 if watcher is not None:
                     watcher.attach(machine)
                 with nogil:
-                    self.state.begin_read()
+                    self.backend.begin_read()
                     settings_run(&self.settings, machine, tx, checks, self.settings.env.gas_limit, &outcome)
-                    self.state.end_read()
+                    self.backend.end_read()
                 if watcher is not None:
                     watcher.detach()
                 self.check(&outcome, None)
@@ -384,18 +385,18 @@ cdef class EVM:
                 result.diff = diff_collect(machine.ws)
                 if watcher is not None:
                     self.finish(watcher, machine, tx.gas_limit, outcome.gas_used, result)
-                self.state.apply(result.diff)
+                self.backend.apply(result.diff)
             finally:
                 machine_give(machine)
         return result
 
     def snapshot(self):
         """Remember the state as it is; returns what `revert` takes. The same as the state's own `snapshot`."""
-        return self.state.snapshot()
+        return getattr(self.state, "snapshot", self.backend.snapshot)()
 
     def revert(self, snapshot):
         """Bring the state back to what it was at `snapshot`; later snapshots are forgotten."""
-        self.state.revert(snapshot)
+        getattr(self.state, "revert", self.backend.revert)(snapshot)
 
     # ---- what went wrong
 
@@ -408,7 +409,7 @@ cdef class EVM:
         if status < STATE_FAILED:
             return 0
         if status == STATE_FAILED:
-            raise StateError("the state could not be read; nothing was concluded") from self.state.take_error()
+            raise StateError("the state could not be read; nothing was concluded") from self.backend.take_error()
         if status == NO_MEMORY:
             raise ResourceError("memory ran out during execution; nothing was concluded")
         raise ExecutionAborted("the execution did not end within its timeout; nothing was concluded")

@@ -11,6 +11,7 @@ from evmcore._u256 cimport u256, u256_from_int, u_eq, u_is_zero, u_lt, u_zero
 from collections.abc import Mapping
 
 from evmcore.errors import InputError, ResourceError
+from evmcore.state.alloc import storage_word
 from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint
 
 _FIELDS = frozenset({"balance", "nonce", "code", "state", "stateDiff"})
@@ -29,12 +30,12 @@ cdef class Overlay:
 
     cdef int add_accounts(self, object overrides) except -1:
         if not isinstance(overrides, Mapping):
-            raise InputError(f"overrides: expected a mapping of address to override, got {type(overrides).__name__}")
+            raise InputError(f"argument 'overrides': expected a mapping of address to override, got {type(overrides).__name__}")
         cdef dict by_address = {}
         for key, override in overrides.items():
             address = to_address(key, "overrides: address")
             if address in by_address:
-                raise InputError(f"overrides: address 0x{address.hex()} is given twice")
+                raise InputError(f"argument 'overrides': address 0x{address.hex()} is given twice")
             by_address[address] = override
         for address in sorted(by_address):
             self.add_account(address, _fields_of(by_address[address], f"overrides[0x{address.hex()}]"))
@@ -47,9 +48,9 @@ cdef class Overlay:
         name = f"overrides[0x{address.hex()}]"
         unknown = fields.keys() - _FIELDS
         if unknown:
-            raise InputError(f"{name}: unknown field {min(map(str, unknown))!r}; fields are {', '.join(sorted(_FIELDS))}")
+            raise InputError(f"argument '{name}': unknown field {min(map(str, unknown))!r}; fields are {', '.join(sorted(_FIELDS))}")
         if "state" in fields and "stateDiff" in fields:
-            raise InputError(f"{name}: give state (all slots) or stateDiff (some slots), not both")
+            raise InputError(f"argument '{name}': give state (all slots) or stateDiff (some slots), not both")
         cdef bytes code = to_bytes(fields["code"], f"{name}.code") if "code" in fields else None
         cdef OverlayAccount account
         memcpy(account.address, PyBytes_AS_STRING(address), 20)
@@ -77,10 +78,10 @@ cdef class Overlay:
 
     cdef int add_slots(self, object slots, str name, OverlayAccount* account) except -1:
         if not isinstance(slots, Mapping):
-            raise InputError(f"{name}: state and stateDiff map slots to values, got {type(slots).__name__}")
+            raise InputError(f"argument '{name}': state and stateDiff map slots to values, got {type(slots).__name__}")
         cdef dict by_key = {}
         for key, value in slots.items():
-            by_key[to_uint(key, f"{name}: slot")] = to_uint(value, f"{name}: slot value")
+            by_key[storage_word(key, f"{name} slot")] = storage_word(value, f"{name} slot value")
         cdef OverlaySlot slot
         for number in sorted(by_key):
             slot.key = u256_from_int(number, "slot")
@@ -94,7 +95,7 @@ cdef class Overlay:
         cdef uint64_t first = number - 256 if number > 256 else 0
         cdef OverlayHash entry
         if not isinstance(block_hashes, Mapping):
-            raise InputError(f"block.block_hashes: expected a mapping of number to hash, got {type(block_hashes).__name__}")
+            raise InputError(f"argument 'block_hashes': expected a mapping of number to hash, got {type(block_hashes).__name__}")
         for candidate in sorted(block_hashes) if len(block_hashes) < 256 else range(first, number):
             if not first <= candidate < number:
                 continue
@@ -125,7 +126,7 @@ cdef dict _fields_of(object override, str name):
     if isinstance(override, Account):
         return {"balance": override.balance, "nonce": override.nonce, "code": override.code, "state": override.storage}
     if not isinstance(override, Mapping):
-        raise InputError(f"{name}: expected a mapping of {', '.join(sorted(_FIELDS))}, or an Account, "
+        raise InputError(f"argument '{name}': expected a mapping of {', '.join(sorted(_FIELDS))}, or an Account, "
                          f"got {type(override).__name__}")
     return {field: value for field, value in override.items() if value is not None}
 

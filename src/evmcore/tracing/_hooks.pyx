@@ -54,7 +54,7 @@ cdef class Tracer:
 
     cdef int attach(self, Machine* machine) except -1:
         if self.machine != NULL:
-            raise InputError("tracer: it is in use by another call; give each call a tracer of its own")
+            raise InputError("argument 'tracer': it is in use by another call; give each call a tracer of its own")
         self.error = None
         self.stop = 0
         self.start()

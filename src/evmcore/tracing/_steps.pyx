@@ -80,7 +80,7 @@ cdef class EIP3155Tracer(Tracer):
 
     def __init__(self, stream, *, stack=True, memory=False, return_data=False):
         if not callable(getattr(stream, "write", None)):
-            raise InputError(f"stream: expected a text stream, got {type(stream).__name__}")
+            raise InputError(f"argument 'stream': expected a text stream, got {type(stream).__name__}")
         self.stream = stream
         self.with_stack = bool(stack)
         self.with_memory = bool(memory)
