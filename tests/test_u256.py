@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -151,7 +151,7 @@ IN_PLACE = [
 ]
 
 
-def check(name: str, cases: list[tuple[int, ...]], alias: int = -1) -> None:
+def check(name: str, cases: Sequence[tuple[int, ...]], alias: int = -1) -> None:
     oracle = OPERATIONS[name][1]
     expected = [oracle(*case) for case in cases]
     results = apply(name, cases, alias)
