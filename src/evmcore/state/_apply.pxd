@@ -30,3 +30,9 @@ cdef struct CodeBytes:
 # `taken` (one entry per account change) gets a reference to the code that each takes away, or NULL; the caller releases
 # them. When there is a problem, store and diff are as before.
 cdef void apply_diff(Store* store, StateDiff diff, bint backward, const CodeBytes* codes, StoredCode** taken, ApplyResult* result) noexcept nogil
+
+# Fills in the code that each account change needs, from the diff; gives what must be kept alive meanwhile. InputError when
+# the diff holds a code under a hash that is not its own.
+cdef list codes_of(StateDiff diff, bint backward, CodeBytes* codes)
+
+cdef object apply_error(const ApplyResult* result, bint backward)     # the exception for a problem

@@ -9,11 +9,13 @@ from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._diff cimport AccountChange, AccountState, SlotChange, StateDiff, absent_account, same_account
 from evmcore._hash cimport keccak256
-from evmcore._u256 cimport u256, u_eq, u_is_zero, u_lt, u_zero
+from evmcore._u256 cimport u256, u256_to_int, u_eq, u_is_zero, u_lt, u_zero
 from evmcore.state._store cimport (
     Row, Slot, SlotTable, Store, StoredCode, row_code_hash, slot_find, store_add_code, store_code, store_drop_record,
     store_find, store_keep_record, store_put, store_put_slot, store_release_code, store_remove, store_rewind,
 )
+
+from evmcore.errors import InputError, ResourceError, StateError
 
 cdef uint8_t[32] EMPTY_CODE_HASH
 keccak256(EMPTY_CODE_HASH, 0, EMPTY_CODE_HASH)
@@ -197,3 +199,61 @@ cdef bint remove_account(Store* store, const uint8_t* address, StoredCode** take
         return fail(result, SLOT_LEFT_OVER, address)
     take_code(row, taken)
     return store_remove(store, address) or fail(result, NO_MEMORY, address)
+
+
+# ----------------------------------------------------------------------------------------- for the caller
+
+cdef list codes_of(StateDiff diff, bint backward, CodeBytes* codes):
+    """Fills in the code that each account change needs; gives what must be kept alive meanwhile."""
+    cdef AccountChange* change
+    cdef const AccountState* after
+    cdef bytes code
+    cdef uint8_t[32] digest
+    cdef size_t i
+    kept = []
+    for i in range(diff.account_count):
+        change = &diff.accounts[i]
+        after = &change.old if backward else &change.new
+        given = diff.codes.get(after.code_hash[:32])
+        if given is None:
+            continue
+        if type(given) is bytes:
+            keccak256(given, len(given), digest)
+        if type(given) is not bytes or memcmp(digest, after.code_hash, 32) != 0:
+            raise InputError(f"argument 'diff': codes[0x{after.code_hash[:32].hex()}] is not the code of that hash")
+        code = given
+        kept.append(code)
+        codes[i].data = code
+        codes[i].size = len(code)
+    return kept
+
+
+cdef str account_text(const AccountState* account):
+    if not account.exists:
+        return "absent"
+    return f"nonce {account.nonce}, balance {u256_to_int(&account.balance)}, code hash 0x{account.code_hash[:32].hex()}"
+
+
+cdef object apply_error(const ApplyResult* result, bint backward):
+    doing = "undo" if backward else "apply"
+    where = f"0x{result.address[:20].hex()}"
+    if result.problem == NO_MEMORY:
+        return ResourceError(f"no memory to {doing} a state diff")
+    if result.problem == ACCOUNT_DIFFERS:
+        return StateError(
+            f"cannot {doing} the diff: account {where} is {account_text(&result.found_account)} in the state, "
+            f"but {account_text(&result.expected_account)} in the diff"
+        )
+    if result.problem == CODE_MISSING:
+        code_hash = result.expected_account.code_hash[:32].hex()
+        return StateError(
+            f"cannot {doing} the diff: the code of account {where}, hash 0x{code_hash}, is neither in the diff nor in "
+            "the state"
+        )
+    slot = f"slot {u256_to_int(&result.key):#x} of {where}"
+    if result.problem == SLOT_DIFFERS:
+        return StateError(
+            f"cannot {doing} the diff: {slot} is {u256_to_int(&result.found):#x} in the state, "
+            f"but {u256_to_int(&result.expected):#x} in the diff"
+        )
+    return StateError(f"cannot {doing} the diff: {slot} would be {u256_to_int(&result.found):#x} in an absent account")

@@ -7,12 +7,11 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from evmcore._diff cimport AccountChange, AccountState, StateDiff
+from evmcore._diff cimport StateDiff
 from evmcore._hash cimport keccak256
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_is_zero
-from evmcore.state._apply cimport (
-    ACCOUNT_DIFFERS, APPLIED, CODE_MISSING, NO_MEMORY, SLOT_DIFFERS, ApplyResult, CodeBytes, apply_diff,
-)
+from evmcore._trie cimport StateTrie, state_trie_add, state_trie_free, state_trie_root
+from evmcore.state._apply cimport APPLIED, ApplyResult, CodeBytes, apply_diff, apply_error, codes_of
 from evmcore.state._reader cimport Backend
 from evmcore.state._store cimport (
     Row, Slot, SlotTable, StoredCode, row_code_hash, slot_find, store_add_code, store_block_hash, store_copy,
@@ -24,6 +23,7 @@ from collections.abc import Mapping
 
 from evmcore.errors import InputError, ResourceError, StateError
 from evmcore.state.alloc import AllocEntry, alloc_entry, parse_alloc, storage_word
+from evmcore.state.proofs import account_proof, storage_root
 from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint
 
 cdef uint8_t[32] EMPTY_CODE_HASH
@@ -446,7 +446,7 @@ cdef class MemoryState(Backend):
         try:
             if codes == NULL or taken == NULL:
                 raise ResourceError("no memory to apply a state diff")
-            given = codes_of(diff, backward, codes)      # keeps the bytes alive
+            held = codes_of(diff, backward, codes)       # keeps the bytes alive
             with nogil:
                 entered = self.lock.begin_write()
                 if entered:
@@ -455,7 +455,7 @@ cdef class MemoryState(Backend):
             if not entered:
                 raise inside_read()
             if result.problem != APPLIED:
-                raise problem_error(&result, backward)
+                raise apply_error(&result, backward)
             for i in range(count):
                 if taken[i] != NULL:
                     took = True
@@ -470,6 +470,32 @@ cdef class MemoryState(Backend):
             free(codes)
             free(taken)
         return 0
+
+    # -------------------------------------------------------------------------------------------- roots
+
+    def state_root(self) -> bytes:
+        """The 32-byte root of the state trie over all accounts; computed anew, in time proportional to the state."""
+        cdef uint8_t[32] root
+        cdef bint done
+        with nogil:
+            self.begin_read()
+            done = root_of_store(&self.store, root)
+            self.end_read()
+        if not done:
+            raise ResourceError("no memory for the state root")
+        return root[:32]
+
+    def storage_root(self, address) -> bytes:
+        """The 32-byte root of an account's storage trie; that of the empty trie when it has no storage."""
+        return storage_root(self.slots(address))
+
+    def proof(self, address, slots=()) -> dict:
+        """The Merkle proof of an account and of some of its slots, as eth_getProof gives it (EIP-1186).
+
+        Proofs of absence for what is not there. Computed anew, in time proportional to the state.
+        """
+        wanted = [storage_word(slot, "slots") for slot in slots]
+        return account_proof(self, to_address(address, "address"), wanted)
 
     # -------------------------------------------------------------------------------------- whole states
 
@@ -537,6 +563,26 @@ cdef class MemoryState(Backend):
         return f"<MemoryState: {len(self)} accounts>"
 
 
+cdef bint root_of_store(const Store* store, uint8_t* root) noexcept nogil:
+    cdef StateTrie trie
+    cdef const Row* row
+    cdef bint done = True
+    cdef uint32_t i
+    cdef size_t cells
+    memset(&trie, 0, sizeof(StateTrie))
+    for i in range(store.row_count):
+        row = &store.rows[i]
+        if row.used and done:
+            # A cell is a key and its value, as the trie wants them; free cells have the value zero, which it passes over.
+            cells = <size_t>row.slots.mask + 1 if row.slots.count else 0
+            done = state_trie_add(
+                &trie, row.address, row.nonce, &row.balance, row_code_hash(row), <const u256*>row.slots.cells, cells
+            )
+    done = done and state_trie_root(&trie, root)
+    state_trie_free(&trie)
+    return done
+
+
 cdef Edit empty_edit(EditKind kind, bytes address):
     """The address must outlive the edit."""
     cdef Edit edit
@@ -602,58 +648,3 @@ cdef object inside_read():
     return StateError(
         "this thread is inside a call that reads the state: write to it before or after, not from a callback"
     )
-
-
-cdef list codes_of(StateDiff diff, bint backward, CodeBytes* codes):
-    """Fills in the code that each account change needs; gives what must be kept alive meanwhile."""
-    cdef AccountChange* change
-    cdef const AccountState* before
-    cdef const AccountState* after
-    cdef bytes code
-    cdef size_t i
-    kept = []
-    for i in range(diff.account_count):
-        change = &diff.accounts[i]
-        before = &change.new if backward else &change.old
-        after = &change.old if backward else &change.new
-        given = diff.codes.get(after.code_hash[:32])
-        if given is None:
-            continue
-        if type(given) is not bytes or hash_of(given) != after.code_hash[:32]:
-            raise InputError(f"argument 'diff': codes[0x{after.code_hash[:32].hex()}] is not the code of that hash")
-        code = given
-        kept.append(code)
-        codes[i].data = code
-        codes[i].size = len(code)
-    return kept
-
-
-cdef str account_text(const AccountState* account):
-    if not account.exists:
-        return "absent"
-    return f"nonce {account.nonce}, balance {u256_to_int(&account.balance)}, code hash 0x{account.code_hash[:32].hex()}"
-
-
-cdef object problem_error(const ApplyResult* result, bint backward):
-    doing = "undo" if backward else "apply"
-    where = f"0x{result.address[:20].hex()}"
-    if result.problem == NO_MEMORY:
-        return ResourceError(f"no memory to {doing} a state diff")
-    if result.problem == ACCOUNT_DIFFERS:
-        return StateError(
-            f"cannot {doing} the diff: account {where} is {account_text(&result.found_account)} in the state, "
-            f"but {account_text(&result.expected_account)} in the diff"
-        )
-    if result.problem == CODE_MISSING:
-        code_hash = result.expected_account.code_hash[:32].hex()
-        return StateError(
-            f"cannot {doing} the diff: the code of account {where}, hash 0x{code_hash}, is neither in the diff nor in "
-            "the state"
-        )
-    slot = f"slot {u256_to_int(&result.key):#x} of {where}"
-    if result.problem == SLOT_DIFFERS:
-        return StateError(
-            f"cannot {doing} the diff: {slot} is {u256_to_int(&result.found):#x} in the state, "
-            f"but {u256_to_int(&result.expected):#x} in the diff"
-        )
-    return StateError(f"cannot {doing} the diff: {slot} would be {u256_to_int(&result.found):#x} in an absent account")
