@@ -7,7 +7,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stddef cimport size_t
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
+from libcpp cimport bool
 
 from evmcore._crypto cimport ec_recover
 from evmcore._rules cimport BERLIN, BYZANTIUM, CANCUN, FRONTIER, ISTANBUL, OSAKA, PRAGUE
@@ -37,16 +38,32 @@ cdef extern from "include/modexp_call.h" namespace "evmcore" nogil:
     int modexp(modexp_number base, modexp_number exponent, modexp_number modulus, uint8_t* out) noexcept
 
 cdef extern from "include/bn254_pairing.h" namespace "evmcore" nogil:
-    bint bn254_add(const uint8_t* input, uint8_t* output) noexcept
-    bint bn254_mul(const uint8_t* input, uint8_t* output) noexcept
+    bool bn254_add(const uint8_t* input, uint8_t* output) noexcept
+    bool bn254_mul(const uint8_t* input, uint8_t* output) noexcept
     int bn254_pairing_check(const uint8_t* input, size_t pairs) noexcept
 
 cdef extern from "include/blake2f.h" namespace "evmcore" nogil:
-    void blake2f(uint32_t rounds, const uint8_t* state, const uint8_t* block, const uint8_t* offset, bint last,
+    void blake2f(uint32_t rounds, const uint8_t* state, const uint8_t* block, const uint8_t* offset, bool last,
                  uint8_t* out) noexcept
 
+cdef extern from "include/bls12_381.h" namespace "evmcore" nogil:
+    bool bls_load(const char* path) noexcept
+    bool bls_loaded() noexcept
+    bool bls_g1_add(const uint8_t* input, uint8_t* output) noexcept
+    bool bls_g2_add(const uint8_t* input, uint8_t* output) noexcept
+    int bls_g1_msm(const uint8_t* input, size_t k, uint8_t* output) noexcept
+    int bls_g2_msm(const uint8_t* input, size_t k, uint8_t* output) noexcept
+    int bls_pairing_check(const uint8_t* input, size_t pairs) noexcept
+    bool bls_map_to_g1(const uint8_t* input, uint8_t* output) noexcept
+    bool bls_map_to_g2(const uint8_t* input, uint8_t* output) noexcept
+    bool kzg_verify(const uint8_t* z, const uint8_t* y, const uint8_t* commitment, const uint8_t* proof) noexcept
+
+cdef extern from "include/msm_discounts.h" namespace "evmcore" nogil:
+    uint64_t g1_msm_discount(size_t terms) noexcept
+    uint64_t g2_msm_discount(size_t terms) noexcept
+
 cdef extern from "include/p256.h" namespace "evmcore" nogil:
-    bint p256_verify(const uint8_t* input) noexcept
+    bool p256_verify(const uint8_t* input) noexcept
 
 cdef enum:      # gas
     ECRECOVER = 3000
@@ -65,7 +82,32 @@ cdef enum:      # gas
     BN254_PAIRING = 45000
     BN254_PAIR = 34000
     BLAKE2F_ROUND = 1
+    POINT_EVALUATION = 50000
+    BLS_G1_ADD = 375            # EIP-2537
+    BLS_G1_MUL = 12000
+    BLS_G2_ADD = 600
+    BLS_G2_MUL = 22500
+    BLS_PAIRING = 37700
+    BLS_PAIR = 32600
+    BLS_MAP_FP_TO_G1 = 5500
+    BLS_MAP_FP2_TO_G2 = 23800
     P256_VERIFY = 6900
+
+cdef enum:      # bytes of input
+    POINT_EVALUATION_INPUT = 192
+    BLS_G1_POINT = 128
+    BLS_G2_POINT = 256
+    BLS_G1_TERM = 160
+    BLS_G2_TERM = 288
+    BLS_PAIR_INPUT = 384
+    BLS_FP = 64
+    BLS_FP2 = 128
+
+# FIELD_ELEMENTS_PER_BLOB and BLS_MODULUS as two words: what point evaluation returns (EIP-4844).
+cdef bytes _point_evaluation_output = (4096).to_bytes(32, "big") + bytes.fromhex(
+    "73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001")
+cdef uint8_t[64] POINT_EVALUATION_OUTPUT
+memcpy(POINT_EVALUATION_OUTPUT, PyBytes_AS_STRING(_point_evaluation_output), 64)
 
 
 cdef int output_reserve(Output* out, size_t size) noexcept nogil:
@@ -252,6 +294,117 @@ cdef PrecompileStatus run_blake2f(
     return PRECOMPILE_OK
 
 
+cdef PrecompileStatus run_point_evaluation(
+    int revision, const uint8_t* input, size_t size, int64_t* gas, Output* out
+) noexcept nogil:
+    # versioned hash (32), z (32), y (32), commitment (48), proof (48): EIP-4844
+    cdef uint8_t[32] versioned_hash
+    if not charge(gas, POINT_EVALUATION) or size != POINT_EVALUATION_INPUT:
+        return PRECOMPILE_FAILED
+    sha256(input + 96, 48, versioned_hash)
+    versioned_hash[0] = 1               # VERSIONED_HASH_VERSION_KZG
+    if memcmp(versioned_hash, input, 32) != 0:
+        return PRECOMPILE_FAILED
+    if not bls_loaded():
+        return PRECOMPILE_UNAVAILABLE
+    if not kzg_verify(input + 32, input + 64, input + 96, input + 144):
+        return PRECOMPILE_FAILED
+    if output_reserve(out, 64):
+        return PRECOMPILE_NO_MEMORY
+    memcpy(out.data, POINT_EVALUATION_OUTPUT, 64)
+    return PRECOMPILE_OK
+
+
+ctypedef bool (*BlsMap)(const uint8_t* input, uint8_t* output) noexcept nogil
+ctypedef int (*BlsMsm)(const uint8_t* input, size_t k, uint8_t* output) noexcept nogil
+
+
+cdef PrecompileStatus bls_fixed(
+    BlsMap operation, uint64_t cost, size_t expected, size_t produced,
+    const uint8_t* input, size_t size, int64_t* gas, Output* out
+) noexcept nogil:
+    """An operation of fixed input and output size."""
+    if not charge(gas, cost) or size != expected:
+        return PRECOMPILE_FAILED
+    if not bls_loaded():
+        return PRECOMPILE_UNAVAILABLE
+    if output_reserve(out, produced):
+        return PRECOMPILE_NO_MEMORY
+    return PRECOMPILE_OK if operation(input, out.data) else PRECOMPILE_FAILED
+
+
+cdef PrecompileStatus bls_msm(
+    BlsMsm operation, size_t terms, uint64_t cost, size_t produced,
+    const uint8_t* input, int64_t* gas, Output* out
+) noexcept nogil:
+    cdef int verdict
+    if not charge(gas, cost):
+        return PRECOMPILE_FAILED
+    if not bls_loaded():
+        return PRECOMPILE_UNAVAILABLE
+    if output_reserve(out, produced):
+        return PRECOMPILE_NO_MEMORY
+    verdict = operation(input, terms, out.data)
+    return PRECOMPILE_OK if verdict == 1 else PRECOMPILE_NO_MEMORY if verdict < 0 else PRECOMPILE_FAILED
+
+
+cdef PrecompileStatus run_bls_g1_add(
+    int revision, const uint8_t* input, size_t size, int64_t* gas, Output* out
+) noexcept nogil:
+    return bls_fixed(bls_g1_add, BLS_G1_ADD, 2 * BLS_G1_POINT, BLS_G1_POINT, input, size, gas, out)
+
+
+cdef PrecompileStatus run_bls_g1_msm(
+    int revision, const uint8_t* input, size_t size, int64_t* gas, Output* out
+) noexcept nogil:
+    cdef size_t terms = size // BLS_G1_TERM
+    if terms == 0 or size % BLS_G1_TERM != 0:
+        return PRECOMPILE_FAILED
+    return bls_msm(bls_g1_msm, terms, BLS_G1_MUL * <uint64_t>terms * g1_msm_discount(terms) // 1000,
+                   BLS_G1_POINT, input, gas, out)
+
+
+cdef PrecompileStatus run_bls_g2_add(
+    int revision, const uint8_t* input, size_t size, int64_t* gas, Output* out
+) noexcept nogil:
+    return bls_fixed(bls_g2_add, BLS_G2_ADD, 2 * BLS_G2_POINT, BLS_G2_POINT, input, size, gas, out)
+
+
+cdef PrecompileStatus run_bls_g2_msm(
+    int revision, const uint8_t* input, size_t size, int64_t* gas, Output* out
+) noexcept nogil:
+    cdef size_t terms = size // BLS_G2_TERM
+    if terms == 0 or size % BLS_G2_TERM != 0:
+        return PRECOMPILE_FAILED
+    return bls_msm(bls_g2_msm, terms, BLS_G2_MUL * <uint64_t>terms * g2_msm_discount(terms) // 1000,
+                   BLS_G2_POINT, input, gas, out)
+
+
+cdef PrecompileStatus run_bls_pairing(
+    int revision, const uint8_t* input, size_t size, int64_t* gas, Output* out
+) noexcept nogil:
+    cdef size_t pairs = size // BLS_PAIR_INPUT
+    cdef int verdict
+    if pairs == 0 or size % BLS_PAIR_INPUT != 0 or not charge(gas, BLS_PAIRING + BLS_PAIR * <uint64_t>pairs):
+        return PRECOMPILE_FAILED
+    if not bls_loaded():
+        return PRECOMPILE_UNAVAILABLE
+    verdict = bls_pairing_check(input, pairs)
+    return boolean(out, verdict) if verdict >= 0 else PRECOMPILE_FAILED
+
+
+cdef PrecompileStatus run_bls_map_fp_to_g1(
+    int revision, const uint8_t* input, size_t size, int64_t* gas, Output* out
+) noexcept nogil:
+    return bls_fixed(bls_map_to_g1, BLS_MAP_FP_TO_G1, BLS_FP, BLS_G1_POINT, input, size, gas, out)
+
+
+cdef PrecompileStatus run_bls_map_fp2_to_g2(
+    int revision, const uint8_t* input, size_t size, int64_t* gas, Output* out
+) noexcept nogil:
+    return bls_fixed(bls_map_to_g2, BLS_MAP_FP2_TO_G2, BLS_FP2, BLS_G2_POINT, input, size, gas, out)
+
+
 cdef PrecompileStatus run_p256_verify(
     int revision, const uint8_t* input, size_t size, int64_t* gas, Output* out
 ) noexcept nogil:
@@ -260,6 +413,26 @@ cdef PrecompileStatus run_p256_verify(
     if size != 160 or not p256_verify(input):
         return empty(out)
     return boolean(out, True)
+
+
+cdef object _find_blst():
+    """Loads blst out of the ckzg wheel; None, or why that was not possible."""
+    try:
+        import ckzg
+    except ImportError as error:
+        return f"BLS12-381 and KZG need the package ckzg, which could not be imported ({error}); " \
+               "install it with `pip install ckzg`"
+    path = ckzg.__file__
+    if bls_load(path.encode()):
+        return None
+    return f"BLS12-381 and KZG need the functions of blst, which the ckzg installed at {path} does not export; " \
+           "install one of ckzg's own wheels for Linux or macOS with `pip install --force-reinstall ckzg`"
+
+_blst_unavailable = _find_blst()
+
+
+def blst_unavailable() -> str | None:
+    return _blst_unavailable
 
 
 ctypedef PrecompileStatus (*Body)(
@@ -286,6 +459,14 @@ TABLE[0x06] = Precompile(BYZANTIUM, run_bn254_add)
 TABLE[0x07] = Precompile(BYZANTIUM, run_bn254_mul)
 TABLE[0x08] = Precompile(BYZANTIUM, run_bn254_pairing)
 TABLE[0x09] = Precompile(ISTANBUL, run_blake2f)
+TABLE[0x0a] = Precompile(CANCUN, run_point_evaluation)
+TABLE[0x0b] = Precompile(PRAGUE, run_bls_g1_add)
+TABLE[0x0c] = Precompile(PRAGUE, run_bls_g1_msm)
+TABLE[0x0d] = Precompile(PRAGUE, run_bls_g2_add)
+TABLE[0x0e] = Precompile(PRAGUE, run_bls_g2_msm)
+TABLE[0x0f] = Precompile(PRAGUE, run_bls_pairing)
+TABLE[0x10] = Precompile(PRAGUE, run_bls_map_fp_to_g1)
+TABLE[0x11] = Precompile(PRAGUE, run_bls_map_fp2_to_g2)
 
 
 cdef inline const Precompile* precompile_of(int number, int revision) noexcept nogil:
@@ -345,7 +526,8 @@ def run(number: int, revision: int, data: bytes, gas: int) -> tuple[bool, int, b
             return True, left, PyBytes_FromStringAndSize(<const char*>out.data, <Py_ssize_t>out.size)
         if status == PRECOMPILE_FAILED:
             return False, 0, b""
-        raise ResourceError(f"precompile {number:#x}: out of memory")
+        raise ResourceError(f"precompile {number:#x}: " + (
+            "out of memory" if status == PRECOMPILE_NO_MEMORY else blst_unavailable() or "blst is not loaded"))
     finally:
         output_free(&out)
 

@@ -9,10 +9,10 @@
 
 namespace evmcore::bn254 {
 
-using G1 = Affine<Fp>;
-using G2 = Affine<Fp2>;
-using G1Jacobian = Jacobian<Fp, false>;
-using G2Jacobian = Jacobian<Fp2, false>;
+using G1 = weierstrass::Affine<Fp>;
+using G2 = weierstrass::Affine<Fp2>;
+using G1Jacobian = weierstrass::Jacobian<Fp, false>;
+using G2Jacobian = weierstrass::Jacobian<Fp2, false>;
 
 namespace curve_detail {
 
@@ -134,7 +134,7 @@ inline G1 multiply(const G1& p, const uint64_t* scalar) {
     while (!mont256_detail::less(k, ORDER)) subtract(k, ORDER);
     split_scalar(k, k1, k2);
     const bool negative1 = take_sign(k1), negative2 = take_sign(k2);
-    const SignedDigits<WIDTH> digits1(k1, negative1), digits2(k2, negative2);
+    const weierstrass::SignedDigits<WIDTH> digits1(k1, negative1), digits2(k2, negative2);
 
     G1Jacobian odd[MULTIPLES], mapped[MULTIPLES];  // the odd multiples of p and of its image
     odd[0] = G1Jacobian::from(p);

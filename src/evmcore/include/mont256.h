@@ -208,8 +208,9 @@ struct Residue {
         const uint64_t d1 = mont256_detail::sub_borrow(s1, Modulus::P[1], borrow);
         const uint64_t d2 = mont256_detail::sub_borrow(s2, Modulus::P[2], borrow);
         const uint64_t d3 = mont256_detail::sub_borrow(s3, Modulus::P[3], borrow);
-        const bool keep = SPARE_BIT ? borrow != 0 : borrow > carry;
-        return {{keep ? s0 : d0, keep ? s1 : d1, keep ? s2 : d2, keep ? s3 : d3}};
+        // Masks, not a branch: which of the two it is cannot be predicted.
+        const uint64_t keep = 0 - (SPARE_BIT ? borrow : borrow & (carry ^ 1));
+        return {{d0 ^ (keep & (d0 ^ s0)), d1 ^ (keep & (d1 ^ s1)), d2 ^ (keep & (d2 ^ s2)), d3 ^ (keep & (d3 ^ s3))}};
     }
 };
 

@@ -13,7 +13,9 @@ struct OrderModulus {
 };
 using Fp = Residue<BaseModulus>;
 using Fn = Residue<OrderModulus>;
-using Point = Jacobian<Fp, true>;
+using Point = weierstrass::Jacobian<Fp, true>;
+using weierstrass::Affine;
+using weierstrass::SignedDigits;
 
 inline constexpr uint64_t B_LIMBS[4] = {0x3bce3c3e27d2604b, 0x651d06b0cc53b0f6, 0xb3ebbd55769886bc, 0x5ac635d8aa3a93e7};
 inline constexpr uint64_t GX_LIMBS[4] = {0xf4a13945d898c296, 0x77037d812deb33a0, 0xf8bce6e563a440f2,

@@ -7,7 +7,7 @@
 
 #include "mont256.h"
 
-namespace evmcore {
+namespace evmcore::weierstrass {
 
 template <class F>
 struct Affine {
@@ -127,4 +127,4 @@ inline Point digit_multiple(const Point* odd, int digit) {
     return digit > 0 ? odd[digit / 2] : -odd[-digit / 2];
 }
 
-}  // namespace evmcore
+}  // namespace evmcore::weierstrass
