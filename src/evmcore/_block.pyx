@@ -612,20 +612,27 @@ cdef list prepare_transactions(object block, object fork):
     return prepared
 
 
-cdef int check_outcome(BlockResult result, object header) except -1:
-    """Gas, bloom, receipts root, blob gas and requests hash against the header."""
+cdef int check_outcome(BlockResult result, bint with_state_root) except -1:
+    """What the execution gave against the header, in the order of the execution specification."""
+    header = result.block.header
     if result.gas_used != header.gas_used:
         raise InvalidBlock(
             BlockReason.INVALID_GAS_USED, f"gas used {header.gas_used}, the transactions used {result.gas_used}"
         )
-    if result.logs_bloom != header.logs_bloom:
-        raise InvalidBlock(BlockReason.INVALID_LOG_BLOOM, "the header's bloom is not that of the logs")
+    body.check_transactions_root(result.block)
+    if with_state_root and result.state_root() != header.state_root:
+        raise InvalidBlock(
+            BlockReason.INVALID_STATE_ROOT,
+            f"state root 0x{header.state_root.hex()}, the state has 0x{result.state_root().hex()}",
+        )
     root = result.receipts_root
     if root is not None and root != header.receipts_root:
         raise InvalidBlock(
             BlockReason.INVALID_RECEIPTS_ROOT,
             f"receipts root 0x{header.receipts_root.hex()}, the receipts have 0x{root.hex()}",
         )
+    if result.logs_bloom != header.logs_bloom:
+        raise InvalidBlock(BlockReason.INVALID_LOG_BLOOM, "the header's bloom is not that of the logs")
     if result.fork >= Fork.CANCUN and result.blob_gas_used != header.blob_gas_used:
         raise InvalidBlock(
             BlockReason.INCORRECT_BLOB_GAS_USED,
@@ -637,10 +644,6 @@ cdef int check_outcome(BlockResult result, object header) except -1:
             f"requests hash 0x{(header.requests_hash or b'').hex()}, the requests have 0x{result.requests_hash.hex()}",
         )
     return 0
-
-
-cdef int wrong_root(bytes expected, bytes root) except -1:
-    raise InvalidBlock(BlockReason.INVALID_STATE_ROOT, f"state root 0x{expected.hex()}, the state has 0x{root.hex()}")
 
 
 def execute_block(
@@ -684,19 +687,16 @@ def execute_block(
     memset(&run.output, 0, sizeof(BlockOutput))
     if fork >= Fork.PRAGUE:
         result.requests = requests_of(&result.output, chain.deposit_contract)
-    if validate:
-        check_outcome(result, header)
     if commit:
         run.backend.apply(result.diff)
         result.committed = True
-    if check_state_root:
-        try:
-            if result.state_root() != header.state_root:
-                wrong_root(header.state_root, result.state_root())
-        except BaseException:
-            if commit:
-                run.backend.undo(result.diff)
-            raise
+    try:
+        if validate:
+            check_outcome(result, check_state_root)
+    except BaseException:
+        if commit:
+            run.backend.undo(result.diff)
+        raise
     return result
 
 

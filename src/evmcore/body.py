@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from evmcore._hash import keccak256
 from evmcore._trie import ordered_root
+from evmcore.blocks import EMPTY_OMMERS_HASH, Block, encode_withdrawal
 from evmcore.errors import BlockReason, InvalidBlock
 from evmcore.forks import Fork
-from evmcore.headers import EMPTY_OMMERS_HASH, MAX_BLOCK_SIZE
-
-if TYPE_CHECKING:
-    from evmcore.blocks import Block
+from evmcore.headers import MAX_BLOCK_SIZE
+from evmcore.rlp import encode_items
 
 ETHER: Final = 10**18
 GWEI: Final = 10**9
@@ -28,7 +28,8 @@ _DEPOSIT_PARTS: Final = ((160, 48), (256, 32), (320, 8), (384, 96), (512, 8))
 
 
 def check_body(block: Block, fork: Fork) -> None:
-    """Checks the roots of transactions, ommers and withdrawals, and the size (EIP-7934)."""
+    """Checks ommers hash, withdrawals root and size (EIP-7934). `check_transactions_root` comes after the execution: a
+    transaction that may not be in the block is the better reason."""
     header = block.header
     if fork >= Fork.OSAKA:
         size = len(block.encode())
@@ -38,17 +39,11 @@ def check_body(block: Block, fork: Fork) -> None:
             )
     if fork >= Fork.PARIS and (block.ommers or header.ommers_hash != EMPTY_OMMERS_HASH):
         raise InvalidBlock(BlockReason.IMPORT_IMPOSSIBLE_UNCLES_OVER_PARIS, "ommers after the merge")
-    ommers_hash = block.ommers_hash()
+    ommers_hash = keccak256(encode_items([ommer.encode() for ommer in block.ommers]))
     if ommers_hash != header.ommers_hash:
         raise InvalidBlock(
             BlockReason.INVALID_UNCLES_HASH,
             f"ommers hash 0x{header.ommers_hash.hex()}, the ommers have 0x{ommers_hash.hex()}",
-        )
-    transactions_root = ordered_root([transaction.encode() for transaction in block.transactions])
-    if transactions_root != header.transactions_root:
-        raise InvalidBlock(
-            BlockReason.INVALID_TRANSACTIONS_ROOT,
-            f"transactions root 0x{header.transactions_root.hex()}, the transactions have 0x{transactions_root.hex()}",
         )
     if (block.withdrawals is not None) != (fork >= Fork.SHANGHAI):
         raise InvalidBlock(
@@ -56,13 +51,23 @@ def check_body(block: Block, fork: Fork) -> None:
             f"{'no withdrawals' if block.withdrawals is None else 'withdrawals'} in a block of {fork.title}",
         )
     if block.withdrawals is not None:
-        withdrawals_root = block.withdrawals_root()
+        withdrawals_root = ordered_root([encode_withdrawal(withdrawal) for withdrawal in block.withdrawals])
         if withdrawals_root != header.withdrawals_root:
             raise InvalidBlock(
                 BlockReason.INVALID_WITHDRAWALS_ROOT,
                 f"withdrawals root 0x{(header.withdrawals_root or b'').hex()}, "
                 f"the withdrawals have 0x{withdrawals_root.hex()}",
             )
+
+
+def check_transactions_root(block: Block) -> None:
+    """Checks the root of the transactions trie."""
+    root = ordered_root([transaction.encode() for transaction in block.transactions])
+    if root != block.header.transactions_root:
+        raise InvalidBlock(
+            BlockReason.INVALID_TRANSACTIONS_ROOT,
+            f"transactions root 0x{block.header.transactions_root.hex()}, the transactions have 0x{root.hex()}",
+        )
 
 
 def block_reward(fork: Fork) -> int:

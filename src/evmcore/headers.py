@@ -7,16 +7,12 @@ its reason and the numbers that disagree.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final, NoReturn
 
+from evmcore.blocks import EMPTY_OMMERS_HASH, Block, Header
 from evmcore.dao import DAO_EXTRA_DATA
 from evmcore.errors import BlockReason, InvalidBlock
 from evmcore.forks import BlobSchedule, ChainConfig, Fork, bomb_delay
-
-if TYPE_CHECKING:
-    from evmcore.blocks import Block, Header
-
-EMPTY_OMMERS_HASH: Final = bytes.fromhex("1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347")
 
 GAS_LIMIT_DIVISOR: Final = 1024
 MIN_GAS_LIMIT: Final = 5000
@@ -146,7 +142,7 @@ def check_header(header: Header, parent: Header, chain: ChainConfig, fork: Fork 
     ):
         _refuse(BlockReason.EXTRA_DATA_INVALID_DAO, f"extra data {header.extra_data!r}, expected {DAO_EXTRA_DATA!r}")
     if fork >= Fork.PARIS:
-        _check_paris(header)
+        _check_paris(header, parent)
     else:
         _check_difficulty(header, parent, fork)
     _check_gas(header, parent, fork)
@@ -190,9 +186,14 @@ def _check_fields(header: Header, parent: Header, fork: Fork) -> None:
             )
 
 
-def _check_paris(header: Header) -> None:
+def _check_paris(header: Header, parent: Header) -> None:
     if header.difficulty != 0:
-        _refuse(BlockReason.IMPORT_IMPOSSIBLE_DIFFICULTY_OVER_PARIS, f"difficulty {header.difficulty} after the merge")
+        reason = (
+            BlockReason.IMPORT_IMPOSSIBLE_DIFFICULTY_OVER_PARIS
+            if parent.difficulty == 0
+            else BlockReason.IMPORT_IMPOSSIBLE_PARIS_WRONG_POW
+        )
+        _refuse(reason, f"difficulty {header.difficulty} after the merge")
     if header.nonce != bytes(8):
         _refuse(BlockReason.INCORRECT_BLOCK_FORMAT, f"nonce 0x{header.nonce.hex()} after the merge, expected zero")
     if header.ommers_hash != EMPTY_OMMERS_HASH:
@@ -200,6 +201,8 @@ def _check_paris(header: Header) -> None:
 
 
 def _check_difficulty(header: Header, parent: Header, fork: Fork) -> None:
+    if header.difficulty == 0:
+        _refuse(BlockReason.IMPORT_IMPOSSIBLE_PARIS_WRONG_POS, "no difficulty before the merge")
     expected = next_difficulty(
         fork,
         header.number,
