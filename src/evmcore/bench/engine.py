@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from evmcore import EVM, MemoryState, execute_block
+from collections.abc import Mapping
+
+from evmcore import EVM, BlockResult, MemoryState, execute_block
 from evmcore.bench import replay
 from evmcore.bench.cases import CALLEE, CALLER, Case
 from evmcore.bench.measure import Task
@@ -50,34 +52,29 @@ def call(case: Case) -> Task:
 class BlockRun:
     """Executes blocks one after the other on one state; each can be timed before the state moves on."""
 
-    def __init__(self, state: MemoryState, chain: ChainConfig) -> None:
+    def __init__(self, state: MemoryState, chain: ChainConfig, block_hashes: Mapping[int, bytes] | None = None) -> None:
         self.state = state
         self._chain = chain
+        self._block_hashes = block_hashes
+
+    def execute(self, block: Block, commit: bool = False) -> BlockResult:
+        """Transactions, system calls, rewards and withdrawals, up to the state diff. No roots, and nothing is compared
+        with the header."""
+        return execute_block(
+            block, self.state, self._chain, block_hashes=self._block_hashes, validate=False, commit=commit
+        )
 
     def task(self, block: Block) -> Task:
         """The block to be timed on the present state, which stays as it is."""
-        state, chain = self.state, self._chain
-        checkpoint = 0
-
-        def before() -> None:
-            nonlocal checkpoint
-            checkpoint = state.snapshot()
-
-        def run() -> None:
-            execute_block(block, state, chain)
-
-        def after() -> None:
-            state.revert(checkpoint)
-
-        return Task(run, before, after)
+        return Task(lambda: self.execute(block))
 
     def advance(self, block: Block) -> int:
         """Executes the block for good. Returns the gas used. Raises WrongResult if a transaction failed."""
-        result = execute_block(block, self.state, self._chain)
+        result = self.execute(block, commit=True)
         for index, receipt in enumerate(result.receipts):
             if receipt.status != 1:
                 raise WrongResult(f"block {block.header.number}: transaction {index} failed")
-        return result.gas_used
+        return int(result.gas_used)
 
 
 def workload_run(workload: Workload) -> BlockRun:
@@ -98,13 +95,8 @@ def check_outcome(name: str, state: MemoryState, outcome: Outcome) -> None:
 
 def real_run(real: replay.RealBlock) -> BlockRun:
     """A real block on its state. Raises WrongResult if its receipts or its gas are not those of the file."""
-    state = MemoryState(real.alloc)
-    for number, block_hash in real.block_hashes.items():
-        state.set_block_hash(number, block_hash)
-    run = BlockRun(state, real.chain)
-    checkpoint = state.snapshot()
-    result = execute_block(real.block, state, real.chain)
-    state.revert(checkpoint)
+    run = BlockRun(MemoryState(real.alloc), real.chain, real.block_hashes)
+    result = run.execute(real.block)
     if result.gas_used != real.gas_used:
         raise WrongResult(f"block {real.name}: {real.gas_used} gas expected, got {result.gas_used}")
     problem = replay.difference(real.receipts, result.receipts)

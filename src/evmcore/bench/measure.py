@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 # Below this the processor clock's own cost shows, and the wall clock's median is better than it.
 SHORT_NS = 1_500_000
@@ -55,14 +56,22 @@ def sample(task: Task, budget_ns: int) -> float:
     """One sample: the median of as many runs as fit into about ``budget_ns``, at least one.
 
     Runs that take longer than 1.5 ms are timed with this thread's processor clock, which other processes do not
-    disturb. Shorter ones are timed with the wall clock; a disturbed run among many does not move their median.
+    disturb. Shorter ones are timed with the wall clock; a disturbed run among many does not move their median. What it
+    takes to time a function that does nothing is subtracted from those.
     """
     first = task.once(time.perf_counter_ns)
     if first > SHORT_NS:
-        clock, runs = time.thread_time_ns, max(1, min(9, budget_ns // first))
-    else:
-        clock, runs = time.perf_counter_ns, max(9, min(20_000, budget_ns // max(first, 200)))
-    return statistics.median(task.once(clock) for _ in range(runs))
+        runs = max(1, min(9, budget_ns // first))
+        return statistics.median(task.once(time.thread_time_ns) for _ in range(runs))
+    runs = max(9, min(20_000, budget_ns // max(first, 200)))
+    return max(1.0, statistics.median(task.once(time.perf_counter_ns) for _ in range(runs)) - nothing())
+
+
+@cache
+def nothing() -> float:
+    """Nanoseconds of the wall clock between two looks at it with an empty function called in between."""
+    empty = Task(lambda: None)
+    return statistics.median(empty.once(time.perf_counter_ns) for _ in range(2_000))
 
 
 def measure(

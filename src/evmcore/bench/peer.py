@@ -8,14 +8,18 @@ from typing import Any
 
 from evmcore.bench.cases import CALLEE, CALLER, Case
 from evmcore.bench.measure import Task
-from evmcore.bench.workloads import Workload
+from evmcore.bench.workloads import GAS_PRICE, Workload
 from evmcore.blocks import Block
-from evmcore.errors import InputError
+from evmcore.errors import EvmcoreError, InputError
 from evmcore.types import Account
 
 
 def _hex(value: bytes) -> str:
     return "0x" + value.hex()
+
+
+class PeerError(EvmcoreError):
+    """The peer cannot do the same work, or gives another result."""
 
 
 class Pyrevm:
@@ -45,14 +49,16 @@ class Pyrevm:
         return engine
 
     def case(self, case: Case) -> Task:
-        """A case to be timed. Raises RuntimeError if pyrevm's output is another than the expected one."""
+        """A case to be timed. Raises PeerError if pyrevm does not give the expected output."""
         alloc = {
             CALLER: Account(balance=10**18),
             CALLEE: Account(nonce=1, code=case.code, storage=dict(case.storage)),
         }
         engine = self._engine(case.fork, alloc)
         caller, callee = _hex(CALLER), _hex(CALLEE)
-        data, gas = case.data, case.gas_limit
+        data = case.data
+        # Its limit includes the intrinsic gas (EIP-2028: 16 a byte of calldata, 4 a zero byte).
+        gas = case.gas_limit + 21_000 + sum(16 if byte else 4 for byte in data)
         checkpoint: Any = None
 
         def before() -> None:
@@ -66,10 +72,13 @@ class Pyrevm:
             engine.revert(checkpoint)
 
         before()
-        output = bytes(run() or b"")
+        try:
+            output = bytes(run() or b"")
+        except RuntimeError as error:
+            raise PeerError(f"pyrevm cannot run {case.name}: {error}") from error
         after()
         if output != case.output:
-            raise RuntimeError(f"pyrevm gives another output for {case.name}: 0x{output.hex()}")
+            raise PeerError(f"pyrevm gives another output for {case.name}: 0x{output.hex()}")
         return Task(run, before, after)
 
     def workload(self, workload: Workload) -> PeerWorkload:
@@ -99,8 +108,7 @@ class PeerWorkload:
         calls = []
         for tx in block.transactions:
             assert tx.sender is not None and tx.to is not None, "workloads name senders and create nothing"
-            price = min(tx.max_fee_per_gas, (header.base_fee_per_gas or 0) + tx.max_priority_fee_per_gas)
-            calls.append((_hex(tx.sender), _hex(tx.to), tx.data, tx.value, tx.gas_limit, price))
+            calls.append((_hex(tx.sender), _hex(tx.to), tx.data, tx.value, tx.gas_limit, GAS_PRICE))
         checkpoint: Any = None
 
         def before() -> None:
