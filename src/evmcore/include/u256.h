@@ -337,11 +337,11 @@ static inline void u_from_be_n(u256* r, const uint8_t* b, size_t n) {  // n <= 3
 }
 
 static inline void u_to_be(uint8_t* b, const u256* a) {
-    const u256 v = *a;
-    store_be64(b, v.w[3]);
-    store_be64(b + 8, v.w[2]);
-    store_be64(b + 16, v.w[1]);
-    store_be64(b + 24, v.w[0]);
+    const uint64_t w0 = limb_load(a->w), w1 = limb_load(a->w + 1), w2 = limb_load(a->w + 2), w3 = limb_load(a->w + 3);
+    store_be64(b, w3);
+    store_be64(b + 8, w2);
+    store_be64(b + 16, w1);
+    store_be64(b + 24, w0);
 }
 
 static inline void u_from_address(u256* r, const uint8_t* b) {

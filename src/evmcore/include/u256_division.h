@@ -272,13 +272,12 @@ EVMCORE_OUT_OF_LINE void u_smod(u256* r, const u256* a, const u256* b) {
 
 // ---- modular arithmetic ----
 
-// Subtracts m from (carry, a) where that is not below m; true when the result is below m.
-static inline bool subtract_once(u256* a, bool carry, const u256* m) {
-    u256 less;
-    const bool below = u_sub_borrow(&less, a, m) && !carry;
-    for (int i = 0; i < 4; ++i)
-        a->w[i] = below ? a->w[i] : less.w[i];
-    return below || u_lt(a, m);
+// Brings a below m if that takes at most one subtraction; says whether it did.
+static inline bool nearly_reduced(u256* a, const u256* m) {
+    if (u_lt(a, m))
+        return true;
+    u_sub(a, a, m);
+    return u_lt(a, m);
 }
 
 EVMCORE_OUT_OF_LINE void u_addmod(u256* r, const u256* a, const u256* b, const u256* m) {
@@ -286,12 +285,14 @@ EVMCORE_OUT_OF_LINE void u_addmod(u256* r, const u256* a, const u256* b, const u
         u_zero(r);
         return;
     }
-    u256 x = *a, y = *b;
+    u256 x, y;
+    u_copy(&x, a);
+    u_copy(&y, b);
     // Operands are nearly always below the modulus already, or the modulus is about as long as they are.
-    if (subtract_once(&x, false, m) && subtract_once(&y, false, m)) {
+    if (nearly_reduced(&x, m) && nearly_reduced(&y, m)) {
         const bool carry = u_add_carry(&x, &x, &y);
-        subtract_once(&x, carry, m);
-        u_copy(r, &x);
+        const bool below = u_sub_borrow(&y, &x, m) && !carry;
+        u_copy(r, below ? &x : &y);
         return;
     }
     u256 sum, remainder;
@@ -350,7 +351,7 @@ static inline void modulus_prepare(Modulus* modulus) {
 }
 
 // remainder = (u1, u0) mod d, for u1 < d.
-static inline __attribute__((always_inline)) void modulus_reduce(u256* remainder, const u256* u1, const u256* u0, const Modulus* modulus) {
+static inline void modulus_reduce(u256* remainder, const u256* u1, const u256* u0, const Modulus* modulus) {
     uint64_t t[8];
     multiply_wide(t, u1, &modulus->reciprocal);
     u256 low = {{t[0], t[1], t[2], t[3]}}, q = {{t[4], t[5], t[6], t[7]}}, r;
@@ -375,48 +376,37 @@ static inline __attribute__((always_inline)) void modulus_reduce(u256* remainder
 static thread_local Modulus last_modulus;
 
 EVMCORE_OUT_OF_LINE void u_mulmod(u256* r, const u256* a, const u256* b, const u256* m) {
-    Modulus* const modulus = &last_modulus;
-    uint64_t product[8];
-    if (__builtin_expect(!u_eq(&modulus->m, m), 0)) {
-        modulus->m = *m;
-        modulus->ready = false;
-        if (u_is_zero(m)) {
-            u_zero(r);
-            return;
-        }
-        multiply_wide(product, a, b);
-        u256 remainder;
-        divide_limbs<8>(nullptr, remainder.w, product, m);
-        u_copy(r, &remainder);
-        return;
-    }
     if (u_is_zero(m)) {
         u_zero(r);
         return;
     }
-    if (!modulus->ready)
-        modulus_prepare(modulus);
-    // One factor is shifted as the modulus was, so the product is too, and its upper half stays below d.
-    u256 x = *a, y = *b;
-    if (!u_lt(&y, m)) {
-        x = *b;
-        y = *a;
+    Modulus* const modulus = &last_modulus;
+    const bool known = u_eq(&modulus->m, m);
+    const u256* factor = u_lt(b, m) ? b : a;
+    const u256* other = factor == b ? a : b;
+    uint64_t product[8];
+    if (__builtin_expect(known && u_lt(factor, m), 1)) {
+        if (!modulus->ready)
+            modulus_prepare(modulus);
+        // One factor is shifted as the modulus was, so the product is too; and its upper half is below d, as the
+        // factor was below m.
+        u256 y;
+        u_shl_small(&y, factor, modulus->shift);
+        multiply_wide(product, other, &y);
+        const u256 u0 = {{product[0], product[1], product[2], product[3]}};
+        const u256 u1 = {{product[4], product[5], product[6], product[7]}};
+        modulus_reduce(&y, &u1, &u0, modulus);
+        u_shr_small(r, &y, modulus->shift, 0);
+        return;
     }
-    const bool reduced = u_lt(&y, m);
-    u256 high = y;
-    u_shl_small(&y, &y, modulus->shift);
-    if (!reduced) {
-        if (modulus->shift)
-            u_shr_small(&high, &high, 256 - modulus->shift, 0);
-        else
-            u_zero(&high);
-        modulus_reduce(&y, &high, &y, modulus);
+    if (!known) {
+        u_copy(&modulus->m, m);
+        modulus->ready = false;
     }
-    multiply_wide(product, &x, &y);
-    const u256 u0 = {{product[0], product[1], product[2], product[3]}};
-    const u256 u1 = {{product[4], product[5], product[6], product[7]}};
-    modulus_reduce(&y, &u1, &u0, modulus);
-    u_shr_small(r, &y, modulus->shift, 0);
+    multiply_wide(product, a, b);
+    u256 remainder;
+    divide_limbs<8>(nullptr, remainder.w, product, m);
+    u_copy(r, &remainder);
 }
 
 // ---- powers ----
@@ -465,7 +455,9 @@ static inline void power_by_squaring(u256* r, const u256* base, const u256* expo
 }
 
 EVMCORE_OUT_OF_LINE void u_exp(u256* r, const u256* base, const u256* exponent) {
-    const u256 b = *base, e = *exponent;
+    u256 b, e;
+    u_copy(&b, base);
+    u_copy(&e, exponent);
     if (u_is_zero(&e)) {
         u_set64(r, 1);
         return;
