@@ -11,7 +11,6 @@ cdef extern from "include/u256.h" nogil:
     void u_set64(u256* r, uint64_t v) noexcept
     void u_copy(u256* r, const u256* a) noexcept
     void u_swap(u256* a, u256* b) noexcept
-    void u_swap(u256* a, u256* b) noexcept
     bint u_is_zero(const u256* a) noexcept
     bint u_eq(const u256* a, const u256* b) noexcept
     bint u_lt(const u256* a, const u256* b) noexcept
