@@ -39,9 +39,6 @@ cdef class Overlay:
             by_address[address] = override
         for address in sorted(by_address):
             self.add_account(address, _fields_of(by_address[address], f"overrides[0x{address.hex()}]"))
-        self.view.accounts = self.accounts.data()
-        self.view.account_count = self.accounts.size()
-        self.view.slots = self.slots.data()
         return 0
 
     cdef int add_account(self, bytes address, dict fields) except -1:
@@ -74,6 +71,9 @@ cdef class Overlay:
             if account.code == NULL:
                 raise ResourceError(f"{name}: no memory for {len(code)} bytes of code")
         self.accounts.push_back(account)
+        self.view.accounts = self.accounts.data()
+        self.view.account_count = self.accounts.size()
+        self.view.slots = self.slots.data()
         return 0
 
     cdef int add_slots(self, object slots, str name, OverlayAccount* account) except -1:

@@ -1,0 +1,180 @@
+"""Calls from several Python threads at once, batches from several threads, and forked processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import pytest
+from assembly import assemble, returning
+
+from evmcore import EVM, Account, MemoryState, State, StateError, Transaction
+
+CONTRACT = bytes(19) + b"\xaa"
+SENDER = bytes(19) + b"\x55"
+THREADS = 6
+# keccak in a loop over the calldata word: long enough that threads meet
+WORK = assemble("0 CALLDATALOAD 0 MSTORE 200 again: 32 0 KECCAK256 0 MSTORE 1 SWAP1 SUB DUP1 @again JUMPI 32 0 RETURN")
+
+
+T = TypeVar("T")
+
+
+def in_threads(job: Callable[[int], T], count: int = THREADS) -> list[T]:
+    """Runs `job(0)` ... in threads that start together; raises what a job raises."""
+    together = threading.Barrier(count)
+
+    def run(number: int) -> T:
+        together.wait()
+        return job(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_parallel_calls_on_one_evm_give_what_one_thread_gets() -> None:
+    evm = EVM(MemoryState({CONTRACT: Account(code=WORK)}))
+    words = [i.to_bytes(32, "big") for i in range(50)]
+    expected = [evm.call(CONTRACT, word).output for word in words]
+    assert len(set(expected)) == len(words)
+    got = in_threads(lambda _: [evm.call(CONTRACT, word).output for word in words])
+    assert got == [expected] * THREADS
+
+
+def test_parallel_batches_give_what_one_thread_gets() -> None:
+    evm = EVM(MemoryState({CONTRACT: Account(code=WORK)}))
+    calls = [(CONTRACT, i.to_bytes(32, "big")) for i in range(60)]
+    expected = [evm.call(*call).output for call in calls]
+    got = in_threads(lambda _: [r.output for _ in range(5) for r in evm.call_many(calls, threads=3)])
+    assert got == [expected * 5] * THREADS
+
+
+def test_a_call_sees_one_consistent_state_while_transactions_are_applied() -> None:
+    # With calldata it raises both slots; without, it returns both, with work in between.
+    program = assemble(
+        "CALLDATASIZE @write JUMPI "
+        "0 SLOAD 0 MSTORE 300 again: 1 SWAP1 SUB DUP1 @again JUMPI 1 SLOAD 32 MSTORE 64 0 RETURN "
+        "write: 0 SLOAD 1 ADD DUP1 0 SSTORE 1 SSTORE"
+    )
+    state = MemoryState({CONTRACT: Account(code=program), SENDER: Account(balance=10**18)})
+    evm = EVM(state)
+    rounds = 150
+    done = threading.Event()
+
+    def job(number: int) -> int:
+        if number == 0:
+            for nonce in range(rounds):
+                evm.transact(Transaction(sender=SENDER, nonce=nonce, to=CONTRACT, data=b"\x01", gas_limit=100_000))
+            done.set()
+            return rounds
+        seen = 0
+        while not done.is_set():
+            output = evm.call(CONTRACT).output
+            first, second = int.from_bytes(output[:32], "big"), int.from_bytes(output[32:], "big")
+            assert first == second >= seen
+            seen = first
+        return seen
+
+    in_threads(job, 3)
+    assert state.storage(CONTRACT, 0) == state.storage(CONTRACT, 1) == rounds
+
+
+def test_transactions_on_one_evm_are_applied_one_after_the_other() -> None:
+    senders = [bytes(19) + bytes([i + 1]) for i in range(THREADS)]
+    accounts = {sender: Account(balance=10**18) for sender in senders}
+    counter = assemble("0 SLOAD 1 ADD 0 SSTORE")
+    evm = EVM(MemoryState({**accounts, CONTRACT: Account(code=counter)}))
+
+    def job(number: int) -> None:
+        for nonce in range(40):
+            evm.transact(Transaction(sender=senders[number], nonce=nonce, to=CONTRACT, gas_limit=100_000))
+
+    in_threads(job)
+    assert evm.state.storage(CONTRACT, 0) == 40 * THREADS
+
+
+def test_two_evms_that_write_to_one_state_never_lose_a_write() -> None:
+    senders = [bytes(19) + bytes([i + 1]) for i in range(2)]
+    state = MemoryState({sender: Account(balance=10**18) for sender in senders})
+    state.set_account(CONTRACT, Account(code=assemble("0 SLOAD 1 ADD 0 SSTORE")))
+
+    def job(number: int) -> int:
+        evm, applied = EVM(state), 0
+        for _ in range(100):
+            try:
+                nonce = state.nonce(senders[number])
+                evm.transact(Transaction(sender=senders[number], nonce=nonce, to=CONTRACT, gas_limit=100_000))
+                applied += 1
+            except StateError:
+                pass  # the other one wrote in between
+        return applied
+
+    applied = sum(in_threads(job, 2))
+    assert state.storage(CONTRACT, 0) == applied > 0
+
+
+class Doubler(State):
+    """A state that takes the GIL for every read."""
+
+    def account(self, address: bytes) -> Account | None:
+        return Account(code=returning("0 CALLDATALOAD SLOAD")) if address == CONTRACT else None
+
+    def storage(self, address: bytes, slot: int) -> int:
+        return 2 * slot
+
+
+def test_a_state_written_in_python_is_read_from_many_threads() -> None:
+    evm = EVM(Doubler())
+
+    def job(number: int) -> bool:
+        for i in range(30):
+            question = (1000 * number + i).to_bytes(32, "big")
+            assert int.from_bytes(evm.call(CONTRACT, question).output, "big") == 2 * (1000 * number + i)
+            results = evm.call_many([(CONTRACT, question)] * 4, threads=2)
+            assert {int.from_bytes(r.output, "big") for r in results} == {2 * (1000 * number + i)}
+        return True
+
+    assert all(in_threads(job))
+
+
+def test_a_state_that_calls_back_into_a_batch_does_not_wait_for_itself() -> None:
+    inner = EVM(MemoryState({CONTRACT: Account(code=returning("7"))}))
+
+    class Nested(Doubler):
+        def storage(self, address: bytes, slot: int) -> int:
+            return int.from_bytes(inner.call_many([(CONTRACT,)] * 3, threads=2)[2].output, "big")
+
+    results = EVM(Nested()).call_many([(CONTRACT, bytes(32))] * 4, threads=2)
+    assert [int.from_bytes(r.output, "big") for r in results] == [7] * 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_answers_calls_and_batches() -> None:
+    evm = EVM(MemoryState({CONTRACT: Account(code=WORK)}))
+    calls = [(CONTRACT, i.to_bytes(32, "big")) for i in range(40)]
+    expected = [r.output for r in evm.call_many(calls, threads=3)]
+    child = os.fork()
+    if child == 0:
+        same = [r.output for r in evm.call_many(calls, threads=3)] == expected
+        same = same and evm.call(*calls[5]).output == expected[5]
+        os._exit(0 if same else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert [r.output for r in evm.call_many(calls, threads=3)] == expected
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2 if hasattr(os, "sched_getaffinity") else True, reason="one CPU")
+def test_the_gil_is_free_while_a_call_runs() -> None:
+    endless = assemble("again: @again JUMP")
+    evm = EVM(MemoryState({CONTRACT: Account(code=endless)}))
+    ticks = 0
+    running = threading.Thread(target=lambda: evm.call(CONTRACT, gas=300_000_000))
+    running.start()
+    while running.is_alive():
+        ticks += 1
+        sys.version_info  # noqa: B018  something for this thread to do
+    assert ticks > 1000
