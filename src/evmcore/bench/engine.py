@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from evmcore import EVM, BlockResult, MemoryState, execute_block
@@ -93,13 +94,16 @@ def check_outcome(name: str, state: MemoryState, outcome: Outcome) -> None:
                 raise WrongResult(f"{name}: 0x{address.hex()}: slot {slot:#x}: {value:#x} expected, got {got:#x}")
 
 
-def real_run(real: replay.RealBlock) -> BlockRun:
-    """A real block on its state. Raises WrongResult if its receipts or its gas are not those of the file."""
+def real_run(real: replay.RealBlock) -> tuple[BlockRun, int]:
+    """A real block on its state, and the nanoseconds of its first execution, when no code has been analysed yet. Raises
+    WrongResult if its receipts or its gas are not those of the file."""
     run = BlockRun(MemoryState(real.alloc), real.chain, real.block_hashes)
+    start = time.thread_time_ns()
     result = run.execute(real.block)
+    first = time.thread_time_ns() - start
     if result.gas_used != real.gas_used:
         raise WrongResult(f"block {real.name}: {real.gas_used} gas expected, got {result.gas_used}")
     problem = replay.difference(real.receipts, result.receipts)
     if problem is not None:
         raise WrongResult(f"block {real.name}: {problem}")
-    return run
+    return run, first
