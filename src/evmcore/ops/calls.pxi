@@ -194,8 +194,8 @@ cdef int64_t create(u256* sp, int64_t gas, Frame* f, MessageKind kind) noexcept 
     if gas < 0:
         return gas
     message.gas = gas - gas // 64 if f.prices.cap_call_gas else gas
+    f.traced_gas = gas                                        # without what the init code is given, unlike calls
     gas -= message.gas
-    f.traced_gas = gas
     machine.return_data.size = 0
     creator = &ws.accounts[f.account]
     if f.depth >= MAX_DEPTH or u_lt(&creator.balance, sp) or creator.nonce == <uint64_t>0xffffffffffffffff:
