@@ -157,7 +157,9 @@ def test_a_receipt_that_differs_is_exit_code_1(tmp_path: Path) -> None:
         (["--cases"], "--cases"),
         (["--cases", "no/such/place"], "no/such/place: not a directory"),
         (["--blocks", "no/such/place"], "no/such/place: not a directory"),
-        (["--filter", "nothing has this name", "--json", "no/such/place/file"], "no/such/place/file"),
+        (["--filter", "^no name$"], "--filter: nothing has '^no name$' in its name"),
+        (["--json", "no/such/place/file"], "--json: no/such/place/file"),
+        (["--json", "."], "--json: .: a directory"),
     ],
 )
 def test_bad_arguments_are_exit_code_2_and_one_line(arguments: list[str], message: str) -> None:

@@ -67,6 +67,7 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.rounds: int = options.rounds
+        self.measured = 0
         self.wanted = re.compile(options.filter)
         self.peer = Pyrevm() if options.peer else None
         self.record: dict[str, Any] = {"machine": report.machine(), "rounds": self.rounds, "unit": "ns"}
@@ -122,6 +123,9 @@ class Bench:
         self.record["blocks"] = [self.block_record(row) for row in rows]
 
     def print_blocks(self, what: str, rows: Sequence[BlockRow]) -> None:
+        self.measured += len(rows)
+        if not rows:
+            return
         headers = [what, "blocks", "txs", "Mgas", "tx/s", "Mgas/s", "ms/block", "min", "max"]
         if any(row.first for row in rows):
             headers.append("first ms")
@@ -165,6 +169,8 @@ class Bench:
     def programs(self, directory: Path) -> None:
         """Every case as a bare message; then those of the group ``call`` as calls from Python."""
         chosen = [case for case in cases.load_directory(directory) if self.wanted.search(case.name)]
+        if not chosen:
+            return
         empty = self.empty_call()
         rows = self.measure_cases(chosen, message=True)
         headers = ["program", "gas", "us", "min", "max", "Mgas/s"]
@@ -246,6 +252,7 @@ class Bench:
         self.record["calls"] = [self.case_record(row) for row in rows]
 
     def measure_cases(self, chosen: Sequence[cases.Case], message: bool) -> list[CaseRow]:
+        self.measured += len(chosen)
         rows = []
         with report.progress(len(chosen)) as bar:
             for case in chosen:
@@ -272,6 +279,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command. Returns its exit code: 0, 1 for a wrong result, 2 for bad arguments or files."""
     options = parser().parse_args(argv)
     try:
+        if options.json and (options.json.is_dir() or not options.json.parent.is_dir()):
+            raise CommandError(f"--json: {options.json}: a directory, or not in one that exists")
         bench = Bench(options)
         line = report.machine_line(bench.record["machine"])
         print(line + (f"; {bench.peer.name} {bench.peer.version}" if bench.peer else "") + "\n")
@@ -282,6 +291,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not options.cases and not options.blocks:
             bench.workloads(options.seed)
             bench.calls(cases.own())
+        if not bench.measured:
+            raise CommandError(f"--filter: nothing has {options.filter!r} in its name")
         if options.json:
             options.json.write_text(json.dumps(bench.record, indent=1) + "\n")
     except engine.WrongResult as error:
