@@ -53,7 +53,7 @@ def random_world(rng: random.Random) -> World:
 
 
 def step(rng: random.Random, before: World) -> tuple[World, StateDiff]:
-    """A random next world, and the diff as an execution would collect it: of wiped accounts only some slots are read."""
+    """A random next world, and its diff as an execution collects it: of wiped accounts only some slots are read."""
     after = copy.deepcopy(before)
     document: dict[str, Any] = {"accounts": {}, "storage": {}, "codes": {}}
     for address in ADDRESSES:
@@ -285,7 +285,7 @@ def test_snapshots_see_through_diffs() -> None:
 
 
 def test_diffs_that_do_not_follow_cannot_be_composed() -> None:
-    state, diff = example()
+    _, diff = example()
     with pytest.raises(InputError, match=rf"account 0x{A.hex()} was left as .* but the later diff starts from"):
         diff.compose(diff)
     slots = {"0x" + B.hex(): {"0x9": {"old": "0x2", "new": "0x3"}}}

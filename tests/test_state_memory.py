@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 from Crypto.Hash import keccak
 
+from evmcore import EVM
 from evmcore.errors import InputError, StateError
 from evmcore.state import MemoryState
+from evmcore.tracing import EIP3155Tracer
 from evmcore.types import Account
 
 SHARED = Path(os.environ.get("EVMCORE_SHARED", Path(__file__).parents[2] / "shared"))
@@ -172,7 +174,7 @@ def test_revert_to_the_same_snapshot_twice() -> None:
 
 
 def test_repeated_snapshots_and_reverts_do_not_grow_memory() -> None:
-    state = MemoryState({A: Account(storage={i: 1 for i in range(50)})})
+    state = MemoryState({A: Account(storage=dict.fromkeys(range(50), 1))})
 
     def rounds(count: int) -> int:
         for i in range(count):
@@ -448,3 +450,48 @@ def test_state_objects_are_freed() -> None:
         make()
     unit = 1 if sys.platform == "darwin" else 1024
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit < 20_000_000
+
+
+class Callback:
+    """A text stream for a tracer that calls a function for every line: Python code that runs inside a call."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+    def write(self, text: str) -> None:
+        self.function()
+
+
+CODE = bytes.fromhex("6001600255" * 20 + "00")
+
+
+def test_writing_from_inside_a_call_is_refused_not_deadlocked() -> None:
+    state = MemoryState({A: Account(code=CODE)})
+    tracer = EIP3155Tracer(Callback(lambda: state.set_balance(B, 1)))
+    with pytest.raises(StateError, match="this thread is inside a call that reads the state"):
+        EVM(state).call(A, tracer=tracer)
+    assert B not in state
+    state.set_balance(B, 1)
+
+
+def test_reading_from_inside_a_call_while_a_writer_waits() -> None:
+    state = MemoryState({A: Account(code=CODE)})
+    seen: set[int] = set()
+    written = threading.Event()
+
+    def write() -> None:
+        state.set_balance(B, 1)
+        written.set()
+
+    writer = threading.Thread(target=write)
+
+    def look() -> None:
+        if not writer.ident:
+            writer.start()
+        written.wait(0.005)
+        seen.add(state.balance(B))
+
+    EVM(state).call(A, tracer=EIP3155Tracer(Callback(look)))
+    writer.join()
+    assert seen == {0}
+    assert state.balance(B) == 1

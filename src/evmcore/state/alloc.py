@@ -28,8 +28,8 @@ def parse_alloc(alloc: object) -> Iterator[AllocEntry]:
     """The accounts of a geth-style alloc, or of a mapping of address to :class:`Account`.
 
     Addresses are bytes or hexadecimal text, with or without 0x. Quantities are numbers, 0x-hex or decimal text; missing
-    ones are zero. Storage keys and values are numbers, 32 bytes, or hexadecimal text of up to 64 digits, with or without
-    0x. Raises :class:`InputError` that names the account and the field.
+    ones are zero. Storage keys and values are numbers, 32 bytes, or hexadecimal text of up to 64 digits, with or
+    without 0x. Raises :class:`InputError` that names the account and the field.
     """
     if not isinstance(alloc, Mapping):
         raise InputError(f"argument 'alloc': expected a mapping of address to account, got {type(alloc).__name__}")
@@ -95,7 +95,7 @@ def quantity(value: Any, name: str, bits: int = 256) -> int:
 
 
 def storage_word(value: Any, name: str) -> int:
-    """A storage key or value below 2**256 from a number, 32 bytes, or hexadecimal text (as in geth, 0x may be missing)."""
+    """A storage key or value from a number below 2**256, 32 bytes, or hexadecimal text (0x may be missing)."""
     if isinstance(value, (bytes, bytearray)):
         return int.from_bytes(to_hash(value, name), "big")
     if isinstance(value, str) and value[:2] not in ("0x", "0X"):
@@ -103,7 +103,9 @@ def storage_word(value: Any, name: str) -> int:
     return quantity(value, name)
 
 
-def alloc_entry(nonce: int, balance: int, code: bytes | None, code_hash: bytes, storage: dict[int, int]) -> dict[str, Any]:
+def alloc_entry(
+    nonce: int, balance: int, code: bytes | None, code_hash: bytes, storage: dict[int, int]
+) -> dict[str, Any]:
     """One account in geth's form. Empty fields but the balance are left out; a code that is not known has its hash."""
     entry: dict[str, Any] = {"balance": hex(balance)}
     if nonce:

@@ -74,7 +74,7 @@ class State:
     def apply(self, diff: StateDiff) -> None:
         """Makes the changes of a diff permanent. Define it to let `EVM.transact` and block execution write.
 
-        Write `new` of every record, all of them or none, and raise `StateError` where `old` is not what is there. For an
-        account that is `wiped`, all its other slots become zero too.
+        Write `new` of every record, all of them or none, and raise `StateError` where `old` is not what is there. For
+        an account that is `wiped`, or whose `new` is None, all other slots become zero too.
         """
         raise StateError(f"{type(self).__name__} is read-only: define apply(diff) to let transactions change it")
