@@ -14,10 +14,11 @@ import pytest
 
 from evmcore import EVM, Account, BlockEnv, MemoryState
 from evmcore._tx import intrinsic_gas
-from evmcore.blocks import Block
+from evmcore.blocks import Block, Header
 from evmcore.errors import InputError, InvalidTransaction, TransactionReason
 from evmcore.forks import Fork
 from evmcore.transactions import SECP256K1_ORDER, Authorization, Transaction
+from evmcore.types import Withdrawal
 from tests.shared_files import archive_documents, shared_path
 
 KEY = 0x45A915E4D060149EB4365960E6A7A45F334393093061116B197E3240065FF2D8
@@ -379,3 +380,23 @@ def test_fixture_and_rpc_objects_give_the_same_transaction() -> None:
 def test_malformed_objects_are_errors_that_name_the_field(item: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         Transaction.from_json(item)
+
+
+def test_what_is_no_object_is_an_error() -> None:
+    for value in (None, 5, "0x", [], b""):
+        for read in (
+            Transaction.from_json,
+            Authorization.from_json,
+            Block.from_json,
+            Header.from_json,
+            Withdrawal.from_json,
+        ):
+            with pytest.raises(InputError, match="expected an object, got"):
+                read(value)  # type: ignore[operator]
+
+
+def test_a_fork_may_be_named() -> None:
+    signed = Transaction(to=TO).sign(KEY)
+    assert signed.recover_sender("frontier") == signed.sender
+    with pytest.raises(InputError, match="unknown fork"):
+        signed.recover_sender("kowloon")

@@ -10,7 +10,7 @@ from evmcore import rlp
 from evmcore._hash import keccak256
 from evmcore.errors import BlockReason, InputError, InvalidBlock, InvalidTransaction, RlpError
 from evmcore.transactions import Transaction
-from evmcore.types import EMPTY_BLOOM, Withdrawal, to_address, to_bytes, to_hash, to_uint
+from evmcore.types import EMPTY_BLOOM, Withdrawal, to_address, to_bytes, to_hash, to_object, to_uint
 
 ZERO_HASH: Final = bytes(32)
 EMPTY_OMMERS_HASH: Final = keccak256(rlp.EMPTY_LIST)
@@ -163,6 +163,7 @@ class Header:
 
         Raises :class:`InputError` for a field that is missing or malformed.
         """
+        item = to_object(item, "header")
         values: dict[str, Any] = {}
         for place, (name, _, keys) in enumerate(_FIELDS):
             value = next((item[key] for key in keys if item.get(key) is not None), None)
@@ -246,7 +247,8 @@ class Block:
         JSON-RPC has only the hashes of ommers: their headers have to be given in `ommers`, or are left out. Raises
         :class:`InputError` for a field that is missing or malformed.
         """
-        header = item.get("blockHeader", item)
+        item = to_object(item, "block")
+        header = to_object(item.get("blockHeader", item), "blockHeader")
         withdrawals = item.get("withdrawals")
         return cls(
             Header.from_json(header),

@@ -113,6 +113,13 @@ def to_uint(value: object, name: str, bits: int = 256) -> int:
     return number
 
 
+def to_object(value: object, name: str) -> Mapping[str, Any]:
+    """A JSON object as ``json`` gives it. Raises :class:`InputError` naming it for anything else."""
+    if not isinstance(value, Mapping):
+        _wrong(name, "an object", f"{type(value).__name__} {_shown(value)}")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """One account. Fields are converted and checked when it is made, and are then plain ints and bytes.
@@ -174,6 +181,7 @@ class Withdrawal:
 
         Raises :class:`InputError` for a field that is missing or malformed.
         """
+        item = to_object(item, "withdrawal")
         try:
             return cls(item["index"], item["validatorIndex"], item["address"], item["amount"])
         except KeyError as error:
