@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libcpp.string cimport string
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from evmcore._interp cimport Machine, Message, Outcome, REVERT, RUNNING, SUCCESS, Status, Step
+from evmcore._rules cimport BYZANTIUM
 from evmcore._state cimport WorkingSet, ws_account, ws_slot
 from evmcore._u256 cimport u256, u_to_be
 from evmcore.tracing._hooks cimport Tracer, hex_bytes, status_text
@@ -119,7 +120,7 @@ cdef class EIP3155Tracer(Tracer):
                 add_word(line, &step.stack[i])
                 line.append(b'"')
             line.append(b']')
-        if self.with_return_data:
+        if self.with_return_data and self.machine.revision >= BYZANTIUM:
             line.append(b',"returnData":"')
             add_bytes(line, step.return_data, step.return_data_size)
             line.append(b'"')
