@@ -96,7 +96,7 @@ cdef object key_of(object private_key):
         raise InputError(f"private_key: {error}") from None
 
 
-def recover_address(digest: bytes, r: int, s: int, parity: int) -> bytes | None:
+def recover_address(digest, r, s, parity):
     cdef bytes d = bytes32(digest, "digest"), rb = word(r, "r"), sb = word(s, "s")
     if parity not in (0, 1):
         raise InputError(f"parity: expected 0 or 1, got {parity!r}")
@@ -112,12 +112,12 @@ def recover_address(digest: bytes, r: int, s: int, parity: int) -> bytes | None:
     return address if found else None
 
 
-def sign(digest: bytes, private_key: bytes) -> tuple[int, int, int]:
+def sign(digest, private_key):
     signature = key_of(private_key).sign_recoverable(bytes32(digest, "digest"), hasher=None)
     return int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64]
 
 
-def address_of(private_key: bytes) -> bytes:
+def address_of(private_key):
     cdef bytes key = key_of(private_key).public_key.format(compressed=False)
     cdef uint8_t[32] hashed
     keccak256(<const uint8_t*>PyBytes_AS_STRING(key) + 1, 64, hashed)

@@ -431,7 +431,7 @@ cdef object _find_blst():
 _blst_unavailable = _find_blst()
 
 
-def blst_unavailable() -> str | None:
+def blst_unavailable():
     return _blst_unavailable
 
 
@@ -500,27 +500,27 @@ cdef PrecompileStatus precompile_run(
     return entry.body(revision, input, size, gas, out)
 
 
-def number_at(address: bytes, revision: int) -> int:
+def number_at(address, int revision):
     if not isinstance(address, bytes) or len(address) != 20:
         raise InputError(f"address: expected 20 bytes, got {address!r}")
     return precompile_at(<const uint8_t*>PyBytes_AS_STRING(address), revision)
 
 
-def run(number: int, revision: int, data: bytes, gas: int) -> tuple[bool, int, bytes]:
+def run(number, int revision, data, gas):
     if not isinstance(data, bytes):
         raise InputError(f"data: expected bytes, got {type(data).__name__}")
     if not isinstance(gas, int) or not 0 <= gas <= INT64_MAX:
         raise InputError(f"gas: expected an int in [0, 2**63), got {gas!r}")
     if not isinstance(number, int) or not 0 <= number <= P256_NUMBER or precompile_of(number, revision) == NULL:
         raise InputError(f"number: revision {revision!r} has no precompile {number!r}")
-    cdef int n = number, r = revision
+    cdef int n = number
     cdef int64_t left = gas
     cdef Output out = Output(NULL, 0, 0)
     cdef const uint8_t* input = <const uint8_t*>PyBytes_AS_STRING(data)
     cdef size_t size = <size_t>PyBytes_GET_SIZE(data)
     cdef PrecompileStatus status
     with nogil:
-        status = precompile_run(n, r, input, size, &left, &out)
+        status = precompile_run(n, revision, input, size, &left, &out)
     try:
         if status == PRECOMPILE_OK:
             return True, left, PyBytes_FromStringAndSize(<const char*>out.data, <Py_ssize_t>out.size)
@@ -532,7 +532,7 @@ def run(number: int, revision: int, data: bytes, gas: int) -> tuple[bool, int, b
         output_free(&out)
 
 
-def sha256_without_extensions(data: bytes) -> bytes:
+def sha256_without_extensions(bytes data not None):
     digest = PyBytes_FromStringAndSize(NULL, 32)
     sha256_portable(<const uint8_t*>PyBytes_AS_STRING(data), <size_t>len(data), <uint8_t*>PyBytes_AS_STRING(digest))
     return digest
