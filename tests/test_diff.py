@@ -275,6 +275,20 @@ def test_a_slot_of_an_absent_account_is_refused() -> None:
     assert len(state) == 0
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_root_after_a_diff_is_told_without_a_change(seed: int) -> None:
+    rng = random.Random(3000 + seed)
+    world = random_world(rng)
+    state = state_of(world)
+    if seed % 2:
+        state.snapshot()
+    before = state.dump()
+    after, diff = step(rng, world)
+    assert state.state_root(diff) == state_of(after).state_root()
+    assert state.dump() == before
+    assert state.state_root() == state_of(world).state_root()
+
+
 def test_snapshots_see_through_diffs() -> None:
     state, diff = example()
     before = state.dump()

@@ -2,7 +2,8 @@
 from libc.stdint cimport uint8_t
 from evmcore._diff cimport AccountState, StateDiff
 from evmcore._u256 cimport u256
-from evmcore.state._store cimport Store, StoredCode
+from evmcore.state._store cimport Store
+from evmcore.state._tables cimport StoredCode
 
 cdef enum ApplyProblem:
     APPLIED = 0

@@ -11,9 +11,10 @@ from evmcore._diff cimport AccountChange, AccountState, SlotChange, StateDiff, a
 from evmcore._hash cimport keccak256
 from evmcore._u256 cimport u256, u256_to_int, u_eq, u_is_zero, u_lt, u_zero
 from evmcore.state._store cimport (
-    Row, Slot, SlotTable, Store, StoredCode, row_code_hash, slot_find, store_add_code, store_code, store_drop_record,
-    store_find, store_keep_record, store_put, store_put_slot, store_release_code, store_remove, store_rewind,
+    Row, Store, row_code_hash, store_drop_record, store_find, store_keep_record, store_put, store_put_slot, store_remove,
+    store_rewind,
 )
+from evmcore.state._tables cimport Slot, StoredCode, codes_add, codes_find, codes_release, slot_find
 
 from evmcore.errors import InputError, ResourceError, StateError
 
@@ -32,7 +33,7 @@ cdef void apply_diff(Store* store, StateDiff diff, bint backward, const CodeByte
         store_rewind(store, position)
         diff.slot_count = listed_slots
         for i in range(diff.account_count):
-            store_release_code(store, taken[i])
+            codes_release(&store.codes, taken[i])
             taken[i] = NULL
     elif diff.slot_count != listed_slots:
         for i in range(listed_slots, diff.slot_count):
@@ -153,15 +154,15 @@ cdef bint set_account(Store* store, const uint8_t* address, const AccountState* 
     if memcmp(after.code_hash, before.code_hash, 32) != 0:
         take_code(row, taken)
     if memcmp(after.code_hash, EMPTY_CODE_HASH, 32) != 0:
-        code = store_code(store, after.code_hash)
+        code = codes_find(&store.codes, after.code_hash)
         if code == NULL and given.data == NULL:
             result.expected_account = after[0]
             return fail(result, CODE_MISSING, address)
-        code = store_add_code(store, after.code_hash, given.data, given.size)
+        code = codes_add(&store.codes, after.code_hash, given.data, given.size)
         if code == NULL:
             return fail(result, NO_MEMORY, address)
     done = store_put(store, address, after.nonce, &after.balance, code)
-    store_release_code(store, code)
+    codes_release(&store.codes, code)
     return done or fail(result, NO_MEMORY, address)
 
 

@@ -1,4 +1,4 @@
-"""The native tables behind `MemoryState`: accounts, their storage, codes, block hashes, and an undo journal.
+"""The native store behind `MemoryState`: accounts, their storage, codes, block hashes, and an undo journal.
 
 Knows nothing of Python objects, threads or diffs: the caller holds whatever lock is needed. Invariants: a row exists if
 and only if the account exists; only slots that are not zero are kept; a code is kept while a row or the journal names it.
@@ -8,21 +8,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from evmcore._state cimport AccountData, Found, StateReader
 from evmcore._u256 cimport u256
-
-cdef struct StoredCode:
-    uint32_t refs
-    uint32_t size
-    uint8_t* data                 # NULL: only the hash is known
-    uint8_t[32] hash              # Keccak-256 of the data
-
-cdef struct Slot:
-    u256 key
-    u256 value                    # zero: the cell is free
-
-cdef struct SlotTable:
-    Slot* cells                   # open-addressed; NULL while it has never held a slot
-    uint32_t mask
-    uint32_t count
+from evmcore.state._tables cimport BlockHashes, CodeTable, SlotTable, StoredCode
 
 cdef struct Row:
     uint8_t[20] address
@@ -31,10 +17,6 @@ cdef struct Row:
     u256 balance
     StoredCode* code              # NULL: no code
     SlotTable slots
-
-cdef struct BlockHash:
-    uint64_t number
-    uint8_t[32] hash
 
 cdef struct Undo                  # see _store.pyx
 
@@ -46,12 +28,8 @@ cdef struct Store:
     uint32_t account_count        # rows in use
     uint64_t* index               # open-addressed: hash tag << 32 | row number + 1; zero: free
     uint64_t index_mask
-    StoredCode** codes            # open-addressed by hash
-    uint64_t code_mask
-    uint64_t code_count
-    BlockHash* block_hashes       # sorted by number
-    size_t block_hash_count
-    size_t block_hash_capacity
+    CodeTable codes               # references: one of each row, and of the journal's entries
+    BlockHashes block_hashes
     Undo* journal
     size_t journal_count
     size_t journal_capacity
@@ -66,9 +44,6 @@ cdef void store_reader(Store* store, StateReader* reader) noexcept nogil # point
 # ---- reading
 cdef Row* store_find(const Store* store, const uint8_t* address) noexcept nogil          # NULL: absent; valid until the next change
 cdef const uint8_t* row_code_hash(const Row* row) noexcept nogil                         # 32 bytes
-cdef const u256* slot_find(const SlotTable* table, const u256* key) noexcept nogil       # NULL: zero
-cdef StoredCode* store_code(const Store* store, const uint8_t* code_hash) noexcept nogil # borrowed; NULL: not here
-cdef const uint8_t* store_block_hash(const Store* store, uint64_t number) noexcept nogil # NULL: not known
 
 # ---- changing
 cdef bint store_put(Store* store, const uint8_t* address, uint64_t nonce, const u256* balance, StoredCode* code) noexcept nogil   # makes the account when absent; takes a reference of its own to `code`
@@ -76,8 +51,6 @@ cdef bint store_remove(Store* store, const uint8_t* address) noexcept nogil     
 cdef bint store_wipe(Store* store, const uint8_t* address) noexcept nogil                 # its storage only
 cdef bint store_put_slot(Store* store, const uint8_t* address, const u256* key, const u256* value) noexcept nogil   # the account must exist
 cdef bint store_put_block_hash(Store* store, uint64_t number, const uint8_t* hash) noexcept nogil                   # NULL: forget it
-cdef StoredCode* store_add_code(Store* store, const uint8_t* code_hash, const uint8_t* data, size_t size) noexcept nogil   # new reference; data NULL: only the hash is known
-cdef void store_release_code(Store* store, StoredCode* code) noexcept nogil               # NULL is allowed
 
 # ---- undo. Positions are lengths of the journal. Going back needs no memory and cannot fail.
 cdef void store_rewind(Store* store, size_t position) noexcept nogil

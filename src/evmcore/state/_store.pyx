@@ -1,24 +1,25 @@
 """The native tables behind `MemoryState`. See `_store.pxd` for the invariants.
 
-All tables are open-addressed with linear probing, never more than three quarters full, and close the gap when something
-is removed, so no marks of the dead stay behind. They never shrink while in use: undoing a change therefore always finds
-the room it needs.
+Accounts are rows in a dense array, found through an open-addressed index that, like all tables here, never shrinks while in
+use: undoing a change therefore always finds the room it needs.
 """
 import os
 
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcmp, memcpy, memmove, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._code cimport Code, code_find, code_intern
 from evmcore._hash cimport keccak256
 from evmcore._state cimport ABSENT, FOUND, AccountData, Found, StateReader
 from evmcore._u256 cimport u256, u_eq, u_is_zero, u_zero
+from evmcore.state._tables cimport (
+    BlockHash, Slot, SlotTable, StoredCode, codes_add, codes_find, codes_free, codes_release, hashes_find, hashes_set,
+    slot_find, slot_set, too_full,
+)
 
 cdef extern from "include/keyed_hash.h" nogil:
     cdef struct HashKey:
         pass
-    uint64_t hash_words4(const HashKey& key, const uint64_t* words) noexcept
-    uint64_t hash_bytes32(const HashKey& key, const uint8_t* data) noexcept
     uint64_t hash_address(const HashKey& key, const uint8_t* address) noexcept
 
 cdef enum UndoKind:
@@ -57,10 +58,6 @@ memcpy(&hash_key, <const uint8_t*>_random, sizeof(HashKey))
 
 cdef uint8_t[32] EMPTY_CODE_HASH
 keccak256(EMPTY_CODE_HASH, 0, EMPTY_CODE_HASH)
-
-
-cdef inline bint too_full(uint64_t count, uint64_t capacity) noexcept nogil:
-    return count * 4 > capacity * 3
 
 
 # ---------------------------------------------------------------------------------------------- accounts
@@ -175,7 +172,7 @@ cdef void row_free(Store* store, Row* row) noexcept nogil:
     """Takes an account out. Its storage has been wiped before."""
     cdef uint32_t number = <uint32_t>(row - store.rows)
     index_remove(store, address_tag(row.address), number)
-    store_release_code(store, row.code)
+    codes_release(&store.codes, row.code)
     row.code = NULL
     row.used = False
     row.nonce = store.free_row
@@ -186,7 +183,7 @@ cdef void row_free(Store* store, Row* row) noexcept nogil:
 cdef void row_set(Store* store, Row* row, uint64_t nonce, const u256* balance, StoredCode* code) noexcept nogil:
     if code != NULL:
         code.refs += 1
-    store_release_code(store, row.code)
+    codes_release(&store.codes, row.code)
     row.nonce = nonce
     row.balance = balance[0]
     row.code = code
@@ -252,91 +249,6 @@ cdef bint store_remove(Store* store, const uint8_t* address) noexcept nogil:
 
 # ----------------------------------------------------------------------------------------------- storage
 
-cdef inline uint64_t slot_home(const u256* key, uint32_t mask) noexcept nogil:
-    return hash_words4(hash_key, key.w) & mask
-
-
-cdef inline Slot* slot_cell(const SlotTable* table, const u256* key) noexcept nogil:
-    """The cell of the key, or the free cell where it belongs. The table has cells."""
-    cdef uint64_t at = slot_home(key, table.mask)
-    cdef Slot* cell = &table.cells[at]
-    while not u_is_zero(&cell.value) and not u_eq(&cell.key, key):
-        at = (at + 1) & table.mask
-        cell = &table.cells[at]
-    return cell
-
-
-cdef const u256* slot_find(const SlotTable* table, const u256* key) noexcept nogil:
-    cdef Slot* cell
-    if table.cells == NULL:
-        return NULL
-    cell = slot_cell(table, key)
-    if u_is_zero(&cell.value):
-        return NULL
-    return &cell.value
-
-
-cdef bint slots_reserve(SlotTable* table, uint64_t count) noexcept nogil:
-    cdef uint64_t capacity = <uint64_t>table.mask + 1
-    cdef uint64_t at
-    cdef SlotTable bigger
-    if table.cells == NULL:
-        table.cells = <Slot*>calloc(FIRST_CAPACITY, sizeof(Slot))
-        table.mask = FIRST_CAPACITY - 1
-        return table.cells != NULL
-    if not too_full(count, capacity):
-        return True
-    if capacity > 0x7fffffff:
-        return False
-    bigger.cells = <Slot*>calloc(capacity * 2, sizeof(Slot))
-    bigger.mask = <uint32_t>(capacity * 2 - 1)
-    bigger.count = table.count
-    if bigger.cells == NULL:
-        return False
-    for at in range(capacity):
-        if not u_is_zero(&table.cells[at].value):
-            slot_cell(&bigger, &table.cells[at].key)[0] = table.cells[at]
-    free(table.cells)
-    table[0] = bigger
-    return True
-
-
-cdef void slot_remove(SlotTable* table, Slot* cell) noexcept nogil:
-    cdef uint64_t hole = <uint64_t>(cell - table.cells)
-    cdef uint64_t at = hole
-    while True:
-        at = (at + 1) & table.mask
-        cell = &table.cells[at]
-        if u_is_zero(&cell.value):
-            break
-        if ((at - slot_home(&cell.key, table.mask)) & table.mask) >= ((at - hole) & table.mask):
-            table.cells[hole] = cell[0]
-            hole = at
-    u_zero(&table.cells[hole].value)
-    table.count -= 1
-
-
-cdef bint slot_set(SlotTable* table, const u256* key, const u256* value) noexcept nogil:
-    cdef Slot* cell
-    if table.cells != NULL:
-        cell = slot_cell(table, key)
-        if not u_is_zero(&cell.value):
-            if u_is_zero(value):
-                slot_remove(table, cell)
-            else:
-                cell.value = value[0]
-            return True
-    if u_is_zero(value):
-        return True
-    if not slots_reserve(table, <uint64_t>table.count + 1):
-        return False
-    cell = slot_cell(table, key)
-    cell.key = key[0]
-    cell.value = value[0]
-    table.count += 1
-    return True
-
-
 cdef bint store_put_slot(Store* store, const uint8_t* address, const u256* key, const u256* value) noexcept nogil:
     cdef Row* row = store_find(store, address)
     cdef const u256* old = slot_find(&row.slots, key)
@@ -358,149 +270,10 @@ cdef bint store_put_slot(Store* store, const uint8_t* address, const u256* key, 
     return False
 
 
-# ------------------------------------------------------------------------------------------------- codes
-
-cdef inline StoredCode** code_cell(StoredCode** codes, uint64_t mask, const uint8_t* code_hash) noexcept nogil:
-    """The cell of the code, or the free cell where it belongs."""
-    cdef uint64_t at = hash_bytes32(hash_key, code_hash) & mask
-    while codes[at] != NULL and memcmp(codes[at].hash, code_hash, 32) != 0:
-        at = (at + 1) & mask
-    return &codes[at]
-
-
-cdef StoredCode* store_code(const Store* store, const uint8_t* code_hash) noexcept nogil:
-    return code_cell(store.codes, store.code_mask, code_hash)[0]
-
-
-cdef StoredCode* store_add_code(Store* store, const uint8_t* code_hash, const uint8_t* data, size_t size) noexcept nogil:
-    cdef StoredCode** cell = code_cell(store.codes, store.code_mask, code_hash)
-    cdef StoredCode** codes
-    cdef StoredCode* code
-    cdef uint64_t capacity = store.code_mask + 1
-    cdef uint64_t at
-    cdef uint8_t* copied = NULL
-    if size > 0x7fffffff:
-        return NULL
-    code = cell[0]
-    if data != NULL and (code == NULL or code.data == NULL):
-        copied = <uint8_t*>malloc(size if size else 1)
-        if copied == NULL:
-            return NULL
-        memcpy(copied, data, size)
-    if code != NULL:
-        if copied != NULL:
-            code.data = copied
-            code.size = <uint32_t>size
-        code.refs += 1
-        return code
-    if too_full(store.code_count + 1, capacity):
-        codes = <StoredCode**>calloc(capacity * 2, sizeof(StoredCode*))
-        if codes == NULL:
-            free(copied)
-            return NULL
-        for at in range(capacity):
-            if store.codes[at] != NULL:
-                code_cell(codes, capacity * 2 - 1, store.codes[at].hash)[0] = store.codes[at]
-        free(store.codes)
-        store.codes = codes
-        store.code_mask = capacity * 2 - 1
-        cell = code_cell(codes, store.code_mask, code_hash)
-    code = <StoredCode*>malloc(sizeof(StoredCode))
-    if code == NULL:
-        free(copied)
-        return NULL
-    code.refs = 1
-    code.size = <uint32_t>size if copied != NULL else 0
-    code.data = copied
-    memcpy(code.hash, code_hash, 32)
-    cell[0] = code
-    store.code_count += 1
-    return code
-
-
-cdef void store_release_code(Store* store, StoredCode* code) noexcept nogil:
-    cdef uint64_t mask = store.code_mask
-    cdef uint64_t hole
-    cdef uint64_t at
-    if code == NULL:
-        return
-    code.refs -= 1
-    if code.refs != 0:
-        return
-    hole = <uint64_t>(code_cell(store.codes, mask, code.hash) - store.codes)
-    at = hole
-    while True:
-        at = (at + 1) & mask
-        if store.codes[at] == NULL:
-            break
-        if ((at - hash_bytes32(hash_key, store.codes[at].hash)) & mask) >= ((at - hole) & mask):
-            store.codes[hole] = store.codes[at]
-            hole = at
-    store.codes[hole] = NULL
-    store.code_count -= 1
-    code_free(code)
-
-
-cdef void code_free(StoredCode* code) noexcept nogil:
-    if code != NULL:
-        free(code.data)
-        free(code)
-
-
 # ------------------------------------------------------------------------------------------ block hashes
 
-cdef size_t block_hash_position(const Store* store, uint64_t number) noexcept nogil:
-    """Where the number is or belongs."""
-    cdef size_t low = 0
-    cdef size_t high = store.block_hash_count
-    cdef size_t middle
-    if high and store.block_hashes[high - 1].number < number:
-        return high
-    while low < high:
-        middle = (low + high) // 2
-        if store.block_hashes[middle].number < number:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-cdef const uint8_t* store_block_hash(const Store* store, uint64_t number) noexcept nogil:
-    cdef size_t at = block_hash_position(store, number)
-    if at < store.block_hash_count and store.block_hashes[at].number == number:
-        return store.block_hashes[at].hash
-    return NULL
-
-
-cdef bint block_hash_set(Store* store, uint64_t number, const uint8_t* hash) noexcept nogil:
-    cdef size_t at = block_hash_position(store, number)
-    cdef bint known = at < store.block_hash_count and store.block_hashes[at].number == number
-    cdef BlockHash* bigger
-    cdef size_t capacity
-    if hash == NULL:
-        if known:
-            store.block_hash_count -= 1
-            memmove(&store.block_hashes[at], &store.block_hashes[at + 1],
-                    (store.block_hash_count - at) * sizeof(BlockHash))
-        return True
-    if not known:
-        if store.block_hash_count == store.block_hash_capacity:
-            capacity = store.block_hash_capacity * 2 + FIRST_CAPACITY
-            bigger = <BlockHash*>realloc(store.block_hashes, capacity * sizeof(BlockHash))
-            if bigger == NULL:
-                return False
-            store.block_hashes = bigger
-            store.block_hash_capacity = capacity
-        memmove(&store.block_hashes[at + 1], &store.block_hashes[at],
-                (store.block_hash_count - at) * sizeof(BlockHash))
-        store.block_hash_count += 1
-    store.block_hashes[at].number = number
-    memcpy(store.block_hashes[at].hash, hash, 32)
-    return True
-
-
 cdef bint store_put_block_hash(Store* store, uint64_t number, const uint8_t* hash) noexcept nogil:
-    cdef const uint8_t* old = store_block_hash(store, number)
+    cdef const uint8_t* old = hashes_find(&store.block_hashes, number)
     cdef Undo* undo
     if store.recording:
         undo = record(store, UNDO_BLOCK_HASH, NULL)
@@ -510,7 +283,7 @@ cdef bint store_put_block_hash(Store* store, uint64_t number, const uint8_t* has
         undo.old.block_hash.entry.number = number
         if old != NULL:
             memcpy(undo.old.block_hash.entry.hash, old, 32)
-    if block_hash_set(store, number, hash):
+    if hashes_set(&store.block_hashes, number, hash):
         return True
     unrecord(store)
     return False
@@ -548,7 +321,7 @@ cdef void unrecord(Store* store) noexcept nogil:
 
 cdef void drop(Store* store, Undo* undo) noexcept nogil:
     if undo.kind == UNDO_ACCOUNT:
-        store_release_code(store, undo.old.account.code)
+        codes_release(&store.codes, undo.old.account.code)
     elif undo.kind == UNDO_WIPE:
         free(undo.old.wiped.cells)
 
@@ -562,7 +335,7 @@ cdef void store_rewind(Store* store, size_t position) noexcept nogil:
         undo = &store.journal[store.journal_count]
         if undo.kind == UNDO_BLOCK_HASH:
             hash = undo.old.block_hash.entry.hash
-            block_hash_set(store, undo.old.block_hash.entry.number, hash if undo.old.block_hash.known else <uint8_t*>NULL)
+            hashes_set(&store.block_hashes, undo.old.block_hash.entry.number, hash if undo.old.block_hash.known else <uint8_t*>NULL)
             continue
         row = store_find(store, undo.address)
         if undo.kind == UNDO_SLOT:
@@ -574,7 +347,7 @@ cdef void store_rewind(Store* store, size_t position) noexcept nogil:
             if row == NULL:
                 row = row_new(store, undo.address)
             row_set(store, row, undo.old.account.nonce, &undo.old.account.balance, undo.old.account.code)
-            store_release_code(store, undo.old.account.code)
+            codes_release(&store.codes, undo.old.account.code)
         else:
             free(row.slots.cells)
             row.slots.cells = NULL
@@ -608,10 +381,8 @@ cdef bint store_init(Store* store) noexcept nogil:
     memset(store, 0, sizeof(Store))
     store.free_row = NO_ROW
     store.index_mask = FIRST_CAPACITY - 1
-    store.code_mask = FIRST_CAPACITY - 1
     store.index = <uint64_t*>calloc(FIRST_CAPACITY, sizeof(uint64_t))
-    store.codes = <StoredCode**>calloc(FIRST_CAPACITY, sizeof(StoredCode*))
-    return store.index != NULL and store.codes != NULL
+    return store.index != NULL
 
 
 cdef void store_free(Store* store) noexcept nogil:
@@ -620,13 +391,10 @@ cdef void store_free(Store* store) noexcept nogil:
     for i in range(store.row_count):
         if store.rows[i].used:
             free(store.rows[i].slots.cells)
-    if store.codes != NULL:
-        for i in range(store.code_mask + 1):
-            code_free(store.codes[i])
+    codes_free(&store.codes)
     free(store.rows)
     free(store.index)
-    free(store.codes)
-    free(store.block_hashes)
+    free(store.block_hashes.entries)
     free(store.journal)
     memset(store, 0, sizeof(Store))
 
@@ -644,11 +412,11 @@ cdef bint store_copy(Store* to, const Store* source) noexcept nogil:
             continue
         code = NULL
         if row.code != NULL:
-            code = store_add_code(to, row.code.hash, row.code.data, row.code.size)
+            code = codes_add(&to.codes, row.code.hash, row.code.data, row.code.size)
             if code == NULL:
                 return False
         ok = store_put(to, row.address, row.nonce, &row.balance, code)
-        store_release_code(to, code)
+        codes_release(&to.codes, code)
         if not ok:
             return False
         if row.slots.count:
@@ -660,8 +428,8 @@ cdef bint store_copy(Store* to, const Store* source) noexcept nogil:
             memcpy(copied.slots.cells, row.slots.cells, cells)
             copied.slots.mask = row.slots.mask
             copied.slots.count = row.slots.count
-    for i in range(<uint32_t>source.block_hash_count):
-        if not block_hash_set(to, source.block_hashes[i].number, source.block_hashes[i].hash):
+    for i in range(<uint32_t>source.block_hashes.count):
+        if not hashes_set(&to.block_hashes, source.block_hashes.entries[i].number, source.block_hashes.entries[i].hash):
             return False
     return True
 
@@ -671,15 +439,16 @@ cdef size_t store_memory(const Store* store) noexcept nogil:
     cdef uint64_t i
     total += <size_t>store.row_capacity * sizeof(Row)
     total += <size_t>(store.index_mask + 1) * sizeof(uint64_t)
-    total += <size_t>(store.code_mask + 1) * sizeof(StoredCode*)
-    total += store.block_hash_capacity * sizeof(BlockHash)
+    total += store.block_hashes.capacity * sizeof(BlockHash)
     total += store.journal_capacity * sizeof(Undo)
     for i in range(store.row_count):
         if store.rows[i].used and store.rows[i].slots.cells != NULL:
             total += (<size_t>store.rows[i].slots.mask + 1) * sizeof(Slot)
-    for i in range(store.code_mask + 1):
-        if store.codes[i] != NULL:
-            total += sizeof(StoredCode) + store.codes[i].size
+    if store.codes.cells != NULL:
+        for i in range(store.codes.mask + 1):
+            total += sizeof(StoredCode*)
+            if store.codes.cells[i] != NULL:
+                total += sizeof(StoredCode) + store.codes.cells[i].size
     return total
 
 
@@ -713,7 +482,7 @@ cdef Code* read_code(void* self, const uint8_t* address, const uint8_t* code_has
     cdef const StoredCode* stored
     if code != NULL:
         return code
-    stored = store_code(<const Store*>self, code_hash)
+    stored = codes_find(&(<const Store*>self).codes, code_hash)
     if stored != NULL and stored.data != NULL:
         return code_intern(code_hash, stored.data, stored.size)
     if memcmp(code_hash, EMPTY_CODE_HASH, 32) == 0:
@@ -722,7 +491,7 @@ cdef Code* read_code(void* self, const uint8_t* address, const uint8_t* code_has
 
 
 cdef Found read_block_hash(void* self, uint64_t number, uint8_t* out) noexcept nogil:
-    cdef const uint8_t* found = store_block_hash(<const Store*>self, number)
+    cdef const uint8_t* found = hashes_find(&(<const Store*>self).block_hashes, number)
     if found == NULL:
         return ABSENT
     memcpy(out, found, 32)

@@ -21,6 +21,8 @@ from evmcore.errors import InputError, ResourceError, StateError
 from evmcore.state.base import AccountInfo, State
 from evmcore.types import Account
 
+cdef int MOST_ERRORS = 1024
+
 
 cdef class PythonBackend(Backend):
     """The `Backend` around a `State` written in Python. `as_backend` makes it; there is no need to make one by hand."""
@@ -54,6 +56,8 @@ cdef class PythonBackend(Backend):
         return f"<PythonBackend of {self.state!r}>"
 
     cdef void keep_error(self, object error):
+        if len(self.errors) >= MOST_ERRORS:      # left by native threads of batches, which reported one of them
+            self.errors.clear()
         self.errors[get_ident()] = error
 
     cdef int fill_account(self, bytes address, AccountData* out) except -2:

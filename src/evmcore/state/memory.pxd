@@ -4,7 +4,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from libcpp cimport bool as cbool
 from evmcore._u256 cimport u256
 from evmcore.state._reader cimport Backend
-from evmcore.state._store cimport Row, Slot, Store
+from evmcore.state._store cimport Row, Store
+from evmcore.state._tables cimport Slot
 
 cdef extern from "include/shared_lock.h" namespace "evmcore" nogil:
     cdef cppclass SharedLock:
@@ -66,5 +67,5 @@ cdef class MemoryState(Backend):
     cdef EditOutcome take_snapshot(self, Edit* edit) noexcept nogil
     cdef EditOutcome return_to(self, const Edit* edit) noexcept nogil
     cdef int put_account(self, bytes address, object entry) except -1
-    cdef int apply_direction(self, object diff, bint backward) except -1
+    cdef int apply_direction(self, object diff, bint backward, uint8_t* root_meanwhile) except -1
     cdef object row_account(self, const Row* row)

@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from evmcore._diff import StateDiff
@@ -99,6 +99,18 @@ class MemoryState(Backend):
 
     def undo(self, diff: StateDiff) -> None:
         """Takes a diff back that was applied before: afterwards the state is exactly what it was."""
+
+    def state_root(self, diff: StateDiff | None = None) -> bytes:
+        """The 32-byte root of the state trie over all accounts; computed anew, in time proportional to the state.
+
+        With `diff`: the root as it would be after applying it; the state stays as it is, and nobody sees it changed.
+        """
+
+    def storage_root(self, address: AddressLike) -> bytes:
+        """The 32-byte root of an account's storage trie; that of the empty trie when it has no storage."""
+
+    def proof(self, address: AddressLike, slots: Iterable[Word] = ()) -> dict[str, Any]:
+        """The Merkle proof of an account and of some of its slots, as eth_getProof gives it (EIP-1186)."""
 
     def load(self, alloc: Mapping[Any, Any]) -> None:
         """Sets all accounts of a geth-style alloc, replacing those that are there.

@@ -14,10 +14,10 @@ from evmcore._trie cimport StateTrie, state_trie_add, state_trie_free, state_tri
 from evmcore.state._apply cimport APPLIED, ApplyResult, CodeBytes, apply_diff, apply_error, codes_of
 from evmcore.state._reader cimport Backend
 from evmcore.state._store cimport (
-    Row, Slot, SlotTable, StoredCode, row_code_hash, slot_find, store_add_code, store_block_hash, store_copy,
-    store_drop_record, store_find, store_free, store_init, store_keep_record, store_memory, store_put,
-    store_put_block_hash, store_put_slot, store_reader, store_release_code, store_remove, store_rewind, store_wipe,
+    Row, Store, row_code_hash, store_copy, store_drop_record, store_find, store_free, store_init, store_keep_record,
+    store_memory, store_put, store_put_block_hash, store_put_slot, store_reader, store_remove, store_rewind, store_wipe,
 )
+from evmcore.state._tables cimport Slot, SlotTable, StoredCode, codes_add, codes_release, hashes_find, slot_find
 
 from collections.abc import Mapping
 
@@ -188,7 +188,7 @@ cdef class MemoryState(Backend):
         cdef const uint8_t* found
         cdef uint8_t[32] digest
         self.begin_read()
-        found = store_block_hash(&self.store, wanted)
+        found = hashes_find(&self.store.block_hashes, wanted)
         if found != NULL:
             memcpy(digest, found, 32)
         self.end_read()
@@ -327,11 +327,11 @@ cdef class MemoryState(Backend):
         if edit.set_code:
             code = NULL
             if edit.code_hash != NULL:
-                code = added = store_add_code(&self.store, edit.code_hash, edit.code, edit.code_size)
+                code = added = codes_add(&self.store.codes, edit.code_hash, edit.code, edit.code_size)
                 if code == NULL:
                     return False
         done = store_put(&self.store, edit.address, nonce, &balance, code)
-        store_release_code(&self.store, added)
+        codes_release(&self.store.codes, added)
         if done and edit.wipe:
             done = store_wipe(&self.store, edit.address)
         for i in range(edit.slot_count):
@@ -425,16 +425,17 @@ cdef class MemoryState(Backend):
         """
         if diff is None:
             raise InputError("argument 'diff': expected StateDiff, got None")
-        self.apply_direction(diff, False)
+        self.apply_direction(diff, False, NULL)
 
     def undo(self, StateDiff diff not None) -> None:
         """Takes a diff back that was applied before: afterwards the state is exactly what it was.
 
         Raises `StateError` like `apply`; the state is then unchanged.
         """
-        self.apply_direction(diff, True)
+        self.apply_direction(diff, True, NULL)
 
-    cdef int apply_direction(self, object changes, bint backward) except -1:
+    cdef int apply_direction(self, object changes, bint backward, uint8_t* root_meanwhile) except -1:
+        """Applies or undoes. With `root_meanwhile`: only for the time it takes to compute the state root."""
         cdef StateDiff diff = changes
         cdef size_t count = diff.account_count
         cdef CodeBytes* codes = <CodeBytes*>calloc(count + 1, sizeof(CodeBytes))
@@ -442,6 +443,8 @@ cdef class MemoryState(Backend):
         cdef ApplyResult result
         cdef bint entered
         cdef bint took = False
+        cdef bint rooted = True
+        cdef size_t position
         cdef size_t i
         try:
             if codes == NULL or taken == NULL:
@@ -450,10 +453,18 @@ cdef class MemoryState(Backend):
             with nogil:
                 entered = self.lock.begin_write()
                 if entered:
+                    position = self.store.journal_count
+                    store_keep_record(&self.store)
                     apply_diff(&self.store, diff, backward, codes, taken, &result)
+                    if root_meanwhile != NULL and result.problem == APPLIED:
+                        rooted = root_of_store(&self.store, root_meanwhile)
+                        store_rewind(&self.store, position)
+                    store_drop_record(&self.store)
                     self.lock.end_write()
             if not entered:
                 raise inside_read()
+            if not rooted:
+                raise ResourceError("no memory for the state root")
             if result.problem != APPLIED:
                 raise apply_error(&result, backward)
             for i in range(count):
@@ -464,7 +475,7 @@ cdef class MemoryState(Backend):
                 with nogil:
                     self.lock.begin_write()
                     for i in range(count):
-                        store_release_code(&self.store, taken[i])
+                        codes_release(&self.store.codes, taken[i])
                     self.lock.end_write()
         finally:
             free(codes)
@@ -473,10 +484,17 @@ cdef class MemoryState(Backend):
 
     # -------------------------------------------------------------------------------------------- roots
 
-    def state_root(self) -> bytes:
-        """The 32-byte root of the state trie over all accounts; computed anew, in time proportional to the state."""
+    def state_root(self, StateDiff diff=None) -> bytes:
+        """The 32-byte root of the state trie over all accounts; computed anew, in time proportional to the state.
+
+        With `diff`: the root as it would be after applying it, which completes the diff; the state stays as it is, and
+        nobody sees it changed. Raises `StateError` as `apply` does.
+        """
         cdef uint8_t[32] root
         cdef bint done
+        if diff is not None:
+            self.apply_direction(diff, False, root)
+            return root[:32]
         with nogil:
             self.begin_read()
             done = root_of_store(&self.store, root)
