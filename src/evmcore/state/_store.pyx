@@ -11,6 +11,7 @@ from libc.string cimport memcmp, memcpy, memset
 from evmcore._code cimport Code, code_find, code_intern
 from evmcore._hash cimport keccak256
 from evmcore._state cimport ABSENT, FOUND, AccountData, Found, StateReader
+from evmcore._trie cimport StateTrie, state_trie_add, state_trie_free, state_trie_root
 from evmcore._u256 cimport u256, u_eq, u_is_zero, u_zero
 from evmcore.state._tables cimport (
     BlockHash, Slot, SlotTable, StoredCode, codes_add, codes_find, codes_free, codes_release, hashes_find, hashes_set,
@@ -432,6 +433,26 @@ cdef bint store_copy(Store* to, const Store* source) noexcept nogil:
         if not hashes_set(&to.block_hashes, source.block_hashes.entries[i].number, source.block_hashes.entries[i].hash):
             return False
     return True
+
+
+cdef bint store_root(const Store* store, uint8_t* root) noexcept nogil:
+    cdef StateTrie trie
+    cdef const Row* row
+    cdef bint done = True
+    cdef uint32_t i
+    cdef size_t cells
+    memset(&trie, 0, sizeof(StateTrie))
+    for i in range(store.row_count):
+        row = &store.rows[i]
+        if row.used and done:
+            # A cell is a key and its value, as the trie wants them; free cells have the value zero, which it passes over.
+            cells = <size_t>row.slots.mask + 1 if row.slots.count else 0
+            done = state_trie_add(
+                &trie, row.address, row.nonce, &row.balance, row_code_hash(row), <const u256*>row.slots.cells, cells
+            )
+    done = done and state_trie_root(&trie, root)
+    state_trie_free(&trie)
+    return done
 
 
 cdef size_t store_memory(const Store* store) noexcept nogil:

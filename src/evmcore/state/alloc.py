@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from evmcore._hash import keccak256
 from evmcore.errors import InputError
 from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint
 
@@ -60,6 +61,10 @@ def _entry(address: bytes, value: object, name: str) -> AllocEntry:
     code = value.get("code")
     if code is not None or code_hash is None:
         code = b"" if code is None else to_bytes(code, f"{name}.code")
+        if code_hash is not None and keccak256(code) != code_hash:
+            raise InputError(
+                f"argument '{name}.codeHash': the code has the hash 0x{keccak256(code).hex()}, got 0x{code_hash.hex()}"
+            )
     return AllocEntry(
         address,
         quantity(value.get("nonce", 0), f"{name}.nonce", 64),

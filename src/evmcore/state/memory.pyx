@@ -10,12 +10,12 @@ from libc.string cimport memcpy, memset
 from evmcore._diff cimport StateDiff
 from evmcore._hash cimport keccak256
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_is_zero
-from evmcore._trie cimport StateTrie, state_trie_add, state_trie_free, state_trie_root
 from evmcore.state._apply cimport APPLIED, ApplyResult, CodeBytes, apply_diff, apply_error, codes_of
 from evmcore.state._reader cimport Backend
 from evmcore.state._store cimport (
     Row, Store, row_code_hash, store_copy, store_drop_record, store_find, store_free, store_init, store_keep_record,
-    store_memory, store_put, store_put_block_hash, store_put_slot, store_reader, store_remove, store_rewind, store_wipe,
+    store_memory, store_put, store_put_block_hash, store_put_slot, store_reader, store_remove, store_rewind, store_root,
+    store_wipe,
 )
 from evmcore.state._tables cimport Slot, SlotTable, StoredCode, codes_add, codes_release, hashes_find, slot_find
 
@@ -457,7 +457,7 @@ cdef class MemoryState(Backend):
                     store_keep_record(&self.store)
                     apply_diff(&self.store, diff, backward, codes, taken, &result)
                     if root_meanwhile != NULL and result.problem == APPLIED:
-                        rooted = root_of_store(&self.store, root_meanwhile)
+                        rooted = store_root(&self.store, root_meanwhile)
                         store_rewind(&self.store, position)
                     store_drop_record(&self.store)
                     self.lock.end_write()
@@ -497,7 +497,7 @@ cdef class MemoryState(Backend):
             return root[:32]
         with nogil:
             self.begin_read()
-            done = root_of_store(&self.store, root)
+            done = store_root(&self.store, root)
             self.end_read()
         if not done:
             raise ResourceError("no memory for the state root")
@@ -522,7 +522,7 @@ cdef class MemoryState(Backend):
 
         Raises `InputError` naming the account and field that is malformed; nothing is changed then.
         """
-        for entry in list(checked_entries(alloc)):
+        for entry in list(parse_alloc(alloc)):
             self.put_account(entry.address, entry)
 
     @classmethod
@@ -581,26 +581,6 @@ cdef class MemoryState(Backend):
         return f"<MemoryState: {len(self)} accounts>"
 
 
-cdef bint root_of_store(const Store* store, uint8_t* root) noexcept nogil:
-    cdef StateTrie trie
-    cdef const Row* row
-    cdef bint done = True
-    cdef uint32_t i
-    cdef size_t cells
-    memset(&trie, 0, sizeof(StateTrie))
-    for i in range(store.row_count):
-        row = &store.rows[i]
-        if row.used and done:
-            # A cell is a key and its value, as the trie wants them; free cells have the value zero, which it passes over.
-            cells = <size_t>row.slots.mask + 1 if row.slots.count else 0
-            done = state_trie_add(
-                &trie, row.address, row.nonce, &row.balance, row_code_hash(row), <const u256*>row.slots.cells, cells
-            )
-    done = done and state_trie_root(&trie, root)
-    state_trie_free(&trie)
-    return done
-
-
 cdef Edit empty_edit(EditKind kind, bytes address):
     """The address must outlive the edit."""
     cdef Edit edit
@@ -649,17 +629,6 @@ cdef dict slots_dict(const SlotTable* table):
                 found.append((u256_to_int(&table.cells[i].key), u256_to_int(&table.cells[i].value)))
         found.sort()
     return dict(found)
-
-
-def checked_entries(alloc):
-    """The entries of an alloc; those with code and hash have been compared."""
-    for entry in parse_alloc(alloc):
-        if entry.code is not None and entry.code_hash is not None and hash_of(entry.code) != entry.code_hash:
-            raise InputError(
-                f"argument 'alloc[0x{entry.address.hex()}].codeHash': the code has the hash 0x{hash_of(entry.code).hex()}, "
-                f"got 0x{entry.code_hash.hex()}"
-            )
-        yield entry
 
 
 cdef object inside_read():
