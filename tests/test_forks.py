@@ -118,9 +118,9 @@ def test_every_title_names_its_fork() -> None:
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="unknown fork 'atlantis'.*Frontier"):
+    with pytest.raises(InputError, match=r"unknown fork 'atlantis'.*Frontier"):
         Fork.from_name("atlantis")
-    with pytest.raises(InputError, match="unknown chain or fork 'atlantis'.*mainnet"):
+    with pytest.raises(InputError, match=r"unknown chain or fork 'atlantis'.*mainnet"):
         chain_of("atlantis")
     with pytest.raises(InputError, match="expected a ChainConfig"):
         chain_of(3.5)  # type: ignore[arg-type]

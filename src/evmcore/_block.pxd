@@ -12,6 +12,7 @@ from evmcore._overlay cimport Overlay
 from evmcore._tx cimport TxChecks, TxData, TxInvalid, TxResult
 from evmcore._u256 cimport u256
 from evmcore.state._reader cimport Backend
+from evmcore.tracing._hooks cimport Tracer
 
 cdef struct Credit:               # a withdrawal or a reward
     uint8_t[20] address
@@ -95,8 +96,9 @@ cdef class BlockRun:
     cdef list prepared            # PreparedTransaction
     cdef StateDiff diff
 
-    cdef int prepare(self, object block, object chain, object fork, object block_hashes) except -1
-    cdef int run(self, bint roots) except -1
+    cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1
+    cdef int run(self, bint roots, Tracer tracer) except -1
+    cdef int finish_trace(self, Tracer tracer, const TxData* tx) except -1
     cdef int note_root(self) except -1
 
 cdef class BlockResult:

@@ -22,6 +22,7 @@ from evmcore._state cimport (
 from evmcore._tx cimport TX_VALID, PreparedTransaction, transaction_error, transaction_run
 from evmcore._u256 cimport u256_from_int, u256_to_int, u_zero
 from evmcore.state._reader cimport Backend
+from evmcore.tracing._hooks cimport Tracer
 
 from evmcore import body
 from evmcore._trie import ordered_root
@@ -325,7 +326,7 @@ cdef class BlockRun:
             if not spares_give(&machines, self.machine):
                 machine_free(self.machine)
 
-    cdef int prepare(self, object block, object chain, object fork, object block_hashes) except -1:
+    cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1:
         """Header, fork, hashes and credits into `rules`."""
         cdef BlockRules* rules = &self.rules
         cdef Environment* env = &rules.env
@@ -354,7 +355,7 @@ cdef class BlockRun:
             memcpy(rules.recovery, PyBytes_AS_STRING(<bytes>DAO_RECOVERY), 20)
         rules.checks.nonce = rules.checks.balance = rules.checks.base_fee = True
         rules.checks.sender_is_eoa = rules.checks.gas_cap = True
-        credits = body.block_credits(block, fork)
+        credits = body.block_credits(block, fork, reward)
         rules.credits = <Credit*>calloc(len(credits) + 1, sizeof(Credit))
         if rules.credits == NULL:
             raise ResourceError("no memory for the block's withdrawals")
@@ -370,10 +371,11 @@ cdef class BlockRun:
         self.overlay.add_hashes(hashes, header.number)
         return 0
 
-    cdef int run(self, bint roots) except -1:
-        """Executes the block. ``roots``: note the state root after every transaction (receipts before Byzantium)."""
+    cdef int run(self, bint roots, Tracer tracer) except -1:
+        """Executes the block. ``roots``: note the state root after every transaction (receipts before Byzantium). ``tracer``
+        sees the transactions one after the other, not the system calls."""
         cdef size_t count = len(self.prepared)
-        cdef size_t step = 1 if roots else count
+        cdef size_t step = 1 if roots or tracer is not None else count
         cdef size_t at = 0, end
         cdef TxData** txs = NULL
         cdef BlockFailure failure
@@ -396,12 +398,18 @@ cdef class BlockRun:
                 failure = block_begin(self.machine, &self.rules, &status)
             while at < count and failure == BLOCK_OK:
                 end = at + step
+                if tracer is not None:
+                    tracer.attach(self.machine)
                 with nogil:
                     while at < end and failure == BLOCK_OK:
                         failure = block_transaction(
                             self.machine, &self.rules, txs[at], &self.output, &invalid, &status
                         )
                         at += 1
+                if tracer is not None:
+                    tracer.detach()
+                    if failure == BLOCK_OK:
+                        self.finish_trace(tracer, txs[at - 1])
                 if roots and failure == BLOCK_OK:
                     self.note_root()
             if failure == BLOCK_OK:
@@ -421,6 +429,12 @@ cdef class BlockRun:
             raise InvalidBlock(BlockReason.SYSTEM_CONTRACT_EMPTY, "a request contract (EIP-7002, EIP-7251) has no code")
         if failure == BLOCK_SYSTEM_CALL_FAILED:
             raise InvalidBlock(BlockReason.SYSTEM_CONTRACT_CALL_FAILED, "a request contract (EIP-7002, EIP-7251) failed")
+        return 0
+
+    cdef int finish_trace(self, Tracer tracer, const TxData* tx) except -1:
+        cdef const TxRecord* record = &self.output.records[self.output.record_count - 1]
+        output = slice_of(self.output.data, record.output_offset, record.result.output_size)
+        tracer.finish(self.machine, tx.gas_limit, record.result.gas_used, record.result.status, output)
         return 0
 
     cdef int note_root(self) except -1:
@@ -648,7 +662,7 @@ cdef int check_outcome(BlockResult result, bint with_state_root) except -1:
 
 def execute_block(
     block, state, chain="mainnet", *, parent=None, block_hashes=None, fork=None, validate=True, check_state_root=False,
-    commit=False,
+    commit=False, reward=None, tracer=None,
 ):
     """Executes a `Block` on ``state`` (a backend of `evmcore.state`, as it was after the parent block).
 
@@ -657,6 +671,8 @@ def execute_block(
     ``block_hashes``: mapping of number to hash for BLOCKHASH; what it lacks is asked of the state, the parent's hash is
     in the header. ``validate``: compare body and outcome with the header (roots, gas, bloom, requests);
     ``check_state_root``: the state root too, and, before Byzantium, the receipts root. ``commit``: apply the changes.
+    ``reward``: wei for the beneficiary of a block before Paris in place of the fork's block reward, of which ommers get
+    their shares; below zero nobody is rewarded. ``tracer``: one of `evmcore.tracing`, which sees every transaction.
 
     Returns a `BlockResult`. Raises `InvalidBlock` with its reason for an invalid block, `InputError` for arguments that make
     no sense, `StateError` when the state cannot be read. Whatever is raised, the state is as before.
@@ -665,6 +681,8 @@ def execute_block(
     cdef BlockResult result
     if not isinstance(state, Backend):
         raise InputError(f"state: expected a state backend such as MemoryState, got {type(state).__name__}")
+    if tracer is not None and not isinstance(tracer, Tracer):
+        raise InputError(f"tracer: expected one of evmcore.tracing, got {type(tracer).__name__}")
     chain = chain_of(chain)
     header = block.header
     fork = chain.fork_of(header.number, header.timestamp, header.difficulty) if fork is None else fork_of(fork)
@@ -675,8 +693,8 @@ def execute_block(
     run = BlockRun()
     run.backend = state
     run.prepared = prepare_transactions(block, fork)
-    run.prepare(block, chain, fork, block_hashes)
-    run.run(check_state_root and fork < Fork.BYZANTIUM)
+    run.prepare(block, chain, fork, block_hashes, reward)
+    run.run(check_state_root and fork < Fork.BYZANTIUM, tracer)
 
     result = BlockResult.__new__(BlockResult)
     result.block = block

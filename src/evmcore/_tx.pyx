@@ -17,8 +17,8 @@ from evmcore._rules cimport (
     BERLIN, CANCUN, HOMESTEAD, ISTANBUL, LONDON, OSAKA, PRAGUE, SHANGHAI, SPURIOUS_DRAGON,
 )
 from evmcore._state cimport (
-    WorkingSet, ws_account, ws_account_unloaded, ws_add_balance, ws_begin, ws_code, ws_finish, ws_set_balance,
-    ws_set_code, ws_set_nonce, ws_slot_unloaded, ws_sub_balance, ws_touch, ws_warm_account, ws_warm_slot,
+    WorkingSet, ws_account, ws_account_unloaded, ws_add_balance, ws_begin, ws_can_pay, ws_code, ws_exists, ws_finish, ws_nonce,
+    ws_set_balance, ws_set_code, ws_set_nonce, ws_slot_unloaded, ws_sub_balance, ws_touch, ws_warm_account, ws_warm_slot,
 )
 from evmcore._u256 cimport (
     u256_from_int, u256_to_int, u_add, u_add_carry, u_eq, u_is_zero, u_lt, u_mul64_carry, u_set64, u_sub, u_zero,
@@ -163,13 +163,13 @@ cdef TxInvalid check_sender(WorkingSet* ws, uint32_t sender, const TxData* tx, c
     cdef u256 cost
     cdef Code* code
     if checks.nonce:
-        if tx.nonce < ws.accounts[sender].nonce:
+        if tx.nonce < ws_nonce(ws, sender):
             return TX_NONCE_TOO_LOW
-        if tx.nonce > ws.accounts[sender].nonce:
+        if tx.nonce > ws_nonce(ws, sender):
             return TX_NONCE_TOO_HIGH
-    elif ws.accounts[sender].nonce == NONCE_MAX:
+    elif ws_nonce(ws, sender) == NONCE_MAX:
         return TX_NONCE_IS_MAX
-    if checks.balance and (largest_cost(tx, &cost) or u_lt(&ws.accounts[sender].balance, &cost)):
+    if checks.balance and (largest_cost(tx, &cost) or not ws_can_pay(ws, sender, &cost)):
         return TX_INSUFFICIENT_ACCOUNT_FUNDS
     if checks.sender_is_eoa:                                  # EIP-3607, with EIP-7702's exception
         code = ws_code(ws, sender)
@@ -203,9 +203,9 @@ cdef void apply_authorization(Machine* machine, const Authorization* authorizati
     code = ws_code(ws, authority)
     if code == NULL or (code.size and not code.delegation):
         return
-    if ws.accounts[authority].nonce != authorization.nonce:
+    if ws_nonce(ws, authority) != authorization.nonce:
         return
-    if ws.accounts[authority].exists:
+    if ws_exists(ws, authority):
         ws.refund += AUTHORIZATION_REFUND
     for i in range(20):
         any_set |= authorization.address[i]
@@ -294,14 +294,14 @@ cdef void transaction_run(
 
     # ---- the sender pays; blob fees are burnt
     gas_prices(machine, tx, &price, &tip)
-    nonce = ws.accounts[sender].nonce
+    nonce = ws_nonce(ws, sender)
     if checks.balance:
         u_mul64_carry(&fee, &price, tx.gas_limit)
         if tx.blob_hash_count:
             u_mul64_carry(&blob_fee, &machine.env.blob_base_fee, <uint64_t>GAS_PER_BLOB * tx.blob_hash_count)
             u_add(&fee, &fee, &blob_fee)
         ws_sub_balance(ws, sender, &fee)
-    elif u_lt(&ws.accounts[sender].balance, &tx.value):
+    elif not ws_can_pay(ws, sender, &tx.value):
         ws_set_balance(ws, sender, &tx.value)
     ws_set_nonce(ws, sender, nonce + 1)
 
@@ -360,7 +360,7 @@ cdef void transaction_run(
 
     # ---- the rest of the gas back to the sender, the fee to the beneficiary
     if checks.balance:
-        u_mul64_carry(&fee, &price, <uint64_t>(gas_limit - gas_used))
+        u_mul64_carry(&fee, &price, tx.gas_limit - <uint64_t>gas_used)
         ws_add_balance(ws, sender, &fee)
         u_mul64_carry(&fee, &tip, <uint64_t>gas_used)
         coinbase = ws_account(ws, machine.env.coinbase)

@@ -80,14 +80,16 @@ def block_reward(fork: Fork) -> int:
     return (3 if fork >= Fork.BYZANTIUM else 5) * ETHER
 
 
-def block_credits(block: Block, fork: Fork) -> list[tuple[bytes, int]]:
+def block_credits(block: Block, fork: Fork, reward: int | None = None) -> list[tuple[bytes, int]]:
     """What a block pays out at its end, as (address, wei) in order: withdrawals (EIP-4895), or the rewards for the
-    block and its ommers."""
+    block and its ommers. ``reward`` takes the place of the fork's block reward; below zero nobody gets one."""
     if fork >= Fork.SHANGHAI:
         return [(withdrawal.address, withdrawal.amount * GWEI) for withdrawal in block.withdrawals or ()]
-    if fork >= Fork.PARIS:
+    if reward is None:
+        reward = block_reward(fork)
+    if fork >= Fork.PARIS or reward < 0:
         return []
-    header, reward = block.header, block_reward(fork)
+    header = block.header
     credits = [(header.coinbase, reward + len(block.ommers) * (reward // 32))]
     credits += [(ommer.coinbase, reward * (8 + ommer.number - header.number) // 8) for ommer in block.ommers]
     return credits

@@ -13,6 +13,7 @@ from evmcore.errors import BlockReason, ConfigError, InputError, InvalidBlock
 from evmcore.forks import ChainConfig, Fork
 from evmcore.headers import INITIAL_BASE_FEE, MAX_OMMER_DEPTH, check_header, check_ommers
 from evmcore.state.memory import MemoryState
+from evmcore.tracing import Tracer
 from evmcore.types import to_bytes, to_uint
 
 BLOCK_HASH_WINDOW: Final = 256
@@ -88,9 +89,9 @@ def genesis_header(genesis: Mapping[str, Any], config: ChainConfig, state_root: 
 class BlockChain:
     """Blocks from a genesis on, with the state after the head.
 
-    Imported blocks are checked completely: header rules, ommers, body, execution, every root. Proof-of-work seals are not
-    checked. Side chains are kept; the head is the block of the highest total difficulty, and after the merge the one
-    imported last. Not safe for use from several threads at once.
+    Imported blocks are checked completely: header rules, ommers, body, execution, every root. Proof-of-work seals are
+    not checked. Side chains are kept; the head is the block of the highest total difficulty, and after the merge the
+    one imported last. Not safe for use from several threads at once.
     """
 
     def __init__(self, config: ChainConfig, genesis: Block, state: MemoryState) -> None:
@@ -158,11 +159,11 @@ class BlockChain:
 
     # ---- import
 
-    def import_block(self, block: Block) -> BlockResult:
+    def import_block(self, block: Block, tracer: Tracer | None = None) -> BlockResult:
         """Checks, executes and adds a block whose parent is known; the head moves when the block is the better one.
 
-        Raises `InvalidBlock` with its reason; chain and state are then as before. Importing a block again does nothing
-        and returns its result.
+        ``tracer`` (one of `evmcore.tracing`) sees the transactions. Raises `InvalidBlock` with its reason; chain and
+        state are then as before. Importing a block again does nothing and returns its result.
         """
         header = block.header
         known = self._links.get(block.hash)
@@ -180,7 +181,14 @@ class BlockChain:
         hashes = {link.block.header.number: link.block.hash for link in self._ancestry(parent, BLOCK_HASH_WINDOW)}
         self._move_to(parent)
         result = execute_block(
-            block, self._state, self.config, fork=fork, block_hashes=hashes, check_state_root=True, commit=True
+            block,
+            self._state,
+            self.config,
+            fork=fork,
+            block_hashes=hashes,
+            check_state_root=True,
+            commit=True,
+            tracer=tracer,
         )
         link = _Link(block, parent, parent.total_difficulty + header.difficulty, result)
         self._links[block.hash] = link

@@ -1,7 +1,7 @@
 """Forks and chains: which rules hold at a block, chosen by number and timestamp or by name.
 
-Facts only: activation points of the public networks, blob schedules (EIP-7840, EIP-7892), difficulty-bomb delays. Rule-set
-numbers for the compiled modules are in ``_rules.pxd``.
+Facts only: activation points of the public networks, blob schedules (EIP-7840, EIP-7892), difficulty-bomb delays.
+Rule-set numbers for the compiled modules are in ``_rules.pxd``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Fork(IntEnum):
 
     @property
     def title(self) -> str:
-        """The name test fixtures use for the rule set, such as ``"ConstantinopleFix"``'s plain form ``"Petersburg"``."""
+        """The fork's name as people write it, such as ``"TangerineWhistle"``."""
         return "".join(word if word.startswith("BPO") else word.capitalize() for word in self.name.split("_"))
 
     @classmethod
@@ -455,9 +455,7 @@ def _from_geth(config: Mapping[str, Any]) -> ChainConfig:
 
 # ---- the public networks
 
-_ALL_AT_ZERO: Final = tuple(
-    Activation(fork, block=0) for fork in Fork if fork <= Fork.LONDON and fork != Fork.DAO
-)
+_ALL_AT_ZERO: Final = tuple(Activation(fork, block=0) for fork in Fork if fork <= Fork.LONDON and fork != Fork.DAO)
 
 
 def _times(shanghai: int, cancun: int, prague: int, osaka: int, bpo1: int, bpo2: int) -> tuple[Activation, ...]:

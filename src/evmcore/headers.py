@@ -1,7 +1,7 @@
 """What a header and an ommer list must be, given the parent: gas limit, base fee, difficulty, blob gas, kinship.
 
-Nothing here looks at the state or runs code. Proof-of-work seals are not checked. Every violation raises `InvalidBlock` with
-its reason and the numbers that disagree.
+Nothing here looks at the state or runs code. Proof-of-work seals are not checked. Every violation raises `InvalidBlock`
+with its reason and the numbers that disagree.
 """
 
 from __future__ import annotations
@@ -133,13 +133,11 @@ def check_header(header: Header, parent: Header, chain: ChainConfig, fork: Fork 
             f"timestamp {header.timestamp} is not after the parent's {parent.timestamp}",
         )
     if len(header.extra_data) > MAX_EXTRA_DATA:
-        _refuse(BlockReason.EXTRA_DATA_TOO_BIG, f"{len(header.extra_data)} bytes of extra data, {MAX_EXTRA_DATA} allowed")
+        _refuse(
+            BlockReason.EXTRA_DATA_TOO_BIG, f"{len(header.extra_data)} bytes of extra data, {MAX_EXTRA_DATA} allowed"
+        )
     dao_block = chain.dao_block
-    if (
-        dao_block is not None
-        and dao_block <= header.number < dao_block + 10
-        and header.extra_data != DAO_EXTRA_DATA
-    ):
+    if dao_block is not None and dao_block <= header.number < dao_block + 10 and header.extra_data != DAO_EXTRA_DATA:
         _refuse(BlockReason.EXTRA_DATA_INVALID_DAO, f"extra data {header.extra_data!r}, expected {DAO_EXTRA_DATA!r}")
     if fork >= Fork.PARIS:
         _check_paris(header, parent)
@@ -170,7 +168,9 @@ def _check_fields(header: Header, parent: Header, fork: Fork) -> None:
         _refuse(BlockReason.IMPORT_IMPOSSIBLE_LONDON_WRONG_PARENT, f"a base fee in a header of {fork.title}")
     if (header.withdrawals_root is not None) != (fork >= Fork.SHANGHAI):
         if fork >= Fork.SHANGHAI:
-            _refuse(BlockReason.IMPORT_IMPOSSIBLE_PARIS_OVER_SHANGHAI, f"no withdrawals root in a header of {fork.title}")
+            _refuse(
+                BlockReason.IMPORT_IMPOSSIBLE_PARIS_OVER_SHANGHAI, f"no withdrawals root in a header of {fork.title}"
+            )
         _refuse(BlockReason.IMPORT_IMPOSSIBLE_SHANGHAI, f"a withdrawals root in a header of {fork.title}")
     for name, since in (
         ("blob_gas_used", Fork.CANCUN),
@@ -233,7 +233,8 @@ def _check_gas(header: Header, parent: Header, fork: Fork) -> None:
         expected = next_base_fee(parent)
         if header.base_fee_per_gas != expected:
             _refuse(
-                BlockReason.INVALID_BASEFEE_PER_GAS, f"base fee {header.base_fee_per_gas}, expected {expected} wei per gas"
+                BlockReason.INVALID_BASEFEE_PER_GAS,
+                f"base fee {header.base_fee_per_gas}, expected {expected} wei per gas",
             )
 
 
@@ -262,7 +263,9 @@ def check_ommers(block: Block, ancestors: Sequence[Block], chain: ChainConfig) -
             _refuse(BlockReason.UNCLE_IS_ANCESTOR, f"{shown} is an ancestor")
         parent = family.get(ommer.parent_hash)
         if parent is None:
-            _refuse(BlockReason.UNCLE_UNKNOWN_PARENT, f"the parent of {shown} is none of the last {MAX_OMMER_DEPTH + 1}")
+            _refuse(
+                BlockReason.UNCLE_UNKNOWN_PARENT, f"the parent of {shown} is none of the last {MAX_OMMER_DEPTH + 1}"
+            )
         if ommer.parent_hash == header.parent_hash:
             _refuse(BlockReason.UNCLE_IS_BROTHER, f"{shown} has the block's own parent")
         check_header(ommer, parent, chain)

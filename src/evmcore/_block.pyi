@@ -1,0 +1,52 @@
+from collections.abc import Mapping
+
+from evmcore._diff import StateDiff
+from evmcore._results import TransactionResult
+from evmcore.blocks import Block, Header
+from evmcore.forks import ChainConfig, Fork
+from evmcore.state._reader import Backend
+from evmcore.tracing import Tracer
+from evmcore.types import Receipt
+
+class BlockResult:
+    """What executing a block gave. Receipts, logs and roots are made when asked for."""
+
+    block: Block
+    fork: Fork
+    diff: StateDiff
+    requests: list[bytes] | None
+    @property
+    def gas_used(self) -> int: ...
+    @property
+    def blob_gas_used(self) -> int: ...
+    @property
+    def logs_bloom(self) -> bytes: ...
+    @property
+    def requests_hash(self) -> bytes | None: ...
+    @property
+    def receipts(self) -> tuple[Receipt, ...]: ...
+    @property
+    def transactions(self) -> tuple[TransactionResult, ...]: ...
+    def encoded_receipts(self) -> list[bytes] | None:
+        """The receipts as the receipts trie holds them; None before Byzantium when the state roots are not known."""
+
+    @property
+    def receipts_root(self) -> bytes | None: ...
+    def state_root(self) -> bytes:
+        """Root of the state after the block. `StateError` where the backend cannot compute one."""
+
+def execute_block(
+    block: Block,
+    state: Backend,
+    chain: ChainConfig | Fork | str = "mainnet",
+    *,
+    parent: Header | None = None,
+    block_hashes: Mapping[int, bytes] | None = None,
+    fork: Fork | str | None = None,
+    validate: bool = True,
+    check_state_root: bool = False,
+    commit: bool = False,
+    reward: int | None = None,
+    tracer: Tracer | None = None,
+) -> BlockResult:
+    """Executes a block on the state after its parent. Raises `InvalidBlock`; the state is then as before."""
