@@ -23,6 +23,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 
+from evmcore._interp import dispatch_build
 from evmcore.errors import (
     ExecutionAborted, InputError, InvalidTransaction, ResourceError, StateError, TransactionReason,
 )
@@ -31,6 +32,7 @@ from evmcore.types import BlockEnv, to_bytes, to_uint
 
 cdef uint64_t BLOB_GAS = 131072                   # per blob (EIP-4844)
 cdef int MAX_BLOBS_PER_TX = 6                     # EIP-7594
+cdef bint SWITCH_BUILD = dispatch_build() == "switch"
 cdef list REASONS = [None, *TransactionReason]    # the order of TxInvalid
 
 # eth_call: everything about who pays and who signed is left out.
@@ -96,7 +98,7 @@ cdef class EVM:
         self.applying = threading.Lock()
         self.settings.revision = self.fork.revision
         self.settings.unlimited_code_size = bool(unlimited_code_size)
-        self.settings.switch_dispatch = bool(switch_dispatch)
+        self.settings.switch_dispatch = bool(switch_dispatch) or SWITCH_BUILD
         if self.blob_schedule is not None:
             self.settings.blob_gas_limit = self.blob_schedule.max * BLOB_GAS
             self.settings.max_blobs_per_tx = MAX_BLOBS_PER_TX if self.fork >= Fork.OSAKA else self.blob_schedule.max
