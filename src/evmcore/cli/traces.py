@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from collections.abc import Callable
-from typing import Any
+
+from evmcore.tracing import EIP3155Tracer, Tracer
 
 
-def tracer_factory(options: argparse.Namespace) -> Callable[[], Any] | None:
+def tracer_factory(options: argparse.Namespace) -> Callable[[], Tracer] | None:
     """Makes the tracers that the trace flags ask for; None when tracing is off."""
     if not options.trace:
         return None
-    raise NotImplementedError
+
+    def make() -> Tracer:
+        return EIP3155Tracer(
+            sys.stderr,
+            stack=not options.trace_nostack,
+            memory=options.trace_memory and not options.trace_nomemory,
+            return_data=options.trace_returndata and not options.trace_noreturndata,
+        )
+
+    return make
+
+
+def print_state_root(root: bytes) -> None:
+    """The line that ends a case's trace; goevmlab looks for this very text."""
+    print(json.dumps({"stateRoot": "0x" + root.hex()}), file=sys.stderr)
