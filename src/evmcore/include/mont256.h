@@ -6,6 +6,9 @@
 
 #include <cstdint>
 
+#include "inverse256.h"
+#include "mont256_x86.h"
+
 namespace evmcore {
 
 using uint128 = unsigned __int128;
@@ -71,6 +74,7 @@ struct Residue {
     static constexpr uint64_t N0 = mont256_detail::negated_inverse64(Modulus::P[0]);
     static constexpr mont256_detail::Limbs R1 = mont256_detail::power_of_two(Modulus::P, 256);
     static constexpr mont256_detail::Limbs R2 = mont256_detail::power_of_two(Modulus::P, 512);
+    static constexpr mont256_detail::Limbs R3 = mont256_detail::power_of_two(Modulus::P, 768);
     // With a spare top bit sums and products stay below 2^256 between reductions.
     static constexpr bool SPARE_BIT = Modulus::P[3] < (uint64_t(1) << 63) - 1;
 
@@ -117,6 +121,15 @@ struct Residue {
     constexpr bool operator!=(const Residue& o) const { return !(*this == o); }
 
     constexpr Residue operator+(const Residue& o) const {
+#ifdef EVMCORE_MONT256_X86
+        if constexpr (SPARE_BIT) {
+            if (!__builtin_is_constant_evaluated()) {
+                Residue r{};
+                mont256_detail::add_x86(r.w, w, o.w, Modulus::P);
+                return r;
+            }
+        }
+#endif
         uint64_t carry = 0;
         const uint64_t s0 = mont256_detail::add_carry(w[0], o.w[0], carry);
         const uint64_t s1 = mont256_detail::add_carry(w[1], o.w[1], carry);
@@ -126,6 +139,15 @@ struct Residue {
     }
     constexpr Residue doubled() const { return *this + *this; }
     constexpr Residue operator-(const Residue& o) const {
+#ifdef EVMCORE_MONT256_X86
+        if constexpr (SPARE_BIT) {
+            if (!__builtin_is_constant_evaluated()) {
+                Residue r{};
+                mont256_detail::subtract_x86(r.w, w, o.w, Modulus::P);
+                return r;
+            }
+        }
+#endif
         uint64_t borrow = 0;
         const uint64_t d0 = mont256_detail::sub_borrow(w[0], o.w[0], borrow);
         const uint64_t d1 = mont256_detail::sub_borrow(w[1], o.w[1], borrow);
@@ -144,6 +166,15 @@ struct Residue {
 
     // Montgomery product, operand scanning: one limb of `o` is multiplied in and one limb reduced away per step.
     constexpr Residue operator*(const Residue& o) const {
+#ifdef EVMCORE_MONT256_X86
+        if constexpr (SPARE_BIT) {
+            if (!__builtin_is_constant_evaluated() && mont256_detail::HAS_BMI2_AND_ADX) {
+                Residue r{};
+                mont256_detail::multiply_adx(r.w, w, o.w, Modulus::P, N0);
+                return r;
+            }
+        }
+#endif
         using mont256_detail::mul_add;
         const uint64_t* const p = Modulus::P;
         uint64_t t0 = 0, t1 = 0, t2 = 0, t3 = 0, t4 = 0;
@@ -182,25 +213,15 @@ struct Residue {
         }
         return r;
     }
-    // The inverse by Fermat's little theorem; 0 for 0.
+    // 0 for 0.
     Residue inverse() const {
-        uint64_t exponent[4] = {Modulus::P[0] - 2, Modulus::P[1], Modulus::P[2], Modulus::P[3]};
-        return power_windowed(exponent);
+        if (is_zero()) return zero();
+        Residue r{};
+        invert_modulo(w, Modulus::P, N0, r.w);  // 1 / (value * 2^256), which takes 2^768 to bring back
+        return r * Residue{{R3.w[0], R3.w[1], R3.w[2], R3.w[3]}};
     }
 
   private:
-    Residue power_windowed(const uint64_t* exponent) const {
-        Residue table[16];
-        table[0] = one();
-        for (int i = 1; i < 16; ++i) table[i] = table[i - 1] * *this;
-        Residue r = one();
-        for (int i = 63; i >= 0; --i) {
-            r = r.squared().squared().squared().squared();
-            r = r * table[exponent[i / 16] >> (4 * (i % 16)) & 15];
-        }
-        return r;
-    }
-
     // The number s + carry * 2^256, which is below 2p, modulo p.
     static constexpr Residue reduced_once(uint64_t s0, uint64_t s1, uint64_t s2, uint64_t s3, uint64_t carry) {
         uint64_t borrow = 0;
