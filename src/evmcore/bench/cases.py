@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evmcore._hash import keccak256
 from evmcore.bench.contracts import contract, mapping_slot
 from evmcore.errors import InputError
 from evmcore.types import to_bytes, to_uint
 
+HOLDERS = 4_096
 CALLER = bytes.fromhex("1000000000000000000000000000000000000001")
 CALLEE = bytes.fromhex("be00000000000000000000000000000000000002")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One message from `CALLER` to `CALLEE`, and what it gives. Gas is the execution's alone: no intrinsic gas, refunds
-    not subtracted; ``gas_used`` is None where it is not known."""
+    """One message from `CALLER` to `CALLEE`, and what it gives.
+
+    Gas is the execution's alone: no intrinsic gas, refunds not subtracted; ``gas_used`` is None where it is not known.
+    ``others`` are inputs to take by turns with ``data``, with the same output.
+    """
 
     name: str
     group: str
@@ -30,6 +36,11 @@ class Case:
     gas_used: int | None
     fork: str
     storage: Mapping[int, int]
+    others: tuple[bytes, ...] = ()
+
+    def next_input(self) -> Callable[[], bytes]:
+        """A function that gives the input of the next run."""
+        return itertools.cycle((self.data, *self.others)).__next__
 
 
 def load(path: Path) -> Case:
@@ -88,18 +99,24 @@ def own() -> list[Case]:
     """What a call from Python costs: an empty one, and a balance and a transfer of a token of ours."""
     token = contract("Token")
     balance = 10**24
-    storage = {mapping_slot(token.slots["balanceOf"], CALLER): balance, token.slots["totalSupply"]: balance}
+    holders = [CALLER, *(keccak256(b"holder %d" % number)[12:] for number in range(1, HOLDERS))]
+    storage = {mapping_slot(token.slots["balanceOf"], holder): balance for holder in holders}
+    storage[token.slots["totalSupply"]] = balance * HOLDERS
+    balance_of = [token.call("balanceOf(address)", holder) for holder in holders]
 
-    def case(name: str, code: bytes, data: bytes, output: bytes) -> Case:
-        return Case(name, "call", code, data, 1_000_000, output, None, "Cancun", storage)
+    def case(name: str, code: bytes, data: bytes, output: bytes, others: Sequence[bytes] = ()) -> Case:
+        return Case(name, "call", code, data, 1_000_000, output, None, "Cancun", storage, tuple(others))
 
     return [
         case("empty call", b"\0", b"", b""),
+        case("ERC-20 balanceOf", token.runtime, balance_of[0], balance.to_bytes(32, "big")),
+        # Without what an engine may remember of the last call.
         case(
-            "ERC-20 balanceOf",
+            f"ERC-20 balanceOf of {HOLDERS} holders by turns",
             token.runtime,
-            token.call("balanceOf(address)", CALLER),
+            balance_of[0],
             balance.to_bytes(32, "big"),
+            balance_of[1:],
         ),
         case(
             "ERC-20 transfer",

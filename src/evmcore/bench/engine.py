@@ -44,9 +44,13 @@ def call(case: Case) -> Task:
     """The same as a call the way a user makes it: with intrinsic gas and all that belongs to a transaction."""
     evm = EVM(state_of(case), fork=case.fork)
     data, gas = case.data, case.gas_limit
-    result = evm.call(CALLEE, data, sender=CALLER, gas=gas)
-    if not result.success or result.output != case.output:
-        raise WrongResult(f"{case.name}: {case.output.hex()} expected, got {result!r}")
+    for each in (data, *case.others):
+        result = evm.call(CALLEE, each, sender=CALLER, gas=gas)
+        if not result.success or result.output != case.output:
+            raise WrongResult(f"{case.name}: {case.output.hex()} expected, got {result!r}")
+    if case.others:
+        next_input = case.next_input()
+        return Task(lambda: evm.call(CALLEE, next_input(), sender=CALLER, gas=gas))
     return Task(lambda: evm.call(CALLEE, data, sender=CALLER, gas=gas))
 
 

@@ -79,6 +79,9 @@ class Pyrevm:
         after()
         if output != case.output:
             raise PeerError(f"pyrevm gives another output for {case.name}: 0x{output.hex()}")
+        if case.others:
+            next_input = case.next_input()
+            return Task(lambda: engine.message_call(caller, callee, calldata=next_input(), gas=gas), before, after)
         return Task(run, before, after)
 
     def workload(self, workload: Workload) -> PeerWorkload:
