@@ -81,7 +81,7 @@ def our_trace(case: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def comparable(entry: dict[str, Any], failed: bool, authorizations: bool) -> dict[str, Any]:
-    """What must be equal. Names and error words differ; the cost of what failed is not defined; the specification counts
+    """What must be equal. Names and error words differ; the cost of what failed is open; the specification counts
     refunds of authorizations apart from the others."""
     left_out = {"opName", "error"}
     if failed:

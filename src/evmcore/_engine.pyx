@@ -20,7 +20,7 @@ from evmcore.tracing._hooks cimport Tracer
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from evmcore._interp import dispatch_build
@@ -297,13 +297,17 @@ cdef class EVM:
         """
         if block is not None:
             return self.with_block(block).call_many(calls, threads=threads, overrides=overrides, timeout=timeout)
-        cdef list items = list(calls)
-        cdef Py_ssize_t count = len(items), i
+        cdef list items
+        cdef Py_ssize_t count, i
         cdef unsigned int workers
         cdef Overlay overlay
         cdef Batch batch
         cdef PreparedTransaction prepared
         cdef Settings settings = self.settings
+        if not isinstance(calls, Iterable):
+            raise InputError(f"argument 'calls': expected calls in a list, got {type(calls).__name__}")
+        items = list(calls)
+        count = len(items)
         if threads is None:
             threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         elif isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
