@@ -2,10 +2,11 @@
 
 Canonical order: accounts by address, slots by address then key (both as big-endian numbers), no address or slot twice.
 A change is listed when old and new differ; an account also when `wiped`; a slot of a wiped account also when it is not
-zero and was written back to what it had been. So after applying a diff to a wiped account only listed slots are not zero.
+zero and was written back to what it had been. So after applying a diff to a wiped account only listed slots are not
+zero.
 """
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from evmcore._state cimport WorkingSet
 from evmcore._u256 cimport u256
 
@@ -17,7 +18,7 @@ cdef struct AccountState:
 
 cdef struct AccountChange:
     uint8_t[20] address
-    bint wiped                    # its storage was destroyed; old slots that the run did not read are added by the backend that applies the diff
+    bint wiped                    # its storage was destroyed; who applies the diff adds the slots that the run did not read
     AccountState old
     AccountState new
 
@@ -32,7 +33,9 @@ cdef class StateDiff:
     cdef size_t account_count
     cdef SlotChange* slots
     cdef size_t slot_count
-    cdef readonly dict codes      # code hash (bytes) -> code (bytes): every code that `new` names and `old` did not; the backend that applies the diff adds those it takes away
+    # Code hash (bytes) -> code (bytes): every code that `new` names and `old` did not; who applies the diff adds those
+    # that it takes away.
+    cdef readonly dict codes
     cdef size_t account_capacity
     cdef size_t slot_capacity
 
@@ -47,4 +50,5 @@ cdef class StateDiff:
 cdef StateDiff diff_collect(WorkingSet* ws)
 
 cdef bint same_account(const AccountState* a, const AccountState* b) noexcept nogil
-cdef void absent_account(AccountState* account) noexcept nogil                   # fills in the fields of an account that does not exist
+# Fills in the fields of an account that does not exist.
+cdef void absent_account(AccountState* account) noexcept nogil

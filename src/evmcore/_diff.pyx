@@ -1,6 +1,8 @@
 """State diffs: collecting them from a working set, looking at them, joining and reversing them. See `_diff.pxd`."""
 from typing import NamedTuple
 
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 from libcpp.algorithm cimport sort as sort_range
@@ -116,7 +118,7 @@ cdef class StateDiff:
 
     @property
     def account_changes(self) -> list:
-        """`AccountDiff` records by address. `old` and `new` are `AccountFields`, or None where the account is absent."""
+        """`AccountDiff` records by address. `old` and `new` are `AccountFields`, or None where there is no account."""
         cdef size_t i
         cdef AccountChange* change
         records = []

@@ -14,8 +14,8 @@ that many big-endian bytes without leading zeros; a *hash* is a length byte 0 (n
 Everything is in canonical order (see `_diff.pxd`; codes by hash), so a diff has one encoding.
 """
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from evmcore._diff cimport AccountState, StateDiff
+from libc.stdint cimport uint8_t, uint64_t
+from evmcore._diff cimport StateDiff
 from evmcore._u256 cimport u256
 
 cdef class Writer:
@@ -38,7 +38,7 @@ cdef class Reader:
 
     cdef const uint8_t* take(self, size_t count, str what) except NULL
     cdef uint8_t read_byte(self, str what) except? 255
-    cdef uint64_t read_count(self, str what, size_t smallest) except? 0xffffffff    # of things that take at least `smallest` bytes each
+    cdef uint64_t read_count(self, str what, size_t smallest) except? 0xffffffff    # `smallest`: bytes of one thing
     cdef int read_number(self, u256* value, str what) except -1
     cdef uint64_t read_number64(self, str what) except? 0xffffffff
     cdef int read_code_hash(self, uint8_t* code_hash) except -1

@@ -2,6 +2,7 @@
 from collections.abc import Mapping
 from zlib import crc32
 
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 

@@ -10,7 +10,7 @@ cdef enum ApplyProblem:
     NO_MEMORY
     ACCOUNT_DIFFERS               # found_account, expected_account
     SLOT_DIFFERS                  # key, found, expected
-    SLOT_LEFT_OVER                # key, found: an account that is to go would keep a slot, or an absent one would get it
+    SLOT_LEFT_OVER                # key, found: an account that goes would keep a slot, or an absent one would get it
     CODE_MISSING                  # expected_account.code_hash
 
 cdef struct ApplyResult:
@@ -26,14 +26,16 @@ cdef struct CodeBytes:
     const uint8_t* data           # NULL: not given; the store must have it
     size_t size
 
-# Brings the store from the diff's old to its new values, or back when `backward`. `codes` has one entry per account change,
-# for the code it is to get. Going forward, slots of wiped accounts that the diff does not list are added to it, and
+# Brings the store from the diff's old to its new values, or back when `backward`. `codes` has one entry per account
+# change, for the code it is to get. Going forward, slots of wiped accounts that the diff does not list are added to it.
 # `taken` (one entry per account change) gets a reference to the code that each takes away, or NULL; the caller releases
 # them. When there is a problem, store and diff are as before.
-cdef void apply_diff(Store* store, StateDiff diff, bint backward, const CodeBytes* codes, StoredCode** taken, ApplyResult* result) noexcept nogil
+cdef void apply_diff(
+    Store* store, StateDiff diff, bint backward, const CodeBytes* codes, StoredCode** taken, ApplyResult* result
+) noexcept nogil
 
-# Fills in the code that each account change needs, from the diff; gives what must be kept alive meanwhile. InputError when
-# the diff holds a code under a hash that is not its own.
+# Fills in the code that each account change needs, from the diff; gives what must be kept alive meanwhile. InputError
+# when the diff holds a code under a hash that is not its own.
 cdef list codes_of(StateDiff diff, bint backward, CodeBytes* codes)
 
 cdef object apply_error(const ApplyResult* result, bint backward)     # the exception for a problem

@@ -11,8 +11,8 @@ from evmcore._diff cimport AccountChange, AccountState, SlotChange, StateDiff, a
 from evmcore._hash cimport keccak256
 from evmcore._u256 cimport u256, u256_to_int, u_eq, u_is_zero, u_lt, u_zero
 from evmcore.state._store cimport (
-    Row, Store, row_code_hash, store_drop_record, store_find, store_keep_record, store_put, store_put_slot, store_remove,
-    store_rewind,
+    Row, Store, row_code_hash, store_drop_record, store_find, store_keep_record, store_put, store_put_slot,
+    store_remove, store_rewind,
 )
 from evmcore.state._tables cimport Slot, StoredCode, codes_add, codes_find, codes_release, slot_find
 
@@ -22,7 +22,9 @@ cdef uint8_t[32] EMPTY_CODE_HASH
 keccak256(EMPTY_CODE_HASH, 0, EMPTY_CODE_HASH)
 
 
-cdef void apply_diff(Store* store, StateDiff diff, bint backward, const CodeBytes* codes, StoredCode** taken, ApplyResult* result) noexcept nogil:
+cdef void apply_diff(
+    Store* store, StateDiff diff, bint backward, const CodeBytes* codes, StoredCode** taken, ApplyResult* result,
+) noexcept nogil:
     cdef size_t position = store.journal_count
     cdef size_t listed_slots = diff.slot_count
     cdef size_t i
@@ -42,7 +44,10 @@ cdef void apply_diff(Store* store, StateDiff diff, bint backward, const CodeByte
     store_drop_record(store)
 
 
-cdef bint run(Store* store, StateDiff diff, bint backward, const CodeBytes* codes, StoredCode** taken, size_t listed_slots, ApplyResult* result) noexcept nogil:
+cdef bint run(
+    Store* store, StateDiff diff, bint backward, const CodeBytes* codes, StoredCode** taken, size_t listed_slots,
+    ApplyResult* result,
+) noexcept nogil:
     cdef AccountChange* change
     cdef const AccountState* before
     cdef const AccountState* after
@@ -79,7 +84,9 @@ cdef bint fail(ApplyResult* result, ApplyProblem problem, const uint8_t* address
     return False
 
 
-cdef bint check_account(Store* store, const uint8_t* address, const AccountState* expected, ApplyResult* result) noexcept nogil:
+cdef bint check_account(
+    Store* store, const uint8_t* address, const AccountState* expected, ApplyResult* result,
+) noexcept nogil:
     cdef const Row* row = store_find(store, address)
     cdef AccountState found
     absent_account(&found)
@@ -114,7 +121,9 @@ cdef bint is_listed(StateDiff diff, size_t listed_slots, const uint8_t* address,
     return False
 
 
-cdef bint list_wiped_slots(Store* store, StateDiff diff, bint backward, size_t listed_slots, const uint8_t* address, ApplyResult* result) noexcept nogil:
+cdef bint list_wiped_slots(
+    Store* store, StateDiff diff, bint backward, size_t listed_slots, const uint8_t* address, ApplyResult* result,
+) noexcept nogil:
     """Adds the slots that the diff does not know. Going back there must be none: wiping left only listed ones."""
     cdef const Row* row = store_find(store, address)
     cdef const Slot* slot
@@ -147,7 +156,10 @@ cdef void take_code(const Row* row, StoredCode** taken) noexcept nogil:
         taken[0] = row.code
 
 
-cdef bint set_account(Store* store, const uint8_t* address, const AccountState* before, const AccountState* after, const CodeBytes* given, StoredCode** taken, ApplyResult* result) noexcept nogil:
+cdef bint set_account(
+    Store* store, const uint8_t* address, const AccountState* before, const AccountState* after,
+    const CodeBytes* given, StoredCode** taken, ApplyResult* result,
+) noexcept nogil:
     cdef const Row* row = store_find(store, address)
     cdef StoredCode* code = NULL
     cdef bint done

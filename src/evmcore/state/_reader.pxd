@@ -2,8 +2,9 @@
 
 Thread rules
 ------------
-- A *read section* lies between `begin_read` and `end_read`. While one is open, no writer changes the state, so all reads
-  through `reader` are lock-free and see one consistent state. Open one for a whole call, batch or block, not per read.
+- A *read section* lies between `begin_read` and `end_read`. While one is open, no writer changes the state, so all
+  reads through `reader` are lock-free and see one consistent state. Open one for a whole call, batch or block, not per
+  read.
 - Sections are cheap (one atomic add each way) and may be nested. Both calls come from the same thread; other native
   threads may read through `reader` under the cover of a section that stays open until they are done.
 - Any number of sections may be open at once. A writer waits until they are closed and holds new ones back meanwhile,
@@ -23,5 +24,5 @@ cdef class Backend:
     cdef void end_read(self) noexcept nogil
     # The Python exception that made a read fail (given once), or None. Raise StateError from it after STATE_FAILED.
     cpdef object take_error(self)
-    # Makes the changes of a diff permanent. StateError when the state is not the one the diff starts from, or is read-only.
+    # Makes the changes of a diff permanent. StateError when the state is read-only or not the one the diff starts from.
     cpdef object apply(self, StateDiff diff)

@@ -1,12 +1,13 @@
 """The native store behind `MemoryState`: accounts, their storage, codes, block hashes, and an undo journal.
 
 Knows nothing of Python objects, threads or diffs: the caller holds whatever lock is needed. Invariants: a row exists if
-and only if the account exists; only slots that are not zero are kept; a code is kept while a row or the journal names it.
+and only if the account exists; only slots that are not zero are kept; a code is kept while a row or the journal names
+it.
 Functions that change something return false when memory ran out, and have then changed nothing.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from evmcore._state cimport AccountData, Found, StateReader
+from evmcore._state cimport StateReader
 from evmcore._u256 cimport u256
 from evmcore.state._tables cimport BlockHashes, CodeTable, SlotTable, StoredCode
 
@@ -37,21 +38,28 @@ cdef struct Store:
 
 cdef bint store_init(Store* store) noexcept nogil
 cdef void store_free(Store* store) noexcept nogil
-cdef bint store_copy(Store* to, const Store* source) noexcept nogil     # `to` is initialised and empty; the journal is not copied
+# `to` is initialised and empty; the journal is not copied
+cdef bint store_copy(Store* to, const Store* source) noexcept nogil
 cdef size_t store_memory(const Store* store) noexcept nogil              # bytes allocated
 cdef bint store_root(const Store* store, uint8_t* root) noexcept nogil        # the state root; false: no memory
 cdef void store_reader(Store* store, StateReader* reader) noexcept nogil # points the reader at the store
 
 # ---- reading
-cdef Row* store_find(const Store* store, const uint8_t* address) noexcept nogil          # NULL: absent; valid until the next change
+# NULL: absent; valid until the next change
+cdef Row* store_find(const Store* store, const uint8_t* address) noexcept nogil
 cdef const uint8_t* row_code_hash(const Row* row) noexcept nogil                         # 32 bytes
 
 # ---- changing
-cdef bint store_put(Store* store, const uint8_t* address, uint64_t nonce, const u256* balance, StoredCode* code) noexcept nogil   # makes the account when absent; takes a reference of its own to `code`
+# makes the account when absent; takes a reference of its own to `code`
+cdef bint store_put(
+    Store* store, const uint8_t* address, uint64_t nonce, const u256* balance, StoredCode* code
+) noexcept nogil
 cdef bint store_remove(Store* store, const uint8_t* address) noexcept nogil               # with its storage
 cdef bint store_wipe(Store* store, const uint8_t* address) noexcept nogil                 # its storage only
-cdef bint store_put_slot(Store* store, const uint8_t* address, const u256* key, const u256* value) noexcept nogil   # the account must exist
-cdef bint store_put_block_hash(Store* store, uint64_t number, const uint8_t* hash) noexcept nogil                   # NULL: forget it
+# the account must exist
+cdef bint store_put_slot(Store* store, const uint8_t* address, const u256* key, const u256* value) noexcept nogil
+# NULL: forget it
+cdef bint store_put_block_hash(Store* store, uint64_t number, const uint8_t* hash) noexcept nogil
 
 # ---- undo. Positions are lengths of the journal. Going back needs no memory and cannot fail.
 cdef void store_rewind(Store* store, size_t position) noexcept nogil

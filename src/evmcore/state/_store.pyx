@@ -1,7 +1,7 @@
 """The native tables behind `MemoryState`. See `_store.pxd` for the invariants.
 
-Accounts are rows in a dense array, found through an open-addressed index that, like all tables here, never shrinks while in
-use: undoing a change therefore always finds the room it needs.
+Accounts are rows in a dense array, found through an open-addressed index that, like all tables here, never shrinks
+while in use: undoing a change therefore always finds the room it needs.
 """
 import os
 
@@ -205,7 +205,9 @@ cdef bint record_account(Store* store, const uint8_t* address, const Row* row) n
     return True
 
 
-cdef bint store_put(Store* store, const uint8_t* address, uint64_t nonce, const u256* balance, StoredCode* code) noexcept nogil:
+cdef bint store_put(
+    Store* store, const uint8_t* address, uint64_t nonce, const u256* balance, StoredCode* code,
+) noexcept nogil:
     cdef Row* row = store_find(store, address)
     if not record_account(store, address, row):
         return False
@@ -335,8 +337,10 @@ cdef void store_rewind(Store* store, size_t position) noexcept nogil:
         store.journal_count -= 1
         undo = &store.journal[store.journal_count]
         if undo.kind == UNDO_BLOCK_HASH:
-            hash = undo.old.block_hash.entry.hash
-            hashes_set(&store.block_hashes, undo.old.block_hash.entry.number, hash if undo.old.block_hash.known else <uint8_t*>NULL)
+            hash = NULL
+            if undo.old.block_hash.known:
+                hash = undo.old.block_hash.entry.hash
+            hashes_set(&store.block_hashes, undo.old.block_hash.entry.number, hash)
             continue
         row = store_find(store, undo.address)
         if undo.kind == UNDO_SLOT:
@@ -445,7 +449,7 @@ cdef bint store_root(const Store* store, uint8_t* root) noexcept nogil:
     for i in range(store.row_count):
         row = &store.rows[i]
         if row.used and done:
-            # A cell is a key and its value, as the trie wants them; free cells have the value zero, which it passes over.
+            # A cell is a key and its value, as the trie wants them; it passes over free cells, whose value is zero.
             cells = <size_t>row.slots.mask + 1 if row.slots.count else 0
             done = state_trie_add(
                 &trie, row.address, row.nonce, &row.balance, row_code_hash(row), <const u256*>row.slots.cells, cells

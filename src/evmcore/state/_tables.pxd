@@ -35,8 +35,10 @@ cdef struct CodeTable:
     uint64_t mask
     uint64_t count
 
-cdef StoredCode* codes_find(const CodeTable* table, const uint8_t* code_hash) noexcept nogil   # borrowed; NULL: not here
-cdef StoredCode* codes_add(CodeTable* table, const uint8_t* code_hash, const uint8_t* data, size_t size) noexcept nogil   # new reference; data NULL: only the hash is known
+# borrowed; NULL: not here
+cdef StoredCode* codes_find(const CodeTable* table, const uint8_t* code_hash) noexcept nogil
+# new reference; data NULL: only the hash is known
+cdef StoredCode* codes_add(CodeTable* table, const uint8_t* code_hash, const uint8_t* data, size_t size) noexcept nogil
 cdef void codes_release(CodeTable* table, StoredCode* code) noexcept nogil               # NULL is allowed
 cdef void codes_free(CodeTable* table) noexcept nogil
 

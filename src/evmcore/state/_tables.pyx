@@ -1,7 +1,7 @@
 """Open-addressed tables with linear probing, and a sorted list of block hashes. See `_tables.pxd`.
 
-Tables are never more than three quarters full, and close the gap when something is removed, so no marks of the dead stay
-behind. They never shrink while in use: putting back what was taken out always finds room.
+Tables are never more than three quarters full, and close the gap when something is removed, so no marks of the dead
+stay behind. They never shrink while in use: putting back what was taken out always finds room.
 """
 import os
 

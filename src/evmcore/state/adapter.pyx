@@ -175,5 +175,5 @@ cpdef Backend as_backend(object state):
     if isinstance(state, Mapping):
         return MemoryState(state)
     raise InputError(
-        f"argument 'state': expected MemoryState, another Backend, a State or an alloc mapping, got {type(state).__name__}"
+        f"argument 'state': expected MemoryState, another Backend, a State or a mapping, got {type(state).__name__}"
     )

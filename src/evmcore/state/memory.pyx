@@ -13,7 +13,7 @@ from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_is_zero
 from evmcore.state._apply cimport APPLIED, ApplyResult, CodeBytes, apply_diff, apply_error, codes_of
 from evmcore.state._reader cimport Backend
 from evmcore.state._store cimport (
-    Row, Store, row_code_hash, store_copy, store_drop_record, store_find, store_free, store_init, store_keep_record,
+    Row, row_code_hash, store_copy, store_drop_record, store_find, store_free, store_init, store_keep_record,
     store_memory, store_put, store_put_block_hash, store_put_slot, store_reader, store_remove, store_rewind, store_root,
     store_wipe,
 )
