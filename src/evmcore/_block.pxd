@@ -86,6 +86,11 @@ cdef void output_clear(BlockOutput* output) noexcept nogil        # empty again,
 cdef void output_release(BlockOutput* output) noexcept nogil
 
 
+cdef class BlockRun
+
+cdef class Executor:
+    cdef BlockFailure transactions(self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status) noexcept nogil
+
 cdef class BlockRun:
     """One execution of one block by the sequential executor."""
     cdef Machine* machine
@@ -97,7 +102,7 @@ cdef class BlockRun:
     cdef StateDiff diff
 
     cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1
-    cdef int run(self, bint roots, Tracer tracer) except -1
+    cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1
     cdef int finish_trace(self, Tracer tracer, const TxData* tx) except -1
     cdef int note_root(self) except -1
 

@@ -35,6 +35,9 @@ class BlockResult:
     def state_root(self) -> bytes:
         """Root of the state after the block. `StateError` where the backend cannot compute one."""
 
+class Executor:
+    """Executes a block's transactions one after the other; the base of other ways to do it."""
+
 def execute_block(
     block: Block,
     state: Backend,
@@ -48,5 +51,6 @@ def execute_block(
     commit: bool = False,
     reward: int | None = None,
     tracer: Tracer | None = None,
+    executor: Executor = ...,
 ) -> BlockResult:
     """Executes a block on the state after its parent. Raises `InvalidBlock`; the state is then as before."""

@@ -19,7 +19,7 @@ from evmcore._rules cimport BYZANTIUM, CANCUN, OSAKA, PARIS, PRAGUE
 from evmcore._state cimport (
     AccountEntry, StateReader, ws_account, ws_add_balance, ws_begin, ws_code, ws_finish, ws_reset, ws_set_balance, ws_touch,
 )
-from evmcore._tx cimport TX_VALID, PreparedTransaction, transaction_error, transaction_run
+from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, PreparedTransaction, transaction_error, transaction_run
 from evmcore._u256 cimport u256_from_int, u256_to_int, u_zero
 from evmcore.state._reader cimport Backend
 from evmcore.tracing._hooks cimport Tracer
@@ -45,7 +45,6 @@ cdef Spares machines              # between blocks
 cdef enum:
     SYSTEM_GAS = 30000000
     MAX_BLOBS_PER_TX = 6          # EIP-7594
-    GAS_PER_BLOB = 131072
 
 cdef uint8_t[20] SYSTEM_ADDRESS
 cdef uint8_t[20] BEACON_ROOTS     # EIP-4788
@@ -308,6 +307,23 @@ cdef int set_hash(uint8_t* out, object value, str name) except -1:
     return 0
 
 
+cdef class Executor:
+    """Executes a block's transactions one after the other. Others (`stm`) derive from it."""
+
+    cdef BlockFailure transactions(
+        self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
+    ) noexcept nogil:
+        """From transaction ``at`` to the last or the first that fails; ``at`` is then the number of those begun."""
+        cdef BlockFailure failure = BLOCK_OK
+        while at[0] < count and failure == BLOCK_OK:
+            failure = block_transaction(run.machine, &run.rules, txs[at[0]], &run.output, invalid, status)
+            at[0] += 1
+        return failure
+
+
+cdef Executor SEQUENTIAL = Executor()
+
+
 cdef class BlockRun:
     """One execution of one block: what it borrows while it runs."""
 
@@ -371,11 +387,11 @@ cdef class BlockRun:
         self.overlay.add_hashes(hashes, header.number)
         return 0
 
-    cdef int run(self, bint roots, Tracer tracer) except -1:
+    cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1:
         """Executes the block. ``roots``: note the state root after every transaction (receipts before Byzantium). ``tracer``
         sees the transactions one after the other, not the system calls."""
         cdef size_t count = len(self.prepared)
-        cdef size_t step = 1 if roots or tracer is not None else count
+        cdef bint stepwise = roots or tracer is not None
         cdef size_t at = 0, end
         cdef TxData** txs = NULL
         cdef BlockFailure failure
@@ -397,15 +413,14 @@ cdef class BlockRun:
                 ws_reset(self.machine.ws, &self.overlay.reader, self.rules.revision)
                 failure = block_begin(self.machine, &self.rules, &status)
             while at < count and failure == BLOCK_OK:
-                end = at + step
+                end = at + 1 if stepwise else count
                 if tracer is not None:
                     tracer.attach(self.machine)
                 with nogil:
-                    while at < end and failure == BLOCK_OK:
-                        failure = block_transaction(
-                            self.machine, &self.rules, txs[at], &self.output, &invalid, &status
-                        )
-                        at += 1
+                    if stepwise:
+                        failure = Executor.transactions(SEQUENTIAL, self, txs, end, &at, &invalid, &status)
+                    else:
+                        failure = executor.transactions(self, txs, end, &at, &invalid, &status)
                 if tracer is not None:
                     tracer.detach()
                     if failure == BLOCK_OK:
@@ -662,7 +677,7 @@ cdef int check_outcome(BlockResult result, bint with_state_root) except -1:
 
 def execute_block(
     block, state, chain="mainnet", *, parent=None, block_hashes=None, fork=None, validate=True, check_state_root=False,
-    commit=False, reward=None, tracer=None,
+    commit=False, reward=None, tracer=None, Executor executor=SEQUENTIAL,
 ):
     """Executes a `Block` on ``state`` (a backend of `evmcore.state`, as it was after the parent block).
 
@@ -673,6 +688,7 @@ def execute_block(
     ``check_state_root``: the state root too, and, before Byzantium, the receipts root. ``commit``: apply the changes.
     ``reward``: wei for the beneficiary of a block before Paris in place of the fork's block reward, of which ommers get
     their shares; below zero nobody is rewarded. ``tracer``: one of `evmcore.tracing`, which sees every transaction.
+    ``executor``: runs the transactions; without a tracer and intermediate roots, which take them one by one.
 
     Returns a `BlockResult`. Raises `InvalidBlock` with its reason for an invalid block, `InputError` for arguments that make
     no sense, `StateError` when the state cannot be read. Whatever is raised, the state is as before.
@@ -694,7 +710,7 @@ def execute_block(
     run.backend = state
     run.prepared = prepare_transactions(block, fork)
     run.prepare(block, chain, fork, block_hashes, reward)
-    run.run(check_state_root and fork < Fork.BYZANTIUM, tracer)
+    run.run(check_state_root and fork < Fork.BYZANTIUM, tracer, executor)
 
     result = BlockResult.__new__(BlockResult)
     result.block = block
@@ -705,16 +721,19 @@ def execute_block(
     memset(&run.output, 0, sizeof(BlockOutput))
     if fork >= Fork.PRAGUE:
         result.requests = requests_of(&result.output, chain.deposit_contract)
+    # A root needs the changes applied: where they are to stay, that happens once.
+    cdef bint apply_first = commit and validate and check_state_root
+    if validate and not apply_first:
+        check_outcome(result, check_state_root)
     if commit:
         run.backend.apply(result.diff)
         result.committed = True
-    try:
-        if validate:
-            check_outcome(result, check_state_root)
-    except BaseException:
-        if commit:
+    if apply_first:
+        try:
+            check_outcome(result, True)
+        except BaseException:
             run.backend.undo(result.diff)
-        raise
+            raise
     return result
 
 

@@ -4,6 +4,9 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from evmcore._interp cimport Machine, Status
 from evmcore._u256 cimport u256
 
+cdef enum:
+    GAS_PER_BLOB = 131072         # EIP-4844
+
 cdef struct AccessEntry:
     uint8_t[20] address
     uint32_t first_key            # into TxData.access_keys

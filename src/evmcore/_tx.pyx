@@ -40,7 +40,6 @@ cdef enum:
     AUTHORIZATION_EMPTY_ACCOUNT = 25000   # EIP-7702
     AUTHORIZATION_REFUND = 12500          # 25,000 less the base cost of 12,500
     MAX_TX_GAS = 16777216                 # EIP-7825
-    GAS_PER_BLOB = 131072                 # EIP-4844
     BLOB_HASH_VERSION = 1
 
 cdef uint64_t NONCE_MAX = <uint64_t>0xffffffffffffffff
