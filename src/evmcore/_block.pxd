@@ -1,90 +1,18 @@
-"""Block rules and the sequential executor. Layer 4: knows transactions, system contracts and rewards, nothing of threads.
-
-The three steps of a block are functions of their own (`block_begin`, `block_transaction`, `block_end`), so that another
-executor can run the transactions its own way and hand their results, in order, to `block_keep`.
-"""
+"""Blocks from and to Python, and the sequential executor. Layer 4: knows block rules, nothing of threads."""
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from evmcore._interp cimport Environment, Machine, Status
-from evmcore._state cimport LogEntry, WorkingSet
+from evmcore._block_steps cimport (
+    BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_SYSTEM_CALL_FAILED, BLOCK_SYSTEM_CONTRACT_EMPTY, BLOCK_TRANSACTION_INVALID,
+    BlockFailure, BlockOutput, BlockRules, Credit, TxRecord, block_begin, block_end, block_keep, block_transaction,
+    output_release,
+)
 from evmcore._diff cimport StateDiff
+from evmcore._interp cimport Environment, Machine, Status
 from evmcore._overlay cimport Overlay
-from evmcore._tx cimport TxChecks, TxData, TxInvalid, TxResult
-from evmcore._u256 cimport u256
+from evmcore._state cimport LogEntry
+from evmcore._tx cimport TxData, TxInvalid
 from evmcore.state._reader cimport Backend
 from evmcore.tracing._hooks cimport Tracer
-
-cdef struct Credit:               # a withdrawal or a reward
-    uint8_t[20] address
-    u256 amount                   # wei
-
-# What fork and header fix for the whole block. Pointers are borrowed.
-cdef struct BlockRules:
-    Environment env
-    int revision
-    uint64_t blob_gas_limit
-    int max_blobs_per_tx          # 0: no limit of its own
-    TxChecks checks
-    uint8_t[32] parent_hash
-    uint8_t[32] beacon_root
-    const uint8_t* drained        # the DAO fork: 20-byte addresses whose balances move ...
-    size_t drained_count
-    uint8_t[20] recovery          # ... to this account
-    Credit* credits               # at the end of the block, in order
-    size_t credit_count
-
-# One executed transaction; offsets are into the BlockOutput's arenas.
-cdef struct TxRecord:
-    TxResult result               # its `output` pointer is not valid, see output_offset
-    int type
-    uint64_t cumulative_gas_used
-    u256 gas_price                # effective, wei per gas
-    size_t first_log
-    size_t log_count
-    size_t data_start             # of its logs' data
-    size_t output_offset
-    bint has_state_root           # receipts before Byzantium
-    uint8_t[32] state_root
-    uint8_t[256] bloom
-
-cdef struct BlockOutput:
-    TxRecord* records
-    size_t record_count
-    size_t record_capacity
-    LogEntry* logs                # data_offset is into `data`
-    size_t log_count
-    size_t log_capacity
-    uint8_t* data
-    size_t data_size
-    size_t data_capacity
-    uint64_t gas_used
-    uint64_t blob_gas_used
-    uint8_t[256] bloom
-    size_t[2] request_offset      # EIP-7002 withdrawals and EIP-7251 consolidations, in `data`
-    size_t[2] request_size
-
-cdef enum BlockFailure:
-    BLOCK_OK = 0
-    BLOCK_ENGINE_FAILED           # state not readable, no memory, aborted: see the status
-    BLOCK_TRANSACTION_INVALID     # the record after the last one says why
-    BLOCK_SYSTEM_CONTRACT_EMPTY
-    BLOCK_SYSTEM_CALL_FAILED
-
-# The DAO fork's change and the system calls of EIP-4788 and EIP-2935.
-cdef BlockFailure block_begin(Machine* machine, const BlockRules* rules, Status* status) noexcept nogil
-
-# Runs one transaction on the block's working set. BLOCK_TRANSACTION_INVALID: `invalid` says why.
-cdef BlockFailure block_transaction(Machine* machine, const BlockRules* rules, const TxData* tx, BlockOutput* output, TxInvalid* invalid, Status* status) noexcept nogil
-
-# Adds a transaction's result, with its logs from the working set, to the output. False: no memory.
-cdef bint block_keep(BlockOutput* output, const WorkingSet* ws, const TxData* tx, const TxResult* result, const u256* gas_price) noexcept nogil
-
-# Withdrawals or rewards, then the system calls of EIP-7002 and EIP-7251.
-cdef BlockFailure block_end(Machine* machine, const BlockRules* rules, BlockOutput* output, Status* status) noexcept nogil
-
-cdef void output_clear(BlockOutput* output) noexcept nogil        # empty again, memory kept
-cdef void output_release(BlockOutput* output) noexcept nogil
-
 
 cdef class BlockRun
 

@@ -1,0 +1,258 @@
+"""The native half of a block: system calls, the DAO fork, withdrawals and rewards, and the arenas of what it leaves behind.
+
+Everything here runs without the GIL and touches no Python object.
+"""
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memset
+from cpython.bytes cimport PyBytes_AS_STRING
+
+from evmcore._code cimport Code
+from evmcore._interp cimport CALL, NO_MEMORY, STATE_FAILED, SUCCESS, Message, Outcome, execute
+from evmcore._receipts cimport bloom_add_logs
+from evmcore._rules cimport CANCUN, PRAGUE
+from evmcore._state cimport ws_account, ws_add_balance, ws_begin, ws_code, ws_finish, ws_set_balance, ws_touch
+from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, transaction_run
+from evmcore._u256 cimport u_zero
+
+cdef enum:
+    SYSTEM_GAS = 30000000
+
+cdef uint8_t[20] SYSTEM_ADDRESS
+cdef uint8_t[20] BEACON_ROOTS     # EIP-4788
+cdef uint8_t[20] HISTORY_STORAGE  # EIP-2935
+cdef uint8_t[20] WITHDRAWAL_REQUESTS      # EIP-7002
+cdef uint8_t[20] CONSOLIDATION_REQUESTS   # EIP-7251
+
+cdef int set_address(uint8_t* out, str digits) except -1:
+    memcpy(out, PyBytes_AS_STRING(bytes.fromhex(digits)), 20)
+    return 0
+
+set_address(SYSTEM_ADDRESS, "fffffffffffffffffffffffffffffffffffffffe")
+set_address(BEACON_ROOTS, "000f3df6d732807ef1319fb7b8bb8522d0beac02")
+set_address(HISTORY_STORAGE, "0000f90827f1c53a10cb7a02335b175320002935")
+set_address(WITHDRAWAL_REQUESTS, "00000961ef480eb55e80d19ad83579a64c007002")
+set_address(CONSOLIDATION_REQUESTS, "0000bbddc7ce488642fb579f8b00f3a590007251")
+
+
+# ---------------------------------------------------------------------------------------------------- output arenas
+
+cdef bint reserve(void** items, size_t* capacity, size_t wanted, size_t item_size) noexcept nogil:
+    """Room for `wanted` items. False: no memory, nothing changed."""
+    cdef size_t bigger
+    cdef void* moved
+    if wanted <= capacity[0]:
+        return True
+    bigger = capacity[0] * 2
+    if bigger < wanted:
+        bigger = wanted + 64
+    moved = realloc(items[0], bigger * item_size)
+    if moved == NULL:
+        return False
+    items[0] = moved
+    capacity[0] = bigger
+    return True
+
+
+cdef bint append_data(BlockOutput* output, const uint8_t* data, size_t size) noexcept nogil:
+    if not reserve(<void**>&output.data, &output.data_capacity, output.data_size + size, 1):
+        return False
+    if size:
+        memcpy(output.data + output.data_size, data, size)
+    output.data_size += size
+    return True
+
+
+cdef void output_clear(BlockOutput* output) noexcept nogil:
+    output.record_count = 0
+    output.log_count = 0
+    output.data_size = 0
+    output.gas_used = 0
+    output.blob_gas_used = 0
+    memset(output.bloom, 0, 256)
+    memset(output.request_offset, 0, sizeof(output.request_offset))
+    memset(output.request_size, 0, sizeof(output.request_size))
+
+
+cdef void output_release(BlockOutput* output) noexcept nogil:
+    free(output.records)
+    free(output.logs)
+    free(output.data)
+    memset(output, 0, sizeof(BlockOutput))
+
+
+# ---------------------------------------------------------------------------------------------------- system calls
+
+cdef BlockFailure system_call(
+    Machine* machine, const BlockRules* rules, const uint8_t* address, const uint8_t* input, size_t size, Outcome* outcome,
+    Status* status,
+) noexcept nogil:
+    """Calls a contract as the system does. What the contract answers is left in `outcome`; the caller judges it."""
+    cdef WorkingSet* ws = machine.ws
+    cdef Message message
+    cdef Code* code
+    ws_begin(ws)
+    memset(outcome, 0, sizeof(Outcome))
+    code = ws_code(ws, ws_account(ws, address))
+    if ws.failed:
+        status[0] = NO_MEMORY if ws.no_memory else STATE_FAILED
+        return BLOCK_ENGINE_FAILED
+    if code.size == 0:
+        return BLOCK_SYSTEM_CONTRACT_EMPTY
+    memcpy(machine.env.origin, SYSTEM_ADDRESS, 20)
+    machine.env.gas_price = rules.env.base_fee
+    machine.env.blob_hash_count = 0
+    memset(&message, 0, sizeof(Message))
+    message.kind = CALL
+    message.gas = SYSTEM_GAS
+    memcpy(message.caller, SYSTEM_ADDRESS, 20)
+    memcpy(message.target, address, 20)
+    memcpy(message.code_address, address, 20)
+    message.input = input
+    message.input_size = size
+    execute(machine, &message, outcome)
+    ws_finish(ws)
+    if outcome.status >= STATE_FAILED or ws.failed:
+        status[0] = outcome.status if outcome.status >= STATE_FAILED else STATE_FAILED
+        return BLOCK_ENGINE_FAILED
+    return BLOCK_OK if outcome.status == SUCCESS else BLOCK_SYSTEM_CALL_FAILED
+
+
+cdef BlockFailure collect_requests(
+    Machine* machine, const BlockRules* rules, const uint8_t* address, BlockOutput* output, int which, Status* status
+) noexcept nogil:
+    """EIP-7002 and EIP-7251: what the contract returns are requests; without the contract the block is invalid."""
+    cdef Outcome outcome
+    cdef BlockFailure failure = system_call(machine, rules, address, NULL, 0, &outcome, status)
+    if failure != BLOCK_OK:
+        return failure
+    output.request_offset[which] = output.data_size
+    output.request_size[which] = outcome.output_size
+    if not append_data(output, outcome.output, outcome.output_size):
+        status[0] = NO_MEMORY
+        return BLOCK_ENGINE_FAILED
+    return BLOCK_OK
+
+
+# ---------------------------------------------------------------------------------------------------- the three steps
+
+cdef void drain_dao(Machine* machine, const BlockRules* rules) noexcept nogil:
+    cdef WorkingSet* ws = machine.ws
+    cdef uint32_t account, recovery
+    cdef u256 balance, nothing
+    cdef size_t i
+    u_zero(&nothing)
+    ws_begin(ws)
+    recovery = ws_account(ws, rules.recovery)
+    for i in range(rules.drained_count):
+        account = ws_account(ws, rules.drained + 20 * i)
+        balance = ws.accounts[account].balance
+        ws_set_balance(ws, account, &nothing)
+        ws_add_balance(ws, recovery, &balance)
+    ws_finish(ws)
+
+
+cdef BlockFailure block_begin(Machine* machine, const BlockRules* rules, Status* status) noexcept nogil:
+    cdef Outcome outcome
+    cdef BlockFailure failure
+    status[0] = SUCCESS
+    machine.env = rules.env
+    machine.revision = rules.revision
+    if rules.drained_count:
+        drain_dao(machine, rules)
+    if rules.revision >= CANCUN:
+        failure = system_call(machine, rules, BEACON_ROOTS, rules.beacon_root, 32, &outcome, status)
+        if failure == BLOCK_ENGINE_FAILED:
+            return failure
+    if rules.revision >= PRAGUE:
+        failure = system_call(machine, rules, HISTORY_STORAGE, rules.parent_hash, 32, &outcome, status)
+        if failure == BLOCK_ENGINE_FAILED:
+            return failure
+    if machine.ws.failed:
+        status[0] = NO_MEMORY if machine.ws.no_memory else STATE_FAILED
+        return BLOCK_ENGINE_FAILED
+    return BLOCK_OK
+
+
+cdef bint block_keep(
+    BlockOutput* output, const WorkingSet* ws, const TxData* tx, const TxResult* result, const u256* gas_price
+) noexcept nogil:
+    cdef TxRecord* record
+    cdef size_t start = output.data_size
+    cdef size_t i, data_size = 0
+    if not (
+        reserve(<void**>&output.records, &output.record_capacity, output.record_count + 1, sizeof(TxRecord))
+        and reserve(<void**>&output.logs, &output.log_capacity, output.log_count + ws.log_count, sizeof(LogEntry))
+    ):
+        return False
+    for i in range(ws.log_count):
+        data_size = max(data_size, ws.logs[i].data_offset + ws.logs[i].data_size)
+    if not (append_data(output, ws.log_data, data_size) and append_data(output, result.output, result.output_size)):
+        return False
+    output.gas_used += <uint64_t>result.gas_used
+    output.blob_gas_used += <uint64_t>GAS_PER_BLOB * tx.blob_hash_count
+    record = &output.records[output.record_count]
+    memset(record, 0, sizeof(TxRecord))
+    record.result = result[0]
+    record.result.output = NULL
+    record.type = tx.type
+    record.cumulative_gas_used = output.gas_used
+    record.gas_price = gas_price[0]
+    record.first_log = output.log_count
+    record.log_count = ws.log_count
+    record.data_start = start
+    record.output_offset = start + data_size
+    if ws.log_count:
+        memcpy(output.logs + output.log_count, ws.logs, ws.log_count * sizeof(LogEntry))
+    for i in range(output.log_count, output.log_count + ws.log_count):
+        output.logs[i].data_offset += start
+    bloom_add_logs(record.bloom, output.logs + output.log_count, ws.log_count)
+    for i in range(256):
+        output.bloom[i] |= record.bloom[i]
+    output.log_count += ws.log_count
+    output.record_count += 1
+    return True
+
+
+cdef BlockFailure block_transaction(
+    Machine* machine, const BlockRules* rules, const TxData* tx, BlockOutput* output, TxInvalid* invalid, Status* status
+) noexcept nogil:
+    cdef TxResult result
+    cdef uint64_t blob_gas_left = rules.blob_gas_limit - output.blob_gas_used
+    transaction_run(
+        machine, tx, &rules.checks, rules.env.gas_limit - output.gas_used, blob_gas_left, rules.max_blobs_per_tx, &result
+    )
+    if result.status >= STATE_FAILED:
+        status[0] = result.status
+        return BLOCK_ENGINE_FAILED
+    if result.invalid != TX_VALID:
+        invalid[0] = result.invalid
+        return BLOCK_TRANSACTION_INVALID
+    if not block_keep(output, machine.ws, tx, &result, &machine.env.gas_price):
+        status[0] = NO_MEMORY
+        return BLOCK_ENGINE_FAILED
+    return BLOCK_OK
+
+
+cdef BlockFailure block_end(Machine* machine, const BlockRules* rules, BlockOutput* output, Status* status) noexcept nogil:
+    cdef WorkingSet* ws = machine.ws
+    cdef BlockFailure failure
+    cdef uint32_t account
+    cdef size_t i
+    if rules.credit_count:
+        ws_begin(ws)
+        for i in range(rules.credit_count):
+            account = ws_account(ws, rules.credits[i].address)
+            ws_touch(ws, account)
+            ws_add_balance(ws, account, &rules.credits[i].amount)
+        ws_finish(ws)
+    if rules.revision >= PRAGUE:
+        failure = collect_requests(machine, rules, WITHDRAWAL_REQUESTS, output, 0, status)
+        if failure != BLOCK_OK:
+            return failure
+        failure = collect_requests(machine, rules, CONSOLIDATION_REQUESTS, output, 1, status)
+        if failure != BLOCK_OK:
+            return failure
+    if ws.failed:
+        status[0] = NO_MEMORY if ws.no_memory else STATE_FAILED
+        return BLOCK_ENGINE_FAILED
+    return BLOCK_OK
