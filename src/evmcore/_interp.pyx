@@ -20,8 +20,9 @@ from evmcore._rules cimport (
     TANGERINE_WHISTLE,
 )
 from evmcore._state cimport (
-    FOUND, AccountEntry, SlotEntry, ws_account, ws_account_unloaded, ws_add_balance, ws_block_hash, ws_checkpoint, ws_code,
-    ws_destroy, ws_free, ws_has_storage, ws_is_empty, ws_load, ws_load_slot, ws_log, ws_mark_created, ws_new, ws_revert,
+    FOUND, USE_CODE, SlotEntry, ws_account, ws_account_unloaded, ws_add_balance, ws_balance, ws_block_hash, ws_can_pay,
+    ws_checkpoint, ws_code,
+    ws_destroy, ws_exists, ws_free, ws_has_storage, ws_is_empty, ws_load, ws_load_slot, ws_log, ws_mark_created, ws_new, ws_nonce, ws_revert,
     ws_set_balance, ws_set_code, ws_set_nonce, ws_slot, ws_slot_unloaded, ws_store, ws_sub_balance, ws_tload, ws_touch,
     ws_tstore, ws_warm_account, ws_warm_slot,
 )
@@ -154,6 +155,8 @@ cdef struct Scratch:
     u256* step_stack
     uint8_t* step_memory
     size_t step_memory_capacity
+    uint8_t* step_return_data
+    size_t step_return_data_capacity
 
 cdef inline Scratch* scratch(Machine* machine) noexcept nogil:
     return <Scratch*>machine.private
@@ -312,10 +315,24 @@ cdef inline int run_tail(Frame* f) noexcept nogil:
 
 # ---------------------------------------------------------------------------------------------------- tracing (switch build)
 
+cdef uint8_t* kept(const uint8_t* data, size_t* size, uint8_t** copy, size_t* capacity) noexcept nogil:
+    """A copy of what the instruction may overwrite or move; empty when there is no memory for it."""
+    cdef uint8_t* bigger
+    if capacity[0] < size[0]:
+        bigger = <uint8_t*>realloc(copy[0], 2 * size[0])
+        if bigger == NULL:
+            size[0] = 0
+            return copy[0]
+        copy[0] = bigger
+        capacity[0] = 2 * size[0]
+    if size[0]:
+        memcpy(copy[0], data, size[0])
+    return copy[0]
+
+
 cdef void trace_before(Frame* f, const uint8_t* pc, u256* sp, int64_t gas) noexcept nogil:
     cdef Scratch* s = scratch(f.machine)
     cdef Step* step = &s.step
-    cdef uint8_t* bigger
     step.pc = <uint64_t>(pc - f.start)
     step.op = pc[0]
     step.gas = gas
@@ -325,17 +342,12 @@ cdef void trace_before(Frame* f, const uint8_t* pc, u256* sp, int64_t gas) noexc
     step.stack = s.step_stack
     step.stack_size = <size_t>(sp + 1 - f.bottom)
     memcpy(s.step_stack, f.bottom, step.stack_size * sizeof(u256))
-    if s.step_memory_capacity < f.memory_size:
-        bigger = <uint8_t*>realloc(s.step_memory, 2 * f.memory_size)
-        if bigger != NULL:
-            s.step_memory = bigger
-            s.step_memory_capacity = 2 * f.memory_size
-    step.memory = s.step_memory
-    step.memory_size = min(<size_t>f.memory_size, s.step_memory_capacity)
-    if step.memory_size:
-        memcpy(s.step_memory, f.memory, step.memory_size)
-    step.return_data = f.machine.return_data.data
+    step.memory_size = f.memory_size
+    step.memory = kept(f.memory, &step.memory_size, &s.step_memory, &s.step_memory_capacity)
     step.return_data_size = f.machine.return_data.size
+    step.return_data = kept(
+        f.machine.return_data.data, &step.return_data_size, &s.step_return_data, &s.step_return_data_capacity
+    )
     f.traced_gas = -1
 
 
@@ -432,10 +444,9 @@ cdef bint enter_create(Machine* machine, const Message* message, Outcome* outcom
     cdef uint8_t[32] digest
     cdef uint32_t target
     cdef Checkpoint checkpoint
-    cdef AccountEntry* entry
     cdef Code* code
     if message.kind == CREATE:
-        create_address(message.caller, ws.accounts[creator].nonce - 1, named.target)
+        create_address(message.caller, ws_nonce(ws, creator) - 1, named.target)
     else:
         keccak256(message.input, message.input_size, digest)
         create2_address(message.caller, &message.salt, digest, named.target)
@@ -444,12 +455,11 @@ cdef bint enter_create(Machine* machine, const Message* message, Outcome* outcom
         tracer.enter(tracer.self, &named)
     target = ws_account(ws, named.target)
     ws_warm_account(ws, target)
-    entry = &ws.accounts[target]
     no_output(outcome, SUCCESS, 0)
     memcpy(outcome.created, named.target, 20)
     if ws.failed:
         no_output(outcome, NO_MEMORY if ws.no_memory else STATE_FAILED, 0)
-    elif entry.nonce or not ws_code_is_empty(ws, target) or ws_has_storage(ws, target):
+    elif ws_nonce(ws, target) or not ws_code_is_empty(ws, target) or ws_has_storage(ws, target):
         no_output(outcome, CREATE_COLLISION, 0)
     else:
         checkpoint = ws_checkpoint(ws)
@@ -704,6 +714,7 @@ cdef void machine_free(Machine* machine) noexcept nogil:
     free(s.hashes)
     free(s.step_stack)
     free(s.step_memory)
+    free(s.step_return_data)
     free(s)
     free(machine)
 

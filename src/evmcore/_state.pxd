@@ -23,10 +23,20 @@ cdef struct AccountData:
 # The four questions every backend answers; callable from any native thread without the GIL.
 cdef struct StateReader:
     void* self
+    void* origin                  # a reader of one thread may set it with each answer; the entry keeps it (see stm.pyx)
     Found (*account)(void* self, const uint8_t* address, AccountData* out) noexcept nogil
     Found (*storage)(void* self, const uint8_t* address, const u256* slot, u256* value) noexcept nogil   # FOUND with zero is allowed
     Code* (*code)(void* self, const uint8_t* address, const uint8_t* code_hash) noexcept nogil           # new reference (see code_intern); NULL: failed
     Found (*block_hash)(void* self, uint64_t number, uint8_t* out) noexcept nogil
+
+# What the running transaction learnt of an account's values from before it. A balance it only adds to, or only compares
+# with what it pays, is not known exactly: `balance_floor` then says how large it must have been.
+cdef enum Use:
+    USE_BALANCE = 1               # its exact value
+    USE_NONCE = 2                 # its exact value
+    USE_NONCE_SET = 4             # only that it is not zero
+    USE_CODE = 8
+    USE_EXISTS = 16
 
 cdef struct AccountEntry:
     uint8_t[20] address
@@ -44,6 +54,9 @@ cdef struct AccountEntry:
     uint8_t[32] code_hash
     Code* code                    # NULL until asked for
     AccountData base              # as the reader gave it
+    int uses                      # of Use
+    u256 balance_floor
+    void* origin                  # where the reader found it
 
 cdef struct SlotEntry:
     uint32_t account              # number of the account entry
@@ -56,6 +69,7 @@ cdef struct SlotEntry:
     u256 current
     u256 original
     u256 base                     # as the reader gave it
+    void* origin                  # where the reader found it
 
 cdef struct LogEntry:
     uint8_t[20] address
@@ -102,6 +116,10 @@ cdef uint32_t ws_account(WorkingSet* ws, const uint8_t* address) noexcept nogil
 cdef uint32_t ws_account_unloaded(WorkingSet* ws, const uint8_t* address) noexcept nogil
 cdef void ws_load(WorkingSet* ws, uint32_t account) noexcept nogil
 cdef bint ws_warm_account(WorkingSet* ws, uint32_t account) noexcept nogil            # true when it was cold (now warm)
+cdef const u256* ws_balance(WorkingSet* ws, uint32_t account) noexcept nogil          # valid until the next call
+cdef bint ws_can_pay(WorkingSet* ws, uint32_t account, const u256* amount) noexcept nogil       # balance >= amount
+cdef uint64_t ws_nonce(WorkingSet* ws, uint32_t account) noexcept nogil
+cdef bint ws_exists(WorkingSet* ws, uint32_t account) noexcept nogil
 cdef bint ws_is_empty(WorkingSet* ws, uint32_t account) noexcept nogil                # no code, nonce 0, balance 0 (or absent)
 cdef Code* ws_code(WorkingSet* ws, uint32_t account) noexcept nogil                   # borrowed; the empty code when absent; NULL: failed
 cdef void ws_touch(WorkingSet* ws, uint32_t account) noexcept nogil                   # EIP-161 touch; creates the account before it
@@ -126,3 +144,9 @@ cdef void ws_tstore(WorkingSet* ws, uint32_t account, const u256* key, const u25
 # ---- logs, block hashes
 cdef bint ws_log(WorkingSet* ws, const uint8_t* address, uint32_t topic_count, const u256* top_topic, const uint8_t* data, size_t size) noexcept nogil
 cdef Found ws_block_hash(WorkingSet* ws, uint64_t number, uint8_t* out) noexcept nogil
+
+# ---- for an executor that brings in the results of transactions it ran elsewhere: no journal, no reader
+cdef uint32_t ws_adopt_account(WorkingSet* ws, const uint8_t* address, const AccountData* base, bint exists) noexcept nogil
+cdef uint32_t ws_adopt_slot(WorkingSet* ws, uint32_t account, const u256* key, const u256* base) noexcept nogil
+cdef bint ws_put_code(WorkingSet* ws, uint32_t account, const uint8_t* code_hash, Code* code) noexcept nogil   # takes a reference of its own
+cdef void ws_wipe(WorkingSet* ws, uint32_t account) noexcept nogil                    # as SELFDESTRUCT leaves it

@@ -9,10 +9,10 @@ import os
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from evmcore._code cimport code_empty, code_find, code_intern, code_release
+from evmcore._code cimport code_empty, code_find, code_intern, code_release, code_retain
 from evmcore._hash cimport keccak256
 from evmcore._rules cimport SPURIOUS_DRAGON
-from evmcore._u256 cimport u_add, u_eq, u_is_zero, u_lt, u_sub, u_to_be
+from evmcore._u256 cimport u_add, u_eq, u_is_zero, u_lt, u_set64, u_sub, u_sub_borrow, u_to_be
 
 cdef enum UndoKind:
     UNDO_WARM_ACCOUNT
@@ -245,8 +245,8 @@ cdef void clear_if_empty(WorkingSet* ws, uint32_t account) noexcept nogil:
     ws_load(ws, account)
     cdef AccountEntry* entry = &ws.accounts[account]
     if entry.exists and ws_is_empty(ws, account):
-        entry.exists = False
-        entry.changed = ws.epoch
+        ws.accounts[account].exists = False
+        ws.accounts[account].changed = ws.epoch
 
 
 cdef Undo* record(WorkingSet* ws, UndoKind kind, uint32_t number) noexcept nogil:
@@ -389,6 +389,7 @@ cdef void load_account(WorkingSet* ws, uint32_t account) noexcept nogil:
     cdef Found found = ABSENT
     if ws.reader != NULL:
         found = ws.reader.account(ws.reader.self, entry.address, &entry.base)
+        entry.origin = ws.reader.origin
     entry.loaded = True
     if found == FOUND:
         entry.exists = True
@@ -424,12 +425,55 @@ cdef bint ws_warm_account(WorkingSet* ws, uint32_t account) noexcept nogil:
     return True
 
 
+cdef const u256* ws_balance(WorkingSet* ws, uint32_t account) noexcept nogil:
+    ws_load(ws, account)
+    ws.accounts[account].uses |= USE_BALANCE
+    return &ws.accounts[account].balance
+
+
+cdef bint ws_can_pay(WorkingSet* ws, uint32_t account, const u256* amount) noexcept nogil:
+    cdef AccountEntry* entry
+    cdef u256 needed
+    ws_load(ws, account)
+    entry = &ws.accounts[account]
+    if u_lt(&entry.balance, amount):
+        entry.uses |= USE_BALANCE
+        return False
+    # The same is true of every earlier balance of at least base - (balance - amount).
+    u_sub(&needed, &entry.balance, amount)
+    if not u_sub_borrow(&needed, &entry.base.balance, &needed) and u_lt(&entry.balance_floor, &needed):
+        entry.balance_floor = needed
+    return True
+
+
+cdef uint64_t ws_nonce(WorkingSet* ws, uint32_t account) noexcept nogil:
+    ws_load(ws, account)
+    ws.accounts[account].uses |= USE_NONCE
+    return ws.accounts[account].nonce
+
+
+cdef bint ws_exists(WorkingSet* ws, uint32_t account) noexcept nogil:
+    ws_load(ws, account)
+    ws.accounts[account].uses |= USE_EXISTS
+    return ws.accounts[account].exists
+
+
 cdef bint ws_is_empty(WorkingSet* ws, uint32_t account) noexcept nogil:
+    """Asks for as little as tells: a balance that has grown, code, a nonce, and only then whether the balance is zero."""
     ws_load(ws, account)
     cdef AccountEntry* entry = &ws.accounts[account]
-    return not entry.exists or (
-        entry.nonce == 0 and u_is_zero(&entry.balance) and memcmp(entry.code_hash, EMPTY_CODE_HASH, 32) == 0
-    )
+    cdef u256 one
+    if entry.exists and u_lt(&entry.base.balance, &entry.balance):
+        return False
+    entry.uses |= USE_CODE
+    if memcmp(entry.code_hash, EMPTY_CODE_HASH, 32) != 0:
+        return False
+    if entry.nonce:
+        entry.uses |= USE_NONCE_SET
+        return False
+    entry.uses |= USE_NONCE
+    u_set64(&one, 1)
+    return not ws_can_pay(ws, account, &one)
 
 
 cdef bint hold_code(WorkingSet* ws, Code* code) noexcept nogil:
@@ -445,6 +489,7 @@ cdef bint hold_code(WorkingSet* ws, Code* code) noexcept nogil:
 
 cdef Code* ws_code(WorkingSet* ws, uint32_t account) noexcept nogil:
     ws_load(ws, account)
+    ws.accounts[account].uses |= USE_CODE
     cdef AccountEntry* entry = &ws.accounts[account]
     cdef Code* code = entry.code
     if code != NULL:
@@ -466,6 +511,8 @@ cdef Code* ws_code(WorkingSet* ws, uint32_t account) noexcept nogil:
 
 cdef void set_exists(WorkingSet* ws, uint32_t account) noexcept nogil:
     cdef AccountEntry* entry = &ws.accounts[account]
+    if ws.revision < SPURIOUS_DRAGON:
+        entry.uses |= USE_EXISTS
     if not entry.exists:
         record(ws, UNDO_EXISTS, account).word.w[0] = 0
         entry.exists = True
@@ -484,7 +531,7 @@ cdef void ws_touch(WorkingSet* ws, uint32_t account) noexcept nogil:
             private(ws).ripemd = ws.epoch
 
 
-cdef void ws_set_balance(WorkingSet* ws, uint32_t account, const u256* balance) noexcept nogil:
+cdef void change_balance(WorkingSet* ws, uint32_t account, const u256* balance) noexcept nogil:
     ws_touch(ws, account)
     cdef AccountEntry* entry = &ws.accounts[account]
     if u_eq(&entry.balance, balance):
@@ -496,20 +543,25 @@ cdef void ws_set_balance(WorkingSet* ws, uint32_t account, const u256* balance) 
     entry.changed = ws.epoch
 
 
+cdef void ws_set_balance(WorkingSet* ws, uint32_t account, const u256* balance) noexcept nogil:
+    ws_load(ws, account)
+    ws.accounts[account].uses |= USE_BALANCE
+    change_balance(ws, account, balance)
+
+
 cdef void ws_add_balance(WorkingSet* ws, uint32_t account, const u256* amount) noexcept nogil:
     cdef u256 balance
     ws_load(ws, account)
     u_add(&balance, &ws.accounts[account].balance, amount)
-    ws_set_balance(ws, account, &balance)
+    change_balance(ws, account, &balance)
 
 
 cdef bint ws_sub_balance(WorkingSet* ws, uint32_t account, const u256* amount) noexcept nogil:
     cdef u256 balance
-    ws_load(ws, account)
-    if u_lt(&ws.accounts[account].balance, amount):
+    if not ws_can_pay(ws, account, amount):
         return False
     u_sub(&balance, &ws.accounts[account].balance, amount)
-    ws_set_balance(ws, account, &balance)
+    change_balance(ws, account, &balance)
     return True
 
 
@@ -603,6 +655,7 @@ cdef void ws_load_slot(WorkingSet* ws, uint32_t slot) noexcept nogil:
         found = ABSENT
         if account.base_exists and ws.reader != NULL:
             found = ws.reader.storage(ws.reader.self, account.address, &entry.key, &entry.base)
+            entry.origin = ws.reader.origin
         if found != FOUND:
             memset(&entry.base, 0, sizeof(u256))
             if found == READ_FAILED:
@@ -735,3 +788,45 @@ cdef Found ws_block_hash(WorkingSet* ws, uint64_t number, uint8_t* out) noexcept
     if found == READ_FAILED:
         ws.failed = True
     return found
+
+
+# ---------------------------------------------------------------------------------------------------- results from elsewhere
+
+cdef uint32_t ws_adopt_account(WorkingSet* ws, const uint8_t* address, const AccountData* base, bint exists) noexcept nogil:
+    """The account's entry, loaded with what the caller knows the reader would say unless it is loaded already."""
+    cdef uint32_t account = ws_account_unloaded(ws, address)
+    cdef AccountEntry* entry = &ws.accounts[account]
+    if not entry.loaded:
+        entry.loaded = True
+        entry.base = base[0]
+        entry.exists = exists
+        entry.base_exists = exists
+        entry.nonce = base.nonce
+        entry.balance = base.balance
+        memcpy(entry.code_hash, base.code_hash, 32)
+    return account
+
+
+cdef uint32_t ws_adopt_slot(WorkingSet* ws, uint32_t account, const u256* key, const u256* base) noexcept nogil:
+    cdef uint32_t slot = ws_slot_unloaded(ws, account, key)
+    cdef SlotEntry* entry = &ws.slots[slot]
+    if not entry.loaded:
+        entry.loaded = True
+        entry.base = base[0]
+        entry.current = base[0]
+    return slot
+
+
+cdef bint ws_put_code(WorkingSet* ws, uint32_t account, const uint8_t* code_hash, Code* code) noexcept nogil:
+    if code != NULL:
+        code_retain(code)
+        if not hold_code(ws, code):
+            return False
+    memcpy(ws.accounts[account].code_hash, code_hash, 32)
+    ws.accounts[account].code = code
+    ws.accounts[account].changed = ws.epoch
+    return True
+
+
+cdef void ws_wipe(WorkingSet* ws, uint32_t account) noexcept nogil:
+    remove_account(&ws.accounts[account], ws.epoch)

@@ -46,11 +46,11 @@ cdef Status op_selfdestruct(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     if gas < 0:
         return finish(f, 0, OUT_OF_GAS)
     ws_load(ws, heir)
-    balance = ws.accounts[f.account].balance
+    balance = ws_balance(ws, f.account)[0]
     if revision >= SPURIOUS_DRAGON:
         if not u_is_zero(&balance) and ws_is_empty(ws, heir):
             gas -= GAS_NEW_ACCOUNT
-    elif revision == TANGERINE_WHISTLE and not ws.accounts[heir].exists:
+    elif revision == TANGERINE_WHISTLE and not ws_exists(ws, heir):
         gas -= GAS_NEW_ACCOUNT
     if gas < 0:
         return finish(f, 0, OUT_OF_GAS)
@@ -110,7 +110,7 @@ cdef int64_t call(u256* sp, int64_t gas, Frame* f, MessageKind kind) noexcept no
         if machine.revision >= SPURIOUS_DRAGON:
             if moves_value and ws_is_empty(ws, to):
                 gas -= GAS_NEW_ACCOUNT
-        elif not ws.accounts[to].exists:
+        elif not ws_exists(ws, to):
             gas -= GAS_NEW_ACCOUNT
     if gas < 0:
         return fail(f, OUT_OF_GAS)
@@ -127,7 +127,7 @@ cdef int64_t call(u256* sp, int64_t gas, Frame* f, MessageKind kind) noexcept no
     offered = limit + GAS_CALL_STIPEND if moves_value else limit
 
     machine.return_data.size = 0
-    if f.depth >= MAX_DEPTH or (moves_value and u_lt(&ws.accounts[f.account].balance, value)):
+    if f.depth >= MAX_DEPTH or (moves_value and not ws_can_pay(ws, f.account, value)):
         u_zero(result)
         return gas + offered
     message.kind = kind
@@ -177,7 +177,7 @@ cdef int64_t create(u256* sp, int64_t gas, Frame* f, MessageKind kind) noexcept 
     cdef WorkingSet* ws = f.ws
     cdef Machine* machine = f.machine
     cdef u256* result = sp - 3 if kind == CREATE2 else sp - 2
-    cdef AccountEntry* creator
+    cdef uint64_t nonce
     cdef Message message
     cdef Outcome outcome
     cdef uint64_t size = u_sat64(sp - 2)
@@ -197,8 +197,8 @@ cdef int64_t create(u256* sp, int64_t gas, Frame* f, MessageKind kind) noexcept 
     f.traced_gas = gas                                        # without what the init code is given, unlike calls
     gas -= message.gas
     machine.return_data.size = 0
-    creator = &ws.accounts[f.account]
-    if f.depth >= MAX_DEPTH or u_lt(&creator.balance, sp) or creator.nonce == <uint64_t>0xffffffffffffffff:
+    nonce = ws_nonce(ws, f.account)
+    if f.depth >= MAX_DEPTH or not ws_can_pay(ws, f.account, sp) or nonce == <uint64_t>0xffffffffffffffff:
         u_zero(result)
         return gas + message.gas
     message.kind = kind
@@ -210,7 +210,7 @@ cdef int64_t create(u256* sp, int64_t gas, Frame* f, MessageKind kind) noexcept 
     memcpy(message.caller, f.address, 20)
     if kind == CREATE2:
         message.salt = (sp - 3)[0]
-    ws_set_nonce(ws, f.account, creator.nonce + 1)
+    ws_set_nonce(ws, f.account, nonce + 1)
     f.sp = sp                                                 # the callee's stack starts above
     if enter(machine, &message, &outcome):
         f.suspended = True

@@ -1,16 +1,16 @@
 # What the code can learn about its call, its transaction and its block.
 
 cdef inline void op_address(u256* sp, Frame* f) noexcept nogil:
-    sp[1] = f.address_word
+    u_copy(sp + 1, &f.address_word)
 
 cdef void op_origin(u256* sp, Frame* f) noexcept nogil:
     u_from_address(sp + 1, f.machine.env.origin)
 
 cdef inline void op_caller(u256* sp, Frame* f) noexcept nogil:
-    sp[1] = f.caller_word
+    u_copy(sp + 1, &f.caller_word)
 
 cdef inline void op_callvalue(u256* sp, Frame* f) noexcept nogil:
-    sp[1] = f.value
+    u_copy(sp + 1, &f.value)
 
 cdef inline void op_calldataload(u256* sp, Frame* f) noexcept nogil:
     cdef uint64_t offset = sp.w[0]
@@ -35,7 +35,7 @@ cdef inline void op_codesize(u256* sp, Frame* f) noexcept nogil:
     u_set64(sp + 1, f.code.size)
 
 cdef inline void op_gasprice(u256* sp, Frame* f) noexcept nogil:
-    sp[1] = f.machine.env.gas_price
+    u_copy(sp + 1, &f.machine.env.gas_price)
 
 cdef inline void op_returndatasize(u256* sp, Frame* f) noexcept nogil:
     u_set64(sp + 1, f.machine.return_data.size)
@@ -50,20 +50,19 @@ cdef inline void op_number(u256* sp, Frame* f) noexcept nogil:
     u_set64(sp + 1, f.machine.env.number)
 
 cdef inline void op_prevrandao(u256* sp, Frame* f) noexcept nogil:
-    sp[1] = f.machine.env.prevrandao
+    u_copy(sp + 1, &f.machine.env.prevrandao)
 
 cdef inline void op_gaslimit(u256* sp, Frame* f) noexcept nogil:
     u_set64(sp + 1, f.machine.env.gas_limit)
 
 cdef inline void op_chainid(u256* sp, Frame* f) noexcept nogil:
-    sp[1] = f.machine.env.chain_id
+    u_copy(sp + 1, &f.machine.env.chain_id)
 
 cdef inline void op_selfbalance(u256* sp, Frame* f) noexcept nogil:
-    ws_load(f.ws, f.account)
-    sp[1] = f.ws.accounts[f.account].balance
+    u_copy(sp + 1, ws_balance(f.ws, f.account))
 
 cdef inline void op_basefee(u256* sp, Frame* f) noexcept nogil:
-    sp[1] = f.machine.env.base_fee
+    u_copy(sp + 1, &f.machine.env.base_fee)
 
 cdef void op_blobhash(u256* sp, Frame* f) noexcept nogil:
     cdef uint64_t index = u_sat64(sp)
@@ -73,7 +72,7 @@ cdef void op_blobhash(u256* sp, Frame* f) noexcept nogil:
         u_zero(sp)
 
 cdef inline void op_blobbasefee(u256* sp, Frame* f) noexcept nogil:
-    sp[1] = f.machine.env.blob_base_fee
+    u_copy(sp + 1, &f.machine.env.blob_base_fee)
 
 cdef int64_t op_blockhash(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     """The hash of one of the 256 blocks before this one; zero outside that window."""

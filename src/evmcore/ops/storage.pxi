@@ -23,8 +23,7 @@ cdef int64_t op_balance(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     gas = charge_account(account, f.prices.balance, gas, f)
     if gas < 0:
         return gas
-    ws_load(f.ws, account)
-    sp[0] = f.ws.accounts[account].balance
+    u_copy(sp, ws_balance(f.ws, account))
     return unless_failed(gas, f)
 
 cdef int64_t op_extcodesize(u256* sp, int64_t gas, Frame* f) noexcept nogil:
@@ -59,6 +58,7 @@ cdef int64_t op_extcodehash(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     if ws_is_empty(f.ws, account):
         u_zero(sp)
     else:
+        f.ws.accounts[account].uses |= USE_CODE
         u_from_be(sp, f.ws.accounts[account].code_hash)
     return unless_failed(gas, f)
 
@@ -74,7 +74,7 @@ cdef int64_t op_sload(u256* sp, int64_t gas, Frame* f) noexcept nogil:
         ws_load_slot(f.ws, slot)
         if f.ws.failed:
             return fail(f, STATE_FAILED)
-    sp[0] = f.ws.slots[slot].current
+    u_copy(sp, &f.ws.slots[slot].current)
     return gas
 
 cdef int64_t op_sstore(u256* sp, int64_t gas, Frame* f) noexcept nogil:

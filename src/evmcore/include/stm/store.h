@@ -1,0 +1,243 @@
+// The multi-version store: what every transaction of a block wrote, where a transaction sees the latest write before it.
+//
+// A location is an account or a storage slot, found by its full key through a table that only grows. An account has four
+// cells (balance, nonce, code, life), so that transactions which touch different parts of it do not conflict; a slot has one.
+// A cell is a list of versions, highest transaction first. Versions are linked once and never unlinked during a block, so
+// readers need no lock; what a version says is one atomic word that points to an immutable value, or says that the
+// transaction's latest run wrote nothing there. Its lowest bit marks an estimate: the run that wrote it was wrong, another
+// one will likely write again. Nothing is freed before the block ends.
+//
+// Transactions are numbered from 1. Number 0 stands for what the block did before them.
+#pragma once
+#include <atomic>
+#include <cstring>
+
+#include "../keyed_hash.h"
+#include "../u256.h"
+#include "arena.h"
+
+namespace evmcore::stm {
+
+using TxIndex = uint32_t;
+
+enum Part { kBalance = 0, kNonce = 1, kCode = 2, kLife = 3, kParts = 4 };  // a slot's only cell is number 0
+
+struct Value {
+    u256 word;          // balance or slot value; w[0]: nonce; 32 bytes of code hash; life: w[0] exists, w[1] last wipe
+    void* code;         // of a code cell
+    bool delta;         // a balance: to be added to what was there, modulo 2**256
+};
+
+struct Version {
+    TxIndex tx;
+    std::atomic<uintptr_t> value;      // Value*, with bit 0 set for an estimate; 0: nothing
+    std::atomic<Version*> next;
+};
+
+struct Cell {
+    std::atomic<Version*> head{nullptr};
+};
+
+struct Seen {
+    const Value* value;                // nullptr: nobody before wrote; the base counts
+    TxIndex writer;
+    bool estimate;
+};
+
+struct Base {                          // before the block
+    u256 balance;                      // of a slot: its value
+    uint64_t nonce;
+    uint8_t code_hash[32];
+    bool exists;
+    bool has_storage;
+};
+
+struct Location {
+    uint64_t hash;
+    uint8_t address[20];
+    bool is_slot;
+    u256 slot;
+    std::atomic<uint32_t> base_state;  // 0: unknown, 1: being written, 2: known
+    Base base;
+    Cell cells[kParts];
+    std::atomic<bool> written;         // some version was ever linked here
+    uint32_t main_number;              // its entry in the block's working set, 0: none yet; the committer's alone
+
+    bool base_known() const { return base_state.load(std::memory_order_acquire) == 2; }
+
+    void set_base(const Base& value) {
+        uint32_t unknown = 0;
+        if (base_state.compare_exchange_strong(unknown, 1, std::memory_order_acquire)) {
+            base = value;
+            base_state.store(2, std::memory_order_release);
+            return;
+        }
+        while (!base_known()) {        // another worker is copying the same few words
+        }
+    }
+};
+
+inline Seen latest(const Cell& cell, TxIndex before) {
+    for (Version* at = cell.head.load(std::memory_order_acquire); at != nullptr; at = at->next.load(std::memory_order_acquire)) {
+        if (at->tx >= before) continue;
+        const uintptr_t word = at->value.load(std::memory_order_acquire);
+        if (word != 0) return {reinterpret_cast<const Value*>(word & ~uintptr_t{1}), at->tx, (word & 1) != 0};
+    }
+    return {nullptr, 0, false};
+}
+
+// The balance of an account before a transaction: deltas are summed up to the first absolute value. The base must be known.
+inline void balance_before(const Location& account, TxIndex before, u256* balance) {
+    u256 sum;
+    u_zero(&sum);
+    for (Version* at = account.cells[kBalance].head.load(std::memory_order_acquire); at != nullptr;
+         at = at->next.load(std::memory_order_acquire)) {
+        if (at->tx >= before) continue;
+        const uintptr_t word = at->value.load(std::memory_order_acquire);
+        if (word == 0) continue;
+        const Value* value = reinterpret_cast<const Value*>(word & ~uintptr_t{1});
+        u_add(&sum, &sum, &value->word);
+        if (!value->delta) {
+            *balance = sum;
+            return;
+        }
+    }
+    u_add(balance, &sum, &account.base.balance);
+}
+
+// Links (or finds) the version of a transaction in a cell and sets what it says. nullptr: no memory.
+inline Version* publish(Location& location, int part, TxIndex tx, const Value* value, Arena& arena) {
+    Cell& cell = location.cells[part];
+    Version* fresh = nullptr;
+    std::atomic<Version*>* link = &cell.head;
+    Version* at = link->load(std::memory_order_acquire);
+    for (;;) {
+        while (at != nullptr && at->tx > tx) {
+            link = &at->next;
+            at = link->load(std::memory_order_acquire);
+        }
+        if (at != nullptr && at->tx == tx) {
+            at->value.store(reinterpret_cast<uintptr_t>(value), std::memory_order_release);
+            return at;
+        }
+        if (fresh == nullptr) {
+            fresh = static_cast<Version*>(arena.take(sizeof(Version)));
+            if (fresh == nullptr) return nullptr;
+            fresh->tx = tx;
+            new (&fresh->value) std::atomic<uintptr_t>(reinterpret_cast<uintptr_t>(value));
+            new (&fresh->next) std::atomic<Version*>(nullptr);
+        }
+        fresh->next.store(at, std::memory_order_relaxed);
+        // Only one worker at a time runs a transaction, so nobody else links the same number; others may link neighbours.
+        if (link->compare_exchange_weak(at, fresh, std::memory_order_acq_rel, std::memory_order_acquire)) {
+            if (!location.written.load(std::memory_order_relaxed)) location.written.store(true, std::memory_order_release);
+            return fresh;
+        }
+    }
+}
+
+inline bool is_written(const Location* location) { return location->written.load(std::memory_order_acquire); }
+
+inline void replace(Version* version, const Value* value) {
+    version->value.store(reinterpret_cast<uintptr_t>(value), std::memory_order_release);
+}
+
+inline bool is_estimate(const Version* version) { return (version->value.load(std::memory_order_acquire) & 1) != 0; }
+
+inline void withdraw(Version* version) { version->value.store(0, std::memory_order_release); }
+
+inline void mark_estimate(Version* version) { version->value.fetch_or(1, std::memory_order_acq_rel); }
+
+// Locations by key. Fixed capacity: when it is full `find` says so and the block goes on without speculation.
+class Store {
+public:
+    Store() = default;
+    Store(const Store&) = delete;
+    Store& operator=(const Store&) = delete;
+    ~Store() {
+        std::free(locations_);
+        std::free(table_);
+    }
+
+    // Forgets everything and makes room for `locations`. False: no memory.
+    bool prepare(size_t locations, const HashKey& key) {
+        key_ = key;
+        size_t size = 64;
+        while (size < 2 * locations) size *= 2;
+        if (size > table_size_) {
+            std::free(locations_);
+            std::free(table_);
+            table_size_ = 0;
+            locations_ = static_cast<Location*>(std::malloc(size / 2 * sizeof(Location)));
+            table_ = static_cast<std::atomic<uint32_t>*>(std::malloc(size * sizeof(std::atomic<uint32_t>)));
+            if (locations_ == nullptr || table_ == nullptr) return false;
+            table_size_ = size;
+        }
+        for (size_t i = 0; i < size; ++i) new (&table_[i]) std::atomic<uint32_t>(0);
+        mask_ = size - 1;
+        capacity_ = size / 2;
+        used_.store(0, std::memory_order_relaxed);
+        return true;
+    }
+
+    uint64_t hash(const uint8_t* address, const u256* slot) const {
+        const uint64_t account = hash_address(key_, address);
+        if (slot == nullptr) return account;
+        const uint64_t inner = hash_words4(key_, slot->w) ^ 0x9e3779b97f4a7c15u;
+        return account ^ (inner << 23 | inner >> 41);
+    }
+
+    // The location of an account (slot == nullptr) or of a storage slot; made when it is new. nullptr: the store is full.
+    Location* find(const uint8_t* address, const u256* slot) {
+        const uint64_t h = hash(address, slot);
+        Location* fresh = nullptr;
+        for (size_t at = h & mask_;; at = (at + 1) & mask_) {
+            uint32_t number = table_[at].load(std::memory_order_acquire);
+            if (number == 0) {
+                if (fresh == nullptr) {
+                    const uint32_t taken = used_.fetch_add(1, std::memory_order_relaxed);
+                    if (taken >= capacity_) {
+                        used_.store(static_cast<uint32_t>(capacity_), std::memory_order_relaxed);
+                        return nullptr;
+                    }
+                    fresh = make(taken, h, address, slot);
+                }
+                const uint32_t mine = static_cast<uint32_t>(fresh - locations_) + 1;
+                if (table_[at].compare_exchange_strong(number, mine, std::memory_order_acq_rel, std::memory_order_acquire)) {
+                    return fresh;
+                }
+            }
+            Location* other = &locations_[number - 1];
+            if (other->hash == h && same(*other, address, slot)) return other;  // a lost `fresh` stays unused
+        }
+    }
+
+    size_t used() const { return used_.load(std::memory_order_relaxed); }
+    size_t held() const { return table_size_ * sizeof(std::atomic<uint32_t>) + table_size_ / 2 * sizeof(Location); }
+
+private:
+    Location* make(uint32_t number, uint64_t h, const uint8_t* address, const u256* slot) {
+        Location* fresh = new (&locations_[number]) Location;
+        fresh->hash = h;
+        std::memcpy(fresh->address, address, 20);
+        fresh->is_slot = slot != nullptr;
+        if (slot != nullptr) fresh->slot = *slot;
+        fresh->base_state.store(0, std::memory_order_relaxed);
+        fresh->written.store(false, std::memory_order_relaxed);
+        fresh->main_number = 0;
+        return fresh;
+    }
+
+    static bool same(const Location& location, const uint8_t* address, const u256* slot) {
+        return location.is_slot == (slot != nullptr) && std::memcmp(location.address, address, 20) == 0 &&
+               (slot == nullptr || u_eq(&location.slot, slot));
+    }
+
+    HashKey key_{};
+    Location* locations_ = nullptr;
+    std::atomic<uint32_t>* table_ = nullptr;
+    size_t table_size_ = 0, mask_ = 0, capacity_ = 0;
+    std::atomic<uint32_t> used_{0};
+};
+
+}  // namespace evmcore::stm
