@@ -7,7 +7,8 @@ Environment: ``EVMCORE_WERROR=1`` turns compiler warnings into errors (continuou
 from __future__ import annotations
 
 import os
-import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -65,7 +66,8 @@ class BuildWithHelp(build_ext):
             ) from error
 
 
-runpy.run_path(str(SOURCE / "evmcore" / "ops" / "generate.py"), run_name="__main__")
+# Handlers and dispatch tables are generated from the opcode table.
+subprocess.run([sys.executable, str(SOURCE / "evmcore" / "ops" / "generate.py")], check=True)
 
 setup(
     ext_modules=cythonize(

@@ -11,6 +11,7 @@ from evmcore._interp cimport Status
 
 cdef class ParallelExecutor(Executor):
     cdef readonly int threads
+    cdef readonly bint always     # speculate even where one thread, or one transaction, makes that pointless
     cdef readonly dict counters
 
     cdef BlockFailure transactions(self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status) noexcept nogil

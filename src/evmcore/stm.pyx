@@ -920,8 +920,9 @@ cdef class ParallelExecutor(Executor):
     full. `counters` tells of the last block.
     """
 
-    def __init__(self, int threads):
+    def __init__(self, int threads, bint always=False):
         self.threads = threads
+        self.always = always
         self.counters = {}
 
     cdef BlockFailure transactions(
@@ -939,7 +940,7 @@ cdef class ParallelExecutor(Executor):
         block.output = &run.output
         block.failure = BLOCK_OK
         block.status = SUCCESS
-        if self.threads > 1 and count > 1 and open_block(&block, min(<size_t>self.threads, count)):
+        if (self.always or (self.threads > 1 and count > 1)) and open_block(&block, min(<size_t>self.threads, count)):
             run_on_workers(block.worker_count, work, &block)
             at[0] = block.scheduler.frontier() - 1
             adopt_wiped_slots(&block)
@@ -997,7 +998,7 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
         block.workers[i] = w
         block.worker_count += 1
     return (
-        block.worker_count > 1
+        block.worker_count > 0
         and block.store.prepare(expected_locations(block), store_key)
         and block.scheduler.prepare(block.count)
         and publish_beginning(block)
