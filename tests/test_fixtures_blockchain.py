@@ -3,9 +3,10 @@ the published reason, the head and the state at the end are the published ones."
 
 import pytest
 
-from tests.fixture_archives import check_archive
+from tests.fixture_archives import both_dispatch_builds, check_archive
 
 
+@both_dispatch_builds
 @pytest.mark.parametrize(
     ("archive", "cases"),
     [
@@ -15,5 +16,7 @@ from tests.fixture_archives import check_archive
         ("blockchain_tests_eest", 1354),
     ],
 )
-def test_every_blockchain_test_passes(archive: str, cases: int, capsys: pytest.CaptureFixture[str]) -> None:
-    check_archive("blockchain", archive, cases, capsys)
+def test_every_blockchain_test_passes(
+    archive: str, cases: int, dispatch: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_archive("blockchain", archive, cases, dispatch, capsys)

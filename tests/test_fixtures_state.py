@@ -3,9 +3,10 @@ published reason."""
 
 import pytest
 
-from tests.fixture_archives import check_archive
+from tests.fixture_archives import both_dispatch_builds, check_archive
 
 
+@both_dispatch_builds
 @pytest.mark.parametrize(
     ("archive", "cases"),
     [
@@ -16,5 +17,5 @@ from tests.fixture_archives import check_archive
         ("state_tests_prague_osaka", 16700),
     ],
 )
-def test_every_state_test_passes(archive: str, cases: int, capsys: pytest.CaptureFixture[str]) -> None:
-    check_archive("state", archive, cases, capsys)
+def test_every_state_test_passes(archive: str, cases: int, dispatch: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check_archive("state", archive, cases, dispatch, capsys)

@@ -22,8 +22,10 @@ def _cases(seed: int, count: int, fork: str) -> Iterator[dict[str, Any]]:
         yield make_case(number, fork) | {"seed": number}
 
 
-def compare(oracle: Oracle, seed: int, count: int, fork: str = "", dump: Path | None = None) -> tuple[Counter[str], list[str]]:
-    """Runs cases on both sides: counts by outcome, and a line for each difference (minimised and dumped to ``dump``)."""
+def compare(
+    oracle: Oracle, seed: int, count: int, fork: str = "", dump: Path | None = None
+) -> tuple[Counter[str], list[str]]:
+    """Runs cases on both sides: counts by outcome, and a line for each difference, minimised and kept in ``dump``."""
     counts: Counter[str] = Counter()
     differences: list[str] = []
     suspects: list[dict[str, Any]] = []
@@ -40,10 +42,14 @@ def compare(oracle: Oracle, seed: int, count: int, fork: str = "", dump: Path | 
 
         def differs(candidate: dict[str, Any]) -> bool:
             expected = oracle.ask(candidate)
-            return not expected.crash and any(not answer(candidate, switch).agrees(expected) for switch in (False, True))
+            return not expected.crash and any(
+                not answer(candidate, switch).agrees(expected) for switch in (False, True)
+            )
 
         small = minimise(case, differs) if dump is not None else case
-        line = f"seed {case['seed']} {next(iter(case['post']))}: engine {answer(small)}, specification {oracle.ask(small)}"
+        line = (
+            f"seed {case['seed']} {next(iter(case['post']))}: engine {answer(small)}, specification {oracle.ask(small)}"
+        )
         if dump is not None:
             path = dump / f"fuzz-{case['seed']}.json"
             path.write_text(json.dumps({f"fuzz-{case['seed']}": small}, indent=1))
@@ -63,8 +69,8 @@ def main() -> int:
     python = oracle_python()
     if python is None:
         print(
-            f"the executable specification is not installed: set {ENVIRONMENT_VARIABLE} to the interpreter of an environment "
-            f"with ethereum-execution, or make one at {DEFAULT_PYTHON.parents[1]}",
+            f"the executable specification is not installed: set {ENVIRONMENT_VARIABLE} to the interpreter of an "
+            f"environment with ethereum-execution, or make one at {DEFAULT_PYTHON.parents[1]}",
             file=sys.stderr,
         )
         return 2

@@ -57,7 +57,9 @@ def _hex(value: int | bytes) -> str:
     return "0x" + value.hex() if isinstance(value, bytes) else hex(value)
 
 
-def _account(nonce: int = 0, balance: int = 0, code: bytes = b"", storage: dict[int, int] | None = None) -> dict[str, Any]:
+def _account(
+    nonce: int = 0, balance: int = 0, code: bytes = b"", storage: dict[int, int] | None = None
+) -> dict[str, Any]:
     slots = {_hex(slot.to_bytes(32, "big")): _hex(value.to_bytes(32, "big")) for slot, value in (storage or {}).items()}
     return {"nonce": _hex(nonce), "balance": _hex(balance), "code": _hex(code), "storage": slots}
 
@@ -90,7 +92,9 @@ def _transaction(random: Random, fork: Fork, base_fee: int) -> dict[str, Any]:
     kind = random.choice(types)
     create = random.random() < 0.12 and kind < 3
     addresses = [*CONTRACTS, SENDER, ABSENT, COINBASE, *AUTHORITIES]
-    to = random.choice([*CONTRACTS] * 4 + [SENDER, ABSENT, COINBASE, *AUTHORITIES, bytes(19) + b"\x04", bytes(19) + b"\x05"])
+    to = random.choice(
+        [*CONTRACTS] * 4 + [SENDER, ABSENT, COINBASE, *AUTHORITIES, bytes(19) + b"\x04", bytes(19) + b"\x05"]
+    )
     if create:
         data = init_code(random, fork, addresses)
     else:
@@ -115,11 +119,16 @@ def _transaction(random: Random, fork: Fork, base_fee: int) -> dict[str, Any]:
         section["gasPrice"] = _hex(price)
     else:
         section["maxFeePerGas"] = _hex(price)
-        section["maxPriorityFeePerGas"] = _hex(random.choice((0, 1, price, price + 1 if random.random() < 0.04 else price // 2)))
+        section["maxPriorityFeePerGas"] = _hex(
+            random.choice((0, 1, price, price + 1 if random.random() < 0.04 else price // 2))
+        )
     if kind:
         section["accessLists"] = [
             [
-                {"address": _hex(random.choice(addresses)), "storageKeys": [_hex(random.randrange(4).to_bytes(32, "big")) for _ in range(random.randrange(3))]}
+                {
+                    "address": _hex(random.choice(addresses)),
+                    "storageKeys": [_hex(random.randrange(4).to_bytes(32, "big")) for _ in range(random.randrange(3))],
+                }
                 for _ in range(random.randrange(3))
             ]
         ]
@@ -141,13 +150,18 @@ def make_case(seed: int, fork_name: str = "") -> dict[str, Any]:
     fork_name = fork_name or chosen
     fork = FORKS[fork_name]
     addresses = [*CONTRACTS, *CONTRACTS, SENDER, ABSENT, COINBASE, *AUTHORITIES]
-    pre: dict[str, Any] = {_hex(SENDER): _account(balance=10**20 if random.random() < 0.96 else random.choice((10**9, 10**15)))}
+    pre: dict[str, Any] = {
+        _hex(SENDER): _account(balance=10**20 if random.random() < 0.96 else random.choice((10**9, 10**15)))
+    }
     for contract in CONTRACTS[: random.randrange(1, len(CONTRACTS) + 1)]:
         pre[_hex(contract)] = _account(
             nonce=random.choice((1, 1, 1, (1 << 64) - 1, 0)) if random.random() < 0.3 else 1,
             balance=random.choice((0, 1, 10**6, 10**18)),
             code=program(random, fork, addresses),
-            storage={random.randrange(5): random.choice((1, 2, random.choice(EDGES) or 3)) for _ in range(random.randrange(4))},
+            storage={
+                random.randrange(5): random.choice((1, 2, random.choice(EDGES) or 3))
+                for _ in range(random.randrange(4))
+            },
         )
     if random.random() < 0.3:
         pre[_hex(COINBASE)] = _account(balance=random.choice((1, 10**18)))

@@ -19,7 +19,9 @@ ARGUMENTS = ["t8n", "--input.alloc", "stdin", "--input.env", "stdin", "--input.t
 
 def transaction_of(section):
     """The picked transaction of a state test in the form t8n reads."""
-    transaction = {key: value for key, value in section.items() if key not in ("data", "gasLimit", "value", "accessLists")}
+    transaction = {
+        key: value for key, value in section.items() if key not in ("data", "gasLimit", "value", "accessLists")
+    }
     transaction["input"] = section["data"][0]
     transaction["gas"] = section["gasLimit"][0]
     transaction["value"] = section["value"][0]

@@ -30,8 +30,8 @@ class Answer:
     state_root: str
     logs_hash: str
     gas_used: int
-    rejected: str          # why the transaction is invalid; empty when it ran
-    crash: str = ""        # the specification itself failed
+    rejected: str  # why the transaction is invalid; empty when it ran
+    crash: str = ""  # the specification itself failed
 
     def agrees(self, other: Answer) -> bool:
         """Same outcome; the words for a rejection may differ."""
@@ -45,13 +45,19 @@ class Oracle:
 
     def __init__(self, python: Path) -> None:
         self.process = subprocess.Popen(
-            [str(python), str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ""}
+            [str(python), str(SCRIPT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": ""},
         )
 
     def __enter__(self) -> Oracle:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         assert self.process.stdin and self.process.stdout
         self.process.stdin.close()
         self.process.stdout.close()

@@ -28,7 +28,16 @@ EDGES = (
     (1 << 256) - 2, (1 << 256) - 32, (1 << 255) + 1,
 )  # fmt: skip
 
-CREATE, CALL, CALLCODE, RETURN, DELEGATECALL, CREATE2, STATICCALL, REVERT = 0xF0, 0xF1, 0xF2, 0xF3, 0xF4, 0xF5, 0xFA, 0xFD
+CREATE, CALL, CALLCODE, RETURN, DELEGATECALL, CREATE2, STATICCALL, REVERT = (
+    0xF0,
+    0xF1,
+    0xF2,
+    0xF3,
+    0xF4,
+    0xF5,
+    0xFA,
+    0xFD,
+)
 
 
 def push(value: int, size: int | None = None) -> bytes:
@@ -62,11 +71,21 @@ class ProgramWriter:
 
     def offset(self) -> int:
         r = self.random
-        return r.choice(EDGES) if r.random() < 0.004 else r.randrange(0, 160) if r.random() < 0.95 else r.randrange(0, 6000)
+        return (
+            r.choice(EDGES)
+            if r.random() < 0.004
+            else r.randrange(0, 160)
+            if r.random() < 0.95
+            else r.randrange(0, 6000)
+        )
 
     def size(self) -> int:
         r = self.random
-        return r.choice(EDGES) if r.random() < 0.004 else r.choice((0, 0, 1, 31, 32, 33, 64, 96, 128, 192, 213, r.randrange(300)))
+        return (
+            r.choice(EDGES)
+            if r.random() < 0.004
+            else r.choice((0, 0, 1, 31, 32, 33, 64, 96, 128, 192, 213, r.randrange(300)))
+        )
 
     def has(self, op: int) -> bool:
         """True when the fork has ``op``; sometimes true when it has not."""
@@ -120,7 +139,9 @@ class ProgramWriter:
     def query(self) -> None:
         op = self.random.choice([op for op in (0x31, 0x35, 0x3B, 0x3F, 0x40, 0x49, 0x54, 0x5C, 0x51) if self.has(op)])
         if op in (0x31, 0x3B, 0x3F):
-            self.push(int.from_bytes(self.random.choice(self.addresses), "big") if self.random.random() < 0.9 else self.word())
+            self.push(
+                int.from_bytes(self.random.choice(self.addresses), "big") if self.random.random() < 0.9 else self.word()
+            )
         elif op in (0x54, 0x5C):
             self.push(self.random.randrange(5) if self.random.random() < 0.9 else self.word())
         else:

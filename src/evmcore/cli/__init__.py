@@ -25,7 +25,9 @@ def build_parser() -> Parser:
     from evmcore import __version__
     from evmcore.cli import fixture_commands, run, t8n
 
-    parser = Parser(prog=PROGRAM, description="An Ethereum Virtual Machine engine: run code, tests, blocks, benchmarks.")
+    parser = Parser(
+        prog=PROGRAM, description="An Ethereum Virtual Machine engine: run code, tests, blocks, benchmarks."
+    )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} version {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     commands.add_parser("bench", help="measure speed on workloads, cases or real blocks", add_help=False)

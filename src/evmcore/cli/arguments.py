@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from evmcore.errors import EvmcoreError, InputError
-from evmcore.types import to_address, to_bytes, to_uint
+from evmcore.types import to_address, to_uint
 
 T = TypeVar("T")
 

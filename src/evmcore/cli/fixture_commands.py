@@ -37,13 +37,17 @@ def _add(
         "differs in a failed case; otherwise a JSON list as geth's evm prints it. Exit code 1 when a case fails.",
     )
     parser.add_argument("paths", nargs="*", metavar="PATH", help="fixture file, directory or archive")
-    parser.add_argument("--run", "-k", type=arguments.pattern, default="", metavar="REGEX", help="only tests whose name matches")
+    parser.add_argument(
+        "--run", "-k", type=arguments.pattern, default="", metavar="REGEX", help="only tests whose name matches"
+    )
     if kind == "state":
         parser.add_argument("--statetest.fork", dest="fork", default="", metavar="FORK", help="only cases of this fork")
         parser.add_argument(
             "--statetest.index", dest="index", type=int, default=-1, metavar="N", help="only this post entry of a fork"
         )
-    parser.add_argument("--workers", type=arguments.positive, default=1, metavar="N", help="worker processes (default 1)")
+    parser.add_argument(
+        "--workers", type=arguments.positive, default=1, metavar="N", help="worker processes (default 1)"
+    )
     parser.add_argument("--bench", action="store_true", help="add the time and gas of each case to the JSON")
     parser.add_argument("--dump", action="store_true", help="add the state after each case to the JSON")
     parser.add_argument("--human", action="store_true", help="print for a person also when stdout is not a terminal")

@@ -31,16 +31,48 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     )
     parser.add_argument("code", nargs="?", metavar="CODE", help="hex code; `-`: read it from stdin")
     parser.add_argument("--codefile", metavar="FILE", help="file with hex code; `-`: stdin")
-    parser.add_argument("--input", type=arguments.data, default=None, metavar="HEX", help="calldata (with --create: appended to the init code)")
+    parser.add_argument(
+        "--input",
+        type=arguments.data,
+        default=None,
+        metavar="HEX",
+        help="calldata (with --create: appended to the init code)",
+    )
     parser.add_argument("--inputfile", metavar="FILE", help="file with hex calldata; `-`: stdin")
     parser.add_argument("--create", action="store_true", help="run the code as init code of a new contract")
-    parser.add_argument("--prestate", metavar="FILE", help="geth genesis or alloc file: the state (and block) to run in")
-    parser.add_argument("--fork", "--state.fork", dest="fork", default="osaka", metavar="FORK", help="rules to run by (default osaka)")
-    parser.add_argument("--gas", type=arguments.argument("number", lambda text: arguments.integer(text, 62)), default=GAS, metavar="N", help=f"gas for the code (default {GAS})")
-    parser.add_argument("--price", type=arguments.uint256, default=0, metavar="WEI", help="what GASPRICE shows (default 0)")
-    parser.add_argument("--value", type=arguments.uint256, default=0, metavar="WEI", help="value sent along (default 0)")
-    parser.add_argument("--sender", type=arguments.address, default=SENDER, metavar="ADDRESS", help="caller (default: the text `sender`)")
-    parser.add_argument("--receiver", type=arguments.address, default=RECEIVER, metavar="ADDRESS", help="account that runs the code (default: the text `receiver`)")
+    parser.add_argument(
+        "--prestate", metavar="FILE", help="geth genesis or alloc file: the state (and block) to run in"
+    )
+    parser.add_argument(
+        "--fork", "--state.fork", dest="fork", default="osaka", metavar="FORK", help="rules to run by (default osaka)"
+    )
+    parser.add_argument(
+        "--gas",
+        type=arguments.argument("number", lambda text: arguments.integer(text, 62)),
+        default=GAS,
+        metavar="N",
+        help=f"gas for the code (default {GAS})",
+    )
+    parser.add_argument(
+        "--price", type=arguments.uint256, default=0, metavar="WEI", help="what GASPRICE shows (default 0)"
+    )
+    parser.add_argument(
+        "--value", type=arguments.uint256, default=0, metavar="WEI", help="value sent along (default 0)"
+    )
+    parser.add_argument(
+        "--sender",
+        type=arguments.address,
+        default=SENDER,
+        metavar="ADDRESS",
+        help="caller (default: the text `sender`)",
+    )
+    parser.add_argument(
+        "--receiver",
+        type=arguments.address,
+        default=RECEIVER,
+        metavar="ADDRESS",
+        help="account that runs the code (default: the text `receiver`)",
+    )
     parser.add_argument("--static", action="store_true", help="forbid state changes, as STATICCALL does")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--bench", action="store_true", help="repeat for a second and print the time per run")
@@ -95,7 +127,12 @@ def _evm(options: argparse.Namespace) -> EVM:
         genesis = fields.mapping(where, document)
         is_genesis = "alloc" in genesis
         alloc = fields.alloc(f"{where}: alloc", genesis["alloc"] if is_genesis else genesis)
-        return EVM(MemoryState(alloc), fork=fork, block=_block(where, genesis if is_genesis else {}), chain_id=_chain_id(where, genesis))
+        return EVM(
+            MemoryState(alloc),
+            fork=fork,
+            block=_block(where, genesis if is_genesis else {}),
+            chain_id=_chain_id(where, genesis),
+        )
     except (FixtureError, fields.Oversized) as error:
         raise CommandError(str(error)) from None
 
@@ -141,7 +178,13 @@ def _run(options: argparse.Namespace) -> int:
     evm = _evm(options)
 
     def execute(tracer: Any) -> CallResult:
-        shared = {"sender": options.sender, "value": options.value, "gas": options.gas, "gas_price": options.price, "tracer": tracer}
+        shared = {
+            "sender": options.sender,
+            "value": options.value,
+            "gas": options.gas,
+            "gas_price": options.price,
+            "tracer": tracer,
+        }
         if options.create:
             return evm.message(None, (code or b"") + data, **shared)
         return evm.message(options.receiver, data, code=code, is_static=options.static, **shared)
@@ -185,7 +228,11 @@ def _as_json(result: CallResult, tree: Any, seconds: float | None) -> dict[str, 
     if result.created_address is not None:
         out["created"] = "0x" + result.created_address.hex()
     out["logs"] = [
-        {"address": "0x" + log.address.hex(), "topics": ["0x" + t.hex() for t in log.topics], "data": "0x" + log.data.hex()}
+        {
+            "address": "0x" + log.address.hex(),
+            "topics": ["0x" + t.hex() for t in log.topics],
+            "data": "0x" + log.data.hex(),
+        }
         for log in result.logs
     ]
     out["calls"] = tree
@@ -194,7 +241,7 @@ def _as_json(result: CallResult, tree: Any, seconds: float | None) -> dict[str, 
     return out
 
 
-def _print(result: CallResult, tree: Mapping[str, Any], seconds: float | None) -> None:
+def _print(result: CallResult, tree: Mapping[str, Any] | None, seconds: float | None) -> None:
     print(f"status    {result.status.name}")
     print(f"gas used  {result.gas_used}")
     print(f"output    0x{result.output.hex()}")
@@ -208,8 +255,9 @@ def _print(result: CallResult, tree: Mapping[str, Any], seconds: float | None) -
         print(f"log       0x{log.address.hex()} [{topics}] 0x{log.data.hex()}")
     if seconds is not None:
         print(f"time      {seconds * 1e6:.1f} us a run, {result.gas_used / seconds / 1e6:.0f} Mgas/s")
-    print("calls")
-    _print_call(tree, 1)
+    if tree is not None:
+        print("calls")
+        _print_call(tree, 1)
     sys.stdout.flush()
 
 

@@ -25,22 +25,78 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "t8n",
         help="apply a block's transactions to a state",
         description="Executes transactions on a state as a block would, without a header to check against. Inputs and "
-        "outputs are files, or stdin and stdout (one JSON object with the keys alloc, env, txs, result, body). Exit codes are "
-        "geth's: 2 the EVM stopped or bad arguments, 3 bad configuration, 10 bad JSON, 11 unreadable file, 12 bad RLP.",
+        "outputs are files, or stdin and stdout (one JSON object with the keys alloc, env, txs, result, body). Exit "
+        "codes are geth's: 2 the EVM stopped or bad arguments, 3 bad configuration, 10 bad JSON, 11 unreadable file, "
+        "12 bad RLP.",
     )
     inputs = parser.add_argument_group("inputs")
-    for name, text in (("alloc", "the state before"), ("env", "the block"), ("txs", "the transactions: a JSON list, or RLP as a JSON string")):
-        inputs.add_argument(f"--input.{name}", dest=f"input_{name}", default=f"{name}.json", metavar="FILE", help=f"{text} (default {name}.json; `stdin`)")
+    for name, text in (
+        ("alloc", "the state before"),
+        ("env", "the block"),
+        ("txs", "the transactions: a JSON list, or RLP as a JSON string"),
+    ):
+        inputs.add_argument(
+            f"--input.{name}",
+            dest=f"input_{name}",
+            default=f"{name}.json",
+            metavar="FILE",
+            help=f"{text} (default {name}.json; `stdin`)",
+        )
     outputs = parser.add_argument_group("outputs")
-    outputs.add_argument("--output.basedir", dest="basedir", default=".", metavar="DIR", help="folder of output files (default: the current one)")
-    outputs.add_argument("--output.alloc", dest="output_alloc", default="alloc.json", metavar="FILE", help="the state after (default alloc.json; `stdout`, `stderr`)")
-    outputs.add_argument("--output.result", dest="output_result", default="result.json", metavar="FILE", help="roots, receipts and rejections (default result.json; `stdout`, `stderr`)")
-    outputs.add_argument("--output.body", dest="output_body", default="", metavar="FILE", help="RLP of the included transactions (default: none; `stdout`, `stderr`)")
-    outputs.add_argument("--opcode.count", dest="opcode_count", default="", metavar="FILE", help="how often each opcode ran (default: none; `stdout`)")
+    outputs.add_argument(
+        "--output.basedir",
+        dest="basedir",
+        default=".",
+        metavar="DIR",
+        help="folder of output files (default: the current one)",
+    )
+    outputs.add_argument(
+        "--output.alloc",
+        dest="output_alloc",
+        default="alloc.json",
+        metavar="FILE",
+        help="the state after (default alloc.json; `stdout`, `stderr`)",
+    )
+    outputs.add_argument(
+        "--output.result",
+        dest="output_result",
+        default="result.json",
+        metavar="FILE",
+        help="roots, receipts and rejections (default result.json; `stdout`, `stderr`)",
+    )
+    outputs.add_argument(
+        "--output.body",
+        dest="output_body",
+        default="",
+        metavar="FILE",
+        help="RLP of the included transactions (default: none; `stdout`, `stderr`)",
+    )
+    outputs.add_argument(
+        "--opcode.count",
+        dest="opcode_count",
+        default="",
+        metavar="FILE",
+        help="how often each opcode ran (default: none; `stdout`)",
+    )
     rules = parser.add_argument_group("rules")
-    rules.add_argument("--state.fork", dest="fork", default="GrayGlacier", metavar="FORK", help="fork, or a transition such as ParisToShanghaiAtTime15k (default GrayGlacier)")
-    rules.add_argument("--state.chainid", dest="chain_id", type=arguments.uint256, default=1, metavar="N", help="chain id (default 1)")
-    rules.add_argument("--state.reward", dest="reward", type=_reward, default=0, metavar="WEI", help="block reward before Paris; -1: nobody is rewarded (default 0)")
+    rules.add_argument(
+        "--state.fork",
+        dest="fork",
+        default="GrayGlacier",
+        metavar="FORK",
+        help="fork, or a transition such as ParisToShanghaiAtTime15k (default GrayGlacier)",
+    )
+    rules.add_argument(
+        "--state.chainid", dest="chain_id", type=arguments.uint256, default=1, metavar="N", help="chain id (default 1)"
+    )
+    rules.add_argument(
+        "--state.reward",
+        dest="reward",
+        type=_reward,
+        default=0,
+        metavar="WEI",
+        help="block reward before Paris; -1: nobody is rewarded (default 0)",
+    )
     arguments.add_trace_arguments(parser)
     parser.set_defaults(handler=_run)
 
@@ -68,13 +124,19 @@ def _run(options: argparse.Namespace) -> int:
             documents[name] = arguments.parse_json(arguments.read_text(path, name, IO_ERROR), path, JSON_ERROR)
     traces = _TraceFiles(options) if options.trace or options.opcode_count else None
     outcome = transition(
-        TransitionInput(documents["alloc"], documents["env"], documents["txs"], options.fork, options.chain_id, options.reward),
+        TransitionInput(
+            documents["alloc"], documents["env"], documents["txs"], options.fork, options.chain_id, options.reward
+        ),
         None if traces is None else traces.tracer(),
     )
     if traces is not None and options.trace:
         traces.save(options.basedir, [transaction.hash for transaction in outcome.included])
     shown: dict[str, dict[str, Any]] = {"stdout": {}, "stderr": {}}
-    contents = [("alloc", options.output_alloc, outcome.alloc), ("result", options.output_result, outcome.result), ("body", options.output_body, outcome.body)]
+    contents = [
+        ("alloc", options.output_alloc, outcome.alloc),
+        ("result", options.output_result, outcome.result),
+        ("body", options.output_body, outcome.body),
+    ]
     if traces is not None:
         contents.append(("opcodeCount", options.opcode_count, traces.counts))
     for name, path, content in contents:

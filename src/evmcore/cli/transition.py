@@ -106,11 +106,21 @@ class _Env:
             return given
         why = "a difficulty that is not given (currentDifficulty)"
         ommers = self.env.get("parentUncleHash")
-        has_ommers = ommers is not None and fields.fixed("env.parentUncleHash", ommers, 32) not in (EMPTY_OMMERS_HASH, bytes(32))
+        has_ommers = ommers is not None and fields.fixed("env.parentUncleHash", ommers, 32) not in (
+            EMPTY_OMMERS_HASH,
+            bytes(32),
+        )
         parent_timestamp = self.need("parentTimestamp", 64, why)
         if parent_timestamp >= self.timestamp:
             raise CommandError("env: currentTimestamp is not after parentTimestamp", CONFIG_ERROR)
-        return next_difficulty(self.fork, self.number, self.timestamp, parent_timestamp, self.need("parentDifficulty", 256, why), has_ommers)
+        return next_difficulty(
+            self.fork,
+            self.number,
+            self.timestamp,
+            parent_timestamp,
+            self.need("parentDifficulty", 256, why),
+            has_ommers,
+        )
 
     def _base_fee(self) -> int:
         given = self.take("currentBaseFee")
@@ -177,7 +187,9 @@ class _Env:
     def _ommers(self) -> tuple[Header, ...]:
         ommers = []
         for i, entry in enumerate(sequence("ommers", self.env.get("ommers") or [])):
-            delta = uint(f"ommers[{i}].delta", fields.field(f"ommers[{i}]", mapping(f"ommers[{i}]", entry), "delta"), 64)
+            delta = uint(
+                f"ommers[{i}].delta", fields.field(f"ommers[{i}]", mapping(f"ommers[{i}]", entry), "delta"), 64
+            )
             if not 1 <= delta <= min(self.number, 7):
                 raise FixtureError(f"ommers[{i}].delta: expected 1 to 7 generations, got {delta}")
             address = fields.fixed(f"ommers[{i}].address", fields.field(f"ommers[{i}]", entry, "address"), 20)
@@ -190,7 +202,10 @@ class _Env:
         entries = self.env.get("withdrawals")
         if entries is None:
             raise CommandError("env: a block from Shanghai on needs 'withdrawals'", CONFIG_ERROR)
-        return tuple(Withdrawal.from_json(mapping(f"withdrawals[{i}]", entry)) for i, entry in enumerate(sequence("withdrawals", entries)))
+        return tuple(
+            Withdrawal.from_json(mapping(f"withdrawals[{i}]", entry))
+            for i, entry in enumerate(sequence("withdrawals", entries))
+        )
 
 
 # ---- transactions
@@ -206,7 +221,11 @@ def _transactions(inputs: TransitionInput, fork: Fork) -> tuple[dict[int, Transa
         items = list(sequence("txs", [] if inputs.txs is None else inputs.txs))
     for index, item in enumerate(items):
         try:
-            transaction = Transaction.decode(item) if isinstance(item, bytes) else _from_json(f"txs[{index}]", item, inputs.chain_id, fork)
+            transaction = (
+                Transaction.decode(item)
+                if isinstance(item, bytes)
+                else _from_json(f"txs[{index}]", item, inputs.chain_id, fork)
+            )
             transactions[index] = replace(transaction, sender=transaction.recover_sender(fork, inputs.chain_id))
         except InvalidTransaction as error:
             rejected[index] = str(error)
@@ -237,7 +256,9 @@ def _from_json(where: str, item: Any, chain_id: int, fork: Fork) -> Transaction:
         if key is None or transaction.r or transaction.s:
             return transaction
         has_chain_id = transaction.type > 0 or (protected and fork >= Fork.SPURIOUS_DRAGON)
-        unsigned = replace(transaction, chain_id=(transaction.chain_id or chain_id) if has_chain_id else None, v=0, sender=None)
+        unsigned = replace(
+            transaction, chain_id=(transaction.chain_id or chain_id) if has_chain_id else None, v=0, sender=None
+        )
         return unsigned.sign(fields.fixed(f"{where}.secretKey", key, 32))
     except InputError as error:
         raise FixtureError(f"{where}: {error}") from None
@@ -257,7 +278,13 @@ def _execute(
     while True:
         places = list(transactions)
         attempt = replace(block, transactions=tuple(transactions.values()))
-        settings: dict[str, Any] = {"fork": env.fork, "block_hashes": env.block_hashes, "validate": False, "check_state_root": True, "reward": reward}
+        settings: dict[str, Any] = {
+            "fork": env.fork,
+            "block_hashes": env.block_hashes,
+            "validate": False,
+            "check_state_root": True,
+            "reward": reward,
+        }
         try:
             result = execute_block(attempt, state, config, commit=tracer is None, **settings)
             if tracer is not None:
@@ -313,7 +340,8 @@ def _receipt(receipt: Receipt, index: int, first_log: int, number: int) -> dict[
 
 
 def _result(result: BlockResult, included: list[Transaction], rejected: dict[int, str], env: _Env) -> dict[str, Any]:
-    receipts, logs = [], []
+    receipts: list[dict[str, Any]] = []
+    logs: list[Log] = []
     for index, receipt in enumerate(result.receipts):
         receipts.append(_receipt(receipt, index, len(logs), env.number))
         logs.extend(receipt.logs)
@@ -337,7 +365,7 @@ def _result(result: BlockResult, included: list[Transaction], rejected: dict[int
     if env.excess_blob_gas is not None:
         out["currentExcessBlobGas"] = hex(env.excess_blob_gas)
         out["blobGasUsed"] = hex(result.blob_gas_used)
-    if result.requests is not None:
+    if result.requests is not None and result.requests_hash is not None:
         out["requestsHash"] = "0x" + result.requests_hash.hex()
         out["requests"] = ["0x" + request.hex() for request in result.requests]
     return out
