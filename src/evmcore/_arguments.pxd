@@ -2,8 +2,10 @@
 from libc.stdint cimport int64_t, uint8_t
 from evmcore._interp cimport Environment
 from evmcore._tx cimport PreparedTransaction, TxData
+from evmcore._u256 cimport u256
 
 cdef int read_address(uint8_t* out, object value, str name) except -1
+cdef int read_word(u256* out, object value, str name) except -1
 cdef bytes read_bytes(object value, str name)
 cdef int64_t read_gas(object value, int64_t default, str name) except? -1
 cdef int64_t read_timeout(object timeout) except -1       # seconds from now as CLOCK_MONOTONIC nanoseconds; 0: never

@@ -5,7 +5,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from evmcore._interp cimport Environment
 from evmcore._rules cimport PARIS
 from evmcore._tx cimport PreparedTransaction, TxData
-from evmcore._u256 cimport u256_from_int, u256_to_int
+from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_zero
 
 from evmcore.errors import InputError, InvalidTransaction, TransactionReason
 from evmcore.headers import blob_base_fee
@@ -18,6 +18,8 @@ cdef extern from "<time.h>" nogil:
         long tv_nsec
     int CLOCK_MONOTONIC
     int clock_gettime(int clock, timespec* now)
+
+cdef object ZERO = 0                               # small numbers are one object each: known by identity
 
 cdef dict known_addresses = {}                    # hex text -> bytes, of addresses seen lately
 
@@ -35,6 +37,14 @@ cdef int read_address(uint8_t* out, object value, str name) except -1:
                 known_addresses.clear()
             known_addresses[value] = address
     memcpy(out, PyBytes_AS_STRING(address), 20)
+    return 0
+
+
+cdef int read_word(u256* out, object value, str name) except -1:
+    if value is ZERO:
+        u_zero(out)
+    else:
+        out[0] = u256_from_int(to_uint(value, name), name)
     return 0
 
 
@@ -71,16 +81,10 @@ cdef bytes fill_call(TxData* tx, object to, object data, object sender, object v
     tx.data = <const uint8_t*>PyBytes_AS_STRING(payload)
     tx.data_size = PyBytes_GET_SIZE(payload)
     tx.gas_limit = read_gas(gas, default_gas, "gas")
-    if value is not ZERO:
-        tx.value = u256_from_int(to_uint(value, "value"), "value")
-    if gas_price is not ZERO:
-        tx.max_fee = u256_from_int(to_uint(gas_price, "gas_price"), "gas_price")
-        tx.max_priority_fee = tx.max_fee
+    read_word(&tx.value, value, "value")
+    read_word(&tx.max_fee, gas_price, "gas_price")
+    tx.max_priority_fee = tx.max_fee
     return payload
-
-
-# The default of `value` and `gas_price`, recognised by identity.
-cdef object ZERO = 0
 
 
 cdef PreparedTransaction prepare_call(const TxData* plain, bytes data, object access_list,

@@ -38,10 +38,13 @@ cdef class Batch:
     cdef Settings settings
     cdef int64_t deadline_ns
     cdef Job* jobs
-    cdef size_t count
+    cdef size_t capacity
+    cdef size_t count             # of jobs that are filled
     cdef list kept                # owners of what the jobs borrow
 
+    cdef Job* add(self, object owner)             # the next job, zeroed
     cdef void run(self, unsigned int threads) noexcept nogil
     cdef CallResult result(self, size_t index)
+    cdef void clear(self)                         # no jobs: ready for the next ones
 
-cdef Batch batch_new(size_t count, const Settings* settings, int64_t deadline_ns)
+cdef Batch batch_new(size_t capacity, const Settings* settings, int64_t deadline_ns)

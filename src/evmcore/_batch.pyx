@@ -1,7 +1,7 @@
 """A batch of calls on native threads, and the machines that single calls share with it."""
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from evmcore._code cimport Code
@@ -163,16 +163,29 @@ cdef void keep(WorkingSet* ws, Job* job) noexcept nogil:
 
 
 cdef class Batch:
-    """Calls that share everything but what is in their jobs. `run` may be called once."""
+    """Calls that share everything but what is in their jobs: add jobs, run them, take the results, clear."""
 
     def __dealloc__(self):
-        cdef size_t i
         if self.jobs != NULL:
-            for i in range(self.count):
-                free(<void*>self.jobs[i].result.output)
-                free(self.jobs[i].logs)
-                free(self.jobs[i].log_data)
+            self.clear()
             free(self.jobs)
+
+    cdef void clear(self):
+        cdef size_t i
+        for i in range(self.count):
+            free(<void*>self.jobs[i].result.output)
+            free(self.jobs[i].logs)
+            free(self.jobs[i].log_data)
+        self.count = 0
+        self.kept = []
+
+    cdef Job* add(self, object owner):
+        cdef Job* job = &self.jobs[self.count]
+        memset(job, 0, sizeof(Job))
+        job.result.status = NO_MEMORY
+        self.kept.append(owner)
+        self.count += 1
+        return job
 
     cdef void run(self, unsigned int threads) noexcept nogil:
         cdef Counter next
@@ -199,16 +212,13 @@ cdef class Batch:
         return result
 
 
-cdef Batch batch_new(size_t count, const Settings* settings, int64_t deadline_ns):
+cdef Batch batch_new(size_t capacity, const Settings* settings, int64_t deadline_ns):
     cdef Batch batch = Batch.__new__(Batch)
-    cdef size_t i
     batch.kept = []
     batch.settings = settings[0]
     batch.deadline_ns = deadline_ns
-    batch.jobs = <Job*>calloc(max(count, <size_t>1), sizeof(Job))
+    batch.jobs = <Job*>malloc(max(capacity, <size_t>1) * sizeof(Job))
     if batch.jobs == NULL:
-        raise ResourceError(f"no memory for a batch of {count} calls")
-    batch.count = count
-    for i in range(count):
-        batch.jobs[i].result.status = NO_MEMORY
+        raise ResourceError(f"no memory for a batch of {capacity} calls")
+    batch.capacity = capacity
     return batch

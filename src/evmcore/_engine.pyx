@@ -4,6 +4,7 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from evmcore._arguments cimport (
     fill_call, fill_environment, prepare_call, prepare_transaction, read_address, read_bytes, read_gas, read_timeout,
+    read_word,
 )
 from evmcore._batch cimport Batch, Settings, batch_new, machine_give, machine_take, settings_message, settings_run
 from evmcore._diff cimport StateDiff, diff_collect
@@ -13,7 +14,7 @@ from evmcore._interp cimport (
 from evmcore._overlay cimport Overlay, overlay_new
 from evmcore._results cimport CallResult, TransactionResult
 from evmcore._tx cimport PreparedTransaction, TX_VALID, TxChecks, TxData, TxResult
-from evmcore._u256 cimport u256, u256_from_int
+from evmcore._u256 cimport u256
 from evmcore.state._reader cimport Backend
 from evmcore.state.adapter cimport PythonBackend, as_backend
 from evmcore.tracing._hooks cimport Tracer
@@ -228,36 +229,41 @@ cdef class EVM:
         """
         cdef Message message
         cdef Outcome outcome
-        cdef Settings settings = self.settings
-        cdef Overlay overlay = None
-        cdef u256 price = u256_from_int(to_uint(gas_price, "gas_price"), "gas_price")
+        cdef Settings seen
+        cdef const Settings* settings = &self.settings
+        cdef Overlay over_code = None, over_all = None
+        cdef u256 price
         cdef bytes payload = read_bytes(data, "data")
         cdef CallResult result = CallResult.__new__(CallResult)
         cdef Tracer watcher = None if tracer is None else read_tracer(tracer)
-        cdef int64_t deadline = read_timeout(timeout)
+        cdef int64_t deadline = 0 if timeout is None else read_timeout(timeout)
         cdef Machine* machine
         memset(&message, 0, sizeof(Message))
         message.kind = CREATE if to is None else CALL
         message.is_static = bool(is_static)
         message.gas = read_gas(gas, settings.env.gas_limit, "gas")
-        message.value = u256_from_int(to_uint(value, "value"), "value")
         message.input = <const uint8_t*>PyBytes_AS_STRING(payload)
         message.input_size = len(payload)
+        read_word(&message.value, value, "value")
+        read_word(&price, gas_price, "gas_price")
         if sender is not None:
             read_address(message.caller, sender, "sender")
         if to is not None:
             read_address(message.target, to, "to")
             memcpy(message.code_address, message.target, 20)
+        if code is not None or overrides is not None:
+            seen = self.settings
+            settings = &seen
         if code is not None:
             if to is None:
                 raise InputError("argument 'code': a creation runs `data`; give `to` to run code in place of an account's")
-            overlay = overlay_new(settings.reader)
-            overlay.add_account(PyBytes_FromStringAndSize(<char*>message.target, 20), {"code": to_bytes(code, "code")})
-            settings.reader = &overlay.reader
+            over_code = overlay_new(seen.reader)
+            over_code.add_account(PyBytes_FromStringAndSize(<char*>message.target, 20), {"code": to_bytes(code, "code")})
+            seen.reader = &over_code.reader
         if overrides is not None:
-            under, overlay = overlay, overlay_new(settings.reader)
-            overlay.add_accounts(overrides)
-            settings.reader = &overlay.reader
+            over_all = overlay_new(seen.reader)
+            over_all.add_accounts(overrides)
+            seen.reader = &over_all.reader
         machine = machine_take()
         try:
             machine.abort_flag = NULL
@@ -267,7 +273,7 @@ cdef class EVM:
                 watcher.attach(machine)
             with nogil:
                 self.backend.begin_read()
-                settings_message(&settings, machine, &message, &price, &outcome)
+                settings_message(settings, machine, &message, &price, &outcome)
                 self.backend.end_read()
             if watcher is not None:
                 watcher.detach()
@@ -278,7 +284,8 @@ cdef class EVM:
             result.output = PyBytes_FromStringAndSize(<const char*>outcome.output, outcome.output_size)
             if to is None and outcome.status == SUCCESS:
                 result.created_address = PyBytes_FromStringAndSize(<const char*>outcome.created, 20)
-            result.keep_logs(machine.ws)
+            if machine.ws.log_count:
+                result.keep_logs(machine.ws)
             if watcher is not None:
                 self.finish(watcher, machine, message.gas, result.gas_used, result)
         finally:
@@ -297,13 +304,12 @@ cdef class EVM:
         """
         if block is not None:
             return self.with_block(block).call_many(calls, threads=threads, overrides=overrides, timeout=timeout)
-        cdef list items
-        cdef Py_ssize_t count, i
+        cdef Py_ssize_t count, first, i, ended
         cdef unsigned int workers
         cdef Overlay overlay
         cdef Batch batch
-        cdef PreparedTransaction prepared
         cdef Settings settings = self.settings
+        cdef list items, results = []
         if not isinstance(calls, Iterable):
             raise InputError(f"argument 'calls': expected calls in a list, got {type(calls).__name__}")
         items = list(calls)
@@ -317,25 +323,20 @@ cdef class EVM:
             overlay = overlay_new(settings.reader)
             overlay.add_accounts(overrides)
             settings.reader = &overlay.reader
-        batch = batch_new(count, &settings, read_timeout(timeout))
-        for i in range(count):
-            to, data, sender, value, gas, gas_price, access_list = call_fields(items[i], i)
-            try:
-                payload = fill_call(&batch.jobs[i].tx, to, data, sender, value, gas, gas_price, settings.env.gas_limit)
-                if access_list:
-                    prepared = prepare_call(&batch.jobs[i].tx, payload, access_list, (), ())
-                    batch.jobs[i].tx = prepared.data
-                    payload = prepared
-            except InputError as error:
-                raise InputError(f"calls[{i}]: {error}") from None
-            batch.kept.append(payload)
-        with nogil:
-            self.backend.begin_read()
-            batch.run(workers)
-            self.backend.end_read()
-        for i in range(count):
-            self.check(&batch.jobs[i].result, i)
-        return [batch.result(i) for i in range(count)]
+        batch = batch_new(min(count, SLICE), &settings, read_timeout(timeout))
+        for first in range(0, count, SLICE):
+            for i in range(first, min(first + SLICE, count)):
+                add_call(batch, items[i], i)
+            with nogil:
+                self.backend.begin_read()
+                batch.run(workers)
+                self.backend.end_read()
+            ended = batch.count
+            for i in range(ended):
+                self.check(&batch.jobs[i].result, first + i)
+                results.append(batch.result(i))
+            batch.clear()
+        return results
 
     # ---- transactions: the state is changed
 
@@ -421,19 +422,42 @@ cdef class EVM:
         raise ExecutionAborted("the execution did not end within its timeout; nothing was concluded")
 
 
-cdef tuple call_fields(object call, size_t index):
-    """The seven arguments of one of `call_many`'s calls."""
-    if isinstance(call, Mapping):
+# Calls of a batch that are prepared, run and answered together, so that their memory stays in the cache.
+cdef enum:
+    SLICE = 1024
+
+cdef dict CALL_DEFAULTS = {
+    "to": None, "data": b"", "sender": None, "value": 0, "gas": None, "gas_price": 0, "access_list": (),
+}
+
+
+cdef int add_call(Batch batch, object call, Py_ssize_t index) except -1:
+    """Adds one of `call_many`'s calls to the batch."""
+    cdef TxData tx
+    cdef Py_ssize_t given
+    cdef object payload, access_list
+    cdef PreparedTransaction prepared
+    if not isinstance(call, (tuple, list)) and isinstance(call, Mapping):
         unknown = call.keys() - CALL_DEFAULTS.keys()
         if unknown:
             raise InputError(f"calls[{index}]: unknown argument {min(map(str, unknown))!r}; "
                              f"arguments are {', '.join(CALL_DEFAULTS)}")
         if "to" not in call:
             raise InputError(f"calls[{index}]: `to` is missing; give None for a creation")
-        return tuple({**CALL_DEFAULTS, **call}.values())
-    if not isinstance(call, (tuple, list)) or not 1 <= len(call) <= 7:
+        call = tuple({**CALL_DEFAULTS, **call}.values())
+    given = len(call) if isinstance(call, (tuple, list)) else 0
+    if not 1 <= given <= 7:
         raise InputError(f"calls[{index}]: expected a Call, a tuple of up to 7 arguments or a mapping, got {call!r:.80}")
-    return tuple(call) + CALL_TAIL[len(call):]
-
-cdef dict CALL_DEFAULTS = {"to": None, "data": b"", "sender": None, "value": 0, "gas": None, "gas_price": 0, "access_list": ()}
-cdef tuple CALL_TAIL = tuple(CALL_DEFAULTS.values())
+    try:
+        payload = fill_call(
+            &tx, call[0], call[1] if given > 1 else b"", call[2] if given > 2 else None, call[3] if given > 3 else 0,
+            call[4] if given > 4 else None, call[5] if given > 5 else 0, batch.settings.env.gas_limit)
+        access_list = call[6] if given > 6 else EMPTY
+        if access_list is EMPTY:
+            batch.add(payload).tx = tx
+        else:
+            prepared = prepare_call(&tx, payload, access_list, EMPTY, EMPTY)
+            batch.add(prepared).tx = prepared.data
+    except InputError as error:
+        raise InputError(f"calls[{index}]: {error}") from None
+    return 0
