@@ -515,3 +515,42 @@ def test_a_state_that_cannot_be_written_refuses_transactions() -> None:
         evm.deploy(deploying(b"\x00"))
     with pytest.raises(StateError):
         evm.snapshot()
+
+
+# ---- estimates
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "STOP",
+        "0 0 SSTORE",  # with a refund: needs more than it pays
+        "1 1 SSTORE 0 1 SSTORE",
+        f"0 0 0 0 1 0x{OTHER.hex()} GAS CALL ISZERO @bad JUMPI STOP bad: INVALID",  # needs what the caller keeps
+        "GAS 50000 GT @bad JUMPI STOP bad: 0 0 REVERT",  # needs far more than it uses
+    ],
+)
+def test_estimated_gas_is_the_least_that_succeeds(code: str) -> None:
+    evm = evm_with(assemble(code), other=Account(code=assemble("1 5 SSTORE")))
+    evm.state.set_account(CONTRACT, Account(code=assemble(code), balance=9, storage={0: 1}))
+    gas, result = evm.estimate_gas(CONTRACT, sender=SENDER)
+    assert gas is not None and result.success
+    assert evm.call(CONTRACT, sender=SENDER, gas=gas).success
+    try:
+        assert not evm.call(CONTRACT, sender=SENDER, gas=gas - 1).success
+    except InvalidTransaction:
+        assert gas - 1 < 21_000
+
+
+def test_a_call_that_always_fails_has_no_estimate() -> None:
+    gas, result = evm_with(assemble("0 0 REVERT")).estimate_gas(CONTRACT)
+    assert (gas, result.error) == (None, "REVERT")
+
+
+def test_the_access_list_of_a_call_names_what_it_touches() -> None:
+    callee = Account(code=assemble("7 SLOAD 8 SLOAD"))
+    code = assemble(f"1 SLOAD 2 3 SSTORE 0x99 BALANCE 0 0 0 0 4 GAS STATICCALL 0 0 0 0 0x{OTHER.hex()} GAS STATICCALL")
+    evm = evm_with(code, other=callee)
+    access_list, result = evm.create_access_list(CONTRACT, sender=SENDER)
+    assert access_list == ((bytes(19) + b"\x99", ()), (CONTRACT, (1, 3)), (OTHER, (7, 8)))
+    assert result.gas_used == evm.call(CONTRACT, sender=SENDER, access_list=access_list).gas_used

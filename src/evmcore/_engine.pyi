@@ -2,6 +2,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from evmcore._results import CallResult, TransactionResult
+from evmcore.estimates import AccessEstimate, GasEstimate
 from evmcore.forks import ChainConfig, Fork
 from evmcore.state._reader import Backend
 from evmcore.tracing import Tracer
@@ -83,6 +84,12 @@ class EVM:
         timeout: float | None = None,
     ) -> list[CallResult]:
         """Run many calls, each by itself on the state as it is, on native threads without the GIL."""
+
+    def estimate_gas(self, to: _Address | None, data: _Bytes = b"", **arguments: Any) -> GasEstimate:
+        """The least gas limit with which a call succeeds."""
+
+    def create_access_list(self, to: _Address | None, data: _Bytes = b"", **arguments: Any) -> AccessEstimate:
+        """What a call touches, as an access list (EIP-2930)."""
 
     def transact(
         self,

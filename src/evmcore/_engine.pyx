@@ -338,6 +338,16 @@ cdef class EVM:
             batch.clear()
         return results
 
+    def estimate_gas(self, to, data=b"", **arguments):
+        """The least gas limit with which a call succeeds: `evmcore.estimates.estimate_gas`."""
+        from evmcore.estimates import estimate_gas
+        return estimate_gas(self, to, data, **arguments)
+
+    def create_access_list(self, to, data=b"", **arguments):
+        """What a call touches, as an access list (EIP-2930): `evmcore.estimates.create_access_list`."""
+        from evmcore.estimates import create_access_list
+        return create_access_list(self, to, data, **arguments)
+
     # ---- transactions: the state is changed
 
     def transact(self, tx, *, timeout=None, tracer=None):

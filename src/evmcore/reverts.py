@@ -44,7 +44,7 @@ class RevertReason:
 
 
 def decode_revert(data: bytes) -> RevertReason:
-    """Decode revert data. Never fails: what is neither of Solidity's two forms is "raw", with the data as its message."""
+    """Decode revert data. Never fails: what has neither of Solidity's forms is "raw", with the data as its message."""
     if not data:
         return RevertReason("empty", "reverted without a reason", None, data)
     selector, body = data[:4], data[4:]

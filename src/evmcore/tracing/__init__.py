@@ -6,9 +6,10 @@ One tracer observes one run at a time and starts afresh with the next.
 
 from __future__ import annotations
 
+from evmcore.tracing._access import AccessListTracer
 from evmcore.tracing._calls import CallTracer
 from evmcore.tracing._hooks import Tracer
 from evmcore.tracing._prestate import PrestateTracer
 from evmcore.tracing._steps import EIP3155Tracer, StructLogTracer
 
-__all__ = ["CallTracer", "EIP3155Tracer", "PrestateTracer", "StructLogTracer", "Tracer"]
+__all__ = ["AccessListTracer", "CallTracer", "EIP3155Tracer", "PrestateTracer", "StructLogTracer", "Tracer"]

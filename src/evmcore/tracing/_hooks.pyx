@@ -49,8 +49,8 @@ cdef void leave_hook(void* self, const Message* message, const Outcome* outcome)
 
 
 cdef class Tracer:
-    """Observes one run at a time; may be used again for the next one. An exception in a tracer stops the run and is raised
-    from the call that was traced."""
+    """Observes one run at a time; may be used again for the next one. An exception in a tracer stops the run and is
+    raised from the call that was traced."""
 
     cdef int attach(self, Machine* machine) except -1:
         if self.machine != NULL:

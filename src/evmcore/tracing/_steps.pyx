@@ -72,7 +72,7 @@ cdef void add_bytes(string* line, const uint8_t* data, size_t size) noexcept nog
 
 
 cdef class EIP3155Tracer(Tracer):
-    """Writes a JSON line for each instruction and one at the end of the run (EIP-3155) to a text stream, as they come.
+    """Writes a JSON line for each instruction and one at the end of the run (EIP-3155) to a text stream, as it goes.
 
     `stream` is anything with `write(str)`. `stack`, `memory` and `return_data` say which of these the lines carry. Fields
     are those before the instruction, except `refund`, which counts what the instruction itself adds, as geth and the

@@ -1,0 +1,96 @@
+"""Questions that take several runs of one call: how much gas it needs, and what it touches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from evmcore._hash import keccak256
+from evmcore.errors import InvalidTransaction
+from evmcore.forks import Fork
+from evmcore.rlp import encode
+from evmcore.tracing._access import AccessListTracer
+from evmcore.types import to_address, to_uint
+
+if TYPE_CHECKING:
+    from evmcore._engine import EVM
+    from evmcore._results import CallResult
+
+__all__ = ["AccessEstimate", "GasEstimate", "create_access_list", "estimate_gas"]
+
+MAX_TX_GAS = 1 << 24  # EIP-7825
+MAX_ROUNDS = 16  # of looking for an access list that no longer changes
+
+
+class GasEstimate(NamedTuple):
+    """`gas` is the least gas limit with which the call succeeds, None when it fails with any; `result` is the run with
+    that limit, or the failing one with the most gas."""
+
+    gas: int | None
+    result: CallResult
+
+
+class AccessEstimate(NamedTuple):
+    """`access_list` are pairs of a 20-byte address and its slots; `result` is the run with that list, whose `gas_used`
+    a transaction with it would pay."""
+
+    access_list: tuple[tuple[bytes, tuple[int, ...]], ...]
+    result: CallResult
+
+
+def estimate_gas(evm: EVM, to: Any, data: Any = b"", *, gas: Any = None, **arguments: Any) -> GasEstimate:
+    """The least gas limit with which a call succeeds, found by halving; exact when more gas never makes it fail.
+
+    `gas` is the most to try: by default the block's gas limit, from Osaka on at most 2**24 (EIP-7825). The other
+    arguments, and what is raised, are those of `EVM.call`.
+    """
+    if gas is None:
+        most = min(evm.block.gas_limit, MAX_TX_GAS) if evm.fork >= Fork.OSAKA else evm.block.gas_limit
+    else:
+        most = to_uint(gas, "gas", 63)
+    best = evm.call(to, data, gas=most, **arguments)
+    if not best.success:
+        return GasEstimate(None, best)
+    too_little, enough = best.gas_used - 1, most
+    # Likely limits first: what it used before refunds, and that with a stipend and the 64th a caller keeps (EIP-150).
+    spent = best.gas_used + best.gas_refund
+    hints = [(spent + 2_300) * 64 // 63 + 1, spent]
+    while enough - too_little > 1:
+        guess = hints.pop() if hints else (too_little + enough) // 2
+        if not too_little < guess < enough:
+            continue
+        result = _try(evm, to, data, guess, arguments)
+        if result is None:
+            too_little = guess
+        else:
+            enough, best = guess, result
+    return GasEstimate(enough, best)
+
+
+def _try(evm: EVM, to: Any, data: Any, gas: int, arguments: dict[str, Any]) -> CallResult | None:
+    try:
+        result = evm.call(to, data, gas=gas, **arguments)
+    except InvalidTransaction:  # below the intrinsic gas or the floor
+        return None
+    return result if result.success else None
+
+
+def create_access_list(evm: EVM, to: Any, data: Any = b"", *, sender: Any = None, **arguments: Any) -> AccessEstimate:
+    """The access list that makes everything warm that a call touches, tried until it does not change any more.
+
+    Sender, callee and precompiles are warm anyway and left out, except for their slots. The arguments, and what is
+    raised, are those of `EVM.call`; a call that fails has an access list too, of what it touched before.
+    """
+    caller = bytes(20) if sender is None else to_address(sender, "sender")
+    if to is None:
+        account = evm.state.account(caller)
+        callee = keccak256(encode([caller, 0 if account is None else account.nonce]))[12:]
+    else:
+        callee = to_address(to, "to")
+    access_list: tuple[tuple[bytes, tuple[int, ...]], ...] = ()
+    for _ in range(MAX_ROUNDS):
+        tracer = AccessListTracer((caller, callee))
+        result = evm.call(to, data, sender=caller, access_list=access_list, tracer=tracer, **arguments)
+        if tracer.access_list == access_list:
+            break
+        access_list = tracer.access_list
+    return AccessEstimate(access_list, result)

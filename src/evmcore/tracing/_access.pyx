@@ -1,0 +1,64 @@
+"""The accounts and slots a run touches, as an EIP-2930 access list."""
+from libc.stdint cimport uint8_t
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from evmcore._interp cimport Step
+from evmcore._precompiles cimport precompile_at
+from evmcore._u256 cimport u256, u256_to_int, u_to_address
+from evmcore.tracing._hooks cimport Tracer
+
+from evmcore.types import to_address
+
+cdef enum:
+    OP_BALANCE = 0x31
+    OP_EXTCODESIZE = 0x3b
+    OP_EXTCODECOPY = 0x3c
+    OP_EXTCODEHASH = 0x3f
+    OP_SLOAD = 0x54
+    OP_SSTORE = 0x55
+    OP_CALL = 0xf1
+    OP_CALLCODE = 0xf2
+    OP_DELEGATECALL = 0xf4
+    OP_STATICCALL = 0xfa
+    OP_SELFDESTRUCT = 0xff
+
+
+cdef class AccessListTracer(Tracer):
+    """Collects what a run touches, also in calls that were reverted. Precompiles, and the addresses in `warm` unless a slot
+    of theirs is touched, are left out: they are warm anyway."""
+
+    def __init__(self, warm=()):
+        self.warm = frozenset([to_address(address, "warm") for address in warm])
+        self.touched = {}
+
+    @property
+    def access_list(self):
+        """Pairs of a 20-byte address and its slots, in ascending order."""
+        return tuple([(address, tuple(sorted(self.touched[address]))) for address in sorted(self.touched)])
+
+    cdef int start(self) except -1:
+        self.touched = {}
+        return 0
+
+    cdef int touch(self, const uint8_t* address) except -1:
+        known = PyBytes_FromStringAndSize(<const char*>address, 20)
+        if known not in self.warm and precompile_at(address, self.machine.revision) == 0:
+            self.touched.setdefault(known, set())
+        return 0
+
+    cdef int step(self, const Step* step) except -1:
+        cdef const u256* top
+        cdef uint8_t[20] address
+        cdef uint8_t op = step.op
+        if step.stack_size == 0:
+            return 0
+        top = &step.stack[step.stack_size - 1]
+        if op == OP_SLOAD or op == OP_SSTORE:
+            executing = PyBytes_FromStringAndSize(<const char*>step.address, 20)
+            self.touched.setdefault(executing, set()).add(u256_to_int(top))
+        elif op == OP_BALANCE or OP_EXTCODESIZE <= op <= OP_EXTCODECOPY or op == OP_EXTCODEHASH or op == OP_SELFDESTRUCT:
+            u_to_address(address, top)
+            self.touch(address)
+        elif (OP_CALL <= op <= OP_CALLCODE or op == OP_DELEGATECALL or op == OP_STATICCALL) and step.stack_size > 1:
+            u_to_address(address, top - 1)
+            self.touch(address)
+        return 0
