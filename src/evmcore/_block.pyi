@@ -4,7 +4,7 @@ from evmcore._diff import StateDiff
 from evmcore._results import TransactionResult
 from evmcore.blocks import Block, Header
 from evmcore.forks import ChainConfig, Fork
-from evmcore.state._reader import Backend
+from evmcore.state import Backend, State
 from evmcore.tracing import Tracer
 from evmcore.types import Receipt
 
@@ -40,7 +40,7 @@ class Executor:
 
 def execute_block(
     block: Block,
-    state: Backend,
+    state: Backend | State,
     chain: ChainConfig | Fork | str = "mainnet",
     *,
     parent: Header | None = None,

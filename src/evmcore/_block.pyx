@@ -19,14 +19,18 @@ from evmcore._u256 cimport u256_from_int, u256_to_int
 from evmcore.state._reader cimport Backend
 from evmcore.tracing._hooks cimport Tracer
 
+from collections.abc import Mapping
+
 from evmcore import body
 from evmcore._trie import ordered_root
+from evmcore.blocks import Block
 from evmcore.dao import DAO_ACCOUNTS, DAO_RECOVERY
 from evmcore.errors import (
     BlockReason, ExecutionAborted, InputError, InvalidBlock, InvalidTransaction, ResourceError, StateError,
 )
 from evmcore.forks import Fork, chain_of, fork_of
 from evmcore.headers import blob_base_fee, check_header
+from evmcore.state.adapter import as_backend
 from evmcore.types import Log, Receipt
 
 cdef extern from "include/spares.h" namespace "evmcore" nogil:
@@ -41,7 +45,7 @@ cdef enum:
     MAX_BLOBS_PER_TX = 6          # EIP-7594
 
 
-# ---------------------------------------------------------------------------------------------------- a block from Python
+# ------------------------------------------------------------ a block from Python
 
 cdef object engine_error(Backend backend, Status status):
     if status == NO_MEMORY:
@@ -134,6 +138,8 @@ cdef class BlockRun:
             rules.credits[rules.credit_count].amount = u256_from_int(amount, "amount")
             rules.credit_count += 1
         # The parent's hash stands in the header; earlier ones come from the caller or the state.
+        if block_hashes is not None and not isinstance(block_hashes, Mapping):
+            raise InputError(f"block_hashes: expected a mapping of number to hash, got {type(block_hashes).__name__}")
         hashes = dict(block_hashes) if block_hashes is not None else {}
         if header.number:
             hashes[header.number - 1] = header.parent_hash
@@ -142,8 +148,8 @@ cdef class BlockRun:
         return 0
 
     cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1:
-        """Executes the block. ``roots``: note the state root after every transaction (receipts before Byzantium). ``tracer``
-        sees the transactions one after the other, not the system calls."""
+        """Executes the block. ``roots``: note the state root after every transaction (receipts before Byzantium).
+        ``tracer`` sees the transactions one after the other, not the system calls."""
         cdef size_t count = len(self.prepared)
         cdef bint stepwise = roots or tracer is not None
         cdef size_t at = 0, end
@@ -197,7 +203,9 @@ cdef class BlockRun:
         if failure == BLOCK_SYSTEM_CONTRACT_EMPTY:
             raise InvalidBlock(BlockReason.SYSTEM_CONTRACT_EMPTY, "a request contract (EIP-7002, EIP-7251) has no code")
         if failure == BLOCK_SYSTEM_CALL_FAILED:
-            raise InvalidBlock(BlockReason.SYSTEM_CONTRACT_CALL_FAILED, "a request contract (EIP-7002, EIP-7251) failed")
+            raise InvalidBlock(
+                BlockReason.SYSTEM_CONTRACT_CALL_FAILED, "the call of a request contract (EIP-7002, EIP-7251) failed"
+            )
         return 0
 
     cdef int finish_trace(self, Tracer tracer, const TxData* tx) except -1:
@@ -226,14 +234,23 @@ cdef bytes DRAINED = b"".join(DAO_ACCOUNTS)
 
 cdef bytes root_after(Backend backend, StateDiff diff):
     """The root of the state with ``diff`` applied; the state itself is as before afterwards."""
+    compute = root_function(backend)
     backend.apply(diff)
     try:
-        return backend.state_root()
+        return compute()
     finally:
         backend.undo(diff)
 
 
-# ---------------------------------------------------------------------------------------------------- the result
+cdef object root_function(Backend backend):
+    """What computes the backend's state root. A backend that has it can undo diffs too."""
+    try:
+        return backend.state_root
+    except AttributeError:
+        raise StateError(f"{type(backend).__name__} cannot compute a state root") from None
+
+
+# ------------------------------------------------------------ the result
 
 cdef bytes slice_of(const uint8_t* data, size_t offset, size_t size):
     return PyBytes_FromStringAndSize(<const char*>(data + offset), <Py_ssize_t>size)
@@ -304,13 +321,14 @@ cdef class BlockResult:
         for i in range(record.first_log, record.first_log + record.log_count):
             log = &self.output.logs[i]
             topics = tuple([slice_of(log.topics, 32 * topic, 32) for topic in range(log.topic_count)])
-            logs.append(Log(slice_of(log.address, 0, 20), topics, slice_of(self.output.data, log.data_offset, log.data_size)))
+            data = slice_of(self.output.data, log.data_offset, log.data_size)
+            logs.append(Log(slice_of(log.address, 0, 20), topics, data))
         return tuple(logs)
 
     @property
     def transactions(self):
-        """One `TransactionResult` per transaction: status, output, gas, logs, created address. Their `diff` is None: the
-        block has one for all."""
+        """One `TransactionResult` per transaction: status, output, gas, logs, created address. Their `diff` is None:
+        the block has one for all."""
         cdef TransactionResult result
         cdef TxRecord* record
         cdef LogEntry entry
@@ -333,13 +351,15 @@ cdef class BlockResult:
                     entry.data_offset -= record.data_start
                     entries.append(PyBytes_FromStringAndSize(<char*>&entry, sizeof(LogEntry)))
                 result.log_entries = b"".join(entries)
-                result.log_data = slice_of(self.output.data, record.data_start, record.output_offset - record.data_start)
+                result.log_data = slice_of(
+                    self.output.data, record.data_start, record.output_offset - record.data_start
+                )
             results.append(result)
         return tuple(results)
 
     def encoded_receipts(self):
-        """The receipts as the receipts trie holds them, list of bytes; None before Byzantium when the state roots after each
-        transaction are not known."""
+        """The receipts as the receipts trie holds them, list of bytes; None before Byzantium when the state roots after
+        each transaction are not known."""
         cdef TxRecord* record
         cdef uint8_t succeeded
         cdef size_t index
@@ -367,19 +387,13 @@ cdef class BlockResult:
         """Root of the state after the block. The state must be as it was when the block was executed, or, with
         ``commit=True``, as that left it; backends that cannot compute a root raise `StateError`."""
         if self.root_cache is None:
-            self.root_cache = root_of(self.backend) if self.committed else root_after(self.backend, self.diff)
+            self.root_cache = (
+                root_function(self.backend)() if self.committed else root_after(self.backend, self.diff)
+            )
         return self.root_cache
 
 
-cdef object root_of(Backend backend):
-    try:
-        compute = backend.state_root
-    except AttributeError:
-        raise StateError(f"{type(backend).__name__} cannot compute a state root") from None
-    return compute()
-
-
-# ---------------------------------------------------------------------------------------------------- the way in
+# ------------------------------------------------------------ the way in
 
 cdef list prepare_transactions(object block, object fork):
     """Senders recovered, numbers converted. Raises `InvalidBlock` for a transaction without a valid signature."""
@@ -433,10 +447,10 @@ def execute_block(
     block, state, chain="mainnet", *, parent=None, block_hashes=None, fork=None, validate=True, check_state_root=False,
     commit=False, reward=None, tracer=None, Executor executor=SEQUENTIAL,
 ):
-    """Executes a `Block` on ``state`` (a backend of `evmcore.state`, as it was after the parent block).
+    """Executes a `Block` on ``state`` (a `MemoryState`, another backend or a `State`), as it was after the parent block.
 
-    ``chain``: a `ChainConfig`, the name of a public network, or a fork (its rules whatever the block's number and time);
-    ``fork`` overrides what the chain says. ``parent``: the parent's `Header`; with it the header rules are checked.
+    ``chain``: a `ChainConfig`, the name of a public network, or a fork (its rules whatever the block's number and
+    time); ``fork`` overrides what the chain says. ``parent``: the parent's `Header`; with it the header rules are checked.
     ``block_hashes``: mapping of number to hash for BLOCKHASH; what it lacks is asked of the state, the parent's hash is
     in the header. ``validate``: compare body and outcome with the header (roots, gas, bloom, requests);
     ``check_state_root``: the state root too, and, before Byzantium, the receipts root. ``commit``: apply the changes.
@@ -444,13 +458,16 @@ def execute_block(
     their shares; below zero nobody is rewarded. ``tracer``: one of `evmcore.tracing`, which sees every transaction.
     ``executor``: runs the transactions; without a tracer and intermediate roots, which take them one by one.
 
-    Returns a `BlockResult`. Raises `InvalidBlock` with its reason for an invalid block, `InputError` for arguments that make
-    no sense, `StateError` when the state cannot be read. Whatever is raised, the state is as before.
+    Senders are recovered from the signatures; a transaction that names its `sender` is taken at its word.
+
+    Returns a `BlockResult`. Raises `InvalidBlock` with its reason for an invalid block, `InputError` for arguments that
+    make no sense, `StateError` when the state cannot be read. Whatever is raised, the state is as before.
     """
     cdef BlockRun run
     cdef BlockResult result
-    if not isinstance(state, Backend):
-        raise InputError(f"state: expected a state backend such as MemoryState, got {type(state).__name__}")
+    state = as_backend(state)
+    if not isinstance(block, Block):
+        raise InputError(f"block: expected a Block, got {type(block).__name__}")
     if tracer is not None and not isinstance(tracer, Tracer):
         raise InputError(f"tracer: expected one of evmcore.tracing, got {type(tracer).__name__}")
     chain = chain_of(chain)
@@ -477,6 +494,8 @@ def execute_block(
         result.requests = requests_of(&result.output, chain.deposit_contract)
     # A root needs the changes applied: where they are to stay, that happens once.
     cdef bint apply_first = commit and validate and check_state_root
+    if apply_first:
+        root_function(run.backend)
     if validate and not apply_first:
         check_outcome(result, check_state_root)
     if commit:

@@ -1,4 +1,4 @@
-"""The native half of a block: system calls, the DAO fork, withdrawals and rewards, and the arenas of what it leaves behind.
+"""The native half of a block: system calls, the DAO fork, withdrawals and rewards, and the arenas of its outcome.
 
 Everything here runs without the GIL and touches no Python object.
 """
@@ -34,7 +34,7 @@ set_address(WITHDRAWAL_REQUESTS, "00000961ef480eb55e80d19ad83579a64c007002")
 set_address(CONSOLIDATION_REQUESTS, "0000bbddc7ce488642fb579f8b00f3a590007251")
 
 
-# ---------------------------------------------------------------------------------------------------- output arenas
+# ------------------------------------------------------------ output arenas
 
 cdef bint reserve(void** items, size_t* capacity, size_t wanted, size_t item_size) noexcept nogil:
     """Room for `wanted` items. False: no memory, nothing changed."""
@@ -80,11 +80,11 @@ cdef void output_release(BlockOutput* output) noexcept nogil:
     memset(output, 0, sizeof(BlockOutput))
 
 
-# ---------------------------------------------------------------------------------------------------- system calls
+# ------------------------------------------------------------ system calls
 
 cdef BlockFailure system_call(
-    Machine* machine, const BlockRules* rules, const uint8_t* address, const uint8_t* input, size_t size, Outcome* outcome,
-    Status* status,
+    Machine* machine, const BlockRules* rules, const uint8_t* address, const uint8_t* input, size_t size,
+    Outcome* outcome, Status* status,
 ) noexcept nogil:
     """Calls a contract as the system does. What the contract answers is left in `outcome`; the caller judges it."""
     cdef WorkingSet* ws = machine.ws
@@ -133,7 +133,7 @@ cdef BlockFailure collect_requests(
     return BLOCK_OK
 
 
-# ---------------------------------------------------------------------------------------------------- the three steps
+# ------------------------------------------------------------ the three steps
 
 cdef void drain_dao(Machine* machine, const BlockRules* rules) noexcept nogil:
     cdef WorkingSet* ws = machine.ws
@@ -219,7 +219,8 @@ cdef BlockFailure block_transaction(
     cdef TxResult result
     cdef uint64_t blob_gas_left = rules.blob_gas_limit - output.blob_gas_used
     transaction_run(
-        machine, tx, &rules.checks, rules.env.gas_limit - output.gas_used, blob_gas_left, rules.max_blobs_per_tx, &result
+        machine, tx, &rules.checks, rules.env.gas_limit - output.gas_used, blob_gas_left, rules.max_blobs_per_tx,
+        &result,
     )
     if result.status >= STATE_FAILED:
         status[0] = result.status
@@ -233,7 +234,9 @@ cdef BlockFailure block_transaction(
     return BLOCK_OK
 
 
-cdef BlockFailure block_end(Machine* machine, const BlockRules* rules, BlockOutput* output, Status* status) noexcept nogil:
+cdef BlockFailure block_end(
+    Machine* machine, const BlockRules* rules, BlockOutput* output, Status* status
+) noexcept nogil:
     cdef WorkingSet* ws = machine.ws
     cdef BlockFailure failure
     cdef uint32_t account

@@ -1,7 +1,7 @@
-"""One transaction from its checks to its fees, in the order of the yellow paper (section 6) and the EIPs that changed it.
+"""One transaction from its checks to its fees, as the yellow paper (section 6) and the EIPs since have it.
 
-Everything between `transaction_run`'s first and last line is native. `PreparedTransaction` is where a Python transaction
-becomes C data, once.
+Everything between `transaction_run`'s first and last line is native. `PreparedTransaction` is where a Python
+transaction becomes C data, once.
 """
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -46,7 +46,7 @@ cdef uint64_t NONCE_MAX = <uint64_t>0xffffffffffffffff
 cdef uint64_t INT64_LIMIT = <uint64_t>0x7fffffffffffffff
 
 
-# ---------------------------------------------------------------------------------------------------- gas
+# ------------------------------------------------------------ gas
 
 cdef void intrinsic_gas(const TxData* tx, int revision, uint64_t* intrinsic, uint64_t* floor) noexcept nogil:
     """Gas taken before the first instruction, and the least a transaction pays (zero before EIP-7623)."""
@@ -69,7 +69,7 @@ cdef void intrinsic_gas(const TxData* tx, int revision, uint64_t* intrinsic, uin
     floor[0] = TX_BASE + TX_FLOOR_PER_TOKEN * (zeros + 4 * nonzeros) if revision >= PRAGUE else 0
 
 
-# ---------------------------------------------------------------------------------------------------- validity
+# ------------------------------------------------------------ validity
 
 cdef bint type_supported(int type, int revision) noexcept nogil:
     if type == 0:
@@ -83,7 +83,9 @@ cdef bint type_supported(int type, int revision) noexcept nogil:
     return type == 4 and revision >= PRAGUE
 
 
-cdef TxInvalid check_blobs(const Machine* machine, const TxData* tx, const TxChecks* checks, int max_blobs_per_tx) noexcept nogil:
+cdef TxInvalid check_blobs(
+    const Machine* machine, const TxData* tx, const TxChecks* checks, int max_blobs_per_tx
+) noexcept nogil:
     cdef size_t i
     if tx.blob_hash_count == 0:
         return TX_TYPE_3_TX_ZERO_BLOBS
@@ -177,7 +179,7 @@ cdef TxInvalid check_sender(WorkingSet* ws, uint32_t sender, const TxData* tx, c
     return TX_VALID
 
 
-# ---------------------------------------------------------------------------------------------------- the run
+# ------------------------------------------------------------ the run
 
 cdef bint engine_failed(WorkingSet* ws, TxResult* result) noexcept nogil:
     if ws.failed:
@@ -369,7 +371,7 @@ cdef void transaction_run(
     engine_failed(ws, result)
 
 
-# ---------------------------------------------------------------------------------------------------- from Python
+# ------------------------------------------------------------ from Python
 
 cdef uint64_t unsigned64(object value, str name) except? 0xfffffffffffffffe:
     if not isinstance(value, int) or not 0 <= value <= NONCE_MAX:
@@ -422,8 +424,8 @@ cdef int fill_authorization(Authorization* out, object authorization) except -1:
 cdef class PreparedTransaction:
     """A `transactions.Transaction` as the native code takes it: numbers converted, authorities recovered. Immutable.
 
-    `sender` (20 bytes) stands in for a signature where there is none; otherwise the transaction's own `sender`. Numbers that
-    do not fit their field raise `InputError`.
+    `sender` (20 bytes) stands in for a signature where there is none; otherwise the transaction's own `sender`. Numbers
+    that do not fit their field raise `InputError`.
     """
 
     def __init__(self, transaction, sender=None):
@@ -538,7 +540,9 @@ cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx)
     ):
         detail += f" with gas limit {tx.gas_limit}"
     elif invalid == TX_INSUFFICIENT_MAX_FEE_PER_GAS or invalid == TX_PRIORITY_GREATER_THAN_MAX_FEE_PER_GAS:
-        detail += f" with a maximum of {u256_to_int(&tx.max_fee)} and a tip of {u256_to_int(&tx.max_priority_fee)} wei per gas"
+        detail += (
+            f" with a maximum of {u256_to_int(&tx.max_fee)} and a tip of {u256_to_int(&tx.max_priority_fee)} wei per gas"
+        )
     elif invalid == TX_INITCODE_SIZE_EXCEEDED:
         detail += f" with {tx.data_size} bytes of init code, at most {<int>MAX_INIT_CODE_SIZE}"
     elif tx.type == 3:
@@ -555,5 +559,5 @@ def intrinsic_gas_of(transaction, int revision):
     return intrinsic, floor
 
 
-# The C function of `_tx.pxd` has the name inside this module; this is what `from evmcore._tx import intrinsic_gas` gives.
+# The C function has this name inside the module; this is what `from evmcore._tx import intrinsic_gas` gives.
 globals()["intrinsic_gas"] = intrinsic_gas_of
