@@ -5,6 +5,7 @@ multi-version store (``include/stm/store.h``). The committer, whichever worker h
 transactions in order, checks what each one learnt against what is now final, runs it again where that differs, and brings
 its writes into the block's own working set. So the outcome is that of sequential execution whatever the speculation did.
 """
+from libc.stdint cimport uint64_t
 from evmcore._block cimport BlockFailure, BlockRun, Executor
 from evmcore._tx cimport TxData, TxInvalid
 from evmcore._interp cimport Status
@@ -12,6 +13,7 @@ from evmcore._interp cimport Status
 cdef class ParallelExecutor(Executor):
     cdef readonly int threads
     cdef readonly bint always     # speculate even where one thread, or one transaction, makes that pointless
+    cdef public uint64_t delays   # for tests: seed of delays at the points where threads meet; 0: none
     cdef readonly dict counters
 
     cdef BlockFailure transactions(self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status) noexcept nogil

@@ -94,6 +94,10 @@ cdef extern from "include/stm/scheduler.h" namespace "evmcore::stm" nogil:
         void again(TxIndex tx)
         void commit(TxIndex tx)
 
+cdef extern from "include/stm/delays.h" namespace "evmcore::stm" nogil:
+    void delay_point(uint64_t* state)
+    void wait_for_all(uint32_t* arrived, uint32_t count)
+
 cdef extern from "include/workers.h" namespace "evmcore" nogil:
     void run_on_workers(unsigned int count, void (*task)(void*) noexcept nogil, void* context)
 
@@ -186,6 +190,7 @@ cdef struct Worker:
     TxIndex blocked_on            # the read met an estimate of this transaction
     bint full                     # the store has no room left
     Location* last_account
+    uint64_t delays               # tests: state of the delays' random numbers, 0: none
     Code** codes                  # of published code cells, released after the block
     uint32_t code_count
     uint32_t code_capacity
@@ -199,6 +204,8 @@ cdef struct Block:
     Worker** workers
     int worker_count
     uint32_t next_worker
+    uint64_t delays               # tests: their seed
+    uint32_t arrived              # tests: workers that have begun
     uint32_t stop
     bint wiped                    # some account's storage was wiped
     uint32_t fallback             # go on without speculation from the frontier
@@ -300,6 +307,7 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
         out.nonce = w.block.txs[w.tx - 1].nonce
         exists = True
     w.reader.origin = source
+    delay_point(&w.delays)
     return FOUND if exists else ABSENT
 
 
@@ -350,6 +358,7 @@ cdef Found read_storage(void* self, const uint8_t* address, const u256* key, u25
     source.account = account
     resolve_slot(source, w.tx, value)
     w.reader.origin = source
+    delay_point(&w.delays)
     return FOUND
 
 
@@ -359,6 +368,7 @@ cdef Code* read_code(void* self, const uint8_t* address, const uint8_t* code_has
     cdef Seen seen
     if location == NULL:
         return NULL
+    delay_point(&w.delays)
     seen = latest(location.cells[<int>kCode], w.tx)
     if seen.value != NULL and seen.value.code != NULL and memcmp(&seen.value.word, code_hash, 32) == 0:
         code_retain(<Code*>seen.value.code)
@@ -585,13 +595,16 @@ cdef void publish_writes(Worker* w, TxIndex tx, Run* before, Run* fresh) noexcep
     for i in range(before.write_count):
         if before.writes[i].version != NULL:
             mark_estimate(before.writes[i].version)
+            delay_point(&w.delays)
     for i in range(fresh.write_count):
         write = &fresh.writes[i]
+        delay_point(&w.delays)
         write.version = publish(write.location[0], write.part, tx, write.value, w.arena[0])
         if write.version == NULL:
             fresh.failed = True
     for i in range(before.write_count):
         if before.writes[i].version != NULL and is_estimate(before.writes[i].version):
+            delay_point(&w.delays)
             withdraw(before.writes[i].version)
 
 
@@ -733,6 +746,7 @@ cdef void advance(Worker* w) noexcept nogil:
     while scheduler.frontier_waits() and not stm_load(&block.stop) and scheduler.try_commit():
         while not scheduler.finished() and not stm_load(&block.stop):
             tx = scheduler.frontier()
+            delay_point(&w.delays)
             frontier = scheduler.take_frontier(tx)
             if frontier == kBusy:
                 break
@@ -740,11 +754,14 @@ cdef void advance(Worker* w) noexcept nogil:
                 if frontier == kToCheck:
                     scheduler.again(tx)
                     w.reruns += 1
+                delay_point(&w.delays)
                 run_transaction(w, tx, True)
             if not conclude(w, tx):
                 stm_raise(&block.stop)
                 break
+            delay_point(&w.delays)
             scheduler.commit(tx)
+        delay_point(&w.delays)
         scheduler.leave_commit()
 
 
@@ -780,6 +797,8 @@ cdef void work(void* context) noexcept nogil:
     if number >= <uint32_t>block.worker_count:
         return
     w = block.workers[number]
+    if block.delays:
+        wait_for_all(&block.arrived, block.worker_count)
     while not stm_load(&block.stop) and not scheduler.finished():
         advance(w)
         tx = scheduler.claim(w.arena[0])
@@ -788,7 +807,9 @@ cdef void work(void* context) noexcept nogil:
             idle += 1
             continue
         idle = 0
+        delay_point(&w.delays)
         run_transaction(w, tx, False)
+        delay_point(&w.delays)
         if w.blocked_on:
             w.waits += 1
             if scheduler.wait_for(tx, w.blocked_on, w.arena[0]):
@@ -937,6 +958,7 @@ cdef class ParallelExecutor(Executor):
         block.rules = &run.rules
         block.base = &run.overlay.reader
         block.main = run.machine
+        block.delays = self.delays
         block.output = &run.output
         block.failure = BLOCK_OK
         block.status = SUCCESS
@@ -988,6 +1010,7 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
             break
         w.block = block
         w.full = False
+        w.delays = block.delays * (i + 1)
         w.runs = w.reruns = w.waits = 0
         w.machine.env = block.rules.env
         w.machine.revision = block.rules.revision

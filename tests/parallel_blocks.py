@@ -1,0 +1,133 @@
+"""Executes blocks sequentially and in parallel and says in what the outcomes differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evmcore._block import BlockResult, execute_block
+from evmcore.blocks import Block
+from evmcore.errors import EvmcoreError
+from evmcore.forks import ChainConfig, Fork
+from evmcore.state import MemoryState
+from evmcore.state._reader import Backend
+from evmcore.stm import ParallelExecutor
+
+THREADS = (1, 2, 3, 4, 8, 16)
+
+Outcome = dict[str, Any]
+"""All that can be seen of an execution, by name; of one that raised, only ``error``."""
+
+
+def outcome_of(result: BlockResult) -> Outcome:
+    """Everything an executed block tells. The roots are left to `with_roots`: equal diffs lead to equal states."""
+    return {
+        "gas used": result.gas_used,
+        "blob gas used": result.blob_gas_used,
+        "transactions": [
+            (tx.status, tx.gas_used, tx.gas_refund, tx.gas_spent, tx.output, tx.created_address, tx.logs)
+            for tx in result.transactions
+        ],
+        "receipts": list(result.receipts),
+        "encoded receipts": result.encoded_receipts(),
+        "bloom": result.logs_bloom,
+        "requests": result.requests,
+        "accounts": {change.address: change for change in result.diff.account_changes},
+        "storage": {(change.address, change.key): change for change in result.diff.storage_changes},
+        "codes": result.diff.codes,
+        "diff": result.diff.to_bytes(),
+    }
+
+
+def error_of(error: BaseException) -> tuple[Any, ...]:
+    """Class, reason, index and words of an error and of what caused it."""
+    cause = error.__cause__
+    return (
+        type(error),
+        getattr(error, "reason", None),
+        getattr(error, "index", None),
+        str(error),
+        None if cause is None else error_of(cause),
+    )
+
+
+def observe(
+    block: Block,
+    state: Backend,
+    chain: ChainConfig | Fork,
+    executor: ParallelExecutor | None = None,
+    *,
+    state_root: bool = False,
+    validate: bool = False,
+    **options: Any,
+) -> Outcome:
+    """Executes a block without keeping its changes, sequentially without an ``executor``."""
+    if executor is not None:
+        options["executor"] = executor
+    try:
+        result = execute_block(block, state, chain, validate=validate, **options)
+        seen = outcome_of(result)
+        if state_root:
+            seen["state root"] = result.state_root()
+    except EvmcoreError as error:
+        return {"error": error_of(error)}
+    return seen
+
+
+def difference(expected: Outcome, given: Outcome) -> str | None:
+    """The first thing in which two outcomes differ, in words; None if nothing."""
+    if expected.keys() != given.keys():
+        return f"expected {_short(expected.get('error', 'a result'))}, got {_short(given.get('error', 'a result'))}"
+    for name, want in expected.items():
+        have = given[name]
+        if want == have:
+            continue
+        if isinstance(want, list) and isinstance(have, list):
+            if len(want) != len(have):
+                return f"{name}: {len(want)} expected, got {len(have)}"
+            at = next(i for i, pair in enumerate(zip(want, have, strict=True)) if pair[0] != pair[1])
+            return f"{name}[{at}]: expected {_short(want[at])}, got {_short(have[at])}"
+        if isinstance(want, Mapping):
+            at = next(key for key in sorted({*want, *have}) if want.get(key) != have.get(key))
+            return f"{name}: expected {_short(want.get(at))}, got {_short(have.get(at))}"
+        return f"{name}: expected {_short(want)}, got {_short(have)}"
+    return None
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 600 else text[:600] + "..."
+
+
+def check_equal(
+    block: Block,
+    state: MemoryState,
+    chain: ChainConfig | Fork,
+    executors: Mapping[int, ParallelExecutor] | None = None,
+    *,
+    before: MemoryState | None = None,
+    repetitions: int = 1,
+    delays: int = 0,
+    **options: Any,
+) -> tuple[Outcome, str | None]:
+    """Executes a block sequentially and on each number of threads.
+
+    Returns the sequential outcome, and in words the first difference, None if there is none. With ``before``, an equal
+    copy of ``state``, the state has to be unchanged after each execution. ``delays``: seed of delays at the points where
+    threads meet, other ones in each repetition; 0 for none.
+    """
+    expected = observe(block, state, chain, **options)
+    for threads, executor in (executors or executors_for(THREADS)).items():
+        for repetition in range(repetitions):
+            executor.delays = delays and (delays + repetition) % 2**63 + 1
+            found = difference(expected, observe(block, state, chain, executor, **options))
+            if found is None and before is not None and state != before:
+                found = "the state was changed"
+            if found is not None:
+                return expected, f"{threads} threads: {found}"
+    return expected, None
+
+
+def executors_for(threads: tuple[int, ...]) -> dict[int, ParallelExecutor]:
+    """An executor for each number of threads."""
+    return {count: ParallelExecutor(count) for count in threads}

@@ -1,0 +1,142 @@
+"""Checks one case: sequential against parallel, as it is and, where the block is invalid, repaired."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from evmcore._block import execute_block
+from evmcore.errors import InvalidBlock, InvalidTransaction, TransactionReason
+from evmcore.state import MemoryState
+from evmcore.stm import ParallelExecutor
+from evmcore.transactions import Transaction
+
+from tests.parallel_blocks import check_equal
+from tests.parallel_fuzz.cases import Case
+
+WRONG_NONCE = (TransactionReason.NONCE_MISMATCH_TOO_HIGH, TransactionReason.NONCE_MISMATCH_TOO_LOW)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A case whose outcomes differ, and in what."""
+
+    case: Case
+    words: str
+
+
+def repaired(case: Case) -> Case:
+    """The case without what makes its block invalid: nonces put right, and what else is invalid left out."""
+    state = MemoryState(case.alloc)
+    fixed: set[int] = set()  # by identity, each once
+    while True:
+        transactions = list(case.block.transactions)
+        try:
+            execute_block(case.block, state, case.fork, validate=False)
+            return case
+        except InvalidBlock as error:
+            cause = error.__cause__
+            if not isinstance(cause, InvalidTransaction) or cause.index is None:
+                return case
+            at = cause.index
+            bad = transactions[at]
+            if cause.reason in WRONG_NONCE and id(bad) not in fixed:
+                transactions[at] = _with_right_nonce(case, state, at)
+                fixed.add(id(transactions[at]))
+            else:
+                del transactions[at]
+        case = case.with_transactions(transactions)
+
+
+def _with_right_nonce(case: Case, state: MemoryState, at: int) -> Transaction:
+    bad = case.block.transactions[at]
+    before = case.with_transactions(case.block.transactions[:at])
+    result = execute_block(before.block, state, case.fork, validate=False)
+    nonce = state.nonce(bad.sender or b"")
+    for change in result.diff.account_changes:
+        if change.address == bad.sender:
+            nonce = change.new.nonce if change.new is not None else 0
+    return replace(bad, nonce=nonce)
+
+
+def check_case(
+    case: Case, executors: Mapping[int, ParallelExecutor], counts: Counter[str], *, repetitions: int = 1
+) -> Difference | None:
+    """Compares the outcomes of the case's block, and of the block repaired if it is invalid; counts what was run."""
+    for candidate in _candidates(case):
+        state = MemoryState(candidate.alloc)
+        expected, words = check_equal(
+            candidate.block,
+            state,
+            candidate.fork,
+            executors,
+            before=state.copy(),
+            repetitions=repetitions,
+            delays=_delays(case),
+            state_root=True,
+        )
+        error = expected.get("error")
+        counts["blocks"] += 1
+        counts[f"fork {candidate.fork.title}"] += 1
+        counts["valid blocks" if error is None else "invalid blocks"] += 1
+        if error is None:
+            counts["transactions"] += len(candidate.block.transactions)
+        else:
+            counts[f"reason {error[1]}"] += 1
+        for executor in executors.values():
+            for name, value in executor.counters.items():
+                if name != "threads":
+                    counts[f"counter {name}"] += value
+        if words is not None:
+            return Difference(candidate, words)
+    return None
+
+
+def _delays(case: Case) -> int:
+    """The seed of the delays of a case."""
+    return (case.seed + 1) * 0x9E3779B97F4A7C15 % 2**62 + 1
+
+
+def _candidates(case: Case) -> Iterator[Case]:
+    yield case
+    fixed = repaired(case)
+    if fixed is not case:
+        yield fixed
+
+
+def minimised(difference: Difference, executors: Mapping[int, ParallelExecutor], repetitions: int) -> Difference:
+    """Drops transactions, withdrawals and accounts as long as some execution still differs."""
+
+    def differs(case: Case) -> Difference | None:
+        state = MemoryState(case.alloc)
+        _, words = check_equal(
+            case.block,
+            state,
+            case.fork,
+            executors,
+            before=state.copy(),
+            repetitions=repetitions,
+            delays=_delays(case),
+            state_root=True,
+        )
+        return None if words is None else Difference(case, words)
+
+    size = max(1, len(difference.case.block.transactions) // 2)
+    while size:
+        at, progress = 0, False
+        while at < len(difference.case.block.transactions):
+            transactions = list(difference.case.block.transactions)
+            del transactions[at : at + size]
+            smaller = differs(difference.case.with_transactions(transactions))
+            if smaller is not None:
+                difference, progress = smaller, True
+            else:
+                at += size
+        if size == 1 and not progress:
+            break
+        size = max(1, size // 2)
+    for address in list(difference.case.alloc):
+        alloc = {key: account for key, account in difference.case.alloc.items() if key != address}
+        difference = differs(replace(difference.case, alloc=alloc)) or difference
+    return difference
