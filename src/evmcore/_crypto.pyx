@@ -25,7 +25,8 @@ cdef enum:
     PUBLIC_KEY_SIZE = 64                # sizeof(secp256k1_pubkey), checked below
     SERIALIZED_SIZE = 65                # 0x04, x, y
 
-ctypedef int (*ParseSignature)(void* context, uint8_t* signature, const uint8_t* compact, int recovery_id) noexcept nogil
+ctypedef int (*ParseSignature)(
+    void* context, uint8_t* signature, const uint8_t* compact, int recovery_id) noexcept nogil
 ctypedef int (*Recover)(void* context, uint8_t* key, const uint8_t* signature, const uint8_t* digest) noexcept nogil
 ctypedef int (*Serialize)(
     void* context, uint8_t* output, size_t* size, const uint8_t* key, unsigned int flags) noexcept nogil

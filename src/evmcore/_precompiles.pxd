@@ -13,11 +13,14 @@ cdef struct Output:              # a growable byte buffer owned by its holder
     size_t size
     size_t capacity
 
-cdef int output_reserve(Output* out, size_t size) noexcept nogil    # 0, or -1 when out of memory; keeps nothing of the old content
+# 0, or -1 when out of memory; keeps nothing of the old content.
+cdef int output_reserve(Output* out, size_t size) noexcept nogil
 cdef void output_free(Output* out) noexcept nogil
 
 # The precompile's number for a 20-byte address at a revision (1..0x11, 0x100), 0 when there is none.
 cdef int precompile_at(const uint8_t* address, int revision) noexcept nogil
 
-# Runs precompile `number`. gas[0] holds the gas offered and, on PRECOMPILE_OK, the gas left. `input` never aliases `out`.
-cdef PrecompileStatus precompile_run(int number, int revision, const uint8_t* input, size_t size, int64_t* gas, Output* out) noexcept nogil
+# Runs precompile `number`. gas[0] holds the gas offered and, on PRECOMPILE_OK, the gas left. `input` never aliases
+# `out`.
+cdef PrecompileStatus precompile_run(
+    int number, int revision, const uint8_t* input, size_t size, int64_t* gas, Output* out) noexcept nogil

@@ -52,7 +52,7 @@ struct Library {
     bool loaded;
     void (*fp_from_bendian)(Fp*, const uint8_t*);
     void (*bendian_from_fp)(uint8_t*, const Fp*);
-    void (*miller_loop)(Fp12*, const Affine<Fp2>*, const Affine<Fp>*);
+    void (*miller_loop)(Fp12*, const Affine<Fp2>* const*, const Affine<Fp>* const*, size_t);
     void (*multiply)(Fp12*, const Fp12*, const Fp12*);
     void (*final_exponentiation)(Fp12*, const Fp12*);
     bool (*is_one)(const Fp12*);
@@ -215,17 +215,18 @@ inline bool map(const uint8_t* input, uint8_t* output) {
     return true;
 }
 
-// A product of pairings, factor by factor; a factor with a point at infinity is one.
+// A product of pairings, factor by factor; a factor with a point at infinity is one. Factors are gathered in batches
+// that share their squarings.
 class PairingProduct {
   public:
     void multiply(const Affine<Fp>& p, const Affine<Fp2>& q) {
         if (is_zero(p) || is_zero(q)) return;
-        Fp12 factor;
-        library.miller_loop(empty ? &product : &factor, &q, &p);
-        if (!empty) library.multiply(&product, &product, &factor);
-        empty = false;
+        ps[gathered] = p;
+        qs[gathered] = q;
+        if (++gathered == BATCH) settle();
     }
-    bool is_one() const {
+    bool is_one() {
+        settle();
         if (empty) return true;
         Fp12 result;
         library.final_exponentiation(&result, &product);
@@ -233,6 +234,23 @@ class PairingProduct {
     }
 
   private:
+    static constexpr size_t BATCH = 16;  // bounds the stack
+
+    void settle() {
+        if (gathered == 0) return;
+        // A null second pointer says that the others follow the first without a gap.
+        const Affine<Fp>* const p_list[2] = {ps, nullptr};
+        const Affine<Fp2>* const q_list[2] = {qs, nullptr};
+        Fp12 factor;
+        library.miller_loop(empty ? &product : &factor, q_list, p_list, gathered);
+        if (!empty) library.multiply(&product, &product, &factor);
+        empty = false;
+        gathered = 0;
+    }
+
+    Affine<Fp> ps[BATCH];
+    Affine<Fp2> qs[BATCH];
+    size_t gathered = 0;
     Fp12 product;
     bool empty = true;
 };
@@ -275,7 +293,7 @@ inline bool bls_load(const char* path) {
     Library& l = library;
     if (!(bind(handle, "blst_", "fp_from_bendian", l.fp_from_bendian) &&
           bind(handle, "blst_", "bendian_from_fp", l.bendian_from_fp) &&
-          bind(handle, "blst_", "miller_loop", l.miller_loop) && bind(handle, "blst_", "fp12_mul", l.multiply) &&
+          bind(handle, "blst_", "miller_loop_n", l.miller_loop) && bind(handle, "blst_", "fp12_mul", l.multiply) &&
           bind(handle, "blst_", "final_exp", l.final_exponentiation) &&
           bind(handle, "blst_", "fp12_is_one", l.is_one) &&
           bind_group(handle, "blst_p1", "_affine_in_g1", "blst_map_to_g1", l.g1) &&
@@ -313,8 +331,8 @@ inline int bls_pairing_check(const uint8_t* input, size_t pairs) {
     return product.is_one();
 }
 
-// z and y: 32 bytes big-endian; commitment and proof: 48 bytes compressed. Whether the polynomial committed to takes the
-// value y at z. False as well for what is not a field element or a point of the group.
+// z and y: 32 bytes big-endian; commitment and proof: 48 bytes compressed. Whether the polynomial committed to takes
+// the value y at z. False as well for what is not a field element or a point of the group.
 inline bool kzg_verify(const uint8_t* z, const uint8_t* y, const uint8_t* commitment, const uint8_t* proof) {
     using namespace bls;
     const GroupFunctions<Fp>& g1 = library.g1;

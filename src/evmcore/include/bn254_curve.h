@@ -69,8 +69,8 @@ inline bool in_subgroup(const G2& q) {
 
 namespace curve_detail {
 
-// The endomorphism (x, y) -> (BETA x, y) of G1 is multiplication by a cube root of unity LAMBDA modulo n. The lattice of
-// (a, b) with a + b LAMBDA = 0 has the basis (2u + 1, 6u^2 + 4u + 1), (6u^2 + 2u, -(2u + 1)) of determinant -n.
+// The endomorphism (x, y) -> (BETA x, y) of G1 is multiplication by a cube root of unity LAMBDA modulo n. The lattice
+// of (a, b) with a + b LAMBDA = 0 has the basis (2u + 1, 6u^2 + 4u + 1), (6u^2 + 2u, -(2u + 1)) of determinant -n.
 inline constexpr uint64_t BETA_LIMBS[4] = {0xe4bd44e5607cfd48, 0xc28f069fbb966e3d, 0x5e6dd9e7e0acccb0,
                                            0x30644e72e131a029};
 inline constexpr Fp BETA = Fp::from_limbs(BETA_LIMBS);

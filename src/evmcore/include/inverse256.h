@@ -52,7 +52,8 @@ inline void divide_modulo(uint64_t* t, const uint64_t* m, uint64_t minus_inverse
     }
     t[4] += static_cast<uint64_t>(carry);
     shift_down(t, out);
-    const int64_t top = static_cast<int64_t>(t[4]) >> STEPS;  // the quotient lies in (-m, 2m); this is its sign and bit 256
+    // The quotient lies in (-m, 2m); this is its sign and its bit 256.
+    const int64_t top = static_cast<int64_t>(t[4]) >> STEPS;
     unsigned __int128 borrow = 0;
     uint64_t difference[4];
     if (top < 0) {  // + m

@@ -298,8 +298,8 @@ namespace evmcore {
 
 using modexp_number = modexp_detail::Number;
 
-// Writes modulus.size bytes, big-endian, to `out`; zero where the modulus is 0 or 1. Returns 0, or -1 when out of memory.
-// Memory and time are bounded by the sizes, which the caller has paid for in gas.
+// Writes modulus.size bytes, big-endian, to `out`; zero where the modulus is 0 or 1. Returns 0, or -1 when out of
+// memory. Memory and time are bounded by the sizes, which the caller has paid for in gas.
 inline int modexp(modexp_number base, modexp_number exponent, modexp_number modulus, uint8_t* out) {
     using namespace modexp_detail;
     const size_t out_size = modulus.size;

@@ -122,12 +122,10 @@ struct Residue {
 
     constexpr Residue operator+(const Residue& o) const {
 #ifdef EVMCORE_MONT256_X86
-        if constexpr (SPARE_BIT) {
-            if (!__builtin_is_constant_evaluated()) {
-                Residue r{};
-                mont256_detail::add_x86(r.w, w, o.w, Modulus::P);
-                return r;
-            }
+        if (!__builtin_is_constant_evaluated()) {
+            Residue r{};
+            mont256_detail::add_x86<SPARE_BIT>(r.w, w, o.w, Modulus::P);
+            return r;
         }
 #endif
         uint64_t carry = 0;
@@ -140,12 +138,10 @@ struct Residue {
     constexpr Residue doubled() const { return *this + *this; }
     constexpr Residue operator-(const Residue& o) const {
 #ifdef EVMCORE_MONT256_X86
-        if constexpr (SPARE_BIT) {
-            if (!__builtin_is_constant_evaluated()) {
-                Residue r{};
-                mont256_detail::subtract_x86(r.w, w, o.w, Modulus::P);
-                return r;
-            }
+        if (!__builtin_is_constant_evaluated()) {
+            Residue r{};
+            mont256_detail::subtract_x86(r.w, w, o.w, Modulus::P);
+            return r;
         }
 #endif
         uint64_t borrow = 0;
@@ -167,12 +163,10 @@ struct Residue {
     // Montgomery product, operand scanning: one limb of `o` is multiplied in and one limb reduced away per step.
     constexpr Residue operator*(const Residue& o) const {
 #ifdef EVMCORE_MONT256_X86
-        if constexpr (SPARE_BIT) {
-            if (!__builtin_is_constant_evaluated() && mont256_detail::HAS_BMI2_AND_ADX) {
-                Residue r{};
-                mont256_detail::multiply_adx(r.w, w, o.w, Modulus::P, N0);
-                return r;
-            }
+        if (!__builtin_is_constant_evaluated() && mont256_detail::HAS_BMI2_AND_ADX) {
+            Residue r{};
+            mont256_detail::multiply_adx<SPARE_BIT>(r.w, w, o.w, Modulus::P, N0);
+            return r;
         }
 #endif
         using mont256_detail::mul_add;

@@ -28,7 +28,8 @@ inline constexpr uint16_t G2_MSM_DISCOUNT[MSM_DISCOUNTS] = {
     534, 533, 532, 532, 531, 530, 530, 529, 528, 528, 527, 526, 526, 525, 524, 524};
 
 // `terms` is not zero.
-inline uint64_t g1_msm_discount(size_t terms) { return G1_MSM_DISCOUNT[(terms < MSM_DISCOUNTS ? terms : MSM_DISCOUNTS) - 1]; }
-inline uint64_t g2_msm_discount(size_t terms) { return G2_MSM_DISCOUNT[(terms < MSM_DISCOUNTS ? terms : MSM_DISCOUNTS) - 1]; }
+inline size_t msm_discount_index(size_t terms) { return (terms < MSM_DISCOUNTS ? terms : MSM_DISCOUNTS) - 1; }
+inline uint64_t g1_msm_discount(size_t terms) { return G1_MSM_DISCOUNT[msm_discount_index(terms)]; }
+inline uint64_t g2_msm_discount(size_t terms) { return G2_MSM_DISCOUNT[msm_discount_index(terms)]; }
 
 }  // namespace evmcore

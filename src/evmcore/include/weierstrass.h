@@ -65,13 +65,13 @@ struct Jacobian {
     }
 
   private:
-    // The sum of two points brought over one denominator, whose cube roots multiply to `zz`.
-    Jacobian add_scaled(const F& u1, const F& s1, const F& u2, const F& s2, const F& zz) const {
+    // The sum of the points (u1 / z^2, s1 / z^3) and (u2 / z^2, s2 / z^3), of which the first is this one.
+    Jacobian add_scaled(const F& u1, const F& s1, const F& u2, const F& s2, const F& common_z) const {
         const F h = u2 - u1, r = (s2 - s1).doubled();
         if (h.is_zero()) return r.is_zero() ? doubled() : infinity();
         const F i = h.doubled().squared(), j = h * i, v = u1 * i;
         const F x3 = r.squared() - j - v.doubled();
-        return {x3, r * (v - x3) - (s1 * j).doubled(), (zz * h).doubled()};
+        return {x3, r * (v - x3) - (s1 * j).doubled(), (common_z * h).doubled()};
     }
 };
 
@@ -91,7 +91,8 @@ inline void to_affine(const Jacobian<F, A>* points, Affine<F>* out, F* scratch, 
     }
 }
 
-// A number in signed digits that are zero or odd and below 2^(WIDTH - 1) in absolute value, at most one in WIDTH not zero.
+// A number in signed digits that are zero or odd and below 2^(WIDTH - 1) in absolute value; of any WIDTH in a row at
+// most one is not zero.
 template <int WIDTH>
 struct SignedDigits {
     int8_t digit[258];
