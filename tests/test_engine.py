@@ -554,3 +554,32 @@ def test_the_access_list_of_a_call_names_what_it_touches() -> None:
     access_list, result = evm.create_access_list(CONTRACT, sender=SENDER)
     assert access_list == ((bytes(19) + b"\x99", ()), (CONTRACT, (1, 3)), (OTHER, (7, 8)))
     assert result.gas_used == evm.call(CONTRACT, sender=SENDER, access_list=access_list).gas_used
+
+
+# ---- corners
+
+
+def test_overrides_work_on_forks_without_access_lists() -> None:
+    evm = evm_with(fork="frontier")
+    assert word(evm.call(CONTRACT, overrides={CONTRACT: {"code": returning("42")}}, access_list=[]).output) == 42
+    with pytest.raises(InvalidTransaction, match="TYPE_NOT_SUPPORTED"):
+        evm.call(CONTRACT, access_list=[(CONTRACT, [])])
+
+
+def test_an_evm_that_was_never_initialised_fails_its_reads() -> None:
+    bare = EVM.__new__(EVM)
+    with pytest.raises(StateError):
+        bare.call(CONTRACT, gas=100_000)
+    with pytest.raises(StateError):
+        bare.call_many([{"to": CONTRACT, "gas": 100_000}])
+
+
+def test_a_state_that_transacts_while_it_is_read_is_an_error_not_a_deadlock() -> None:
+    class Greedy(OneContract):
+        def storage(self, address: bytes, slot: int) -> int:
+            evm.deploy(b"")
+            return 0
+
+    evm = EVM(Greedy())
+    with pytest.raises(StateError):
+        evm.transact(Transaction(sender=SENDER, to=CONTRACT, gas_limit=100_000))

@@ -11,9 +11,13 @@ cdef int64_t read_gas(object value, int64_t default, str name) except? -1
 cdef int64_t read_timeout(object timeout) except -1       # seconds from now as CLOCK_MONOTONIC nanoseconds; 0: never
 
 # A legacy transaction without signature. Returns what `tx.data` borrows.
-cdef bytes fill_call(TxData* tx, object to, object data, object sender, object value, object gas, object gas_price, int64_t default_gas)
+cdef bytes fill_call(
+    TxData* tx, object to, object data, object sender, object value, object gas, object gas_price, int64_t default_gas,
+)
 # The same with what needs a later transaction type.
-cdef PreparedTransaction prepare_call(const TxData* plain, bytes data, object access_list, object blob_hashes, object authorization_list)
+cdef PreparedTransaction prepare_call(
+    const TxData* plain, bytes data, object access_list, object blob_hashes, object authorization_list,
+)
 # A `Transaction` or its encoding, its sender recovered unless it names one.
 cdef PreparedTransaction prepare_transaction(object tx, object fork)
 

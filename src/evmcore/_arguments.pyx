@@ -124,7 +124,9 @@ cdef PreparedTransaction prepare_transaction(object tx, object fork):
     return PreparedTransaction(tx, signer)
 
 
-cdef int fill_environment(Environment* env, object block, object chain_id, int revision, object blob_schedule) except -1:
+cdef int fill_environment(
+    Environment* env, object block, object chain_id, int revision, object blob_schedule,
+) except -1:
     """`block` is a BlockEnv, whose fields are ints and bytes of the right size already."""
     memset(env, 0, sizeof(Environment))
     env.number = block.number

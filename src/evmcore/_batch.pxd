@@ -21,10 +21,15 @@ cdef Machine* machine_take() except NULL                 # a machine nobody else
 cdef void machine_give(Machine* machine) noexcept nogil  # back to the others; what it lent out is no longer valid
 
 # Runs one transaction on the machine's fresh working set.
-cdef void settings_run(const Settings* settings, Machine* machine, const TxData* tx, const TxChecks* checks, uint64_t block_gas_left, TxResult* result) noexcept nogil
+cdef void settings_run(
+    const Settings* settings, Machine* machine, const TxData* tx, const TxChecks* checks, uint64_t block_gas_left,
+    TxResult* result,
+) noexcept nogil
 
 # Runs one message on the machine's fresh working set, without the rest of a transaction: no intrinsic gas, no fees.
-cdef void settings_message(const Settings* settings, Machine* machine, Message* message, const u256* gas_price, Outcome* outcome) noexcept nogil
+cdef void settings_message(
+    const Settings* settings, Machine* machine, Message* message, const u256* gas_price, Outcome* outcome,
+) noexcept nogil
 
 cdef struct Job:
     TxData tx                     # borrows what the batch keeps alive

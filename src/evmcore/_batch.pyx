@@ -115,6 +115,7 @@ cdef void work(void* context) noexcept nogil:
     cdef Run* run = <Run*>context
     cdef Machine* machine = <Machine*>spares_take(&machines)
     cdef size_t first, i
+    cdef Job* job
     if machine == NULL:
         machine = machine_new()
     if machine == NULL:
@@ -127,8 +128,9 @@ cdef void work(void* context) noexcept nogil:
         if first >= run.count:
             break
         for i in range(first, min(first + SHARE, run.count)):
-            settings_run(run.settings, machine, &run.jobs[i].tx, &NO_CHECKS, run.jobs[i].tx.gas_limit, &run.jobs[i].result)
-            keep(machine.ws, &run.jobs[i])
+            job = &run.jobs[i]
+            settings_run(run.settings, machine, &job.tx, &NO_CHECKS, job.tx.gas_limit, &job.result)
+            keep(machine.ws, job)
     machine_give(machine)
 
 

@@ -38,12 +38,14 @@ cdef list REASONS = [None, *TransactionReason]    # the order of TxInvalid
 
 # eth_call: everything about who pays and who signed is left out.
 cdef TxChecks CALL_CHECKS
-CALL_CHECKS.nonce = CALL_CHECKS.balance = CALL_CHECKS.base_fee = CALL_CHECKS.sender_is_eoa = CALL_CHECKS.gas_cap = False
+CALL_CHECKS.nonce = CALL_CHECKS.balance = CALL_CHECKS.base_fee = False
+CALL_CHECKS.sender_is_eoa = CALL_CHECKS.gas_cap = False
 # deploy: signed by nobody, but the value sent must be there.
 cdef TxChecks SEND_CHECKS = CALL_CHECKS
 SEND_CHECKS.balance = True
 cdef TxChecks ALL_CHECKS
-ALL_CHECKS.nonce = ALL_CHECKS.balance = ALL_CHECKS.base_fee = ALL_CHECKS.sender_is_eoa = ALL_CHECKS.gas_cap = True
+ALL_CHECKS.nonce = ALL_CHECKS.balance = ALL_CHECKS.base_fee = True
+ALL_CHECKS.sender_is_eoa = ALL_CHECKS.gas_cap = True
 
 cdef tuple EMPTY = ()
 
@@ -78,11 +80,16 @@ cdef class EVM:
 
     Raises `InputError` for a bad argument. The object is immutable; `with_block` makes another one for another block.
 
-    Threads: `call`, `message` and `call_many` may run in any number of threads at once, on one EVM or several: the GIL is
-    released meanwhile, and each run sees one consistent state. Transactions on one EVM are applied one after the other.
-    When two EVMs (or anything else) write to one state at once, the later one gets a `StateError` instead of a wrong
-    result.
+    Threads: `call`, `message` and `call_many` may run in any number of threads at once, on one EVM or several: the GIL
+    is released meanwhile, and each run sees one consistent state. Transactions on one EVM are applied one after the
+    other. When two EVMs (or anything else) write to one state at once, the later one gets a `StateError` instead of a
+    wrong result.
     """
+
+    def __cinit__(self, *args, **kwargs):
+        self.backend = Backend()              # without __init__ every read fails
+        self.settings.reader = &self.backend.reader
+        self.applying = threading.RLock()
 
     def __init__(self, state, fork="osaka", block=None, chain_id=None, *, unlimited_code_size=False,
                  switch_dispatch=False):
@@ -96,7 +103,6 @@ cdef class EVM:
         self.fork = chain.fork_at(block.number, block.timestamp)
         self.chain_id = chain.chain_id
         self.blob_schedule = chain.blob_schedule_at(block.number, block.timestamp)
-        self.applying = threading.Lock()
         self.settings.revision = self.fork.revision
         self.settings.unlimited_code_size = bool(unlimited_code_size)
         self.settings.switch_dispatch = bool(switch_dispatch) or SWITCH_BUILD
@@ -117,7 +123,7 @@ cdef class EVM:
         return 0
 
     def with_block(self, block):
-        """The same EVM in another block: a `BlockEnv`, or a mapping of the fields of `self.block` to change. The fork stays."""
+        """The same EVM in another block: a `BlockEnv`, or a mapping of the fields that change. The fork stays."""
         if isinstance(block, Mapping):
             unknown = block.keys() - set(BlockEnv.__dataclass_fields__)
             if unknown:
@@ -125,7 +131,8 @@ cdef class EVM:
                                  f"fields are {', '.join(BlockEnv.__dataclass_fields__)}")
             block = replace(self.block, **block)
         elif not isinstance(block, BlockEnv):
-            raise InputError(f"argument 'block': expected a BlockEnv or a mapping of its fields, got {type(block).__name__}")
+            got = type(block).__name__
+            raise InputError(f"argument 'block': expected a BlockEnv or a mapping of its fields, got {got}")
         cdef EVM other = type(self).__new__(type(self))
         other.state = self.state
         other.backend = self.backend
@@ -138,7 +145,8 @@ cdef class EVM:
         return other
 
     def __repr__(self):
-        return f"EVM({self.state!r}, fork={self.fork.name.lower()!r}, block={self.block.number}, chain_id={self.chain_id})"
+        fork = self.fork.name.lower()
+        return f"EVM({self.state!r}, fork={fork!r}, block={self.block.number}, chain_id={self.chain_id})"
 
     # ---- calls: nothing is changed
 
@@ -147,10 +155,11 @@ cdef class EVM:
         """Run a transaction that nobody signed and say what would happen (eth_call); the state stays as it is.
 
         - `to`: 20-byte address, or None to run `data` as init code; `sender`: by default the zero address.
-        - `value` and `gas_price` in wei. Not checked: the sender's balance (what is missing of `value` is made up), nonce
-          and code, and the base fee. GASPRICE shows `gas_price`, but nothing is charged.
+        - `value` and `gas_price` in wei. Not checked: the sender's balance (what is missing of `value` is made up),
+          nonce and code, and the base fee. GASPRICE shows `gas_price`, but nothing is charged.
         - `gas`: the limit, by default the block's. It includes the intrinsic gas, and so does the result's `gas_used`:
-          what a transaction would pay, refunds subtracted, at least the EIP-7623 floor. See `message` for execution alone.
+          what a transaction would pay, refunds subtracted, at least the EIP-7623 floor. For execution alone see
+          `message`.
         - `access_list`, `blob_hashes`, `authorization_list`: as in a `Transaction` of type 1, 3 or 4.
         - `overrides`: address to what to see in its place: an `Account`, or a mapping with any of balance, nonce, code,
           state (all slots) and stateDiff (some slots).
@@ -173,15 +182,16 @@ cdef class EVM:
                 blob_hashes=blob_hashes, authorization_list=authorization_list, overrides=overrides, timeout=timeout,
                 tracer=tracer)
         payload = fill_call(&tx, to, data, sender, value, gas, gas_price, self.settings.env.gas_limit)
-        if (access_list is EMPTY and blob_hashes is EMPTY and authorization_list is EMPTY) and overrides is None:
+        if access_list or blob_hashes or authorization_list:
+            prepared = prepare_call(&tx, payload, access_list, blob_hashes, authorization_list)
+            tx = prepared.data
+        if overrides is None:
             return self.answer(&self.settings, &tx, timeout, tracer)
-        prepared = prepare_call(&tx, payload, access_list, blob_hashes, authorization_list)
         settings = self.settings
-        if overrides is not None:
-            overlay = overlay_new(settings.reader)
-            overlay.add_accounts(overrides)
-            settings.reader = &overlay.reader
-        return self.answer(&settings, &prepared.data, timeout, tracer)
+        overlay = overlay_new(settings.reader)
+        overlay.add_accounts(overrides)
+        settings.reader = &overlay.reader
+        return self.answer(&settings, &tx, timeout, tracer)
 
     cdef CallResult answer(self, const Settings* settings, const TxData* tx, object timeout, object tracer):
         cdef CallResult result = CallResult.__new__(CallResult)
@@ -222,10 +232,10 @@ cdef class EVM:
                 overrides=None, timeout=None, tracer=None):
         """Run one message call (or, with `to` None, creation) by itself; the state stays as it is.
 
-        Unlike `call` this is not a transaction: no intrinsic gas, no refund, no floor, no checks. All of `gas` is there for
-        the code, and `gas_used` of the result is what execution took; `gas_refund` is the refund counter, not subtracted.
-        `code` runs in place of the code at `to`; `is_static` forbids state changes as STATICCALL does. The other arguments,
-        the result and the errors are as in `call`.
+        Unlike `call` this is not a transaction: no intrinsic gas, no refund, no floor, no checks. All of `gas` is there
+        for the code, and `gas_used` of the result is what execution took; `gas_refund` is the refund counter, which is
+        not subtracted. `code` runs in place of the code at `to`; `is_static` forbids state changes as STATICCALL does.
+        The other arguments, the result and the errors are as in `call`.
         """
         cdef Message message
         cdef Outcome outcome
@@ -256,9 +266,10 @@ cdef class EVM:
             settings = &seen
         if code is not None:
             if to is None:
-                raise InputError("argument 'code': a creation runs `data`; give `to` to run code in place of an account's")
+                raise InputError("argument 'code': a creation runs `data`; give `to` to run code in its place")
             over_code = overlay_new(seen.reader)
-            over_code.add_account(PyBytes_FromStringAndSize(<char*>message.target, 20), {"code": to_bytes(code, "code")})
+            target = PyBytes_FromStringAndSize(<char*>message.target, 20)
+            over_code.add_account(target, {"code": to_bytes(code, "code")})
             seen.reader = &over_code.reader
         if overrides is not None:
             over_all = overlay_new(seen.reader)
@@ -295,12 +306,12 @@ cdef class EVM:
     def call_many(self, calls, *, threads=None, overrides=None, block=None, timeout=None):
         """Run many calls, each by itself on the state as it is, on native threads without the GIL.
 
-        Each call is a `Call`, a tuple in its order (to, data, sender, value, gas, gas_price, access_list), or a mapping of
-        these names. `threads`: how many at most, by default one per CPU of the process. `overrides`, `block` and `timeout`
-        (for the whole batch) are as in `call`.
+        Each call is a `Call`, a tuple in its order (to, data, sender, value, gas, gas_price, access_list), or a mapping
+        of these names. `threads`: how many at most, by default one per CPU of the process. `overrides`, `block` and
+        `timeout` (for the whole batch) are as in `call`.
 
-        Returns the `CallResult`s in the order of the calls; they do not depend on the number of threads. Raises as `call`
-        does, for the first call in order that could not be run; `InvalidTransaction.index` is its place.
+        Returns the `CallResult`s in the order of the calls; they do not depend on the number of threads. Raises as
+        `call` does, for the first call in order that could not be run; `InvalidTransaction.index` is its place.
         """
         if block is not None:
             return self.with_block(block).call_many(calls, threads=threads, overrides=overrides, timeout=timeout)
@@ -353,8 +364,8 @@ cdef class EVM:
     def transact(self, tx, *, timeout=None, tracer=None):
         """Run a transaction with all checks and apply it to the state.
 
-        `tx`: a `Transaction`, signed or with its `sender` given, or an encoded one (bytes or 0x-hex). It may use all of the
-        block's gas limit; fees go to the block's coinbase. `timeout` and `tracer` are as in `call`.
+        `tx`: a `Transaction`, signed or with its `sender` given, or an encoded one (bytes or 0x-hex). It may use all of
+        the block's gas limit; fees go to the block's coinbase. `timeout` and `tracer` are as in `call`.
 
         Returns a `TransactionResult`, also when the transaction reverted or halted (it paid its gas then). Raises
         `InvalidTransaction` with the reason when it may not be in a block, and what `call` raises; the state is then
@@ -366,14 +377,15 @@ cdef class EVM:
     def deploy(self, init_code, *, sender=None, value=0, gas=None, timeout=None, tracer=None):
         """Create a contract by running `init_code`, and apply that to the state.
 
-        Like a transaction from `sender` (by default the zero address) with the right nonce and a gas price of zero, signed
-        by nobody. `value` in wei is taken from the sender; `gas` is the limit, by default the block's.
+        Like a transaction from `sender` (by default the zero address) with the right nonce and a gas price of zero,
+        signed by nobody. `value` in wei is taken from the sender; `gas` is the limit, by default the block's.
 
         Returns a `TransactionResult`, whose `created_address` is the contract's address, None when the creation failed.
         Raises as `transact` does.
         """
         cdef TxData tx
-        payload = fill_call(&tx, None, read_bytes(init_code, "init_code"), sender, value, gas, 0, self.settings.env.gas_limit)
+        cdef int64_t limit = self.settings.env.gas_limit
+        payload = fill_call(&tx, None, read_bytes(init_code, "init_code"), sender, value, gas, 0, limit)
         return self.apply(&tx, &SEND_CHECKS, timeout, tracer)
 
     cdef TransactionResult apply(self, const TxData* tx, const TxChecks* checks, object timeout, object tracer):
@@ -457,13 +469,13 @@ cdef int add_call(Batch batch, object call, Py_ssize_t index) except -1:
         call = tuple({**CALL_DEFAULTS, **call}.values())
     given = len(call) if isinstance(call, (tuple, list)) else 0
     if not 1 <= given <= 7:
-        raise InputError(f"calls[{index}]: expected a Call, a tuple of up to 7 arguments or a mapping, got {call!r:.80}")
+        raise InputError(f"calls[{index}]: expected a Call, a tuple of 1 to 7 arguments or a mapping, got {call!r:.60}")
     try:
         payload = fill_call(
             &tx, call[0], call[1] if given > 1 else b"", call[2] if given > 2 else None, call[3] if given > 3 else 0,
             call[4] if given > 4 else None, call[5] if given > 5 else 0, batch.settings.env.gas_limit)
         access_list = call[6] if given > 6 else EMPTY
-        if access_list is EMPTY:
+        if not access_list:
             batch.add(payload).tx = tx
         else:
             prepared = prepare_call(&tx, payload, access_list, EMPTY, EMPTY)

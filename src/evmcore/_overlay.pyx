@@ -30,7 +30,8 @@ cdef class Overlay:
 
     cdef int add_accounts(self, object overrides) except -1:
         if not isinstance(overrides, Mapping):
-            raise InputError(f"argument 'overrides': expected a mapping of address to override, got {type(overrides).__name__}")
+            got = type(overrides).__name__
+            raise InputError(f"argument 'overrides': expected a mapping of address to override, got {got}")
         cdef dict by_address = {}
         for key, override in overrides.items():
             address = to_address(key, "overrides: address")
@@ -45,7 +46,8 @@ cdef class Overlay:
         name = f"overrides[0x{address.hex()}]"
         unknown = fields.keys() - _FIELDS
         if unknown:
-            raise InputError(f"argument '{name}': unknown field {min(map(str, unknown))!r}; fields are {', '.join(sorted(_FIELDS))}")
+            raise InputError(f"argument '{name}': unknown field {min(map(str, unknown))!r}; "
+                             f"fields are {', '.join(sorted(_FIELDS))}")
         if "state" in fields and "stateDiff" in fields:
             raise InputError(f"argument '{name}': give state (all slots) or stateDiff (some slots), not both")
         cdef bytes code = to_bytes(fields["code"], f"{name}.code") if "code" in fields else None
@@ -95,7 +97,8 @@ cdef class Overlay:
         cdef uint64_t first = number - 256 if number > 256 else 0
         cdef OverlayHash entry
         if not isinstance(block_hashes, Mapping):
-            raise InputError(f"argument 'block_hashes': expected a mapping of number to hash, got {type(block_hashes).__name__}")
+            got = type(block_hashes).__name__
+            raise InputError(f"argument 'block_hashes': expected a mapping of number to hash, got {got}")
         for candidate in sorted(block_hashes) if len(block_hashes) < 256 else range(first, number):
             if not first <= candidate < number:
                 continue

@@ -95,7 +95,8 @@ cdef class CallResult:
         return tuple(logs)
 
     def __repr__(self):
-        return f"{type(self).__name__}({Status(<int>self.ended).name}, gas_used={self.gas_used}, output=0x{self.output.hex()})"
+        status = Status(<int>self.ended).name
+        return f"{type(self).__name__}({status}, gas_used={self.gas_used}, output=0x{self.output.hex()})"
 
 
 cdef class TransactionResult(CallResult):

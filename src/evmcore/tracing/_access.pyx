@@ -23,8 +23,8 @@ cdef enum:
 
 
 cdef class AccessListTracer(Tracer):
-    """Collects what a run touches, also in calls that were reverted. Precompiles, and the addresses in `warm` unless a slot
-    of theirs is touched, are left out: they are warm anyway."""
+    """Collects what a run touches, also in calls that were reverted. Precompiles, and the addresses in `warm` unless a
+    slot of theirs is touched, are left out: they are warm anyway."""
 
     def __init__(self, warm=()):
         self.warm = frozenset([to_address(address, "warm") for address in warm])
@@ -55,10 +55,10 @@ cdef class AccessListTracer(Tracer):
         if op == OP_SLOAD or op == OP_SSTORE:
             executing = PyBytes_FromStringAndSize(<const char*>step.address, 20)
             self.touched.setdefault(executing, set()).add(u256_to_int(top))
-        elif op == OP_BALANCE or OP_EXTCODESIZE <= op <= OP_EXTCODECOPY or op == OP_EXTCODEHASH or op == OP_SELFDESTRUCT:
+        elif op in (OP_BALANCE, OP_EXTCODESIZE, OP_EXTCODECOPY, OP_EXTCODEHASH, OP_SELFDESTRUCT):
             u_to_address(address, top)
             self.touch(address)
-        elif (OP_CALL <= op <= OP_CALLCODE or op == OP_DELEGATECALL or op == OP_STATICCALL) and step.stack_size > 1:
+        elif op in (OP_CALL, OP_CALLCODE, OP_DELEGATECALL, OP_STATICCALL) and step.stack_size > 1:
             u_to_address(address, top - 1)
             self.touch(address)
         return 0

@@ -32,8 +32,8 @@ cdef class CallTracer(Tracer):
     """Collects the tree of calls; `result` is what geth's callTracer answers, a dict of 0x-hex strings.
 
     Each call has type, from, to, gas, gasUsed, input, and as they apply value, output, error, revertReason, calls and
-    logs. Gas of the top call is that of the whole transaction. `with_logs` adds the logs of calls that were not reverted;
-    `only_top_call` leaves out what the top call calls. `result` is None until a run has ended.
+    logs. Gas of the top call is that of the whole transaction. `with_logs` adds the logs of calls that were not
+    reverted; `only_top_call` leaves out what the top call calls. `result` is None until a run has ended.
     """
 
     def __init__(self, *, with_logs=False, only_top_call=False):
@@ -107,7 +107,8 @@ cdef class CallTracer(Tracer):
             topics.append(hex_bytes(topic, 32))
         # Memory as it was before the instruction, which grew it by zeros.
         known = min(step.memory_size - offset, size) if size and offset < step.memory_size else 0
-        data = PyBytes_FromStringAndSize(<const char*>step.memory + offset if known else NULL, known) + bytes(size - known)
+        data = PyBytes_FromStringAndSize(<const char*>step.memory + offset, known) if known else b""
+        data += bytes(size - known)
         frame = self.open[len(self.open) - 1]
         frame.setdefault("logs", []).append({
             "address": hex_bytes(step.address, 20),

@@ -1,4 +1,4 @@
-"""From the interpreter's C hooks to tracers with Python state: takes the GIL, keeps exceptions from crossing C frames."""
+"""From the interpreter's C hooks to tracers with Python state: takes the GIL, keeps exceptions out of C frames."""
 from libc.stdint cimport int64_t
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from evmcore._interp cimport (

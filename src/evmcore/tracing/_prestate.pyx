@@ -1,4 +1,4 @@
-"""What a run read and changed, in the shape of geth's prestateTracer: read off the working set when the run has ended."""
+"""What a run read and changed, in the shape of geth's prestateTracer: read off the working set after the run."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcmp
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -14,8 +14,9 @@ from evmcore.errors import StateError
 cdef class PrestateTracer(Tracer):
     """Collects the accounts and slots a run touched; `result` is what geth's prestateTracer answers.
 
-    Plain: address to balance, nonce, code and storage as they were before the run. With `diff_mode`: {"pre", "post"} with
-    what the run changed, before and after. Accounts that did not exist are left out. `result` is None until a run ended.
+    Plain: address to balance, nonce, code and storage as they were before the run. With `diff_mode`: {"pre", "post"}
+    with what the run changed, before and after. Accounts that did not exist are left out. `result` is None until a run
+    has ended.
     """
 
     def __init__(self, *, diff_mode=False):

@@ -74,9 +74,9 @@ cdef void add_bytes(string* line, const uint8_t* data, size_t size) noexcept nog
 cdef class EIP3155Tracer(Tracer):
     """Writes a JSON line for each instruction and one at the end of the run (EIP-3155) to a text stream, as it goes.
 
-    `stream` is anything with `write(str)`. `stack`, `memory` and `return_data` say which of these the lines carry. Fields
-    are those before the instruction, except `refund`, which counts what the instruction itself adds, as geth and the
-    executable specification show it. The last line has the top message's output and the gas its execution used.
+    `stream` is anything with `write(str)`. `stack`, `memory` and `return_data` say which of these the lines carry.
+    Fields are those before the instruction, except `refund`, which counts what the instruction itself adds, as geth and
+    the executable specification show it. The last line has the top message's output and the gas its execution used.
     """
 
     def __init__(self, stream, *, stack=True, memory=False, return_data=False):
@@ -156,8 +156,8 @@ cdef class EIP3155Tracer(Tracer):
 cdef class StructLogTracer(Tracer):
     """Collects the instructions in the shape of geth's struct logger; `result` is what debug_traceTransaction answers.
 
-    `stack`, `memory`, `storage` and `return_data` say what the entries carry. Everything is kept in memory: for long runs
-    prefer `EIP3155Tracer`.
+    `stack`, `memory`, `storage` and `return_data` say what the entries carry. Everything is kept in memory: for long
+    runs prefer `EIP3155Tracer`.
     """
 
     def __init__(self, *, stack=True, memory=False, storage=True, return_data=False):
