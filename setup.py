@@ -6,8 +6,8 @@ Environment: ``EVMCORE_WERROR=1`` turns compiler warnings into errors (continuou
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -66,8 +66,18 @@ class BuildWithHelp(build_ext):
             ) from error
 
 
-# Handlers and dispatch tables are generated from the opcode table.
-subprocess.run([sys.executable, str(SOURCE / "evmcore" / "ops" / "generate.py")], check=True)
+def generate_handlers() -> None:
+    """Runs ``evmcore.ops.generate`` without importing evmcore, which is not built yet."""
+    ops = SOURCE / "evmcore" / "ops"
+    spec = importlib.util.spec_from_file_location(
+        "evmcore_ops", ops / "__init__.py", submodule_search_locations=[str(ops)]
+    )
+    assert spec and spec.loader
+    sys.modules["evmcore_ops"] = importlib.util.module_from_spec(spec)
+    importlib.import_module("evmcore_ops.generate").write_sources(SOURCE / "evmcore")
+
+
+generate_handlers()
 
 setup(
     ext_modules=cythonize(

@@ -1,86 +1,121 @@
 """Which instruction sequences are fused into one handler, and the code that finds them.
 
-A fused sequence is one entry in the executed copy of the code: its first byte is replaced by a number that no fork gives to an
-opcode; the bytes after it stay, so offsets and PUSH data are where they were. A jump can never land inside a sequence, because
-JUMPDEST is in none. Stack and gas are checked once for the whole sequence; as every part has a fixed price and the frame loses
-everything when any part fails, the outcome is that of running the parts one by one. A sequence that ends in a jump to a
-constant is only fused where that constant is a jump destination, which is then neither checked nor visited at run time.
+A fused sequence is one entry in the executed copy of the code: its first byte is replaced by a number that no fork
+gives to an opcode; the bytes after it stay, so offsets and PUSH data are where they were. A jump can never land
+inside a sequence, because JUMPDEST is in none. Stack and gas are checked once for the whole sequence; as every part
+has a fixed price and the frame loses everything when any part fails, the outcome is that of running the parts one
+by one. A sequence that ends in a jump to a constant is only fused where that constant is a jump destination, which
+is then neither checked nor visited at run time.
 
-The sequences are those that compiled Solidity and Vyper run most, counted over the mainnet blocks and benchmark programs.
+The sequences are those that ran most in a count over 1.4 million instructions of nine mainnet blocks (12,244,000 to
+24,647,140), from 0.1 % of all pairs, triples, ... of neighbours upwards.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from table import BY_NAME, OPS, Op
+from .table import BY_NAME, OPS, Op
 
 SEQUENCES = [
     "PUSH2 JUMP",
+    "PUSH1 JUMP",
+    "ADD PUSH2 JUMP",
+    "SWAP1 PUSH2 JUMP",
+    "PUSH1 ADD PUSH2 JUMP",
+    "SWAP2 SWAP1 PUSH2 JUMP",
+    "POP JUMP",
+    "POP POP JUMP",
+    "POP POP POP JUMP",
+    "SWAP1 JUMP",
+    "SWAP1 POP JUMP",
+    "SWAP2 POP POP JUMP",
+    "SWAP2 SWAP1 POP JUMP",
+    "SWAP3 SWAP2 POP POP JUMP",
     "PUSH2 JUMPI",
     "PUSH1 JUMPI",
-    "PUSH1 JUMP",
+    "DUP1 PUSH2 JUMPI",
     "ISZERO PUSH2 JUMPI",
     "ISZERO PUSH1 JUMPI",
     "ISZERO ISZERO PUSH2 JUMPI",
+    "DUP1 ISZERO PUSH2 JUMPI",
+    "ISZERO DUP1 ISZERO PUSH2 JUMPI",
     "EQ PUSH2 JUMPI",
+    "DUP2 EQ PUSH2 JUMPI",
     "LT PUSH2 JUMPI",
+    "DUP2 LT PUSH2 JUMPI",
+    "LT ISZERO PUSH2 JUMPI",
+    "DUP2 LT ISZERO PUSH2 JUMPI",
     "GT PUSH2 JUMPI",
+    "GT ISZERO PUSH2 JUMPI",
+    "DUP2 GT ISZERO PUSH2 JUMPI",
+    "AND ISZERO PUSH2 JUMPI",
+    "OR PUSH2 JUMPI",
     "DUP1 PUSH4 EQ PUSH2 JUMPI",
     "DUP1 PUSH4 GT PUSH2 JUMPI",
-    "LT ISZERO PUSH2 JUMPI",
-    "GT ISZERO PUSH2 JUMPI",
     "PUSH1 ADD",
     "PUSH2 ADD",
+    "PUSH1 ADD SWAP1",
     "PUSH1 DUP2 ADD",
-    "PUSH1 MLOAD",
-    "PUSH1 MSTORE",
+    "PUSH1 DUP3 ADD",
+    "PUSH1 DUP4 ADD",
+    "DUP2 ADD",
+    "DUP3 ADD",
+    "DUP4 ADD",
+    "ADD SWAP1",
     "PUSH1 SHL",
     "PUSH1 SHR",
+    "PUSH1 SHL SUB",
     "PUSH1 PUSH1 SHL SUB",
-    "PUSH1 PUSH1 PUSH1 SHL SUB AND",
     "PUSH1 PUSH1 PUSH1 SHL SUB",
+    "PUSH1 PUSH1 PUSH1 SHL SUB AND",
     "PUSH1 AND",
-    "PUSH1 DUP2",
-    "PUSH1 DUP1",
-    "PUSH1 PUSH1",
-    "PUSH1 SLOAD",
-    "PUSH1 CALLDATALOAD PUSH1 SHR",
     "PUSH20 AND",
     "PUSH32 AND",
-    "SWAP1 POP",
-    "SWAP2 POP",
-    "SWAP3 POP",
-    "SWAP1 SUB",
-    "SWAP1 DUP2",
-    "SWAP2 SWAP1 POP",
-    "SWAP2 SWAP1",
-    "SWAP1 SWAP2",
+    "DUP2 AND",
+    "AND DUP2",
+    "DUP2 SUB",
+    "SUB SWAP1",
+    "DUP2 LT",
+    "PUSH1 PUSH1",
+    "PUSH1 DUP1",
+    "PUSH1 DUP2",
+    "PUSH1 DUP3",
+    "PUSH1 DUP4",
+    "PUSH1 SWAP1",
+    "DUP1 PUSH1",
+    "ADD PUSH1",
+    "PUSH1 MLOAD",
+    "PUSH2 MLOAD",
+    "PUSH1 MLOAD DUP1",
+    "PUSH1 MSTORE",
+    "PUSH1 PUSH1 MSTORE",
+    "DUP2 MSTORE",
+    "DUP2 MSTORE PUSH1 ADD",
+    "DUP1 MLOAD",
+    "PUSH1 SLOAD",
+    "PUSH1 CALLDATALOAD PUSH1 SHR",
     "POP POP",
     "POP POP POP",
+    "POP POP POP POP",
     "POP SWAP1",
-    "DUP1 ISZERO PUSH2 JUMPI",
-    "DUP2 ADD",
-    "DUP2 MSTORE",
+    "SWAP1 POP",
+    "SWAP1 POP SWAP1 POP",
+    "SWAP2 POP",
+    "SWAP2 POP POP",
+    "SWAP3 POP",
+    "SWAP2 SWAP1 POP",
+    "SWAP3 SWAP2 POP POP",
+    "SWAP2 SWAP1",
+    "SWAP3 SWAP2",
+    "SWAP1 SWAP2",
+    "SWAP1 DUP2",
+    "DUP1 DUP3",
     "DUP2 DUP2",
-    "DUP1 DUP1",
-    "DUP3 DUP2",
-    "DUP3 ADD",
-    "DUP2 LT",
-    "ADD DUP1",
-    "ADD SWAP1",
-    "AND SWAP1",
-    "SUB SWAP1",
-    "DUP1 SWAP2",
-    "DUP2 AND",
-    "DUP3 DUP3",
-    "DUP2 SUB",
-    "DUP1 MLOAD",
-    "DUP3 LT",
 ]
 
-# Numbers that no fork up to Osaka (nor the withdrawn EOF proposals) gave a meaning.
-FREE_NUMBERS = [n for n in (*range(0x21, 0x30), *range(0xB0, 0xD0), *range(0xA5, 0xB0), *range(0xD4, 0xE0))]
+# Numbers that no fork up to Osaka gave a meaning.
+FREE_NUMBERS = [*range(0x21, 0x30), *range(0xA5, 0xF0), *range(0x0C, 0x10), *range(0x4B, 0x50)]
 
 
 @dataclass(frozen=True)
@@ -98,7 +133,13 @@ class Sequence:
 
     @property
     def jump(self) -> Op | None:
+        """The jump at the end, JUMP or JUMPI."""
         return self.ops[-1] if self.ops[-1].shape == "jump" else None
+
+    @property
+    def constant_target(self) -> Op | None:
+        """The PUSH that gives the jump its destination."""
+        return self.ops[-2] if self.jump and self.ops[-2].shape == "push" else None
 
     @property
     def since(self) -> int:
@@ -113,7 +154,8 @@ def sequences() -> list[Sequence]:
     parsed = [tuple(BY_NAME[name] for name in text.split()) for text in SEQUENCES]
     assert not {op.number for op in OPS} & set(FREE_NUMBERS)
     assert len(set(parsed)) == len(parsed) <= len(FREE_NUMBERS)
-    for ops in parsed:  # a memory access may start the sequence over: nothing before it may change what was on the stack
+    # A memory access may start the sequence over: nothing before it may have changed what was on the stack.
+    for ops in parsed:
         kinds = [op.shape for op in ops]
         if "memory" in kinds:
             assert all(op.shape == "push" or op.name.startswith("DUP") for op in ops[: kinds.index("memory")])
@@ -130,10 +172,12 @@ def _matches(sequence: Sequence) -> str:
     for op in sequence.ops[1:]:
         terms.append(f"raw[at + {offset}] == {op.number}")
         offset += width(op)
-    if sequence.jump:
-        push = sequence.ops[-2]
+    push = sequence.constant_target
+    if push:
         data = offset - 1 - (push.argument or 0)
-        value = f"raw[at + {data}]" if push.argument == 1 else f"(<uint64_t>raw[at + {data}] << 8 | raw[at + {data + 1}])"
+        value = (
+            f"raw[at + {data}]" if push.argument == 1 else f"(<uint64_t>raw[at + {data}] << 8 | raw[at + {data + 1}])"
+        )
         terms.append(f"is_marked(jumpdests, size, {value})")
     return " and ".join(terms[1:]) or "True"
 
@@ -144,8 +188,8 @@ def _c_table(name: str, rows: list[list[int]]) -> list[str]:
 
 
 def fuse_source() -> str:
-    """`_code.fuse`: two table look-ups an instruction say whether a sequence may start there; then the longest that does.
-    Reads stay within the padding."""
+    """`_code.fuse`: two table look-ups an instruction say whether a sequence may start there; then the longest
+    that does. Reads stay within the padding."""
     groups: dict[tuple[int, int], list[Sequence]] = {}
     for sequence in sequences():
         groups.setdefault((sequence.ops[0].number, sequence.ops[1].number), []).append(sequence)

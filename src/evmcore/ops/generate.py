@@ -1,17 +1,17 @@
 """Writes handlers, dispatch tables and the switch build from the opcode table, before compilation.
 
-Two builds of one set of bodies: tail calls (one function per opcode that jumps to the next one's through a table, with code
-pointer, stack pointer and gas in registers) and a plain switch, which tracing, sanitizers and compilers without tail calls use.
+Two builds of one set of bodies: tail calls (one function per opcode that jumps to the next one's through a table,
+with code pointer, stack pointer and gas in registers) and a plain switch, which tracing, sanitizers and compilers
+without tail calls use.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fusion import Sequence, fuse_source, sequences, width
-from table import OPS, REVISIONS, Op
+from .fusion import Sequence, fuse_source, sequences, width
+from .table import OPS, REVISIONS, Op
 
-PACKAGE = Path(__file__).resolve().parent.parent
 SIGNATURE = "cdef int {}(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:"
 NEXT = "return (<const Handler*>table)[pc[0]](pc, sp, gas, f, table)"
 
@@ -68,8 +68,8 @@ def guard_lines(guards: list[tuple[str, str]]) -> list[str]:
 
 
 def tail_action(op: Op, height: int = 0, offset: int = 0, charged: int = 0) -> list[str]:
-    """`action` with its failing exits. An instruction that finds memory too small starts over when it has grown: `height`,
-    `offset` and `charged` say how far the handler has come."""
+    """`action` with its failing exits. An instruction that finds memory too small starts over when it has grown:
+    `height`, `offset` and `charged` say how far the handler has come."""
     if op.shape == "memory":
         start = ["f.pc = pc" + (f" - {offset}" if offset else ""), "f.sp = sp" + (f" - {height}" if height else "")]
         grow = f"return grow_memory_{op.argument}(pc, sp, gas + {charged or op.gas}, f, table)"
@@ -95,6 +95,18 @@ def go_to(target: str) -> list[str]:
     ]
 
 
+def dynamic_jump(op: Op) -> list[str]:
+    """JUMP or JUMPI to the destination on top of the stack."""
+    lines = ["if u_is_zero(sp - 1):", "    pc += 1", "    sp -= 2", f"    {NEXT}"] if op.name == "JUMPI" else []
+    return [
+        *lines,
+        "if unlikely(not u_fits64(sp) or not is_jumpdest(f.code, sp.w[0])):",
+        "    return INVALID_JUMP",
+        *move(op),
+        *go_to(f"(sp + {op.takes}).w[0]"),
+    ]
+
+
 def define(name: str, lines: list[str]) -> list[str]:
     if any("to = " in line for line in lines):
         lines = ["cdef const uint8_t* to", *lines]
@@ -106,14 +118,7 @@ def tail_handler(op: Op) -> list[str]:
     if op.shape == "halt":
         lines.append(f"return {op.function}(sp, gas, f)")
     elif op.shape == "jump":
-        if op.name == "JUMPI":
-            lines += ["if u_is_zero(sp - 1):", "    pc += 1", "    sp -= 2", f"    {NEXT}"]
-        lines += [
-            "if unlikely(not u_fits64(sp) or not is_jumpdest(f.code, sp.w[0])):",
-            "    return INVALID_JUMP",
-            *move(op),
-            *go_to(f"(sp + {op.takes}).w[0]"),
-        ]
+        lines += dynamic_jump(op)
     elif op.shape == "call":
         lines += tail_action(op)
         lines += ["if f.suspended:", "    f.pc = pc", "    f.sp = sp", "    f.gas = gas", "    return RUNNING", NEXT]
@@ -131,13 +136,16 @@ def fused_handler(sequence: Sequence) -> list[str]:
     charged = sum(op.gas for op in sequence.ops)
     lines = guard_lines(stack_guards(needs, peak)) + charge(charged)
     height = offset = 0
-    for op in sequence.ops[:-2] if sequence.jump else sequence.ops:
+    push = sequence.constant_target
+    for op in sequence.ops[: -2 if push else -1 if sequence.jump else None]:
         lines += tail_action(op, height, offset, charged)
         height += op.gives - op.takes
         offset += width(op)
     if sequence.jump is None:
         return define(sequence.name, [*lines, NEXT])
-    push = sequence.ops[-2]  # the constant target is read from the code, never pushed
+    if push is None:
+        return define(sequence.name, [*lines, *dynamic_jump(sequence.jump)])
+    # The constant target is read from the code, never pushed.
     target = "pc[1]" if push.argument == 1 else "(<uint64_t>pc[1] << 8 | pc[2])"
     if sequence.jump.name == "JUMPI":
         lines += ["sp -= 1", "if u_is_zero(sp + 1):", f"    pc += {width(push) + 1}", f"    {NEXT}"]
@@ -238,11 +246,9 @@ def interpreter_source() -> str:
     return "\n".join([*lines, *fill_handlers(), *switch_build()])
 
 
-def write(name: str, text: str) -> None:
-    path = PACKAGE / name
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
-
-
-write("_fusion_generated.pxi", fuse_source())
-write("_ops_generated.pxi", interpreter_source())
+def write_sources(package: Path) -> None:
+    """Writes the generated files into the package's folder; a file that says the same already keeps its time stamp."""
+    for name, text in (("_fusion_generated.pxi", fuse_source()), ("_ops_generated.pxi", interpreter_source())):
+        path = package / name
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)

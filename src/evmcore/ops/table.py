@@ -1,8 +1,7 @@
 """Everything static about every opcode, as data: the one table that handlers, dispatch, disassembly and traces read.
 
-`gas` is the part that does not depend on operands or state. Where it changed with a fork (`gas` is then a mapping from the
-revision it holds from) the handler reads it from a table by fork. Opcodes priced by what they touch (SLOAD, CALL, BALANCE, ...)
-carry 0 here; their bodies charge by the fork's prices in ``ops/prices.pxi``.
+`gas` is the part that depends neither on operands nor on state nor on the fork. Opcodes priced by what they touch
+(SLOAD, CALL, BALANCE, ...) carry 0 here; their bodies charge by the fork's prices in ``ops/prices.pxi``.
 
 Shapes say how a body is called; ``generate.py`` writes one handler per opcode and shape:
 
@@ -19,6 +18,7 @@ call      like gas; may start a callee: then ``f.machine`` has a new top frame a
 push      PUSH0 to PUSH32: the value follows in the code
 stack     DUP1 to DUP16, SWAP1 to SWAP16, POP, JUMPDEST, PC: written out by the generator
 ========  =================================================================================================
+
 """
 
 from __future__ import annotations
