@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from evmcore.stm import ParallelExecutor
+
 from evmcore._block import BlockResult, execute_block
 from evmcore.blocks import Block
 from evmcore.errors import EvmcoreError
 from evmcore.forks import ChainConfig, Fork
 from evmcore.state import MemoryState
 from evmcore.state._reader import Backend
-from evmcore.stm import ParallelExecutor
 
 THREADS = (1, 2, 3, 4, 8, 16)
 
@@ -113,8 +114,8 @@ def check_equal(
     """Executes a block sequentially and on each number of threads.
 
     Returns the sequential outcome, and in words the first difference, None if there is none. With ``before``, an equal
-    copy of ``state``, the state has to be unchanged after each execution. ``delays``: seed of delays at the points where
-    threads meet, other ones in each repetition; 0 for none.
+    copy of ``state``, the state has to be unchanged after each execution. ``delays``: seed of delays at the points
+    where threads meet, other ones in each repetition; 0 for none.
     """
     expected = observe(block, state, chain, **options)
     for threads, executor in (executors or executors_for(THREADS)).items():
@@ -129,5 +130,5 @@ def check_equal(
 
 
 def executors_for(threads: tuple[int, ...]) -> dict[int, ParallelExecutor]:
-    """An executor for each number of threads."""
-    return {count: ParallelExecutor(count) for count in threads}
+    """An executor for each number of threads, that speculates on every block, however small."""
+    return {count: ParallelExecutor(count, always=True) for count in threads}

@@ -12,7 +12,6 @@ from collections import Counter
 from pathlib import Path
 
 from evmcore.forks import Fork
-
 from tests.parallel_blocks import executors_for
 from tests.parallel_fuzz.cases import make_case
 from tests.parallel_fuzz.check import Difference, check_case, minimised

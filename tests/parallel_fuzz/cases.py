@@ -15,7 +15,6 @@ from evmcore.blocks import Block, Header
 from evmcore.forks import Fork
 from evmcore.transactions import Authorization, Transaction
 from evmcore.types import Account, Withdrawal
-
 from tests.parallel_fuzz.programs import AMOUNTS, SLOTS, Pool, ProgramWriter, init_code, token
 
 FORKS = (

@@ -1,0 +1,19 @@
+"""Every block of the blockchain-test archives gives in parallel what it gives sequentially, at every number of threads,
+and imports with parallel execution as the fixtures say."""
+
+import pytest
+
+from tests.parallel_fixtures import check_archive
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        "blockchain_tests",
+        "blockchain_tests_cancun",
+        "blockchain_tests_legacy_constantinople",
+        "blockchain_tests_eest",
+    ],
+)
+def test_fixture_blocks_are_equal(archive: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check_archive(archive, capsys)
