@@ -318,7 +318,7 @@ cdef void resolve_slot(SlotSource* source, TxIndex tx, u256* value) noexcept nog
     source.life = latest(source.account.cells[<int>kLife], tx).value
     if source.life != NULL:
         wiped = source.life.word.w[1]
-    if seen.value != NULL and seen.writer > wiped:
+    if seen.value != NULL and (wiped == 0 or seen.writer > wiped):
         value[0] = seen.value.word
     elif wiped:
         u_zero(value)
