@@ -21,6 +21,7 @@ public:
 
     // 16-byte aligned, not cleared; nullptr when there is no memory.
     void* take(size_t bytes) {
+        if (bytes > SIZE_MAX / 2) return nullptr;
         bytes = (bytes + 15) & ~size_t{15};
         while (current_ == nullptr || current_->size - used_ < bytes) {
             if (current_ != nullptr && current_->next != nullptr) {
@@ -41,7 +42,7 @@ public:
 
     template <class T>
     T* take_array(size_t count) {
-        return static_cast<T*>(take(count * sizeof(T)));
+        return count > SIZE_MAX / sizeof(T) ? nullptr : static_cast<T*>(take(count * sizeof(T)));
     }
 
     void reset() {
@@ -53,6 +54,7 @@ public:
     size_t held() const { return held_; }     // bytes this arena has of the system
 
 private:
+    friend struct Inspect;             // tests/native
     static constexpr size_t kChunk = size_t{1} << 18;
     struct Chunk {
         Chunk* next;

@@ -7,9 +7,8 @@
 //     ^                  |                                        |
 //     +-----wake----- Blocked                                     +--again--> Executing (by the committer), or back to Ready
 #pragma once
-#include <atomic>
-
 #include "arena.h"
+#include "shared.h"
 #include "store.h"
 
 namespace evmcore::stm {
@@ -23,8 +22,8 @@ struct Waiter {
 };
 
 struct TxState {
-    std::atomic<uint64_t> word;        // status 8 bits, incarnation 24, wait epoch 32
-    std::atomic<Waiter*> waiters;
+    Shared<uint64_t> word;             // status 8 bits, incarnation 24, wait epoch 32
+    Shared<Waiter*> waiters;
     TxIndex after[2];                  // hints: run behind these, 0 for none
 };
 
@@ -53,13 +52,13 @@ public:
         }
         count_ = count;
         for (TxIndex tx = 0; tx <= count; ++tx) {
-            new (&states_[tx].word) std::atomic<uint64_t>(word_of(tx ? kReady : kCommitted, 0, 0));
-            new (&states_[tx].waiters) std::atomic<Waiter*>(nullptr);
+            new (&states_[tx].word) Shared<uint64_t>(word_of(tx ? kReady : kCommitted, 0, 0));
+            new (&states_[tx].waiters) Shared<Waiter*>(nullptr);
             states_[tx].after[0] = states_[tx].after[1] = 0;
         }
-        next_.store(1, std::memory_order_relaxed);
-        frontier_.store(1, std::memory_order_relaxed);
-        committing_.store(false, std::memory_order_relaxed);
+        next_.store(1);
+        frontier_.store(1);
+        committing_.store(false);
         return true;
     }
 
@@ -68,7 +67,7 @@ public:
     TxIndex count() const { return count_; }
     TxIndex frontier() const { return frontier_.load(std::memory_order_acquire); }   // the lowest that is not final
     bool finished() const { return frontier() > count_; }
-    uint64_t word(TxIndex tx) const { return states_[tx].word.load(std::memory_order_acquire); }
+    uint64_t word(TxIndex tx) const { return states_[tx].word.load(); }
 
     // True once the transaction's writes are in the store, whether or not they last.
     bool has_run(TxIndex tx) const { return status_of(word(tx)) >= kExecuted; }
@@ -76,16 +75,18 @@ public:
     // The lowest ready transaction whose hints do not hold it back, now Executing for the caller; 0 when there is none.
     TxIndex claim(Arena& arena) {
         for (;;) {
-            TxIndex tx = next_.load(std::memory_order_acquire);
+            TxIndex tx = next_.load();
             if (tx > count_) return 0;
-            uint64_t word = this->word(tx);
+            const uint64_t word = this->word(tx);
             if (status_of(word) == kReady && start(tx, word)) {
-                TxIndex first = states_[tx].after[0], second = states_[tx].after[1];
+                const TxIndex first = states_[tx].after[0], second = states_[tx].after[1];
                 if (first != 0 && !has_run(first) && wait_for(tx, first, arena)) continue;
                 if (second != 0 && !has_run(second) && wait_for(tx, second, arena)) continue;
                 return tx;
             }
-            next_.compare_exchange_strong(tx, tx + 1, std::memory_order_acq_rel);
+            // It may have become ready since it was looked at: whoever made it so either found `next_` moved past it, or
+            // is seen here.
+            if (next_.replace(tx, tx + 1) && status_of(this->word(tx)) == kReady) lower_next(tx);
         }
     }
 
@@ -97,20 +98,15 @@ public:
         const uint32_t epoch = epoch_of(word) + 1;
         waiter->tx = tx;
         waiter->epoch = epoch;
-        states_[tx].word.store(word_of(kBlocked, incarnation_of(word), epoch), std::memory_order_release);
-        Waiter* head = states_[blocker].waiters.load(std::memory_order_acquire);
-        do {
-            waiter->next = head;
-        } while (!states_[blocker].waiters.compare_exchange_weak(head, waiter, std::memory_order_seq_cst,
-                                                                 std::memory_order_acquire));
-        std::atomic_thread_fence(std::memory_order_seq_cst);
-        // The blocker may have finished, and woken its waiters, before this one was among them.
-        if (has_run(blocker)) {
-            uint64_t blocked = word_of(kBlocked, incarnation_of(word), epoch);
-            return !states_[tx].word.compare_exchange_strong(blocked, word_of(kExecuting, incarnation_of(word), epoch),
-                                                             std::memory_order_acq_rel);
+        const uint64_t blocked = word_of(kBlocked, incarnation_of(word), epoch);
+        states_[tx].word.store(blocked);
+        Shared<Waiter*>& waiters = states_[blocker].waiters;
+        waiter->next = waiters.load();
+        while (!waiters.replace(waiter->next, waiter)) {
         }
-        return true;
+        // The blocker may have run, and woken its waiters, before this one was among them.
+        uint64_t seen = blocked;
+        return !has_run(blocker) || !states_[tx].word.replace(seen, word_of(kExecuting, incarnation_of(word), epoch));
     }
 
     // Executing -> Executed: the writes are in the store. Wakes those who wait.
@@ -120,22 +116,22 @@ public:
     bool check(TxIndex tx) {
         uint64_t word = this->word(tx);
         return status_of(word) == kExecuted &&
-               states_[tx].word.compare_exchange_strong(word, word_of(kChecking, incarnation_of(word), epoch_of(word)),
-                                                        std::memory_order_acq_rel);
+               states_[tx].word.replace(word, word_of(kChecking, incarnation_of(word), epoch_of(word)));
     }
 
     // Checking -> Executed (it stands), or -> Ready (it must run again).
     void checked(TxIndex tx, bool stands) {
         const uint64_t word = this->word(tx);
-        states_[tx].word.store(word_of(stands ? kExecuted : kReady, incarnation_of(word), epoch_of(word)),
-                               std::memory_order_release);
+        states_[tx].word.store(word_of(stands ? kExecuted : kReady, incarnation_of(word), epoch_of(word)));
         if (!stands) lower_next(tx);
     }
 
     // ---- the committer: one thread at a time
 
-    bool try_commit() { return !committing_.load(std::memory_order_relaxed) && !committing_.exchange(true, std::memory_order_acquire); }
-    void leave_commit() { committing_.store(false, std::memory_order_release); }
+    // Whoever finishes the frontier's transaction and does not get the office is seen by the one who leaves it, if that one
+    // looks at `frontier_waits` afterwards.
+    bool try_commit() { return !committing_.load() && !committing_.exchange(true); }
+    void leave_commit() { committing_.store(false); }
 
     // True when the frontier's transaction needs a committer: it has run, or nobody is running it.
     bool frontier_waits() const {
@@ -165,7 +161,7 @@ public:
     // Checking -> Executing: the committer runs it again, on final inputs.
     void again(TxIndex tx) {
         const uint64_t word = this->word(tx);
-        states_[tx].word.store(word_of(kExecuting, incarnation_of(word) + 1, epoch_of(word) + 1), std::memory_order_release);
+        states_[tx].word.store(word_of(kExecuting, incarnation_of(word) + 1, epoch_of(word) + 1));
     }
 
     // Final. Wakes those who wait and moves the frontier on.
@@ -175,16 +171,16 @@ public:
     }
 
 private:
+    friend struct Inspect;             // tests/native
+
     void become(TxIndex tx, Status status) {
         const uint64_t word = this->word(tx);
-        states_[tx].word.store(word_of(status, incarnation_of(word), epoch_of(word)), std::memory_order_seq_cst);
-        std::atomic_thread_fence(std::memory_order_seq_cst);
-        Waiter* waiter = states_[tx].waiters.exchange(nullptr, std::memory_order_seq_cst);
+        states_[tx].word.store(word_of(status, incarnation_of(word), epoch_of(word)));
+        Waiter* waiter = states_[tx].waiters.exchange(nullptr);
         for (; waiter != nullptr; waiter = waiter->next) {
             uint64_t seen = this->word(waiter->tx);
             if (status_of(seen) == kBlocked && epoch_of(seen) == waiter->epoch &&
-                states_[waiter->tx].word.compare_exchange_strong(seen, word_of(kReady, incarnation_of(seen), waiter->epoch),
-                                                                 std::memory_order_acq_rel)) {
+                states_[waiter->tx].word.replace(seen, word_of(kReady, incarnation_of(seen), waiter->epoch))) {
                 lower_next(waiter->tx);
             }
         }
@@ -192,21 +188,20 @@ private:
 
     // Ready or Blocked -> Executing, with a new incarnation and epoch.
     bool start(TxIndex tx, uint64_t word) {
-        return states_[tx].word.compare_exchange_strong(
-            word, word_of(kExecuting, incarnation_of(word) + 1, epoch_of(word) + 1), std::memory_order_acq_rel);
+        return states_[tx].word.replace(word, word_of(kExecuting, incarnation_of(word) + 1, epoch_of(word) + 1));
     }
 
     void lower_next(TxIndex tx) {
-        TxIndex next = next_.load(std::memory_order_acquire);
-        while (tx < next && !next_.compare_exchange_weak(next, tx, std::memory_order_acq_rel)) {
+        TxIndex next = next_.load();
+        while (tx < next && !next_.replace(next, tx)) {
         }
     }
 
     TxState* states_ = nullptr;
     TxIndex count_ = 0, capacity_ = 0;
-    std::atomic<TxIndex> next_{1};         // no transaction below it is ready
-    std::atomic<TxIndex> frontier_{1};
-    std::atomic<bool> committing_{false};
+    Shared<TxIndex> next_{1};              // no transaction below it is ready
+    Shared<TxIndex> frontier_{1};
+    Shared<bool> committing_{false};
 };
 
 }  // namespace evmcore::stm

@@ -9,12 +9,12 @@
 //
 // Transactions are numbered from 1. Number 0 stands for what the block did before them.
 #pragma once
-#include <atomic>
 #include <cstring>
 
 #include "../keyed_hash.h"
 #include "../u256.h"
 #include "arena.h"
+#include "shared.h"
 
 namespace evmcore::stm {
 
@@ -23,19 +23,19 @@ using TxIndex = uint32_t;
 enum Part { kBalance = 0, kNonce = 1, kCode = 2, kLife = 3, kParts = 4 };  // a slot's only cell is number 0
 
 struct Value {
-    u256 word;          // balance or slot value; w[0]: nonce; 32 bytes of code hash; life: w[0] exists, w[1] last wipe
+    u256 word;          // balance or slot value; w[0]: nonce; 32 bytes of code hash; life: w[0] exists, w[1] whether it wiped the storage
     void* code;         // of a code cell
     bool delta;         // a balance: to be added to what was there, modulo 2**256
 };
 
 struct Version {
     TxIndex tx;
-    std::atomic<uintptr_t> value;      // Value*, with bit 0 set for an estimate; 0: nothing
-    std::atomic<Version*> next;
+    Shared<uintptr_t> value;           // Value*, with bit 0 set for an estimate; 0: nothing
+    Shared<Version*> next;
 };
 
 struct Cell {
-    std::atomic<Version*> head{nullptr};
+    Shared<Version*> head{nullptr};
 };
 
 struct Seen {
@@ -57,23 +57,22 @@ struct Location {
     uint8_t address[20];
     bool is_slot;
     u256 slot;
-    std::atomic<uint32_t> base_state;  // 0: unknown, 1: being written, 2: known
+    Shared<uint32_t> base_state;       // 0: unknown, 1: being written, 2: known
     Base base;
     Cell cells[kParts];
-    std::atomic<bool> written;         // some version was ever linked here
+    Shared<bool> written;              // some version was ever linked here
     uint32_t main_number;              // its entry in the block's working set, 0: none yet; the committer's alone
 
     bool base_known() const { return base_state.load(std::memory_order_acquire) == 2; }
 
     void set_base(const Base& value) {
         uint32_t unknown = 0;
-        if (base_state.compare_exchange_strong(unknown, 1, std::memory_order_acquire)) {
+        if (base_state.replace(unknown, 1, std::memory_order_acquire)) {
             base = value;
             base_state.store(2, std::memory_order_release);
             return;
         }
-        while (!base_known()) {        // another worker is copying the same few words
-        }
+        for (unsigned turn = 0; !base_known();) turn = pause(turn);    // another worker is copying the same few words
     }
 };
 
@@ -84,6 +83,18 @@ inline Seen latest(const Cell& cell, TxIndex before) {
         if (word != 0) return {reinterpret_cast<const Value*>(word & ~uintptr_t{1}), at->tx, (word & 1) != 0};
     }
     return {nullptr, 0, false};
+}
+
+// The last transaction before `before` that wiped the account's storage, 0 for none: only what was written after it counts.
+// A life cell says so of its own transaction alone: a transaction that changes `exists` may not know of an earlier wipe.
+inline TxIndex wiped_before(const Location& account, TxIndex before) {
+    for (Version* at = account.cells[kLife].head.load(std::memory_order_acquire); at != nullptr;
+         at = at->next.load(std::memory_order_acquire)) {
+        if (at->tx >= before) continue;
+        const uintptr_t word = at->value.load(std::memory_order_acquire);
+        if (word != 0 && reinterpret_cast<const Value*>(word & ~uintptr_t{1})->word.w[1] != 0) return at->tx;
+    }
+    return 0;
 }
 
 // The balance of an account before a transaction: deltas are summed up to the first absolute value. The base must be known.
@@ -109,7 +120,7 @@ inline void balance_before(const Location& account, TxIndex before, u256* balanc
 inline Version* publish(Location& location, int part, TxIndex tx, const Value* value, Arena& arena) {
     Cell& cell = location.cells[part];
     Version* fresh = nullptr;
-    std::atomic<Version*>* link = &cell.head;
+    Shared<Version*>* link = &cell.head;
     Version* at = link->load(std::memory_order_acquire);
     for (;;) {
         while (at != nullptr && at->tx > tx) {
@@ -124,12 +135,12 @@ inline Version* publish(Location& location, int part, TxIndex tx, const Value* v
             fresh = static_cast<Version*>(arena.take(sizeof(Version)));
             if (fresh == nullptr) return nullptr;
             fresh->tx = tx;
-            new (&fresh->value) std::atomic<uintptr_t>(reinterpret_cast<uintptr_t>(value));
-            new (&fresh->next) std::atomic<Version*>(nullptr);
+            new (&fresh->value) Shared<uintptr_t>(reinterpret_cast<uintptr_t>(value));
+            new (&fresh->next) Shared<Version*>(nullptr);
         }
         fresh->next.store(at, std::memory_order_relaxed);
         // Only one worker at a time runs a transaction, so nobody else links the same number; others may link neighbours.
-        if (link->compare_exchange_weak(at, fresh, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        if (link->replace(at, fresh, std::memory_order_acq_rel)) {
             if (!location.written.load(std::memory_order_relaxed)) location.written.store(true, std::memory_order_release);
             return fresh;
         }
@@ -146,7 +157,37 @@ inline bool is_estimate(const Version* version) { return (version->value.load(st
 
 inline void withdraw(Version* version) { version->value.store(0, std::memory_order_release); }
 
-inline void mark_estimate(Version* version) { version->value.fetch_or(1, std::memory_order_acq_rel); }
+// Whoever runs or checks the writing transaction is the only one to change what its versions say.
+inline void mark_estimate(Version* version) {
+    const uintptr_t word = version->value.load(std::memory_order_relaxed);
+    if (word != 0) version->value.store(word | 1, std::memory_order_release);
+}
+
+struct Write {
+    Location* location;
+    Location* account;                 // of a slot
+    int part;
+    Value* value;
+    Version* version;                  // set by publish_writes
+};
+
+// Puts the writes of a transaction's latest run into the store and withdraws what the run before it wrote and this one did
+// not. In between those are estimates, so that no reader falls through to an older value. False: no memory.
+inline bool publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count,
+                           Arena& arena) {
+    bool complete = true;
+    for (uint32_t i = 0; i < before_count; ++i) {
+        if (before[i].version != nullptr) mark_estimate(before[i].version);
+    }
+    for (uint32_t i = 0; i < fresh_count; ++i) {
+        fresh[i].version = publish(*fresh[i].location, fresh[i].part, tx, fresh[i].value, arena);
+        if (fresh[i].version == nullptr) complete = false;
+    }
+    for (uint32_t i = 0; i < before_count; ++i) {
+        if (before[i].version != nullptr && is_estimate(before[i].version)) withdraw(before[i].version);
+    }
+    return complete;
+}
 
 // Locations by key. Fixed capacity: when it is full `find` says so and the block goes on without speculation.
 class Store {
@@ -169,11 +210,11 @@ public:
             std::free(table_);
             table_size_ = 0;
             locations_ = static_cast<Location*>(std::malloc(size / 2 * sizeof(Location)));
-            table_ = static_cast<std::atomic<uint32_t>*>(std::malloc(size * sizeof(std::atomic<uint32_t>)));
+            table_ = static_cast<Shared<uint32_t>*>(std::malloc(size * sizeof(Shared<uint32_t>)));
             if (locations_ == nullptr || table_ == nullptr) return false;
             table_size_ = size;
         }
-        for (size_t i = 0; i < size; ++i) new (&table_[i]) std::atomic<uint32_t>(0);
+        for (size_t i = 0; i < size; ++i) new (&table_[i]) Shared<uint32_t>(0);
         mask_ = size - 1;
         capacity_ = size / 2;
         used_.store(0, std::memory_order_relaxed);
@@ -203,7 +244,7 @@ public:
                     fresh = make(taken, h, address, slot);
                 }
                 const uint32_t mine = static_cast<uint32_t>(fresh - locations_) + 1;
-                if (table_[at].compare_exchange_strong(number, mine, std::memory_order_acq_rel, std::memory_order_acquire)) {
+                if (table_[at].replace(number, mine, std::memory_order_acq_rel)) {
                     return fresh;
                 }
             }
@@ -213,9 +254,11 @@ public:
     }
 
     size_t used() const { return used_.load(std::memory_order_relaxed); }
-    size_t held() const { return table_size_ * sizeof(std::atomic<uint32_t>) + table_size_ / 2 * sizeof(Location); }
+    size_t held() const { return table_size_ * sizeof(Shared<uint32_t>) + table_size_ / 2 * sizeof(Location); }
 
 private:
+    friend struct Inspect;             // tests/native
+
     Location* make(uint32_t number, uint64_t h, const uint8_t* address, const u256* slot) {
         Location* fresh = new (&locations_[number]) Location;
         fresh->hash = h;
@@ -235,9 +278,9 @@ private:
 
     HashKey key_{};
     Location* locations_ = nullptr;
-    std::atomic<uint32_t>* table_ = nullptr;
+    Shared<uint32_t>* table_ = nullptr;
     size_t table_size_ = 0, mask_ = 0, capacity_ = 0;
-    std::atomic<uint32_t> used_{0};
+    Shared<uint32_t> used_{0};
 };
 
 }  // namespace evmcore::stm

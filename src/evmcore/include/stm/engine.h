@@ -1,0 +1,94 @@
+// What every worker does during a block: run transactions ahead of time, and make final what has become so.
+//
+// How a transaction is run and what makes a run right is the caller's, as four functions; the executor (stm.pyx) and the
+// drivers in tests/native share all the rest.
+#pragma once
+#include "scheduler.h"
+
+namespace evmcore::stm {
+
+struct Tasks {
+    void* self;                                             // the worker
+    // Runs it and publishes its writes. 0: done; else the transaction whose estimate it met, and nothing is published.
+    // `final`: all before it is final, there are no estimates, and limits of the block count.
+    TxIndex (*run)(void* self, TxIndex tx, bool final);
+    // Whether all that its latest run learnt is so, now that all before it is final.
+    bool (*stands)(void* self, TxIndex tx);
+    // Brings its latest run into the block; all before it is final. False: the block ends here.
+    bool (*conclude)(void* self, TxIndex tx);
+    // It has not run: its latest run, if any, must not stand.
+    void (*pass)(void* self, TxIndex tx);
+};
+
+struct Tally {
+    uint64_t runs, reruns, waits;
+};
+
+inline bool is_raised(const uint32_t* flag) {
+    STM_YIELD();
+    return __atomic_load_n(flag, __ATOMIC_ACQUIRE) != 0;
+}
+
+inline void raise(uint32_t* flag) {
+    STM_YIELD();
+    __atomic_store_n(flag, 1, __ATOMIC_RELEASE);
+}
+
+// As long as the frontier's transaction has run, or nobody runs it: makes it final.
+inline void advance(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Tally& tally) {
+    while (!is_raised(stop) && scheduler.frontier_waits() && scheduler.try_commit()) {
+        while (!is_raised(stop) && !scheduler.finished()) {
+            const TxIndex tx = scheduler.frontier();
+            const Scheduler::Frontier frontier = scheduler.take_frontier(tx);
+            if (frontier == Scheduler::kBusy) break;
+            if (frontier == Scheduler::kToRun || !tasks.stands(tasks.self, tx)) {
+                if (frontier == Scheduler::kToCheck) {
+                    scheduler.again(tx);
+                    ++tally.reruns;
+                }
+                ++tally.runs;
+                tasks.run(tasks.self, tx, true);
+            }
+            if (!tasks.conclude(tasks.self, tx)) {
+                raise(stop);
+                break;
+            }
+            scheduler.commit(tx);
+        }
+        scheduler.leave_commit();
+    }
+}
+
+// Runs a claimed transaction ahead of time. When it meets an estimate it waits, unless the run that it waits for has just
+// ended; then it starts again at once, but only once: a transaction that does not get through is left to the committer.
+inline void speculate(Scheduler& scheduler, const Tasks& tasks, Arena& arena, TxIndex tx, Tally& tally) {
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        ++tally.runs;
+        const TxIndex blocker = tasks.run(tasks.self, tx, false);
+        if (blocker == 0) {
+            scheduler.finish(tx);
+            return;
+        }
+        ++tally.waits;
+        if (scheduler.wait_for(tx, blocker, arena)) return;
+    }
+    tasks.pass(tasks.self, tx);
+    scheduler.finish(tx);
+}
+
+// Until the block is final, or `stop` is raised: also by others, to end it early.
+inline void work(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_t* stop, Tally& tally) {
+    unsigned idle = 0;
+    while (!is_raised(stop) && !scheduler.finished()) {
+        advance(scheduler, tasks, stop, tally);
+        const TxIndex tx = scheduler.claim(arena);
+        if (tx == 0) {
+            idle = pause(idle);
+            continue;
+        }
+        idle = 0;
+        speculate(scheduler, tasks, arena, tx, tally);
+    }
+}
+
+}  // namespace evmcore::stm

@@ -1,0 +1,68 @@
+// Words that several threads use at once.
+//
+// The drivers in tests/native define STM_YIELD to delay or to switch threads just before each such access, so that they
+// see every order of events that matters; here it is nothing.
+#pragma once
+#include <atomic>
+#include <thread>
+
+#ifndef STM_YIELD
+#define STM_YIELD()
+#endif
+
+namespace evmcore::stm {
+
+// std::atomic, whose default orders (sequentially consistent) the scheduler relies on: several of its arguments have the
+// form "either this thread sees that store, or that thread sees this one".
+template <class T>
+class Shared {
+public:
+    using Order = std::memory_order;
+
+    Shared() = default;
+    explicit Shared(T value) : value_(value) {}
+
+    T load(Order order = std::memory_order_seq_cst) const {
+        STM_YIELD();
+        return value_.load(order);
+    }
+    void store(T value, Order order = std::memory_order_seq_cst) {
+        STM_YIELD();
+        value_.store(value, order);
+    }
+    T exchange(T value, Order order = std::memory_order_seq_cst) {
+        STM_YIELD();
+        return value_.exchange(value, order);
+    }
+    T fetch_add(T value, Order order = std::memory_order_seq_cst) {
+        STM_YIELD();
+        return value_.fetch_add(value, order);
+    }
+    // False: it was something else, which is now in `expected`.
+    bool replace(T& expected, T desired, Order order = std::memory_order_seq_cst) {
+        STM_YIELD();
+        return value_.compare_exchange_strong(expected, desired, order, order == std::memory_order_seq_cst ? order : std::memory_order_acquire);
+    }
+
+private:
+    std::atomic<T> value_;
+};
+
+// Waiting for another thread, for the `turn`th time in a row; returns the next turn.
+inline unsigned pause(unsigned turn) {
+#ifdef STM_PAUSE
+    STM_PAUSE();
+    return 0;
+#else
+    if (turn >= 64) {
+        std::this_thread::yield();
+        return turn;
+    }
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+    return turn + 1;
+#endif
+}
+
+}  // namespace evmcore::stm
