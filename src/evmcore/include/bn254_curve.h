@@ -7,6 +7,8 @@
 #include "bn254_field.h"
 #include "weierstrass.h"
 
+#pragma GCC visibility push(hidden)
+
 namespace evmcore::bn254 {
 
 using G1 = weierstrass::Affine<Fp>;
@@ -174,3 +176,5 @@ inline bool bn254_mul(const uint8_t* input, uint8_t* output) {
 }
 
 }  // namespace evmcore
+
+#pragma GCC visibility pop

@@ -4,6 +4,8 @@
 
 #include "mont256.h"
 
+#pragma GCC visibility push(hidden)
+
 namespace evmcore::bn254 {
 
 struct BaseModulus {
@@ -173,3 +175,5 @@ struct Fp12 {
 };
 
 }  // namespace evmcore::bn254
+
+#pragma GCC visibility pop

@@ -5,6 +5,8 @@
 
 #include "bn254_curve.h"
 
+#pragma GCC visibility push(hidden)
+
 namespace evmcore::bn254 {
 
 namespace pairing_detail {
@@ -140,3 +142,5 @@ inline int bn254_pairing_check(const uint8_t* input, size_t pairs) {
 }
 
 }  // namespace evmcore
+
+#pragma GCC visibility pop

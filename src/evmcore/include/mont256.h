@@ -9,6 +9,9 @@
 #include "inverse256.h"
 #include "mont256_x86.h"
 
+// Hidden: calls between these functions must not go through the tables for symbols of other libraries.
+#pragma GCC visibility push(hidden)
+
 namespace evmcore {
 
 using uint128 = unsigned __int128;
@@ -230,3 +233,5 @@ struct Residue {
 };
 
 }  // namespace evmcore
+
+#pragma GCC visibility pop

@@ -9,6 +9,8 @@
 #define EVMCORE_MONT256_X86 1
 #include <cpuid.h>
 
+#pragma GCC visibility push(hidden)
+
 namespace evmcore::mont256_detail {
 
 inline bool detect_bmi2_and_adx() {
@@ -96,7 +98,7 @@ inline void multiply_adx(uint64_t* r, const uint64_t* a, const uint64_t* b, cons
 }
 
 template <bool SPARE_BIT>
-inline void add_x86(uint64_t* r, const uint64_t* a, const uint64_t* b, const uint64_t* p) {
+__attribute__((always_inline)) inline void add_x86(uint64_t* r, const uint64_t* a, const uint64_t* b, const uint64_t* p) {
     uint64_t t0 = a[0], t1 = a[1], t2 = a[2], t3 = a[3], s0, s1, s2, s3;
     if constexpr (SPARE_BIT) {
         asm(EVMCORE_ADD EVMCORE_REDUCE_ONCE("", "%[s0]", "%[s1]", "%[s2]", "%[s3]")
@@ -118,7 +120,7 @@ inline void add_x86(uint64_t* r, const uint64_t* a, const uint64_t* b, const uin
     r[3] = t3;
 }
 
-inline void subtract_x86(uint64_t* r, const uint64_t* a, const uint64_t* b, const uint64_t* p) {
+__attribute__((always_inline)) inline void subtract_x86(uint64_t* r, const uint64_t* a, const uint64_t* b, const uint64_t* p) {
     uint64_t t0 = a[0], t1 = a[1], t2 = a[2], t3 = a[3], s0 = 0, s1 = 0, s2 = 0, s3 = 0;
     asm("subq 0(%[b]), %[t0]\n\tsbbq 8(%[b]), %[t1]\n\tsbbq 16(%[b]), %[t2]\n\tsbbq 24(%[b]), %[t3]\n\t"
         "cmovcq 0(%[p]), %[s0]\n\tcmovcq 8(%[p]), %[s1]\n\tcmovcq 16(%[p]), %[s2]\n\tcmovcq 24(%[p]), %[s3]\n\t"
@@ -144,5 +146,7 @@ inline void subtract_x86(uint64_t* r, const uint64_t* a, const uint64_t* b, cons
 #undef EVMCORE_REDUCE_ROUND
 
 }  // namespace evmcore::mont256_detail
+
+#pragma GCC visibility pop
 
 #endif

@@ -3,6 +3,8 @@
 
 #include "weierstrass.h"
 
+#pragma GCC visibility push(hidden)
+
 namespace evmcore::p256 {
 
 struct BaseModulus {
@@ -86,3 +88,5 @@ inline bool p256_verify(const uint8_t* input) {
 }
 
 }  // namespace evmcore
+
+#pragma GCC visibility pop

@@ -7,6 +7,8 @@
 
 #include "mont256.h"
 
+#pragma GCC visibility push(hidden)
+
 namespace evmcore::weierstrass {
 
 template <class F>
@@ -129,3 +131,5 @@ inline Point digit_multiple(const Point* odd, int digit) {
 }
 
 }  // namespace evmcore::weierstrass
+
+#pragma GCC visibility pop
