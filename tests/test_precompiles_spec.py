@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +205,13 @@ def test_pairings_and_evaluation(specification: Specification) -> None:
         for gas in (49_999, 50_000, 60_000):
             specification.check(Revision.CANCUN, POINT_EVALUATION, data, gas)
     specification.check(Revision.PRAGUE, G1_ADD, bytes(256), 1000)
+
+
+def test_answers_do_not_depend_on_the_thread() -> None:
+    rng = random.Random(4)
+    calls = [(number, make(rng)) for number, (make, _) in CALLS.items() for _ in range(10)]
+    calls += [(BN254_PAIRING, bytes(192)), (G1_MSM, bytes(320)), (MODEXP, MODEXP_EXAMPLE)]
+    alone = [_precompiles.run(number, Revision.OSAKA, data, 10**7) for number, data in calls]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda each: _precompiles.run(each[0], Revision.OSAKA, each[1], 10**7), calls * 5))
+    assert together == alone * 5
