@@ -21,7 +21,7 @@ from tests.fuzz.oracle import ENVIRONMENT_VARIABLE, oracle_python
 CONTRACT = bytes(19) + b"\xaa"
 OTHER = bytes(19) + b"\xbb"
 SENDER = bytes(19) + b"\x55"
-CASES = 30
+CASES = 20
 REVERT = 0xFD
 
 
@@ -346,3 +346,23 @@ def test_a_tracer_observes_one_run_at_a_time() -> None:
     tracer = EIP3155Tracer(Nosy())
     with pytest.raises(InputError, match="in use"):
         evm.call(CONTRACT, tracer=tracer)
+
+
+def test_calls_that_do_not_start_are_shown() -> None:
+    tracer = CallTracer()
+    poor = assemble(f"0 0 0 0 99 0x{OTHER.hex()} 1000 CALL 0 0 99 CREATE 0 0 0 98 CREATE2")
+    result = evm_with(poor).call(CONTRACT, gas=500_000, tracer=tracer)
+    assert result.success
+    call, create, create2 = tracer.result["calls"]
+    assert {one["error"] for one in (call, create, create2)} == {"insufficient balance for transfer"}
+    assert (call["to"], call["value"], call["gasUsed"]) == (hexed(OTHER), "0x63", "0x0")
+    assert (create["type"], create2["type"]) == ("CREATE", "CREATE2")
+    assert "to" not in create and "to" not in create2
+    # a contract that calls itself until the depth is used up
+    deep = CallTracer()
+    evm_with(assemble("0 0 0 0 ADDRESS GAS STATICCALL")).message(CONTRACT, gas=10**15, tracer=deep)
+    depth, call = 0, deep.result
+    while "calls" in call:
+        (call,) = call["calls"]
+        depth += 1
+    assert depth == 1025 and call["error"] == "max call depth exceeded"

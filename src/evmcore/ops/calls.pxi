@@ -69,6 +69,25 @@ cdef Status op_selfdestruct(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     f.machine.return_data.size = 0
     return finish(f, gas if not ws.failed else 0, SUCCESS if not ws.failed else STATE_FAILED)
 
+cdef void refuse(Frame* f, Message* message) noexcept nogil:
+    """A call or creation that does not start: only a tracer sees it. All gas given goes back to the caller."""
+    cdef Tracer* tracer = <Tracer*>f.machine.tracer
+    cdef Outcome outcome
+    cdef Status status = NONCE_OVERFLOW
+    if tracer == NULL:
+        return
+    if f.depth >= MAX_DEPTH:
+        status = CALL_DEPTH
+    elif message.kind != DELEGATECALL and not ws_can_pay(f.ws, f.account, &message.value):
+        status = INSUFFICIENT_BALANCE
+    if message.kind >= CREATE:
+        memset(message.target, 0, 20)
+        memset(message.code_address, 0, 20)
+    no_output(&outcome, status, message.gas)
+    memset(outcome.created, 0, 20)
+    tracer.enter(tracer.self, message)
+    tracer.leave(tracer.self, message, &outcome)
+
 cdef int64_t call(u256* sp, int64_t gas, Frame* f, MessageKind kind) noexcept nogil:
     """[gas, to, (value), input offset, input size, output offset, output size] to success flag."""
     cdef WorkingSet* ws = f.ws
@@ -127,9 +146,6 @@ cdef int64_t call(u256* sp, int64_t gas, Frame* f, MessageKind kind) noexcept no
     offered = limit + GAS_CALL_STIPEND if moves_value else limit
 
     machine.return_data.size = 0
-    if f.depth >= MAX_DEPTH or (moves_value and not ws_can_pay(ws, f.account, value)):
-        u_zero(result)
-        return gas + offered
     message.kind = kind
     message.is_static = f.is_static or kind == STATICCALL
     message.depth = f.depth + 1
@@ -149,6 +165,10 @@ cdef int64_t call(u256* sp, int64_t gas, Frame* f, MessageKind kind) noexcept no
         u_zero(&message.value)
     message.input_size = (region - 1).w[0]
     message.input = f.memory + region.w[0] if message.input_size else NULL
+    if f.depth >= MAX_DEPTH or (moves_value and not ws_can_pay(ws, f.account, value)):
+        refuse(f, &message)
+        u_zero(result)
+        return gas + offered
     f.output_size = (region - 3).w[0]
     f.output_offset = (region - 2).w[0] if f.output_size else 0
     f.sp = sp                                                 # the callee's stack starts above
@@ -198,9 +218,6 @@ cdef int64_t create(u256* sp, int64_t gas, Frame* f, MessageKind kind) noexcept 
     gas -= message.gas
     machine.return_data.size = 0
     nonce = ws_nonce(ws, f.account)
-    if f.depth >= MAX_DEPTH or not ws_can_pay(ws, f.account, sp) or nonce == <uint64_t>0xffffffffffffffff:
-        u_zero(result)
-        return gas + message.gas
     message.kind = kind
     message.is_static = False
     message.depth = f.depth + 1
@@ -210,6 +227,10 @@ cdef int64_t create(u256* sp, int64_t gas, Frame* f, MessageKind kind) noexcept 
     memcpy(message.caller, f.address, 20)
     if kind == CREATE2:
         message.salt = (sp - 3)[0]
+    if f.depth >= MAX_DEPTH or not ws_can_pay(ws, f.account, sp) or nonce == <uint64_t>0xffffffffffffffff:
+        refuse(f, &message)
+        u_zero(result)
+        return gas + message.gas
     ws_set_nonce(ws, f.account, nonce + 1)
     f.sp = sp                                                 # the callee's stack starts above
     if enter(machine, &message, &outcome):
