@@ -1,27 +1,51 @@
 """Random programs and transactions give what the executable specification gives: state root, logs, gas, rejection."""
 
 import os
+from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
-from tests.fuzz.__main__ import compare
-from tests.fuzz.cases import make_case
+from tests.fuzz.__main__ import compare, compare_blocks
+from tests.fuzz.cases import make_block, make_case
 from tests.fuzz.oracle import ENVIRONMENT_VARIABLE, Oracle, oracle_python
 
 CASES = int(os.environ.get("EVMCORE_FUZZ_CASES", "2000"))
+BLOCKS = CASES // 10
 
 
-def test_engine_and_specification_agree(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def oracle() -> Iterator[Oracle]:
     python = oracle_python()
     if python is None:
         pytest.skip(f"the executable specification is not installed; {ENVIRONMENT_VARIABLE} names its interpreter")
-    with Oracle(python) as oracle:
-        counts, differences = compare(oracle, seed=1_000_000, count=CASES)
+    with Oracle(python) as process:
+        yield process
+
+
+def show(capsys: pytest.CaptureFixture[str], counts: Counter[str]) -> None:
     with capsys.disabled():
         print("\nfuzz: " + ", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
+
+
+def test_transactions_agree_with_the_specification(oracle: Oracle, capsys: pytest.CaptureFixture[str]) -> None:
+    counts, differences = compare(oracle, seed=1_000_000, count=CASES)
+    show(capsys, counts)
     assert not differences, "\n".join(differences)
-    assert counts["(rejected)"] < CASES // 4, "most cases should run"
+    assert not counts["(specification crashed)"]
+    assert counts["(rejected)"] < CASES // 4, "most transactions should run"
+
+
+def test_blocks_of_transactions_agree_with_the_specification(
+    oracle: Oracle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts, differences = compare_blocks(oracle, seed=2_000_000, count=BLOCKS)
+    show(capsys, counts)
+    assert not differences, "\n".join(differences)
+    assert not counts["(specification crashed)"]
+    assert counts["(rejected)"] < counts["(transactions)"] // 3, "most transactions should run"
 
 
 def test_cases_follow_from_their_seed() -> None:
     assert make_case(42) == make_case(42) != make_case(43)
+    assert make_block(42) == make_block(42) != make_block(43)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.cases import FORKS, make_case
-from tests.fuzz.engine import answer
+from tests.fuzz.cases import FORKS, make_block, make_case
+from tests.fuzz.engine import answer, block_answer
 from tests.fuzz.minimise import minimise
 from tests.fuzz.oracle import DEFAULT_PYTHON, ENVIRONMENT_VARIABLE, Oracle, oracle_python
 
@@ -29,7 +29,7 @@ def compare(
     counts: Counter[str] = Counter()
     differences: list[str] = []
     suspects: list[dict[str, Any]] = []
-    for case, expected in oracle.ask_all(_cases(seed, count, fork)):
+    for case, expected in oracle.ask_all(_cases(seed, count, fork), oracle.receive):
         (fork_name,) = case["post"]
         counts[fork_name] += 1
         if expected.crash:
@@ -58,12 +58,40 @@ def compare(
     return counts, differences
 
 
+def compare_blocks(
+    oracle: Oracle, seed: int, count: int, fork: str = "", dump: Path | None = None
+) -> tuple[Counter[str], list[str]]:
+    """As `compare`, for blocks of several transactions; a difference is kept as it is, not minimised."""
+    counts: Counter[str] = Counter()
+    differences: list[str] = []
+    numbered = ((number, make_block(number, fork)) for number in range(seed, seed + count))
+    for case, expected in oracle.ask_all(({"seed": n} | block for n, block in numbered), oracle.receive_raw):
+        counts[case["fork"]] += 1
+        if "crash" in expected:
+            counts["(specification crashed)"] += 1
+            continue
+        counts["(transactions)"] += len(case["txs"])
+        counts["(rejected)"] += len(expected["rejected"])
+        found = block_answer(case)
+        if found != expected:
+            name = next(name for name in expected if found[name] != expected[name])
+            line = f"seed {case['seed']} {case['fork']}: {name}: "
+            line += f"engine {found[name]}, specification {expected[name]}"
+            if dump is not None:
+                path = dump / f"fuzz-block-{case['seed']}.json"
+                path.write_text(json.dumps(case, indent=1))
+                line += f" ({path})"
+            differences.append(line[:1000])
+    return counts, differences
+
+
 def main() -> int:
     """Runs the fuzzer; 1 when there is a difference, 2 when the specification is not installed."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--cases", type=int, default=2000, help="how many cases (default 2000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first case; the others follow (default 0)")
     parser.add_argument("--fork", choices=[*FORKS], default="", help="only this fork")
+    parser.add_argument("--blocks", action="store_true", help="blocks of several transactions instead of single ones")
     parser.add_argument("--dump", type=Path, default=Path("fuzz-failures"), help="folder for minimised differences")
     options = parser.parse_args()
     python = oracle_python()
@@ -77,7 +105,8 @@ def main() -> int:
     options.dump.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     with Oracle(python) as oracle:
-        counts, differences = compare(oracle, options.seed, options.cases, options.fork, options.dump)
+        run = compare_blocks if options.blocks else compare
+        counts, differences = run(oracle, options.seed, options.cases, options.fork, options.dump)
     for name, count in sorted(counts.items()):
         print(f"{name:<28}{count:>8}")
     print(f"{options.cases} cases in {time.perf_counter() - start:.0f} s, {len(differences)} differences")

@@ -1,7 +1,8 @@
 """Runs state-test cases with the executable specification (PyPI ``ethereum-execution``).
 
 Run by the interpreter of the environment that has it; knows nothing of evmcore. Reads one case a line (JSON) from
-stdin and answers each with one line: state root, logs hash, gas used, and the exception of a rejected transaction.
+stdin and answers each with one line: for a state test the state root, logs hash, gas used and the exception of a
+rejected transaction; for a block of transactions the same and the receipts.
 """
 
 import copy
@@ -52,6 +53,37 @@ def run(case, parser, cache):
     }
 
 
+def run_block(case, parser, cache):
+    """The specification's answer to a block of transactions."""
+    case["env"].setdefault("withdrawals", [])
+    document = {name: case[name] for name in ("alloc", "env", "txs")}
+    reward = str(case["reward"])
+    options = parser.parse_args([*ARGUMENTS[:-1], "--state.fork", case["fork"], f"--state.reward={reward}"])
+    t8n = T8N(options, io.StringIO(), io.StringIO(json.dumps(document)), cache)
+    t8n.run_blockchain_test()
+    result = t8n.result.to_json()
+    return {
+        "stateRoot": result["stateRoot"],
+        "logsHash": result["logsHash"],
+        "gasUsed": int(result["gasUsed"], 16),
+        "logsBloom": result["logsBloom"],
+        "withdrawalsRoot": result.get("withdrawalsRoot"),
+        "requestsHash": result.get("requestsHash"),
+        "rejected": sorted(item["index"] for item in result["rejected"]),
+        "blockException": result.get("blockException"),
+        "receipts": [
+            {
+                "root": receipt.get("post_state"),
+                "succeeded": receipt.get("succeeded"),
+                "cumulativeGasUsed": int(receipt["cumulativeGasUsed"], 16),
+                "bloom": receipt["bloom"],
+                "logs": receipt["logs"],
+            }
+            for receipt in result["receipts"]
+        ],
+    }
+
+
 def main():
     """Answers cases until stdin ends."""
     logging.disable(logging.CRITICAL)
@@ -62,7 +94,8 @@ def main():
     with ForkCache() as cache:
         for line in sys.stdin:
             try:
-                answer = run(json.loads(line), parser, cache)
+                case = json.loads(line)
+                answer = run_block(case, parser, cache) if "txs" in case else run(case, parser, cache)
             except Exception as error:  # whatever stops the specification is an answer, not the end of the run
                 answer = {"crash": f"{type(error).__name__}: {error}"}
             answers.write(json.dumps(answer) + "\n")

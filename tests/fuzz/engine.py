@@ -7,6 +7,7 @@ from typing import Any
 from evmcore.cli.fixtures import fields
 from evmcore.cli.fixtures.state_test import block_env, logs_hash
 from evmcore.cli.fixtures.transaction_section import TransactionTemplate
+from evmcore.cli.transition import TransitionInput, transition
 from evmcore.engine import EVM
 from evmcore.errors import InvalidTransaction
 from evmcore.forks import Fork
@@ -26,3 +27,33 @@ def answer(case: dict[str, Any], switch_dispatch: bool = False) -> Answer:
     except InvalidTransaction as error:
         return Answer("0x" + state.state_root().hex(), "", 0, str(error.reason))
     return Answer("0x" + state.state_root().hex(), "0x" + logs_hash(result.logs).hex(), result.gas_used, "")
+
+
+def block_answer(case: dict[str, Any]) -> dict[str, Any]:
+    """Runs a block of transactions; the answer has the shape of the specification's."""
+    outcome = transition(TransitionInput(case["alloc"], case["env"], case["txs"], case["fork"], 1, case["reward"]))
+    result = outcome.result
+    receipts = []
+    for receipt in result["receipts"]:
+        logs = [{name: log[name] for name in ("address", "topics", "data")} for log in receipt["logs"]]
+        has_root = receipt["root"] != "0x"
+        receipts.append(
+            {
+                "root": receipt["root"] if has_root else None,
+                "succeeded": None if has_root else receipt["status"] == "0x1",
+                "cumulativeGasUsed": int(receipt["cumulativeGasUsed"], 16),
+                "bloom": receipt["logsBloom"],
+                "logs": logs,
+            }
+        )
+    return {
+        "stateRoot": result["stateRoot"],
+        "logsHash": result["logsHash"],
+        "gasUsed": int(result["gasUsed"], 16),
+        "logsBloom": result["logsBloom"],
+        "withdrawalsRoot": result.get("withdrawalsRoot"),
+        "requestsHash": result.get("requestsHash"),
+        "rejected": [item["index"] for item in result.get("rejected", [])],
+        "blockException": None,
+        "receipts": receipts,
+    }

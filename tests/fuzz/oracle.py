@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import subprocess
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 ENVIRONMENT_VARIABLE = "EVMCORE_EELS_PYTHON"
 DEFAULT_PYTHON = Path(__file__).parents[2] / "build" / "eels" / "bin" / "python"
 SCRIPT = Path(__file__).with_name("eels_oracle.py")
-AHEAD = 32  # cases written before their answers are read: both sides work at once, and neither pipe fills up
+AHEAD = 32  # cases asked before their answers are read, so that both sides work at once
 
 
 def oracle_python() -> Path | None:
@@ -71,13 +75,17 @@ class Oracle:
         self.process.stdin.write(json.dumps(case) + "\n")
         self.process.stdin.flush()
 
-    def receive(self) -> Answer:
-        """The next answer."""
+    def receive_raw(self) -> dict[str, Any]:
+        """The next answer as it came."""
         assert self.process.stdout
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"the specification's process ended with exit code {self.process.wait()}")
-        answer = json.loads(line)
+        return dict(json.loads(line))
+
+    def receive(self) -> Answer:
+        """The next answer to a state test."""
+        answer = self.receive_raw()
         if "crash" in answer:
             return Answer("", "", 0, "", answer["crash"])
         return Answer(answer["stateRoot"], answer["logsHash"], answer["gasUsed"], answer["rejected"])
@@ -87,13 +95,19 @@ class Oracle:
         self.send(case)
         return self.receive()
 
-    def ask_all(self, cases: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Answer]]:
-        """Each case with its answer; a few cases are asked ahead, so that the caller can work meanwhile."""
-        waiting: list[dict[str, Any]] = []
-        for case in cases:
-            self.send(case)
-            waiting.append(case)
-            if len(waiting) > AHEAD:
-                yield waiting.pop(0), self.receive()
-        for case in waiting:
-            yield case, self.receive()
+    def ask_all(self, cases: Iterable[dict[str, Any]], receive: Callable[[], T]) -> Iterator[tuple[dict[str, Any], T]]:
+        """Each case with its answer from ``receive``; a few are asked ahead, so that both sides work at once."""
+        # A thread of its own writes: neither side ever waits for the other with both pipes full.
+        waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(AHEAD)
+
+        def feed() -> None:
+            for case in cases:
+                waiting.put(case)
+                self.send(case)
+            waiting.put(None)
+
+        feeder = threading.Thread(target=feed, daemon=True)
+        feeder.start()
+        while (case := waiting.get()) is not None:
+            yield case, receive()
+        feeder.join()
