@@ -6,12 +6,16 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evmcore import Account, Block, Header, MemoryState, Transaction, execute_block
+from evmcore._trie import ordered_root
 from evmcore.cli import main
+from evmcore.forks import ChainConfig
 from tests.fuzz.cases import make_case
 from tests.fuzz.engine import answer
 
@@ -178,6 +182,83 @@ def test_statetest_adds_times_and_states(capsys: pytest.CaptureFixture[str], tmp
     case = json.loads(run(capsys, "statetest", "--bench", "--dump", path)[1])[0]
     assert case["benchStats"]["time"] > 0
     assert case["state"]
+
+
+# ---------------------------------------------------------------------------------------------------- blocktest
+
+
+def block_test() -> dict[str, Any]:
+    """A genesis, a block with one transfer that is right in everything, and the same block with a wrong state root."""
+    config = ChainConfig.from_network("Berlin")
+    state = MemoryState({bytes.fromhex(sender[2:]): Account(balance=10**18) for sender in ALLOC})
+    pre = state.dump()
+    genesis = Block(Header(state_root=state.state_root(), difficulty=131_072, gas_limit=5_000_000))
+    transfer = Transaction(gas_price=10, gas_limit=21_000, to=b"\xab" * 20, value=1).sign(TX["secretKey"])
+    header = Header(parent_hash=genesis.hash, number=1, timestamp=10, difficulty=131_072, gas_limit=5_000_000)
+    block = Block(header, (transfer,))
+    result = execute_block(block, state, config, validate=False, commit=True)
+    right = replace(
+        header,
+        state_root=state.state_root(),
+        transactions_root=ordered_root([transfer.encode()]),
+        receipts_root=result.receipts_root,
+        logs_bloom=result.logs_bloom,
+        gas_used=result.gas_used,
+    )
+    good, bad = Block(right, (transfer,)), Block(replace(right, state_root=bytes(32)), (transfer,))
+    return {
+        "network": "Berlin",
+        "genesisRLP": "0x" + genesis.encode().hex(),
+        "pre": pre,
+        "blocks": [
+            {"rlp": "0x" + bad.encode().hex(), "expectException": "BlockException.INVALID_STATE_ROOT"},
+            {"rlp": "0x" + good.encode().hex(), "blockHeader": {"hash": "0x" + good.hash.hex()}},
+        ],
+        "lastblockhash": "0x" + good.hash.hex(),
+        "postState": state.dump(),
+    }
+
+
+def test_blocktest_imports_good_blocks_and_rejects_bad_ones(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = write(tmp_path / "test.json", {"chain": block_test()})
+    code, out, _ = run(capsys, "blocktest", path)
+    (case,) = json.loads(out)
+    assert code == 0
+    assert (case["name"], case["pass"], case["fork"]) == ("chain", True, "Berlin")
+    code, out, _ = run(capsys, "blocktest", "--human", path)
+    assert (code, out.splitlines()[0].split()) == (0, ["Berlin", "1/1", "pass"])
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"lastblockhash": "0x" + "00" * 32}, "head: expected"),
+        ({"postState": {}}, "post state: account 0x"),
+        ({"pre": {}}, "INVALID_STATE_ROOT"),
+    ],
+)
+def test_blocktest_says_what_differs(
+    change: dict[str, Any], error: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, out, _ = run(capsys, "blocktest", write(tmp_path / "test.json", {"chain": block_test() | change}))
+    (case,) = json.loads(out)
+    assert (code, case["pass"]) == (1, False)
+    assert error in case["error"]
+
+
+def test_blocktest_traces_on_stderr(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    test = block_test()
+    code, _, err = run(capsys, "blocktest", "--trace", write(tmp_path / "test.json", {"chain": test}))
+    assert code == 0
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert list(lines[-1]) == ["stateRoot"]
+    assert "gasUsed" in lines[0]
+
+
+def test_bench_is_handed_its_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "bench", "--help")
+    assert code == 0
+    assert "--blocks" in out
 
 
 # ---------------------------------------------------------------------------------------------------- t8n
