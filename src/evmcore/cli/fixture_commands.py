@@ -96,15 +96,13 @@ def _report(arguments_: argparse.Namespace, results: Iterator[list[CaseResult]])
 def _report_to_person(results: Iterator[list[CaseResult]]) -> int:
     passed: dict[str, int] = {}
     total: dict[str, int] = {}
-    files, gas, seconds, start = 0, 0, 0.0, time.perf_counter()
+    files, start = 0, time.perf_counter()
     progress = sys.stderr.isatty()
     for file in results:
         files += 1
         for case in file:
             total[case.fork] = total.get(case.fork, 0) + 1
             passed[case.fork] = passed.get(case.fork, 0) + case.passed
-            gas += case.gas_used
-            seconds += case.seconds
             if not case.passed:
                 print(f"FAIL {case.source}: {case.name} [{case.fork} {case.index}]: {case.error}")
         if progress and files % 20 == 0:
@@ -117,8 +115,7 @@ def _report_to_person(results: Iterator[list[CaseResult]]) -> int:
     for fork, count in sorted(total.items(), key=lambda item: _fork_order(item[0])):
         print(f"{fork:<{FORK_WIDTH}} {passed[fork]:>6}/{count} pass")
     good, cases = sum(passed.values()), sum(total.values())
-    rate = f", {gas / seconds / 1e6:.0f} Mgas/s in the engine" if seconds > 0 else ""
-    print(f"{'all':<{FORK_WIDTH}} {good:>6}/{cases} pass ({files} files, {time.perf_counter() - start:.1f} s{rate})")
+    print(f"{'all':<{FORK_WIDTH}} {good:>6}/{cases} pass ({files} files, {time.perf_counter() - start:.1f} s)")
     return 0 if good == cases else 1
 
 
