@@ -132,3 +132,12 @@ def check_equal(
 def executors_for(threads: tuple[int, ...]) -> dict[int, ParallelExecutor]:
     """An executor for each number of threads, that speculates on every block, however small."""
     return {count: ParallelExecutor(count, always=True) for count in threads}
+
+
+def assert_bounded(executor: ParallelExecutor, transactions: int) -> None:
+    """The last block ended without needless work: a transaction is run to its end once by itself and at most once more,
+    on final inputs; and only where one is run again do others, at most one a thread, begin in vain and wait for it."""
+    counters = executor.counters
+    assert counters["reruns"] <= transactions, counters
+    assert counters["runs"] - counters["waits"] <= 2 * transactions, counters
+    assert counters["waits"] <= (counters["reruns"] + 1) * executor.threads, counters

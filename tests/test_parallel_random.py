@@ -15,8 +15,6 @@ from tests.parallel_fuzz.cases import FORKS, make_case
 from tests.parallel_fuzz.check import check_case, minimised
 
 BLOCKS = int(os.environ.get("EVMCORE_PARALLEL_BLOCKS", "600"))
-# Few blocks and many runs; each run of a transaction is one that was stale, blocked, or the last.
-RUNS_PER_TRANSACTION = 4
 
 
 @pytest.mark.parametrize("fork", FORKS, ids=lambda fork: fork.title)

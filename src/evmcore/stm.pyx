@@ -65,6 +65,7 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
         Location* find(const uint8_t* address, const u256* slot)
         size_t used()
     Seen latest(const Cell& cell, TxIndex before)
+    TxIndex wiped_before(const Location& account, TxIndex before)
     void balance_before(const Location& account, TxIndex before, u256* balance)
     Version* publish(Location& location, int part, TxIndex tx, const Value* value, Arena& arena)
     bint is_written(const Location* location)
@@ -135,14 +136,12 @@ cdef struct AccountSource:
     Location* location
     const Value* nonce
     const Value* code
-    const Value* life
 
 cdef struct SlotSource:
     Location* location
     Location* account
     const Value* value
     TxIndex writer
-    const Value* life
 
 cdef struct AccountRead:
     AccountSource* source
@@ -261,24 +260,25 @@ cdef bint met_estimate(Worker* w, const Seen* seen) noexcept nogil:
 
 cdef void resolve_account(Location* location, TxIndex tx, AccountSource* source, AccountData* out, bint* exists) noexcept nogil:
     """What transaction `tx` finds of an account, and where it comes from."""
+    cdef const Value* life
     out.has_storage = location.base.has_storage
     exists[0] = location.base.exists
     source.location = location
     if not is_written(location):
-        source.nonce = source.code = source.life = NULL
+        source.nonce = source.code = NULL
         out.balance = location.base.balance
         out.nonce = location.base.nonce
         memcpy(out.code_hash, location.base.code_hash, 32)
         return
     source.nonce = latest(location.cells[<int>kNonce], tx).value
     source.code = latest(location.cells[<int>kCode], tx).value
-    source.life = latest(location.cells[<int>kLife], tx).value
+    life = latest(location.cells[<int>kLife], tx).value
     balance_before(location[0], tx, &out.balance)
     out.nonce = source.nonce.word.w[0] if source.nonce != NULL else location.base.nonce
     memcpy(out.code_hash, <const uint8_t*>&source.code.word if source.code != NULL else <const uint8_t*>location.base.code_hash, 32)
-    if source.life != NULL:
-        exists[0] = source.life.word.w[0] != 0
-        if source.life.word.w[1]:
+    if life != NULL:
+        exists[0] = life.word.w[0] != 0
+        if wiped_before(location[0], tx):
             out.has_storage = False
     if not exists[0]:            # credited by transactions that saw it exist
         exists[0] = out.nonce != 0 or not u_is_zero(&out.balance) or memcmp(out.code_hash, EMPTY_CODE_HASH, 32) != 0
@@ -314,10 +314,7 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
 cdef void resolve_slot(SlotSource* source, TxIndex tx, u256* value) noexcept nogil:
     """A write counts when it came after the last time the account's storage was wiped."""
     cdef Seen seen = latest(source.location.cells[0], tx)
-    cdef uint64_t wiped = 0
-    source.life = latest(source.account.cells[<int>kLife], tx).value
-    if source.life != NULL:
-        wiped = source.life.word.w[1]
+    cdef TxIndex wiped = wiped_before(source.account[0], tx)
     if seen.value != NULL and (wiped == 0 or seen.writer > wiped):
         value[0] = seen.value.word
     elif wiped:
@@ -495,7 +492,6 @@ cdef bint note_writes(Worker* w, Run* run) noexcept nogil:
     cdef AccountEntry* entry
     cdef SlotEntry* slot
     cdef Location* location
-    cdef const Value* life
     cdef Value* value
     cdef size_t most = 1
     cdef uint32_t i
@@ -513,13 +509,12 @@ cdef bint note_writes(Worker* w, Run* run) noexcept nogil:
         if entry.changed != ws.epoch:
             continue
         location = (<AccountSource*>entry.origin).location
-        life = (<AccountSource*>entry.origin).life
         if entry.exists != entry.base_exists or entry.lifetime:
             value = add_write(w, run, location, NULL, <int>kLife)
             if value == NULL:
                 return False
             value.word.w[0] = entry.exists
-            value.word.w[1] = w.tx if entry.lifetime else life.word.w[1] if life != NULL else 0
+            value.word.w[1] = w.tx if entry.lifetime else 0
         if entry.nonce != entry.base.nonce or entry.lifetime:
             value = add_write(w, run, location, NULL, <int>kNonce)
             if value == NULL:

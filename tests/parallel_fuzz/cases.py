@@ -109,6 +109,8 @@ class _Maker:
                 made.append(created_with(creator, self.random.randrange(2), init))
         made += [created_by(person, self.nonces[person] + self.random.randrange(2)) for person in PEOPLE[:2]]
         addresses = known + self.random.sample(made, 4)
+        if self.fork >= Fork.CANCUN:
+            addresses += [BEACON_ROOTS, HISTORY, *REQUESTS][: self.random.choice((0, 1, 2, 4))]
         # Fewer accounts, more conflicts.
         if self.chance(0.5):
             addresses = self.random.sample(addresses, 5)
@@ -133,8 +135,14 @@ class _Maker:
         if self.chance(0.7):
             alloc[EMPTY] = Account()
         for address in self.pool.addresses:
-            if address not in alloc and address != NOBODY and self.chance(0.15):
+            if address in alloc or address == NOBODY:
+                continue
+            if self.chance(0.15):
                 alloc[address] = Account(random.choice((0, 0, 1)), random.choice((0, 1, 5)))
+            elif self.chance(0.3) and address not in PRECOMPILES:
+                # A contract whose address can be made again, or only its storage (EIP-7610).
+                code = self.program(self.pool, 3) if self.chance(0.8) else b""
+                alloc[address] = Account(1 if code else 0, random.choice((0, 5)), code, {0: 1, 2: 3})
         if self.fork >= Fork.CANCUN and self.chance(0.5):
             alloc[BEACON_ROOTS] = Account(1, 0, self.system_code())
         if self.fork >= Fork.PRAGUE:

@@ -24,7 +24,7 @@ class Pool:
 
 def init_code(prelude: bytes, runtime: bytes) -> bytes:
     """Runs ``prelude``, which must leave the stack empty, and then deploys ``runtime``."""
-    size, start = len(runtime), len(prelude) + 14
+    size, start = len(runtime), len(prelude) + 15
     copy = b"\x61%b\x61%b\x60\x00\x39\x61%b\x60\x00\xf3" % (
         size.to_bytes(2, "big"),
         start.to_bytes(2, "big"),

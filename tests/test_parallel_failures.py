@@ -1,0 +1,261 @@
+"""Failing states, invalid blocks, hostile blocks and many blocks: parallel execution ends, and ends as it should."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from evmcore.stm import ParallelExecutor
+
+from evmcore._block import execute_block
+from evmcore._hash import keccak256
+from evmcore.blocks import Block, Header
+from evmcore.errors import InvalidBlock, StateError, TransactionReason
+from evmcore.forks import Fork
+from evmcore.state import AccountInfo, MemoryState, State, as_backend
+from evmcore.transactions import Transaction
+from evmcore.types import Account
+from tests.assembly import assemble
+from tests.parallel_blocks import THREADS, assert_bounded, check_equal, executors_for, observe
+from tests.parallel_fuzz.cases import Case, make_case
+from tests.parallel_fuzz.check import repaired
+
+COINBASE = b"\xcb" * 20
+COUNTER = b"\xc0" * 20
+BURNER = b"\xbb" * 20
+COUNT = assemble("0 SLOAD 1 ADD 0 SSTORE")
+# Burns the gas that it is given.
+BURN = assemble("loop: @loop JUMP")
+
+
+def person(number: int) -> bytes:
+    return b"\x0a" * 18 + number.to_bytes(2, "big")
+
+
+def block_of(*transactions: Transaction, gas_limit: int = 30_000_000) -> Block:
+    header = Header(number=1, coinbase=COINBASE, gas_limit=gas_limit, base_fee_per_gas=0)
+    return Block(header, transactions)
+
+
+def transfer(number: int, to: bytes, *, nonce: int = 0, value: int = 1, gas: int = 100_000) -> Transaction:
+    return Transaction(sender=person(number), nonce=nonce, to=to, value=value, gas_limit=gas, gas_price=0)
+
+
+def people(count: int) -> dict[bytes, Account]:
+    return {person(number): Account(balance=10**18) for number in range(count)}
+
+
+# ------------------------------------------------------------ states that fail
+
+
+class Failing(State):
+    """The accounts of a case, in Python; the read with the given number, and every later one, raises."""
+
+    def __init__(self, alloc: dict[bytes, Account], fails_at: int | None = None) -> None:
+        self.alloc = alloc
+        self.codes = {keccak256(account.code): account.code for account in alloc.values()}
+        self.fails_at = fails_at
+        self.reads = 0
+        self.applied = 0
+        self.lock = threading.Lock()
+
+    def count(self) -> None:
+        with self.lock:
+            self.reads += 1
+            if self.fails_at is not None and self.reads >= self.fails_at:
+                raise ConnectionError(f"read {self.fails_at}")
+
+    def account(self, address: bytes) -> AccountInfo | None:
+        self.count()
+        account = self.alloc.get(address)
+        if account is None:
+            return None
+        return AccountInfo(account.nonce, account.balance, keccak256(account.code), bool(account.storage))
+
+    def storage(self, address: bytes, slot: int) -> int:
+        self.count()
+        return self.alloc[address].storage.get(slot, 0) if address in self.alloc else 0
+
+    def code(self, address: bytes, code_hash: bytes) -> bytes:
+        self.count()
+        return self.codes[code_hash]
+
+    def apply(self, diff: object) -> None:
+        self.applied += 1
+
+
+def python_case(seed: int) -> Case:
+    return repaired(make_case(seed, fork=Fork.SHANGHAI))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_states_written_in_python_are_equal(seed: int) -> None:
+    case = python_case(seed)
+    expected = observe(case.block, MemoryState(case.alloc), case.fork)
+    for threads, executor in executors_for(THREADS).items():
+        executor.delays = seed + threads
+        given = observe(case.block, as_backend(Failing(case.alloc)), case.fork, executor)
+        assert given == expected, f"{threads} threads"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_failing_read_stops_the_block_with_its_error(seed: int) -> None:
+    case = python_case(seed)
+    counting = Failing(case.alloc)
+    execute_block(case.block, as_backend(counting), case.fork, validate=False)
+    native_threads = len(list(Path("/proc/self/task").iterdir())) if Path("/proc/self/task").exists() else 0
+    for fails_at in range(1, counting.reads + 1, max(1, counting.reads // 12)):
+        for threads in (2, 3, 8):
+            executor = ParallelExecutor(threads, always=True)
+            executor.delays = seed + fails_at
+            state = Failing(case.alloc, fails_at)
+            with pytest.raises(StateError) as caught:
+                execute_block(case.block, as_backend(state), case.fork, validate=False, commit=True, executor=executor)
+            assert isinstance(caught.value.__cause__, StateError | ConnectionError)
+            assert f"read {fails_at}" in str(caught.value)
+            assert state.applied == 0
+            reads = state.reads
+            # Every thread has left the state: nobody reads any more, and another block runs as if nothing had been.
+            assert observe(case.block, as_backend(Failing(case.alloc)), case.fork, executor) == observe(
+                case.block, MemoryState(case.alloc), case.fork
+            )
+            assert state.reads == reads
+    if native_threads:
+        assert len(list(Path("/proc/self/task").iterdir())) <= native_threads + 8
+
+
+def test_a_read_that_only_speculation_makes_may_fail() -> None:
+    """Transaction 1 is slow and makes 2 read another slot than it does on stale data; reading that one raises."""
+    chooser = assemble("0 SLOAD SLOAD POP")
+    target = b"\xc1" * 20
+
+    class Picky(Failing):
+        def storage(self, address: bytes, slot: int) -> int:
+            if slot == 99:
+                raise ConnectionError("slot 99 is not there")
+            return super().storage(address, slot)
+
+    code = (
+        assemble("CALLDATASIZE @choose JUMPI 3000 loop: 1 SWAP1 SUB DUP1 @loop JUMPI 7 0 SSTORE STOP choose:") + chooser
+    )
+    alloc = people(4) | {target: Account(1, 0, code, {0: 99})}
+    block = block_of(
+        transfer(0, target, value=0, gas=200_000),
+        *(Transaction(sender=person(n), to=target, data=b"\x01", gas_limit=100_000, gas_price=0) for n in range(1, 4)),
+    )
+    expected = observe(block, as_backend(Picky(alloc)), Fork.LONDON)
+    assert "error" not in expected
+    for threads, executor in executors_for((2, 3, 8)).items():
+        for delays in range(1, 20):
+            executor.delays = delays
+            assert observe(block, as_backend(Picky(alloc)), Fork.LONDON, executor) == expected, f"{threads} threads"
+
+
+# ------------------------------------------------------------ blocks that fail
+
+
+@pytest.mark.parametrize("at", [0, 50, 99])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"nonce": 9}, TransactionReason.NONCE_MISMATCH_TOO_HIGH),
+        ({"value": 10**30}, TransactionReason.INSUFFICIENT_ACCOUNT_FUNDS),
+        ({"gas": 31_000_000}, TransactionReason.GAS_ALLOWANCE_EXCEEDED),
+        ({"gas": 20_000}, TransactionReason.INTRINSIC_GAS_TOO_LOW),
+    ],
+)
+def test_an_invalid_transaction_ends_the_block(at: int, change: dict[str, int], reason: TransactionReason) -> None:
+    transactions = [transfer(number, COUNTER, value=0) for number in range(100)]
+    transactions[at] = transfer(at, COUNTER, **change)
+    block = block_of(*transactions)
+    state = MemoryState(people(100) | {COUNTER: Account(1, 0, COUNT)})
+    before = state.copy()
+    for threads, executor in executors_for(THREADS).items():
+        executor.delays = at + threads
+        with pytest.raises(InvalidBlock) as caught:
+            execute_block(block, state, Fork.LONDON, validate=False, commit=True, executor=executor)
+        assert caught.value.reason is reason
+        assert caught.value.__cause__.index == at  # type: ignore[union-attr]
+        assert state == before
+        assert_bounded(executor, 100)
+    _, words = check_equal(block, state, Fork.LONDON, before=before)
+    assert words is None
+
+
+# ------------------------------------------------------------ liveness, by counters
+
+
+def hostile_blocks() -> dict[str, tuple[Block, dict[bytes, Account]]]:
+    count = 60
+    chain = [transfer(0, COUNTER, nonce=number, value=0) for number in range(count)]
+    counter = [transfer(number, COUNTER, value=0) for number in range(count)]
+    ring = [transfer(number, person((number + 1) % count), value=10**18, gas=21_000) for number in range(count)]
+    burners = [transfer(number, BURNER if number % 7 == 3 else COUNTER, value=0) for number in range(count)]
+    alloc = people(count) | {COUNTER: Account(1, 0, COUNT), BURNER: Account(1, 0, BURN)}
+    return {
+        "one sender, one slot": (block_of(*chain), alloc),
+        "one slot": (block_of(*counter), alloc),
+        "everybody passes everything on": (block_of(*ring), alloc),
+        "burners between": (block_of(*burners), alloc),
+    }
+
+
+@pytest.mark.parametrize("name", hostile_blocks())
+def test_hostile_blocks_end_within_bounded_runs(name: str) -> None:
+    block, alloc = hostile_blocks()[name]
+    state = MemoryState(alloc)
+    for threads, executor in executors_for((2, 3, 8, 16)).items():
+        for delays in range(6):
+            _, words = check_equal(block, state, Fork.LONDON, {threads: executor}, delays=delays)
+            assert words is None
+            assert not executor.counters["fallback"]
+            assert_bounded(executor, len(block.transactions))
+
+
+@pytest.mark.parametrize("fork", [Fork.SPURIOUS_DRAGON, Fork.LONDON, Fork.PRAGUE], ids=lambda fork: fork.title)
+def test_random_blocks_end_within_bounded_runs(fork: Fork) -> None:
+    executors = executors_for((3, 8))
+    for seed in range(60):
+        case = make_case(seed, fork=fork)
+        for executor in executors.values():
+            executor.delays = seed + 1
+            observe(case.block, MemoryState(case.alloc), fork, executor)
+            assert_bounded(executor, len(case.block.transactions))
+
+
+# ------------------------------------------------------------ many blocks
+
+
+def resident() -> int:
+    """Memory of this process in KiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1])
+    raise AssertionError("no VmRSS")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory in use from /proc")
+def test_memory_stays_flat_over_many_blocks() -> None:
+    cases = [make_case(seed, delays=False) for seed in range(40)]
+    states = [MemoryState(case.alloc) for case in cases]
+    executors = [ParallelExecutor(threads, always=True) for threads in (2, 3, 8)]
+    ends: Counter[str] = Counter()
+
+    def run(blocks: int) -> None:
+        for number in range(blocks):
+            at = number % len(cases)
+            executor = executors[number % len(executors)]
+            try:
+                execute_block(cases[at].block, states[at], cases[at].fork, validate=False, executor=executor)
+                ends["valid"] += 1
+            except InvalidBlock:
+                ends["invalid"] += 1
+
+    run(2_000)
+    warm = resident()
+    run(10_000)
+    assert ends["valid"] > 1_000
+    assert ends["invalid"] > 1_000
+    assert resident() - warm < 2_048, "KiB more after 10,000 blocks"
