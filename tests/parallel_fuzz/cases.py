@@ -29,8 +29,9 @@ FORKS = (
     Fork.PRAGUE,
     Fork.OSAKA,
 )
-KEYS = tuple(number.to_bytes(32, "big") for number in range(1, 6))
-PEOPLE = tuple(address_of(key) for key in KEYS)
+KEYS = tuple(number.to_bytes(32, "big") for number in range(1, 7))
+AUTHORITIES = tuple(address_of(key) for key in KEYS)
+PEOPLE, GHOST = AUTHORITIES[:5], AUTHORITIES[5]  # the last one is not there at first and never sends
 CONTRACTS = tuple(bytes([0xC0 + number]) * 20 for number in range(4))
 TOKEN = b"\x70" * 20
 EMPTY = b"\xe0" * 20  # exists and is empty, where that can be
@@ -80,7 +81,10 @@ class _Maker:
         self.delays = delays and random.random() < 0.7
         self.base_fee = random.choice((0, 0, 7, 10**9)) if fork >= Fork.LONDON else 0
         self.price = random.choice((0, 1, 10**9))
-        self.nonces = {address: random.choice((0, 0, 1, 5)) for address in PEOPLE}
+        self.nonces = {address: random.choice((0, 0, 1, 5)) for address in PEOPLE} | {GHOST: 0}
+        self.poor = random.choice(PEOPLE)  # sends only what somebody has just paid for
+        self.senders = [person for person in PEOPLE if person != self.poor]
+        self.most_blobs = random.choice((4, 4, 4, 20))
         self.pool = self.make_pool()
         self.alloc: dict[bytes, Account] = {}
         self.coinbase = self.choose_coinbase()
@@ -109,6 +113,8 @@ class _Maker:
                 made.append(created_with(creator, self.random.randrange(2), init))
         made += [created_by(person, self.nonces[person] + self.random.randrange(2)) for person in PEOPLE[:2]]
         addresses = known + self.random.sample(made, 4)
+        if self.fork >= Fork.PRAGUE:
+            addresses.append(GHOST)
         if self.fork >= Fork.CANCUN:
             addresses += [BEACON_ROOTS, HISTORY, *REQUESTS][: self.random.choice((0, 1, 2, 4))]
         # Fewer accounts, more conflicts.
@@ -122,7 +128,9 @@ class _Maker:
     def fill(self) -> None:
         random, alloc = self.random, self.alloc
         for address in PEOPLE:
-            balance = RICH if self.chance(0.94) else random.choice((0, 1, 10**5))
+            balance = RICH if self.chance(0.97) else random.choice((0, 1, 10**5))
+            if address == self.poor and self.chance(0.8):
+                balance = 0
             alloc[address] = Account(self.nonces[address], balance)
             if self.fork >= Fork.PRAGUE and self.chance(0.25):
                 target = random.choice(self.pool.addresses)
@@ -199,14 +207,14 @@ class _Maker:
 
     def transactions(self, count: int) -> list[Transaction]:
         made: list[Transaction] = []
-        favourite = self.random.choice(PEOPLE)
+        favourite = self.random.choice(self.senders)
         chain = self.chance(0.2)
         while len(made) < count:
-            sender = favourite if chain and self.chance(0.8) else self.random.choice(PEOPLE)
+            sender = favourite if chain and self.chance(0.8) else self.random.choice(self.senders)
             made += self.funding(sender) if self.chance(0.06) else [self.transaction(sender)]
         if self.chance(0.15):
             at = self.random.choice((0, len(made) // 2, len(made)))
-            made.insert(at, self.invalid(self.transaction(self.random.choice(PEOPLE))))
+            made.insert(at, self.invalid(self.transaction(self.random.choice(self.senders))))
         return made
 
     def transaction(self, sender: bytes) -> Transaction:
@@ -252,7 +260,7 @@ class _Maker:
             kinds.append(1)
         if fork >= Fork.LONDON:
             kinds += [2, 2]
-        if fork >= Fork.CANCUN and fields["to"] is not None and self.blob_gas < 5 * BLOB_GAS:
+        if fork >= Fork.CANCUN and fields["to"] is not None and self.blob_gas <= self.most_blobs * BLOB_GAS:
             kinds.append(3)
         if fork >= Fork.PRAGUE and fields["to"] is not None:
             kinds += [4, 4, 4]
@@ -280,7 +288,7 @@ class _Maker:
     def authorization(self) -> Authorization:
         random = self.random
         number = random.randrange(len(KEYS))
-        authority = PEOPLE[number]
+        authority = AUTHORITIES[number]
         nonce = self.nonces[authority]  # after the sender's has been raised
         targets = (*CONTRACTS, *CONTRACTS, bytes(20), bytes(20), random.choice(self.pool.addresses), authority)
         if self.chance(0.15):
@@ -290,18 +298,21 @@ class _Maker:
         return authorization(KEYS[number], random.choice(targets), nonce, random.choice((0, 1, 1, 1, 2)))
 
     def funding(self, rich: bytes) -> list[Transaction]:
-        """Somebody without money is given just enough, or one wei less, and spends it."""
-        poor = self.random.choice(PEOPLE)
-        spend = replace(self.transaction(poor), value=1)
+        """Somebody without money is given just enough, or now and then one wei less, and spends it."""
+        spend = replace(self.transaction(self.poor), value=1, sender=self.poor)
         price = spend.max_fee_per_gas if spend.max_fee_per_gas is not None else spend.gas_price
         blobs = len(spend.blob_versioned_hashes) * BLOB_GAS * (spend.max_fee_per_blob_gas or 0)
-        needed = spend.gas_limit * (price or 0) + blobs + 1 - self.random.choice((0, 0, 1))
-        self.alloc[poor] = replace(self.alloc[poor], balance=0)
-        fields: dict[str, Any] = {"sender": rich, "to": poor, "value": needed, "nonce": self.nonces[rich]}
-        if rich == poor:
-            return [spend]
+        needed = spend.gas_limit * (price or 0) + blobs + 1 - self.chance(0.1)
+        gift = Transaction(
+            type=0,
+            sender=rich,
+            nonce=self.nonces[rich],
+            to=self.poor,
+            value=needed,
+            gas_price=self.base_fee + self.price,
+            gas_limit=60_000,
+        )
         self.nonces[rich] += 1
-        gift = Transaction(type=0, gas_price=self.base_fee + self.price, gas_limit=60_000, **fields)
         return [gift, spend] if self.chance(0.9) else [spend, gift]
 
     def invalid(self, tx: Transaction) -> Transaction:
