@@ -101,16 +101,16 @@ def _transaction(random: Random, fork: Fork, base_fee: int) -> dict[str, Any]:
     types = [0, 0] + [1] * (fork >= Fork.BERLIN) + [2] * (fork >= Fork.LONDON) + [3] * (fork >= Fork.CANCUN)
     types += [4, 4] * (fork >= Fork.PRAGUE)
     kind = random.choice(types)
-    create = random.random() < 0.12 and kind < 3
+    create = random.random() < 0.08 and kind < 3
     addresses = [*CONTRACTS, SENDER, ABSENT, COINBASE, *AUTHORITIES]
     to = random.choice(
-        [*CONTRACTS] * 4 + [SENDER, ABSENT, COINBASE, *AUTHORITIES, bytes(19) + b"\x04", bytes(19) + b"\x05"]
+        [*CONTRACTS] * 8 + [SENDER, ABSENT, COINBASE, *AUTHORITIES, bytes(19) + b"\x04", bytes(19) + b"\x05"]
     )
     if create:
         data = init_code(random, fork, addresses)
     else:
         data = random.choice((b"", random.randbytes(random.randrange(100)), bytes(40), random.randbytes(200)))
-    gas = random.choice((60_000, 100_000, 200_000, 300_000, 400_000, 400_000, 800_000, 800_000))
+    gas = random.choice((60_000, 100_000, 200_000, 400_000, 800_000, 800_000, 1_500_000, 1_500_000))
     if random.random() < 0.1:
         gas = random.choice((21_000, 21_500, 26_000, 30_000, 53_000))
     value = random.choice((0, 0, 0, 1, 1000, 10**18, 10**30 if random.random() < 0.02 else 5))
@@ -159,7 +159,7 @@ def _state(random: Random, fork: Fork) -> dict[str, Any]:
     addresses = [*CONTRACTS, *CONTRACTS, SENDER, ABSENT, COINBASE, *AUTHORITIES]
     balance = 10**20 if random.random() < 0.96 else random.choice((10**9, 10**15))
     pre: dict[str, Any] = {_hex(SENDER): _account(balance=balance)}
-    for contract in CONTRACTS[: random.randrange(1, len(CONTRACTS) + 1)]:
+    for contract in CONTRACTS[: random.choice((3, 4, 4, 4))]:
         pre[_hex(contract)] = _account(
             nonce=random.choice((1, 1, 1, (1 << 64) - 1, 0)) if random.random() < 0.3 else 1,
             balance=random.choice((0, 1, 10**6, 10**18)),

@@ -55,6 +55,7 @@ class ProgramWriter:
         self.addresses = addresses
         self.depth = depth
         self.code = bytearray()
+        self.tidy = False  # leave no word on the stack
 
     # ---- values
 
@@ -73,7 +74,7 @@ class ProgramWriter:
         r = self.random
         return (
             r.choice(EDGES)
-            if r.random() < 0.004
+            if r.random() < 0.001
             else r.randrange(0, 160)
             if r.random() < 0.95
             else r.randrange(0, 6000)
@@ -83,7 +84,7 @@ class ProgramWriter:
         r = self.random
         return (
             r.choice(EDGES)
-            if r.random() < 0.004
+            if r.random() < 0.001
             else r.choice((0, 0, 1, 31, 32, 33, 64, 96, 128, 192, 213, r.randrange(300)))
         )
 
@@ -109,7 +110,9 @@ class ProgramWriter:
     def use_result(self) -> None:
         """Makes the top of the stack count: keeps it in storage or memory, or drops it."""
         kind = self.random.random()
-        if kind < 0.3:
+        if self.tidy:
+            kind = kind * 0.9
+        if kind < 0.12:
             self.push(self.random.randrange(6))
             self.emit(0x55)
         elif kind < 0.6:
@@ -179,9 +182,9 @@ class ProgramWriter:
         self.emit(0xA0 + topics)
 
     def stack(self) -> None:
-        for _ in range(self.random.randrange(1, 6)):
+        reach = self.random.randrange(16)
+        for _ in range(reach + 2 if self.random.random() < 0.98 else reach):
             self.push(self.word())
-        reach = self.random.randrange(16) if self.random.random() < 0.3 else self.random.randrange(3)
         self.emit(self.random.choice((0x80, 0x90)) + reach)
         self.use_result()
 
@@ -191,8 +194,10 @@ class ProgramWriter:
         self.emit(push(count))
         start = len(self.code)
         self.emit(0x5B)
-        self.piece((self.arithmetic, self.store, self.keccak, self.query, self.log))
-        # The piece may leave a word above the counter; then the loop counts that one, which is as good.
+        self.tidy = True
+        for _ in range(self.random.randrange(1, 4)):
+            self.piece((self.arithmetic, self.store, self.keccak, self.query, self.log, self.environment, self.copy))
+        self.tidy = False
         self.emit(push(1), 0x90, 0x03, 0x80, push(start, 2), 0x57, 0x50)
 
     def branch(self) -> None:
@@ -309,14 +314,14 @@ class ProgramWriter:
 
     def write(self, length: int) -> bytes:
         pieces: list[Callable[[], None]] = [
-            self.arithmetic, self.arithmetic, self.arithmetic, self.environment, self.query, self.query, self.store,
-            self.store, self.copy, self.keccak, self.log, self.stack, self.loop, self.branch, self.call, self.call,
+            *[self.arithmetic] * 4, *[self.environment] * 3, *[self.query] * 2, *[self.store] * 2, *[self.call] * 2,
+            self.copy, self.keccak, self.log, self.stack, self.loop, self.branch,
         ]  # fmt: skip
         if self.depth < 2:
             pieces.append(self.create)
         for _ in range(length):
             self.piece(pieces)
-            if self.random.random() < 0.004:
+            if self.random.random() < 0.001:
                 self.nonsense()
             if self.random.random() < 0.01:
                 self.end()
@@ -345,5 +350,5 @@ def init_code(random: Random, fork: Fork, addresses: Sequence[bytes], depth: int
 
 
 def program(random: Random, fork: Fork, addresses: Sequence[bytes]) -> bytes:
-    """A random program of 1 to about 30 pieces."""
-    return ProgramWriter(random, fork, addresses).write(random.choice((1, 2, 3, 5, 8, 12, 20, 30)))
+    """A random program of 2 to about 50 pieces."""
+    return ProgramWriter(random, fork, addresses).write(random.choice((2, 4, 8, 12, 16, 24, 32, 48)))
