@@ -259,3 +259,55 @@ def test_memory_stays_flat_over_many_blocks() -> None:
     assert ends["valid"] > 1_000
     assert ends["invalid"] > 1_000
     assert resident() - warm < 2_048, "KiB more after 10,000 blocks"
+
+
+# ------------------------------------------------------------ more than fits, more than one
+
+
+def test_a_block_that_reaches_too_much_goes_on_sequentially() -> None:
+    """Before storage reads were priced as they should be, a block could read more places than there is room for."""
+    wide = assemble("0 CALLDATALOAD loop: DUP1 SLOAD POP 1 ADD DUP1 4095 AND @loop JUMPI STOP")
+    target = b"\x3d" * 20
+    block = block_of(
+        *(transfer(number, COUNTER, value=0) for number in range(10)),
+        *(
+            Transaction(
+                sender=person(10 + number),
+                to=target,
+                data=(4096 * number + 1).to_bytes(32, "big"),
+                gas_limit=600_000,
+                gas_price=0,
+            )
+            for number in range(10)
+        ),
+        *(transfer(20 + number, COUNTER, value=0) for number in range(10)),
+    )
+    state = MemoryState(people(40) | {COUNTER: Account(1, 0, COUNT), target: Account(1, 0, wide)})
+    for threads, executor in executors_for(THREADS).items():
+        for delays in range(3):
+            expected, words = check_equal(block, state, Fork.HOMESTEAD, {threads: executor}, delays=delays)
+            assert words is None
+            assert expected["gas used"] > 10 * 400_000
+            assert executor.counters["fallback"], "never silently"
+
+
+def test_blocks_in_several_python_threads_at_once() -> None:
+    cases = [make_case(seed) for seed in range(30)]
+    expected = [observe(case.block, MemoryState(case.alloc), case.fork) for case in cases]
+    shared = ParallelExecutor(3, always=True)
+    wrong: list[int] = []
+
+    def run(executor: ParallelExecutor) -> None:
+        for number, case in enumerate(cases):
+            if observe(case.block, MemoryState(case.alloc), case.fork, executor) != expected[number]:
+                wrong.append(number)
+
+    own = [ParallelExecutor(threads, always=True) for threads in (2, 8)]
+    for number, executor in enumerate(own):
+        executor.delays = number + 1
+    threads = [threading.Thread(target=run, args=(executor,)) for executor in (shared, shared, *own)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

@@ -11,11 +11,12 @@ from typing import Any
 from evmcore import rlp
 from evmcore._crypto import address_of
 from evmcore._hash import keccak256
+from evmcore.bench.contracts import contract, mapping_slot
 from evmcore.blocks import Block, Header
 from evmcore.forks import Fork
 from evmcore.transactions import Authorization, Transaction
 from evmcore.types import Account, Withdrawal
-from tests.parallel_fuzz.programs import AMOUNTS, SLOTS, Pool, ProgramWriter, init_code, token
+from tests.parallel_fuzz.programs import AMOUNTS, SLOTS, Pool, ProgramWriter, forwarder, init_code, token
 
 FORKS = (
     Fork.FRONTIER,
@@ -34,6 +35,8 @@ AUTHORITIES = tuple(address_of(key) for key in KEYS)
 PEOPLE, GHOST = AUTHORITIES[:5], AUTHORITIES[5]  # the last one is not there at first and never sends
 CONTRACTS = tuple(bytes([0xC0 + number]) * 20 for number in range(4))
 TOKEN = b"\x70" * 20
+ERC20 = b"\x72" * 20  # a real one, by a compiler
+FORWARDER = b"\xf0" * 20
 EMPTY = b"\xe0" * 20  # exists and is empty, where that can be
 NOBODY = b"\x0d" * 20
 COINBASE = b"\xcb" * 20
@@ -46,6 +49,9 @@ REQUESTS = (
 )
 RICH = 10**21
 BLOB_GAS = 1 << 17
+# How often a block's transactions create, use the tokens, pay somebody, pay somebody odd, call a contract.
+KINDS = ("create", "token", "erc20", "pay", "stray", "call")
+MIXTURES = ((10, 10, 10, 20, 5, 45),) * 6 + ((0, 0, 0, 85, 10, 5), (0, 10, 75, 10, 0, 5), (2, 0, 0, 30, 3, 20))
 # Calldata's first word into slot 0 and one more into slot 1; gives slot 0.
 SYSTEM_CODE = bytes.fromhex("600035600055" + "600154600101600155" + "60005460005260206000f3")
 
@@ -84,6 +90,7 @@ class _Maker:
         self.nonces = {address: random.choice((0, 0, 1, 5)) for address in PEOPLE} | {GHOST: 0}
         self.poor = random.choice(PEOPLE)  # sends only what somebody has just paid for
         self.senders = [person for person in PEOPLE if person != self.poor]
+        self.mixture = random.choice(MIXTURES)
         self.most_blobs = random.choice((4, 4, 4, 20))
         self.pool = self.make_pool()
         self.alloc: dict[bytes, Account] = {}
@@ -140,6 +147,15 @@ class _Maker:
             alloc[address] = Account(1, random.choice((0, 1, 10**18)), self.program(self.pool, 6), storage)
         holders = {int.from_bytes(address, "big"): random.choice((1, 1000)) for address in PEOPLE if self.chance(0.8)}
         alloc[TOKEN] = Account(1, 0, token(), holders)
+        if self.fork >= Fork.SHANGHAI:
+            code = contract("Token")
+            balances = {
+                mapping_slot(code.slots["balanceOf"], holder): random.choice((1, 5, 1000))
+                for holder in (*PEOPLE, FORWARDER)
+                if self.chance(0.7)
+            }
+            alloc[ERC20] = Account(1, 0, code.runtime, balances)
+            alloc[FORWARDER] = Account(1, 0, forwarder())
         if self.chance(0.7):
             alloc[EMPTY] = Account()
         for address in self.pool.addresses:
@@ -228,15 +244,17 @@ class _Maker:
             "gas_limit": random.choice((21_000, 60_000, 200_000, 200_000, 600_000)),
             "data": self.data(),
         }
-        draw = random.random()
-        if draw < 0.1:
+        kind = random.choices(KINDS, self.mixture)[0]
+        if kind == "create":
             fields.update(to=None, data=random.choice(self.pool.inits), gas_limit=400_000)
-        elif draw < 0.25:
+        elif kind == "erc20" and self.fork >= Fork.SHANGHAI:
+            fields.update(self.erc20_call(), value=0, gas_limit=150_000)
+        elif kind in ("token", "erc20"):
             fields.update(to=TOKEN, value=0, gas_limit=100_000)
             fields["data"] = random.choice(PEOPLE).rjust(32, b"\0") + random.choice((0, 1, 5, 900)).to_bytes(32, "big")
-        elif draw < 0.45:
+        elif kind == "pay":
             fields.update(to=random.choice((*self.pool.addresses, self.coinbase)), data=b"")
-        elif draw < 0.5:
+        elif kind == "stray":
             fields["to"] = random.choice((*PRECOMPILES, EMPTY, NOBODY, sender))
         else:
             fields["to"] = random.choice(CONTRACTS)
@@ -245,6 +263,22 @@ class _Maker:
         if fields["data"]:
             fields["gas_limit"] = max(fields["gas_limit"], 60_000)
         return Transaction(**fields)
+
+    def erc20_call(self) -> dict[str, Any]:
+        random, code = self.random, contract("Token")
+        holders = (*PEOPLE, FORWARDER, self.coinbase)
+        person, amount = random.choice(holders), random.choice((0, 1, 5, 400, 10**6))
+        data = random.choice(
+            (
+                *(code.call("transfer(address,uint256)", person, amount),) * 5,
+                code.call("transferFrom(address,address,uint256)", random.choice(PEOPLE), person, amount),
+                code.call("approve(address,uint256)", person, amount),
+                code.call("balanceOf(address)", person),
+            )
+        )
+        if self.chance(0.2):
+            return {"to": FORWARDER, "data": ERC20.rjust(32, b"\0") + data}
+        return {"to": ERC20, "data": data}
 
     def data(self) -> bytes:
         """The words that programs look at: a slot or amount, and an account."""

@@ -289,3 +289,26 @@ def token() -> bytes:
     writer.push(0)
     writer.op("LOG2")
     return bytes(writer.code)
+
+
+def forwarder() -> bytes:
+    """Calls the account in calldata's first word with the rest of it; keeps what that returns, and whether it did."""
+    writer = ProgramWriter(Random(0), Pool(Fork.SHANGHAI, ()))
+    writer.push(32)
+    writer.op("CALLDATASIZE", "SUB", "DUP1")
+    writer.push(32)
+    writer.push(0)
+    writer.op("CALLDATACOPY")
+    writer.push(32)
+    writer.push(0)
+    writer.op("DUP3")
+    for _ in range(3):
+        writer.push(0)
+    writer.op("CALLDATALOAD", "GAS", "CALL")
+    writer.push(1)
+    writer.op("SSTORE")
+    writer.push(0)
+    writer.op("MLOAD")
+    writer.push(0)
+    writer.op("SSTORE")
+    return bytes(writer.code)
