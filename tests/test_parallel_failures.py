@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from evmcore.stm import ParallelExecutor
 
 from evmcore._block import execute_block
 from evmcore._hash import keccak256
@@ -15,6 +14,7 @@ from evmcore.blocks import Block, Header
 from evmcore.errors import InvalidBlock, StateError, TransactionReason
 from evmcore.forks import Fork
 from evmcore.state import AccountInfo, MemoryState, State, as_backend
+from evmcore.stm import ParallelExecutor
 from evmcore.transactions import Transaction
 from evmcore.types import Account
 from tests.assembly import assemble
