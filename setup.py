@@ -19,7 +19,7 @@ from setuptools.errors import CCompilerError, ExecError, PlatformError
 ROOT = Path(__file__).parent
 SOURCE = ROOT / "src"
 
-COMPILE_ARGS = ["-std=c++17", "-O3", "-Wall", "-Wextra", "-Wno-unknown-warning-option"]
+COMPILE_ARGS = ["-std=c++17", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unknown-warning-option"]
 # Noise of generated code, excepted by name.
 COMPILE_ARGS += [
     "-Wno-unused-function",

@@ -34,6 +34,9 @@ cdef class BlockRun:
     cdef int finish_trace(self, Tracer tracer, const TxData* tx) except -1
     cdef int note_root(self) except -1
 
+# The exception for a run that ended with a status of STATE_FAILED or above.
+cdef object engine_error(Backend backend, Status status)
+
 cdef class BlockResult:
     cdef BlockOutput output
     cdef Backend backend

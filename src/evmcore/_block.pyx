@@ -8,7 +8,7 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from evmcore._diff cimport StateDiff, diff_collect
-from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS, machine_free, machine_new
+from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS, UNAVAILABLE, machine_free, machine_new
 from evmcore._overlay cimport Overlay, overlay_new
 from evmcore._receipts cimport encode_receipt
 from evmcore._results cimport TransactionResult
@@ -22,6 +22,7 @@ from evmcore.tracing._hooks cimport Tracer
 from collections.abc import Mapping
 
 from evmcore import body
+from evmcore._precompiles import blst_unavailable
 from evmcore._trie import ordered_root
 from evmcore.blocks import Block
 from evmcore.dao import DAO_ACCOUNTS, DAO_RECOVERY
@@ -48,12 +49,15 @@ cdef enum:
 # ------------------------------------------------------------ a block from Python
 
 cdef object engine_error(Backend backend, Status status):
+    """The exception for a run that the engine could not finish."""
     if status == NO_MEMORY:
-        return ResourceError("the block needs more memory than the machine has")
+        return ResourceError("memory ran out during execution; nothing was concluded")
     if status == ABORTED:
-        return ExecutionAborted("the block's execution was stopped")
+        return ExecutionAborted("the execution did not end within its timeout; nothing was concluded")
+    if status == UNAVAILABLE:
+        return ResourceError(f"a precompile of this fork cannot be computed here: {blst_unavailable()}")
     cause = backend.take_error()
-    error = StateError("the state could not be read" + (f": {cause}" if cause is not None else ""))
+    error = StateError("the state could not be read; nothing was concluded" + (f": {cause}" if cause is not None else ""))
     error.__cause__ = cause
     return error
 
@@ -220,7 +224,7 @@ cdef class BlockRun:
         cdef StateDiff diff = diff_collect(self.machine.ws)
         self.backend.end_read()
         try:
-            root = root_after(self.backend, diff)
+            root = root_function(self.backend)(diff)
         finally:
             with nogil:
                 self.backend.begin_read()
@@ -232,18 +236,8 @@ cdef class BlockRun:
 cdef bytes DRAINED = b"".join(DAO_ACCOUNTS)
 
 
-cdef bytes root_after(Backend backend, StateDiff diff):
-    """The root of the state with ``diff`` applied; the state itself is as before afterwards."""
-    compute = root_function(backend)
-    backend.apply(diff)
-    try:
-        return compute()
-    finally:
-        backend.undo(diff)
-
-
 cdef object root_function(Backend backend):
-    """What computes the backend's state root. A backend that has it can undo diffs too."""
+    """What computes the backend's state root, as it is or as it would be after a diff."""
     try:
         return backend.state_root
     except AttributeError:
@@ -388,7 +382,7 @@ cdef class BlockResult:
         ``commit=True``, as that left it; backends that cannot compute a root raise `StateError`."""
         if self.root_cache is None:
             self.root_cache = (
-                root_function(self.backend)() if self.committed else root_after(self.backend, self.diff)
+                root_function(self.backend)(None if self.committed else self.diff)
             )
         return self.root_cache
 

@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from evmcore._block cimport engine_error
 from evmcore._arguments cimport (
     fill_call, fill_environment, prepare_call, prepare_transaction, read_address, read_bytes, read_gas, read_timeout,
     read_word,
@@ -437,11 +438,7 @@ cdef class EVM:
     cdef int check_status(self, Status status) except -1:
         if status < STATE_FAILED:
             return 0
-        if status == STATE_FAILED:
-            raise StateError("the state could not be read; nothing was concluded") from self.backend.take_error()
-        if status == NO_MEMORY:
-            raise ResourceError("memory ran out during execution; nothing was concluded")
-        raise ExecutionAborted("the execution did not end within its timeout; nothing was concluded")
+        raise engine_error(self.backend, status)
 
 
 # Calls of a batch that are prepared, run and answered together, so that their memory stays in the cache.

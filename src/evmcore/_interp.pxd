@@ -31,6 +31,7 @@ cpdef enum Status:
     STATE_FAILED = 32             # the reader failed (or memory ran out in the working set)
     NO_MEMORY = 33
     ABORTED = 34                  # the abort flag was set, or the deadline passed
+    UNAVAILABLE = 35              # a precompile needs a library that this machine lacks
 
 cpdef enum MessageKind:
     CALL = 0

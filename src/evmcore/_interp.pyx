@@ -13,7 +13,8 @@ from libc.string cimport memcmp, memcpy, memmove, memset
 from evmcore._code cimport code_release, code_transient, is_jumpdest
 from evmcore._hash cimport keccak256, keccak256_64
 from evmcore._precompiles cimport (
-    PRECOMPILE_FAILED, PRECOMPILE_OK, PrecompileStatus, output_free, output_reserve, precompile_at, precompile_run,
+    PRECOMPILE_FAILED, PRECOMPILE_NO_MEMORY, PRECOMPILE_OK, PrecompileStatus, output_free, output_reserve, precompile_at,
+    precompile_run,
 )
 from evmcore._rules cimport (
     BERLIN, BYZANTIUM, CANCUN, CONSTANTINOPLE, FRONTIER, HOMESTEAD, ISTANBUL, LONDON, PRAGUE, SHANGHAI, SPURIOUS_DRAGON,
@@ -432,8 +433,10 @@ cdef void run_precompile(
         return
     machine.return_data.size = 0
     ws_revert(machine.ws, checkpoint)
-    # What is not the contract's own failure (no memory, no blst library) stops the engine.
-    no_output(outcome, PRECOMPILE_FAILURE if status == PRECOMPILE_FAILED else NO_MEMORY, 0)
+    if status == PRECOMPILE_FAILED:
+        no_output(outcome, PRECOMPILE_FAILURE, 0)
+    else:                                    # not the contract's own failure: the engine stops
+        no_output(outcome, NO_MEMORY if status == PRECOMPILE_NO_MEMORY else UNAVAILABLE, 0)
 
 
 cdef bint enter_create(Machine* machine, const Message* message, Outcome* outcome) noexcept nogil:

@@ -68,19 +68,15 @@ cdef struct Private:
     size_t log_data_size
     uint32_t ripemd               # == epoch: 0x03 was touched, which no revert takes back (mainnet block 2,675,119)
 
-cdef extern from *:
-    """
-    // Folded 64 x 64 -> 128 bit product: the mixing step of the keyed hashes.
-    static inline uint64_t fold_product(uint64_t a, uint64_t b) {
-        unsigned __int128 p = (unsigned __int128)a * b;
-        return (uint64_t)p ^ (uint64_t)(p >> 64);
-    }
-    """
-    uint64_t fold_product(uint64_t a, uint64_t b) noexcept nogil
+cdef extern from "include/keyed_hash.h" nogil:
+    ctypedef struct HashKey:
+        pass
+    uint64_t hash_address(const HashKey& key, const uint8_t* address)
+    uint64_t hash_slot(const HashKey& key, uint32_t account, const uint64_t* slot)
 
-cdef uint64_t[4] hash_keys
-cdef bytes random_keys = os.urandom(32)
-memcpy(hash_keys, <const uint8_t*>random_keys, 32)
+cdef HashKey hash_key
+cdef bytes random_key = os.urandom(sizeof(HashKey))
+memcpy(&hash_key, <const uint8_t*>random_key, sizeof(HashKey))
 
 cdef uint8_t[32] EMPTY_CODE_HASH
 keccak256(EMPTY_CODE_HASH, 0, EMPTY_CODE_HASH)
@@ -240,13 +236,15 @@ cdef void remove_account(AccountEntry* entry, uint32_t epoch) noexcept nogil:
 
 
 cdef void clear_if_empty(WorkingSet* ws, uint32_t account) noexcept nogil:
-    """EIP-161: an empty account that was touched ceases to exist. It keeps no storage: without code it never had any
-    (EIP-7610 looks after the exceptions), so its lifetime goes on."""
+    """EIP-161: an empty account that was touched ceases to exist, and with it what storage it has: without code none,
+    but for the exceptions that EIP-7610 is about."""
     ws_load(ws, account)
     cdef AccountEntry* entry = &ws.accounts[account]
     if entry.exists and ws_is_empty(ws, account):
-        ws.accounts[account].exists = False
-        ws.accounts[account].changed = ws.epoch
+        entry.exists = False
+        entry.changed = ws.epoch
+        if entry.base.has_storage and entry.lifetime == 0:
+            entry.lifetime = 1
 
 
 cdef Undo* record(WorkingSet* ws, UndoKind kind, uint32_t number) noexcept nogil:
@@ -319,22 +317,6 @@ cdef void ws_revert(WorkingSet* ws, const Checkpoint* to) noexcept nogil:
 
 # ---------------------------------------------------------------------------------------------------- accounts
 
-cdef inline uint64_t address_hash(const uint8_t* address) noexcept nogil:
-    cdef uint64_t a, b
-    cdef uint32_t c
-    memcpy(&a, address, 8)
-    memcpy(&b, address + 8, 8)
-    memcpy(&c, address + 16, 4)
-    return fold_product(fold_product(a ^ hash_keys[0], b ^ hash_keys[1]) ^ c ^ hash_keys[2], hash_keys[3] | 1)
-
-
-cdef inline uint64_t slot_hash(uint32_t account, const u256* key) noexcept nogil:
-    return fold_product(
-        fold_product(key.w[0] ^ hash_keys[0], key.w[1] ^ hash_keys[1]) ^ account ^ hash_keys[3],
-        fold_product(key.w[2] ^ hash_keys[2], key.w[3] ^ hash_keys[3]) ^ hash_keys[0],
-    )
-
-
 cdef void rehash(WorkingSet* ws, Table* table, bint of_accounts) noexcept nogil:
     """Doubles a table that is half full. Entry numbers do not change."""
     cdef uint32_t size = (table.mask + 1) * 2
@@ -346,9 +328,9 @@ cdef void rehash(WorkingSet* ws, Table* table, bint of_accounts) noexcept nogil:
         return
     for number in range(1, count):
         if of_accounts:
-            at = <uint32_t>address_hash(ws.accounts[number].address) & bigger.mask
+            at = <uint32_t>hash_address(hash_key, ws.accounts[number].address) & bigger.mask
         else:
-            at = <uint32_t>slot_hash(ws.slots[number].account, &ws.slots[number].key) & bigger.mask
+            at = <uint32_t>hash_slot(hash_key, ws.slots[number].account, ws.slots[number].key.w) & bigger.mask
         while bigger.cells[at].stamp == bigger.stamp:
             at = (at + 1) & bigger.mask
         bigger.cells[at].stamp = bigger.stamp
@@ -361,7 +343,7 @@ cdef void rehash(WorkingSet* ws, Table* table, bint of_accounts) noexcept nogil:
 cdef uint32_t ws_account_unloaded(WorkingSet* ws, const uint8_t* address) noexcept nogil:
     cdef Private* p = private(ws)
     cdef Table* table = &p.accounts
-    cdef uint32_t at = <uint32_t>address_hash(address) & table.mask
+    cdef uint32_t at = <uint32_t>hash_address(hash_key, address) & table.mask
     cdef uint32_t number
     while table.cells[at].stamp == table.stamp:
         number = table.cells[at].number
@@ -621,7 +603,7 @@ cdef bint ws_has_storage(WorkingSet* ws, uint32_t account) noexcept nogil:
 cdef uint32_t ws_slot_unloaded(WorkingSet* ws, uint32_t account, const u256* key) noexcept nogil:
     cdef Private* p = private(ws)
     cdef Table* table = &p.slots
-    cdef uint32_t at = <uint32_t>slot_hash(account, key) & table.mask
+    cdef uint32_t at = <uint32_t>hash_slot(hash_key, account, key.w) & table.mask
     cdef uint32_t number
     while table.cells[at].stamp == table.stamp:
         number = table.cells[at].number
@@ -696,7 +678,7 @@ cdef uint32_t transient_number(WorkingSet* ws, uint32_t account, const u256* key
     """Number of a transient slot; UINT32_MAX when there is none and `create` is false, or no memory."""
     cdef Private* p = private(ws)
     cdef Table* table = &p.transients
-    cdef uint32_t at = <uint32_t>slot_hash(account, key) & table.mask
+    cdef uint32_t at = <uint32_t>hash_slot(hash_key, account, key.w) & table.mask
     cdef uint32_t number, i
     cdef Table bigger
     while table.cells[at].stamp == table.stamp:
@@ -720,7 +702,7 @@ cdef uint32_t transient_number(WorkingSet* ws, uint32_t account, const u256* key
             out_of_memory(ws)
             return <uint32_t>0xffffffff
         for i in range(p.transient_count):
-            at = <uint32_t>slot_hash(p.transient[i].account, &p.transient[i].key) & bigger.mask
+            at = <uint32_t>hash_slot(hash_key, p.transient[i].account, p.transient[i].key.w) & bigger.mask
             while bigger.cells[at].stamp == bigger.stamp:
                 at = (at + 1) & bigger.mask
             bigger.cells[at].stamp = bigger.stamp

@@ -8,15 +8,14 @@ from evmcore._block import BlockResult, execute_block
 from evmcore._diff import StateDiff
 from evmcore._engine import EVM
 from evmcore._results import CallResult, Status, TransactionResult
-from evmcore.state import MemoryState, State
+from evmcore.stm import ParallelExecutor
 
 __all__ = [
     "EVM",
     "BlockResult",
     "Call",
     "CallResult",
-    "MemoryState",
-    "State",
+    "ParallelExecutor",
     "StateDiff",
     "Status",
     "TransactionResult",

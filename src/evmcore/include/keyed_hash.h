@@ -6,7 +6,7 @@
 #include <cstring>
 
 struct HashKey {
-    uint64_t k[6];
+    uint64_t k[8];
 };
 
 namespace evmcore {
@@ -40,6 +40,12 @@ static inline uint64_t hash_address(const HashKey& key, const uint8_t* address) 
     memcpy(w, address, 16);
     memcpy(&tail, address + 16, 4);
     return evmcore::fold_keyed(key, evmcore::nh_pair(key, 0, w[0], w[1]) + evmcore::nh_pair(key, 2, tail, 0));
+}
+
+// A storage slot of the account with that number: three pairs of words, all of them keyed.
+static inline uint64_t hash_slot(const HashKey& key, uint32_t account, const uint64_t* slot) {
+    using namespace evmcore;
+    return fold_keyed(key, nh_pair(key, 0, slot[0], slot[1]) + nh_pair(key, 2, slot[2], slot[3]) + nh_pair(key, 6, account, 0));
 }
 
 #endif
