@@ -11,7 +11,7 @@
 #include <string_view>
 
 static void stm_yield();
-#define STM_YIELD() stm_yield()
+#define STM_YIELD(address, write) stm_yield()
 #include "synthetic.h"
 #include "workers.h"
 

@@ -243,6 +243,7 @@ struct Worker {
     Tally tally;
     TxIndex tx, blocked_on;
     bool final, full;
+    bool inside;                                // in a transaction's own code
     uint64_t reviews;
     AccountEntry accounts[STM_MAX_ACCOUNTS];
     SlotEntry slots[STM_MAX_ACCOUNTS][STM_MAX_SLOTS];
@@ -555,10 +556,13 @@ inline TxIndex run_task(void* self, TxIndex tx, bool final) {
     Run fresh{};
     const uint64_t gas = block.spec->programs[tx - 1].gas;
     bool good = true;
-    if (final && gas > block.spec->gas_limit - block.gas_used)
+    if (final && gas > block.spec->gas_limit - block.gas_used) {
         fresh.verdict = kInvalid;
-    else
+    } else {
+        w.inside = true;
         good = interpret(w, &fresh);
+        w.inside = false;
+    }
     if (good) good = note_reads(w, &fresh) && (fresh.verdict != kValid || note_writes(w, &fresh));
     std::memset(static_cast<void*>(w.accounts), 0, sizeof w.accounts);
     std::memset(static_cast<void*>(w.slots), 0, sizeof w.slots);
@@ -618,8 +622,8 @@ inline bool conclude_task(void* self, TxIndex tx) {
     block.outcome.seen[tx] = run.seen;
     block.outcome.done = tx;
     block.gas_used += block.spec->programs[tx - 1].gas;
-    block.committed[tx] = {word_of(kCommitted, incarnation_of(block.scheduler->word(tx)), epoch_of(block.scheduler->word(tx))),
-                           run.writes, run.write_count};
+    const uint64_t word = block.scheduler->word(tx);
+    block.committed[tx] = {word_of(kCommitted, incarnation_of(word), epoch_of(word)), run.writes, run.write_count};
     return true;
 }
 

@@ -25,20 +25,21 @@ struct Tally {
 };
 
 inline bool is_raised(const uint32_t* flag) {
-    STM_YIELD();
+    STM_YIELD(flag, false);
     return __atomic_load_n(flag, __ATOMIC_ACQUIRE) != 0;
 }
 
 inline void raise(uint32_t* flag) {
-    STM_YIELD();
+    STM_YIELD(flag, true);
     __atomic_store_n(flag, 1, __ATOMIC_RELEASE);
 }
 
 // As long as the frontier's transaction has run, or nobody runs it: makes it final.
 inline void advance(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Tally& tally) {
     while (!is_raised(stop) && scheduler.frontier_waits() && scheduler.try_commit()) {
-        while (!is_raised(stop) && !scheduler.finished()) {
+        while (!is_raised(stop)) {
             const TxIndex tx = scheduler.frontier();
+            if (tx > scheduler.count()) break;
             const Scheduler::Frontier frontier = scheduler.take_frontier(tx);
             if (frontier == Scheduler::kBusy) break;
             if (frontier == Scheduler::kToRun || !tasks.stands(tasks.self, tx)) {

@@ -1,13 +1,13 @@
 // Words that several threads use at once.
 //
-// The drivers in tests/native define STM_YIELD to delay or to switch threads just before each such access, so that they
-// see every order of events that matters; here it is nothing.
+// The drivers in tests/native define STM_YIELD(address, whether it is a write) to delay or to switch threads just before
+// each such access, so that they see every order of events that matters; here it is nothing.
 #pragma once
 #include <atomic>
 #include <thread>
 
 #ifndef STM_YIELD
-#define STM_YIELD()
+#define STM_YIELD(address, write)
 #endif
 
 namespace evmcore::stm {
@@ -23,24 +23,24 @@ public:
     explicit Shared(T value) : value_(value) {}
 
     T load(Order order = std::memory_order_seq_cst) const {
-        STM_YIELD();
+        STM_YIELD(this, false);
         return value_.load(order);
     }
     void store(T value, Order order = std::memory_order_seq_cst) {
-        STM_YIELD();
+        STM_YIELD(this, true);
         value_.store(value, order);
     }
     T exchange(T value, Order order = std::memory_order_seq_cst) {
-        STM_YIELD();
+        STM_YIELD(this, true);
         return value_.exchange(value, order);
     }
     T fetch_add(T value, Order order = std::memory_order_seq_cst) {
-        STM_YIELD();
+        STM_YIELD(this, true);
         return value_.fetch_add(value, order);
     }
     // False: it was something else, which is now in `expected`.
     bool replace(T& expected, T desired, Order order = std::memory_order_seq_cst) {
-        STM_YIELD();
+        STM_YIELD(this, true);
         return value_.compare_exchange_strong(expected, desired, order, order == std::memory_order_seq_cst ? order : std::memory_order_acquire);
     }
 
@@ -49,7 +49,7 @@ private:
 };
 
 // Waiting for another thread, for the `turn`th time in a row; returns the next turn.
-inline unsigned pause(unsigned turn) {
+inline unsigned pause([[maybe_unused]] unsigned turn) {
 #ifdef STM_PAUSE
     STM_PAUSE();
     return 0;
