@@ -4,15 +4,16 @@ has a test here that would show it, and so do the rules of state that are easily
 from __future__ import annotations
 
 import pytest
-from evmcore.stm import ParallelExecutor
 
 from evmcore import rlp
 from evmcore._block import execute_block
 from evmcore._crypto import address_of
 from evmcore._hash import keccak256
 from evmcore.blocks import Block, Header
-from evmcore.forks import Fork
+from evmcore.dao import DAO_ACCOUNTS, DAO_RECOVERY
+from evmcore.forks import MAINNET, Fork
 from evmcore.state import MemoryState
+from evmcore.stm import ParallelExecutor
 from evmcore.transactions import Authorization, Transaction
 from evmcore.types import Account
 from tests.assembly import assemble, deploying
@@ -225,6 +226,24 @@ def test_slots_written_before_the_first_transaction_are_seen() -> None:
     code = assemble("CALLVALUE @read JUMPI 0 CALLDATALOAD 3 SSTORE STOP read: 3 SLOAD 4 SSTORE")
     state = final_state([tx(n, 0, BEACON_ROOTS, value=1) for n in range(4)], {BEACON_ROOTS: Account(1, 0, code)})
     assert state.storage(BEACON_ROOTS, 4) == int.from_bytes(b"\x0b" * 32, "big")
+
+
+def test_balances_moved_before_the_first_transaction_are_seen() -> None:
+    """The DAO fork's irregular change of state."""
+    drained = DAO_ACCOUNTS[0]
+    watch = assemble(
+        f"0x{drained.hex()} BALANCE 0 SSTORE 0x{DAO_RECOVERY.hex()} BALANCE 1 SSTORE 2 SLOAD 1 ADD 2 SSTORE"
+    )
+    alloc = {person: Account(balance=WEI) for person in PEOPLE}
+    alloc |= {drained: Account(balance=77), FIRST: Account(1, 0, watch), SLOW: Account(1, 0, assemble(BUSY))}
+    header = Header(number=1_920_000, coinbase=COINBASE, difficulty=131_072)
+    senders = [Transaction(sender=person, to=FIRST, gas_price=1, gas_limit=300_000) for person in PEOPLE[1:6]]
+    block = Block(header, (Transaction(sender=PEOPLE[0], to=SLOW, gas_price=1, gas_limit=300_000), *senders))
+    state = MemoryState(alloc)
+    _, words = check_equal(block, state, MAINNET, executors_for((1, 2, 3, 8)), repetitions=4, delays=5)
+    assert words is None
+    execute_block(block, state, MAINNET, validate=False, commit=True, executor=ParallelExecutor(3, always=True))
+    assert state.slots(FIRST) == {1: 77, 2: 5}
 
 
 # ------------------------------------------------------------ the beneficiary

@@ -16,7 +16,7 @@ from evmcore.blocks import Block, Header
 from evmcore.forks import Fork
 from evmcore.transactions import Authorization, Transaction
 from evmcore.types import Account, Withdrawal
-from tests.parallel_fuzz.programs import AMOUNTS, SLOTS, Pool, ProgramWriter, forwarder, init_code, token
+from tests.parallel_fuzz.programs import AMOUNTS, SLOTS, Pool, ProgramWriter, forwarder, init_code, phoenix, token
 
 FORKS = (
     Fork.FRONTIER,
@@ -37,6 +37,7 @@ CONTRACTS = tuple(bytes([0xC0 + number]) * 20 for number in range(4))
 TOKEN = b"\x70" * 20
 ERC20 = b"\x72" * 20  # a real one, by a compiler
 FORWARDER = b"\xf0" * 20
+FACTORY = b"\xfa" * 20
 EMPTY = b"\xe0" * 20  # exists and is empty, where that can be
 NOBODY = b"\x0d" * 20
 COINBASE = b"\xcb" * 20
@@ -49,9 +50,15 @@ REQUESTS = (
 )
 RICH = 10**21
 BLOB_GAS = 1 << 17
-# How often a block's transactions create, use the tokens, pay somebody, pay somebody odd, call a contract.
-KINDS = ("create", "token", "erc20", "pay", "stray", "call")
-MIXTURES = ((10, 10, 10, 20, 5, 45),) * 6 + ((0, 0, 0, 85, 10, 5), (0, 10, 75, 10, 0, 5), (2, 0, 0, 30, 3, 20))
+# How often a block's transactions create, use the tokens, pay somebody, pay somebody odd, call a contract, or make,
+# use and destroy the contract that is made again and again.
+KINDS = ("create", "token", "erc20", "pay", "stray", "call", "phoenix")
+MIXTURES = (
+    *((10, 10, 10, 20, 5, 45, 5),) * 6,
+    (0, 0, 0, 85, 10, 5, 0),
+    (0, 10, 75, 10, 0, 5, 0),
+    (5, 0, 0, 10, 3, 20, 70),
+)
 # Calldata's first word into slot 0 and one more into slot 1; gives slot 0.
 SYSTEM_CODE = bytes.fromhex("600035600055" + "600154600101600155" + "60005460005260206000f3")
 
@@ -93,6 +100,10 @@ class _Maker:
         self.mixture = random.choice(MIXTURES)
         self.most_blobs = random.choice((4, 4, 4, 20))
         self.pool = self.make_pool()
+        self.factory, init, self.phoenix_code = phoenix(random, self.pool)
+        self.phoenix = created_with(FACTORY, 0, init)
+        if self.chance(0.3):
+            self.pool.addresses = [*self.pool.addresses, self.phoenix]
         self.alloc: dict[bytes, Account] = {}
         self.coinbase = self.choose_coinbase()
         self.blob_gas = 0
@@ -156,6 +167,9 @@ class _Maker:
             }
             alloc[ERC20] = Account(1, 0, code.runtime, balances)
             alloc[FORWARDER] = Account(1, 0, forwarder())
+        alloc[FACTORY] = Account(1, 10, self.factory)
+        if self.chance(0.5):
+            alloc[self.phoenix] = Account(1, 3, self.phoenix_code, {0: 1, 1: 1, 3: 9})
         if self.chance(0.7):
             alloc[EMPTY] = Account()
         for address in self.pool.addresses:
@@ -252,6 +266,9 @@ class _Maker:
         elif kind in ("token", "erc20"):
             fields.update(to=TOKEN, value=0, gas_limit=100_000)
             fields["data"] = random.choice(PEOPLE).rjust(32, b"\0") + random.choice((0, 1, 5, 900)).to_bytes(32, "big")
+        elif kind == "phoenix":
+            fields["to"] = random.choice((FACTORY, self.phoenix, self.phoenix, self.phoenix))
+            fields["gas_limit"] = 300_000
         elif kind == "pay":
             fields.update(to=random.choice((*self.pool.addresses, self.coinbase)), data=b"")
         elif kind == "stray":

@@ -214,6 +214,14 @@ class ProgramWriter:
         self.op(kind)
         self.outcome()
 
+    def call_top(self, value: int) -> None:
+        """Calls the account on the stack without data."""
+        for word in (0, 0, 0, 0, value):
+            self.push(word)
+        self.op("DUP6")
+        self.push(60_000)
+        self.op("CALL", "POP")
+
     def pay(self) -> None:
         """A plain payment, now and then of nothing and to nobody, or of all there is."""
         for _ in range(4):
@@ -245,19 +253,22 @@ class ProgramWriter:
         if not self.pool.inits:
             self.store()
             return
-        init = self.random.choice(self.pool.inits)
+        self.create_from(self.random.choice(self.pool.inits))
+        self.outcome()
+
+    def create_from(self, init: bytes, salt: int | None = None) -> None:
+        """CREATE or, with ``salt`` or by chance, CREATE2."""
         for at in range(0, len(init), 32):
             self.push(init[at : at + 32].ljust(32, b"\0"))
             self.push(at)
             self.op("MSTORE")
-        twice = self.pool.fork >= Fork.CONSTANTINOPLE and self.random.random() < 0.7
+        twice = self.pool.fork >= Fork.CONSTANTINOPLE and (salt is not None or self.random.random() < 0.7)
         if twice:
-            self.push(self.random.randrange(2))
+            self.push(self.random.randrange(2) if salt is None else salt)
         self.push(len(init))
         self.push(0)
         self.push(self.random.choice((0, 0, 1)))
         self.op("CREATE2" if twice else "CREATE")
-        self.outcome()
 
     def destroy(self) -> None:
         if self.random.random() < 0.2:
@@ -312,3 +323,27 @@ def forwarder() -> bytes:
     writer.push(0)
     writer.op("SSTORE")
     return bytes(writer.code)
+
+
+def phoenix(random: Random, pool: Pool) -> tuple[bytes, bytes, bytes]:
+    """A factory that makes one contract at one address again and again, the contract's init code, and its code.
+
+    The contract destroys itself for odd calldata; for odd calldata the factory also calls what it has made."""
+    child = ProgramWriter(random, pool)
+    child.push(0)
+    child.op("CALLDATALOAD")
+    child.push(1)
+    child.op("AND")
+    child.when(child.destroy)
+    for _ in range(2):
+        child.store()
+    runtime = child.program(2)
+    init = init_code(b"", runtime)
+    factory = ProgramWriter(random, pool)
+    factory.create_from(init, salt=0)
+    factory.push(0)
+    factory.op("CALLDATALOAD")
+    factory.push(1)
+    factory.op("AND")
+    factory.when(lambda: factory.call_top(random.choice((0, 5))))
+    return bytes(factory.code), init, runtime
