@@ -321,9 +321,12 @@ cdef bint collect(WorkingSet* ws, StateDiff diff) noexcept nogil:
             slot_change.new = slot.current
         else:
             u_zero(&slot_change.new)
-        if u_eq(&slot_change.old, &slot_change.new):
-            if u_is_zero(&slot_change.new) or entry.lifetime == 0:
+        if entry.lifetime != 0:
+            # What the account's end has wiped needs no mention; what was written since does, be it what it was before.
+            if u_is_zero(&slot_change.new):
                 continue
+        elif u_eq(&slot_change.old, &slot_change.new):
+            continue
         slot_place = diff.add_slot()
         if slot_place == NULL:
             return False
