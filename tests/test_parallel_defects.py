@@ -187,38 +187,66 @@ def test_readers_of_changing_code_run_a_bounded_number_of_times() -> None:
 # ------------------------------------------------------------ lifetimes
 
 
+# A contract that counts in slot 0 and destroys itself where there is calldata; and what makes it, at one address.
+COUNTING = assemble("CALLDATASIZE @die JUMPI 0 SLOAD 1 ADD 0 SSTORE STOP die: CALLER SELFDESTRUCT")
+INIT = deploying(COUNTING)
+FACTORY = b"\xfa" * 20
+CHILD = keccak256(b"\xff" + FACTORY + bytes(32) + keccak256(INIT))[12:]
+WORDS = " ".join(f"0x{INIT[at : at + 32].ljust(32, b'!').hex()} {at} MSTORE" for at in range(0, len(INIT), 32))
+MAKE = assemble(f"{WORDS} 0 {len(INIT)} 0 0 CREATE2 POP")
+
+
+def legacy(person: int, nonce: int, to: bytes, **fields: object) -> Transaction:
+    values: dict[str, object] = {"gas_limit": 400_000, "gas_price": 1, "sender": PEOPLE[person], "nonce": nonce}
+    return Transaction(to=to, **{**values, **fields})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("fork", [Fork.ISTANBUL, Fork.SHANGHAI], ids=lambda fork: fork.title)
 def test_destroyed_and_made_again_at_one_address(fork: Fork) -> None:
     """Storage, nonce and balance of the earlier life are gone; what later transactions credit is kept."""
-    runtime = assemble("CALLDATASIZE @die JUMPI 0 SLOAD 1 ADD 0 SSTORE STOP die: CALLER SELFDESTRUCT")
-    init = deploying(runtime)
-    factory = b"\xfa" * 20
-    words = " ".join(f"0x{init[at : at + 32].ljust(32, b'!').hex()} {at} MSTORE" for at in range(0, len(init), 32))
-    make = assemble(f"{words} 0 {len(init)} 0 0 CREATE2 POP")
-    child = keccak256(b"\xff" + factory + bytes(32) + keccak256(init))[12:]
-
-    def legacy(person: int, nonce: int, to: bytes, **fields: object) -> Transaction:
-        values: dict[str, object] = {"gas_limit": 400_000, "gas_price": 1, "sender": PEOPLE[person], "nonce": nonce}
-        return Transaction(to=to, **{**values, **fields})  # type: ignore[arg-type]
-
     block = [
         legacy(0, 0, SLOW),
-        legacy(0, 1, factory),
-        legacy(1, 0, child),
-        legacy(2, 0, child, value=5),
-        legacy(3, 0, child, data=b"\x01"),  # dies; its caller inherits
-        legacy(4, 0, child, value=7),  # a plain transfer to nobody
-        legacy(1, 1, factory),
-        legacy(5, 0, child),
-        legacy(6, 0, child, data=b"\x01"),
-        legacy(7, 0, factory),
-        legacy(8, 0, child, value=2),
+        legacy(0, 1, FACTORY),
+        legacy(1, 0, CHILD),
+        legacy(2, 0, CHILD, value=5),
+        legacy(3, 0, CHILD, data=b"\x01"),  # dies; its caller inherits
+        legacy(4, 0, CHILD, value=7),  # a plain transfer to nobody
+        legacy(1, 1, FACTORY),
+        legacy(5, 0, CHILD),
+        legacy(6, 0, CHILD, data=b"\x01"),
+        legacy(7, 0, FACTORY),
+        legacy(8, 0, CHILD, value=2),
     ]
-    state = final_state(block, {factory: Account(1, 0, make)}, fork=fork)
-    assert state.slots(child) == {0: 1}
-    assert state.nonce(child) == 1
-    assert state.balance(child) == 2
-    assert state.code(child) == runtime
+    state = final_state(block, {FACTORY: Account(1, 0, MAKE)}, fork=fork)
+    assert state.slots(CHILD) == {0: 1}
+    assert state.nonce(CHILD) == 1
+    assert state.balance(CHILD) == 2
+    assert state.code(CHILD) == COUNTING
+
+
+def test_what_a_slot_held_before_the_block_is_known_in_every_life() -> None:
+    """Whoever first touches a slot in a later life must not decide what those before it find there."""
+    existing = Account(1, 0, COUNTING, {0: 41, 1: 1})
+    block = [legacy(0, 0, SLOW)]
+    for turn in range(3):
+        block += [
+            legacy(1, turn, CHILD),
+            legacy(2, turn, CHILD, data=b"\x01"),
+            legacy(3, turn, FACTORY),
+            legacy(4, turn, CHILD),
+            legacy(5, turn, CHILD),
+        ]
+    state = final_state(block, {FACTORY: Account(1, 0, MAKE), CHILD: existing}, fork=Fork.SHANGHAI)
+    assert state.slots(CHILD) == {0: 2}
+
+
+def test_an_empty_account_takes_its_storage_with_it() -> None:
+    """EIP-161 deletes one of the accounts that EIP-7610 is about; then its address can be made a contract's."""
+    block = [legacy(0, 0, SLOW), legacy(1, 0, CHILD), legacy(2, 0, FACTORY), legacy(3, 0, CHILD)]
+    extra = {FACTORY: Account(1, 0, MAKE), CHILD: Account(storage={0: 41, 1: 1})}
+    state = final_state(block, extra, fork=Fork.SHANGHAI)
+    assert state.code(CHILD) == COUNTING
+    assert state.slots(CHILD) == {0: 1}
 
 
 def test_slots_written_before_the_first_transaction_are_seen() -> None:
