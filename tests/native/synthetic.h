@@ -548,7 +548,7 @@ inline void review(Worker& w) {
 inline TxIndex run_task(void* self, TxIndex tx, bool final) {
     Worker& w = *static_cast<Worker*>(self);
     Block& block = *w.block;
-    if (!final && w.random.chance(block.spec->reviews)) review(w);
+    for (int i = 0; i < 4 && !final && w.random.chance(block.spec->reviews); ++i) review(w);
     w.tx = tx;
     w.final = final;
     w.blocked_on = 0;

@@ -36,27 +36,23 @@ inline void raise(uint32_t* flag) {
 
 // As long as the frontier's transaction has run, or nobody runs it: makes it final.
 inline void advance(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Tally& tally) {
-    while (!is_raised(stop) && scheduler.frontier_waits() && scheduler.try_commit()) {
-        while (!is_raised(stop)) {
-            const TxIndex tx = scheduler.frontier();
-            if (tx > scheduler.count()) break;
-            const Scheduler::Frontier frontier = scheduler.take_frontier(tx);
-            if (frontier == Scheduler::kBusy) break;
-            if (frontier == Scheduler::kToRun || !tasks.stands(tasks.self, tx)) {
-                if (frontier == Scheduler::kToCheck) {
-                    scheduler.again(tx);
-                    ++tally.reruns;
-                }
-                ++tally.runs;
-                tasks.run(tasks.self, tx, true);
+    while (!is_raised(stop)) {
+        const TxIndex tx = scheduler.frontier();
+        const Scheduler::Frontier frontier = scheduler.take_frontier(tx);
+        if (frontier == Scheduler::kBusy) return;
+        if (frontier == Scheduler::kToRun || !tasks.stands(tasks.self, tx)) {
+            if (frontier == Scheduler::kToCheck) {
+                scheduler.again(tx);
+                ++tally.reruns;
             }
-            if (!tasks.conclude(tasks.self, tx)) {
-                raise(stop);
-                break;
-            }
-            scheduler.commit(tx);
+            ++tally.runs;
+            tasks.run(tasks.self, tx, true);
         }
-        scheduler.leave_commit();
+        if (!tasks.conclude(tasks.self, tx)) {
+            raise(stop);
+            return;
+        }
+        scheduler.commit(tx);
     }
 }
 

@@ -58,14 +58,13 @@ public:
         }
         next_.store(1);
         frontier_.store(1);
-        committing_.store(false);
         return true;
     }
 
     void hint(TxIndex tx, int which, TxIndex after) { states_[tx].after[which] = after; }
 
     TxIndex count() const { return count_; }
-    TxIndex frontier() const { return frontier_.load(std::memory_order_acquire); }   // the lowest that is not final
+    TxIndex frontier() const { return frontier_.load(); }   // the lowest that is not final
     bool finished() const { return frontier() > count_; }
     uint64_t word(TxIndex tx) const { return states_[tx].word.load(); }
 
@@ -126,36 +125,27 @@ public:
         if (!stands) lower_next(tx);
     }
 
-    // ---- the committer: one thread at a time
-
-    // Whoever finishes the frontier's transaction and does not get the office is seen by the one who leaves it, if that one
-    // looks at `frontier_waits` afterwards.
-    bool try_commit() { return !committing_.load() && !committing_.exchange(true); }
-    void leave_commit() { committing_.store(false); }
-
-    // True when the frontier's transaction needs a committer: it has run, or nobody is running it.
-    bool frontier_waits() const {
-        const TxIndex tx = frontier();
-        if (tx > count_) return false;
-        const Status status = status_of(word(tx));
-        return status == kExecuted || status == kReady || status == kBlocked;
-    }
+    // ---- the committer: whoever has taken the frontier's transaction, hence one thread at a time: there is a next one to
+    // take only when this one is final. Who makes the frontier's transaction takeable looks at the frontier afterwards, and
+    // who moves the frontier looks at the transaction there: one of them sees the other's doing.
 
     enum Frontier { kBusy, kToCheck, kToRun };
 
-    // The frontier's transaction for the committer: to check (it has run) or to run (it is Executing now); kBusy: not yet.
+    // Takes the frontier's transaction `tx` to check it (it has run) or to run it (it is Executing now). kBusy: somebody
+    // else runs or has it, or it is final, or there is none.
     Frontier take_frontier(TxIndex tx) {
-        for (;;) {
-            uint64_t word = this->word(tx);
+        while (tx <= count_) {
+            const uint64_t word = this->word(tx);
             const Status status = status_of(word);
             if (status == kExecuted) {
                 if (check(tx)) return kToCheck;
             } else if (status == kReady || status == kBlocked) {
                 if (start(tx, word)) return kToRun;
             } else {
-                return kBusy;
+                break;
             }
         }
+        return kBusy;
     }
 
     // Checking -> Executing: the committer runs it again, on final inputs.
@@ -167,7 +157,7 @@ public:
     // Final. Wakes those who wait and moves the frontier on.
     void commit(TxIndex tx) {
         become(tx, kCommitted);
-        frontier_.store(tx + 1, std::memory_order_release);
+        frontier_.store(tx + 1);
     }
 
 private:
@@ -201,7 +191,6 @@ private:
     TxIndex count_ = 0, capacity_ = 0;
     Shared<TxIndex> next_{1};              // no transaction below it is ready
     Shared<TxIndex> frontier_{1};
-    Shared<bool> committing_{false};
 };
 
 }  // namespace evmcore::stm
