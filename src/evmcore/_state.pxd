@@ -38,13 +38,22 @@ cdef enum Use:
     USE_CODE = 8
     USE_EXISTS = 16
 
+# Which parts of an account the running transaction wrote.
+cdef enum Part:
+    PART_BALANCE = 1
+    PART_NONCE = 2
+    PART_CODE = 4
+    PART_EXISTS = 8
+    PART_WIPED = 16               # its storage was destroyed with it
+
 cdef struct AccountEntry:
     uint8_t[20] address
     uint32_t warm                 # == ws.epoch: warm in this transaction
     uint32_t touched              # == ws.epoch: touched in this transaction (EIP-161)
     uint32_t created              # == ws.epoch: contract created in this transaction
     uint32_t destroyed            # == ws.epoch: SELFDESTRUCT took effect in this transaction
-    uint32_t changed              # == ws.epoch: nonce, balance, code or existence changed (or were written) in this transaction
+    uint32_t changed              # == ws.epoch: some part was written in this transaction (or written and reverted) ...
+    int parts                     # ... of Part
     uint32_t lifetime             # times its storage has been wiped; slots of an older lifetime are zero
     bint loaded                   # the fields below are known
     bint exists
@@ -98,6 +107,10 @@ cdef struct WorkingSet:
     uint32_t log_count
     uint8_t* log_data
     int64_t refund                # of the running transaction; can be negative below the top frame
+    uint32_t* changed_accounts    # numbers of the entries that the latest transaction wrote, or wrote and reverted
+    uint32_t changed_account_count
+    uint32_t* changed_slots
+    uint32_t changed_slot_count
     void* private                 # tables, journal, transient storage: _state.pyx
 
 cdef WorkingSet* ws_new() noexcept nogil                                             # NULL: no memory
@@ -130,6 +143,7 @@ cdef void ws_set_nonce(WorkingSet* ws, uint32_t account, uint64_t nonce) noexcep
 cdef bint ws_set_code(WorkingSet* ws, uint32_t account, const uint8_t* data, size_t size) noexcept nogil   # hashes and interns; false: no memory
 cdef void ws_mark_created(WorkingSet* ws, uint32_t account) noexcept nogil            # contract creation starts here: exists, created, storage of its own
 cdef void ws_destroy(WorkingSet* ws, uint32_t account) noexcept nogil                 # takes effect at ws_finish
+cdef void ws_wipe(WorkingSet* ws, uint32_t account) noexcept nogil                    # what it then does; no undo
 cdef bint ws_has_storage(WorkingSet* ws, uint32_t account) noexcept nogil             # EIP-7610
 
 # ---- storage (by entry number)
@@ -149,4 +163,3 @@ cdef Found ws_block_hash(WorkingSet* ws, uint64_t number, uint8_t* out) noexcept
 cdef uint32_t ws_adopt_account(WorkingSet* ws, const uint8_t* address, const AccountData* base, bint exists) noexcept nogil
 cdef uint32_t ws_adopt_slot(WorkingSet* ws, uint32_t account, const u256* key, const u256* base) noexcept nogil
 cdef bint ws_put_code(WorkingSet* ws, uint32_t account, const uint8_t* code_hash, Code* code) noexcept nogil   # takes a reference of its own
-cdef void ws_wipe(WorkingSet* ws, uint32_t account) noexcept nogil                    # as SELFDESTRUCT leaves it

@@ -107,6 +107,21 @@ cdef bint grow(WorkingSet* ws, void** items, uint32_t* capacity, size_t item_siz
     return False
 
 
+cdef bint grow_accounts(WorkingSet* ws) noexcept nogil:
+    """More room for account entries, and for the list of all of them that a transaction may write."""
+    cdef uint32_t capacity = private(ws).account_capacity
+    return grow(ws, <void**>&ws.changed_accounts, &capacity, sizeof(uint32_t)) and grow(
+        ws, <void**>&ws.accounts, &private(ws).account_capacity, sizeof(AccountEntry)
+    )
+
+
+cdef bint grow_slots(WorkingSet* ws) noexcept nogil:
+    cdef uint32_t capacity = private(ws).slot_capacity
+    return grow(ws, <void**>&ws.changed_slots, &capacity, sizeof(uint32_t)) and grow(
+        ws, <void**>&ws.slots, &private(ws).slot_capacity, sizeof(SlotEntry)
+    )
+
+
 cdef bint table_init(Table* table, uint32_t size) noexcept nogil:
     table.cells = <Cell*>calloc(size, sizeof(Cell))
     table.mask = size - 1
@@ -133,8 +148,7 @@ cdef WorkingSet* ws_new() noexcept nogil:
     ws.private = p
     if not (
         table_init(&p.accounts, 256) and table_init(&p.slots, 1024) and table_init(&p.transients, 64)
-        and grow(ws, <void**>&ws.accounts, &p.account_capacity, sizeof(AccountEntry))
-        and grow(ws, <void**>&ws.slots, &p.slot_capacity, sizeof(SlotEntry))
+        and grow_accounts(ws) and grow_slots(ws)
     ):
         ws_free(ws)
         return NULL
@@ -155,6 +169,8 @@ cdef void ws_free(WorkingSet* ws) noexcept nogil:
     free(p.codes)
     free(ws.accounts)
     free(ws.slots)
+    free(ws.changed_accounts)
+    free(ws.changed_slots)
     free(ws.logs)
     free(ws.log_data)
     free(p)
@@ -194,6 +210,8 @@ cdef void ws_reset(WorkingSet* ws, StateReader* reader, int revision) noexcept n
 cdef void ws_begin(WorkingSet* ws) noexcept nogil:
     cdef Private* p = private(ws)
     ws.epoch += 1
+    ws.changed_account_count = 0
+    ws.changed_slot_count = 0
     ws.log_count = 0
     ws.refund = 0
     p.log_data_size = 0
@@ -211,7 +229,7 @@ cdef void ws_finish(WorkingSet* ws) noexcept nogil:
         undo = &p.journal[i]
         if undo.kind == UNDO_DESTROYED:
             if ws.accounts[undo.number].destroyed == ws.epoch:
-                remove_account(&ws.accounts[undo.number], ws.epoch)
+                ws_wipe(ws, undo.number)
                 ws.accounts[undo.number].destroyed = 0
     if ws.revision >= SPURIOUS_DRAGON:
         for i in range(p.journal_count):
@@ -225,14 +243,26 @@ cdef void ws_finish(WorkingSet* ws) noexcept nogil:
         table_clear(&p.transients)
 
 
-cdef void remove_account(AccountEntry* entry, uint32_t epoch) noexcept nogil:
+cdef inline void mark(WorkingSet* ws, uint32_t account, int parts) noexcept nogil:
+    """Notes that the running transaction writes parts of an account."""
+    cdef AccountEntry* entry = &ws.accounts[account]
+    if entry.changed != ws.epoch:
+        entry.changed = ws.epoch
+        entry.parts = 0
+        ws.changed_accounts[ws.changed_account_count] = account
+        ws.changed_account_count += 1
+    entry.parts |= parts
+
+
+cdef void ws_wipe(WorkingSet* ws, uint32_t account) noexcept nogil:
+    cdef AccountEntry* entry = &ws.accounts[account]
     entry.exists = False
     entry.nonce = 0
     memset(&entry.balance, 0, sizeof(u256))
     memcpy(entry.code_hash, EMPTY_CODE_HASH, 32)
     entry.code = NULL
     entry.lifetime += 1
-    entry.changed = epoch
+    mark(ws, account, PART_BALANCE | PART_NONCE | PART_CODE | PART_EXISTS | PART_WIPED)
 
 
 cdef void clear_if_empty(WorkingSet* ws, uint32_t account) noexcept nogil:
@@ -242,9 +272,10 @@ cdef void clear_if_empty(WorkingSet* ws, uint32_t account) noexcept nogil:
     cdef AccountEntry* entry = &ws.accounts[account]
     if entry.exists and ws_is_empty(ws, account):
         entry.exists = False
-        entry.changed = ws.epoch
+        mark(ws, account, PART_EXISTS)
         if entry.base.has_storage and entry.lifetime == 0:
             entry.lifetime = 1
+            mark(ws, account, PART_WIPED)
 
 
 cdef Undo* record(WorkingSet* ws, UndoKind kind, uint32_t number) noexcept nogil:
@@ -351,7 +382,7 @@ cdef uint32_t ws_account_unloaded(WorkingSet* ws, const uint8_t* address) noexce
             return number
         at = (at + 1) & table.mask
     number = ws.account_count
-    if number == p.account_capacity and not grow(ws, <void**>&ws.accounts, &p.account_capacity, sizeof(AccountEntry)):
+    if number == p.account_capacity and not grow_accounts(ws):
         return 0
     memset(&ws.accounts[number], 0, sizeof(AccountEntry))
     memcpy(ws.accounts[number].address, address, 20)
@@ -498,7 +529,7 @@ cdef void set_exists(WorkingSet* ws, uint32_t account) noexcept nogil:
     if not entry.exists:
         record(ws, UNDO_EXISTS, account).word.w[0] = 0
         entry.exists = True
-        entry.changed = ws.epoch
+        mark(ws, account, PART_EXISTS)
 
 
 cdef void ws_touch(WorkingSet* ws, uint32_t account) noexcept nogil:
@@ -522,7 +553,7 @@ cdef void change_balance(WorkingSet* ws, uint32_t account, const u256* balance) 
         set_exists(ws, account)
     record(ws, UNDO_BALANCE, account).word = entry.balance
     entry.balance = balance[0]
-    entry.changed = ws.epoch
+    mark(ws, account, PART_BALANCE)
 
 
 cdef void ws_set_balance(WorkingSet* ws, uint32_t account, const u256* balance) noexcept nogil:
@@ -553,7 +584,7 @@ cdef void ws_set_nonce(WorkingSet* ws, uint32_t account, uint64_t nonce) noexcep
     cdef AccountEntry* entry = &ws.accounts[account]
     record(ws, UNDO_NONCE, account).word.w[0] = entry.nonce
     entry.nonce = nonce
-    entry.changed = ws.epoch
+    mark(ws, account, PART_NONCE)
 
 
 cdef bint ws_set_code(WorkingSet* ws, uint32_t account, const uint8_t* data, size_t size) noexcept nogil:
@@ -575,7 +606,7 @@ cdef bint ws_set_code(WorkingSet* ws, uint32_t account, const uint8_t* data, siz
     undo.code = entry.code
     memcpy(entry.code_hash, code_hash, 32)
     entry.code = code
-    entry.changed = ws.epoch
+    mark(ws, account, PART_CODE)
     return True
 
 
@@ -611,7 +642,7 @@ cdef uint32_t ws_slot_unloaded(WorkingSet* ws, uint32_t account, const u256* key
             return number
         at = (at + 1) & table.mask
     number = ws.slot_count
-    if number == p.slot_capacity and not grow(ws, <void**>&ws.slots, &p.slot_capacity, sizeof(SlotEntry)):
+    if number == p.slot_capacity and not grow_slots(ws):
         return 0
     memset(&ws.slots[number], 0, sizeof(SlotEntry))
     ws.slots[number].account = account
@@ -671,7 +702,10 @@ cdef void ws_store(WorkingSet* ws, uint32_t slot, const u256* value) noexcept no
     cdef SlotEntry* entry = &ws.slots[slot]
     record(ws, UNDO_STORE, slot).word = entry.current
     entry.current = value[0]
-    entry.changed = ws.epoch
+    if entry.changed != ws.epoch:
+        entry.changed = ws.epoch
+        ws.changed_slots[ws.changed_slot_count] = slot
+        ws.changed_slot_count += 1
 
 
 cdef uint32_t transient_number(WorkingSet* ws, uint32_t account, const u256* key, bint create) noexcept nogil:
@@ -806,9 +840,4 @@ cdef bint ws_put_code(WorkingSet* ws, uint32_t account, const uint8_t* code_hash
             return False
     memcpy(ws.accounts[account].code_hash, code_hash, 32)
     ws.accounts[account].code = code
-    ws.accounts[account].changed = ws.epoch
     return True
-
-
-cdef void ws_wipe(WorkingSet* ws, uint32_t account) noexcept nogil:
-    remove_account(&ws.accounts[account], ws.epoch)

@@ -5,6 +5,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
+from libcpp cimport bool as cbool
 
 from evmcore._block cimport (
     BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTION_INVALID, BlockFailure, BlockOutput, BlockRules, BlockRun, Executor,
@@ -13,15 +14,16 @@ from evmcore._block cimport (
 from evmcore._code cimport Code, code_release, code_retain
 from evmcore._interp cimport NO_MEMORY, STATE_FAILED, SUCCESS, Machine, Status, machine_free, machine_new
 from evmcore._state cimport (
-    ABSENT, FOUND, READ_FAILED, USE_BALANCE, USE_CODE, USE_EXISTS, USE_NONCE, USE_NONCE_SET, AccountData, AccountEntry, Found,
-    LogEntry, SlotEntry, StateReader, WorkingSet, ws_adopt_account, ws_adopt_slot, ws_put_code, ws_reset, ws_wipe,
+    ABSENT, FOUND, PART_BALANCE, PART_CODE, PART_EXISTS, PART_NONCE, PART_WIPED, READ_FAILED, USE_BALANCE, USE_CODE,
+    USE_EXISTS, USE_NONCE, USE_NONCE_SET, AccountData, AccountEntry, Found, LogEntry, SlotEntry, StateReader, WorkingSet,
+    ws_adopt_account, ws_adopt_slot, ws_put_code, ws_reset, ws_wipe,
 )
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxData, TxInvalid, TxResult, transaction_run
 from evmcore._u256 cimport u256, u_add, u_eq, u_is_zero, u_lt, u_set64, u_sub, u_zero
 
 cdef extern from "include/keyed_hash.h" nogil:
     ctypedef struct HashKey:
-        uint64_t[6] k
+        pass
 
 cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
     ctypedef uint32_t TxIndex
@@ -75,25 +77,25 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
     void withdraw(Version* version)
 
 cdef extern from "include/stm/scheduler.h" namespace "evmcore::stm" nogil:
-    enum Frontier "evmcore::stm::Scheduler::Frontier":
-        kBusy "evmcore::stm::Scheduler::kBusy"
-        kToCheck "evmcore::stm::Scheduler::kToCheck"
-        kToRun "evmcore::stm::Scheduler::kToRun"
     cppclass Scheduler:
         Scheduler() except +
         bint prepare(TxIndex count)
         void hint(TxIndex tx, int which, TxIndex after)
         TxIndex frontier()
-        bint finished()
-        TxIndex claim(Arena& arena)
-        bint wait_for(TxIndex tx, TxIndex blocker, Arena& arena)
-        void finish(TxIndex tx)
-        bint try_commit()
-        void leave_commit()
-        bint frontier_waits()
-        Frontier take_frontier(TxIndex tx)
-        void again(TxIndex tx)
-        void commit(TxIndex tx)
+
+cdef extern from "include/stm/engine.h" namespace "evmcore::stm" nogil:
+    ctypedef struct Tasks:
+        void* self
+        TxIndex (*run)(void* self, TxIndex tx, cbool final) noexcept nogil
+        cbool (*stands)(void* self, TxIndex tx) noexcept nogil
+        cbool (*conclude)(void* self, TxIndex tx) noexcept nogil
+        void (*skip "pass")(void* self, TxIndex tx) noexcept nogil
+    ctypedef struct Tally:
+        uint64_t runs
+        uint64_t reruns
+        uint64_t waits
+    void engine_work "evmcore::stm::work"(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_t* stop, Tally& tally)
+    void raise_flag "evmcore::stm::raise"(uint32_t* flag)
 
 cdef extern from "include/stm/delays.h" namespace "evmcore::stm" nogil:
     void delay_point(uint64_t* state)
@@ -110,24 +112,9 @@ cdef extern from "include/spares.h" namespace "evmcore" nogil:
 
 cdef extern from *:
     """
-    #include <thread>
     static inline uint32_t stm_fetch_add(uint32_t* p) { return __atomic_fetch_add(p, 1, __ATOMIC_ACQ_REL); }
-    static inline uint32_t stm_load(const uint32_t* p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
-    static inline void stm_raise(uint32_t* p) { __atomic_store_n(p, 1, __ATOMIC_RELEASE); }
-    static inline void stm_pause(unsigned turn) {
-        if (turn < 64) {
-    #if defined(__x86_64__)
-            __builtin_ia32_pause();
-    #endif
-        } else {
-            std::this_thread::yield();
-        }
-    }
     """
     uint32_t stm_fetch_add(uint32_t* p) noexcept nogil
-    uint32_t stm_load(const uint32_t* p) noexcept nogil
-    void stm_raise(uint32_t* p) noexcept nogil
-    void stm_pause(unsigned int turn) noexcept nogil
 
 # ---------------------------------------------------------------------------------------------------- what a run leaves
 
@@ -169,6 +156,7 @@ cdef struct Run:
     TxResult result
     u256 gas_price
     bint failed                   # the engine failed; nothing else holds
+    bint direct                   # run by the committer on the block's own working set: brought in already
     AccountRead* account_reads
     uint32_t account_read_count
     SlotRead* slot_reads
@@ -185,7 +173,6 @@ cdef struct Worker:
     StateReader reader            # answers from the store, for the transaction this worker runs
     Block* block
     TxIndex tx
-    bint final                    # run by the committer: everything before is final
     TxIndex blocked_on            # the read met an estimate of this transaction
     bint full                     # the store has no room left
     Location* last_account
@@ -193,9 +180,8 @@ cdef struct Worker:
     Code** codes                  # of published code cells, released after the block
     uint32_t code_count
     uint32_t code_capacity
-    uint64_t runs
-    uint64_t reruns
-    uint64_t waits
+    Tasks tasks
+    Tally tally
 
 cdef struct Block:
     Store* store
@@ -206,7 +192,6 @@ cdef struct Block:
     uint64_t delays               # tests: their seed
     uint32_t arrived              # tests: workers that have begun
     uint32_t stop
-    bint wiped                    # some account's storage was wiped
     uint32_t fallback             # go on without speculation from the frontier
     TxData** txs                  # txs[i] is transaction i + 1
     TxIndex count
@@ -252,7 +237,7 @@ cdef Location* account_location(Worker* w, const uint8_t* address) noexcept nogi
 
 
 cdef bint met_estimate(Worker* w, const Seen* seen) noexcept nogil:
-    if seen.estimate and not w.final:
+    if seen.estimate:
         w.blocked_on = seen.writer
         return True
     return False
@@ -303,7 +288,7 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
         return READ_FAILED
     resolve_account(location, w.tx, source, out, &exists)
     # The sender's nonce is taken to be what the transaction says: the committer checks it.
-    if not w.final and memcmp(address, w.block.txs[w.tx - 1].sender, 20) == 0:
+    if memcmp(address, w.block.txs[w.tx - 1].sender, 20) == 0:
         out.nonce = w.block.txs[w.tx - 1].nonce
         exists = True
     w.reader.origin = source
@@ -321,6 +306,29 @@ cdef void resolve_slot(SlotSource* source, TxIndex tx, u256* value) noexcept nog
         u_zero(value)
     else:
         value[0] = source.location.base.balance
+
+
+cdef Location* slot_location(Worker* w, const uint8_t* address, const u256* key, const u256* known) noexcept nogil:
+    """The location of a slot, with its base known: `known` or, where that is NULL, read. NULL: the store is full, or the
+    state cannot be read."""
+    cdef Location* location = w.block.store.find(address, key)
+    cdef Location* account
+    cdef Base base
+    if location == NULL:
+        w.full = True
+    elif not location.base_known():
+        memset(&base, 0, sizeof(Base))
+        if known != NULL:
+            base.balance = known[0]
+        else:
+            account = account_location(w, address)
+            if account == NULL:
+                return NULL
+            if account.base.exists:
+                if w.block.base.storage(w.block.base.self, address, key, &base.balance) == READ_FAILED:
+                    return NULL
+        location.set_base(base)
+    return location
 
 
 cdef Found read_storage(void* self, const uint8_t* address, const u256* key, u256* value) noexcept nogil:
@@ -354,8 +362,8 @@ cdef Found read_storage(void* self, const uint8_t* address, const u256* key, u25
     source.location = location
     source.account = account
     resolve_slot(source, w.tx, value)
-    w.reader.origin = source
     delay_point(&w.delays)
+    w.reader.origin = source
     return FOUND
 
 
@@ -370,7 +378,7 @@ cdef Code* read_code(void* self, const uint8_t* address, const uint8_t* code_has
     if seen.value != NULL and seen.value.code != NULL and memcmp(&seen.value.word, code_hash, 32) == 0:
         code_retain(<Code*>seen.value.code)
         return <Code*>seen.value.code
-    if seen.value != NULL and not w.final:
+    if seen.value != NULL:
         w.blocked_on = seen.writer               # changed since the account was read; run again when it is settled
         return NULL
     return w.block.base.code(w.block.base.self, address, code_hash)
@@ -385,36 +393,69 @@ cdef Found read_block_hash(void* self, uint64_t number, uint8_t* out) noexcept n
 
 # ---------------------------------------------------------------------------------------------------- running
 
-cdef void run_transaction(Worker* w, TxIndex tx, bint final) noexcept nogil:
-    """Runs a transaction on the worker's machine and publishes what it wrote; the status is the caller's to change."""
+cdef TxIndex run_task(void* self, TxIndex tx, cbool final) noexcept nogil:
+    cdef Worker* w = <Worker*>self
+    delay_point(&w.delays)
+    if final:
+        run_directly(w, tx)
+        return 0
+    speculate(w, tx)
+    delay_point(&w.delays)
+    return w.blocked_on
+
+
+cdef void speculate(Worker* w, TxIndex tx) noexcept nogil:
+    """Runs a transaction on the worker's machine, ahead of time, and publishes what it wrote, unless it met an estimate."""
     cdef Block* block = w.block
     cdef Machine* machine = w.machine
-    cdef Run* run = &block.run_of[tx]
     cdef Run fresh
-    cdef TxData* data = block.txs[tx - 1]
-    cdef uint64_t gas = block.rules.env.gas_limit
-    cdef uint64_t blob_gas = block.rules.blob_gas_limit
     w.tx = tx
-    w.final = final
     w.blocked_on = 0
     w.last_account = NULL
-    w.runs += 1
-    if final:
-        gas -= block.output.gas_used
-        blob_gas -= block.output.blob_gas_used
     ws_reset(machine.ws, &w.reader, block.rules.revision)
     memset(&fresh, 0, sizeof(Run))
-    transaction_run(machine, data, &block.rules.checks, gas, blob_gas, block.rules.max_blobs_per_tx, &fresh.result)
-    fresh.gas_price = machine.env.gas_price
-    fresh.failed = machine.ws.failed or fresh.result.status >= STATE_FAILED
+    transaction_run(
+        machine, block.txs[tx - 1], &block.rules.checks, block.rules.env.gas_limit, block.rules.blob_gas_limit,
+        block.rules.max_blobs_per_tx, &fresh.result,
+    )
     if w.blocked_on:
         return
+    if w.full:
+        give_up(block)
+    fresh.gas_price = machine.env.gas_price
+    fresh.failed = machine.ws.failed or fresh.result.status >= STATE_FAILED
     if not fresh.failed and not note_reads(w, &fresh):
         fresh.failed = True
     if not fresh.failed and fresh.result.invalid == TX_VALID and not (note_writes(w, &fresh) and note_logs(w, &fresh)):
         fresh.failed = True
     if fresh.failed:
         fresh.write_count = 0
+    publish_writes(w, tx, &block.run_of[tx], &fresh)
+    block.run_of[tx] = fresh
+
+
+cdef void give_up(Block* block) noexcept nogil:
+    """Ends speculation: what is not final yet will be run sequentially."""
+    raise_flag(&block.fallback)
+    raise_flag(&block.stop)
+
+
+cdef void run_directly(Worker* w, TxIndex tx) noexcept nogil:
+    """The committer's way, when all before is final: on the block's own working set, as sequential execution does it. What
+    was written is then published for those who run ahead."""
+    cdef Block* block = w.block
+    cdef Run* run = &block.run_of[tx]
+    cdef Run fresh
+    memset(&fresh, 0, sizeof(Run))
+    fresh.direct = True
+    block.failure = block_transaction(
+        block.main, block.rules, block.txs[tx - 1], block.output, &block.invalid, &block.status
+    )
+    w.tx = tx
+    if block.failure == BLOCK_OK and block.worker_count > 1 and not note_direct_writes(w, &fresh):
+        # No room to tell the others: this transaction stands, the rest goes on without speculation.
+        fresh.write_count = 0
+        give_up(block)
     publish_writes(w, tx, run, &fresh)
     run[0] = fresh
 
@@ -487,27 +528,23 @@ cdef bint hold_code(Worker* w, Code* code) noexcept nogil:
     return True
 
 
+cdef bint room_for_writes(Worker* w, const WorkingSet* ws, Run* run) noexcept nogil:
+    run.writes = <Write*>w.arena.take((4 * <size_t>ws.changed_account_count + ws.changed_slot_count + 1) * sizeof(Write))
+    return run.writes != NULL
+
+
 cdef bint note_writes(Worker* w, Run* run) noexcept nogil:
+    """What a speculative run changed. A balance that was never looked at exactly becomes a delta."""
     cdef WorkingSet* ws = w.machine.ws
     cdef AccountEntry* entry
     cdef SlotEntry* slot
     cdef Location* location
     cdef Value* value
-    cdef size_t most = 1
     cdef uint32_t i
-    for i in range(1, ws.account_count):
-        if ws.accounts[i].changed == ws.epoch:
-            most += 4
-    for i in range(1, ws.slot_count):
-        if ws.slots[i].changed == ws.epoch:
-            most += 1
-    run.writes = <Write*>w.arena.take(most * sizeof(Write))
-    if run.writes == NULL:
+    if not room_for_writes(w, ws, run):
         return False
-    for i in range(1, ws.account_count):
-        entry = &ws.accounts[i]
-        if entry.changed != ws.epoch:
-            continue
+    for i in range(ws.changed_account_count):
+        entry = &ws.accounts[ws.changed_accounts[i]]
         location = (<AccountSource*>entry.origin).location
         if entry.exists != entry.base_exists or entry.lifetime:
             value = add_write(w, run, location, NULL, <int>kLife)
@@ -537,24 +574,78 @@ cdef bint note_writes(Worker* w, Run* run) noexcept nogil:
             value.code = entry.code
             if entry.code != NULL and not hold_code(w, entry.code):
                 return False
-    for i in range(1, ws.slot_count):
-        slot = &ws.slots[i]
+    for i in range(ws.changed_slot_count):
+        slot = &ws.slots[ws.changed_slots[i]]
         entry = &ws.accounts[slot.account]
-        if slot.changed == ws.epoch and slot.lifetime == entry.lifetime and not u_eq(&slot.current, &slot.base):
+        if slot.lifetime == entry.lifetime and not u_eq(&slot.current, &slot.base):
             if slot.origin != NULL:
                 location = (<SlotSource*>slot.origin).location
             else:
-                # Storage of an account that did not exist: never asked for, its base is zero.
-                location = w.block.store.find(entry.address, &slot.key)
+                # Storage of an account that did not exist just before: never asked for.
+                location = slot_location(w, entry.address, &slot.key, NULL)
                 if location == NULL:
-                    w.full = True
                     return False
-                if not location.base_known():
-                    location.set_base(NO_BASE)
             value = add_write(w, run, location, (<AccountSource*>entry.origin).location, 0)
             if value == NULL:
                 return False
             value.word = slot.current
+    return True
+
+
+cdef bint note_direct_writes(Worker* w, Run* run) noexcept nogil:
+    """What the latest transaction changed in the block's own working set: all of it absolute. False: the store is full."""
+    cdef WorkingSet* ws = w.block.main.ws
+    cdef AccountEntry* entry
+    cdef SlotEntry* slot
+    cdef Location* location
+    cdef Value* value
+    cdef uint32_t i
+    if not room_for_writes(w, ws, run):
+        return False
+    for i in range(ws.changed_account_count):
+        entry = &ws.accounts[ws.changed_accounts[i]]
+        location = main_location(w, ws.changed_accounts[i])
+        if location == NULL:
+            return False
+        if entry.parts & (PART_EXISTS | PART_WIPED):
+            value = add_write(w, run, location, NULL, <int>kLife)
+            if value == NULL:
+                return False
+            value.word.w[0] = entry.exists
+            value.word.w[1] = w.tx if entry.parts & PART_WIPED else 0
+        if entry.parts & PART_NONCE:
+            value = add_write(w, run, location, NULL, <int>kNonce)
+            if value == NULL:
+                return False
+            value.word.w[0] = entry.nonce
+        if entry.parts & PART_BALANCE:
+            value = add_write(w, run, location, NULL, <int>kBalance)
+            if value == NULL:
+                return False
+            value.word = entry.balance
+        if entry.parts & PART_CODE:
+            value = add_write(w, run, location, NULL, <int>kCode)
+            if value == NULL:
+                return False
+            memcpy(&value.word, entry.code_hash, 32)
+            value.code = entry.code
+            if entry.code != NULL and not hold_code(w, entry.code):
+                return False
+    for i in range(ws.changed_slot_count):
+        slot = &ws.slots[ws.changed_slots[i]]
+        if slot.lifetime != ws.accounts[slot.account].lifetime:
+            continue
+        location = <Location*>slot.origin
+        if location == NULL:
+            location = slot_location(w, ws.accounts[slot.account].address, &slot.key, &slot.base)
+            if location == NULL:
+                return False
+            slot.origin = location
+            location.main_number = ws.changed_slots[i]
+        value = add_write(w, run, location, main_location(w, slot.account), 0)
+        if value == NULL:
+            return False
+        value.word = slot.current
     return True
 
 
@@ -605,8 +696,10 @@ cdef void publish_writes(Worker* w, TxIndex tx, Run* before, Run* fresh) noexcep
 
 # ---------------------------------------------------------------------------------------------------- the committer
 
-cdef bint stands(Block* block, TxIndex tx) noexcept nogil:
+cdef cbool stands_task(void* self, TxIndex tx) noexcept nogil:
     """Whether all that the latest run learnt is so, now that everything before it is final."""
+    cdef Worker* w = <Worker*>self
+    cdef Block* block = w.block
     cdef Run* run = &block.run_of[tx]
     cdef TxData* data = block.txs[tx - 1]
     cdef AccountRead* read
@@ -617,6 +710,7 @@ cdef bint stands(Block* block, TxIndex tx) noexcept nogil:
     cdef bint exists
     cdef u256 value
     cdef uint32_t i
+    delay_point(&w.delays)
     if run.failed or run.result.invalid != TX_VALID:
         return False
     if data.gas_limit > block.rules.env.gas_limit - block.output.gas_used:
@@ -657,7 +751,32 @@ cdef uint32_t main_account(Block* block, Location* location) noexcept nogil:
         memcpy(data.code_hash, location.base.code_hash, 32)
         data.has_storage = location.base.has_storage
         location.main_number = ws_adopt_account(block.main.ws, location.address, &data, location.base.exists)
+        block.main.ws.accounts[location.main_number].origin = location
     return location.main_number
+
+
+cdef Location* main_location(Worker* w, uint32_t account) noexcept nogil:
+    """The location of an account of the block's working set. NULL: the store is full."""
+    cdef AccountEntry* entry = &w.block.main.ws.accounts[account]
+    cdef Location* location = <Location*>entry.origin
+    cdef Base base
+    if location != NULL:
+        return location
+    location = w.block.store.find(entry.address, NULL)
+    if location == NULL:
+        w.full = True
+        return NULL
+    if not location.base_known():
+        memset(&base, 0, sizeof(Base))
+        base.exists = entry.base_exists
+        base.balance = entry.base.balance
+        base.nonce = entry.base.nonce
+        base.has_storage = entry.base.has_storage
+        memcpy(base.code_hash, entry.base.code_hash, 32)
+        location.set_base(base)
+    entry.origin = location
+    location.main_number = account
+    return location
 
 
 cdef bint bring_in(Worker* w, TxIndex tx) noexcept nogil:
@@ -678,15 +797,14 @@ cdef bint bring_in(Worker* w, TxIndex tx) noexcept nogil:
             if slot == 0:
                 slot = ws_adopt_slot(ws, number, &write.location.slot, &write.location.base.balance)
                 write.location.main_number = slot
+                ws.slots[slot].origin = write.location
             ws.slots[slot].current = write.value.word
             ws.slots[slot].lifetime = ws.accounts[number].lifetime
-            ws.slots[slot].changed = ws.epoch
             continue
         number = main_account(block, write.location)
         if write.part == <int>kLife:
             if write.value.word.w[1] == tx:
                 ws_wipe(ws, number)
-                block.wiped = True
             ws.accounts[number].exists = write.value.word.w[0] != 0
         elif write.part == <int>kNonce:
             ws.accounts[number].nonce = write.value.word.w[0]
@@ -704,7 +822,6 @@ cdef bint bring_in(Worker* w, TxIndex tx) noexcept nogil:
                 write.value = settled
             ws.accounts[number].balance = write.value.word
         entry = &ws.accounts[number]
-        entry.changed = ws.epoch
         if write.part != <int>kLife and not entry.exists and (entry.nonce or not u_is_zero(&entry.balance)):
             entry.exists = True
     memset(&view, 0, sizeof(WorkingSet))
@@ -714,67 +831,13 @@ cdef bint bring_in(Worker* w, TxIndex tx) noexcept nogil:
     return block_keep(block.output, &view, block.txs[tx - 1], &run.result, &run.gas_price) and not ws.failed
 
 
-cdef void adopt_wiped_slots(Block* block) noexcept nogil:
-    """A state diff names the slots that were read of an account whose storage was wiped; the block's working set has to
-    know of them, as it would after sequential execution."""
-    cdef WorkingSet* ws = block.main.ws
-    cdef Run* run
-    cdef SlotSource* source
-    cdef TxIndex tx
-    cdef uint32_t i
-    if not block.wiped:
-        return
-    for tx in range(1, block.scheduler.frontier()):
-        run = &block.run_of[tx]
-        for i in range(run.slot_read_count):
-            source = run.slot_reads[i].source
-            if source.account.main_number and ws.accounts[source.account.main_number].lifetime:
-                ws_adopt_slot(ws, source.account.main_number, &source.location.slot, &source.location.base.balance)
-
-
-cdef void advance(Worker* w) noexcept nogil:
-    """As long as the frontier's transaction has run, or nobody runs it: make it final."""
+cdef cbool conclude_task(void* self, TxIndex tx) noexcept nogil:
+    """Brings in the frontier's transaction. False: the block ends here, `failure` says how."""
+    cdef Worker* w = <Worker*>self
     cdef Block* block = w.block
-    cdef Scheduler* scheduler = block.scheduler
-    cdef Frontier frontier
-    cdef TxIndex tx
-    while scheduler.frontier_waits() and not stm_load(&block.stop) and scheduler.try_commit():
-        while not scheduler.finished() and not stm_load(&block.stop):
-            tx = scheduler.frontier()
-            delay_point(&w.delays)
-            frontier = scheduler.take_frontier(tx)
-            if frontier == kBusy:
-                break
-            if frontier == kToRun or not stands(block, tx):
-                if frontier == kToCheck:
-                    scheduler.again(tx)
-                    w.reruns += 1
-                delay_point(&w.delays)
-                run_transaction(w, tx, True)
-            if not conclude(w, tx):
-                stm_raise(&block.stop)
-                break
-            delay_point(&w.delays)
-            scheduler.commit(tx)
-        delay_point(&w.delays)
-        scheduler.leave_commit()
-
-
-cdef bint conclude(Worker* w, TxIndex tx) noexcept nogil:
-    """Brings in the frontier's transaction. False: the block ends here, `failure` or `fallback` saying how."""
-    cdef Block* block = w.block
-    cdef Run* run = &block.run_of[tx]
-    if w.full and run.failed:
-        stm_raise(&block.fallback)
-        return False
-    if run.failed:
-        block.failure = BLOCK_ENGINE_FAILED
-        block.status = run.result.status if run.result.status >= STATE_FAILED else STATE_FAILED
-        return False
-    if run.result.invalid != TX_VALID:
-        block.failure = BLOCK_TRANSACTION_INVALID
-        block.invalid = run.result.invalid
-        return False
+    delay_point(&w.delays)
+    if block.run_of[tx].direct:
+        return block.failure == BLOCK_OK
     if not bring_in(w, tx):
         block.failure = BLOCK_ENGINE_FAILED
         block.status = NO_MEMORY
@@ -782,35 +845,20 @@ cdef bint conclude(Worker* w, TxIndex tx) noexcept nogil:
     return True
 
 
+cdef void pass_task(void* self, TxIndex tx) noexcept nogil:
+    (<Worker*>self).block.run_of[tx].failed = True
+
+
 cdef void work(void* context) noexcept nogil:
     cdef Block* block = <Block*>context
-    cdef Scheduler* scheduler = block.scheduler
     cdef uint32_t number = stm_fetch_add(&block.next_worker)
     cdef Worker* w
-    cdef TxIndex tx
-    cdef unsigned int idle = 0
     if number >= <uint32_t>block.worker_count:
         return
     w = block.workers[number]
     if block.delays:
         wait_for_all(&block.arrived, block.worker_count)
-    while not stm_load(&block.stop) and not scheduler.finished():
-        advance(w)
-        tx = scheduler.claim(w.arena[0])
-        if tx == 0:
-            stm_pause(idle)
-            idle += 1
-            continue
-        idle = 0
-        delay_point(&w.delays)
-        run_transaction(w, tx, False)
-        delay_point(&w.delays)
-        if w.blocked_on:
-            w.waits += 1
-            if scheduler.wait_for(tx, w.blocked_on, w.arena[0]):
-                continue
-            block.run_of[tx].failed = True       # the blocker is done already: leave it to the committer
-        scheduler.finish(tx)
+    engine_work(block.scheduler[0], w.tasks, w.arena[0], &block.stop, w.tally)
 
 
 # ---------------------------------------------------------------------------------------------------- a block
@@ -849,6 +897,11 @@ cdef Worker* worker_new() noexcept nogil:
     w.reader.storage = read_storage
     w.reader.code = read_code
     w.reader.block_hash = read_block_hash
+    w.tasks.self = w
+    w.tasks.run = run_task
+    w.tasks.stands = stands_task
+    w.tasks.conclude = conclude_task
+    w.tasks.skip = pass_task
     return w
 
 
@@ -885,6 +938,7 @@ cdef bint publish_beginning(Block* block) noexcept nogil:
         if location == NULL or entry.lifetime:
             return False
         location.main_number = i
+        entry.origin = location
         if not u_eq(&entry.balance, &entry.base.balance) or entry.nonce != entry.base.nonce or entry.exists != entry.base_exists:
             value = <Value*>w.arena.take(3 * sizeof(Value))
             if value == NULL:
@@ -902,13 +956,11 @@ cdef bint publish_beginning(Block* block) noexcept nogil:
         slot = &ws.slots[i]
         if not slot.loaded:
             continue
-        location = block.store.find(ws.accounts[slot.account].address, &slot.key)
+        location = slot_location(w, ws.accounts[slot.account].address, &slot.key, &slot.base)
         if location == NULL:
             return False
-        if not location.base_known():
-            location.set_base(NO_BASE)
-            location.base.balance = slot.base
         location.main_number = i
+        slot.origin = location
         if not u_eq(&slot.current, &slot.base):
             value = <Value*>w.arena.take(sizeof(Value))
             if value == NULL:
@@ -960,7 +1012,6 @@ cdef class ParallelExecutor(Executor):
         if (self.always or (self.threads > 1 and count > 1)) and open_block(&block, min(<size_t>self.threads, count)):
             run_on_workers(block.worker_count, work, &block)
             at[0] = block.scheduler.frontier() - 1
-            adopt_wiped_slots(&block)
         failure = block.failure
         invalid[0] = block.invalid
         status[0] = block.status
@@ -979,9 +1030,9 @@ cdef dict counters_of(const Block* block):
     cdef int i
     counters = {"threads": block.worker_count, "runs": 0, "reruns": 0, "waits": 0, "fallback": bool(block.fallback)}
     for i in range(block.worker_count):
-        counters["runs"] += block.workers[i].runs
-        counters["reruns"] += block.workers[i].reruns
-        counters["waits"] += block.workers[i].waits
+        counters["runs"] += block.workers[i].tally.runs
+        counters["reruns"] += block.workers[i].tally.reruns
+        counters["waits"] += block.workers[i].tally.waits
     return counters
 
 
@@ -1006,7 +1057,7 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
         w.block = block
         w.full = False
         w.delays = block.delays * (i + 1)
-        w.runs = w.reruns = w.waits = 0
+        memset(&w.tally, 0, sizeof(Tally))
         w.machine.env = block.rules.env
         w.machine.revision = block.rules.revision
         w.machine.abort_flag = &block.stop
