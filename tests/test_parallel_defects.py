@@ -225,19 +225,26 @@ def test_destroyed_and_made_again_at_one_address(fork: Fork) -> None:
 
 
 def test_what_a_slot_held_before_the_block_is_known_in_every_life() -> None:
-    """Whoever first touches a slot in a later life must not decide what those before it find there."""
-    existing = Account(1, 0, COUNTING, {0: 41, 1: 1})
-    block = [legacy(0, 0, SLOW)]
-    for turn in range(3):
-        block += [
-            legacy(1, turn, CHILD),
-            legacy(2, turn, CHILD, data=b"\x01"),
-            legacy(3, turn, FACTORY),
-            legacy(4, turn, CHILD),
-            legacy(5, turn, CHILD),
-        ]
-    state = final_state(block, {FACTORY: Account(1, 0, MAKE), CHILD: existing}, fork=Fork.SHANGHAI)
-    assert state.slots(CHILD) == {0: 2}
+    """Whoever first touches a slot in a later life of its contract must not decide what those before it find there."""
+    init = init_code(assemble("0 SLOAD 100 ADD 0 SSTORE"), COUNTING)
+    words = " ".join(f"0x{init[at : at + 32].ljust(32, b'!').hex()} {at} MSTORE" for at in range(0, len(init), 32))
+    child = keccak256(b"\xff" + FACTORY + bytes(32) + keccak256(init))[12:]
+    late = b"\x1a" * 20
+    extra = {
+        FACTORY: Account(1, 0, assemble(f"{words} 0 {len(init)} 0 0 CREATE2 POP")),
+        child: Account(1, 0, COUNTING, {0: 41, 1: 1}),
+        late: Account(
+            1, 0, assemble(f"{BUSY} {BUSY.replace('loop', 'again')} 0 0 0 0 0 0x{child.hex()} 90000 CALL POP")
+        ),
+    }
+    block = [
+        legacy(0, 0, late),  # reads slot 0 in the first life, but later than the others run
+        legacy(1, 0, child, data=b"\x01"),
+        legacy(2, 0, FACTORY),
+        legacy(3, 0, child),
+    ]
+    state = final_state(block, extra, fork=Fork.SHANGHAI)
+    assert state.slots(child) == {0: 101}
 
 
 def test_an_empty_account_takes_its_storage_with_it() -> None:
@@ -247,6 +254,24 @@ def test_an_empty_account_takes_its_storage_with_it() -> None:
     state = final_state(block, extra, fork=Fork.SHANGHAI)
     assert state.code(CHILD) == COUNTING
     assert state.slots(CHILD) == {0: 1}
+
+
+def test_an_account_that_only_speculation_made_is_not_there() -> None:
+    """It has neither code nor balance: that its nonce was not zero is all that could be known of it."""
+    maker = b"\x1b" * 20
+    child = keccak256(b"\xff" + maker + bytes(32) + keccak256(b""))[12:]
+    make = assemble(
+        f"CALLDATASIZE @close JUMPI 0 SLOAD @make JUMPI STOP make: 0 0 0 0 CREATE2 STOP close: {BUSY} 0 0 SSTORE"
+    )
+    look = assemble(f"0x{child.hex()} EXTCODEHASH 1 ADD NUMBER SSTORE 0 0 0 0 1 0x{child.hex()} 0 CALL POP")
+    watchers = [bytes([0x60 + number]) * 20 for number in range(4)]
+    extra = {maker: Account(1, 0, make, {0: 1})} | {watcher: Account(1, 1, look) for watcher in watchers}
+    block = [legacy(0, 0, maker, data=b"\x01"), legacy(1, 0, maker)]
+    block += [legacy(2 + number, 0, watcher) for number, watcher in enumerate(watchers)]
+    state = final_state(block, extra, fork=Fork.SHANGHAI)
+    assert [state.storage(watcher, 1) for watcher in watchers[:1]] == [1]
+    assert state.nonce(child) == 0
+    assert state.balance(child) == len(watchers)
 
 
 def test_slots_written_before_the_first_transaction_are_seen() -> None:
