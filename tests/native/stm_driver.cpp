@@ -12,7 +12,7 @@
 
 static void stm_yield();
 #define STM_YIELD(address, write) stm_yield()
-#include "synthetic.h"
+#include "synthetic_block.h"
 #include "workers.h"
 
 using namespace synthetic;

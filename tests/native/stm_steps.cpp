@@ -20,7 +20,7 @@ static void stm_pause();
 #define STM_MAX_ACCOUNTS 2
 #define STM_MAX_SLOTS 2
 #define STM_MAX_WORKERS 3
-#include "synthetic.h"
+#include "synthetic_block.h"
 
 using namespace synthetic;
 
@@ -414,7 +414,8 @@ public:
 private:
     size_t place(const Key& key) const {
         size_t at = key.a & (slots_.size() - 1);
-        while (slots_[at] != kNone && (keys_[slots_[at]].a != key.a || keys_[slots_[at]].b != key.b)) at = (at + 1) & (slots_.size() - 1);
+        while (slots_[at] != kNone && (keys_[slots_[at]].a != key.a || keys_[slots_[at]].b != key.b))
+            at = (at + 1) & (slots_.size() - 1);
         return at;
     }
 
@@ -439,7 +440,7 @@ static const Program kShapes[] = {
     {{{kReadBalance, 0, 0, 0, 0}, {kSstoreSeen, 0, 0, 0, 0}}, 2, 1, {0, 0}},                             // x = f(balance)
     {{{kWipe, 0, 0, 0, 0}}, 1, 1, {0, 0}},
     {{{kReadExists, 0, 0, 0, 0}, {kCreate, 0, 0, 0, 0}}, 2, 1, {0, 0}},
-    {{{kSload, 0, 0, 0, 0}, {kRequire, 0, 0, 0, 3}}, 2, 1, {0, 0}},                                      // x decides whether it is valid
+    {{{kSload, 0, 0, 0, 0}, {kRequire, 0, 0, 0, 3}}, 2, 1, {0, 0}},                                      // valid by x
 };
 constexpr int kShapeCount = sizeof kShapes / sizeof kShapes[0];
 constexpr int kHintings = 3;                    // none; 2 behind 1; 3 behind 2 and 1
@@ -528,7 +529,8 @@ static int run_exhaustive(uint64_t first, uint64_t programs) {
         states += graph.size();
         most = std::max<uint64_t>(most, graph.size());
     }
-    std::printf("%llu programs of %llu, every order: %llu states (at most %llu a program, %llu steps deep), %llu steps, %llu ends",
+    std::printf("%llu programs of %llu, every order: %llu states (at most %llu a program, %llu steps deep), "
+                "%llu steps, %llu ends",
                 static_cast<unsigned long long>(programs), static_cast<unsigned long long>(kProgramCount),
                 static_cast<unsigned long long>(states), static_cast<unsigned long long>(most),
                 static_cast<unsigned long long>(longest), static_cast<unsigned long long>(steps),

@@ -41,7 +41,8 @@ public:
     // False: it was something else, which is now in `expected`.
     bool replace(T& expected, T desired, Order order = std::memory_order_seq_cst) {
         STM_YIELD(this, true);
-        return value_.compare_exchange_strong(expected, desired, order, order == std::memory_order_seq_cst ? order : std::memory_order_acquire);
+        const Order otherwise = order == std::memory_order_seq_cst ? order : std::memory_order_acquire;
+        return value_.compare_exchange_strong(expected, desired, order, otherwise);
     }
 
 private:

@@ -23,7 +23,7 @@ using TxIndex = uint32_t;
 enum Part { kBalance = 0, kNonce = 1, kCode = 2, kLife = 3, kParts = 4 };  // a slot's only cell is number 0
 
 struct Value {
-    u256 word;          // balance or slot value; w[0]: nonce; 32 bytes of code hash; life: w[0] exists, w[1] whether it wiped the storage
+    u256 word;          // balance or slot value; w[0]: nonce; 32 bytes of code hash; life: w[0] exists, w[1] != 0 wiped storage
     void* code;         // of a code cell
     bool delta;         // a balance: to be added to what was there, modulo 2**256
 };
