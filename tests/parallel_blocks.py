@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from evmcore.stm import ParallelExecutor
-
 from evmcore._block import BlockResult, execute_block
 from evmcore.blocks import Block
 from evmcore.errors import EvmcoreError
 from evmcore.forks import ChainConfig, Fork
 from evmcore.state import MemoryState
 from evmcore.state._reader import Backend
+from evmcore.stm import ParallelExecutor
 
 THREADS = (1, 2, 3, 4, 8, 16)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from evmcore.stm import ParallelExecutor
 
 from evmcore._block import execute_block
 from evmcore.bench import replay, workloads
 from evmcore.bench.workloads import Computing, Order, Shape, Swaps, TokenTransfers, Transfers, Workload, build
 from evmcore.forks import Fork
 from evmcore.state import MemoryState
+from evmcore.stm import ParallelExecutor
 from tests.fixture_archives import SHARED
 from tests.parallel_blocks import THREADS, check_equal, executors_for
 

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from evmcore.stm import ParallelExecutor
-
 from evmcore._block import execute_block
 from evmcore.errors import InvalidBlock, InvalidTransaction, TransactionReason
 from evmcore.state import MemoryState
+from evmcore.stm import ParallelExecutor
 from evmcore.transactions import Transaction
 from tests.parallel_blocks import check_equal
 from tests.parallel_fuzz.cases import Case
