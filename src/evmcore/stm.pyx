@@ -21,85 +21,14 @@ from evmcore._state cimport (
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxData, TxInvalid, TxResult, transaction_run
 from evmcore._u256 cimport u256, u_add, u_eq, u_is_zero, u_lt, u_set64, u_sub, u_zero
 
-cdef extern from "include/keyed_hash.h" nogil:
-    ctypedef struct HashKey:
-        pass
+from evmcore._hints cimport give_hints, note_outcome
+from evmcore._stm cimport (
+    Arena, Base, HashKey, Location, Scheduler, Seen, Store, Tally, Tasks, TxIndex, Value, Version, balance_before, delay_point,
+    engine_work, is_estimate, is_written, kBalance, kCode, kLife, kNonce, kParts, latest, mark_estimate, publish, raise_flag,
+    replace, wait_for_all, wiped_before, withdraw,
+)
 
-cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
-    ctypedef uint32_t TxIndex
-    enum Part:
-        kBalance, kNonce, kCode, kLife, kParts
-    cppclass Arena:
-        Arena() except +
-        void* take(size_t size)
-        void reset()
-        size_t taken()
-    cppclass Value:
-        u256 word
-        void* code
-        bint delta
-    cppclass Version:
-        pass
-    cppclass Cell:
-        pass
-    cppclass Seen:
-        const Value* value
-        TxIndex writer
-        bint estimate
-    cppclass Base:
-        u256 balance
-        uint64_t nonce
-        uint8_t[32] code_hash
-        bint exists
-        bint has_storage
-    cppclass Location:
-        uint8_t[20] address
-        bint is_slot
-        u256 slot
-        Base base
-        Cell[4] cells
-        uint32_t main_number
-        bint base_known()
-        void set_base(const Base& value)
-    cppclass Store:
-        Store() except +
-        bint prepare(size_t locations, const HashKey& key)
-        Location* find(const uint8_t* address, const u256* slot)
-        size_t used()
-    Seen latest(const Cell& cell, TxIndex before)
-    TxIndex wiped_before(const Location& account, TxIndex before)
-    void balance_before(const Location& account, TxIndex before, u256* balance)
-    Version* publish(Location& location, int part, TxIndex tx, const Value* value, Arena& arena)
-    bint is_written(const Location* location)
-    bint is_estimate(const Version* version)
-    void replace(Version* version, const Value* value)
-    void mark_estimate(Version* version)
-    void withdraw(Version* version)
-
-cdef extern from "include/stm/scheduler.h" namespace "evmcore::stm" nogil:
-    cppclass Scheduler:
-        Scheduler() except +
-        bint prepare(TxIndex count)
-        void hint(TxIndex tx, int which, TxIndex after)
-        TxIndex frontier()
-
-cdef extern from "include/stm/engine.h" namespace "evmcore::stm" nogil:
-    ctypedef struct Tasks:
-        void* self
-        TxIndex (*run)(void* self, TxIndex tx, cbool final) noexcept nogil
-        cbool (*stands)(void* self, TxIndex tx) noexcept nogil
-        cbool (*conclude)(void* self, TxIndex tx) noexcept nogil
-        void (*skip "pass")(void* self, TxIndex tx) noexcept nogil
-    ctypedef struct Tally:
-        uint64_t runs
-        uint64_t reruns
-        uint64_t waits
-    void engine_work "evmcore::stm::work"(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_t* stop, Tally& tally)
-    void raise_flag "evmcore::stm::raise"(uint32_t* flag)
-
-cdef extern from "include/stm/delays.h" namespace "evmcore::stm" nogil:
-    void delay_point(uint64_t* state)
-    void wait_for_all(uint32_t* arrived, uint32_t count)
+from evmcore.errors import InputError
 
 cdef extern from "include/workers.h" namespace "evmcore" nogil:
     void run_on_workers(unsigned int count, void (*task)(void*) noexcept nogil, void* context)
@@ -156,6 +85,7 @@ cdef struct Run:
     TxResult result
     u256 gas_price
     bint failed                   # the engine failed; nothing else holds
+    bint ran_ahead                # a speculative run came before
     bint direct                   # run by the committer on the block's own working set: brought in already
     AccountRead* account_reads
     uint32_t account_read_count
@@ -448,6 +378,7 @@ cdef void run_directly(Worker* w, TxIndex tx) noexcept nogil:
     cdef Run fresh
     memset(&fresh, 0, sizeof(Run))
     fresh.direct = True
+    fresh.ran_ahead = run.account_reads != NULL
     block.failure = block_transaction(
         block.main, block.rules, block.txs[tx - 1], block.output, &block.invalid, &block.status
     )
@@ -836,6 +767,7 @@ cdef cbool conclude_task(void* self, TxIndex tx) noexcept nogil:
     cdef Worker* w = <Worker*>self
     cdef Block* block = w.block
     delay_point(&w.delays)
+    note_outcome(block.txs[tx - 1], block.run_of[tx].direct and block.run_of[tx].ran_ahead)
     if block.run_of[tx].direct:
         return block.failure == BLOCK_OK
     if not bring_in(w, tx):
@@ -989,6 +921,8 @@ cdef class ParallelExecutor(Executor):
     """
 
     def __init__(self, int threads, bint always=False):
+        if threads < 1:
+            raise InputError(f"threads: expected at least 1, got {threads}")
         self.threads = threads
         self.always = always
         self.counters = {}
@@ -1070,6 +1004,7 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
         block.worker_count > 0
         and block.store.prepare(expected_locations(block), store_key)
         and block.scheduler.prepare(block.count)
+        and (block.worker_count == 1 or give_hints(block.scheduler, block.txs, block.count))
         and publish_beginning(block)
     )
 

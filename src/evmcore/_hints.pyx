@@ -1,0 +1,106 @@
+"""Scheduling hints from what transactions say before they run, and from what became of their like in earlier blocks.
+
+Two ERC-20 transfers of one token conflict where they have a holder in common; both holders stand in the calldata. Other
+calls are told apart by callee and selector: those whose like often had to run again are lined up one behind the other.
+Senders need no hint: nonces are assumed and fees are deltas.
+"""
+import os
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from evmcore._stm cimport HashKey
+
+cdef extern from "include/keyed_hash.h" nogil:
+    uint64_t hash_slot(const HashKey& key, uint32_t account, const uint64_t* slot)
+
+cdef extern from *:
+    """
+    static inline unsigned char heat_load(const unsigned char* p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+    static inline void heat_store(unsigned char* p, unsigned char v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
+    """
+    uint8_t heat_load(const uint8_t* p) noexcept nogil
+    void heat_store(uint8_t* p, uint8_t v) noexcept nogil
+
+cdef enum:
+    KINDS = 4096                  # of calls that are remembered, by hash
+    HOT = 48
+    AGAIN = 16                    # what a second run adds ...
+    FINE = 1                      # ... and a first run that stood takes away
+
+cdef uint8_t[4096] heat
+cdef HashKey key
+cdef bytes random_key = os.urandom(sizeof(HashKey))
+memcpy(&key, <const uint8_t*>random_key, sizeof(HashKey))
+
+cdef struct Place:                # who was the last to touch it
+    uint64_t name
+    uint32_t tx
+
+
+cdef uint64_t name_of(const TxData* tx, const uint8_t* detail, int size) noexcept nogil:
+    """A name, never 0, for something of the contract that a transaction calls."""
+    cdef uint64_t[5] words
+    words[0] = words[1] = words[2] = words[3] = words[4] = 0
+    memcpy(words, tx.to, 20)
+    memcpy(<uint8_t*>words + 20, detail, size)
+    return hash_slot(key, <uint32_t>words[4], words) | 1
+
+
+cdef inline bint is_selector(const TxData* tx, uint8_t a, uint8_t b, uint8_t c, uint8_t d) noexcept nogil:
+    return tx.data[0] == a and tx.data[1] == b and tx.data[2] == c and tx.data[3] == d
+
+
+cdef int names_of(const TxData* tx, uint64_t* names) noexcept nogil:
+    """What a transaction may have to share with others: 0 to 2 names."""
+    if tx.is_create or tx.data_size < 4:
+        return 0
+    if tx.data_size >= 68 and is_selector(tx, 0xa9, 0x05, 0x9c, 0xbb):        # transfer(to, amount)
+        names[0] = name_of(tx, tx.sender, 20)
+        names[1] = name_of(tx, tx.data + 16, 20)
+        return 2
+    if tx.data_size >= 100 and is_selector(tx, 0x23, 0xb8, 0x72, 0xdd):       # transferFrom(from, to, amount)
+        names[0] = name_of(tx, tx.data + 16, 20)
+        names[1] = name_of(tx, tx.data + 48, 20)
+        return 2
+    names[0] = name_of(tx, tx.data, 4)
+    return 1 if heat_load(&heat[names[0] % KINDS]) >= HOT else 0
+
+
+cdef bint give_hints(Scheduler* scheduler, TxData** txs, uint32_t count) noexcept nogil:
+    cdef uint64_t[2] names
+    cdef uint64_t size = 64
+    cdef uint64_t at
+    cdef uint32_t tx
+    cdef int i
+    cdef Place* places
+    while size < 4 * <uint64_t>count:
+        size *= 2
+    places = <Place*>calloc(size, sizeof(Place))
+    if places == NULL:
+        return False
+    for tx in range(1, count + 1):
+        for i in range(names_of(txs[tx - 1], names)):
+            at = names[i] & (size - 1)
+            while places[at].name != 0 and places[at].name != names[i]:
+                at = (at + 1) & (size - 1)
+            if places[at].tx and places[at].tx != tx:
+                scheduler.hint(tx, i, places[at].tx)
+            places[at].name = names[i]
+            places[at].tx = tx
+    free(places)
+    return True
+
+
+cdef void note_outcome(const TxData* tx, bint again) noexcept nogil:
+    cdef uint8_t* known
+    cdef uint8_t now
+    if tx.is_create or tx.data_size < 4:
+        return
+    known = &heat[name_of(tx, tx.data, 4) % KINDS]
+    now = heat_load(known)
+    if again:
+        heat_store(known, <uint8_t>min(255, now + AGAIN))
+    elif now:
+        heat_store(known, <uint8_t>(now - FINE))

@@ -1,0 +1,86 @@
+"""Store, scheduler and worker loop of the parallel executor: the face of ``include/stm/``, which knows no Python."""
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libcpp cimport bool as cbool
+from evmcore._u256 cimport u256
+
+cdef extern from "include/keyed_hash.h" nogil:
+    ctypedef struct HashKey:
+        pass
+
+cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
+    ctypedef uint32_t TxIndex
+    enum Part:
+        kBalance, kNonce, kCode, kLife, kParts
+    cppclass Arena:
+        Arena() except +
+        void* take(size_t size)
+        void reset()
+        size_t taken()
+    cppclass Value:
+        u256 word
+        void* code
+        bint delta
+    cppclass Version:
+        pass
+    cppclass Cell:
+        pass
+    cppclass Seen:
+        const Value* value
+        TxIndex writer
+        bint estimate
+    cppclass Base:
+        u256 balance
+        uint64_t nonce
+        uint8_t[32] code_hash
+        bint exists
+        bint has_storage
+    cppclass Location:
+        uint8_t[20] address
+        bint is_slot
+        u256 slot
+        Base base
+        Cell[4] cells
+        uint32_t main_number
+        bint base_known()
+        void set_base(const Base& value)
+    cppclass Store:
+        Store() except +
+        bint prepare(size_t locations, const HashKey& key)
+        Location* find(const uint8_t* address, const u256* slot)
+        size_t used()
+    Seen latest(const Cell& cell, TxIndex before)
+    TxIndex wiped_before(const Location& account, TxIndex before)
+    void balance_before(const Location& account, TxIndex before, u256* balance)
+    Version* publish(Location& location, int part, TxIndex tx, const Value* value, Arena& arena)
+    bint is_written(const Location* location)
+    bint is_estimate(const Version* version)
+    void replace(Version* version, const Value* value)
+    void mark_estimate(Version* version)
+    void withdraw(Version* version)
+
+cdef extern from "include/stm/scheduler.h" namespace "evmcore::stm" nogil:
+    cppclass Scheduler:
+        Scheduler() except +
+        bint prepare(TxIndex count)
+        void hint(TxIndex tx, int which, TxIndex after)
+        TxIndex frontier()
+
+cdef extern from "include/stm/engine.h" namespace "evmcore::stm" nogil:
+    ctypedef struct Tasks:
+        void* self
+        TxIndex (*run)(void* self, TxIndex tx, cbool final) noexcept nogil
+        cbool (*stands)(void* self, TxIndex tx) noexcept nogil
+        cbool (*conclude)(void* self, TxIndex tx) noexcept nogil
+        void (*skip "pass")(void* self, TxIndex tx) noexcept nogil
+    ctypedef struct Tally:
+        uint64_t runs
+        uint64_t reruns
+        uint64_t waits
+    void engine_work "evmcore::stm::work"(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_t* stop, Tally& tally)
+    void raise_flag "evmcore::stm::raise"(uint32_t* flag)
+
+cdef extern from "include/stm/delays.h" namespace "evmcore::stm" nogil:
+    void delay_point(uint64_t* state)
+    void wait_for_all(uint32_t* arrived, uint32_t count)
+
