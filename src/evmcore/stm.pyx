@@ -904,13 +904,14 @@ cdef bint publish_beginning(Block* block) noexcept nogil:
 
 
 cdef size_t expected_locations(const Block* block) noexcept nogil:
-    """Room for every account and slot that the block's gas can reach: an access costs 2,100 gas from Berlin on, at least 50
-    before. Bounded, because most blocks reach far fewer; a block that needs more goes on without speculation."""
-    cdef size_t by_gas = 0
+    """Room for the accounts and slots that most blocks reach: four for each transaction, and one for every 4,000 gas of what
+    they may use together. A block that reaches more goes on without speculation."""
+    cdef uint64_t gas = 0
     cdef size_t i
     for i in range(block.count):
-        by_gas += min(<uint64_t>block.txs[i].gas_limit, block.rules.env.gas_limit) // 4000 + 4
-    return min(by_gas, <size_t>1 << 21) + 1024
+        gas += min(block.txs[i].gas_limit, block.rules.env.gas_limit)
+    gas = min(gas, block.rules.env.gas_limit)
+    return min(<size_t>(gas // 4000), <size_t>1 << 21) + 4 * <size_t>block.count + 1024
 
 
 cdef class ParallelExecutor(Executor):
