@@ -1,11 +1,10 @@
-"""The command line: what each command prints, and one line on stderr with the right exit code for whatever is wrong."""
+"""The command line: what each command prints, and ``t8n``'s exit codes."""
 
 from __future__ import annotations
 
 import io
 import json
 import tarfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,45 +13,18 @@ import pytest
 
 from evmcore import Account, Block, Header, MemoryState, Transaction, execute_block
 from evmcore._trie import ordered_root
-from evmcore.cli import main
 from evmcore.forks import ChainConfig
-from tests.fuzz.cases import make_case
-from tests.fuzz.engine import answer
+from tests.commands import assert_one_line, run_command, state_test, write
 
 ADDING = "600160020160005260206000f3"  # returns 1 + 2
 REVERTING = "08c379a0" + "00" * 31 + "20" + "00" * 31 + "03" + "6e6f21" + "00" * 29  # Error("no!")
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
-    try:
-        code = main(words)
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def state_test(seed: int = 3, fork: str = "Prague") -> dict[str, Any]:
-    """A state test with the right expectations for one random case that is not rejected."""
-    while answer(make_case(seed, fork)).rejected:
-        seed += 1
-    case = make_case(seed, fork)
-    found = answer(case)
-    case["post"][fork][0] |= {"hash": found.state_root, "logs": found.logs_hash, "gasUsed": hex(found.gas_used)}
-    return case
-
-
-def write(path: Path, document: Any) -> str:
-    path.write_text(document if isinstance(document, str) else json.dumps(document))
-    return str(path)
 
 
 # ---------------------------------------------------------------------------------------------------- run
 
 
 def test_run_prints_gas_output_and_calls(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "run", ADDING)
+    code, out, _ = run_command(capsys, "run", ADDING)
     assert code == 0
     assert "gas used  24" in out
     assert "output    0x" + "00" * 31 + "03" in out
@@ -60,7 +32,7 @@ def test_run_prints_gas_output_and_calls(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_run_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "run", "--json", "0x" + ADDING)
+    code, out, _ = run_command(capsys, "run", "--json", "0x" + ADDING)
     document = json.loads(out)
     assert (code, document["status"], document["gasUsed"]) == (0, "SUCCESS", 24)
     assert document["calls"]["type"] == "CALL"
@@ -70,13 +42,13 @@ def test_run_decodes_a_revert_and_exits_with_1(capsys: pytest.CaptureFixture[str
     copy_and_revert = f"6100{len(REVERTING) // 2:02x}600c600039" + f"6100{len(REVERTING) // 2:02x}6000fd"
     offset = len(copy_and_revert) // 2
     path = write(tmp_path / "code", copy_and_revert.replace("600c", f"60{offset:02x}", 1) + REVERTING)
-    code, out, _ = run(capsys, "run", "--codefile", path)
+    code, out, _ = run_command(capsys, "run", "--codefile", path)
     assert code == 1
     assert "revert    no!" in out
 
 
 def test_run_traces_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = run(capsys, "run", "--trace", "--trace.nostack", ADDING)
+    code, _, err = run_command(capsys, "run", "--trace", "--trace.nostack", ADDING)
     lines = [json.loads(line) for line in err.splitlines()]
     assert code == 0
     assert [line.get("opName") for line in lines[:3]] == ["PUSH1", "PUSH1", "ADD"]
@@ -88,7 +60,7 @@ def test_run_takes_code_from_stdin_and_input_from_a_file(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("60003560005260206000f3\n"))
-    code, out, _ = run(capsys, "run", "-", "--inputfile", write(tmp_path / "input", "0x" + "ab" * 32))
+    code, out, _ = run_command(capsys, "run", "-", "--inputfile", write(tmp_path / "input", "0x" + "ab" * 32))
     assert code == 0
     assert "output    0x" + "ab" * 32 in out
 
@@ -101,14 +73,14 @@ def test_run_calls_a_contract_of_the_prestate(capsys: pytest.CaptureFixture[str]
         "alloc": {contract: {"balance": "5", "code": "0x46600052436020524760405260606000f3"}},
     }
     prestate = write(tmp_path / "genesis.json", genesis)
-    code, out, _ = run(capsys, "run", "--prestate", prestate, "--receiver", contract, "--json")
+    code, out, _ = run_command(capsys, "run", "--prestate", prestate, "--receiver", contract, "--json")
     output = json.loads(out)["output"]
     assert code == 0
     assert [int(output[2 + 64 * i : 66 + 64 * i], 16) for i in range(3)] == [7, 9, 5]
 
 
 def test_run_creates(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "run", "--create", "--json", "6001600c60003960016000f300")
+    code, out, _ = run_command(capsys, "run", "--create", "--json", "6001600c60003960016000f300")
     document = json.loads(out)
     assert code == 0
     assert len(document["created"]) == 42
@@ -120,7 +92,7 @@ def test_run_creates(capsys: pytest.CaptureFixture[str]) -> None:
 def test_statetest_prints_a_json_list(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     test = state_test()
     path = write(tmp_path / "test.json", {"good": test})
-    code, out, _ = run(capsys, "statetest", path)
+    code, out, _ = run_command(capsys, "statetest", path)
     assert code == 0
     expected = {"name": "good", "pass": True, "stateRoot": test["post"]["Prague"][0]["hash"], "fork": "Prague"}
     assert json.loads(out) == [expected]
@@ -130,7 +102,7 @@ def test_statetest_says_what_differs_and_exits_with_1(capsys: pytest.CaptureFixt
     test = state_test()
     test["post"]["Prague"][0]["hash"] = "0x" + "00" * 32
     test["post"]["Prague"][0]["state"] = test["pre"]
-    code, out, _ = run(capsys, "statetest", "--human", write(tmp_path / "test.json", {"bad": test}))
+    code, out, _ = run_command(capsys, "statetest", "--human", write(tmp_path / "test.json", {"bad": test}))
     assert code == 1
     assert "post state root mismatch" in out
     assert "account 0x" in out
@@ -142,7 +114,7 @@ def test_statetest_reads_names_from_stdin(
 ) -> None:
     path = write(tmp_path / "test.json", {"good": state_test()})
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{path}\n{path}\n"))
-    code, out, _ = run(capsys, "statetest")
+    code, out, _ = run_command(capsys, "statetest")
     assert code == 0
     assert out.count('"pass": true') == 2
 
@@ -157,29 +129,29 @@ def test_statetest_reads_archives_and_directories_with_workers(
     with tarfile.open(tmp_path / "tests.tar.xz", "w:xz") as archive:
         archive.add(folder, "inner")
     paths = [str(tmp_path / "tests"), str(tmp_path / "tests.tar.xz")]
-    code, out, _ = run(capsys, "statetest", "--workers", "2", *paths)
+    code, out, _ = run_command(capsys, "statetest", "--workers", "2", *paths)
     assert code == 0
     assert [case["name"] for case in json.loads(out)] == ["test-0", "test-1", "test-2"] * 2
 
 
 def test_statetest_chooses_by_name_fork_and_index(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = write(tmp_path / "test.json", {"one": state_test(), "two": state_test(50)})
-    assert [case["name"] for case in json.loads(run(capsys, "statetest", "--run", "^t", path)[1])] == ["two"]
-    assert json.loads(run(capsys, "statetest", "--statetest.fork", "Osaka", path)[1]) == []
-    assert json.loads(run(capsys, "statetest", "--statetest.index", "1", path)[1]) == []
-    assert len(json.loads(run(capsys, "statetest", "--statetest.index", "0", path)[1])) == 2
+    assert [case["name"] for case in json.loads(run_command(capsys, "statetest", "--run", "^t", path)[1])] == ["two"]
+    assert json.loads(run_command(capsys, "statetest", "--statetest.fork", "Osaka", path)[1]) == []
+    assert json.loads(run_command(capsys, "statetest", "--statetest.index", "1", path)[1]) == []
+    assert len(json.loads(run_command(capsys, "statetest", "--statetest.index", "0", path)[1])) == 2
 
 
 def test_statetest_traces_on_stderr(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     test = state_test()
-    code, _, err = run(capsys, "statetest", "--trace", write(tmp_path / "test.json", {"good": test}))
+    code, _, err = run_command(capsys, "statetest", "--trace", write(tmp_path / "test.json", {"good": test}))
     assert code == 0
     assert err.splitlines()[-1] == json.dumps({"stateRoot": test["post"]["Prague"][0]["hash"]})
 
 
 def test_statetest_adds_times_and_states(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = write(tmp_path / "test.json", {"good": state_test()})
-    case = json.loads(run(capsys, "statetest", "--bench", "--dump", path)[1])[0]
+    case = json.loads(run_command(capsys, "statetest", "--bench", "--dump", path)[1])[0]
     assert case["benchStats"]["time"] > 0
     assert case["state"]
 
@@ -221,11 +193,11 @@ def block_test() -> dict[str, Any]:
 
 def test_blocktest_imports_good_blocks_and_rejects_bad_ones(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = write(tmp_path / "test.json", {"chain": block_test()})
-    code, out, _ = run(capsys, "blocktest", path)
+    code, out, _ = run_command(capsys, "blocktest", path)
     (case,) = json.loads(out)
     assert code == 0
     assert (case["name"], case["pass"], case["fork"]) == ("chain", True, "Berlin")
-    code, out, _ = run(capsys, "blocktest", "--human", path)
+    code, out, _ = run_command(capsys, "blocktest", "--human", path)
     assert (code, out.splitlines()[0].split()) == (0, ["Berlin", "1/1", "pass"])
 
 
@@ -240,7 +212,7 @@ def test_blocktest_imports_good_blocks_and_rejects_bad_ones(capsys: pytest.Captu
 def test_blocktest_says_what_differs(
     change: dict[str, Any], error: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    code, out, _ = run(capsys, "blocktest", write(tmp_path / "test.json", {"chain": block_test() | change}))
+    code, out, _ = run_command(capsys, "blocktest", write(tmp_path / "test.json", {"chain": block_test() | change}))
     (case,) = json.loads(out)
     assert (code, case["pass"]) == (1, False)
     assert error in case["error"]
@@ -248,7 +220,7 @@ def test_blocktest_says_what_differs(
 
 def test_blocktest_traces_on_stderr(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     test = block_test()
-    code, _, err = run(capsys, "blocktest", "--trace", write(tmp_path / "test.json", {"chain": test}))
+    code, _, err = run_command(capsys, "blocktest", "--trace", write(tmp_path / "test.json", {"chain": test}))
     assert code == 0
     lines = [json.loads(line) for line in err.splitlines()]
     assert list(lines[-1]) == ["stateRoot"]
@@ -256,7 +228,7 @@ def test_blocktest_traces_on_stderr(capsys: pytest.CaptureFixture[str], tmp_path
 
 
 def test_bench_is_handed_its_arguments(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "bench", "--help")
+    code, out, _ = run_command(capsys, "bench", "--help")
     assert code == 0
     assert "--blocks" in out
 
@@ -301,7 +273,7 @@ def test_t8n_writes_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
         "Shanghai",
         "--trace",
     ]
-    code, out, err = run(capsys, "t8n", *files, *options, "--opcode.count", "stdout")
+    code, out, err = run_command(capsys, "t8n", *files, *options, "--opcode.count", "stdout")
     assert (code, err) == (0, "")
     assert json.loads(out) == {"opcodeCount": {}}
     result = json.loads((tmp_path / "out" / "result.json").read_text())
@@ -313,7 +285,7 @@ def test_t8n_writes_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
     assert json.loads((tmp_path / "out" / trace).read_text())["gasUsed"] == "0x0"  # execution only
     body = json.loads((tmp_path / "out" / "body.rlp").read_text())
     again = ["--output.result=stdout", "--output.alloc=", "--state.fork=Shanghai"]
-    code, out, err = run(capsys, "t8n", *t8n_files(tmp_path, txs=json.dumps(body)), *again)
+    code, out, err = run_command(capsys, "t8n", *t8n_files(tmp_path, txs=json.dumps(body)), *again)
     assert (code, err) == (0, "")
     assert json.loads(out)["result"] == result
 
@@ -323,7 +295,7 @@ def test_t8n_uses_stdin_and_stdout(capsys: pytest.CaptureFixture[str], monkeypat
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"alloc": ALLOC, "env": ENV, "txs": [TX, bad]})))
     names = [f"--input.{name}=stdin" for name in ("alloc", "env", "txs")]
     outputs = ["--output.alloc=stdout", "--output.result=stdout", "--output.body=stderr"]
-    code, out, err = run(capsys, "t8n", *names, *outputs, "--state.fork", "Merge")
+    code, out, err = run_command(capsys, "t8n", *names, *outputs, "--state.fork", "Merge")
     document = json.loads(out)
     assert code == 0
     assert set(document) == {"alloc", "result"}
@@ -339,7 +311,7 @@ def test_t8n_derives_base_fee_and_difficulty_from_the_parent(
     env |= {"parentBaseFee": "0x3b9aca00", "parentGasUsed": "0x0", "parentGasLimit": "0x1c9c380"}
     env |= {"parentDifficulty": "0x20000", "parentTimestamp": "0x3de"}
     options = ["--output.result=stdout", "--output.alloc=", "--state.fork=London"]
-    code, out, _ = run(capsys, "t8n", *t8n_files(tmp_path, env=env, txs=[]), *options)
+    code, out, _ = run_command(capsys, "t8n", *t8n_files(tmp_path, env=env, txs=[]), *options)
     result = json.loads(out)["result"]
     assert (code, result["currentBaseFee"], result["currentDifficulty"]) == (0, hex(875_000_000), "0x20000")
 
@@ -385,245 +357,8 @@ def test_t8n_exits_as_geth_does(
         env=change.get("env_document", env),
         txs=change.get("txs", (TX,)),
     )
-    code, out, err = run(
+    code, out, err = run_command(
         capsys, "t8n", *files, "--state.fork=Shanghai", "--output.basedir", str(tmp_path), *change.get("options", [])
     )
     assert (code, out) == (exit_code, "")
     assert_one_line(err)
-
-
-# ---------------------------------------------------------------------------------------------------- what is wrong
-
-
-def assert_one_line(err: str) -> None:
-    """One line that says something; a traceback has many."""
-    assert err.count("\n") == 1, err
-    assert "error: " in err
-    assert "Traceback" not in err
-
-
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "--version")[:2] == (0, "evmcore version 0.1.0\n")
-
-
-@pytest.mark.parametrize("command", ["run", "statetest", "blocktest", "t8n"])
-def test_help_tells_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, command, "--help")
-    assert code == 0
-    assert "--trace" in out
-
-
-BAD_ARGUMENTS: dict[str, list[str]] = {
-    "no command": [],
-    "unknown command": ["fly"],
-    "run: no code": ["run"],
-    "run: odd digits": ["run", "0x123"],
-    "run: not hex": ["run", "0xzz"],
-    "run: code twice": ["run", "00", "--codefile", "x"],
-    "run: unknown fork": ["run", "--fork", "atlantis", "00"],
-    "run: gas is text": ["run", "--gas", "much", "00"],
-    "run: gas too large": ["run", "--gas", str(2**63), "00"],
-    "run: gas negative": ["run", "--gas", "-1", "00"],
-    "run: value too large": ["run", "--value", hex(2**256), "00"],
-    "run: sender too short": ["run", "--sender", "0x12", "00"],
-    "run: receiver not hex": ["run", "--receiver", "0x" + "zz" * 20, "00"],
-    "run: input not hex": ["run", "--input", "0xq", "00"],
-    "run: input twice": ["run", "--input", "00", "--inputfile", "x", "00"],
-    "run: no such code file": ["run", "--codefile", "/nowhere/code"],
-    "run: code file is a folder": ["run", "--codefile", "/"],
-    "run: no such input file": ["run", "--inputfile", "/nowhere/input", "00"],
-    "run: no such prestate": ["run", "--prestate", "/nowhere/genesis.json", "00"],
-    "run: unknown option": ["run", "--quick", "00"],
-    "run: unknown trace format": ["run", "--trace.format", "xml", "00"],
-    "statetest: no such file": ["statetest", "/nowhere/test.json"],
-    "statetest: no such archive": ["statetest", "/nowhere/tests.tar.xz"],
-    "statetest: bad pattern": ["statetest", "--run", "(", "x"],
-    "statetest: no workers": ["statetest", "--workers", "0", "x"],
-    "statetest: workers are text": ["statetest", "--workers", "two", "x"],
-    "statetest: index is text": ["statetest", "--statetest.index", "one", "x"],
-    "statetest: trace with workers": ["statetest", "--trace", "--workers", "2", "x"],
-    "blocktest: no such file": ["blocktest", "/nowhere/test.json"],
-    "blocktest: bad pattern": ["blocktest", "--run", "[", "x"],
-    "t8n: unknown option": ["t8n", "--input.fork", "x"],
-}
-
-
-@pytest.mark.parametrize("case", BAD_ARGUMENTS)
-def test_bad_arguments_are_one_line(case: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = run(capsys, *BAD_ARGUMENTS[case])
-    assert (code, out) == (2, "")
-    assert_one_line(err)
-
-
-def without(key: str) -> Callable[[dict[str, Any]], Any]:
-    def change(test: dict[str, Any]) -> Any:
-        del test[key]
-        return test
-
-    return change
-
-
-def replaced(*path: Any) -> Callable[[dict[str, Any]], Any]:
-    *keys, value = path
-
-    def change(test: dict[str, Any]) -> Any:
-        place: Any = test
-        for key in keys[:-1]:
-            place = place[key]
-        place[keys[-1]] = value
-        return test
-
-    return change
-
-
-BAD_STATE_TESTS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "no env": without("env"),
-    "no pre": without("pre"),
-    "no transaction": without("transaction"),
-    "no post": without("post"),
-    "a list": lambda test: [test],
-    "a number": lambda test: 7,
-    "env is a list": replaced("env", []),
-    "number is text": replaced("env", "currentNumber", "one"),
-    "number is negative": replaced("env", "currentNumber", "-0x1"),
-    "gas limit is null": replaced("env", "currentGasLimit", None),
-    "timestamp too large": replaced("env", "currentTimestamp", hex(2**64)),
-    "short coinbase": replaced("env", "currentCoinbase", "0xc0"),
-    "pre is text": replaced("pre", "0x"),
-    "short address": replaced("pre", {"0x12": {}}),
-    "account is a list": replaced("pre", {"0x" + "12" * 20: []}),
-    "code is not hex": replaced("pre", {"0x" + "12" * 20: {"code": "0xgg"}}),
-    "nonce too large": replaced("pre", {"0x" + "12" * 20: {"nonce": hex(2**64)}}),
-    "storage is a list": replaced("pre", {"0x" + "12" * 20: {"storage": [1]}}),
-    "slot too large": replaced("pre", {"0x" + "12" * 20: {"storage": {hex(2**256): "0x1"}}}),
-    "unknown fork": replaced("post", {"Atlantis": []}),
-    "post is a list": replaced("post", []),
-    "fork's post is an object": replaced("post", {"Prague": {}}),
-    "entry is a number": replaced("post", {"Prague": [1]}),
-    "no indexes": replaced("post", "Prague", 0, {"hash": "0x" + "00" * 32, "logs": "0x" + "00" * 32}),
-    "index out of range": replaced("post", "Prague", 0, "indexes", {"data": 9, "gas": 0, "value": 0}),
-    "short hash": replaced("post", "Prague", 0, "hash", "0x12"),
-    "no hash": lambda test: test["post"]["Prague"][0].pop("hash") and test,
-    "data is not a list": replaced("transaction", "data", "0x"),
-    "nonce is null": replaced("transaction", "nonce", None),
-    "short recipient": replaced("transaction", "to", "0x12"),
-    "gas limit is text": replaced("transaction", "gasLimit", ["lots"]),
-    "no sender and no key": lambda test: [test["transaction"].pop(k) for k in ("sender", "secretKey")] and test,
-}
-
-
-@pytest.mark.parametrize("case", BAD_STATE_TESTS)
-def test_malformed_state_tests_are_one_line(case: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    path = write(tmp_path / "bad.json", {"some-test": BAD_STATE_TESTS[case](state_test())})
-    code, out, err = run(capsys, "statetest", path)
-    assert (code, out) == (2, "")
-    assert_one_line(err)
-    assert path in err
-
-
-BAD_FILES = {
-    "empty": b"",
-    "not JSON": b"{",
-    "not UTF-8": b'{"a": "\xff"}',
-    "a list": b"[]",
-    "a string": b'"test"',
-    "empty object": b"{}",
-    "too deep": b"[" * 200_000,
-    "null test": b'{"a": null}',
-}
-
-
-@pytest.mark.parametrize("case", BAD_FILES)
-@pytest.mark.parametrize("command", ["statetest", "blocktest"])
-def test_malformed_files_are_one_line(
-    command: str, case: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    path = tmp_path / "bad.json"
-    path.write_bytes(BAD_FILES[case])
-    code, out, err = run(capsys, command, str(path))
-    assert (code, out) == (2, "")
-    assert_one_line(err)
-    assert str(path) in err
-
-
-@pytest.mark.parametrize("command", ["statetest", "blocktest"])
-def test_broken_archives_and_empty_folders_are_one_line(
-    command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    (tmp_path / "broken.tar.xz").write_bytes(b"\xfd7zXZ\x00broken")
-    with tarfile.open(tmp_path / "empty.tar.xz", "w:xz"):
-        pass
-    (tmp_path / "folder").mkdir()
-    for name in ("broken.tar.xz", "empty.tar.xz", "folder"):
-        code, out, err = run(capsys, command, str(tmp_path / name))
-        assert (code, out) == (2, "")
-        assert_one_line(err)
-        assert name in err
-
-
-BLOCK_TEST = {
-    "network": "Frontier",
-    "genesisRLP": "0xc0",
-    "pre": {},
-    "blocks": [],
-    "lastblockhash": "0x" + "00" * 32,
-    "postState": {},
-}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"network": "Atlantis"},
-        {"network": 7},
-        {"config": {"chainid": "seven"}},
-        {"config": {"blobSchedule": {"Cancun": {"target": "0x3"}}}},
-        {"pre": []},
-        {"genesisRLP": "0xzz"},
-        {"genesisRLP": "0xc1"},
-        {"genesisRLP": "0x"},
-        {"blocks": {}},
-        {"blocks": [7], "genesisRLP": None},
-    ],
-)
-def test_malformed_block_tests_are_one_line(
-    change: dict[str, Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    test = {name: value for name, value in (BLOCK_TEST | change).items() if value is not None}
-    path = write(tmp_path / "bad.json", {"some-test": test})
-    code, out, err = run(capsys, "blocktest", path)
-    assert (code, out) == (2, "")
-    assert_one_line(err)
-    assert path in err
-
-
-BAD_PRESTATES = [
-    "",
-    "[]",
-    "{",
-    '{"alloc": 7}',
-    '{"alloc": {"0x12": {}}}',
-    '{"alloc": {}, "number": "x"}',
-    '{"alloc": {}, "coinbase": "0x1"}',
-    '{"alloc": {}, "gasLimit": "0x' + "f" * 20 + '"}',
-    '{"alloc": {}, "config": {"chainId": "x"}}',
-    '{"0x' + "12" * 20 + '": {"balance": "0x' + "f" * 65 + '"}}',
-]
-
-
-@pytest.mark.parametrize("text", BAD_PRESTATES)
-def test_malformed_prestates_are_one_line(text: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    path = write(tmp_path / "genesis.json", text)
-    code, out, err = run(capsys, "run", "--prestate", path, "00")
-    assert (code, out) == (2, "")
-    assert_one_line(err)
-    assert path in err
-
-
-def test_a_code_file_that_is_not_hex_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    for content in (b"0x6", b"hello", b"\xff\xfe"):
-        (tmp_path / "code").write_bytes(content)
-        code, out, err = run(capsys, "run", "--codefile", str(tmp_path / "code"))
-        assert (code, out) == (2, "")
-        assert_one_line(err)
-        assert str(tmp_path / "code") in err
