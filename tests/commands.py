@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,19 @@ from tests.fuzz.engine import answer
 
 
 def run_command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
+    """Exit code, stdout and stderr of a command.
+
+    It runs under Python's own recursion limit, as in a process of its own. py_ecc, which other tests import, raises the limit
+    so far that Python's JSON parser runs out of C stack on deeply nested input.
+    """
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
     try:
         code = main(words)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
+    finally:
+        sys.setrecursionlimit(limit)
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 
