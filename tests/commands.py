@@ -17,8 +17,8 @@ from tests.fuzz.engine import answer
 def run_command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command.
 
-    It runs under Python's own recursion limit, as in a process of its own. py_ecc, which other tests import, raises the limit
-    so far that Python's JSON parser runs out of C stack on deeply nested input.
+    It runs under Python's own recursion limit, as in a process of its own. py_ecc, which other tests import, raises the
+    limit so far that Python's JSON parser runs out of C stack on deeply nested input.
     """
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(1000)
