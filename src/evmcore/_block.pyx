@@ -196,6 +196,7 @@ cdef class BlockRun:
                     failure = block_end(self.machine, &self.rules, &self.output, &status)
             if failure == BLOCK_OK:
                 self.diff = diff_collect(self.machine.ws)
+                self.backend.complete(self.diff)
         finally:
             free(txs)
             self.backend.end_read()

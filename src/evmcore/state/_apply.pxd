@@ -34,6 +34,9 @@ cdef void apply_diff(
     Store* store, StateDiff diff, bint backward, const CodeBytes* codes, StoredCode** taken, ApplyResult* result
 ) noexcept nogil
 
+# Lists the slots of wiped and removed accounts that the diff does not list, as applying it would. False: no memory.
+cdef bint complete_diff(Store* store, StateDiff diff) noexcept nogil
+
 # Fills in the code that each account change needs, from the diff; gives what must be kept alive meanwhile. InputError
 # when the diff holds a code under a hash that is not its own.
 cdef list codes_of(StateDiff diff, bint backward, CodeBytes* codes)

@@ -37,11 +37,32 @@ cdef void apply_diff(
         for i in range(diff.account_count):
             codes_release(&store.codes, taken[i])
             taken[i] = NULL
-    elif diff.slot_count != listed_slots:
-        for i in range(listed_slots, diff.slot_count):
-            diff.accounts[diff.account_position(diff.slots[i].address)].wiped = True
-        diff.sort()
+    else:
+        note_listed(diff, listed_slots)
     store_drop_record(store)
+
+
+cdef void note_listed(StateDiff diff, size_t listed_slots) noexcept nogil:
+    """Puts the diff in order after slots of wiped accounts were added behind the first `listed_slots`."""
+    cdef size_t i
+    if diff.slot_count == listed_slots:
+        return
+    for i in range(listed_slots, diff.slot_count):
+        diff.accounts[diff.account_position(diff.slots[i].address)].wiped = True
+    diff.sort()
+
+
+cdef bint complete_diff(Store* store, StateDiff diff) noexcept nogil:
+    cdef size_t listed_slots = diff.slot_count
+    cdef ApplyResult result
+    cdef size_t i
+    for i in range(diff.account_count):
+        if diff.accounts[i].wiped or not diff.accounts[i].new.exists:
+            if not list_wiped_slots(store, diff, False, listed_slots, diff.accounts[i].address, &result):
+                diff.slot_count = listed_slots
+                return False
+    note_listed(diff, listed_slots)
+    return True
 
 
 cdef bint run(

@@ -35,6 +35,12 @@ cdef class Backend:
         """Makes the changes of `diff` permanent; `StateError` here: the backend is read-only."""
         raise StateError(f"{type(self).__name__} is read-only: it has no way to apply a state diff")
 
+    def complete(self, StateDiff diff not None) -> None:
+        """Adds to a diff that starts from this state the slots of wiped and removed accounts that it does not list.
+
+        Here: nothing, for a backend that cannot tell which slots an account has.
+        """
+
     def snapshot(self) -> int:
         """Remembers the present state; `StateError` here: the backend keeps no snapshots."""
         raise StateError(f"{type(self).__name__} does not support snapshots")

@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 from evmcore._diff cimport StateDiff
 from evmcore._hash cimport keccak256
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_is_zero
-from evmcore.state._apply cimport APPLIED, ApplyResult, CodeBytes, apply_diff, apply_error, codes_of
+from evmcore.state._apply cimport APPLIED, ApplyResult, CodeBytes, apply_diff, apply_error, codes_of, complete_diff
 from evmcore.state._reader cimport Backend
 from evmcore.state._store cimport (
     Row, row_code_hash, store_copy, store_drop_record, store_find, store_free, store_init, store_keep_record,
@@ -483,6 +483,16 @@ cdef class MemoryState(Backend):
         return 0
 
     # -------------------------------------------------------------------------------------------- roots
+
+    def complete(self, StateDiff diff not None) -> None:
+        """Adds to a diff that starts from this state the slots of wiped and removed accounts that it does not list."""
+        cdef bint done
+        with nogil:
+            self.begin_read()
+            done = complete_diff(&self.store, diff)
+            self.end_read()
+        if not done:
+            raise ResourceError("no memory to complete a state diff")
 
     def state_root(self, StateDiff diff=None) -> bytes:
         """The 32-byte root of the state trie over all accounts; computed anew, in time proportional to the state.
