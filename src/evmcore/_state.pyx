@@ -482,7 +482,8 @@ cdef bint ws_is_empty(WorkingSet* ws, uint32_t account) noexcept nogil:
     if memcmp(entry.code_hash, EMPTY_CODE_HASH, 32) != 0:
         return False
     if entry.nonce:
-        entry.uses |= USE_NONCE_SET
+        if entry.base.nonce:                     # else it was set meanwhile, whatever it had been
+            entry.uses |= USE_NONCE_SET
         return False
     entry.uses |= USE_NONCE
     u_set64(&one, 1)
