@@ -179,6 +179,46 @@ class StateError(EvmcoreError):
     """The state could not be read or written. What could not be read is never taken for zero."""
 
 
+class StateUnavailable(StateError):
+    """The server that holds the state cannot be reached or does not answer in time; another try may succeed."""
+
+
+class StateCorrupted(StateError):
+    """What is stored is not what was written: lost, cut, damaged or of another version. The message names the key."""
+
+
+class StateUnknown(StateError):
+    """An account or slot was never loaded into a state that holds only some. Nothing says that it is zero."""
+
+
+class StateNotAvailable(StateError):
+    """The state after that block is not kept: it is older than the feed, or of no known block."""
+
+
+class StaleState(StateError):
+    """The head is older than the limit that was set for answering from it."""
+
+
+class WrongParent(StateError):
+    """The block does not follow the head of the stored state."""
+
+
+class WriterFenced(StateError):
+    """Another writer has taken over the stored state; this one must stop."""
+
+
+class WriteRefused(StateError):
+    """The server takes no writes: it is out of memory, a replica, or may not be written to by this user."""
+
+
+class ReorgTooDeep(StateError):
+    """The common ancestor of two branches lies before what the feed can take back. The state has to be loaded anew."""
+
+
+class UnsafeStorage(StateError):
+    """The server is set up in a way that may silently lose state, such as evicting keys."""
+
+
 class ResourceError(EvmcoreError):
     """The machine has not enough memory for what was asked."""
 

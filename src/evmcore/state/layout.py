@@ -1,0 +1,583 @@
+"""How a chain's state lies in Redis: names of keys, and every value byte by byte. The specification of both sides.
+
+All integers are unsigned and big-endian. A *number* is one length byte (0 to 32) and that many big-endian bytes without
+leading zeros, so zero is the single byte 0. *Decimal* is ASCII digits without leading zeros. Every checksum is the
+CRC-32 of zlib, 4 bytes, over all bytes before it. What does not follow these rules is `StateCorrupted`, never a zero.
+
+Keys
+----
+With ``h`` = ``{evm:<chain id, decimal>}``; the braces are part of the name and keep all keys of a chain in one shard::
+
+    h:head                           hash    the head, below
+    h:bh                             hash    block number (decimal) -> 32-byte hash: at least the last 256 up to the
+                                             head, as far as they are known
+    h:a:<20-byte address>            string  account record, below
+    h:s:<20-byte address><gen>       hash    slot (32 bytes) -> value; <gen> is empty for generation 0, else decimal
+    h:c:<32-byte code hash>          string  code; never changes, never deleted by the writer
+    h:feed                           stream  one entry a change of the state, id <seq>-0
+    h:writer                         string  epoch of the writer in office (decimal)
+    h:meta                           hash    `complete` (1 or 0), `chain` (chain configuration as JSON, may be missing),
+                                             `loader:*` (how far an interrupted load came)
+
+Complete and incomplete states
+------------------------------
+``complete`` = 1: every account of the chain is here, an account without a key does not exist. ``complete`` = 0: only
+some accounts are here; an account without a key is *unknown*, and one that is known not to exist has a record with
+the absent flag.
+
+Account record, version 1
+-------------------------
+::
+
+    1   version, 1
+    1   flags: 1 storage complete, 2 absent; right are 0, 1 and 3
+    4   generation: which storage hash is the account's
+    8   number of fields in that hash (HLEN); no key when it is 0
+    8   nonce
+    32  code hash; that of no code is written out
+    1+n balance, a number
+    4   checksum
+
+*Storage complete*: a slot that is not in the hash is zero, and no value in the hash is zero. Otherwise a slot that is
+not in the hash is unknown, and one known to be zero has an empty value. An absent account (flags 3) has generation as
+it may be, no slots, nonce 0, balance 0, the hash of no code.
+
+Slot values in storage hashes are big-endian without leading zeros, at most 32 bytes.
+
+Head
+----
+Fields of ``h:head``: `seq` (decimal, from 1, of the last feed entry), `feed` (16 random bytes; new whenever the state
+is not what the feed before led to, readers then forget everything), `schema` (1), `epoch` (decimal, of the writer that
+wrote it), `header` (RLP of the head's header), `hash` (32 bytes), `number` (decimal). Other fields are ignored.
+
+Feed entry
+----------
+Fields: `k` (``block``, ``revert`` or ``load``), `h` (RLP of the header of the block that is the head after the entry),
+`x` (its hash), `p` (RLP of the header that was the head before), `d` (changes, below), `t` (time at which the writer
+published it: microseconds since 1970, decimal). Other fields are ignored. A revert entry holds the exact inverse of the
+changes of the block that it takes back. A load entry changes no value: it tells which accounts became known, and for
+accounts that were known in part, which slots.
+
+Changes, version 1
+------------------
+::
+
+    1   version, 1
+    4   number of accounts; then each, addresses ascending:
+        20  address
+        1   flags: 1 old record there, 2 new record there, 4 storage wiped
+            old record, if there; then the new one, if there: the account record without version and checksum
+        4   number of slots; then each, keys ascending:
+            key, old value, new value: numbers; a value may be the single byte 255: not known
+    4   number of codes; then each, hashes ascending:
+        32  code hash
+        4   size
+            the code
+    4   checksum
+
+An account is listed when its record or one of its slots changes; both records are always given, and a record that is
+not there means that there is no key. Old and new of a listed slot differ, except in a wiped account, where a slot that
+is not zero may have been written back. *Wiped*: the storage was destroyed in between and the generation is another one;
+every slot that was in the old hash and every slot that is in the new one is listed. *Not known* occurs only where
+the record of that side is there and its storage is not complete. Codes are those that a new record names and the old
+one does not.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from evmcore._hash import keccak256
+from evmcore.blocks import Header
+from evmcore.errors import InputError, InvalidBlock, StateCorrupted
+from evmcore.state.base import EMPTY_CODE_HASH
+
+SCHEMA: Final = 1
+RECORD_VERSION: Final = 1
+CHANGES_VERSION: Final = 1
+
+STORAGE_COMPLETE: Final = 1
+ABSENT: Final = 2
+
+BLOCK: Final = b"block"
+REVERT: Final = b"revert"
+LOAD: Final = b"load"
+KINDS: Final = (BLOCK, REVERT, LOAD)
+
+# How many hashes of earlier blocks BLOCKHASH can reach.
+BLOCK_HASH_WINDOW: Final = 256
+# How many blocks the feed keeps unless told otherwise: readers answer for them, the writer can take them back.
+DEFAULT_RING: Final = 128
+
+_FIXED: Final = struct.Struct(">BIQQ32s")  # flags, generation, slot count, nonce, code hash
+_OLD, _NEW, _WIPED = 1, 2, 4
+_NOT_KNOWN: Final = 255
+_MAX_64: Final = 2**64 - 1
+
+
+# ------------------------------------------------------------------------------------------------------ keys
+
+
+class Keys:
+    """The names of a chain's keys, as bytes."""
+
+    __slots__ = (
+        "_account",
+        "_code",
+        "_storage",
+        "block_hashes",
+        "chain_id",
+        "feed",
+        "head",
+        "meta",
+        "prefix",
+        "writer",
+    )
+
+    def __init__(self, chain_id: int) -> None:
+        self.chain_id = chain_id
+        self.prefix = b"{evm:%d}" % chain_id
+        self.head = self.prefix + b":head"
+        self.block_hashes = self.prefix + b":bh"
+        self.feed = self.prefix + b":feed"
+        self.writer = self.prefix + b":writer"
+        self.meta = self.prefix + b":meta"
+        self._account = self.prefix + b":a:"
+        self._storage = self.prefix + b":s:"
+        self._code = self.prefix + b":c:"
+
+    def account(self, address: bytes) -> bytes:
+        """The key of an account's record; `address` has 20 bytes."""
+        return self._account + address
+
+    def storage(self, address: bytes, generation: int) -> bytes:
+        """The key of an account's storage hash."""
+        return self._storage + address + (b"%d" % generation if generation else b"")
+
+    def code(self, code_hash: bytes) -> bytes:
+        """The key of a code; `code_hash` has 32 bytes."""
+        return self._code + code_hash
+
+    def account_pattern(self) -> bytes:
+        """A SCAN pattern for all account records."""
+        return _escaped(self._account) + b"*"
+
+
+def _escaped(text: bytes) -> bytes:
+    return b"".join(b"\\" + bytes((c,)) if c in b"*?[]\\" else bytes((c,)) for c in text)
+
+
+def show_key(key: bytes) -> str:
+    """A key as text for messages: address or hash in hexadecimal, ``{evm:1}:s:0x<address>/<generation>``."""
+    head, mark, rest = key.partition(b"}:")
+    kind = rest[:2]
+    if not mark or kind not in (b"a:", b"s:", b"c:"):
+        return key.decode("ascii", "backslashreplace")
+    body = rest[2:]
+    shown = "0x" + (body[:20] if kind == b"s:" else body).hex()
+    generation = "/" + body[20:].decode("ascii", "backslashreplace") if kind == b"s:" and len(body) > 20 else ""
+    return (head + mark + kind).decode("ascii", "backslashreplace") + shown + generation
+
+
+def _corrupted(key: bytes, problem: str) -> StateCorrupted:
+    return StateCorrupted(f"{show_key(key)}: {problem}")
+
+
+def _checked(data: bytes, key: bytes, what: str, smallest: int) -> None:
+    """Length and checksum of a value that ends in one."""
+    if len(data) < smallest:
+        raise _corrupted(key, f"{what} of {len(data)} bytes, at least {smallest} are right")
+    found, right = int.from_bytes(data[-4:], "big"), zlib.crc32(data[:-4])
+    if found != right:
+        raise _corrupted(key, f"{what} cut or damaged: checksum {found:08x}, its bytes have {right:08x}")
+
+
+def decimal(value: bytes | None, key: bytes, field: str) -> int:
+    """A decimal field below 2**64, as keys and hashes hold them. `StateCorrupted` for anything else."""
+    if value is None:
+        raise _corrupted(key, f"the field {field} is missing")
+    if not value.isdigit() or len(value) > 20 or (value[:1] == b"0" and len(value) > 1) or int(value) > _MAX_64:
+        raise _corrupted(key, f"the field {field} is {value!r:.60}, a number below 2**64 in decimal is right")
+    return int(value)
+
+
+# -------------------------------------------------------------------------------------------------- accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An account as its record tells it; the value of ``h:a:<address>``.
+
+    `balance` in wei; `code_hash` 32 bytes; `slot_count` fields are in the storage hash of `generation`.
+    """
+
+    nonce: int = 0
+    balance: int = 0
+    code_hash: bytes = EMPTY_CODE_HASH
+    generation: int = 0
+    slot_count: int = 0
+    storage_complete: bool = True
+    absent: bool = False
+
+    @property
+    def flags(self) -> int:
+        return STORAGE_COMPLETE * self.storage_complete + ABSENT * self.absent
+
+    def same_fields(self, other: Record | None) -> bool:
+        """Whether both are the same account to the EVM, whatever is known of its storage."""
+        if other is None or self.absent or other.absent:
+            return other is not None and self.absent == other.absent
+        return (self.nonce, self.balance, self.code_hash) == (other.nonce, other.balance, other.code_hash)
+
+
+def absent_record(generation: int = 0) -> Record:
+    """The record of an account that is known not to exist."""
+    return Record(generation=generation, absent=True)
+
+
+def encode_record(record: Record) -> bytes:
+    """The value of an account's key."""
+    body = bytes((RECORD_VERSION,)) + _record_body(record)
+    return body + zlib.crc32(body).to_bytes(4, "big")
+
+
+def decode_record(data: bytes, key: bytes) -> Record:
+    """The account record in the value of `key`. Raises `StateCorrupted` naming the key."""
+    _checked(data, key, "account record", 59)
+    if data[0] != RECORD_VERSION:
+        raise _corrupted(key, f"account record of version {data[0]}, {RECORD_VERSION} is known here")
+    record, end = _read_record(data, 1, len(data) - 4, key)
+    if end != len(data) - 4:
+        raise _corrupted(key, f"account record with {len(data) - 4 - end} bytes too many")
+    return record
+
+
+def _record_body(record: Record) -> bytes:
+    fixed = _FIXED.pack(record.flags, record.generation, record.slot_count, record.nonce, record.code_hash)
+    return fixed + encode_number(record.balance)
+
+
+def _read_record(data: bytes, at: int, end: int, key: bytes) -> tuple[Record, int]:
+    if end - at < _FIXED.size:
+        raise _corrupted(key, f"an account record is cut at byte {at}")
+    flags, generation, slot_count, nonce, code_hash = _FIXED.unpack_from(data, at)
+    balance, after = _read_number(data, at + _FIXED.size, end, key)
+    if flags not in (0, STORAGE_COMPLETE, STORAGE_COMPLETE | ABSENT):
+        raise _corrupted(key, f"an account record has the flags {flags:#x}, which have no meaning")
+    if flags & ABSENT and (slot_count or nonce or balance or code_hash != EMPTY_CODE_HASH):
+        raise _corrupted(key, "the record of an absent account has something in it")
+    record = Record(
+        nonce, balance, code_hash, generation, slot_count, bool(flags & STORAGE_COMPLETE), bool(flags & ABSENT)
+    )
+    return record, after
+
+
+# ------------------------------------------------------------------------------------------- numbers and values
+
+
+def encode_value(value: int) -> bytes:
+    """A slot's value as storage hashes hold it: big-endian without leading zeros."""
+    return value.to_bytes((value.bit_length() + 7) // 8, "big")
+
+
+def decode_value(data: bytes, key: bytes, slot: bytes) -> int:
+    """The value of a slot in the storage hash `key`. Raises `StateCorrupted` naming both."""
+    if len(data) > 32 or data[:1] == b"\0":
+        raise _corrupted(
+            key,
+            f"slot 0x{slot.hex()} has the value 0x{data.hex():.80}, at most 32 bytes without leading zeros are right",
+        )
+    return int.from_bytes(data, "big")
+
+
+def encode_number(value: int) -> bytes:
+    """A length byte and the value's bytes."""
+    digits = encode_value(value)
+    return bytes((len(digits),)) + digits
+
+
+def _read_number(data: bytes, at: int, end: int, key: bytes) -> tuple[int, int]:
+    size = data[at] if at < end else 0
+    if at + 1 + size > end or size > 32:
+        raise _corrupted(key, f"the number at byte {at} is cut or longer than 32 bytes")
+    if size and data[at + 1] == 0:
+        raise _corrupted(key, f"the number at byte {at} has leading zeros")
+    return int.from_bytes(data[at + 1 : at + 1 + size], "big"), at + 1 + size
+
+
+# ------------------------------------------------------------------------------------------------------ head
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the state in Redis stands: the content of ``h:head``. `hash` and `number` are those of `header`."""
+
+    seq: int
+    feed: bytes
+    epoch: int
+    header: Header
+    schema: int = SCHEMA
+
+    @property
+    def hash(self) -> bytes:
+        return self.header.hash
+
+    @property
+    def number(self) -> int:
+        return self.header.number
+
+
+def encode_head(head: Head) -> dict[bytes, bytes]:
+    """The fields of ``h:head``."""
+    return {
+        b"seq": b"%d" % head.seq,
+        b"feed": head.feed,
+        b"schema": b"%d" % head.schema,
+        b"epoch": b"%d" % head.epoch,
+        b"header": head.header.encode(),
+        b"hash": head.hash,
+        b"number": b"%d" % head.number,
+    }
+
+
+def decode_head(fields: Mapping[bytes, bytes], key: bytes) -> Head | None:
+    """The head in the fields of `key`; None when there is none: no state is loaded. `StateCorrupted` otherwise."""
+    if not fields:
+        return None
+    schema = decimal(fields.get(b"schema"), key, "schema")
+    if schema != SCHEMA:
+        raise _corrupted(key, f"the state has schema {schema}, {SCHEMA} is known here")
+    feed = fields.get(b"feed", b"")
+    if len(feed) != 16:
+        raise _corrupted(key, f"the field feed has {len(feed)} bytes, 16 are right")
+    seq = decimal(fields.get(b"seq"), key, "seq")
+    if seq == 0:
+        raise _corrupted(key, "the field seq is 0")
+    header = _read_header(fields.get(b"header"), fields.get(b"hash"), key)
+    number = decimal(fields.get(b"number"), key, "number")
+    if number != header.number:
+        raise _corrupted(key, f"the field number is {number}, the header has {header.number}")
+    return Head(seq, feed, decimal(fields.get(b"epoch"), key, "epoch"), header, schema)
+
+
+def _read_header(data: bytes | None, block_hash: bytes | None, key: bytes) -> Header:
+    if data is None:
+        raise _corrupted(key, "the header is missing")
+    try:
+        header = Header.decode(data)
+    except (InvalidBlock, InputError) as error:
+        raise _corrupted(key, f"the header cannot be read: {error}") from error
+    if block_hash is not None and keccak256(data) != block_hash:
+        raise _corrupted(key, f"the header has the hash 0x{keccak256(data).hex()}, 0x{block_hash.hex()} beside it")
+    if block_hash is None:
+        raise _corrupted(key, "the hash is missing")
+    return header
+
+
+# --------------------------------------------------------------------------------------------------- changes
+
+
+class SlotChange(NamedTuple):
+    """One changed slot; None stands for a value that is not known (of an account whose storage is not complete)."""
+
+    key: int
+    old: int | None
+    new: int | None
+
+
+class AccountChange(NamedTuple):
+    """A changed account with its changed slots, by ascending key. A record that is None: there is no key."""
+
+    address: bytes
+    old: Record | None
+    new: Record | None
+    wiped: bool = False
+    slots: tuple[SlotChange, ...] = ()
+
+
+class Changes(NamedTuple):
+    """What one feed entry changes: accounts by ascending address, and new codes by their hash."""
+
+    accounts: tuple[AccountChange, ...] = ()
+    codes: Mapping[bytes, bytes] = {}
+
+    def invert(self) -> Changes:
+        """The changes that lead back. Codes stay where they are."""
+        return Changes(
+            tuple(
+                AccountChange(a.address, a.new, a.old, a.wiped, tuple(SlotChange(s.key, s.new, s.old) for s in a.slots))
+                for a in self.accounts
+            )
+        )
+
+
+def encode_changes(changes: Changes) -> bytes:
+    """The field `d` of a feed entry."""
+    parts = [struct.pack(">BI", CHANGES_VERSION, len(changes.accounts))]
+    for account in changes.accounts:
+        flags = _OLD * (account.old is not None) | _NEW * (account.new is not None) | _WIPED * account.wiped
+        parts += [account.address, bytes((flags,))]
+        parts += [_record_body(record) for record in (account.old, account.new) if record is not None]
+        parts.append(struct.pack(">I", len(account.slots)))
+        for slot in account.slots:
+            parts += [encode_number(slot.key), _encode_known(slot.old), _encode_known(slot.new)]
+    parts.append(struct.pack(">I", len(changes.codes)))
+    for code_hash, code in sorted(changes.codes.items()):
+        parts += [code_hash, struct.pack(">I", len(code)), code]
+    body = b"".join(parts)
+    return body + zlib.crc32(body).to_bytes(4, "big")
+
+
+def _encode_known(value: int | None) -> bytes:
+    return bytes((_NOT_KNOWN,)) if value is None else encode_number(value)
+
+
+def decode_changes(data: bytes, key: bytes) -> Changes:
+    """The changes in the field `d` of a feed entry of `key`. Raises `StateCorrupted`."""
+    return _ChangesReader(data, key).read()
+
+
+class _ChangesReader:
+    def __init__(self, data: bytes, key: bytes) -> None:
+        _checked(data, key, "feed entry: changes", 13)
+        self.data, self.key, self.at, self.end = data, key, 0, len(data) - 4
+
+    def take(self, size: int, what: str) -> bytes:
+        if self.end - self.at < size:
+            raise self.corrupted(f"{what} at byte {self.at} needs {size} bytes, {self.end - self.at} are left")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def count(self, what: str, smallest: int) -> int:
+        count = int.from_bytes(self.take(4, f"the number of {what}"), "big")
+        if count * smallest > self.end - self.at:
+            raise self.corrupted(f"{count} {what} cannot be in the {self.end - self.at} bytes after byte {self.at}")
+        return count
+
+    def corrupted(self, problem: str) -> StateCorrupted:
+        return _corrupted(self.key, f"feed entry: changes: {problem}")
+
+    def read(self) -> Changes:
+        version = self.take(1, "version")[0]
+        if version != CHANGES_VERSION:
+            raise self.corrupted(f"version {version}, {CHANGES_VERSION} is known here")
+        accounts: list[AccountChange] = []
+        for _ in range(self.count("accounts", 25)):
+            accounts.append(self.account())
+            if len(accounts) > 1 and accounts[-2].address >= accounts[-1].address:
+                raise self.corrupted(f"account 0x{accounts[-1].address.hex()} is out of order")
+        codes: dict[bytes, bytes] = {}
+        last = b""
+        for _ in range(self.count("codes", 36)):
+            code_hash = self.take(32, "code hash")
+            code = self.take(self.count("code bytes", 1), "code")
+            if code_hash <= last:
+                raise self.corrupted(f"the code of hash 0x{code_hash.hex()} is out of order")
+            if keccak256(code) != code_hash:
+                raise self.corrupted(f"a code listed as 0x{code_hash.hex()} has the hash 0x{keccak256(code).hex()}")
+            codes[code_hash] = code
+            last = code_hash
+        if self.at != self.end:
+            raise self.corrupted(f"{self.end - self.at} bytes too many")
+        return Changes(tuple(accounts), codes)
+
+    def account(self) -> AccountChange:
+        address = self.take(20, "address")
+        flags = self.take(1, "flags")[0]
+        if flags > _OLD | _NEW | _WIPED or not flags & (_OLD | _NEW):
+            raise self.corrupted(f"account 0x{address.hex()} has the flags {flags:#x}, which have no meaning")
+        old = self.record() if flags & _OLD else None
+        new = self.record() if flags & _NEW else None
+        wiped = bool(flags & _WIPED)
+        slots: list[SlotChange] = []
+        for _ in range(self.count("slots", 3)):
+            slot = SlotChange(self.number(), self.value(address, old), self.value(address, new))
+            if slots and slots[-1].key >= slot.key:
+                raise self.corrupted(f"slot {slot.key:#x} of 0x{address.hex()} is out of order")
+            if slot.old == slot.new and not (wiped and slot.new):
+                raise self.corrupted(f"slot {slot.key:#x} of 0x{address.hex()} does not change")
+            slots.append(slot)
+        if not slots and old == new:
+            raise self.corrupted(f"account 0x{address.hex()} does not change")
+        return AccountChange(address, old, new, wiped, tuple(slots))
+
+    def record(self) -> Record:
+        record, self.at = _read_record(self.data, self.at, self.end, self.key)
+        return record
+
+    def number(self) -> int:
+        value, self.at = _read_number(self.data, self.at, self.end, self.key)
+        return value
+
+    def value(self, address: bytes, record: Record | None) -> int | None:
+        if self.at < self.end and self.data[self.at] == _NOT_KNOWN:
+            if record is None or record.storage_complete:
+                raise self.corrupted(f"a slot of 0x{address.hex()} is not known, though its storage is complete")
+            self.at += 1
+            return None
+        return self.number()
+
+
+# ------------------------------------------------------------------------------------------------------ feed
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEntry:
+    """One change of the state. `header` is the head after it, `parent` the head before; `changes` still encoded.
+
+    `time` is when it was published, in microseconds since 1970.
+    """
+
+    seq: int
+    kind: bytes
+    header: Header
+    parent: Header
+    changes: bytes
+    time: int
+
+    def decode(self, key: bytes) -> Changes:
+        """What it changes. Raises `StateCorrupted` naming `key`, the feed's."""
+        return decode_changes(self.changes, key)
+
+
+def entry_id(seq: int) -> bytes:
+    """The stream id of a feed entry."""
+    return b"%d-0" % seq
+
+
+def encode_entry(entry: FeedEntry) -> dict[bytes, bytes]:
+    """The fields of a feed entry."""
+    return {
+        b"k": entry.kind,
+        b"h": entry.header.encode(),
+        b"x": entry.header.hash,
+        b"p": entry.parent.encode(),
+        b"d": entry.changes,
+        b"t": b"%d" % entry.time,
+    }
+
+
+def decode_entry(stream_id: bytes, fields: Mapping[bytes, bytes], key: bytes) -> FeedEntry:
+    """The feed entry with these fields in the stream `key`. `StateCorrupted` for others; its changes are not looked at."""
+    number, mark, rest = stream_id.partition(b"-")
+    if not mark or rest != b"0":
+        raise _corrupted(key, f"the entry id {stream_id!r:.60} is not of the form <seq>-0")
+    seq = decimal(number, key, "id")
+    kind = fields.get(b"k", b"")
+    if kind not in KINDS:
+        raise _corrupted(key, f"entry {seq} is of kind {kind!r:.40}, known are block, revert and load")
+    parent = fields.get(b"p")
+    if parent is None or b"d" not in fields:
+        raise _corrupted(key, f"entry {seq}: the field {'p' if parent is None else 'd'} is missing")
+    return FeedEntry(
+        seq,
+        kind,
+        _read_header(fields.get(b"h"), fields.get(b"x"), key),
+        _read_header(parent, keccak256(parent), key),
+        fields[b"d"],
+        decimal(fields.get(b"t"), key, "t"),
+    )
