@@ -8,6 +8,9 @@ cdef extern from "include/keyed_hash.h" nogil:
     ctypedef struct HashKey:
         pass
 
+cdef extern from "include/empty_code.h" namespace "evmcore" nogil:
+    const uint8_t* EMPTY_CODE_HASH
+
 cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
     ctypedef uint32_t TxIndex
     enum Part:
@@ -49,15 +52,19 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
         bint prepare(size_t locations, const HashKey& key)
         Location* find(const uint8_t* address, const u256* slot)
         size_t used()
+    ctypedef struct Write:
+        Location* location
+        Location* account         # of a slot
+        int part
+        Value* value
+        Version* version
     Seen latest(const Cell& cell, TxIndex before)
-    TxIndex wiped_before(const Location& account, TxIndex before)
-    void balance_before(const Location& account, TxIndex before, u256* balance)
-    Version* publish(Location& location, int part, TxIndex tx, const Value* value, Arena& arena)
     bint is_written(const Location* location)
-    bint is_estimate(const Version* version)
+    void account_before(const Location& account, TxIndex before, Base* found)
+    void slot_before(const Location& slot, const Location& account, TxIndex before, u256* value)
+    Version* publish(Location& location, int part, TxIndex tx, const Value* value, Arena& arena)
+    bint publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count, Arena& arena, uint64_t* delays)
     void replace(Version* version, const Value* value)
-    void mark_estimate(Version* version)
-    void withdraw(Version* version)
 
 cdef extern from "include/stm/scheduler.h" namespace "evmcore::stm" nogil:
     cppclass Scheduler:

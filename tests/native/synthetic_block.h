@@ -65,6 +65,7 @@ struct Worker {
     bool final, full;
     bool inside;                                // in a transaction's own code
     uint64_t reviews;
+    uint64_t delays;                            // none: the drivers delay at every access
     AccountEntry accounts[STM_MAX_ACCOUNTS];
     SlotEntry slots[STM_MAX_ACCOUNTS][STM_MAX_SLOTS];
 };
@@ -158,10 +159,9 @@ inline Account resolve_account(const Location& location, TxIndex tx) {
 }
 
 inline uint64_t resolve_slot(const Location& location, const Location& account, TxIndex tx) {
-    const Seen seen = latest(location.cells[0], tx);
-    const TxIndex wiped = wiped_before(account, tx);
-    if (seen.value != nullptr && seen.writer >= wiped) return seen.value->word.w[0];
-    return wiped != 0 ? 0 : location.base.balance.w[0];
+    u256 value;
+    slot_before(location, account, tx, &value);
+    return value.w[0];
 }
 
 inline AccountEntry* load_account(Worker& w, int number) {
@@ -392,7 +392,7 @@ inline TxIndex run_task(void* self, TxIndex tx, bool final) {
         fresh.write_count = 0;
     }
     Run& before = block.run_of[tx];
-    if (!publish_writes(tx, before.writes, before.write_count, fresh.writes, fresh.write_count, *w.arena))
+    if (!publish_writes(tx, before.writes, before.write_count, fresh.writes, fresh.write_count, *w.arena, &w.delays))
         fresh.verdict = kFailed;
     before = fresh;
     return 0;

@@ -11,9 +11,11 @@
 #pragma once
 #include <cstring>
 
+#include "../empty_code.h"
 #include "../keyed_hash.h"
 #include "../u256.h"
 #include "arena.h"
+#include "delays.h"
 #include "shared.h"
 
 namespace evmcore::stm {
@@ -116,6 +118,42 @@ inline void balance_before(const Location& account, TxIndex before, u256* balanc
     u_add(balance, &sum, &account.base.balance);
 }
 
+inline bool is_written(const Location* location) { return location->written.load(std::memory_order_acquire); }
+
+// An account as a transaction finds it. The base must be known.
+inline void account_before(const Location& account, TxIndex before, Base* found) {
+    *found = account.base;
+    if (!is_written(&account)) return;
+    const Value* nonce = latest(account.cells[kNonce], before).value;
+    const Value* code = latest(account.cells[kCode], before).value;
+    const Value* life = latest(account.cells[kLife], before).value;
+    balance_before(account, before, &found->balance);
+    if (nonce != nullptr) found->nonce = nonce->word.w[0];
+    if (code != nullptr) std::memcpy(found->code_hash, &code->word, 32);
+    if (life != nullptr) {
+        found->exists = life->word.w[0] != 0;
+        if (wiped_before(account, before) != 0) found->has_storage = false;
+    }
+    if (!found->exists) {              // credited by transactions that saw it exist
+        found->exists =
+            found->nonce != 0 || !u_is_zero(&found->balance) || std::memcmp(found->code_hash, EMPTY_CODE_HASH, 32) != 0;
+    }
+}
+
+// The value of a slot before a transaction; both bases must be known, the slot's only where its account existed. A write
+// counts unless the account's storage was wiped since; a transaction that wipes it notes only what it wrote afterwards.
+inline void slot_before(const Location& slot, const Location& account, TxIndex before, u256* value) {
+    const Seen seen = latest(slot.cells[0], before);
+    const TxIndex wiped = wiped_before(account, before);
+    if (seen.value != nullptr && seen.writer >= wiped) {
+        *value = seen.value->word;
+    } else if (wiped != 0) {
+        u_zero(value);
+    } else {
+        *value = slot.base.balance;
+    }
+}
+
 // Links (or finds) the version of a transaction in a cell and sets what it says. nullptr: no memory.
 inline Version* publish(Location& location, int part, TxIndex tx, const Value* value, Arena& arena) {
     Cell& cell = location.cells[part];
@@ -147,8 +185,6 @@ inline Version* publish(Location& location, int part, TxIndex tx, const Value* v
     }
 }
 
-inline bool is_written(const Location* location) { return location->written.load(std::memory_order_acquire); }
-
 inline void replace(Version* version, const Value* value) {
     version->value.store(reinterpret_cast<uintptr_t>(value), std::memory_order_release);
 }
@@ -174,17 +210,22 @@ struct Write {
 // Puts the writes of a transaction's latest run into the store and withdraws what the run before it wrote and this one did
 // not. In between those are estimates, so that no reader falls through to an older value. False: no memory.
 inline bool publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count,
-                           Arena& arena) {
+                           Arena& arena, uint64_t* delays) {
     bool complete = true;
     for (uint32_t i = 0; i < before_count; ++i) {
         if (before[i].version != nullptr) mark_estimate(before[i].version);
+        delay_point(delays);
     }
     for (uint32_t i = 0; i < fresh_count; ++i) {
+        delay_point(delays);
         fresh[i].version = publish(*fresh[i].location, fresh[i].part, tx, fresh[i].value, arena);
         if (fresh[i].version == nullptr) complete = false;
     }
     for (uint32_t i = 0; i < before_count; ++i) {
-        if (before[i].version != nullptr && is_estimate(before[i].version)) withdraw(before[i].version);
+        if (before[i].version != nullptr && is_estimate(before[i].version)) {
+            delay_point(delays);
+            withdraw(before[i].version);
+        }
     }
     return complete;
 }

@@ -1,0 +1,82 @@
+"""A block in parallel execution, as C data: its workers, and what the latest run of each transaction left.
+
+What each room of the executor does with it: ``_stm_read`` answers reads, ``_stm_run`` runs ahead and records,
+``_stm_commit`` makes final, ``stm`` opens and closes.
+"""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from evmcore._block_steps cimport BlockFailure, BlockOutput, BlockRules
+from evmcore._code cimport Code
+from evmcore._interp cimport Machine, Status
+from evmcore._state cimport LogEntry, StateReader
+from evmcore._stm cimport Arena, Location, Scheduler, Store, Tally, Tasks, TxIndex, Write
+from evmcore._tx cimport TxData, TxInvalid, TxResult
+from evmcore._u256 cimport u256
+
+cdef struct AccountRead:
+    Location* location
+    int uses                      # of _state.Use: what of the following mattered
+    bint exists
+    bint has_storage
+    uint64_t nonce
+    u256 balance
+    u256 floor                    # the balance was at least this
+    uint8_t[32] code_hash
+
+cdef struct SlotRead:
+    Location* location
+    Location* account
+    u256 value
+
+# The latest run of one transaction, in the arena of the worker that did it.
+cdef struct Run:
+    TxResult result
+    u256 gas_price
+    bint failed                   # the engine failed; nothing else holds
+    bint ran_ahead                # a speculative run came before
+    bint direct                   # run by the committer on the block's own working set: brought in already
+    AccountRead* account_reads
+    uint32_t account_read_count
+    SlotRead* slot_reads
+    uint32_t slot_read_count
+    Write* writes
+    uint32_t write_count
+    LogEntry* logs
+    uint32_t log_count
+    uint8_t* log_data
+
+cdef struct Worker:
+    Machine* machine
+    Arena* arena
+    StateReader reader            # answers from the store, for the transaction this worker runs
+    Block* block
+    TxIndex tx
+    TxIndex blocked_on            # the read met an estimate of this transaction
+    bint full                     # the store has no room left
+    Location* last_account
+    uint64_t delays               # tests: state of the delays' random numbers, 0: none
+    Code** codes                  # of published code cells, released after the block
+    uint32_t code_count
+    uint32_t code_capacity
+    Tasks tasks
+    Tally tally
+
+cdef struct Block:
+    Store* store
+    Scheduler* scheduler
+    Worker** workers
+    int worker_count
+    uint32_t next_worker
+    uint64_t delays               # tests: their seed
+    uint32_t arrived              # tests: workers that have begun
+    uint32_t stop
+    uint32_t fallback             # go on without speculation from the frontier
+    TxData** txs                  # txs[i] is transaction i + 1
+    TxIndex count
+    Run* run_of                   # by transaction, from 1
+    const BlockRules* rules
+    StateReader* base
+    Machine* main                 # its working set is the block's: what is final
+    BlockOutput* output
+    BlockFailure failure
+    TxInvalid invalid
+    Status status

@@ -1,0 +1,277 @@
+"""The committer; see ``_stm_commit.pxd``.
+
+In the block's working set, an entry's `origin` is its Location where it has been looked up, and the Location's
+`main_number` is the entry's number.
+"""
+from libc.stdint cimport uint32_t
+from libc.string cimport memcmp, memcpy, memset
+
+from evmcore._block_steps cimport BLOCK_OK, block_keep, block_transaction
+from evmcore._code cimport Code
+from evmcore._state cimport (
+    USE_BALANCE, USE_CODE, USE_EXISTS, USE_NONCE, USE_NONCE_SET, AccountData, AccountEntry, SlotEntry, WorkingSet,
+    ws_adopt_account, ws_adopt_slot, ws_put_code, ws_wipe,
+)
+from evmcore._stm cimport (
+    Base, Location, TxIndex, Value, Write, account_before, is_written, kBalance, kCode, kLife, kNonce, publish,
+    publish_writes, replace, slot_before,
+)
+from evmcore._stm_block cimport AccountRead, Block, Run, SlotRead, Worker
+from evmcore._stm_read cimport account_location, slot_location
+from evmcore._stm_run cimport give_up, note_writes
+from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxData
+from evmcore._u256 cimport u256, u_add, u_eq, u_is_zero, u_lt
+
+
+# ---------------------------------------------------------------------------------------------------- the beginning
+
+cdef Value* publish_zeroth(Worker* w, Location* location, int part) noexcept nogil:
+    """What transaction 0 leaves in a cell, to be filled in. NULL: no memory."""
+    cdef Value* value = <Value*>w.arena.take(sizeof(Value))
+    if value != NULL:
+        memset(value, 0, sizeof(Value))
+        if publish(location[0], part, 0, value, w.arena[0]) == NULL:
+            return NULL
+    return value
+
+
+cdef bint publish_beginning(Block* block) noexcept nogil:
+    cdef WorkingSet* ws = block.main.ws
+    cdef Worker* w = block.workers[0]
+    cdef AccountEntry* entry
+    cdef SlotEntry* slot
+    cdef Location* location
+    cdef Value* value
+    cdef uint32_t i
+    w.last_account = NULL
+    for i in range(1, ws.account_count):
+        entry = &ws.accounts[i]
+        if not entry.loaded:
+            continue
+        location = account_location(w, entry.address)
+        if location == NULL or entry.lifetime or memcmp(entry.code_hash, entry.base.code_hash, 32) != 0:
+            return False
+        location.main_number = i
+        entry.origin = location
+        if not u_eq(&entry.balance, &entry.base.balance):
+            value = publish_zeroth(w, location, <int>kBalance)
+            if value == NULL:
+                return False
+            value.word = entry.balance
+        if entry.nonce != entry.base.nonce:
+            value = publish_zeroth(w, location, <int>kNonce)
+            if value == NULL:
+                return False
+            value.word.w[0] = entry.nonce
+        if entry.exists != entry.base_exists:
+            value = publish_zeroth(w, location, <int>kLife)
+            if value == NULL:
+                return False
+            value.word.w[0] = entry.exists
+    for i in range(1, ws.slot_count):
+        slot = &ws.slots[i]
+        if not slot.loaded:
+            continue
+        location = slot_location(w, ws.accounts[slot.account].address, &slot.key, &slot.base)
+        if location == NULL:
+            return False
+        location.main_number = i
+        slot.origin = location
+        if not u_eq(&slot.current, &slot.base):
+            value = publish_zeroth(w, location, 0)
+            if value == NULL:
+                return False
+            value.word = slot.current
+    return True
+
+
+# ---------------------------------------------------------------------------------------------------- does it stand?
+
+cdef inline bint account_stands(const AccountRead* read, TxIndex tx) noexcept nogil:
+    cdef Base now
+    account_before(read.location[0], tx, &now)
+    if read.uses & USE_NONCE and now.nonce != read.nonce:
+        return False
+    if read.uses & USE_NONCE_SET and now.nonce == 0:
+        return False
+    if read.uses & USE_CODE and memcmp(now.code_hash, read.code_hash, 32) != 0:
+        return False
+    if read.uses & USE_EXISTS and now.exists != read.exists:
+        return False
+    if read.uses & USE_BALANCE and not u_eq(&now.balance, &read.balance):
+        return False
+    return not u_lt(&now.balance, &read.floor) and now.has_storage == read.has_storage
+
+
+cdef inline bint slot_stands(const SlotRead* read, TxIndex tx) noexcept nogil:
+    cdef u256 value
+    if not is_written(read.location) and not is_written(read.account):
+        return True
+    slot_before(read.location[0], read.account[0], tx, &value)
+    return u_eq(&value, &read.value)
+
+
+cdef bint stands(Worker* w, TxIndex tx) noexcept nogil:
+    cdef Block* block = w.block
+    cdef Run* run = &block.run_of[tx]
+    cdef TxData* data = block.txs[tx - 1]
+    cdef uint32_t i
+    if run.failed or run.result.invalid != TX_VALID:
+        return False
+    if data.gas_limit > block.rules.env.gas_limit - block.output.gas_used:
+        return False
+    if GAS_PER_BLOB * data.blob_hash_count > block.rules.blob_gas_limit - block.output.blob_gas_used:
+        return False
+    for i in range(run.account_read_count):
+        if not account_stands(&run.account_reads[i], tx):
+            return False
+    for i in range(run.slot_read_count):
+        if not slot_stands(&run.slot_reads[i], tx):
+            return False
+    return True
+
+
+# ---------------------------------------------------------------------------------------------------- again, on final inputs
+
+cdef bint locate_changes(Worker* w) noexcept nogil:
+    """Sees to it that all that the latest transaction changed in the block's working set has its Location. False: the store
+    is full."""
+    cdef WorkingSet* ws = w.block.main.ws
+    cdef SlotEntry* slot
+    cdef uint32_t i
+    for i in range(ws.changed_account_count):
+        if main_location(w, ws.changed_accounts[i]) == NULL:
+            return False
+    for i in range(ws.changed_slot_count):
+        slot = &ws.slots[ws.changed_slots[i]]
+        if main_location(w, slot.account) == NULL:
+            return False
+        if slot.origin == NULL:
+            slot.origin = slot_location(w, ws.accounts[slot.account].address, &slot.key, &slot.base)
+            if slot.origin == NULL:
+                return False
+            (<Location*>slot.origin).main_number = ws.changed_slots[i]
+    return True
+
+
+cdef Location* main_location(Worker* w, uint32_t account) noexcept nogil:
+    """The location of an account of the block's working set. NULL: the store is full."""
+    cdef AccountEntry* entry = &w.block.main.ws.accounts[account]
+    cdef Location* location = <Location*>entry.origin
+    cdef Base base
+    if location != NULL:
+        return location
+    location = w.block.store.find(entry.address, NULL)
+    if location == NULL:
+        w.full = True
+        return NULL
+    if not location.base_known():
+        memset(&base, 0, sizeof(Base))
+        base.exists = entry.base_exists
+        base.balance = entry.base.balance
+        base.nonce = entry.base.nonce
+        base.has_storage = entry.base.has_storage
+        memcpy(base.code_hash, entry.base.code_hash, 32)
+        location.set_base(base)
+    entry.origin = location
+    location.main_number = account
+    return location
+
+
+cdef void run_directly(Worker* w, TxIndex tx) noexcept nogil:
+    cdef Block* block = w.block
+    cdef Run* run = &block.run_of[tx]
+    cdef Run fresh
+    memset(&fresh, 0, sizeof(Run))
+    fresh.direct = True
+    fresh.ran_ahead = run.account_reads != NULL
+    block.failure = block_transaction(
+        block.main, block.rules, block.txs[tx - 1], block.output, &block.invalid, &block.status
+    )
+    w.tx = tx
+    if block.failure == BLOCK_OK and block.worker_count > 1:
+        if not (locate_changes(w) and note_writes(w, block.main.ws, False, &fresh)):
+            # No room to tell the others: this transaction stands, the rest goes on without speculation.
+            fresh.write_count = 0
+            give_up(block)
+    publish_writes(tx, run.writes, run.write_count, fresh.writes, fresh.write_count, w.arena[0], &w.delays)
+    run[0] = fresh
+
+
+# ---------------------------------------------------------------------------------------------------- bringing in
+
+cdef inline uint32_t main_account(Block* block, Location* location) noexcept nogil:
+    """The number of an account's entry in the block's working set."""
+    cdef AccountData data
+    if location.main_number == 0:
+        data.balance = location.base.balance
+        data.nonce = location.base.nonce
+        memcpy(data.code_hash, location.base.code_hash, 32)
+        data.has_storage = location.base.has_storage
+        location.main_number = ws_adopt_account(block.main.ws, location.address, &data, location.base.exists)
+        block.main.ws.accounts[location.main_number].origin = location
+    return location.main_number
+
+
+cdef void bring_in_slot(Block* block, const Write* write) noexcept nogil:
+    cdef WorkingSet* ws = block.main.ws
+    cdef uint32_t account = main_account(block, write.account)
+    cdef uint32_t slot = write.location.main_number
+    if slot == 0:
+        slot = ws_adopt_slot(ws, account, &write.location.slot, &write.location.base.balance)
+        write.location.main_number = slot
+        ws.slots[slot].origin = write.location
+    ws.slots[slot].current = write.value.word
+    ws.slots[slot].lifetime = ws.accounts[account].lifetime
+
+
+cdef bint settle(Worker* w, Write* write, const u256* before) noexcept nogil:
+    """A delta becomes the value that it leads to."""
+    cdef Value* settled = <Value*>w.arena.take(sizeof(Value))
+    if settled == NULL:
+        return False
+    memset(settled, 0, sizeof(Value))
+    u_add(&settled.word, before, &write.value.word)
+    replace(write.version, settled)
+    write.value = settled
+    return True
+
+
+cdef bint bring_in_account(Worker* w, TxIndex tx, Write* write) noexcept nogil:
+    cdef WorkingSet* ws = w.block.main.ws
+    cdef uint32_t number = main_account(w.block, write.location)
+    cdef AccountEntry* entry = &ws.accounts[number]
+    if write.part == <int>kLife:
+        if write.value.word.w[1] == tx:
+            ws_wipe(ws, number)
+        entry.exists = write.value.word.w[0] != 0
+        return True
+    if write.part == <int>kNonce:
+        entry.nonce = write.value.word.w[0]
+    elif write.part == <int>kCode:
+        if not ws_put_code(ws, number, <const unsigned char*>&write.value.word, <Code*>write.value.code):
+            return False
+    else:
+        if write.value.delta and not settle(w, write, &entry.balance):
+            return False
+        entry.balance = write.value.word
+    if not entry.exists and (entry.nonce or not u_is_zero(&entry.balance)):
+        entry.exists = True
+    return True
+
+
+cdef bint bring_in(Worker* w, TxIndex tx) noexcept nogil:
+    cdef Block* block = w.block
+    cdef Run* run = &block.run_of[tx]
+    cdef WorkingSet view
+    cdef uint32_t i
+    for i in range(run.write_count):
+        if run.writes[i].account != NULL:
+            bring_in_slot(block, &run.writes[i])
+        elif not bring_in_account(w, tx, &run.writes[i]):
+            return False
+    memset(&view, 0, sizeof(WorkingSet))
+    view.logs = run.logs
+    view.log_count = run.log_count
+    view.log_data = run.log_data
+    return block_keep(block.output, &view, block.txs[tx - 1], &run.result, &run.gas_price) and not block.main.ws.failed

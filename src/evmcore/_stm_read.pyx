@@ -1,0 +1,141 @@
+"""Reading for speculative runs; see ``_stm_read.pxd``."""
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
+
+from evmcore._code cimport Code, code_retain
+from evmcore._state cimport ABSENT, FOUND, READ_FAILED, AccountData, Found
+from evmcore._stm cimport (
+    EMPTY_CODE_HASH, Base, Location, Seen, account_before, delay_point, is_written, kCode, kLife, kNonce, kParts, latest,
+    slot_before,
+)
+from evmcore._stm_block cimport Worker
+from evmcore._u256 cimport u256
+
+
+cdef Location* account_location(Worker* w, const uint8_t* address) noexcept nogil:
+    cdef Location* location = w.last_account
+    cdef AccountData data
+    cdef Base base
+    cdef Found found
+    if location != NULL and memcmp(location.address, address, 20) == 0:
+        return location
+    location = w.block.store.find(address, NULL)
+    if location == NULL:
+        w.full = True
+        return NULL
+    if not location.base_known():
+        found = w.block.base.account(w.block.base.self, address, &data)
+        if found == READ_FAILED:
+            return NULL
+        memset(&base, 0, sizeof(Base))
+        memcpy(base.code_hash, EMPTY_CODE_HASH, 32)
+        if found == FOUND:
+            base.exists = True
+            base.balance = data.balance
+            base.nonce = data.nonce
+            base.has_storage = data.has_storage
+            memcpy(base.code_hash, data.code_hash, 32)
+        location.set_base(base)
+    w.last_account = location
+    return location
+
+
+cdef Location* slot_location(Worker* w, const uint8_t* address, const u256* key, const u256* known) noexcept nogil:
+    cdef Location* location = w.block.store.find(address, key)
+    cdef Location* account
+    cdef Base base
+    if location == NULL:
+        w.full = True
+    elif not location.base_known():
+        memset(&base, 0, sizeof(Base))
+        if known != NULL:
+            base.balance = known[0]
+        else:
+            account = account_location(w, address)
+            if account == NULL:
+                return NULL
+            if account.base.exists:
+                if w.block.base.storage(w.block.base.self, address, key, &base.balance) == READ_FAILED:
+                    return NULL
+        location.set_base(base)
+    return location
+
+
+cdef bint met_estimate(Worker* w, const Location* location, int part) noexcept nogil:
+    cdef Seen seen = latest(location.cells[part], w.tx)
+    if seen.estimate:
+        w.blocked_on = seen.writer
+        return True
+    return False
+
+
+cdef Found read_account(void* self, const uint8_t* address, AccountData* out) noexcept nogil:
+    cdef Worker* w = <Worker*>self
+    cdef Location* location = account_location(w, address)
+    cdef Base found
+    cdef int part
+    if location == NULL:
+        return READ_FAILED
+    if is_written(location):
+        for part in range(<int>kNonce, <int>kParts):
+            if met_estimate(w, location, part):
+                return READ_FAILED
+    account_before(location[0], w.tx, &found)
+    # The sender's nonce is taken to be what the transaction says: the committer checks it.
+    if memcmp(address, w.block.txs[w.tx - 1].sender, 20) == 0:
+        found.nonce = w.block.txs[w.tx - 1].nonce
+        found.exists = True
+    out.balance = found.balance
+    out.nonce = found.nonce
+    out.has_storage = found.has_storage
+    memcpy(out.code_hash, found.code_hash, 32)
+    w.reader.origin = location
+    delay_point(&w.delays)
+    return FOUND if found.exists else ABSENT
+
+
+cdef Found read_storage(void* self, const uint8_t* address, const u256* key, u256* value) noexcept nogil:
+    cdef Worker* w = <Worker*>self
+    cdef Location* account = account_location(w, address)
+    cdef Location* location
+    if account == NULL:
+        return READ_FAILED
+    location = slot_location(w, address, key, NULL)
+    if location == NULL or met_estimate(w, location, 0) or met_estimate(w, account, <int>kLife):
+        return READ_FAILED
+    slot_before(location[0], account[0], w.tx, value)
+    delay_point(&w.delays)
+    w.reader.origin = location
+    return FOUND
+
+
+cdef Code* read_code(void* self, const uint8_t* address, const uint8_t* code_hash) noexcept nogil:
+    cdef Worker* w = <Worker*>self
+    cdef Location* location = account_location(w, address)
+    cdef Seen seen
+    if location == NULL:
+        return NULL
+    delay_point(&w.delays)
+    seen = latest(location.cells[<int>kCode], w.tx)
+    if seen.value != NULL and seen.value.code != NULL and memcmp(&seen.value.word, code_hash, 32) == 0:
+        code_retain(<Code*>seen.value.code)
+        return <Code*>seen.value.code
+    if seen.value != NULL:
+        w.blocked_on = seen.writer               # changed since the account was read; run again when it is settled
+        return NULL
+    return w.block.base.code(w.block.base.self, address, code_hash)
+
+
+cdef Found read_block_hash(void* self, uint64_t number, uint8_t* out) noexcept nogil:
+    cdef Worker* w = <Worker*>self
+    if w.block.base.block_hash == NULL:
+        return ABSENT
+    return w.block.base.block_hash(w.block.base.self, number, out)
+
+
+cdef void reader_init(Worker* w) noexcept nogil:
+    w.reader.self = w
+    w.reader.account = read_account
+    w.reader.storage = read_storage
+    w.reader.code = read_code
+    w.reader.block_hash = read_block_hash
