@@ -153,6 +153,16 @@ class BlockChain:
         """A block of the chain that ends in the head."""
         return next((link.block for link in self._ancestry(self._head) if link.block.header.number == number), None)
 
+    def result(self, block_hash: bytes) -> BlockResult | None:
+        """What executing a known block gave; None for the genesis block and for blocks that are not known."""
+        link = self._links.get(block_hash)
+        return None if link is None else link.result
+
+    def blocks_back(self, block_hash: bytes | None = None) -> Iterator[Block]:
+        """A known block and its ancestors down to genesis, youngest first; by default from the head."""
+        link = self._head if block_hash is None else self._links.get(block_hash)
+        return (ancestor.block for ancestor in self._ancestry(link))
+
     def fork_after(self, parent: Header, number: int, timestamp: int) -> Fork:
         """The fork in force in a block with that number and time on ``parent``."""
         return self.config.fork_at(number, timestamp, self._links[parent.hash].total_difficulty)

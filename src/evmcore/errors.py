@@ -191,6 +191,10 @@ class StateUnknown(StateError):
     """An account or slot was never loaded into a state that holds only some. Nothing says that it is zero."""
 
 
+class BlockNotFound(StateError):
+    """The chain has no such block (yet), or it has never been known here."""
+
+
 class StateNotAvailable(StateError):
     """The state after that block is not kept: it is older than the feed, or of no known block."""
 

@@ -1,0 +1,123 @@
+"""Where the service gets its state from: the contract between calls and backends.
+
+A `Source` follows a chain; a `Pin` is one block of it with its state. Everything a request reads comes from one pin, so
+that an answer is of one block whatever the chain does meanwhile; a batch has one pin for all its requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+
+from evmcore.errors import BlockNotFound, StateError
+from evmcore.state import Backend
+
+if TYPE_CHECKING:
+    from evmcore.blocks import Header
+    from evmcore.forks import ChainConfig
+    from evmcore.service.archive import Archive
+
+__all__ = ["BlockId", "BlockNotFound", "CallHint", "Pin", "Source", "SourceStatus", "WouldBlock"]
+
+T = TypeVar("T")
+
+BlockId: TypeAlias = "int | bytes | str | None"
+"""A block number, a 32-byte block hash, or a tag: latest, pending, safe, finalized, earliest. None is latest."""
+
+
+class WouldBlock(StateError):
+    """The state needed is not in this process, and the caller does not want to wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallHint:
+    """What a call is going to run, for sources that fetch what such calls read before they run.
+
+    `access_list`: pairs of a 20-byte address and its slots, as the request gave it.
+    """
+
+    to: bytes | None
+    data: bytes = b""
+    sender: bytes = bytes(20)
+    access_list: Sequence[tuple[bytes, Sequence[int]]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """How a source is doing, for readiness checks and metrics.
+
+    `ready`: calls at the latest block can be answered; otherwise `reason` says why not. `head_age`: seconds since the
+    head was learnt of, None where the source has a fixed chain. `feed_lag`: entries of the feed that are known to exist
+    and are not applied. `counters` only grow (hot_calls, cold_rounds, ...); `gauges` go up and down (cache_bytes, ...).
+    """
+
+    ready: bool
+    reason: str = ""
+    head_age: float | None = None
+    feed_lag: int = 0
+    backend_reachable: bool = True
+    counters: Mapping[str, int] = field(default_factory=dict)
+    gauges: Mapping[str, float] = field(default_factory=dict)
+
+
+class Pin(Protocol):
+    """One block and the state after it, the same for as long as the pin is open. A context manager that closes it.
+
+    Pins may be used from any thread, one thread at a time.
+    """
+
+    @property
+    def header(self) -> Header: ...
+
+    @property
+    def block_hash(self) -> bytes: ...
+
+    def block_hashes(self) -> Mapping[int, bytes]:
+        """Number to hash of the block itself and of those before it that BLOCKHASH can reach."""
+
+    def run(
+        self, work: Callable[[Backend], T], hint: CallHint | Sequence[CallHint] | None = None, *, wait: bool = True
+    ) -> T:
+        """What `work` gives for the state, once it has run on state that was known completely.
+
+        It is called again when something it read had to be fetched first, or changed while it ran: it must be free of
+        side effects, and what it raised before does not count. The backend may be the same object for other pins of
+        the block, and should be, where it can: who caches something by backend gains by that.
+
+        `hint`: what `work` will call, several for a batch. With `wait` False, `WouldBlock` is raised instead of
+        waiting for anything outside of this process.
+        """
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Pin: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
+class Source(Protocol):
+    """A chain and its state. Safe for use from several threads."""
+
+    @property
+    def chain(self) -> ChainConfig: ...
+
+    @property
+    def archive(self) -> Archive | None:
+        """Block bodies, receipts and proofs, where the source has them."""
+
+    def head(self) -> Header:
+        """The header of the latest block. Never goes back unless the chain was reorganised."""
+
+    def pin(self, block: BlockId = "latest") -> Pin:
+        """Opens a pin.
+
+        Raises `BlockNotFound`, and `StateNotAvailable` for a block whose state is not held (any more).
+        """
+
+    def status(self) -> SourceStatus: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,21 @@
+"""A state as it was, or will be, some blocks away from another: a `StateDiff` laid over a backend, without a copy."""
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t
+from evmcore._code cimport Code
+from evmcore._diff cimport AccountChange, SlotChange, StateDiff
+from evmcore._state cimport StateReader
+from evmcore.state._reader cimport Backend
+
+# What the reader's functions see, without the GIL and without touching a Python object.
+cdef struct View:
+    StateReader* base             # borrowed from DiffView.base
+    const AccountChange* accounts # borrowed from DiffView.diff, sorted by address
+    size_t account_count
+    const SlotChange* slots       # ... sorted by address and key
+    size_t slot_count
+    Code** codes                  # per account change: the code it is given, or NULL: the base's
+
+cdef class DiffView(Backend):
+    cdef readonly Backend base
+    cdef readonly StateDiff diff  # must not change any more
+    cdef View view

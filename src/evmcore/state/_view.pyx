@@ -1,0 +1,257 @@
+"""A diff over a backend, and plain reads from any backend. See `_view.pxd`."""
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memcpy
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from evmcore._code cimport Code, code_intern, code_release, code_retain
+from evmcore._diff cimport AccountChange, SlotChange, StateDiff
+from evmcore._hash cimport keccak256
+from evmcore._state cimport ABSENT, AccountData, FOUND, Found, READ_FAILED, StateReader
+from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_eq, u_is_zero, u_lt, u_zero
+from evmcore.state._reader cimport Backend
+
+from evmcore._diff import AccountFields
+from evmcore.errors import InputError, ResourceError, StateError
+from evmcore.types import to_address, to_uint
+
+cdef uint8_t[32] NO_CODE_HASH
+keccak256(NULL, 0, NO_CODE_HASH)
+
+
+cdef class DiffView(Backend):
+    """A read-only backend that answers as `base` would after `diff` had been applied to it.
+
+    Inverted diffs of the blocks after it, joined by `StateDiff.compose`, make the state of an earlier block. A read
+    costs two binary searches in the diff before it reaches the base. Nothing is checked here: `diff` must start where
+    `base` is, and be complete (see `StateDiff`) where it wipes an account. It must not change any more.
+    """
+
+    def __cinit__(self, Backend base not None, StateDiff diff not None):
+        cdef size_t i
+        cdef const AccountChange* change
+        cdef bytes code, code_hash
+        self.base = base
+        self.diff = diff
+        self.view.base = &base.reader
+        self.view.accounts = diff.accounts
+        self.view.account_count = diff.account_count
+        self.view.slots = diff.slots
+        self.view.slot_count = diff.slot_count
+        self.view.codes = <Code**>calloc(diff.account_count + 1, sizeof(Code*))
+        if self.view.codes == NULL:
+            raise ResourceError("no memory for a view of a state")
+        for i in range(diff.account_count):
+            change = &diff.accounts[i]
+            if memcmp(change.old.code_hash, change.new.code_hash, 32) == 0:
+                continue
+            code_hash = PyBytes_FromStringAndSize(<const char*>change.new.code_hash, 32)
+            code = diff.codes.get(code_hash)
+            if code is None:                      # no code, or one that the base has as well
+                continue
+            self.view.codes[i] = code_intern(change.new.code_hash, <const uint8_t*>PyBytes_AS_STRING(code), len(code))
+            if self.view.codes[i] == NULL:
+                raise ResourceError(f"no memory for {len(code)} bytes of code")
+        self.reader.self = &self.view
+        self.reader.account = view_account
+        self.reader.storage = view_storage
+        self.reader.code = view_code
+        self.reader.block_hash = view_block_hash
+
+    def __init__(self, base, diff):
+        pass
+
+    def __dealloc__(self):
+        cdef size_t i
+        if self.view.codes != NULL:
+            for i in range(self.view.account_count):
+                code_release(self.view.codes[i])
+            free(self.view.codes)
+
+    cdef void begin_read(self) noexcept nogil:
+        self.base.begin_read()
+
+    cdef void end_read(self) noexcept nogil:
+        self.base.end_read()
+
+    cpdef object take_error(self):
+        """The exception that made a read of the base fail, given once; None when there is none."""
+        return self.base.take_error()
+
+    def __repr__(self) -> str:
+        return f"<DiffView: {self.diff!r} over {self.base!r}>"
+
+
+# ---- the reader's side; `self` is the View
+
+cdef size_t account_at(const View* view, const uint8_t* address) noexcept nogil:
+    """The place of an account's change; `account_count` when it has none."""
+    cdef size_t low = 0, high = view.account_count, middle
+    cdef int order
+    while low < high:
+        middle = (low + high) // 2
+        order = memcmp(view.accounts[middle].address, address, 20)
+        if order == 0:
+            return middle
+        if order < 0:
+            low = middle + 1
+        else:
+            high = middle
+    return view.account_count
+
+
+cdef size_t slot_position(const View* view, const uint8_t* address, const u256* key) noexcept nogil:
+    """Where a slot's change is or belongs."""
+    cdef size_t low = 0, high = view.slot_count, middle
+    cdef const SlotChange* slot
+    cdef int order
+    while low < high:
+        middle = (low + high) // 2
+        slot = &view.slots[middle]
+        order = memcmp(slot.address, address, 20)
+        if order < 0 or (order == 0 and u_lt(&slot.key, key)):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef bint lists_storage(const View* view, const uint8_t* address) noexcept nogil:
+    """Whether some slot of the account gets a value that is not zero."""
+    cdef u256 zero
+    cdef size_t i
+    u_zero(&zero)
+    i = slot_position(view, address, &zero)
+    while i < view.slot_count and memcmp(view.slots[i].address, address, 20) == 0:
+        if not u_is_zero(&view.slots[i].new):
+            return True
+        i += 1
+    return False
+
+
+cdef Found view_account(void* self, const uint8_t* address, AccountData* out) noexcept nogil:
+    cdef const View* view = <const View*>self
+    cdef size_t at = account_at(view, address)
+    cdef const AccountChange* change
+    cdef Found found
+    if at == view.account_count:
+        found = view.base.account(view.base.self, address, out)
+        if found == FOUND and not out.has_storage:
+            out.has_storage = lists_storage(view, address)
+        return found
+    change = &view.accounts[at]
+    if not change.new.exists:
+        return ABSENT
+    out.has_storage = False
+    # Storage not listed: the base's, unless it has been wiped, or came with a code that is not there yet.
+    if change.old.exists and not change.wiped and (
+        memcmp(change.old.code_hash, change.new.code_hash, 32) == 0
+        or memcmp(change.new.code_hash, NO_CODE_HASH, 32) != 0
+    ):
+        if view.base.account(view.base.self, address, out) == READ_FAILED:
+            return READ_FAILED
+    if not out.has_storage:
+        out.has_storage = lists_storage(view, address)
+    out.nonce = change.new.nonce
+    out.balance = change.new.balance
+    memcpy(out.code_hash, change.new.code_hash, 32)
+    return FOUND
+
+
+cdef Found view_storage(void* self, const uint8_t* address, const u256* slot, u256* value) noexcept nogil:
+    cdef const View* view = <const View*>self
+    cdef size_t at = slot_position(view, address, slot)
+    if at < view.slot_count and memcmp(view.slots[at].address, address, 20) == 0 and u_eq(&view.slots[at].key, slot):
+        value[0] = view.slots[at].new
+        return FOUND
+    at = account_at(view, address)
+    if at < view.account_count and (view.accounts[at].wiped or not view.accounts[at].new.exists):
+        u_zero(value)
+        return ABSENT
+    return view.base.storage(view.base.self, address, slot, value)
+
+
+cdef Code* view_code(void* self, const uint8_t* address, const uint8_t* code_hash) noexcept nogil:
+    cdef const View* view = <const View*>self
+    cdef size_t at = account_at(view, address)
+    if at < view.account_count and view.codes[at] != NULL:
+        if memcmp(view.accounts[at].new.code_hash, code_hash, 32) == 0:
+            code_retain(view.codes[at])
+            return view.codes[at]
+    return view.base.code(view.base.self, address, code_hash)
+
+
+cdef Found view_block_hash(void* self, uint64_t number, uint8_t* out) noexcept nogil:
+    cdef const View* view = <const View*>self
+    return view.base.block_hash(view.base.self, number, out)
+
+
+# ---- plain reads from any backend
+
+cdef object failed(Backend backend, str what):
+    cause = backend.take_error()
+    error = StateError(f"{what} could not be read" + (f": {cause}" if cause is not None else ""))
+    error.__cause__ = cause
+    return error
+
+
+cdef Found account_of(Backend backend, bytes address, AccountData* out) except *:
+    cdef const uint8_t* key = <const uint8_t*>PyBytes_AS_STRING(address)
+    cdef Found found
+    with nogil:
+        backend.begin_read()
+        found = backend.reader.account(backend.reader.self, key, out)
+        backend.end_read()
+    if found == READ_FAILED:
+        raise failed(backend, f"account 0x{address.hex()}")
+    return found
+
+
+def read_account(Backend backend not None, address):
+    """Nonce, balance (wei) and code hash of an account of any backend, as `AccountFields`; None when it is absent.
+
+    Raises `StateError` when the backend could not tell.
+    """
+    cdef AccountData data
+    if account_of(backend, to_address(address, "address"), &data) == ABSENT:
+        return None
+    code_hash = PyBytes_FromStringAndSize(<const char*>data.code_hash, 32)
+    return AccountFields(data.nonce, u256_to_int(&data.balance), code_hash)
+
+
+def read_code(Backend backend not None, address) -> bytes:
+    """The code of an account of any backend; empty when there is none. Raises `StateError` when it could not be read."""
+    cdef AccountData data
+    cdef bytes account = to_address(address, "address")
+    cdef const uint8_t* key = <const uint8_t*>PyBytes_AS_STRING(account)
+    cdef Code* code
+    if account_of(backend, account, &data) == ABSENT or memcmp(data.code_hash, NO_CODE_HASH, 32) == 0:
+        return b""
+    with nogil:
+        backend.begin_read()
+        code = backend.reader.code(backend.reader.self, key, data.code_hash)
+        backend.end_read()
+    if code == NULL:
+        raise failed(backend, f"the code of 0x{account.hex()}")
+    try:
+        return PyBytes_FromStringAndSize(<const char*>code.raw, code.size)
+    finally:
+        code_release(code)
+
+
+def read_storage(Backend backend not None, address, slot) -> int:
+    """The value of a storage slot of any backend; zero when it is not set. `StateError` when it could not be read."""
+    cdef bytes account = to_address(address, "address")
+    cdef const uint8_t* key = <const uint8_t*>PyBytes_AS_STRING(account)
+    cdef u256 number = u256_from_int(to_uint(slot, "slot"), "slot")
+    cdef u256 value
+    cdef Found found
+    u_zero(&value)
+    with nogil:
+        backend.begin_read()
+        found = backend.reader.storage(backend.reader.self, key, &number, &value)
+        backend.end_read()
+    if found == READ_FAILED:
+        raise failed(backend, f"slot {slot:#x} of 0x{account.hex()}")
+    return u256_to_int(&value) if found == FOUND else 0
