@@ -15,6 +15,11 @@ from evmcore.state._reader cimport Backend
 from evmcore.tracing._hooks cimport Tracer
 
 cdef class BlockRun
+cdef class BlockResult
+
+# Owns a block's output: whoever executes the block writes there, results read from it.
+cdef class KeptOutput:
+    cdef BlockOutput data
 
 cdef class Executor:
     cdef BlockFailure transactions(self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status) noexcept nogil
@@ -23,7 +28,10 @@ cdef class BlockRun:
     """One execution of one block by the sequential executor."""
     cdef Machine* machine
     cdef BlockRules rules
-    cdef BlockOutput output
+    cdef KeptOutput kept
+    cdef BlockOutput* output      # of `kept`
+    cdef dict counters            # what the executor counted; None: nothing
+    cdef int64_t[3] phases        # ns: preparing, transactions, end of the block
     cdef Backend backend
     cdef Overlay overlay
     cdef list prepared            # PreparedTransaction
@@ -34,11 +42,17 @@ cdef class BlockRun:
     cdef int finish_trace(self, Tracer tracer, const TxData* tx) except -1
     cdef int note_root(self) except -1
 
+# `execute_block` on a run of the caller's, who may look at its output meanwhile.
+cdef BlockResult run_block(BlockRun run, object block, object state, object chain, object parent, object block_hashes, object fork, bint validate, bint check_state_root, bint commit, object reward, object tracer, Executor executor)
+
 # The exception for a run that ended with a status of STATE_FAILED or above.
 cdef object engine_error(Backend backend, Status status)
 
 cdef class BlockResult:
-    cdef BlockOutput output
+    cdef KeptOutput kept
+    cdef BlockOutput* output      # of `kept`
+    cdef dict counters
+    cdef int64_t[3] phases
     cdef Backend backend
     cdef bint committed
     cdef tuple receipt_cache

@@ -3,6 +3,7 @@ from collections.abc import Mapping
 from evmcore._diff import StateDiff
 from evmcore._results import TransactionResult
 from evmcore.blocks import Block, Header
+from evmcore.counters import ParallelCounters
 from evmcore.forks import ChainConfig, Fork
 from evmcore.state import Backend, State
 from evmcore.tracing import Tracer
@@ -15,6 +16,10 @@ class BlockResult:
     fork: Fork
     diff: StateDiff
     requests: list[bytes] | None
+    @property
+    def parallel(self) -> ParallelCounters:
+        """How the transactions were executed."""
+
     @property
     def gas_used(self) -> int: ...
     @property

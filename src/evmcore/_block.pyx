@@ -3,6 +3,7 @@
 `BlockRun` turns a Python block into C data, once, and drives the native steps (`_block_steps`); the outcome becomes a
 `BlockResult` whose costly parts are made when asked for.
 """
+from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -25,6 +26,7 @@ from evmcore import body
 from evmcore._precompiles import blst_unavailable
 from evmcore._trie import ordered_root
 from evmcore.blocks import Block
+from evmcore.counters import ParallelCounters
 from evmcore.dao import DAO_ACCOUNTS, DAO_RECOVERY
 from evmcore.errors import (
     BlockReason, ExecutionAborted, InputError, InvalidBlock, InvalidTransaction, ResourceError, StateError,
@@ -39,6 +41,9 @@ cdef extern from "include/spares.h" namespace "evmcore" nogil:
         pass
     void* spares_take(Spares* spares)
     bint spares_give(Spares* spares, void* item)
+
+cdef extern from "include/sync.h" nogil:
+    int64_t monotonic_ns()
 
 cdef Spares machines              # between blocks
 
@@ -69,6 +74,11 @@ cdef int set_hash(uint8_t* out, object value, str name) except -1:
     return 0
 
 
+cdef class KeptOutput:
+    def __dealloc__(self):
+        output_release(&self.data)
+
+
 cdef class Executor:
     """Executes a block's transactions one after the other. Others (`stm`) derive from it."""
 
@@ -78,7 +88,7 @@ cdef class Executor:
         """From transaction ``at`` to the last or the first that fails; ``at`` is then the number of those begun."""
         cdef BlockFailure failure = BLOCK_OK
         while at[0] < count and failure == BLOCK_OK:
-            failure = block_transaction(run.machine, &run.rules, txs[at[0]], &run.output, invalid, status)
+            failure = block_transaction(run.machine, &run.rules, txs[at[0]], run.output, invalid, status)
             at[0] += 1
         return failure
 
@@ -90,6 +100,8 @@ cdef class BlockRun:
     """One execution of one block: what it borrows while it runs."""
 
     def __cinit__(self):
+        self.kept = KeptOutput()
+        self.output = &self.kept.data
         self.machine = <Machine*>spares_take(&machines)
         if self.machine == NULL:
             self.machine = machine_new()
@@ -97,7 +109,6 @@ cdef class BlockRun:
             raise ResourceError("no memory for a machine")
 
     def __dealloc__(self):
-        output_release(&self.output)
         free(self.rules.credits)
         if self.machine != NULL:
             ws_reset(self.machine.ws, NULL, 0)
@@ -162,6 +173,7 @@ cdef class BlockRun:
         cdef TxInvalid invalid = TX_VALID
         cdef Status status = SUCCESS
         cdef size_t i
+        cdef int64_t start
         txs = <TxData**>calloc(count + 1, sizeof(TxData*))
         if txs == NULL:
             raise ResourceError("no memory for the block's transactions")
@@ -174,6 +186,7 @@ cdef class BlockRun:
             self.machine.unlimited_code_size = False
             with nogil:
                 self.backend.begin_read()
+                start = monotonic_ns()
                 ws_reset(self.machine.ws, &self.overlay.reader, self.rules.revision)
                 failure = block_begin(self.machine, &self.rules, &status)
             while at < count and failure == BLOCK_OK:
@@ -191,11 +204,14 @@ cdef class BlockRun:
                         self.finish_trace(tracer, txs[at - 1])
                 if roots and failure == BLOCK_OK:
                     self.note_root()
+            self.phases[1] = monotonic_ns() - start
+            start += self.phases[1]
             if failure == BLOCK_OK:
                 with nogil:
-                    failure = block_end(self.machine, &self.rules, &self.output, &status)
+                    failure = block_end(self.machine, &self.rules, self.output, &status)
             if failure == BLOCK_OK:
                 self.diff = diff_collect(self.machine.ws)
+                self.phases[2] = monotonic_ns() - start
                 self.backend.complete(self.diff)
         finally:
             free(txs)
@@ -258,11 +274,10 @@ cdef class BlockResult:
     before the block. `requests` lists the block's requests (EIP-7685; type byte and data), None before Prague.
     """
 
-    def __cinit__(self):
-        memset(&self.output, 0, sizeof(BlockOutput))
-
-    def __dealloc__(self):
-        output_release(&self.output)
+    @property
+    def parallel(self):
+        """How the transactions were executed, `counters.ParallelCounters`."""
+        return ParallelCounters.of(self.counters, self.output.record_count, self.phases)
 
     @property
     def gas_used(self):
@@ -458,8 +473,17 @@ def execute_block(
     Returns a `BlockResult`. Raises `InvalidBlock` with its reason for an invalid block, `InputError` for arguments that
     make no sense, `StateError` when the state cannot be read. Whatever is raised, the state is as before.
     """
-    cdef BlockRun run
+    return run_block(
+        BlockRun(), block, state, chain, parent, block_hashes, fork, validate, check_state_root, commit, reward, tracer, executor
+    )
+
+
+cdef BlockResult run_block(
+    BlockRun run, object block, object state, object chain, object parent, object block_hashes, object fork, bint validate,
+    bint check_state_root, bint commit, object reward, object tracer, Executor executor,
+):
     cdef BlockResult result
+    cdef int64_t start = monotonic_ns()
     state = as_backend(state)
     if not isinstance(block, Block):
         raise InputError(f"block: expected a Block, got {type(block).__name__}")
@@ -472,10 +496,10 @@ def execute_block(
         check_header(header, parent, chain, fork)
     if validate:
         body.check_body(block, fork)
-    run = BlockRun()
     run.backend = state
     run.prepared = prepare_transactions(block, fork)
     run.prepare(block, chain, fork, block_hashes, reward)
+    run.phases[0] = monotonic_ns() - start
     run.run(check_state_root and fork < Fork.BYZANTIUM, tracer, executor)
 
     result = BlockResult.__new__(BlockResult)
@@ -483,10 +507,12 @@ def execute_block(
     result.fork = fork
     result.backend = state
     result.diff = run.diff
+    result.kept = run.kept
     result.output = run.output
-    memset(&run.output, 0, sizeof(BlockOutput))
+    result.counters = run.counters
+    result.phases = run.phases
     if fork >= Fork.PRAGUE:
-        result.requests = requests_of(&result.output, chain.deposit_contract)
+        result.requests = requests_of(result.output, chain.deposit_contract)
     # A root needs the changes applied: where they are to stay, that happens once.
     cdef bint apply_first = commit and validate and check_state_root
     if apply_first:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from evmcore._block import BlockResult, execute_block
+from evmcore._block import BlockResult
 from evmcore._diff import StateDiff
 from evmcore._engine import EVM
 from evmcore._results import CallResult, Status, TransactionResult
+from evmcore.execution import execute_block
 from evmcore.stm import ParallelExecutor
 
 __all__ = [

@@ -177,7 +177,7 @@ cdef class ParallelExecutor(Executor):
         block.base = &run.overlay.reader
         block.main = run.machine
         block.delays = self.delays
-        block.output = &run.output
+        block.output = run.output
         block.failure = BLOCK_OK
         block.status = SUCCESS
         if (self.always or (self.threads > 1 and count > 1)) and open_block(&block, min(<size_t>self.threads, count)):
@@ -189,10 +189,10 @@ cdef class ParallelExecutor(Executor):
         if failure == BLOCK_TRANSACTION_INVALID:
             at[0] += 1
         with gil:
-            self.counters = counters_of(&block)
+            self.counters = run.counters = counters_of(&block)
         close_block(&block)
         while at[0] < count and failure == BLOCK_OK:
-            failure = block_transaction(run.machine, &run.rules, txs[at[0]], &run.output, invalid, status)
+            failure = block_transaction(run.machine, &run.rules, txs[at[0]], run.output, invalid, status)
             at[0] += 1
         return failure
 

@@ -15,7 +15,9 @@ from evmcore.errors import EvmcoreError
 from evmcore.forks import Activation, ChainConfig, Fork
 from evmcore.types import Account
 
-WORKLOAD_CHAIN = ChainConfig(1, (Activation(Fork.CANCUN, block=0, timestamp=0),))
+
+def workload_chain(fork: Fork) -> ChainConfig:
+    return ChainConfig(1, (Activation(fork, block=0, timestamp=0),))
 
 
 class WrongResult(EvmcoreError):
@@ -83,7 +85,7 @@ class BlockRun:
 
 
 def workload_run(workload: Workload) -> BlockRun:
-    return BlockRun(MemoryState(workload.alloc), WORKLOAD_CHAIN)
+    return BlockRun(MemoryState(workload.alloc), workload_chain(workload.fork))
 
 
 def check_outcome(name: str, state: MemoryState, outcome: Outcome) -> None:

@@ -18,6 +18,8 @@ from typing import Protocol
 from evmcore._hash import keccak256
 from evmcore.bench.contracts import Contract, contract, mapping_slot
 from evmcore.blocks import Block, Header
+from evmcore.errors import TransactionReason
+from evmcore.forks import Fork
 from evmcore.transactions import Transaction
 from evmcore.types import Account
 
@@ -81,12 +83,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Workload:
-    """A pre-state and the blocks to execute on it, one after the other. Header fields that need roots are left zero."""
+    """A pre-state and the blocks to execute on it, one after the other. Header fields that need roots are left zero.
+
+    With ``invalid`` the last block is invalid for that reason.
+    """
 
     name: str
     alloc: dict[bytes, Account]
     blocks: tuple[Block, ...]
     outcome: Outcome
+    fork: Fork = Fork.CANCUN
+    invalid: TransactionReason | None = None
 
     @property
     def transactions(self) -> int:

@@ -1,0 +1,77 @@
+"""What executing a block took: `BlockResult.parallel`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+PHASES = ("prepare", "execute", "end")
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelCounters:
+    """How the transactions of a block were executed, on how many threads, and what went where.
+
+    - `threads`: native threads that took part; 1 when the transactions ran one after the other. `decision` says in a
+      few words why so many.
+    - `executions`: runs begun, speculative and final ones, those that had to wait included; `validations`: checks of
+      what a run had learnt; `reruns`: transactions whose speculative run did not stand. Sequential execution runs each
+      transaction once and validates nothing.
+    - `aborts`: runs that did not stand, by cause. `waits`: runs that met a value that was about to change, and waited.
+    - `lazies`: deltas (fees, transfers) that were settled at the commit frontier.
+    - `fallback`: empty, or why the rest of the block went on without speculation, from the transaction `fallback_at`.
+    - `phases`: nanoseconds by name. ``prepare``: block to native data, senders; ``execute``: begin of the block and all
+      transactions; ``end``: withdrawals, rewards, requests and the diff. Within ``execute``, summed over the threads:
+      ``idle`` and ``commit``, where the executor measures them.
+    - `more`: whatever else the executor counted, by name.
+    """
+
+    transactions: int
+    threads: int = 1
+    decision: str = "sequential"
+    executions: int = 0
+    validations: int = 0
+    reruns: int = 0
+    waits: int = 0
+    lazies: int = 0
+    fallback: str = ""
+    fallback_at: int | None = None
+    aborts: Mapping[str, int] = field(default_factory=dict)
+    phases: Mapping[str, int] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def executions_per_transaction(self) -> float:
+        """1.0 is the least; 0.0 in a block without transactions."""
+        return self.executions / self.transactions if self.transactions else 0.0
+
+    @property
+    def validations_per_transaction(self) -> float:
+        """0.0 in a block without transactions."""
+        return self.validations / self.transactions if self.transactions else 0.0
+
+    @classmethod
+    def of(cls, counted: Mapping[str, Any] | None, transactions: int, phases: Iterable[int]) -> ParallelCounters:
+        """From what an executor counted (None: sequential execution) and the times of `PHASES`."""
+        times = dict(zip(PHASES, phases, strict=True))
+        if not counted:
+            return cls(transactions=transactions, executions=transactions, phases=times)
+        known = dict(counted)
+        fallback = known.pop("fallback", "")
+        threads = known.pop("threads", 1) or 1
+        return cls(
+            transactions=transactions,
+            threads=threads,
+            decision=known.pop("decision", f"{threads} threads, as asked" if threads > 1 else "sequential"),
+            executions=known.pop("runs", 0) or transactions,
+            validations=known.pop("validations", 0),
+            reruns=known.pop("reruns", 0),
+            waits=known.pop("waits", 0),
+            lazies=known.pop("lazies", 0),
+            fallback=fallback if isinstance(fallback, str) else "no room in the store" if fallback else "",
+            fallback_at=known.pop("fallback_at", None),
+            aborts=known.pop("aborts", {}),
+            phases=times | known.pop("phases", {}),
+            more=known,
+        )

@@ -1,0 +1,105 @@
+"""Executing blocks, on one thread or several."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from evmcore import _block
+from evmcore._block import BlockResult, Executor
+from evmcore.blocks import Block, Header
+from evmcore.errors import InputError
+from evmcore.forks import ChainConfig, Fork
+from evmcore.state import Backend, State
+from evmcore.stm import ParallelExecutor
+from evmcore.tracing import Tracer
+
+MOST_THREADS = 1024
+
+Threads = int | Literal["auto"] | None
+
+
+def available_cores() -> int:
+    """Processor cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def thread_count(threads: Threads) -> int:
+    """How many threads an argument ``threads`` asks for. Raises `InputError` for one that makes no sense."""
+    if threads is None:
+        return 1
+    if threads == "auto" or (threads == 0 and not isinstance(threads, bool)):
+        return available_cores()
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 0 < threads <= MOST_THREADS:
+        raise InputError(
+            f"argument 'threads': expected 1 to {MOST_THREADS}, 0 or 'auto' for all cores, got {threads!r}"
+        )
+    return threads
+
+
+def executor_for(threads: Threads, executor: Executor | None) -> dict[str, Executor]:
+    """The ``executor`` argument for a block, if it needs one."""
+    if executor is not None:
+        if threads is not None:
+            raise InputError("arguments 'threads' and 'executor': give one of them")
+        return {"executor": executor}
+    count = thread_count(threads)
+    return {"executor": ParallelExecutor(count)} if count > 1 else {}
+
+
+def execute_block(
+    block: Block,
+    state: Backend | State,
+    chain: ChainConfig | Fork | str = "mainnet",
+    *,
+    threads: Threads = None,
+    parent: Header | None = None,
+    block_hashes: Mapping[int, bytes] | None = None,
+    fork: Fork | str | None = None,
+    validate: bool = True,
+    check_state_root: bool = False,
+    commit: bool = False,
+    reward: int | None = None,
+    tracer: Tracer | None = None,
+    executor: Executor | None = None,
+    **options: Any,
+) -> BlockResult:
+    """Executes a `Block` on ``state`` (a `MemoryState`, another backend or a `State`) as it was after the parent block.
+
+    ``threads``: None or 1 runs the transactions one after the other; more let that many native threads take part where
+    it pays, 0 or ``"auto"`` one for each core that this process may run on. The result is the same at any number;
+    `BlockResult.parallel` tells what was done.
+
+    ``chain``: a `ChainConfig`, the name of a public network, or a fork (its rules whatever the block's number and
+    time); ``fork`` overrides what the chain says. ``parent``: the parent's `Header`; with it the header rules are
+    checked. ``block_hashes``: mapping of number to hash for BLOCKHASH; what it lacks is asked of the state, the
+    parent's hash is in the header. ``validate``: compare body and outcome with the header (roots, gas, bloom,
+    requests); ``check_state_root``: the state root too, and, before Byzantium, the receipts root. ``commit``: apply the
+    changes. ``reward``: wei for the beneficiary of a block before Paris in place of the fork's block reward, of which
+    ommers get their shares; below zero nobody is rewarded. ``tracer``: one of `evmcore.tracing`, which sees every
+    transaction; with one, and with roots after each transaction, they run one after the other. ``executor``: what runs
+    the transactions, in place of ``threads``.
+
+    Senders are recovered from the signatures; a transaction that names its `sender` is taken at its word.
+
+    Returns a `BlockResult`. Raises `InvalidBlock` with its reason for an invalid block, `InputError` for arguments that
+    make no sense, `StateError` when the state cannot be read. Whatever is raised, the state is as before.
+    """
+    return _block.execute_block(
+        block,
+        state,
+        chain,
+        parent=parent,
+        block_hashes=block_hashes,
+        fork=fork,
+        validate=validate,
+        check_state_root=check_state_root,
+        commit=commit,
+        reward=reward,
+        tracer=tracer,
+        **executor_for(threads, executor),
+        **options,
+    )

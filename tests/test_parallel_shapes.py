@@ -1,0 +1,129 @@
+"""Every workload for comparing executors gives on any number of threads what it gives sequentially."""
+
+from __future__ import annotations
+
+import pytest
+
+from evmcore import execute_block
+from evmcore.bench import engine
+from evmcore.bench.scenes import scenes
+from evmcore.bench.shapes import gigagas, shapes
+from evmcore.bench.workloads import Workload
+from evmcore.errors import InputError, InvalidBlock
+from evmcore.state import MemoryState
+from evmcore.stm import ParallelExecutor
+from tests.parallel_blocks import THREADS, check_equal, difference, executors_for, outcome_of
+
+SCENES = {scene.name: scene for scene in scenes(seed=3, size=60)}
+SHAPES = {name: make for name, make in shapes(seed=5).items() if name not in SCENES}
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_scenes_are_equal(name: str) -> None:
+    scene = SCENES[name]
+    chain = engine.workload_chain(scene.fork)
+    state = MemoryState(scene.alloc)
+    (block,) = scene.blocks
+    before = state.copy()
+    executors = executors_for(THREADS)
+    for delays in range(8):
+        expected, words = check_equal(
+            block, state, chain, executors, delays=delays, before=before, state_root=not delays
+        )
+        assert words is None
+        if scene.invalid is None:
+            assert "error" not in expected
+        else:
+            assert expected["error"][1] is scene.invalid
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_are_equal(name: str) -> None:
+    workload = SHAPES[name]()
+    state = MemoryState(workload.alloc)
+    (block,) = workload.blocks
+    _, words = check_equal(block, state, engine.workload_chain(workload.fork), executors_for(THREADS))
+    assert words is None
+
+
+@pytest.mark.parametrize("name", [*SCENES, *SHAPES])
+def test_the_argument_threads_changes_nothing(name: str) -> None:
+    workload: Workload = SCENES[name] if name in SCENES else SHAPES[name]()
+    chain = engine.workload_chain(workload.fork)
+    (block,) = workload.blocks
+    results = []
+    for threads in (None, 0, "auto", *THREADS):
+        state = MemoryState(workload.alloc)
+        if workload.invalid is not None:
+            with pytest.raises(InvalidBlock) as caught:
+                execute_block(block, state, chain, validate=False, commit=True, threads=threads)
+            assert caught.value.reason is workload.invalid
+            assert state == MemoryState(workload.alloc)
+            continue
+        result = execute_block(block, state, chain, validate=False, commit=True, threads=threads)
+        engine.check_outcome(name, state, workload.outcome)
+        results.append(outcome_of(result))
+    for result in results[1:]:
+        assert difference(results[0], result) is None
+
+
+def test_every_transaction_of_the_valid_scenes_succeeds_but_for_creations_where_there_is_something() -> None:
+    for name, scene in SCENES.items():
+        if scene.invalid is None:
+            (block,) = scene.blocks
+            chain = engine.workload_chain(scene.fork)
+            receipts = execute_block(block, MemoryState(scene.alloc), chain, validate=False).receipts
+            assert all(receipt.status == 1 for receipt in receipts), name
+
+
+def test_a_gigagas_block_is_as_large_as_it_says() -> None:
+    workload = gigagas()["transfers, 1 Ggas"]()
+    (block,) = workload.blocks
+    state = MemoryState(workload.alloc)
+    chain = engine.workload_chain(workload.fork)
+    result = execute_block(block, state, chain, validate=False, commit=True, threads=3)
+    assert result.gas_used == 47_620 * 21_000
+    engine.check_outcome(workload.name, state, workload.outcome)
+
+
+# ------------------------------------------------------------ what was done
+
+
+def test_counters_of_sequential_execution() -> None:
+    (block,) = SCENES["one counter"].blocks
+    counters = execute_block(block, MemoryState(SCENES["one counter"].alloc), "cancun", validate=False).parallel
+    assert (counters.threads, counters.transactions, counters.executions) == (1, 60, 60)
+    assert (counters.reruns, counters.waits, counters.validations, counters.fallback) == (0, 0, 0, "")
+    assert counters.executions_per_transaction == 1
+    assert set(counters.phases) == {"prepare", "execute", "end"}
+    assert all(nanoseconds > 0 for nanoseconds in counters.phases.values())
+
+
+def test_counters_of_parallel_execution() -> None:
+    (block,) = SCENES["one counter"].blocks
+    state = MemoryState(SCENES["one counter"].alloc)
+    executor = ParallelExecutor(3, always=True)
+    counters = execute_block(block, state, "cancun", validate=False, executor=executor).parallel
+    assert counters.threads == 3
+    assert 60 <= counters.executions <= 120 + counters.waits
+    assert counters.fallback == ""
+    assert counters.executions_per_transaction == counters.executions / 60
+
+
+def test_counters_of_an_empty_block() -> None:
+    (block,) = SCENES["empty block"].blocks
+    counters = execute_block(block, MemoryState({}), "cancun", validate=False, threads=4).parallel
+    assert (counters.transactions, counters.executions, counters.executions_per_transaction) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("threads", [-1, True, 1.5, "all", 5000])
+def test_a_number_of_threads_that_makes_no_sense_is_refused(threads: object) -> None:
+    (block,) = SCENES["one transfer"].blocks
+    with pytest.raises(InputError, match="threads"):
+        execute_block(block, MemoryState({}), "cancun", threads=threads)  # type: ignore[arg-type]
+
+
+def test_threads_and_executor_exclude_each_other() -> None:
+    (block,) = SCENES["one transfer"].blocks
+    with pytest.raises(InputError, match="one of them"):
+        execute_block(block, MemoryState({}), "cancun", threads=2, executor=ParallelExecutor(2))
