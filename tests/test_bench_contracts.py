@@ -93,7 +93,7 @@ def test_the_artifacts_name_compiler_version_and_settings() -> None:
     assert {path.stem for path in compiler.HERE.glob("*.sol")} == set(recorded["contracts"])
 
 
-@pytest.mark.parametrize("name", ["Token", "Pair", "Router", "Compute"])
+@pytest.mark.parametrize("name", ["Token", "Pair", "Router", "Compute", "Quoter", "Multicall"])
 def test_selectors_are_hashes_of_the_signatures(name: str) -> None:
     for signature, value in contract(name).selectors.items():
         assert value == selector(signature)

@@ -51,7 +51,7 @@ def artifacts() -> dict[str, Any]:
 
 @cache
 def contract(name: str) -> Contract:
-    """``Token``, ``Pair``, ``Router`` or ``Compute``. Raises KeyError for another name."""
+    """A contract by the name of its source, such as ``Token``. Raises KeyError for another name."""
     compiled = artifacts()["contracts"][name]
     return Contract(
         name=name,
