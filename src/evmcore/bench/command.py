@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evmcore.bench import cases, engine, replay, report
+from evmcore.bench.load import command as load
 from evmcore.bench.measure import Samples, geometric_mean, measure
 from evmcore.bench.peer import Pyrevm
 from evmcore.bench.workloads import standard
@@ -33,6 +34,7 @@ def parser() -> Parser:
     made.add_argument("--rounds", type=positive, default=5, metavar="N", help="samples of each thing (default 5)")
     made.add_argument("--seed", type=int, default=1, help="of the package's own workloads (default 1)")
     made.add_argument("--json", type=Path, metavar="FILE", help="write every sample to this file")
+    load.add_arguments(made)
     return made
 
 
@@ -281,6 +283,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if options.json and (options.json.is_dir() or not options.json.parent.is_dir()):
             raise CommandError(f"--json: {options.json}: a directory, or not in one that exists")
+        if options.load or options.load_setup:
+            return load.run(options)
         bench = Bench(options)
         line = report.machine_line(bench.record["machine"])
         print(line + (f"; {bench.peer.name} {bench.peer.version}" if bench.peer else "") + "\n")

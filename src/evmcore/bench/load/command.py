@@ -1,0 +1,276 @@
+"""The load test as a command: ``python -m evmcore bench --load URL`` and ``--load-setup FILE``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from evmcore.bench import report
+from evmcore.bench.contracts import contract
+from evmcore.bench.load import figures
+from evmcore.bench.load.mixes import MIXES, Request, rpc
+from evmcore.bench.load.sending import Answers, Sender, Target
+from evmcore.bench.load.trivial import trivial_server
+from evmcore.bench.load.world import LoadWorld
+from evmcore.cli.arguments import CommandError, positive
+
+MAX_RATE: Final = 1_000_000
+MAX_SECONDS: Final = 3_600.0
+# Of one attack. A prepared request is used again after as many others.
+MAX_REQUESTS: Final = 5_000_000
+POOL: Final = 20_000
+COLD_POOL: Final = 100_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "load test of a JSON-RPC server",
+        "Requests at set rates, whether or not earlier ones were answered; latencies count from when a request was due."
+        " Figures have flood's names. Every answer is compared with what it has to be.",
+    )
+    add = group.add_argument
+    add("--load", metavar="URL", help="test the server at this URL; 'self': one that does nothing")
+    add("--load-setup", metavar="FILE", help="write the genesis file the server has to start from")
+    add("--size", type=positive, default=20, metavar="N", help="N tokens, 100*N holders (default 20)")
+    names = f"of {', '.join(MIXES)} (default hot,cold,adversarial); noop goes first in any case"
+    add("--mix", type=_mixes, default=["hot", "cold", "adversarial"], metavar="NAMES", help=names)
+    rates = "requests a second, or 'max' (default 100,1000,max)"
+    add("--rates", type=_rates, default=[100.0, 1000.0, None], metavar="LIST", help=rates)
+    add("--duration", type=_seconds, default=10.0, metavar="S", help="of each attack (default 10)")
+    add("--connections", type=positive, default=256, metavar="N", help="open at most (default 256)")
+    add("--clients", type=positive, default=16, metavar="N", help="at the rate 'max' (default 16)")
+    add("--timeout", type=_seconds, default=10.0, metavar="S", help="of a request (default 10)")
+    add("--no-noop", action="store_true", help="leave the no-op beside each mix out")
+    add("--remote", action="store_true", help="allow a URL of another machine")
+
+
+def _mixes(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in MIXES:
+            raise argparse.ArgumentTypeError(f"{name!r:.40} is no mix; there are {', '.join(MIXES)}")
+    return names
+
+
+def _rates(text: str) -> list[float | None]:
+    rates: list[float | None] = []
+    for part in text.split(","):
+        try:
+            rate = None if part == "max" else float(part)
+        except ValueError:
+            rate = 0
+        if rate is not None and not 0 < rate <= MAX_RATE:
+            raise argparse.ArgumentTypeError(f"{part!r:.40} is not a rate (above 0, up to {MAX_RATE:,}, or 'max')")
+        rates.append(rate)
+    return rates
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is not a time in seconds (above 0, up to {MAX_SECONDS:,.0f})")
+    return seconds
+
+
+def run(options: argparse.Namespace) -> int:
+    """Writes the genesis file, or tests the server. 1: some answer was wrong."""
+    if options.size < 2:
+        raise CommandError("--size: at least 2 tokens are needed")
+    if options.load_setup:
+        return _setup(options)
+    test = LoadTest(options)
+    with _server(options.load) as url:
+        test.run(url)
+    if options.json:
+        options.json.write_text(json.dumps(test.record, indent=1) + "\n")
+    return 1 if test.wrong else 0
+
+
+def _setup(options: argparse.Namespace) -> int:
+    slots = LoadWorld(options.seed, options.size).write(Path(options.load_setup))
+    print(f"{options.load_setup}: {slots:,} slots (seed {options.seed}, size {options.size})")
+    return 0
+
+
+@contextmanager
+def _server(url: str) -> Iterator[str]:
+    if url != "self":
+        yield url
+        return
+    with trivial_server() as own:
+        yield own
+
+
+@dataclass
+class Attack:
+    """One mix at one rate."""
+
+    mix: str
+    rate: float | None
+    answers: Answers
+    figures: dict[str, Any]
+    deep: dict[str, dict[str, Any]]
+    wrong: int
+
+
+class LoadTest:
+    """One run of the command: attacks one after the other, a table, and a record of flood's form."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.world = LoadWorld(options.seed, options.size)
+        self.record: dict[str, Any] = {}
+        self.wrong = 0
+        for rate in options.rates:
+            if rate is not None and rate * options.duration > MAX_REQUESTS:
+                raise CommandError(
+                    f"--rates: {rate:g} for {options.duration:g} s is more than {MAX_REQUESTS:,} requests"
+                )
+        self.mixes: list[str] = options.mix
+        if options.load == "self":
+            self.mixes = ["noop"]
+        elif not options.no_noop and "noop" not in self.mixes:
+            self.mixes = ["noop", *self.mixes]
+
+    def run(self, url: str) -> None:
+        options = self.options
+        target = Target.parse(url, remote=options.remote)
+        begun = time.time()
+        version = "trivial server" if options.load == "self" else self._check(target)
+        print(report.machine_line(report.machine()))
+        print(f"{url}: {version}; {options.duration:g} s an attack, {options.connections} connections at most\n")
+        attacks = []
+        with report.progress(len(self.mixes) * len(options.rates)) as bar:
+            for mix in self.mixes:
+                pool = self._pool(mix, target)
+                for rate in options.rates:
+                    attacks.append(self._attack(target, mix, rate, *pool))
+                    bar.step(f"{mix} {_rate(rate)}")
+        self._print(attacks)
+        self._write(attacks, url, version, begun)
+
+    def _check(self, target: Target) -> str:
+        """The server's name for itself. Raises CommandError if it does not answer, or has another state."""
+        token = self.world.flood_tokens[0]
+        supply = {"to": "0x" + token.address.hex(), "data": "0x" + contract("Token").call("totalSupply()").hex()}
+        asked = [rpc(1, "web3_clientVersion"), rpc(2, "eth_call", supply, "latest")]
+        with Sender(target, timeout=self.options.timeout) as sender:
+            answers = sender.at_rate([target.request(body) for body in asked], 100, 0.02)
+        for error in answers.errors.values():
+            raise CommandError(f"--load: the server does not answer: {error}")
+        try:
+            version, state = (json.loads(body) for body in answers.bodies)
+            name = str(version["result"])
+        except (ValueError, TypeError, KeyError):
+            raise CommandError(
+                f"--load: the server does not say what it is: HTTP {answers.status[0]} {answers.bodies[0][:200]!r}"
+            ) from None
+        if not isinstance(state, dict) or state.get("result") != f"0x{token.supply:064x}":
+            raise CommandError(
+                f"--load: the server's state is not the test's: start it from the file that --load-setup writes with "
+                f"--seed {self.options.seed} --size {self.options.size} (it answered {answers.bodies[1][:200]!r})"
+            )
+        return name
+
+    def _pool(self, mix: str, target: Target) -> tuple[list[Request], list[bytes]]:
+        most = max((rate or MAX_RATE) * self.options.duration for rate in self.options.rates)
+        size = min(int(most) + 1, COLD_POOL if mix == "cold" else POOL)
+        requests = list(islice(MIXES[mix](self.world, self.options.seed), size))
+        return requests, [target.request(request.body) for request in requests]
+
+    def _attack(
+        self, target: Target, mix: str, rate: float | None, requests: Sequence[Request], messages: Sequence[bytes]
+    ) -> Attack:
+        options = self.options
+        with Sender(target, connections=options.connections, timeout=options.timeout) as sender:
+            if rate is None:
+                answers = sender.at_most(messages, options.duration, min(options.clients, options.connections))
+            else:
+                answers = sender.at_rate(messages, rate, options.duration)
+        verdict = figures.judge(answers, requests)
+        self.wrong += verdict.wrong
+        for example in verdict.examples:
+            print(f"{mix}: wrong answer: {example}", file=sys.stderr)
+        all_figures = figures.datum(answers, rate, options.duration)
+        deep = figures.deep_metrics(answers, verdict, rate, options.duration)
+        return Attack(mix, rate, answers, all_figures, deep, verdict.wrong)
+
+    # ---- output
+
+    def _print(self, attacks: Sequence[Attack]) -> None:
+        headers = ["mix", "rate", "throughput", "success", "p50 ms", "p90", "p95", "p99", "max", "no answer", "wrong",
+                   "of no-op", "own cpu"]  # fmt: skip
+        noop = {attack.rate: attack.figures["throughput"] for attack in attacks if attack.mix == "noop"}
+        lines = []
+        for attack in attacks:
+            shown = attack.figures
+            base = noop.get(attack.rate)
+            lines.append([
+                attack.mix,
+                _rate(attack.rate),
+                report.number(shown["throughput"]),
+                f"{100 * shown['success']:.2f}%",
+                *(report.number(1e3 * shown[name]) for name in ("p50", "p90", "p95", "p99", "max")),
+                str(len(attack.answers.errors)),
+                str(attack.wrong),
+                f"{shown['throughput'] / base:.2f}" if base else "-",
+                f"{100 * attack.answers.cpu:.0f}%",
+            ])  # fmt: skip
+        print(report.table(headers, lines) + "\n")
+        for attack in attacks:
+            for error in attack.figures["errors"]:
+                count = sum(text == error for text in attack.answers.errors.values())
+                print(f"{attack.mix} at {_rate(attack.rate)}: {count} without an answer: {error}")
+            if attack.rate is not None and attack.answers.late > 10_000_000:
+                late = attack.answers.late / 1e6
+                print(f"{attack.mix} at {_rate(attack.rate)}: the generator itself was up to {late:.0f} ms late")
+        print(f"wrong answers: {self.wrong}")
+
+    def _write(self, attacks: Sequence[Attack], url: str, version: str, begun: float) -> None:
+        import evmcore
+
+        by_mix = {mix: [attack for attack in attacks if attack.mix == mix] for mix in self.mixes}
+        results = {}
+        for mix, rows in by_mix.items():
+            deep = {category: figures.columns([row.deep[category] for row in rows]) for category in figures.CATEGORIES}
+            results[mix] = figures.columns([row.figures for row in rows]) | {
+                "deep_raw_output": None,
+                "deep_metrics": deep,
+                "deep_rpc_error_pairs": None,
+            }
+        node = {"url": url, "remote": None, "client_version": version, "network": None}
+        self.record = {
+            "flood_version": None,
+            "dependency_versions": {"evmcore": evmcore.__version__},
+            "cli_args": list(sys.argv),
+            "type": "single_test",
+            "t_run_start": begun,
+            "t_run_end": time.time(),
+            "nodes": {mix: {"name": mix, **node} for mix in self.mixes},
+            "results": results,
+            # Not in flood's files.
+            "evmcore": {
+                "machine": report.machine(),
+                "seed": self.options.seed,
+                "size": self.options.size,
+                "wrong_answers": {mix: [row.wrong for row in rows] for mix, rows in by_mix.items()},
+                "generator_cpu": {mix: [row.answers.cpu for row in rows] for mix, rows in by_mix.items()},
+                "generator_late": {mix: [row.answers.late / 1e9 for row in rows] for mix, rows in by_mix.items()},
+                "connections": {mix: [row.answers.connections for row in rows] for mix, rows in by_mix.items()},
+            },
+        }
+
+
+def _rate(rate: float | None) -> str:
+    return "max" if rate is None else f"{rate:g}"
