@@ -73,7 +73,7 @@ class MemorySource:
         self._state = chain.state
         self._version = 0  # odd while an import changes the state
         blocks = list(chain.blocks_back())[::-1]
-        self._archive = _Archive(self, chain.config, blocks[0])
+        self._archive = MemoryArchive(self, chain.config, blocks[0])
         self._diffs = DiffHistory()
         self._views: dict[bytes, Backend] = {}
         for block in blocks[1:]:
@@ -95,7 +95,7 @@ class MemorySource:
         return self._chain.config
 
     @property
-    def archive(self) -> ChainArchive:
+    def archive(self) -> MemoryArchive:
         """Everything about the chain's blocks."""
         return self._archive
 
@@ -248,7 +248,7 @@ class MemorySource:
         return copied
 
 
-class _Archive(ChainArchive):
+class MemoryArchive(ChainArchive):
     """The archive of a `MemorySource`, which has the states for proofs."""
 
     def __init__(self, source: MemorySource, config: ChainConfig, genesis: Block) -> None:

@@ -1,0 +1,282 @@
+"""Calls on the state of a block: what eth_call, eth_estimateGas and eth_createAccessList have in common."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from evmcore._engine import EVM
+from evmcore._results import CallResult, Status
+from evmcore.blocks import Header
+from evmcore.errors import ExecutionAborted, InvalidTransaction
+from evmcore.estimates import MAX_TX_GAS, AccessEstimate
+from evmcore.forks import ChainConfig, Fork
+from evmcore.service.context import Context
+from evmcore.service.limits import Limits
+from evmcore.service.outcomes import call_error
+from evmcore.service.parse import BlockOverrides, CallObject, StateOverrides
+from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
+from evmcore.service.source import CallHint, Pin, Source, WouldBlock
+from evmcore.state import Backend
+from evmcore.state._view import read_account
+from evmcore.types import BlockEnv
+
+__all__ = ["CallService", "block_environment", "chain_at"]
+
+T = TypeVar("T")
+
+KEPT_EVMS: Final = 64
+MIN_TX_GAS: Final = 21_000
+NO_OVERRIDES: Final = StateOverrides()
+NO_CHANGES: Final = BlockOverrides()
+
+
+def chain_at(chain: ChainConfig, header: Header) -> ChainConfig:
+    """A chain that has had the rules of one block's fork and its blob schedule for ever."""
+    fork = chain.fork_of(header.number, header.timestamp, header.difficulty)
+    return ChainConfig.of_fork(fork, chain.chain_id, chain.blob_schedule_at(header.number, header.timestamp))
+
+
+def block_environment(header: Header, block_hashes: Mapping[int, bytes]) -> BlockEnv:
+    """What code sees in the block with that header."""
+    return BlockEnv(
+        number=header.number,
+        timestamp=header.timestamp,
+        coinbase=header.coinbase,
+        gas_limit=header.gas_limit,
+        base_fee=header.base_fee_per_gas or 0,
+        prevrandao=header.mix_hash,
+        difficulty=header.difficulty,
+        excess_blob_gas=header.excess_blob_gas,
+        block_hashes=block_hashes,
+    )
+
+
+class _Engines:
+    """EVMs by block, made once and used by all calls on it."""
+
+    def __init__(self, chain: ChainConfig) -> None:
+        self._chain = chain
+        self._lock = threading.Lock()
+        self._evms: dict[tuple[bytes, bool], tuple[Backend, EVM]] = {}
+
+    def evm(self, pin: Pin, backend: Backend, free: bool) -> EVM:
+        """The EVM of a pinned block. ``free``: its base fee is zero, as calls that name no price see it."""
+        key = (pin.block_hash, free)
+        known = self._evms.get(key)
+        if known is not None and known[0] is backend:
+            return known[1]
+        env = block_environment(pin.header, pin.block_hashes())
+        evm = EVM(backend, chain_at(self._chain, pin.header), env)
+        if free and env.base_fee:
+            evm = evm.with_block({"base_fee": 0})
+        with self._lock:
+            self._evms.pop(key, None)
+            while len(self._evms) >= KEPT_EVMS:
+                self._evms.pop(next(iter(self._evms)))
+            self._evms[key] = (backend, evm)
+        return evm
+
+
+@dataclass(slots=True)
+class _Run:
+    """One call, made ready: what `EVM.call` gets, besides gas and overrides that depend on the state."""
+
+    call: CallObject
+    arguments: dict[str, Any]
+    overrides: StateOverrides
+    changes: dict[str, Any]
+    base_fee: int
+
+
+class CallService:
+    """Answers calls from a source, within limits."""
+
+    def __init__(self, source: Source, limits: Limits | None = None) -> None:
+        self.source = source
+        self.limits = Limits() if limits is None else limits
+        self._engines = _Engines(source.chain)
+
+    # ---- for the methods
+
+    def run_call(
+        self,
+        context: Context,
+        pin: Pin,
+        call: CallObject,
+        overrides: StateOverrides = NO_OVERRIDES,
+        changes: BlockOverrides = NO_CHANGES,
+    ) -> CallResult:
+        """Runs a call on a block; what it ends with is a result, also where it reverts."""
+        run = self._prepare(pin, call, overrides, changes)
+        gas = self._gas_limit(call.gas)
+
+        def work(backend: Backend) -> CallResult:
+            evm, seen = self._evm(run, pin, backend, gas)
+            return evm.call(**run.arguments, gas=gas, overrides=seen, timeout=context.timeout())
+
+        result = self._run(context, pin, run, work)
+        context.gas_used += result.gas_used
+        return result
+
+    def estimate(
+        self,
+        context: Context,
+        pin: Pin,
+        call: CallObject,
+        overrides: StateOverrides = NO_OVERRIDES,
+        changes: BlockOverrides = NO_CHANGES,
+    ) -> int:
+        """The least gas limit with which a call succeeds. `RpcError` as geth answers when it fails with any."""
+        run = self._prepare(pin, call, overrides, changes)
+
+        def work(backend: Backend) -> tuple[int, int | None, CallResult | None]:
+            evm, seen = self._evm(run, pin, backend, None)
+            most = self._most_gas(run, evm, backend)
+            try:
+                estimate = evm.estimate_gas(**run.arguments, gas=most, overrides=seen, timeout=context.timeout())
+            except InvalidTransaction:  # `most` does not even cover the intrinsic gas
+                return most, None, None
+            return most, estimate.gas, estimate.result
+
+        most, gas, result = self._run(context, pin, run, work)
+        if result is not None:
+            context.gas_used += result.gas_used
+        if gas is not None:
+            return gas
+        if result is None or result.status == Status.OUT_OF_GAS:
+            raise RpcError(SERVER_ERROR, f"gas required exceeds allowance ({most})")
+        error = call_error(result)
+        assert error is not None
+        raise error
+
+    def access_list(
+        self,
+        context: Context,
+        pin: Pin,
+        call: CallObject,
+        overrides: StateOverrides = NO_OVERRIDES,
+        changes: BlockOverrides = NO_CHANGES,
+    ) -> AccessEstimate:
+        """What a call touches, and the run with that as its access list."""
+        run = self._prepare(pin, call, overrides, changes)
+        gas = self._gas_limit(call.gas)
+        arguments = {name: value for name, value in run.arguments.items() if name != "access_list"}
+
+        def work(backend: Backend) -> AccessEstimate:
+            evm, seen = self._evm(run, pin, backend, gas)
+            return evm.create_access_list(**arguments, gas=gas, overrides=seen, timeout=context.timeout())
+
+        estimate = self._run(context, pin, run, work)
+        context.gas_used += estimate.result.gas_used
+        return estimate
+
+    def prefetch(self, requests: list[Any], context: Context) -> None:
+        """Has what the calls of a batch are known to read fetched together, where the source can do that."""
+
+    # ---- the parts
+
+    def _run(self, context: Context, pin: Pin, run: _Run, work: Callable[[Backend], T]) -> T:
+        call = run.call
+        hint = CallHint(call.to, call.data, call.sender or bytes(20), call.access_list or ())
+        try:
+            return pin.run(work, hint, wait=not context.inline)
+        except ExecutionAborted:
+            if context.inline:
+                raise WouldBlock("the call takes longer") from None
+            raise
+
+    def _prepare(self, pin: Pin, call: CallObject, overrides: StateOverrides, changes: BlockOverrides) -> _Run:
+        environment = changes.environment()
+        base_fee = environment.get("base_fee", pin.header.base_fee_per_gas or 0)
+        arguments = call.arguments(base_fee)
+        arguments.pop("gas", None)
+        price = call.gas_price if call.gas_price is not None else call.max_fee_per_gas
+        if call.names_price and price is not None and price < base_fee:
+            raise RpcError(
+                SERVER_ERROR,
+                f"err: max fee per gas less than block base fee: address 0x{(call.sender or bytes(20)).hex()}, "
+                f"maxFeePerGas: {price}, baseFee: {base_fee}",
+            )
+        return _Run(call, arguments, overrides, environment, base_fee)
+
+    def _gas_limit(self, gas: int | None) -> int:
+        """What a call may use: what it asks for, up to the cap."""
+        cap = self.limits.gas
+        if gas is None or gas <= cap:
+            return cap if gas is None else gas
+        if self.limits.reject_gas:
+            raise RpcError(SERVER_ERROR, f"gas {gas} exceeds the limit of this server, {cap}")
+        return cap
+
+    def _evm(self, run: _Run, pin: Pin, backend: Backend, gas: int | None) -> tuple[EVM, dict[bytes, Any] | None]:
+        """The EVM for a run, and the overrides it gets, once it is clear that the sender can pay.
+
+        geth takes the price of the gas from the sender before it runs anything; so BALANCE shows.
+        """
+        call = run.call
+        evm = self._engines.evm(pin, backend, not call.names_price)
+        if run.changes:
+            evm = self._changed(evm, run, pin, backend)
+        overrides = run.overrides.accounts
+        value = call.value or 0
+        if gas is None or not (value or call.names_price):
+            return evm, overrides or None
+        sender = call.sender or bytes(20)
+        balance = self._balance(run, backend, sender)
+        price = call.gas_price if call.gas_price is not None else call.max_fee_per_gas or 0
+        blob_price = (call.max_fee_per_blob_gas or 0) * len(call.blob_hashes or ()) * 2**17
+        need = value + gas * price + blob_price
+        if balance < need:
+            raise RpcError(
+                SERVER_ERROR,
+                f"err: insufficient funds for gas * price + value: address 0x{sender.hex()} have {balance} want {need} "
+                f"(supplied gas {gas})",
+            )
+        cost = gas * int(run.arguments["gas_price"])
+        if cost:
+            overrides = {**overrides, sender: {**overrides.get(sender, {}), "balance": balance - cost}}
+        return evm, overrides or None
+
+    def _changed(self, evm: EVM, run: _Run, pin: Pin, backend: Backend) -> EVM:
+        """The EVM in a block with overrides, by the rules of the fork that is in force there."""
+        changes = dict(run.changes)
+        if not run.call.names_price and "base_fee" in changes:
+            changes["base_fee"] = 0
+        if "block_hashes" in changes:
+            changes["block_hashes"] = {**pin.block_hashes(), **changes["block_hashes"]}
+        elif "number" in changes:
+            changes["block_hashes"] = pin.block_hashes()
+        if "number" not in changes and "timestamp" not in changes:
+            return evm.with_block(changes)
+        header, chain = pin.header, self.source.chain
+        number, timestamp = changes.get("number", header.number), changes.get("timestamp", header.timestamp)
+        fork = chain.fork_of(number, timestamp, header.difficulty)
+        rules = ChainConfig.of_fork(fork, chain.chain_id, chain.blob_schedule_at(number, timestamp))
+        return EVM(backend, rules, evm.block).with_block(changes)
+
+    @staticmethod
+    def _balance(run: _Run, backend: Backend, address: bytes) -> int:
+        override = run.overrides.accounts.get(address, {})
+        if "balance" in override:
+            return int(override["balance"])
+        account = read_account(backend, address)
+        return 0 if account is None else account.balance
+
+    def _most_gas(self, run: _Run, evm: EVM, backend: Backend) -> int:
+        """The gas limit to start an estimate from. `RpcError` when the sender cannot even send the value."""
+        call = run.call
+        most = evm.block.gas_limit if call.gas is None or call.gas < MIN_TX_GAS else call.gas
+        if evm.fork >= Fork.OSAKA:
+            most = min(most, MAX_TX_GAS)
+        value = call.value or 0
+        price = call.gas_price if call.gas_price is not None else call.max_fee_per_gas or 0
+        if value or price:
+            balance = self._balance(run, backend, call.sender or bytes(20))
+            if value > balance:
+                raise RpcError(SERVER_ERROR, "insufficient funds for transfer")
+            if price:
+                most = min(most, (balance - value) // price)
+        return min(most, self.limits.gas)

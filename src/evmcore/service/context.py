@@ -1,0 +1,96 @@
+"""What the methods of one request, or of all requests of a batch, have in common."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from evmcore.blocks import Header
+from evmcore.errors import BlockNotFound, ExecutionAborted
+from evmcore.service.parse import BlockReference, block_reference
+from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
+from evmcore.service.source import Pin
+
+if TYPE_CHECKING:
+    from evmcore.service.archive import Archive
+    from evmcore.service.calls import CallService
+
+__all__ = ["Context"]
+
+INLINE_SECONDS = 0.002  # what a call may take on the event loop before it has to go to a thread
+
+
+class Context:
+    """A request being answered: its service, its pins, and how long it may take.
+
+    Tags mean the same block for as long as the context is open, so all requests of a batch see one state. With
+    ``inline`` set nothing may wait: methods then raise `WouldBlock` and are called again in a thread. A context manager
+    that closes the pins. For use by one thread at a time.
+    """
+
+    def __init__(self, service: CallService, *, inline: bool = False, seconds: float | None = None) -> None:
+        self.service = service
+        self.inline = inline
+        self.gas_used = 0
+        self.answer_header: Header | None = None
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._pins: dict[int | bytes | str, Pin] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.close()
+
+    @property
+    def archive(self) -> Archive:
+        """The block archive. `RpcError` where the service has none."""
+        archive = self.service.source.archive
+        if archive is None:
+            raise RpcError(
+                SERVER_ERROR, "this server keeps no blocks, only the state: start it with --chain to have them served"
+            )
+        return archive
+
+    def timeout(self) -> float:
+        """Seconds that a run may take from now on. `ExecutionAborted` when there are none left."""
+        limit = self.service.limits.timeout
+        if self._deadline is not None:
+            limit = min(limit, self._deadline - time.monotonic())
+            if limit <= 0:
+                raise ExecutionAborted("the time for the whole batch is over")
+        return min(limit, INLINE_SECONDS) if self.inline else limit
+
+    # ---- blocks
+
+    def pin(self, block: int | bytes | str = "latest") -> Pin:
+        """The block to answer from: a number, hash or tag. Opened once, closed with the context."""
+        if block == "pending":
+            block = "latest"
+        pin = self._pins.get(block)
+        if pin is None:
+            pin = self._open.enter_context(self.service.source.pin(block))
+            self._pins[block] = pin
+            if isinstance(block, str):
+                self._pins.setdefault(pin.block_hash, pin)
+        if self.answer_header is None:
+            self.answer_header = pin.header
+        return pin
+
+    def pin_of(self, value: Any, name: str) -> Pin:
+        """The pin of a block parameter as it came in the request. `RpcError` as geth answers for a wrong one."""
+        reference = block_reference(value, name)
+        pin = self.pin(reference.block)
+        if reference.require_canonical:
+            self._check_canonical(reference, pin)
+        return pin
+
+    def _check_canonical(self, reference: BlockReference, pin: Pin) -> None:
+        try:
+            canonical = self.pin(pin.header.number).block_hash
+        except BlockNotFound:
+            canonical = b""
+        if canonical != pin.block_hash:
+            raise RpcError(SERVER_ERROR, "hash is not currently canonical")

@@ -1,0 +1,31 @@
+"""JSON text to values and back, by orjson where it is installed and by the standard library where it is not."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+from typing import Any
+
+_orjson: Any = importlib.import_module("orjson") if importlib.util.find_spec("orjson") else None
+
+__all__ = ["dumps", "loads"]
+
+
+def loads(text: bytes | str) -> Any:
+    """The value of a JSON text. Raises `ValueError` for anything else, texts nested too deeply included."""
+    try:
+        return json.loads(text) if _orjson is None else _orjson.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def dumps(value: Any) -> bytes:
+    """The JSON text of a value, without white space."""
+    if _orjson is not None:
+        try:
+            text: bytes = _orjson.dumps(value)
+            return text
+        except TypeError:  # numbers beyond 64 bits, text with halves of characters
+            pass
+    return json.dumps(value, separators=(",", ":")).encode()

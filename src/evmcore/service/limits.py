@@ -1,0 +1,43 @@
+"""How much a request may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from evmcore.errors import InputError
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of a service. Raises `InputError` for a value that makes no sense.
+
+    - `gas`: the most gas a call runs with; a higher limit in a request is lowered without a word, as geth does, or
+      refused where `reject_gas` is set.
+    - `timeout`: seconds for one request; `batch_timeout`: for all of a batch.
+    - `request_size`, `response_size`: bytes of the HTTP bodies; `batch`: requests in one batch.
+    - `log_blocks`, `logs`: blocks that eth_getLogs may look through, and logs it may give.
+    - `slots`: storage slots that eth_getStorageValues and eth_getProof may name.
+    - `threads`: calls that run at once in one process beside the event loop; `queue`: requests that may wait for one of
+      them, beyond which they are refused.
+    """
+
+    gas: int = 50_000_000
+    reject_gas: bool = False
+    timeout: float = 5.0
+    batch_timeout: float = 30.0
+    request_size: int = 5 * 1024 * 1024
+    response_size: int = 25 * 1024 * 1024
+    batch: int = 1000
+    log_blocks: int = 10_000
+    logs: int = 10_000
+    slots: int = 1024
+    threads: int = 4
+    queue: int = 1000
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, bool) and not value > 0:
+                raise InputError(f"limit '{field.name}': expected a number above zero, got {value!r}")

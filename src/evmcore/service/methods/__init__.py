@@ -1,0 +1,10 @@
+"""The methods, by what they are about. Each file has functions marked with `rpc`."""
+
+from __future__ import annotations
+
+from evmcore.service.method import Method, collect
+from evmcore.service.methods import calls, chain, state
+
+__all__ = ["METHODS"]
+
+METHODS: dict[str, Method] = collect(calls, chain, state)

@@ -1,0 +1,50 @@
+"""eth_call, eth_estimateGas, eth_createAccessList."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evmcore.service.context import Context
+from evmcore.service.method import rpc
+from evmcore.service.outcomes import call_error, status_text
+from evmcore.service.parse import block_overrides, call_object, state_overrides
+
+
+@rpc("eth_call", required=1)
+def call(context: Context, transaction: Any, block: Any, overrides: Any, block_changes: Any) -> str:
+    request = call_object(transaction)
+    pin = context.pin_of(block, "1")
+    if overrides is None and block_changes is None:
+        result = context.service.run_call(context, pin, request)
+    else:
+        seen, changes = state_overrides(overrides, "2"), block_overrides(block_changes, "3")
+        result = context.service.run_call(context, pin, request, seen, changes)
+    error = call_error(result)
+    if error is not None:
+        raise error
+    return "0x" + result.output.hex()
+
+
+@rpc("eth_estimateGas", required=1)
+def estimate_gas(context: Context, transaction: Any, block: Any, overrides: Any, block_changes: Any) -> str:
+    request = call_object(transaction)
+    pin = context.pin_of(block, "1")
+    seen, changes = state_overrides(overrides, "2"), block_overrides(block_changes, "3")
+    return hex(context.service.estimate(context, pin, request, seen, changes))
+
+
+@rpc("eth_createAccessList", required=1)
+def create_access_list(context: Context, transaction: Any, block: Any, overrides: Any) -> dict[str, Any]:
+    request = call_object(transaction)
+    pin = context.pin_of(block, "1")
+    estimate = context.service.access_list(context, pin, request, state_overrides(overrides, "2"))
+    answer: dict[str, Any] = {
+        "accessList": [
+            {"address": "0x" + address.hex(), "storageKeys": [f"0x{slot:064x}" for slot in slots]}
+            for address, slots in estimate.access_list
+        ],
+        "gasUsed": hex(estimate.result.gas_used),
+    }
+    if not estimate.result.success:
+        answer["error"] = status_text(estimate.result.status)
+    return answer
