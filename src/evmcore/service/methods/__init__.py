@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from evmcore.service.method import Method, collect
-from evmcore.service.methods import calls, chain, state
+from evmcore.service.methods import blocks, calls, chain, config, fees, logs, state
 
 __all__ = ["METHODS"]
 
-METHODS: dict[str, Method] = collect(calls, chain, state)
+METHODS: dict[str, Method] = collect(blocks, calls, chain, config, fees, logs, state)
