@@ -562,7 +562,7 @@ def encode_entry(entry: FeedEntry) -> dict[bytes, bytes]:
 
 
 def decode_entry(stream_id: bytes, fields: Mapping[bytes, bytes], key: bytes) -> FeedEntry:
-    """The feed entry with these fields in the stream `key`. `StateCorrupted` for others; its changes are not looked at."""
+    """The feed entry with these fields in the stream `key`, its changes not looked at. `StateCorrupted` for others."""
     number, mark, rest = stream_id.partition(b"-")
     if not mark or rest != b"0":
         raise _corrupted(key, f"the entry id {stream_id!r:.60} is not of the form <seq>-0")
