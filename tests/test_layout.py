@@ -64,7 +64,7 @@ def random_account(rng: random.Random, address: bytes) -> AccountChange:
         return random_number(rng) if known else None
 
     slots = [SlotChange(key, value(old), value(new)) for key in sorted({random_number(rng) for _ in range(9)})]
-    slots = [slot for slot in slots if slot.old != slot.new or (wiped and slot.new)]
+    slots = [slot for slot in slots if slot.old != slot.new or wiped]
     if old == new and not slots:
         new = Record(nonce=(old.nonce + 1) % 2**64 if old else 0)
     return AccountChange(address, old, new, wiped, tuple(slots))
@@ -207,7 +207,6 @@ def test_changes_with_a_right_checksum_are_read_or_refused_by_name() -> None:
         (Changes((AccountChange(ADDRESS, Record(), Record()),)), "does not change"),
         (Changes((AccountChange(ADDRESS, None, None),)), "flags 0x0"),
         (Changes((AccountChange(ADDRESS, Record(), Record(), False, (SlotChange(1, 5, 5),)),)), "does not change"),
-        (Changes((AccountChange(ADDRESS, Record(), Record(), True, (SlotChange(1, 0, 0),)),)), "does not change"),
         (Changes((AccountChange(ADDRESS, Record(), Record(), False, (SlotChange(1, None, 5),)),)), "is not known"),
         (Changes((), {bytes(32): b"\1"}), "has the hash"),
     ],

@@ -16,8 +16,9 @@ With ``h`` = ``{evm:<chain id, decimal>}``; the braces are part of the name and 
     h:c:<32-byte code hash>          string  code; never changes, never deleted by the writer
     h:feed                           stream  one entry a change of the state, id <seq>-0
     h:writer                         string  epoch of the writer in office (decimal)
-    h:meta                           hash    `complete` (1 or 0), `chain` (chain configuration as JSON, may be missing),
-                                             `loader:*` (how far an interrupted load came)
+    h:meta                           hash    `complete` (1 or 0); `chain` (chain configuration as JSON, as a geth-style
+                                             genesis has it; may be missing)
+    h:loader                         hash    how far an interrupted load came; of no concern to readers
 
 Complete and incomplete states
 ------------------------------
@@ -76,11 +77,11 @@ Changes, version 1
     4   checksum
 
 An account is listed when its record or one of its slots changes; both records are always given, and a record that is
-not there means that there is no key. Old and new of a listed slot differ, except in a wiped account, where a slot that
-is not zero may have been written back. *Wiped*: the storage was destroyed in between and the generation is another one;
-every slot that was in the old hash and every slot that is in the new one is listed. *Not known* occurs only where
-the record of that side is there and its storage is not complete. Codes are those that a new record names and the old
-one does not.
+not there means that there is no key. Old and new of a listed slot differ, except in a wiped account, where a slot may
+end as it began. *Wiped*: the storage was destroyed in between, and the generation is another
+one if the old hash had slots; every slot that was in the old hash and every one that is in the new hash is listed.
+*Not known* occurs only where the record of that side is there and its storage is not complete. Codes are those that a
+new record names and the old one does not.
 """
 
 from __future__ import annotations
@@ -133,6 +134,7 @@ class Keys:
         "chain_id",
         "feed",
         "head",
+        "loader",
         "meta",
         "prefix",
         "writer",
@@ -146,6 +148,7 @@ class Keys:
         self.feed = self.prefix + b":feed"
         self.writer = self.prefix + b":writer"
         self.meta = self.prefix + b":meta"
+        self.loader = self.prefix + b":loader"
         self._account = self.prefix + b":a:"
         self._storage = self.prefix + b":s:"
         self._code = self.prefix + b":c:"
@@ -164,10 +167,11 @@ class Keys:
 
     def account_pattern(self) -> bytes:
         """A SCAN pattern for all account records."""
-        return _escaped(self._account) + b"*"
+        return escape_pattern(self._account) + b"*"
 
 
-def _escaped(text: bytes) -> bytes:
+def escape_pattern(text: bytes) -> bytes:
+    """A SCAN pattern that matches exactly this text."""
     return b"".join(b"\\" + bytes((c,)) if c in b"*?[]\\" else bytes((c,)) for c in text)
 
 
@@ -498,7 +502,7 @@ class _ChangesReader:
             slot = SlotChange(self.number(), self.value(address, old), self.value(address, new))
             if slots and slots[-1].key >= slot.key:
                 raise self.corrupted(f"slot {slot.key:#x} of 0x{address.hex()} is out of order")
-            if slot.old == slot.new and not (wiped and slot.new):
+            if slot.old == slot.new and not wiped:
                 raise self.corrupted(f"slot {slot.key:#x} of 0x{address.hex()} does not change")
             slots.append(slot)
         if not slots and old == new:

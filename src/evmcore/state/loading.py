@@ -1,0 +1,488 @@
+"""Loading accounts into Redis, and a whole state back out of it.
+
+A load into nothing writes accounts one after the other and the head last: until then nobody can read the state. A load
+into an incomplete state that is being served writes storage first, under names that no record points to, and makes all
+accounts known in one transaction. Either may be interrupted at any time; the same load started again goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from evmcore._hash import keccak256
+from evmcore.blocks import Header
+from evmcore.errors import InputError, StateCorrupted, StateError, StateUnavailable, WriterFenced
+from evmcore.state import layout
+from evmcore.state.base import EMPTY_CODE_HASH
+from evmcore.state.layout import AccountChange, Changes, Head, Keys, Record, SlotChange
+from evmcore.state.memory import MemoryState
+from evmcore.state.planning import MAX_GENERATION
+from evmcore.state.publisher import Publisher
+from evmcore.state.session import DEFAULT_TIMEOUT, Command, Session, as_fields
+from evmcore.state.sources import SourceAccount
+from evmcore.types import Account
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+# Slots of one HSET, and bytes of one request: what keeps both sides busy without holding other clients up.
+SLOTS_PER_COMMAND: Final = 256
+BATCH_BYTES: Final = 256 * 1024
+# More slots of an account that was known in part are not listed in a feed entry: readers start anew instead.
+MAX_LISTED_SLOTS: Final = 50_000
+# Storage with more slots is read in parts.
+LARGE_STORAGE: Final = 20_000
+
+# Told after each account: its address and number of slots.
+Progress = Callable[[bytes, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What a load did. `skipped` accounts were there already."""
+
+    head: Head
+    accounts: int
+    slots: int
+    skipped: int
+
+
+class Loader:
+    """Loads accounts of the state after one block."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        header: Header,
+        *,
+        complete: bool = False,
+        chain: Mapping[str, Any] | None = None,
+        block_hashes: Mapping[int, bytes] | None = None,
+        source: str = "",
+        replace: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        """`header`: of the block after which the accounts are. `complete`: they are all there are on the chain.
+
+        `chain`: the configuration as a geth-style genesis has it, kept with the state. `block_hashes`: of blocks before
+        `header`. `source`: a name for where the accounts come from; an interrupted load goes on only where it, the
+        block and `complete` are the same. `replace`: whatever state is there is deleted first.
+        """
+        self.publisher = publisher
+        self.keys = publisher.keys
+        self.header = header
+        self.complete = complete
+        self.chain = chain
+        self.block_hashes = dict(block_hashes or {})
+        self.replace = replace
+        self.progress = progress
+        self._session = publisher.session
+        text = f"{source}\0{header.hash.hex()}\0{complete}"
+        self._mark = hashlib.sha256(text.encode()).hexdigest().encode()
+        self._accounts = self._slots = self._skipped = 0
+
+    def run(self, accounts: Iterable[SourceAccount]) -> LoadResult:
+        """Loads accounts, which come by ascending address; gives the head of the state they are in.
+
+        Raises `StateError` when a state is there that is complete or is not at this block, or that has an account with
+        other values; `InputError` for accounts out of order; and what `Publisher` raises.
+        """
+        head = self.publisher.head()
+        if head is not None and self.replace:
+            clear(self.publisher)
+            head = None
+        if head is None:
+            return self._into_nothing(accounts)
+        if self.publisher.complete():
+            raise StateError(
+                f"a complete state is there already, at block {head.number}: replace it, or load under another chain id"
+            )
+        if self.complete:
+            raise StateError(f"an incomplete state is there already, at block {head.number}: replace it")
+        if head.hash != self.header.hash:
+            raise StateError(
+                f"the accounts are those after block {self.header.number} 0x{self.header.hash.hex()}, the state is at "
+                f"block {head.number} 0x{head.hash.hex()}"
+            )
+        return self._into_served(head, accounts)
+
+    # ---- into nothing
+
+    def _into_nothing(self, accounts: Iterable[SourceAccount]) -> LoadResult:
+        done = self._resume()
+        with _Batch(self.publisher) as batch:
+            for account in _ordered(accounts):
+                if done is not None and account.address <= done:
+                    self._skipped += 1
+                    self._tell(account.address, 0)
+                    continue
+                if account.absent and self.complete:
+                    continue
+                count = self._write_storage(batch, account, 0)
+                self._write_code(batch, account)
+                record = _record(account, 0, count)
+                batch.add((b"SET", self.keys.account(account.address), layout.encode_record(record)))
+                batch.mark = (b"HSET", self.keys.loader, b"done", account.address)
+                self._count(account.address, count)
+        hashes = {**self.block_hashes, self.header.number: self.header.hash}
+        head = self.publisher.begin(self.header, self.complete, sorted(hashes.items()), self._chain_json())
+        return LoadResult(head, self._accounts, self._slots, self._skipped)
+
+    def _resume(self) -> bytes | None:
+        """The last address that an interrupted load of the same accounts finished; otherwise makes a clean start."""
+        fields = self._progress()
+        if fields.get(b"mark") == self._mark:
+            return fields.get(b"done")
+        clear(self.publisher)
+        self._session.request([(b"HSET", self.keys.loader, b"mark", self._mark)], "loading")
+        return None
+
+    def _progress(self) -> dict[bytes, bytes]:
+        return as_fields(self._session.request([(b"HGETALL", self.keys.loader)], "reading how far the load came")[0])
+
+    def _chain_json(self) -> bytes | None:
+        return None if self.chain is None else json.dumps(self.chain, sort_keys=True).encode()
+
+    # ---- into a state that is served
+
+    def _into_served(self, head: Head, accounts: Iterable[SourceAccount]) -> LoadResult:
+        pending = self._pending()
+        changes: list[AccountChange] = []
+        codes: dict[bytes, bytes] = {}
+        listed = 0
+        with _Batch(self.publisher) as batch:
+            for account in _ordered(accounts):
+                old = self.publisher.tracked([account.address])[0]
+                if old is not None:
+                    self._compare(account, old)
+                    if old.storage_complete:
+                        self._skipped += 1
+                        self._tell(account.address, 0)
+                        continue
+                self._write_code(batch, account)
+                if account.code and (old is None or old.code_hash != account.code_hash):
+                    codes[account.code_hash] = account.code
+                change = self._prepare(batch, account, old, pending.get(account.address))
+                listed += len(change.slots)
+                changes.append(change)
+        if not changes:
+            return LoadResult(head, 0, 0, self._skipped)
+        if listed > MAX_LISTED_SLOTS:
+            head = self.publisher.load_anew(self.header, Changes(tuple(changes)))
+        else:
+            head = self.publisher.load(self.header, Changes(tuple(changes), codes))
+        return LoadResult(head, self._accounts, self._slots, self._skipped)
+
+    def _pending(self) -> dict[bytes, Record]:
+        """The records of accounts whose storage an interrupted load of the same accounts has written."""
+        fields = self._progress()
+        mark = fields.pop(b"mark", None)
+        found = {address: layout.decode_record(value, self.keys.loader) for address, value in fields.items()}
+        if mark == self._mark:
+            return found
+        commands: list[Command] = [
+            (b"UNLINK", self.keys.storage(address, record.generation)) for address, record in found.items()
+        ]
+        commands += [(b"DEL", self.keys.loader), (b"HSET", self.keys.loader, b"mark", self._mark)]
+        self._session.request(commands, "loading")
+        return {}
+
+    def _compare(self, account: SourceAccount, old: Record) -> None:
+        """What is known of an account already has to be what is loaded."""
+        new = _record(account, old.generation, old.slot_count)
+        if not new.same_fields(old):
+            raise StateError(
+                f"account 0x{account.address.hex()} is there already and is another at the same block: {old}, to load "
+                f"{new}: replace the state"
+            )
+
+    def _prepare(
+        self, batch: _Batch, account: SourceAccount, old: Record | None, pending: Record | None
+    ) -> AccountChange:
+        """Writes the storage of an account where no record points to yet, or lists it where one does."""
+        if old is not None and not account.storage_complete:
+            return self._more_slots(account, old)
+        if old is not None:
+            account = replace(account, slots=list(account.slots))  # They are needed twice.
+        generation = 0 if old is None else (old.generation + 1) & MAX_GENERATION
+        if pending is not None and pending.generation == generation:
+            count = pending.slot_count
+        else:
+            batch.add((b"UNLINK", self.keys.storage(account.address, generation)))
+            count = self._write_storage(batch, account, generation)
+        record = _record(account, generation, count)
+        batch.add((b"HSET", self.keys.loader, account.address, layout.encode_record(record)))
+        self._count(account.address, count)
+        slots: tuple[SlotChange, ...] = ()
+        if old is not None:
+            # Readers that know some of its slots learn all of them.
+            slots = self._upgrade(account, old)
+        return AccountChange(account.address, old, record, old is not None, slots)
+
+    def _stored(self, address: bytes, record: Record) -> dict[int, int]:
+        key = self.keys.storage(address, record.generation)
+        return dict(read_storage(self._session, key, record))
+
+    def _more_slots(self, account: SourceAccount, old: Record) -> AccountChange:
+        stored = self._stored(account.address, old)
+        slots = []
+        for key, value in sorted(account.slots):
+            if key not in stored:
+                slots.append(SlotChange(key, None, value))
+            elif stored[key] != value:
+                raise _differs(account.address, key, stored[key], value)
+        new = _record(account, old.generation, old.slot_count + len(slots))
+        self._count(account.address, len(slots))
+        return AccountChange(account.address, old, new, False, tuple(slots))
+
+    def _upgrade(self, account: SourceAccount, old: Record) -> tuple[SlotChange, ...]:
+        stored = self._stored(account.address, old)
+        new = dict(account.slots)
+        slots = []
+        for key in sorted(stored.keys() | new.keys()):
+            value = new.get(key, 0)
+            if key in stored and stored[key] != value:
+                raise _differs(account.address, key, stored[key], value)
+            slots.append(SlotChange(key, stored.get(key), value))
+        return tuple(slots)
+
+    # ---- one account
+
+    def _write_storage(self, batch: _Batch, account: SourceAccount, generation: int) -> int:
+        key = self.keys.storage(account.address, generation)
+        count = 0
+        slots = iter(account.slots)
+        while part := list(islice(slots, SLOTS_PER_COMMAND)):
+            words: list[bytes] = []
+            for slot, value in part:
+                if value or not account.storage_complete:
+                    words += (slot.to_bytes(32, "big"), layout.encode_value(value))
+            if words:
+                batch.add((b"HSET", key, *words))
+                count += len(words) // 2
+        return count
+
+    def _write_code(self, batch: _Batch, account: SourceAccount) -> None:
+        if not account.code:
+            return
+        if keccak256(account.code) != account.code_hash:
+            raise InputError(f"account 0x{account.address.hex()}: the code is not that of its code hash")
+        batch.add((b"SET", self.keys.code(account.code_hash), account.code))
+
+    def _count(self, address: bytes, slots: int) -> None:
+        self._accounts += 1
+        self._slots += slots
+        self._tell(address, slots)
+
+    def _tell(self, address: bytes, slots: int) -> None:
+        if self.progress is not None:
+            self.progress(address, slots)
+
+
+def _differs(address: bytes, key: int, stored: int, value: int) -> StateError:
+    return StateError(
+        f"slot {key:#x} of account 0x{address.hex()} is {stored:#x} in the state, to load is {value:#x} at the same "
+        "block: replace the state"
+    )
+
+
+def _record(account: SourceAccount, generation: int, count: int) -> Record:
+    if account.absent:
+        return layout.absent_record(generation)
+    return Record(account.nonce, account.balance, account.code_hash, generation, count, account.storage_complete)
+
+
+def _ordered(accounts: Iterable[SourceAccount]) -> Iterator[SourceAccount]:
+    last = b""
+    for account in accounts:
+        if account.address <= last:
+            raise InputError(f"account 0x{account.address.hex()} is out of order: ascending addresses are needed")
+        last = account.address
+        yield account
+
+
+class _Batch:
+    """Gathers commands and executes them in transactions that fail as soon as another writer takes office.
+
+    While a batch is on its way the next one is gathered. `mark` is a command that says how far the load is; it goes
+    along with the commands before it.
+    """
+
+    def __init__(self, publisher: Publisher) -> None:
+        self.publisher = publisher
+        # Of its own: the publisher's is asked for other things while a batch is on its way.
+        self.session = Session(publisher.session.client)
+        self.mark: Command | None = None
+        self._gathered: list[Command] = []
+        self._bytes = 0
+        self._sent: list[Command] = []
+
+    def __enter__(self) -> _Batch:
+        self._sent = self._watching()
+        self.session.send(self._sent, "loading")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._flush()
+            self._settle()
+        self.session.drop()
+
+    def add(self, command: Command) -> None:
+        self._gathered.append(command)
+        self._bytes += sum(map(len, command))
+        if self._bytes >= BATCH_BYTES:
+            self._flush()
+
+    def _watching(self) -> list[Command]:
+        return [(b"WATCH", self.publisher.keys.writer), (b"GET", self.publisher.keys.writer)]
+
+    def _flush(self) -> None:
+        commands = self._gathered + ([] if self.mark is None else [self.mark])
+        self._gathered, self._bytes, self.mark = [], 0, None
+        if not commands:
+            return
+        self._settle()
+        self._sent = [(b"MULTI",), *commands, (b"EXEC",), *self._watching()]
+        self.session.send(self._sent, "loading")
+
+    def _settle(self) -> None:
+        """Takes the replies to what was sent last."""
+        replies = self.session.receive(self._sent, "loading")
+        self._sent = []
+        executed = replies[-3] if len(replies) > 2 else ()
+        if executed is None or replies[-1] != b"%d" % self.publisher.epoch:
+            self.session.drop()
+            raise WriterFenced("another writer took over while accounts were loaded")
+        for result in executed:
+            if isinstance(result, Exception):
+                raise StateCorrupted(f"loading: a command failed: {result}: replace the state")
+
+
+def clear(publisher: Publisher) -> None:
+    """Deletes a chain's state, the head first, so that nobody reads the rest meanwhile."""
+    keys = publisher.keys
+    publisher.drop_head()
+    pattern = layout.escape_pattern(keys.prefix + b":") + b"*"
+    keep = {keys.writer, keys.meta}
+    for found in scan(publisher.session, pattern):
+        gone = [key for key in found if key not in keep]
+        if gone:
+            publisher.session.request([(b"UNLINK", *gone)], "deleting the state")
+
+
+def scan(session: Session, pattern: bytes, count: int = 1000) -> Iterator[list[bytes]]:
+    """The keys that match, in parts; a key may come twice."""
+    cursor = b"0"
+    while True:
+        cursor, found = session.request([(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % count)], "scanning")[0]
+        yield found
+        if cursor == b"0":
+            return
+
+
+# ------------------------------------------------------------------------------------------ reading it back
+
+
+def read_storage(session: Session, key: bytes, record: Record) -> Iterator[tuple[int, int]]:
+    """The slots of a storage hash. Raises `StateCorrupted` when they are not as many as the record says."""
+    count = 0
+    for fields in _storage_parts(session, key, record.slot_count):
+        for name, value in fields.items():
+            if len(name) != 32 or (not value and record.storage_complete):
+                raise StateCorrupted(f"{layout.show_key(key)}: the field 0x{name.hex()} is no slot, or is zero")
+            count += 1
+            yield int.from_bytes(name, "big"), layout.decode_value(value, key, name)
+    if count != record.slot_count:
+        raise StateCorrupted(
+            f"{layout.show_key(key)}: {count} slots, the account record has {record.slot_count}: some are lost"
+        )
+
+
+def _storage_parts(session: Session, key: bytes, slot_count: int) -> Iterator[dict[bytes, bytes]]:
+    if slot_count <= LARGE_STORAGE:
+        yield as_fields(session.request([(b"HGETALL", key)], "reading storage")[0])
+        return
+    cursor = b"0"
+    seen: set[bytes] = set()
+    while True:
+        cursor, found = session.request([(b"HSCAN", key, cursor, b"COUNT", b"5000")], "reading storage")[0]
+        fields = as_fields(found)
+        # While the table is being enlarged a field may come twice.
+        yield {name: value for name, value in fields.items() if name not in seen}
+        seen.update(fields)
+        if cursor == b"0":
+            return
+
+
+def load_memory(
+    redis: str | Redis,
+    chain_id: int,
+    *,
+    progress: Progress | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> tuple[MemoryState, Head]:
+    """The state in Redis as a `MemoryState` with its block hashes, and the head it is of.
+
+    Of an incomplete state, what is loaded. Raises `StateError` when no state is loaded, `StateUnavailable` when the
+    head moved meanwhile, and `StateCorrupted` naming what does not fit together.
+    """
+    session = Session(redis, timeout)
+    try:
+        return _load_memory(session, Keys(chain_id), progress)
+    finally:
+        session.close()
+
+
+def _load_memory(session: Session, keys: Keys, progress: Progress | None) -> tuple[MemoryState, Head]:
+    def read_head() -> Head:
+        head = layout.decode_head(as_fields(session.request([(b"HGETALL", keys.head)], "reading")[0]), keys.head)
+        if head is None:
+            raise StateError(f"no state is loaded: there is no {layout.show_key(keys.head)}")
+        return head
+
+    head = read_head()
+    state = MemoryState()
+    seen: set[bytes] = set()
+    codes: dict[bytes, bytes] = {EMPTY_CODE_HASH: b""}
+    for found in scan(session, keys.account_pattern()):
+        part = [key for key in dict.fromkeys(found) if key not in seen]
+        seen.update(part)
+        for key, record in _read_records(session, part):
+            address = key[-20:]
+            slots: dict[int, int] = {}
+            if record.slot_count or record.storage_complete:
+                slots = dict(read_storage(session, keys.storage(address, record.generation), record))
+            if not record.absent:
+                code = _read_code(session, keys, record.code_hash, codes)
+                state.set_account(address, Account(record.nonce, record.balance, code, slots))
+            if progress is not None:
+                progress(address, len(slots))
+    hashes = as_fields(session.request([(b"HGETALL", keys.block_hashes)], "reading block hashes")[0])
+    for number, block_hash in hashes.items():
+        state.set_block_hash(layout.decimal(number, keys.block_hashes, "number"), block_hash)
+    if read_head().seq != head.seq:
+        raise StateUnavailable("the head moved while the state was read: a writer is at work")
+    return state, head
+
+
+def _read_records(session: Session, keys: list[bytes]) -> Iterator[tuple[bytes, Record]]:
+    if keys:
+        for key, value in zip(keys, session.request([(b"MGET", *keys)], "reading accounts")[0], strict=True):
+            if value is not None:
+                yield key, layout.decode_record(value, key)
+
+
+def _read_code(session: Session, keys: Keys, code_hash: bytes, known: dict[bytes, bytes]) -> bytes:
+    if code_hash not in known:
+        code = session.request([(b"GET", keys.code(code_hash))], "reading code")[0]
+        if code is None or keccak256(code) != code_hash:
+            problem = "missing" if code is None else "not the code of that hash"
+            raise StateCorrupted(f"{layout.show_key(keys.code(code_hash))}: {problem}")
+        known[code_hash] = code
+    return known[code_hash]

@@ -1,0 +1,554 @@
+"""The writer of a chain's state in Redis: one block, one transaction; or nothing at all.
+
+A block's changes, the head and the feed entry are one WATCH/MULTI/EXEC. Whoever opens a `Publisher` takes office: the
+one before is fenced off and gets `WriterFenced` at its next change.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from evmcore._diff import StateDiff
+from evmcore.blocks import Block, Header
+from evmcore.errors import (
+    ReorgTooDeep,
+    StateCorrupted,
+    StateError,
+    StateUnavailable,
+    UnsafeStorage,
+    WriterFenced,
+    WrongParent,
+)
+from evmcore.state import layout
+from evmcore.state.layout import AccountChange, Changes, FeedEntry, Head, Keys, Record
+from evmcore.state.planning import AccountPlan, change_commands, load_commands, needed_codes, touched_accounts
+from evmcore.state.session import DEFAULT_TIMEOUT, Command, Session, as_fields
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+log = logging.getLogger(__name__)
+
+# How often a transaction is tried again when something else touched the watched keys without taking office.
+ATTEMPTS = 3
+
+
+class Situation(NamedTuple):
+    """What a transaction starts from, read under WATCH."""
+
+    head: Head | None
+    complete: bool
+    records: list[Record | None]
+
+
+class Publisher:
+    """Applies blocks to the state of one chain in Redis, and takes them back. Not for several threads at once.
+
+    Every method either returns with the change made, or raises with nothing changed; `StateUnavailable` alone may leave
+    it open whether the change was made, and the same call may then be made again: a block that is the head already
+    changes nothing.
+    """
+
+    def __init__(
+        self,
+        redis: str | Redis,
+        chain_id: int,
+        *,
+        ring: int = layout.DEFAULT_RING,
+        replicas: int = 0,
+        replica_timeout: float = 1.0,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> None:
+        """Takes office. `redis`: an address (see `session.open_client`) or a redis-py client.
+
+        `ring`: how many feed entries are kept, and so how many blocks can be taken back. `replicas`: after each change,
+        wait until so many replicas have it, at most `replica_timeout` seconds; `replicated` tells how it went.
+        Raises `UnsafeStorage` when the server may evict keys, `StateUnavailable`, `WriteRefused`, `StateCorrupted`.
+        """
+        self.keys = Keys(chain_id)
+        self.ring = ring
+        self.replicas = replicas
+        self.replica_timeout = replica_timeout
+        self.timeout = timeout
+        self.replicated: bool | None = None
+        self.session = Session(redis, timeout)
+        self._last_seq = 0
+        try:
+            check_server(self.session)
+            self.epoch: int = self.session.request([(b"INCR", self.keys.writer)], "taking office")[0]
+            self._check_feed()
+        except BaseException:
+            self.session.close()
+            raise
+
+    def close(self) -> None:
+        """Closes the connection. The office stays with this writer's epoch until another takes it."""
+        self.session.close()
+
+    def __enter__(self) -> Publisher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- what is there
+
+    def head(self) -> Head | None:
+        """The head as it is stored now; None when no state is loaded."""
+        fields = self.session.request([(b"HGETALL", self.keys.head)], "reading the head")[0]
+        return layout.decode_head(as_fields(fields), self.keys.head)
+
+    def complete(self) -> bool:
+        """Whether the state holds every account of the chain."""
+        return self._is_complete(self.session.request([(b"HGET", self.keys.meta, b"complete")], "reading")[0])
+
+    def block_hashes(self) -> dict[int, bytes]:
+        """The hashes of the last blocks by number, as far as they are stored."""
+        fields = as_fields(self.session.request([(b"HGETALL", self.keys.block_hashes)], "reading block hashes")[0])
+        return {layout.decimal(number, self.keys.block_hashes, "number"): value for number, value in fields.items()}
+
+    def tracked(self, addresses: Sequence[bytes]) -> list[Record | None]:
+        """The records of accounts, None where there is none."""
+        return self._records(addresses, self.session.request([self._get_records(addresses)])[0] if addresses else [])
+
+    def _is_complete(self, value: bytes | None) -> bool:
+        if value not in (b"0", b"1"):
+            raise StateCorrupted(f"{layout.show_key(self.keys.meta)}: the field complete is {value!r:.40}, not 0 or 1")
+        return value == b"1"
+
+    def _get_records(self, addresses: Sequence[bytes]) -> Command:
+        return b"MGET", *(self.keys.account(address) for address in addresses)
+
+    def _records(self, addresses: Sequence[bytes], values: Sequence[bytes | None]) -> list[Record | None]:
+        return [
+            None if value is None else layout.decode_record(value, self.keys.account(address))
+            for address, value in zip(addresses, values, strict=True)
+        ]
+
+    def _check_feed(self) -> None:
+        """The feed's last id has to be the head's: an entry with a lower id cannot be added."""
+        replies = self.session.request([(b"HGETALL", self.keys.head), (b"EXISTS", self.keys.feed)], "reading the head")
+        head = layout.decode_head(as_fields(replies[0]), self.keys.head)
+        if head is None or not replies[1]:
+            return
+        info = as_fields(self.session.request([(b"XINFO", b"STREAM", self.keys.feed)], "reading the feed")[0])
+        last = info[b"last-generated-id"]
+        if int(last.partition(b"-")[0]) > head.seq:
+            raise StateCorrupted(
+                f"{layout.show_key(self.keys.feed)}: the last entry is {last.decode()}, the head has seq {head.seq}: "
+                "the state has to be loaded anew"
+            )
+        self._last_seq = head.seq
+
+    # ---- changes
+
+    def publish(self, block: Block | Header, diff: StateDiff) -> Head:
+        """Applies a block's diff to the state after its parent; gives the new head.
+
+        Of an incomplete state only the accounts that are there change. The diff need not list every slot of wiped
+        accounts. A block that is the head already changes nothing. Raises `WrongParent`, `WriterFenced`, `StateError`
+        naming account or slot with both values where the state is not the one the diff starts from, `StateCorrupted`,
+        `WriteRefused`, `StateUnavailable`.
+        """
+        header = block.header if isinstance(block, Block) else block
+        touched = touched_accounts(diff)
+
+        def plan(now: Situation) -> tuple[FeedEntry, Changes] | Head:
+            head = self._need_head(now.head)
+            if header.hash == head.hash:
+                return head
+            if header.parent_hash != head.hash or header.number != head.number + 1:
+                raise WrongParent(
+                    f"block {header.number} 0x{header.hash.hex()} has the parent 0x{header.parent_hash.hex()}, "
+                    f"the head is block {head.number} 0x{head.hash.hex()}"
+                )
+            plans = [
+                AccountPlan(account, record, self.keys, now.complete)
+                for account, record in zip(touched, now.records, strict=True)
+                if now.complete or record is not None
+            ]
+            changes = self._finish_plans(plans, diff)
+            return self._entry(head, layout.BLOCK, header, changes), changes
+
+        return self._transact([account.address for account in touched], plan, f"block {header.number}")
+
+    def revert(self) -> Head:
+        """Takes the head block back; gives the head before it. See `revert_to`."""
+        head = self._need_head(self.head())
+        return self.revert_to(head.header.parent_hash)
+
+    def revert_to(self, block_hash: bytes) -> Head:
+        """Takes blocks back until the block of that hash is the head, one transaction each.
+
+        Accounts that were loaded into an incomplete state after such a block are forgotten, since nothing tells what
+        they were before it: a warning names them, and readers start anew. Raises `ReorgTooDeep` when the feed does not
+        go back that far; the head is then as before.
+        """
+        head = self._need_head(self.head())
+        if head.hash == block_hash:
+            return head
+        forgotten: set[bytes] = set()
+        for entry, loaded in self._way_back(head, block_hash):
+            if loaded - forgotten:
+                self._forget(loaded - forgotten, entry)
+                forgotten |= loaded
+            head = self._take_back(entry, forgotten)
+        return head
+
+    def _way_back(self, head: Head, block_hash: bytes) -> list[tuple[FeedEntry, set[bytes]]]:
+        """The entries of the blocks to take back, last first, each with the accounts that were loaded on top of it."""
+        way: list[tuple[FeedEntry, set[bytes]]] = []
+        loaded: set[bytes] = set()
+        at = head.hash
+        start = b"+"
+        while at != block_hash:
+            found = self.session.request(
+                [(b"XREVRANGE", self.keys.feed, start, b"-", b"COUNT", b"1")], "reading the feed"
+            )
+            if not found[0]:
+                raise ReorgTooDeep(
+                    f"block 0x{block_hash.hex()} is not among the {len(way)} blocks before block {head.number} "
+                    f"0x{head.hash.hex()} that the feed can take back: the state has to be loaded anew"
+                )
+            stream_id, fields = found[0][0]
+            entry = layout.decode_entry(stream_id, as_fields(fields), self.keys.feed)
+            start = b"(" + stream_id
+            if entry.header.hash != at:
+                continue  # Of a branch that was taken back.
+            if entry.kind == layout.LOAD:
+                loaded.update(account.address for account in entry.decode(self.keys.feed).accounts)
+            elif entry.kind == layout.BLOCK:
+                way.append((entry, loaded))
+                loaded = set()
+                at = entry.parent.hash
+        return way
+
+    def _take_back(self, entry: FeedEntry, forgotten: set[bytes]) -> Head:
+        back = entry.decode(self.keys.feed).invert()
+        if forgotten:
+            back = Changes(tuple(account for account in back.accounts if account.address not in forgotten))
+        addresses = [account.address for account in back.accounts]
+
+        def plan(now: Situation) -> tuple[FeedEntry, Changes] | Head:
+            head = self._need_head(now.head)
+            if head.hash == entry.parent.hash:
+                return head
+            if head.hash != entry.header.hash:
+                raise WrongParent(
+                    f"block {entry.header.number} 0x{entry.header.hash.hex()} cannot be taken back: the head is block "
+                    f"{head.number} 0x{head.hash.hex()}"
+                )
+            for account, record in zip(back.accounts, now.records, strict=True):
+                if record != account.old:
+                    raise StateCorrupted(
+                        f"{layout.show_key(self.keys.account(account.address))}: {record} is stored, "
+                        f"the feed says that block {entry.header.number} left {account.old}"
+                    )
+            self._check_counts(back.accounts)
+            return self._entry(head, layout.REVERT, entry.parent, back), back
+
+        return self._transact(addresses, plan, f"taking back block {entry.header.number}")
+
+    def _forget(self, addresses: set[bytes], entry: FeedEntry) -> None:
+        """Makes accounts of an incomplete state unknown, and readers start anew."""
+        names = ", ".join(f"0x{address.hex()}" for address in sorted(addresses))
+        log.warning(
+            "block %d is taken back: what was loaded after it is forgotten, load it again: %s",
+            entry.header.number,
+            names,
+        )
+        order = sorted(addresses)
+        records = self.tracked(order)
+        commands: list[Command] = []
+        for address, record in zip(order, records, strict=True):
+            if record is not None:
+                commands += [
+                    (b"DEL", self.keys.account(address)),
+                    (b"UNLINK", self.keys.storage(address, record.generation)),
+                ]
+        self.renew_feed(commands)
+
+    def load(self, header: Header, changes: Changes) -> Head:
+        """Makes accounts known to an incomplete state whose head is `header`; their storage hashes are there already.
+
+        `changes` has their records; slots only of accounts that were known in part. Raises `StateError` when the head
+        is another block, or a record is not what `changes` starts from.
+        """
+
+        def plan(now: Situation) -> tuple[FeedEntry, Changes] | Head:
+            head = self._need_head(now.head)
+            if now.complete:
+                raise StateError("the state is complete: there is no account to load")
+            if head.hash != header.hash:
+                raise StateError(
+                    f"what was loaded is the state after block {header.number} 0x{header.hash.hex()}, "
+                    f"the head is block {head.number} 0x{head.hash.hex()}: load again"
+                )
+            for account, record in zip(changes.accounts, now.records, strict=True):
+                if record != account.old:
+                    raise StateError(f"account 0x{account.address.hex()} changed while it was loaded: load again")
+            return self._entry(head, layout.LOAD, header, changes), changes
+
+        return self._transact([account.address for account in changes.accounts], plan, "loading accounts")
+
+    def load_anew(self, header: Header, changes: Changes) -> Head:
+        """As `load`, without a feed entry: readers start anew. For changes too large for an entry."""
+        records = self.tracked([account.address for account in changes.accounts])
+        head = self._need_head(self.head())
+        if head.hash != header.hash or records != [account.old for account in changes.accounts]:
+            raise StateError("the state changed while accounts were loaded: load again")
+        return self.renew_feed([*load_commands(self.keys, changes), (b"DEL", self.keys.loader)])
+
+    def drop_head(self) -> None:
+        """Makes the state unreadable, as the first step of deleting it; remembers how far the feed was."""
+        fields = as_fields(self._watch([(b"HGETALL", self.keys.head)])[0])
+        seq = fields.get(b"seq")
+        commands: list[Command] = [(b"MULTI",), (b"DEL", self.keys.head), (b"DEL", self.keys.loader)]
+        if seq is not None:
+            commands.append((b"HSET", self.keys.meta, b"seq", seq))
+        if self.session.request([*commands, (b"EXEC",)], "deleting the head")[-1] is None:
+            raise StateError("another writer was at work while the state was deleted")
+
+    def begin(
+        self,
+        header: Header,
+        complete: bool,
+        block_hashes: Iterable[tuple[int, bytes]] = (),
+        chain: bytes | None = None,
+    ) -> Head:
+        """Makes a state that was loaded from nothing readable: writes the first head, with a new feed.
+
+        Raises `StateError` when there is a head already.
+        """
+        replies = self._watch([(b"HGETALL", self.keys.head), (b"HGET", self.keys.meta, b"seq")])
+        if replies[0]:
+            self.session.drop()
+            raise StateError("the state has a head already")
+        seq = layout.decimal(replies[1] or b"0", self.keys.meta, "seq") + 1
+        head = Head(seq, os.urandom(16), self.epoch, header)
+        hashes: list[bytes] = []
+        for number, block_hash in [*block_hashes, (header.number, header.hash)]:
+            hashes += (b"%d" % number, block_hash)
+        chain_field = () if chain is None else (b"chain", chain)
+        commands: list[Command] = [
+            (b"UNLINK", self.keys.block_hashes, self.keys.feed),
+            (b"HSET", self.keys.block_hashes, *hashes),
+            (b"DEL", self.keys.meta, self.keys.loader),
+            (b"HSET", self.keys.meta, b"complete", b"1" if complete else b"0", *chain_field),
+            (b"HSET", self.keys.head, *_flat(layout.encode_head(head))),
+        ]
+        if not self._execute(commands, head, "writing the first head"):
+            raise StateError("another writer was at work while the first head was written")
+        return head
+
+    def renew_feed(self, commands: Sequence[Command] = ()) -> Head:
+        """Carries out commands in one transaction after which readers start anew and nothing can be taken back."""
+        head = self._need_head(
+            layout.decode_head(as_fields(self._watch([(b"HGETALL", self.keys.head)])[0]), self.keys.head)
+        )
+        new = Head(head.seq, os.urandom(16), self.epoch, head.header)
+        own: list[Command] = [
+            (b"XTRIM", self.keys.feed, b"MAXLEN", b"0"),
+            (b"HSET", self.keys.head, *_flat(layout.encode_head(new))),
+        ]
+        if not self._execute([*commands, *own], new, "starting a new feed"):
+            raise StateError("another writer was at work while a new feed was started")
+        return new
+
+    # ---- one transaction
+
+    def _need_head(self, head: Head | None) -> Head:
+        if head is None:
+            raise StateError(f"no state is loaded: there is no {layout.show_key(self.keys.head)}")
+        return head
+
+    def _entry(self, head: Head, kind: bytes, header: Header, changes: Changes) -> FeedEntry:
+        data = layout.encode_changes(changes)
+        return FeedEntry(head.seq + 1, kind, header, head.header, data, time.time_ns() // 1000)
+
+    def _watch(self, commands: list[Command]) -> list[Any]:
+        """Begins a transaction: watches head and office, and reads. `WriterFenced` when the office is lost."""
+        watch: list[Command] = [(b"WATCH", self.keys.head, self.keys.writer), (b"GET", self.keys.writer)]
+        replies = self.session.request([*watch, *commands], "reading the head")
+        if replies[1] != b"%d" % self.epoch:
+            self.session.drop()
+            raise WriterFenced(
+                f"another writer took over {self.keys.prefix.decode()}: its epoch is "
+                f"{(replies[1] or b'missing').decode('ascii', 'replace')}, this one's {self.epoch}"
+            )
+        return replies[2:]
+
+    def _transact(self, addresses: Sequence[bytes], plan: Any, doing: str) -> Head:
+        """Reads under WATCH, lets `plan` say what to change, and executes it; again when nothing came of it."""
+        for _ in range(ATTEMPTS):
+            commands: list[Command] = [
+                (b"HGETALL", self.keys.head),
+                (b"HGET", self.keys.meta, b"complete"),
+                (b"HLEN", self.keys.block_hashes),
+                (b"XLEN", self.keys.feed),
+            ]
+            if addresses:
+                commands.append(self._get_records(addresses))
+            replies = self._watch(commands)
+            try:
+                head = layout.decode_head(as_fields(replies[0]), self.keys.head)
+                complete = head is not None and self._is_complete(replies[1])
+                records = self._records(addresses, replies[4]) if addresses else []
+                planned = plan(Situation(head, complete, records))
+            except BaseException:
+                self.session.drop()
+                raise
+            if isinstance(planned, Head):
+                self.session.request([(b"UNWATCH",)])
+                return planned
+            entry, changes = planned
+            assert head is not None
+            # After a failover the server may lack what readers have seen; what follows has the same numbers.
+            feed = os.urandom(16) if head.seq < self._last_seq else head.feed
+            new = Head(entry.seq, feed, self.epoch, entry.header)
+            if self._execute(self._entry_commands(head, entry, changes, new), new, doing):
+                return new
+        raise StateUnavailable(f"{doing}: nothing came of {ATTEMPTS} tries; the state is as before")
+
+    def _entry_commands(self, old: Head, entry: FeedEntry, changes: Changes, new: Head) -> list[Command]:
+        made = load_commands if entry.kind == layout.LOAD else change_commands
+        commands = list(made(self.keys, changes))
+        hashes = self.keys.block_hashes
+        if entry.kind == layout.BLOCK:
+            commands.append((b"HSET", hashes, b"%d" % new.number, new.hash))
+            # As many more as can be taken back, so that the last 256 are there afterwards.
+            forgotten = new.number - layout.BLOCK_HASH_WINDOW - self.ring
+            if forgotten >= 0:
+                commands.append((b"HDEL", hashes, b"%d" % forgotten))
+        elif entry.kind == layout.REVERT:
+            commands.append((b"HDEL", hashes, b"%d" % old.number))
+        else:
+            commands.append((b"DEL", self.keys.loader))
+        commands.append((b"HSET", self.keys.head, *_flat(layout.encode_head(new))))
+        fields = _flat(layout.encode_entry(entry))
+        limit = b"%d" % self.ring
+        commands.append((b"XADD", self.keys.feed, b"MAXLEN", b"~", limit, layout.entry_id(entry.seq), *fields))
+        return commands
+
+    def _execute(self, commands: list[Command], new: Head, doing: str) -> bool:
+        """MULTI, the commands, EXEC. False: nothing was done, and trying again makes sense."""
+        try:
+            replies = self.session.request([(b"MULTI",), *commands, (b"EXEC",)], doing)
+        except StateUnavailable:
+            # Should the lost request still arrive, it fails by what it watches as soon as another try was carried out.
+            if not self._happened(new):
+                return False
+        except StateError:
+            self.session.drop()
+            raise
+        else:
+            results = replies[-1]
+            if results is None:
+                return False
+            for command, result in zip(commands, results, strict=True):
+                if isinstance(result, Exception):
+                    raise StateCorrupted(
+                        f"{doing}: {command[0].decode()} {layout.show_key(command[1])} failed inside the transaction, "
+                        f"whose other commands were carried out: {result}: the state has to be loaded anew"
+                    )
+        self._last_seq = new.seq
+        if self.replicas:
+            self._wait_for_replicas()
+        return True
+
+    def _happened(self, new: Head) -> bool:
+        """Whether the transaction was carried out whose reply did not come. `StateUnavailable` if nobody can tell."""
+        deadline = time.monotonic() + self.timeout
+        pause = 0.02
+        while True:
+            try:
+                head = self.head()
+            except StateUnavailable as error:
+                if time.monotonic() + pause > deadline:
+                    raise StateUnavailable(
+                        f"whether block {new.number} 0x{new.hash.hex()} was applied is not known; applying it again is "
+                        f"safe: {error}"
+                    ) from error
+                time.sleep(pause)
+                pause = min(pause * 2, 1.0)
+            else:
+                return head is not None and (head.seq, head.feed, head.epoch) == (new.seq, new.feed, self.epoch)
+
+    def _wait_for_replicas(self) -> None:
+        wait = (b"WAIT", b"%d" % self.replicas, b"%d" % int(self.replica_timeout * 1000))
+        try:
+            count = self.session.request([wait], "waiting for replicas")[0]
+        except StateError as error:
+            log.warning("%s", error)
+            count = 0
+        self.replicated = count >= self.replicas
+
+    # ---- reading what a plan needs
+
+    def _finish_plans(self, plans: list[AccountPlan], diff: StateDiff) -> Changes:
+        reads = [plan.reads() for plan in plans]
+        replies = iter(self.session.request([command for read in reads for command in read], "reading storage"))
+        finished = (plan.finish([next(replies) for _ in read]) for plan, read in zip(plans, reads, strict=True))
+        accounts = tuple(account for account in finished if account is not None)
+        needed = needed_codes(accounts)
+        codes = {code_hash: diff.codes[code_hash] for code_hash in sorted(needed) if code_hash in diff.codes}
+        missing = sorted(needed - codes.keys())
+        if missing:
+            there = self.session.request([(b"EXISTS", self.keys.code(code_hash)) for code_hash in missing])
+            for code_hash, exists in zip(missing, there, strict=True):
+                if not exists:
+                    raise StateError(f"the code of hash 0x{code_hash.hex()} is neither in the diff nor in the state")
+        return Changes(accounts, codes)
+
+    def _check_counts(self, accounts: Sequence[AccountChange]) -> None:
+        olds = [
+            (self.keys.storage(account.address, account.old.generation), account.old.slot_count)
+            for account in accounts
+            if account.old is not None
+        ]
+        counts = self.session.request([(b"HLEN", key) for key, _ in olds], "reading storage")
+        for (key, right), count in zip(olds, counts, strict=True):
+            if count != right:
+                raise StateCorrupted(
+                    f"{layout.show_key(key)}: {count} slots, the account record has {right}: some are lost"
+                )
+
+
+def _flat(fields: dict[bytes, bytes]) -> list[bytes]:
+    return [word for pair in fields.items() for word in pair]
+
+
+def check_server(session: Session) -> None:
+    """Raises `UnsafeStorage` when the server evicts keys once its memory is full: a lost slot looks like a zero."""
+    policy, limit = _memory_policy(session)
+    if limit is None:
+        log.warning("the server does not tell whether it evicts keys: maxmemory-policy must be noeviction")
+    elif limit and policy != "noeviction":
+        raise UnsafeStorage(
+            f"the Redis server evicts keys when its memory is full (maxmemory {limit}, maxmemory-policy {policy}): "
+            "set maxmemory-policy to noeviction"
+        )
+
+
+def _memory_policy(session: Session) -> tuple[str, int | None]:
+    try:
+        reply = session.request([(b"CONFIG", b"GET", b"maxmemory*")], "reading the configuration")[0]
+    except StateUnavailable:
+        raise
+    except StateError:
+        try:
+            text: bytes = session.request([(b"INFO", b"memory")], "reading the server's state")[0]
+        except StateUnavailable:
+            raise
+        except StateError:
+            return "", None
+        lines = (line.partition(b":") for line in text.splitlines())
+        fields = {name: value for name, _, value in lines}
+    else:
+        fields = {name.replace(b"-", b"_"): value for name, value in as_fields(reply).items()}
+    limit = fields.get(b"maxmemory", b"")
+    return fields.get(b"maxmemory_policy", b"").decode(), int(limit) if limit.isdigit() else None

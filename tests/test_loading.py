@@ -1,0 +1,333 @@
+"""Loading accounts into Redis: whole or in part, from nothing or beside what is served, interrupted and resumed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from evmcore.blocks import Header
+from evmcore.errors import InputError, StateCorrupted, StateError, WriterFenced
+from evmcore.state import MemoryState, layout, loading
+from evmcore.state.layout import Keys, Record, decode_entry, decode_record
+from evmcore.state.loading import Loader, load_memory
+from evmcore.state.publisher import Publisher
+from evmcore.state.sources import SourceAccount, from_alloc, from_memory
+from evmcore.types import Account
+from tests.redis_server import RedisServer, shared_redis  # noqa: F401
+from tests.stored_state import ADDRESSES, child, random_diff, random_state, read_state, state_of
+from tests.test_publisher import balance_diff
+
+KEYS = Keys(1)
+GENESIS = Header(number=0, timestamp=1)
+A, B, C = ADDRESSES[:3]
+
+
+@pytest.fixture
+def client(shared_redis: RedisServer) -> Iterator[Any]:  # noqa: F811
+    with shared_redis.client() as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def publisher(client: Any) -> Iterator[Publisher]:
+    with Publisher(client, 1) as publisher:
+        yield publisher
+
+
+def big_state(rng: random.Random, accounts: int = 40, slots: int = 300) -> MemoryState:
+    return MemoryState(
+        {
+            rng.randbytes(20): Account(
+                rng.randrange(9),
+                rng.getrandbits(70),
+                rng.randbytes(50),
+                {rng.getrandbits(256): 1 for _ in range(slots)},
+            )
+            for _ in range(accounts)
+        }
+    )
+
+
+class Interrupted(Exception):
+    pass
+
+
+def stopping(accounts: Iterable[SourceAccount], after: int) -> Iterator[SourceAccount]:
+    """Accounts until something happens, in the middle of the storage of one."""
+    for count, account in enumerate(accounts):
+        if count == after:
+
+            def slots(account: SourceAccount = account) -> Iterator[tuple[int, int]]:
+                yield from list(account.slots)[:-1]
+                raise Interrupted
+
+            account = SourceAccount(account.address, 0, 0, account.code_hash, account.code, slots())
+        yield account
+
+
+def record_of(client: Any, address: bytes) -> Record | None:
+    data = client.get(KEYS.account(address))
+    return None if data is None else decode_record(data, KEYS.account(address))
+
+
+def test_an_alloc_is_loaded_with_selected_accounts_only(client: Any, publisher: Publisher) -> None:
+    alloc = {
+        "0x" + A.hex(): {"balance": "0x5", "nonce": "1", "code": "0x6001", "storage": {"0x01": "0x02", "0x02": "0x00"}},
+        B.hex(): {"balance": "7"},
+    }
+    result = Loader(publisher, GENESIS, source="alloc").run(from_alloc(alloc, [A, C]))
+    assert (result.accounts, result.slots) == (2, 1)
+    assert read_state(client) == {A: (1, 5, b"\x60\x01", {1: 2}), C: None}
+    assert client.hget(KEYS.meta, "complete") == b"0"
+    memory, _ = load_memory(client, 1)
+    assert memory.addresses() == [A]
+
+
+@pytest.mark.parametrize("after", [0, 1, 17, 39])
+def test_an_interrupted_load_goes_on_where_it_was(
+    client: Any, publisher: Publisher, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "BATCH_BYTES", 3000)
+    state = big_state(random.Random(after))
+    with pytest.raises(Interrupted):
+        Loader(publisher, GENESIS, complete=True, source="x").run(stopping(from_memory(state), after))
+    assert publisher.head() is None and not client.exists(KEYS.head)
+    told: list[bytes] = []
+    loader = Loader(publisher, GENESIS, complete=True, source="x", progress=lambda address, _: told.append(address))
+    result = loader.run(from_memory(state))
+    assert result.skipped <= after and result.skipped >= after - 1
+    assert result.accounts + result.skipped == 40 and told == state.addresses()
+    assert read_state(client) == state_of(state)
+    assert not client.exists(KEYS.loader)
+
+
+def test_a_load_of_something_else_does_not_go_on_from_it(client: Any, publisher: Publisher) -> None:
+    rng = random.Random(5)
+    first, second = big_state(rng, 5), big_state(rng, 5)
+    with pytest.raises(Interrupted):
+        Loader(publisher, GENESIS, complete=True, source="first").run(stopping(from_memory(first), 3))
+    Loader(publisher, GENESIS, complete=True, source="second").run(from_memory(second))
+    assert read_state(client) == state_of(second)
+
+
+def test_another_writer_stops_a_load(client: Any, publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "BATCH_BYTES", 3000)
+    state = big_state(random.Random(6))
+
+    def taken_over() -> Iterator[SourceAccount]:
+        for count, account in enumerate(from_memory(state)):
+            if count == 20:
+                client.incr(KEYS.writer)
+            yield account
+
+    with pytest.raises(WriterFenced):
+        Loader(publisher, GENESIS, complete=True).run(taken_over())
+    # Two batches at most are on their way; nothing of the later ones was written.
+    assert 18 <= len(client.keys(KEYS.account(b"") + b"*")) <= 22
+    assert not client.exists(KEYS.head)
+
+
+def test_replacing_a_state_renews_the_feed_and_goes_on_counting(client: Any, publisher: Publisher) -> None:
+    rng = random.Random(8)
+    first, second = random_state(rng), random_state(rng)
+    Loader(publisher, GENESIS, complete=True).run(from_memory(first))
+    publisher.publish(child(GENESIS), random_diff(rng, first))
+    feed = client.hget(KEYS.head, "feed")
+    with pytest.raises(StateError, match="a complete state is there already, at block 1"):
+        Loader(publisher, GENESIS, complete=True).run(from_memory(second))
+    head = Loader(publisher, GENESIS, complete=True, replace=True).run(from_memory(second)).head
+    assert (head.seq, head.number) == (3, 0) and head.feed != feed
+    assert read_state(client) == state_of(second)
+    publisher.publish(child(GENESIS), random_diff(rng, second))
+
+
+def test_accounts_are_added_to_an_incomplete_state_in_one_step(client: Any, publisher: Publisher) -> None:
+    state = MemoryState({A: Account(1, 5, b"\x01", {1: 2}), B: Account(2, 6, b"\x02", {3: 4}), C: Account(balance=1)})
+    Loader(publisher, GENESIS).run(from_memory(state, [A]))
+    head = Loader(publisher, GENESIS).run(from_memory(state, [A, B, C])).head
+    assert head.seq == 2
+    assert read_state(client) == state_of(state)
+    entry = decode_entry(*client.xrange(KEYS.feed)[0], KEYS.feed)
+    changes = entry.decode(KEYS.feed)
+    assert entry.kind == layout.LOAD and entry.header == GENESIS
+    assert [account.address for account in changes.accounts] == [B, C]
+    assert all(account.old is None and not account.slots for account in changes.accounts)
+    assert set(changes.codes.values()) == {b"\x02"}
+    # A block goes on from there, and only known accounts change.
+    state.delete_account(C)
+    publisher.publish(child(GENESIS), balance_diff(MemoryState({B: state.account(B)}), B, 9))  # type: ignore[dict-item]
+    assert read_state(client)[B] == (2, 9, b"\x02", {3: 4})
+
+
+def test_accounts_that_are_not_known_do_not_change(client: Any, publisher: Publisher) -> None:
+    Loader(publisher, GENESIS).run([SourceAccount(A, 1, 5)])
+    publisher.publish(child(GENESIS), balance_diff(MemoryState({B: Account(balance=1)}), B, 9))
+    assert read_state(client) == {A: (1, 5, b"", {})}
+
+
+def test_accounts_of_another_block_are_not_added(client: Any, publisher: Publisher) -> None:
+    Loader(publisher, GENESIS).run([SourceAccount(A)])
+    with pytest.raises(StateError, match=r"the accounts are those after block 1 .*, the state is at block 0"):
+        Loader(publisher, child(GENESIS)).run([SourceAccount(B)])
+
+
+def test_a_loaded_account_cannot_become_another_at_the_same_block(client: Any, publisher: Publisher) -> None:
+    Loader(publisher, GENESIS).run([SourceAccount(A, balance=1)])
+    with pytest.raises(StateError, match="is there already and is another"):
+        Loader(publisher, GENESIS).run([SourceAccount(A, balance=2)])
+    assert Loader(publisher, GENESIS).run([SourceAccount(A, balance=1)]).skipped == 1
+
+
+def test_accounts_out_of_order_are_refused(publisher: Publisher) -> None:
+    with pytest.raises(InputError, match="out of order"):
+        Loader(publisher, GENESIS).run([SourceAccount(B), SourceAccount(A)])
+
+
+# ---- storage known in part
+
+
+def partial(address: bytes, slots: dict[int, int], balance: int = 1) -> SourceAccount:
+    return SourceAccount(address, 0, balance, slots=slots.items(), storage_complete=False)
+
+
+def slot_diff(address: bytes, slot: int, old: int, new: int) -> Any:
+    from evmcore._diff import StateDiff
+
+    slots = {hex(slot): {"old": hex(old), "new": hex(new)}}
+    return StateDiff.from_json({"accounts": {}, "storage": {"0x" + address.hex(): slots}, "codes": {}})
+
+
+def test_known_zeros_of_partly_known_storage_are_kept_apart_from_unknown_slots(
+    client: Any, publisher: Publisher
+) -> None:
+    Loader(publisher, GENESIS).run([partial(A, {1: 5, 2: 0})])
+    assert read_state(client)[A] == (0, 1, b"", {1: 5, 2: 0})
+    record = record_of(client, A)
+    assert record is not None and not record.storage_complete and record.slot_count == 2
+    # A slot that a block changes becomes known; one that it clears stays known.
+    publisher.publish(child(GENESIS), slot_diff(A, 3, 7, 8))
+    assert read_state(client)[A] == (0, 1, b"", {1: 5, 2: 0, 3: 8})
+    publisher.publish(child(child(GENESIS)), slot_diff(A, 1, 5, 0))
+    assert read_state(client)[A] == (0, 1, b"", {1: 0, 2: 0, 3: 8})
+    publisher.revert()
+    publisher.revert()
+    assert read_state(client)[A] == (0, 1, b"", {1: 5, 2: 0})
+
+
+def test_a_destroyed_account_of_partly_known_storage_is_known_whole_and_comes_back(
+    client: Any, publisher: Publisher
+) -> None:
+    from evmcore._diff import StateDiff
+
+    Loader(publisher, GENESIS).run([partial(A, {1: 5, 2: 0})])
+    before = client.dump(KEYS.account(A))
+    old = {"nonce": "0x0", "balance": "0x1", "codeHash": "0x" + layout.EMPTY_CODE_HASH.hex()}
+    account = {"0x" + A.hex(): {"old": old, "new": {**old, "balance": "0x2"}, "wiped": True}}
+    slots = {"0x" + A.hex(): {"0x9": {"old": "0x3", "new": "0x4"}}}
+    publisher.publish(child(GENESIS), StateDiff.from_json({"accounts": account, "storage": slots, "codes": {}}))
+    assert read_state(client)[A] == (0, 2, b"", {9: 4})
+    record = record_of(client, A)
+    assert record is not None and record.storage_complete and record.generation == 1
+    publisher.revert()
+    assert read_state(client)[A] == (0, 1, b"", {1: 5, 2: 0})
+    assert client.dump(KEYS.account(A)) == before
+
+
+def test_more_slots_and_then_all_become_known(client: Any, publisher: Publisher) -> None:
+    Loader(publisher, GENESIS).run([partial(A, {1: 5})])
+    head = Loader(publisher, GENESIS).run([partial(A, {1: 5, 2: 0, 3: 6})]).head
+    assert read_state(client)[A] == (0, 1, b"", {1: 5, 2: 0, 3: 6})
+    changes = decode_entry(*client.xrange(KEYS.feed)[-1], KEYS.feed).decode(KEYS.feed)
+    assert changes.accounts[0].slots == ((2, None, 0), (3, None, 6))
+    whole = SourceAccount(A, 0, 1, slots={1: 5, 3: 6, 4: 7}.items())
+    head = Loader(publisher, GENESIS).run([whole]).head
+    assert head.seq == 3
+    assert read_state(client)[A] == (0, 1, b"", {1: 5, 3: 6, 4: 7})
+    changes = decode_entry(*client.xrange(KEYS.feed)[-1], KEYS.feed).decode(KEYS.feed)
+    assert changes.accounts[0].slots == ((1, 5, 5), (2, 0, 0), (3, 6, 6), (4, None, 7))
+
+
+def test_slots_that_contradict_what_is_known_are_refused(client: Any, publisher: Publisher) -> None:
+    Loader(publisher, GENESIS).run([partial(A, {1: 5})])
+    for account in (partial(A, {1: 6}), SourceAccount(A, 0, 1, slots=[(1, 6)]), SourceAccount(A, 0, 1)):
+        with pytest.raises(StateError, match=r"slot 0x1 of account .* is 0x5 in the state"):
+            Loader(publisher, GENESIS).run([account])
+    assert read_state(client)[A] == (0, 1, b"", {1: 5})
+
+
+def test_a_large_account_that_becomes_known_whole_starts_a_new_feed(
+    client: Any, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "MAX_LISTED_SLOTS", 10)
+    head = Loader(publisher, GENESIS).run([partial(A, {1: 5})]).head
+    slots = {1: 5, **{slot: slot for slot in range(10, 30)}}
+    new = Loader(publisher, GENESIS).run([SourceAccount(A, 0, 1, slots=slots.items())]).head
+    assert new.feed != head.feed
+    assert read_state(client)[A] == (0, 1, b"", slots)
+    assert client.xlen(KEYS.feed) == 0
+
+
+def test_an_interrupted_load_beside_a_served_state_leaves_it_as_it_was(
+    client: Any, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "BATCH_BYTES", 3000)
+    state = big_state(random.Random(9), 10)
+    first = state.addresses()[0]
+    Loader(publisher, GENESIS, source="x").run(from_memory(state, [first]))
+    with pytest.raises(Interrupted):
+        Loader(publisher, GENESIS, source="x").run(stopping(from_memory(state), 6))
+    assert client.keys(KEYS.account(b"") + b"*") == [KEYS.account(first)]
+    assert client.hget(KEYS.head, "seq") == b"1"
+    result = Loader(publisher, GENESIS, source="x").run(from_memory(state))
+    assert (result.skipped, result.accounts, result.head.seq) == (1, 9, 2)
+    assert read_state(client) == state_of(state)
+
+
+def test_a_block_taken_back_forgets_what_was_loaded_after_it(
+    client: Any, publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = MemoryState({A: Account(balance=5, storage={1: 2}), B: Account(balance=6, storage={3: 4})})
+    Loader(publisher, GENESIS).run(from_memory(state, [A]))
+    one = child(GENESIS)
+    publisher.publish(one, balance_diff(state, A, 7))
+    head = Loader(publisher, one).run([SourceAccount(B, 0, 8, slots=[(3, 9)])]).head
+    two = child(one)
+    publisher.publish(two, balance_diff(MemoryState({B: Account(balance=8)}), B, 10))
+    # Taking back only what came after the load keeps it.
+    assert publisher.revert().feed == head.feed
+    assert read_state(client)[B] == (0, 8, b"", {3: 9})
+    back = publisher.revert()
+    assert back.feed != head.feed and back.header == GENESIS
+    assert read_state(client) == {A: (0, 5, b"", {1: 2})}
+    assert f"load it again: 0x{B.hex()}" in caplog.text
+
+
+# ---- reading back
+
+
+def test_large_storage_is_read_in_parts(client: Any, publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "LARGE_STORAGE", 1000)
+    state = big_state(random.Random(10), 2, 12_000)
+    Loader(publisher, GENESIS, complete=True).run(from_memory(state))
+    assert load_memory(client, 1)[0] == state
+
+
+@pytest.mark.parametrize("damage", ["slot", "record", "code", "zero"])
+def test_damage_is_found_when_reading_back(client: Any, publisher: Publisher, damage: str) -> None:
+    Loader(publisher, GENESIS, complete=True).run([SourceAccount(A, 0, 1, layout.EMPTY_CODE_HASH, b"", [(1, 2)])])
+    state = MemoryState({A: Account(0, 1, b"\x01", {1: 2})})
+    Loader(publisher, GENESIS, complete=True, replace=True).run(from_memory(state))
+    if damage == "slot":
+        client.delete(KEYS.storage(A, 0))
+    elif damage == "record":
+        client.setrange(KEYS.account(A), 15, b"\7")
+    elif damage == "zero":
+        client.hset(KEYS.storage(A, 0), (1).to_bytes(32, "big"), b"")
+    else:
+        client.set(KEYS.code(state.code_hash(A)), b"\x02")
+    with pytest.raises(StateCorrupted, match=f"0x{(state.code_hash(A) if damage == 'code' else A).hex()}"):
+        load_memory(client, 1)
