@@ -113,6 +113,10 @@ cdef int64_t call(u256* sp, int64_t gas, Frame* f, MessageKind kind) noexcept no
     gas = charge_account(to, f.prices.call, gas, f)
     if gas < 0:
         return gas
+    if moves_value:
+        gas -= GAS_CALL_VALUE
+        if gas < 0:
+            return fail(f, OUT_OF_GAS)                        # before the account is accessed (EIP-7928)
     ws_load(ws, to)
     if machine.revision >= PRAGUE:
         code = ws_code(ws, to)
@@ -123,8 +127,7 @@ cdef int64_t call(u256* sp, int64_t gas, Frame* f, MessageKind kind) noexcept no
             gas = charge_account(delegate, 0, gas, f)
             if gas < 0:
                 return gas
-    if moves_value:
-        gas -= GAS_CALL_VALUE
+            ws_load(ws, delegate)
     if kind == CALL:
         if machine.revision >= SPURIOUS_DRAGON:
             if moves_value and ws_is_empty(ws, to):

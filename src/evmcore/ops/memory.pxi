@@ -39,31 +39,36 @@ cdef void hash_pair(u256* result, const uint8_t* data, Frame* f) noexcept nogil:
     memo.digest = result[0]
     memo.used = True
 
-cdef int64_t copy_padded(u256* sp, const uint8_t* data, size_t data_size, int64_t gas, Frame* f) noexcept nogil:
-    """Copies to memory: [memory offset, data offset, size], zeros past the end of the data."""
-    cdef size_t size, available
-    cdef uint64_t offset
+cdef inline int64_t charge_copy(u256* sp, int64_t gas, Frame* f) noexcept nogil:
+    """Charges a copy to memory, [memory offset, data offset, size], and makes the memory. Returns the gas left or -1."""
     gas = charge_words(sp - 2, GAS_COPY_WORD, gas, f)
-    if gas >= 0:
-        gas = touch_memory(sp, sp - 2, gas, f)
-    if gas < 0:
-        return gas
-    size = (sp - 2).w[0]
+    return touch_memory(sp, sp - 2, gas, f) if gas >= 0 else gas
+
+cdef void copy_padded(u256* sp, const uint8_t* data, size_t data_size, Frame* f) noexcept nogil:
+    """Makes the copy that was charged, with zeros past the end of the data."""
+    cdef size_t size = (sp - 2).w[0]
+    cdef size_t available
+    cdef uint64_t offset
     if size == 0:
-        return gas
+        return
     offset = u_sat64(sp - 1)
     available = data_size - <size_t>offset if offset < data_size else 0
     available = min(available, size)
     if available:
         memcpy(f.memory + sp.w[0], data + offset, available)
     memset(f.memory + sp.w[0] + available, 0, size - available)
+
+cdef int64_t copy_to_memory(u256* sp, const uint8_t* data, size_t data_size, int64_t gas, Frame* f) noexcept nogil:
+    gas = charge_copy(sp, gas, f)
+    if gas >= 0:
+        copy_padded(sp, data, data_size, f)
     return gas
 
 cdef int64_t op_calldatacopy(u256* sp, int64_t gas, Frame* f) noexcept nogil:
-    return copy_padded(sp, f.input, f.input_size, gas, f)
+    return copy_to_memory(sp, f.input, f.input_size, gas, f)
 
 cdef int64_t op_codecopy(u256* sp, int64_t gas, Frame* f) noexcept nogil:
-    return copy_padded(sp, f.code.raw, f.code.size, gas, f)
+    return copy_to_memory(sp, f.code.raw, f.code.size, gas, f)
 
 cdef int64_t op_returndatacopy(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     cdef uint64_t offset = u_sat64(sp - 1)
@@ -71,7 +76,7 @@ cdef int64_t op_returndatacopy(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     cdef uint64_t end = f.machine.return_data.size
     if offset > end or size > end - offset:
         return fail(f, RETURN_DATA_OUT_OF_BOUNDS)
-    return copy_padded(sp, f.machine.return_data.data, end, gas, f)
+    return copy_to_memory(sp, f.machine.return_data.data, end, gas, f)
 
 cdef int64_t op_mcopy(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     gas = charge_words(sp - 2, GAS_COPY_WORD, gas, f)

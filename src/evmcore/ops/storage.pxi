@@ -42,12 +42,15 @@ cdef int64_t op_extcodecopy(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     cdef uint32_t account = account_of(sp, f)
     cdef Code* code
     gas = charge_account(account, f.prices.external, gas, f)
+    if gas >= 0:
+        gas = charge_copy(sp - 1, gas, f)                     # before the account is accessed (EIP-7928)
     if gas < 0:
         return gas
     code = ws_code(f.ws, account)
     if code == NULL:
         return fail(f, STATE_FAILED)
-    return unless_failed(copy_padded(sp - 1, code.raw, code.size, gas, f), f)
+    copy_padded(sp - 1, code.raw, code.size, f)
+    return unless_failed(gas, f)
 
 cdef int64_t op_extcodehash(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     """EIP-1052: zero for an account that does not exist or is empty (EIP-161)."""
