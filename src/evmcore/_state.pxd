@@ -49,6 +49,7 @@ cdef enum Part:
 cdef struct AccountEntry:
     uint8_t[20] address
     uint32_t warm                 # == ws.epoch: warm in this transaction
+    uint32_t seen                 # == ws.epoch: accessed in this transaction, so loaded
     uint32_t touched              # == ws.epoch: touched in this transaction (EIP-161)
     uint32_t created              # == ws.epoch: contract created in this transaction
     uint32_t destroyed            # == ws.epoch: SELFDESTRUCT took effect in this transaction
@@ -111,6 +112,11 @@ cdef struct WorkingSet:
     uint32_t changed_account_count
     uint32_t* changed_slots
     uint32_t changed_slot_count
+    bint keeps_seen               # note what is accessed, until `ws_forget_seen`; a number may stand there twice:
+    uint32_t* seen_accounts
+    uint32_t seen_account_count
+    uint32_t* seen_slots
+    uint32_t seen_slot_count
     void* private                 # tables, journal, transient storage: _state.pyx
 
 cdef WorkingSet* ws_new() noexcept nogil                                             # NULL: no memory
@@ -120,6 +126,12 @@ cdef void ws_reset(WorkingSet* ws, StateReader* reader, int revision) noexcept n
 # ---- transaction life cycle
 cdef void ws_begin(WorkingSet* ws) noexcept nogil       # new epoch: nothing warm, no logs, no refund, no transient storage, empty journal
 cdef void ws_finish(WorkingSet* ws) noexcept nogil      # destroys what SELFDESTRUCT marked, clears empty touched accounts (from EIP-161 on)
+
+# ---- what was accessed, also by calls that were reverted (EIP-7928)
+cdef void ws_keep_seen(WorkingSet* ws) noexcept nogil   # from now on, until `ws_reset`
+cdef void ws_forget_seen(WorkingSet* ws) noexcept nogil
+cdef void ws_note_account(WorkingSet* ws, uint32_t account) noexcept nogil      # accessed, by a run elsewhere
+cdef void ws_note_slot(WorkingSet* ws, uint32_t slot) noexcept nogil
 
 cdef Checkpoint ws_checkpoint(WorkingSet* ws) noexcept nogil
 cdef void ws_revert(WorkingSet* ws, const Checkpoint* to) noexcept nogil

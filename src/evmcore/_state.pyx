@@ -57,6 +57,8 @@ cdef struct Private:
     uint32_t transient_capacity
     uint32_t account_capacity
     uint32_t slot_capacity
+    uint32_t seen_account_capacity
+    uint32_t seen_slot_capacity
     uint32_t log_capacity
     size_t log_data_capacity
     Undo* journal
@@ -171,6 +173,8 @@ cdef void ws_free(WorkingSet* ws) noexcept nogil:
     free(ws.slots)
     free(ws.changed_accounts)
     free(ws.changed_slots)
+    free(ws.seen_accounts)
+    free(ws.seen_slots)
     free(ws.logs)
     free(ws.log_data)
     free(p)
@@ -202,6 +206,8 @@ cdef void ws_reset(WorkingSet* ws, StateReader* reader, int revision) noexcept n
     ws.account_count = 1
     ws.slot_count = 1
     p.ripemd = 0
+    ws.keeps_seen = False
+    ws_forget_seen(ws)
     ws_begin(ws)
 
 
@@ -418,15 +424,24 @@ cdef void load_account(WorkingSet* ws, uint32_t account) noexcept nogil:
         ws.failed = True
 
 
-cdef void ws_load(WorkingSet* ws, uint32_t account) noexcept nogil:
+cdef void see_account(WorkingSet* ws, uint32_t account) noexcept nogil:
+    """The running transaction's first access to an account."""
     if not ws.accounts[account].loaded:
         load_account(ws, account)
+    ws.accounts[account].seen = ws.epoch
+    if ws.keeps_seen:
+        ws_note_account(ws, account)
+
+
+cdef void ws_load(WorkingSet* ws, uint32_t account) noexcept nogil:
+    if ws.accounts[account].seen != ws.epoch:
+        see_account(ws, account)
 
 
 cdef uint32_t ws_account(WorkingSet* ws, const uint8_t* address) noexcept nogil:
     cdef uint32_t account = ws_account_unloaded(ws, address)
-    if not ws.accounts[account].loaded:
-        load_account(ws, account)
+    if ws.accounts[account].seen != ws.epoch:
+        see_account(ws, account)
     return account
 
 
@@ -682,6 +697,8 @@ cdef void ws_load_slot(WorkingSet* ws, uint32_t slot) noexcept nogil:
             entry.lifetime = account.lifetime
         entry.original = entry.current
         entry.seen = ws.epoch
+        if ws.keeps_seen:
+            ws_note_slot(ws, slot)
 
 
 cdef uint32_t ws_slot(WorkingSet* ws, uint32_t account, const u256* key) noexcept nogil:
@@ -761,6 +778,33 @@ cdef void ws_tstore(WorkingSet* ws, uint32_t account, const u256* key, const u25
         return
     record(ws, UNDO_TSTORE, number).word = private(ws).transient[number].value
     private(ws).transient[number].value = value[0]
+
+
+# ---------------------------------------------------------------------------------------------------- what was accessed
+
+cdef void ws_keep_seen(WorkingSet* ws) noexcept nogil:
+    ws.keeps_seen = True
+
+
+cdef void ws_forget_seen(WorkingSet* ws) noexcept nogil:
+    ws.seen_account_count = 0
+    ws.seen_slot_count = 0
+
+
+cdef void ws_note_account(WorkingSet* ws, uint32_t account) noexcept nogil:
+    cdef uint32_t* capacity = &private(ws).seen_account_capacity
+    if ws.seen_account_count == capacity[0] and not grow(ws, <void**>&ws.seen_accounts, capacity, sizeof(uint32_t)):
+        return
+    ws.seen_accounts[ws.seen_account_count] = account
+    ws.seen_account_count += 1
+
+
+cdef void ws_note_slot(WorkingSet* ws, uint32_t slot) noexcept nogil:
+    cdef uint32_t* capacity = &private(ws).seen_slot_capacity
+    if ws.seen_slot_count == capacity[0] and not grow(ws, <void**>&ws.seen_slots, capacity, sizeof(uint32_t)):
+        return
+    ws.seen_slots[ws.seen_slot_count] = slot
+    ws.seen_slot_count += 1
 
 
 # ---------------------------------------------------------------------------------------------------- logs, block hashes
