@@ -1,6 +1,7 @@
 """Blocks from and to Python, and the sequential executor. Layer 4: knows block rules, nothing of threads."""
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from evmcore._access cimport AccessRecord
 from evmcore._block_steps cimport (
     BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_SYSTEM_CALL_FAILED, BLOCK_SYSTEM_CONTRACT_EMPTY, BLOCK_TRANSACTION_INVALID,
     BlockFailure, BlockOutput, BlockRules, Credit, TxRecord, block_begin, block_end, block_keep, block_transaction,
@@ -20,6 +21,7 @@ cdef class BlockResult
 # Owns a block's output: whoever executes the block writes there, results read from it.
 cdef class KeptOutput:
     cdef BlockOutput data
+    cdef AccessRecord accesses    # what `data.notes` points to; None: not wanted
 
 cdef class Executor:
     cdef BlockFailure transactions(self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status) noexcept nogil
@@ -39,11 +41,12 @@ cdef class BlockRun:
 
     cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1
     cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1
+    cdef BlockFailure end_part(self, Status* status) noexcept nogil
     cdef int finish_trace(self, Tracer tracer, const TxData* tx) except -1
     cdef int note_root(self) except -1
 
 # `execute_block` on a run of the caller's, who may look at its output meanwhile.
-cdef BlockResult run_block(BlockRun run, object block, object state, object chain, object parent, object block_hashes, object fork, bint validate, bint check_state_root, bint commit, object reward, object tracer, Executor executor)
+cdef BlockResult run_block(BlockRun run, object block, object state, object chain, object parent, object block_hashes, object fork, bint validate, bint check_state_root, bint commit, object reward, object tracer, object access_list, Executor executor)
 
 # The exception for a run that ended with a status of STATE_FAILED or above.
 cdef object engine_error(Backend backend, Status status)

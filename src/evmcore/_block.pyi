@@ -1,7 +1,9 @@
 from collections.abc import Mapping
 
+from evmcore._access import AccessRecord
 from evmcore._diff import StateDiff
 from evmcore._results import TransactionResult
+from evmcore.access_lists import BlockAccessList
 from evmcore.blocks import Block, Header
 from evmcore.counters import ParallelCounters
 from evmcore.forks import ChainConfig, Fork
@@ -16,6 +18,10 @@ class BlockResult:
     fork: Fork
     diff: StateDiff
     requests: list[bytes] | None
+    @property
+    def access_list(self) -> BlockAccessList | None: ...
+    @property
+    def accesses(self) -> AccessRecord | None: ...
     @property
     def parallel(self) -> ParallelCounters:
         """How the transactions were executed."""
@@ -56,6 +62,7 @@ def execute_block(
     commit: bool = False,
     reward: int | None = None,
     tracer: Tracer | None = None,
+    access_list: bool = False,
     executor: Executor = ...,
 ) -> BlockResult:
     """Executes a block on the state after its parent. Raises `InvalidBlock`; the state is then as before."""

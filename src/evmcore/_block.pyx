@@ -8,13 +8,14 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
+from evmcore._access cimport AccessRecord, access_end_part
 from evmcore._diff cimport StateDiff, diff_collect
 from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS, UNAVAILABLE, machine_free, machine_new
 from evmcore._overlay cimport Overlay, overlay_new
 from evmcore._receipts cimport encode_receipt
 from evmcore._results cimport TransactionResult
 from evmcore._rules cimport CANCUN, OSAKA, PARIS
-from evmcore._state cimport ws_reset
+from evmcore._state cimport ws_keep_seen, ws_reset
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, PreparedTransaction, transaction_error
 from evmcore._u256 cimport u256_from_int, u256_to_int
 from evmcore.state._reader cimport Backend
@@ -188,7 +189,11 @@ cdef class BlockRun:
                 self.backend.begin_read()
                 start = monotonic_ns()
                 ws_reset(self.machine.ws, &self.overlay.reader, self.rules.revision)
+                if self.output.notes != NULL:
+                    ws_keep_seen(self.machine.ws)
                 failure = block_begin(self.machine, &self.rules, &status)
+                if failure == BLOCK_OK:
+                    failure = self.end_part(&status)
             while at < count and failure == BLOCK_OK:
                 end = at + 1 if stepwise else count
                 if tracer is not None:
@@ -209,6 +214,8 @@ cdef class BlockRun:
             if failure == BLOCK_OK:
                 with nogil:
                     failure = block_end(self.machine, &self.rules, self.output, &status)
+                    if failure == BLOCK_OK:
+                        failure = self.end_part(&status)
             if failure == BLOCK_OK:
                 self.diff = diff_collect(self.machine.ws)
                 self.phases[2] = monotonic_ns() - start
@@ -228,6 +235,13 @@ cdef class BlockRun:
                 BlockReason.SYSTEM_CONTRACT_CALL_FAILED, "the call of a request contract (EIP-7002, EIP-7251) failed"
             )
         return 0
+
+    cdef BlockFailure end_part(self, Status* status) noexcept nogil:
+        """After what is not a transaction: notes what it accessed, where that is wanted."""
+        if self.output.notes == NULL or access_end_part(self.output.notes, self.machine.ws):
+            return BLOCK_OK
+        status[0] = NO_MEMORY
+        return BLOCK_ENGINE_FAILED
 
     cdef int finish_trace(self, Tracer tracer, const TxData* tx) except -1:
         cdef const TxRecord* record = &self.output.records[self.output.record_count - 1]
@@ -298,6 +312,16 @@ cdef class BlockResult:
     def requests_hash(self):
         """The hash of the requests (EIP-7685), None before Prague."""
         return None if self.requests is None else body.requests_hash(self.requests)
+
+    @property
+    def access_list(self):
+        """The block's `BlockAccessList` (EIP-7928), None unless ``access_list=True`` asked for it."""
+        return None if self.kept.accesses is None else self.kept.accesses.access_list
+
+    @property
+    def accesses(self):
+        """The `AccessRecord` of what each part of the block accessed, None unless ``access_list=True`` asked for it."""
+        return self.kept.accesses
 
     @property
     def receipts(self):
@@ -455,7 +479,7 @@ cdef int check_outcome(BlockResult result, bint with_state_root) except -1:
 
 def execute_block(
     block, state, chain="mainnet", *, parent=None, block_hashes=None, fork=None, validate=True, check_state_root=False,
-    commit=False, reward=None, tracer=None, Executor executor=SEQUENTIAL,
+    commit=False, reward=None, tracer=None, access_list=False, Executor executor=SEQUENTIAL,
 ):
     """Executes a `Block` on ``state`` (a `MemoryState`, another backend or a `State`), as it was after the parent block.
 
@@ -466,6 +490,7 @@ def execute_block(
     ``check_state_root``: the state root too, and, before Byzantium, the receipts root. ``commit``: apply the changes.
     ``reward``: wei for the beneficiary of a block before Paris in place of the fork's block reward, of which ommers get
     their shares; below zero nobody is rewarded. ``tracer``: one of `evmcore.tracing`, which sees every transaction.
+    ``access_list``: True to note what is accessed, for `BlockResult.access_list` (EIP-7928, for blocks of any fork).
     ``executor``: runs the transactions; without a tracer and intermediate roots, which take them one by one.
 
     Senders are recovered from the signatures; a transaction that names its `sender` is taken at its word.
@@ -474,13 +499,14 @@ def execute_block(
     make no sense, `StateError` when the state cannot be read. Whatever is raised, the state is as before.
     """
     return run_block(
-        BlockRun(), block, state, chain, parent, block_hashes, fork, validate, check_state_root, commit, reward, tracer, executor
+        BlockRun(), block, state, chain, parent, block_hashes, fork, validate, check_state_root, commit, reward, tracer,
+        access_list, executor,
     )
 
 
 cdef BlockResult run_block(
     BlockRun run, object block, object state, object chain, object parent, object block_hashes, object fork, bint validate,
-    bint check_state_root, bint commit, object reward, object tracer, Executor executor,
+    bint check_state_root, bint commit, object reward, object tracer, object access_list, Executor executor,
 ):
     cdef BlockResult result
     cdef int64_t start = monotonic_ns()
@@ -499,6 +525,9 @@ cdef BlockResult run_block(
     run.backend = state
     run.prepared = prepare_transactions(block, fork)
     run.prepare(block, chain, fork, block_hashes, reward)
+    if access_list:
+        run.kept.accesses = AccessRecord()
+        run.output.notes = &run.kept.accesses.notes
     run.phases[0] = monotonic_ns() - start
     run.run(check_state_root and fork < Fork.BYZANTIUM, tracer, executor)
 

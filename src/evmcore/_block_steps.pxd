@@ -5,6 +5,7 @@ executor can run the transactions its own way and hand their results, in order, 
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from evmcore._access cimport AccessNotes
 from evmcore._interp cimport Environment, Machine, Status
 from evmcore._state cimport LogEntry, WorkingSet
 from evmcore._tx cimport TxChecks, TxData, TxInvalid, TxResult
@@ -58,6 +59,7 @@ cdef struct BlockOutput:
     uint8_t[256] bloom
     size_t[2] request_offset      # EIP-7002 withdrawals and EIP-7251 consolidations, in `data`
     size_t[2] request_size
+    AccessNotes* notes            # borrowed; what each transaction accessed is noted there; NULL: nobody wants to know
 
 cdef enum BlockFailure:
     BLOCK_OK = 0

@@ -6,6 +6,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING
 
+from evmcore._access cimport access_end_part
 from evmcore._code cimport Code
 from evmcore._interp cimport CALL, NO_MEMORY, STATE_FAILED, SUCCESS, Message, Outcome, execute
 from evmcore._receipts cimport bloom_add_logs
@@ -228,7 +229,9 @@ cdef BlockFailure block_transaction(
     if result.invalid != TX_VALID:
         invalid[0] = result.invalid
         return BLOCK_TRANSACTION_INVALID
-    if not block_keep(output, machine.ws, tx, &result, &machine.env.gas_price):
+    if not block_keep(output, machine.ws, tx, &result, &machine.env.gas_price) or (
+        output.notes != NULL and not access_end_part(output.notes, machine.ws)
+    ):
         status[0] = NO_MEMORY
         return BLOCK_ENGINE_FAILED
     return BLOCK_OK

@@ -158,6 +158,13 @@ class BlockReason(Reason):
     SYSTEM_CONTRACT_EMPTY = auto()
     SYSTEM_CONTRACT_CALL_FAILED = auto()
 
+    # The block-level access list (EIP-7928).
+    INVALID_BAL_HASH = auto()
+    INVALID_BAL_MISSING_ACCOUNT = auto()
+    INVALID_BAL_EXTRA_ACCOUNT = auto()
+    INVALID_BLOCK_ACCESS_LIST = auto()
+    BLOCK_ACCESS_LIST_GAS_LIMIT_EXCEEDED = auto()
+
 
 class EvmcoreError(Exception):
     """The base of every exception of this package."""

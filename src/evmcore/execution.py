@@ -64,6 +64,7 @@ def execute_block(
     commit: bool = False,
     reward: int | None = None,
     tracer: Tracer | None = None,
+    access_list: bool = False,
     executor: Executor | None = None,
     **options: Any,
 ) -> BlockResult:
@@ -80,8 +81,9 @@ def execute_block(
     requests); ``check_state_root``: the state root too, and, before Byzantium, the receipts root. ``commit``: apply the
     changes. ``reward``: wei for the beneficiary of a block before Paris in place of the fork's block reward, of which
     ommers get their shares; below zero nobody is rewarded. ``tracer``: one of `evmcore.tracing`, which sees every
-    transaction; with one, and with roots after each transaction, they run one after the other. ``executor``: what runs
-    the transactions, in place of ``threads``.
+    transaction; with one, and with roots after each transaction, they run one after the other. ``access_list``: True to
+    note what is accessed, for `BlockResult.access_list` (EIP-7928, for blocks of any fork). ``executor``: what runs the
+    transactions, in place of ``threads``.
 
     Senders are recovered from the signatures; a transaction that names its `sender` is taken at its word.
 
@@ -100,6 +102,7 @@ def execute_block(
         commit=commit,
         reward=reward,
         tracer=tracer,
+        access_list=access_list,
         **executor_for(threads, executor),
         **options,
     )

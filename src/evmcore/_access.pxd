@@ -1,0 +1,78 @@
+"""What each part of a block accessed and changed, kept as it commits, and its form as a block access list (EIP-7928).
+
+Layer 2: knows the working set, nothing of transactions or blocks. A block has the parts 0 (system calls before its
+transactions), 1 to n (its transactions) and n + 1 (what comes after them); their number is the *index* of the EIP.
+Accounts and slots are known by their entry numbers in the block's working set.
+"""
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from evmcore._code cimport Code
+from evmcore._state cimport WorkingSet
+from evmcore._u256 cimport u256
+
+cdef struct AccountTrack:         # an account as the latest part left it
+    uint8_t[20] address
+    bint known                    # the fields below are set
+    uint32_t noted                # number of parts noted when it was last accessed, that part included
+    uint32_t lifetime             # times its storage has been wiped
+    uint64_t nonce
+    u256 balance
+    uint8_t[32] code_hash
+
+cdef struct SlotTrack:
+    uint32_t account
+    bint known
+    uint32_t noted
+    uint32_t lifetime             # of the account when `value` was so
+    u256 key
+    u256 value
+
+cdef enum ChangeKind:
+    CHANGED_BALANCE
+    CHANGED_NONCE
+    CHANGED_CODE
+    CHANGED_SLOT
+
+cdef struct Change:
+    ChangeKind kind
+    uint32_t number               # of the account or slot
+    u256 value                    # after the part
+    Code* code                    # of a CHANGED_CODE; a reference of its own
+
+cdef struct PartEnd:              # where a part's entries end
+    size_t accounts
+    size_t slots
+    size_t changes
+
+cdef struct AccessNotes:
+    AccountTrack* accounts        # by entry number
+    size_t account_capacity
+    SlotTrack* slots
+    size_t slot_capacity
+    uint32_t* touched_accounts    # part after part, every account once in each
+    size_t touched_account_count
+    size_t touched_account_capacity
+    uint32_t* touched_slots
+    size_t touched_slot_count
+    size_t touched_slot_capacity
+    Change* changes
+    size_t change_count
+    size_t change_capacity
+    PartEnd* parts
+    uint32_t part_count
+    size_t part_capacity
+
+# Ends a part: takes over what the working set has seen since the last one, and how it stands now. False: no memory.
+cdef bint access_end_part(AccessNotes* notes, WorkingSet* ws) noexcept nogil
+
+cdef void access_release(AccessNotes* notes) noexcept nogil
+
+# The parts from `first` to `last` as the RLP of a block access list.
+cdef bytes access_encode(const AccessNotes* notes, uint32_t first, uint32_t last)
+
+cdef class AccessRecord:
+    """What a block's execution accessed and changed."""
+    cdef AccessNotes notes
+    cdef object whole             # the list of all parts, made when asked for
+
+    cdef object list_of(self, uint32_t first, uint32_t last)
