@@ -36,6 +36,7 @@ def outcome_of(result: BlockResult) -> Outcome:
         "storage": {(change.address, change.key): change for change in result.diff.storage_changes},
         "codes": result.diff.codes,
         "diff": result.diff.to_bytes(),
+        "access list": None if result.access_list is None else result.access_list.to_json(),
     }
 
 
@@ -114,13 +115,16 @@ def check_equal(
 
     Returns the sequential outcome, and in words the first difference, None if there is none. With ``before``, an equal
     copy of ``state``, the state has to be unchanged after each execution. ``delays``: seed of delays at the points
-    where threads meet, other ones in each repetition; 0 for none.
+    where threads meet, other ones in each repetition; 0 for none. Every second one notes what is accessed.
     """
-    expected = observe(block, state, chain, **options)
-    for threads, executor in (executors or executors_for(THREADS)).items():
+    expected = observe(block, state, chain, access_list=True, **options)
+    without = expected if "error" in expected else {**expected, "access list": None}
+    for number, (threads, executor) in enumerate((executors or executors_for(THREADS)).items()):
+        listed = (number + bool(delays)) % 2 == 1
         for repetition in range(repetitions):
             executor.delays = delays and (delays + repetition) % 2**63 + 1
-            found = difference(expected, observe(block, state, chain, executor, **options))
+            given = observe(block, state, chain, executor, access_list=listed, **options)
+            found = difference(expected if listed else without, given)
             if found is None and before is not None and state != before:
                 found = "the state was changed"
             if found is not None:

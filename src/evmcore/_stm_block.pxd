@@ -27,6 +27,10 @@ cdef struct SlotRead:
     Location* account
     u256 value
 
+cdef struct Access:               # an account, or a slot of one
+    Location* location
+    Location* account             # whose slot it is; NULL: an account
+
 # The latest run of one transaction, in the arena of the worker that did it.
 cdef struct Run:
     TxResult result
@@ -38,6 +42,8 @@ cdef struct Run:
     uint32_t account_read_count
     SlotRead* slot_reads
     uint32_t slot_read_count
+    Access* accesses              # all of them, where the block notes them
+    uint32_t access_count
     Write* writes
     uint32_t write_count
     LogEntry* logs

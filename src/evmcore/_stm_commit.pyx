@@ -6,17 +6,18 @@ In the block's working set, an entry's `origin` is its Location where it has bee
 from libc.stdint cimport uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
+from evmcore._access cimport access_end_part
 from evmcore._block_steps cimport BLOCK_OK, block_keep, block_transaction
 from evmcore._code cimport Code
 from evmcore._state cimport (
     USE_BALANCE, USE_CODE, USE_EXISTS, USE_NONCE, USE_NONCE_SET, AccountData, AccountEntry, SlotEntry, WorkingSet,
-    ws_adopt_account, ws_adopt_slot, ws_put_code, ws_wipe,
+    ws_adopt_account, ws_adopt_slot, ws_note_account, ws_note_slot, ws_put_code, ws_wipe,
 )
 from evmcore._stm cimport (
     Base, Location, TxIndex, Value, Write, account_before, is_written, kBalance, kCode, kLife, kNonce, publish,
     publish_writes, replace, slot_before,
 )
-from evmcore._stm_block cimport AccountRead, Block, Run, SlotRead, Worker
+from evmcore._stm_block cimport Access, AccountRead, Block, Run, SlotRead, Worker
 from evmcore._stm_read cimport account_location, slot_location
 from evmcore._stm_run cimport give_up, note_writes
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxData
@@ -213,14 +214,21 @@ cdef inline uint32_t main_account(Block* block, Location* location) noexcept nog
     return location.main_number
 
 
+cdef uint32_t main_slot(Block* block, Location* location, Location* account) noexcept nogil:
+    """The number of a slot in the block's working set."""
+    cdef WorkingSet* ws = block.main.ws
+    cdef uint32_t owner
+    if location.main_number == 0:
+        owner = main_account(block, account)
+        location.main_number = ws_adopt_slot(ws, owner, &location.slot, &location.base.balance)
+        ws.slots[location.main_number].origin = location
+    return location.main_number
+
+
 cdef void bring_in_slot(Block* block, const Write* write) noexcept nogil:
     cdef WorkingSet* ws = block.main.ws
-    cdef uint32_t account = main_account(block, write.account)
-    cdef uint32_t slot = write.location.main_number
-    if slot == 0:
-        slot = ws_adopt_slot(ws, account, &write.location.slot, &write.location.base.balance)
-        write.location.main_number = slot
-        ws.slots[slot].origin = write.location
+    cdef uint32_t slot = main_slot(block, write.location, write.account)
+    cdef uint32_t account = ws.slots[slot].account
     ws.slots[slot].current = write.value.word
     ws.slots[slot].lifetime = ws.accounts[account].lifetime
 
@@ -260,6 +268,20 @@ cdef bint bring_in_account(Worker* w, TxIndex tx, Write* write) noexcept nogil:
     return True
 
 
+cdef bint bring_in_accesses(Block* block, const Run* run) noexcept nogil:
+    """Notes what the run accessed and what changed thereby, now that its writes are in. False: no memory."""
+    cdef WorkingSet* ws = block.main.ws
+    cdef const Access* access
+    cdef uint32_t i
+    for i in range(run.access_count):
+        access = &run.accesses[i]
+        if access.account == NULL:
+            ws_note_account(ws, main_account(block, access.location))
+        else:
+            ws_note_slot(ws, main_slot(block, access.location, access.account))
+    return not ws.failed and access_end_part(block.output.notes, ws)
+
+
 cdef bint bring_in(Worker* w, TxIndex tx) noexcept nogil:
     cdef Block* block = w.block
     cdef Run* run = &block.run_of[tx]
@@ -274,4 +296,6 @@ cdef bint bring_in(Worker* w, TxIndex tx) noexcept nogil:
     view.logs = run.logs
     view.log_count = run.log_count
     view.log_data = run.log_data
+    if block.output.notes != NULL and not bring_in_accesses(block, run):
+        return False
     return block_keep(block.output, &view, block.txs[tx - 1], &run.result, &run.gas_price) and not block.main.ws.failed

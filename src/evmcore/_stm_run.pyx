@@ -13,7 +13,7 @@ from evmcore._state cimport (
 from evmcore._stm cimport (
     Location, TxIndex, Value, Write, kBalance, kCode, kLife, kNonce, publish_writes, raise_flag,
 )
-from evmcore._stm_block cimport AccountRead, Block, Run, SlotRead, Worker
+from evmcore._stm_block cimport Access, AccountRead, Block, Run, SlotRead, Worker
 from evmcore._stm_read cimport slot_location
 from evmcore._tx cimport TX_VALID, transaction_run
 from evmcore._u256 cimport u_eq, u_is_zero, u_sub
@@ -43,6 +43,8 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
         fresh.failed = True
     if not fresh.failed and fresh.result.invalid == TX_VALID:
         fresh.failed = not (note_writes(w, machine.ws, True, &fresh) and note_logs(w, &fresh))
+    if w.block.output.notes != NULL and not fresh.failed and not note_accesses(w, &fresh):
+        fresh.failed = True
     if fresh.failed:
         fresh.write_count = 0
     if not publish_writes(
@@ -93,6 +95,37 @@ cdef bint note_reads(Worker* w, Run* run) noexcept nogil:
             slot_read.location = <Location*>slot.origin
             slot_read.account = <Location*>ws.accounts[slot.account].origin
             slot_read.value = slot.base
+    return True
+
+
+cdef bint note_accesses(Worker* w, Run* run) noexcept nogil:
+    """All that the run accessed. False: no memory, or the store is full."""
+    cdef WorkingSet* ws = w.machine.ws
+    cdef Access* access
+    cdef AccountEntry* account
+    cdef SlotEntry* slot
+    cdef uint32_t i
+    run.accesses = <Access*>w.arena.take((<size_t>ws.account_count + ws.slot_count) * sizeof(Access))
+    if run.accesses == NULL:
+        return False
+    for i in range(1, ws.account_count):
+        if ws.accounts[i].seen == ws.epoch:
+            access = &run.accesses[run.access_count]
+            run.access_count += 1
+            access.location = <Location*>ws.accounts[i].origin
+            access.account = NULL
+    for i in range(1, ws.slot_count):
+        slot = &ws.slots[i]
+        if slot.seen == ws.epoch:
+            account = &ws.accounts[slot.account]
+            if slot.origin == NULL:
+                slot.origin = slot_location(w, account.address, &slot.key, NULL)     # the account did not exist
+                if slot.origin == NULL:
+                    return False
+            access = &run.accesses[run.access_count]
+            run.access_count += 1
+            access.location = <Location*>slot.origin
+            access.account = <Location*>account.origin
     return True
 
 
