@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evmcore.bench import cases, engine, replay, report
+from evmcore.bench import cases, engine, lua, replay, report
 from evmcore.bench.load import command as load
 from evmcore.bench.measure import Samples, geometric_mean, measure
 from evmcore.bench.peer import Pyrevm
@@ -34,6 +34,8 @@ def parser() -> Parser:
     made.add_argument("--rounds", type=positive, default=5, metavar="N", help="samples of each thing (default 5)")
     made.add_argument("--seed", type=int, default=1, help="of the package's own workloads (default 1)")
     made.add_argument("--json", type=Path, metavar="FILE", help="write every sample to this file")
+    lua_help = "measure EVM.lua (its source) inside a Redis server of our own on its two sample programs"
+    made.add_argument("--peer-lua", type=Path, metavar="FILE", help=lua_help)
     load.add_arguments(made)
     return made
 
@@ -285,6 +287,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise CommandError(f"--json: {options.json}: a directory, or not in one that exists")
         if options.load or options.load_setup:
             return load.run(options)
+        if options.peer_lua:
+            print(report.machine_line(report.machine()) + "\n")
+            record = {"machine": report.machine(), "lua": lua.run(options.peer_lua, seconds=0.4 * options.rounds)}
+            if options.json:
+                options.json.write_text(json.dumps(record, indent=1) + "\n")
+            return 0
         bench = Bench(options)
         line = report.machine_line(bench.record["machine"])
         print(line + (f"; {bench.peer.name} {bench.peer.version}" if bench.peer else "") + "\n")
