@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
+import resource
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeVar
 
 from evmcore.cli import arguments
 from evmcore.cli.arguments import CommandError
 
 if TYPE_CHECKING:
+    from evmcore.service.app import App
+    from evmcore.service.limits import Limits
     from evmcore.service.memory_source import MemorySource
+    from evmcore.service.source import Source
+
+T = TypeVar("T")
 
 
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
@@ -23,9 +33,92 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     )
     parser.add_argument("--genesis", metavar="FILE", help="geth genesis file: the state to serve, and its chain")
     parser.add_argument("--chain", metavar="FILE", help="RLP chain file: blocks to import on the genesis")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8545, metavar="N", help="port (default 8545; 0: any free one)")
+    parser.add_argument(
+        "--history",
+        type=arguments.positive,
+        metavar="N",
+        help="give the state of the last N blocks only (default: of all)",
+    )
+    server = parser.add_argument_group("server")
+    server.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    server.add_argument("--port", type=_port, default=8545, metavar="N", help="port (default 8545; 0: any free one)")
+    server.add_argument(
+        "--workers", type=arguments.positive, default=1, metavar="N", help="worker processes (default 1)"
+    )
+    server.add_argument(
+        "--cors",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="let scripts of this origin read answers; `*`: of any; may be given several times",
+    )
+    server.add_argument("--no-metrics", action="store_true", help="no /metrics")
+    _add_limits(parser)
     parser.set_defaults(handler=_serve)
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    from evmcore.service.limits import Limits
+
+    default = Limits()
+    group = parser.add_argument_group("limits")
+    group.add_argument("--reject-gas", action="store_true", help="refuse calls that ask for more gas, not lower it")
+    for flag, kind, unit, text in (
+        ("gas", int, "GAS", "most gas of a call"),
+        ("timeout", float, "S", "seconds for a request"),
+        ("batch-timeout", float, "S", "seconds for all requests of a batch"),
+        ("request-size", int, "BYTES", "of a request's body"),
+        ("response-size", int, "BYTES", "of an answer's body"),
+        ("batch", int, "N", "requests in a batch"),
+        ("log-blocks", int, "N", "blocks that eth_getLogs looks through"),
+        ("logs", int, "N", "logs that eth_getLogs gives"),
+        ("slots", int, "N", "storage slots of one request"),
+        ("threads", int, "N", "calls at once in a process, beside the short ones"),
+        ("queue", int, "N", "requests that may wait for a thread"),
+    ):
+        value = getattr(default, flag.replace("-", "_"))
+        group.add_argument(
+            f"--limit-{flag}",
+            type=_above_zero(kind),
+            default=value,
+            metavar=unit,
+            help=f"{text} (default {value:,})",
+        )
+    group.add_argument(
+        "--limit-memory",
+        type=arguments.positive,
+        metavar="MIB",
+        help="address space of each process; what does not fit is an error of its request (default: no limit)",
+    )
+
+
+def _above_zero(kind: Callable[[str], T]) -> Callable[[str], T]:
+    def parse(text: str) -> T:
+        value = kind(text)
+        if not value > 0:  # type: ignore[operator]
+            raise argparse.ArgumentTypeError(f"{text!r:.80} is not a number above zero")
+        return value
+
+    parse.__name__ = "number"
+    return parse
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a port from 0 to 65535")
+    return value
+
+
+def _limits(options: argparse.Namespace) -> Limits:
+    from evmcore.service.limits import Limits
+
+    given = {
+        name.removeprefix("limit_"): value
+        for name, value in vars(options).items()
+        if name.startswith("limit_") and name != "limit_memory"
+    }
+    return Limits(**given, reject_gas=options.reject_gas)
 
 
 def _require(*modules: str) -> None:
@@ -34,14 +127,14 @@ def _require(*modules: str) -> None:
             raise CommandError(f"{module} is not installed: pip install 'evmcore[server]'")
 
 
-def load_memory_source(genesis: str, chain: str | None) -> MemorySource:
+def load_memory_source(genesis: str, chain: str | None, history: int | None = None) -> MemorySource:
     """A source from a genesis file and, where given, a chain file. `CommandError` says which file is wrong."""
     from evmcore.blocks import Block
     from evmcore.errors import InvalidBlock
     from evmcore.service.memory_source import MemorySource
 
     document = arguments.parse_json(arguments.read_text(genesis, "genesis"), f"genesis {genesis}")
-    source = MemorySource.from_genesis(document)
+    source = MemorySource.from_genesis(document, history)
     if chain is not None:
         try:
             data = Path(chain).read_bytes()
@@ -57,16 +150,51 @@ def load_memory_source(genesis: str, chain: str | None) -> MemorySource:
 
 def _serve(options: argparse.Namespace) -> int:
     _require("uvicorn", "httptools")
-    import uvicorn
+    if not options.no_metrics:
+        _require("prometheus_client")
+    if options.workers > 1 and not hasattr(os, "fork"):
+        raise CommandError("--workers needs a system with fork")
+    limits = _limits(options)
+    source = _source(options)
+    with ExitStack() as stack:
+        if options.workers > 1 and not options.no_metrics:
+            # Where the workers share their figures; prometheus-client looks for it when it is imported.
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(TemporaryDirectory(prefix="evmcore-metrics-"))
+        from evmcore.service import workers
 
+        try:
+            listener = stack.enter_context(workers.listen(options.host, options.port))
+        except OSError as error:
+            raise CommandError(f"cannot listen on {options.host} port {options.port}: {error.strerror}") from None
+        host, port = listener.getsockname()[:2]
+        print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+
+        def make_app() -> App:
+            return _app(options, limits, source)
+
+        return workers.run(listener, make_app, options.workers)
+
+
+def _source(options: argparse.Namespace) -> MemorySource:
+    if options.genesis is None:
+        raise CommandError("nothing to serve: give --genesis FILE")
+    return load_memory_source(options.genesis, options.chain, options.history)
+
+
+def _app(options: argparse.Namespace, limits: Limits, source: Source) -> App:
+    """What one process serves."""
     from evmcore.service.app import App
     from evmcore.service.calls import CallService
     from evmcore.service.dispatch import Dispatcher
     from evmcore.service.methods import METHODS
 
-    if options.genesis is None:
-        raise CommandError("nothing to serve: give --genesis FILE")
-    source = load_memory_source(options.genesis, options.chain)
-    app: Any = App(Dispatcher(CallService(source), METHODS), close=source.close)
-    uvicorn.run(app, host=options.host, port=options.port, http="httptools", log_level="warning", access_log=False)
-    return 0
+    if options.limit_memory is not None:
+        size = options.limit_memory * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (size, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    metrics = None
+    if not options.no_metrics:
+        from evmcore.service.metrics import Metrics
+
+        metrics = Metrics()
+    dispatcher = Dispatcher(CallService(source, limits), METHODS, metrics)
+    return App(dispatcher, origins=tuple(options.cors), metrics=metrics)

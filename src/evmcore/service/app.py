@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from evmcore.blocks import Header
 from evmcore.errors import EvmcoreError
-from evmcore.service.dispatch import Answer, Dispatcher
-from evmcore.service.jsontext import dumps
+from evmcore.service.dispatch import Answer, Dispatcher, failure_text
 from evmcore.service.rpc_errors import INVALID_REQUEST, SERVER_ERROR, RpcError
 from evmcore.service.source import WouldBlock
 
+if TYPE_CHECKING:
+    from evmcore.service.metrics import Metrics
+
 __all__ = ["App"]
+
+log = logging.getLogger("evmcore.service")
 
 Scope: TypeAlias = "MutableMapping[str, Any]"
 Receive: TypeAlias = "Callable[[], Awaitable[MutableMapping[str, Any]]]"
@@ -24,6 +29,7 @@ Send: TypeAlias = "Callable[[MutableMapping[str, Any]], Awaitable[None]]"
 JSON: Final = (b"content-type", b"application/json")
 TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 MIN_BLOCK: Final = b"evm-min-block"
+STATUS_SECONDS: Final = 1.0
 
 
 class _TooLarge(Exception):
@@ -41,8 +47,8 @@ class App:
     block they are of in the headers evm-block-number and evm-block-hash; a request may ask in ``evm-min-block`` for a
     head that is at least that high, and is answered with status 503 where it is not.
 
-    ``origins``: whose scripts may read answers (CORS): "*" or origins; ``close``: called at shutdown; ``metrics``:
-    gives the text of /metrics and its content type.
+    ``origins``: whose scripts may read answers (CORS): "*" or origins. ``metrics``: what /metrics shows, without which
+    it is not there. The source is closed when the server ends.
     """
 
     def __init__(
@@ -50,14 +56,12 @@ class App:
         dispatcher: Dispatcher,
         *,
         origins: tuple[str, ...] = (),
-        metrics: Callable[[], tuple[bytes, str]] | None = None,
-        close: Callable[[], None] | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._limits = dispatcher.service.limits
         self._origins = frozenset(origin.encode() for origin in origins)
         self._metrics = metrics
-        self._close = close
         self._pool = ThreadPoolExecutor(self._limits.threads, thread_name_prefix="evmcore-call")
         self._waiting = 0
 
@@ -68,16 +72,31 @@ class App:
             await self._http(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
+        watch: asyncio.Task[None] | None = None
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                if self._metrics is not None:
+                    watch = asyncio.create_task(self._watch(self._metrics))
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
+                if watch is not None:
+                    watch.cancel()
                 self._pool.shutdown(wait=True, cancel_futures=True)
-                if self._close is not None:
-                    self._close()
+                self._dispatcher.service.source.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    async def _watch(self, metrics: Metrics) -> None:
+        """Has the metrics show how the source is doing."""
+        source = self._dispatcher.service.source
+        while True:
+            try:
+                metrics.update(source)
+                metrics.waiting(self._waiting)
+            except Exception:
+                log.exception("the source's status could not be read")
+            await asyncio.sleep(STATUS_SECONDS)
 
     # ---- HTTP
 
@@ -103,7 +122,8 @@ class App:
             text = b"ready\n" if status.ready else f"not ready: {status.reason}\n".encode()
             await _respond(send, 200 if status.ready else 503, text, [TEXT])
         elif path == "/metrics" and self._metrics is not None:
-            text, kind = self._metrics()
+            self._metrics.update(source)
+            text, kind = self._metrics.text()
             await _respond(send, 200, text, [(b"content-type", kind.encode())])
         else:
             text = b"evmcore answers JSON-RPC by POST at /; see also /healthz, /readyz and /metrics\n"
@@ -115,36 +135,50 @@ class App:
         try:
             body = await self._body(headers, receive)
         except _TooLarge:
+            self._note_refusal("too_large")
             error = RpcError(INVALID_REQUEST, f"request too large, at most {self._limits.request_size} bytes")
-            await _respond(send, 413, _failure(error), [*common, (b"connection", b"close")])
+            await _respond(send, 413, failure_text(None, error), [*common, (b"connection", b"close")])
             return
         try:
             request = self._dispatcher.parse(body)
         except RpcError as error:
-            await _respond(send, 200, _failure(error), common)
+            await _respond(send, 200, failure_text(None, error), common)
             return
         behind = self._behind(headers)
         if behind is not None:
-            await _respond(send, behind[0], _failure(behind[1]), common)
+            await _respond(send, behind[0], failure_text(None, behind[1]), common)
             return
         try:
             answer = self._dispatcher.answer_parsed(request, inline=True)
         except WouldBlock:
             if self._waiting >= self._limits.queue + self._limits.threads:
-                busy = _failure(RpcError(SERVER_ERROR, "the server is busy; try again"))
+                self._note_refusal("busy")
+                busy = failure_text(None, RpcError(SERVER_ERROR, "the server is busy; try again"))
                 await _respond(send, 503, busy, [*common, (b"retry-after", b"1")])
                 return
-            answer = await self._in_thread(request)
+            answer = await self._in_thread(request, receive)
         named = common if answer.header is None else [*common, *_block_headers(answer.header)]
         await _respond(send, 200, answer.body, named)
 
-    async def _in_thread(self, request: Any) -> Answer:
+    async def _in_thread(self, request: Any, receive: Receive) -> Answer:
+        """The answer from a thread. `_Gone` when the client did not wait for it; what has not begun then never does."""
         self._waiting += 1
+        future = self._pool.submit(self._dispatcher.answer_parsed, request)
+        answer = asyncio.wrap_future(future)
+        gone = asyncio.ensure_future(receive())
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, self._dispatcher.answer_parsed, request)
+            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            raise _Gone
         finally:
             self._waiting -= 1
+            gone.cancel()
+            answer.cancel()
+
+    def _note_refusal(self, why: str) -> None:
+        if self._metrics is not None:
+            self._metrics.refused(why)
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         limit = self._limits.request_size
@@ -201,10 +235,6 @@ _PREFLIGHT: Final = (
     (b"access-control-allow-headers", b"content-type, evm-min-block"),
     (b"access-control-max-age", b"600"),
 )
-
-
-def _failure(error: RpcError) -> bytes:
-    return dumps({"jsonrpc": "2.0", "id": None, "error": error.to_json()})
 
 
 def _block_headers(header: Header) -> list[tuple[bytes, bytes]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from evmcore.blocks import Header
 from evmcore.errors import EvmcoreError
 from evmcore.service.context import Context
-from evmcore.service.jsontext import dumps, loads
+from evmcore.service.jsontext import dumps, loads, quoted
 from evmcore.service.method import Method
 from evmcore.service.outcomes import exception_error
 from evmcore.service.parse import params_of
@@ -28,7 +28,7 @@ from evmcore.service.source import WouldBlock
 if TYPE_CHECKING:
     from evmcore.service.calls import CallService
 
-__all__ = ["Answer", "Dispatcher", "Observer"]
+__all__ = ["Answer", "Dispatcher", "Observer", "failure_text"]
 
 RESPONSE_TOO_LARGE: Final = -32003  # geth's
 
@@ -71,7 +71,7 @@ class Dispatcher:
         try:
             request = self.parse(body)
         except RpcError as error:
-            return Answer(dumps(_failure(None, error)))
+            return Answer(failure_text(None, error))
         return self.answer_parsed(request)
 
     def parse(self, body: bytes) -> Any:
@@ -88,36 +88,31 @@ class Dispatcher:
                 raise WouldBlock("batches run in a thread")
             return self._batch(request)
         with Context(self.service, inline=inline) as context:
-            answer = self._one(request, context)
-            if answer is None:
+            text = self._one(request, context)
+            if text is None:
                 return Answer(b"", context.answer_header)
-            text = dumps(answer)
             if len(text) > self.service.limits.response_size:
-                text = dumps(_failure(answer.get("id"), self._too_large(len(text))))
+                text = failure_text(_identity(request), self._too_large(len(text)))
             return Answer(text, context.answer_header)
 
     def _batch(self, requests: list[Any]) -> Answer:
         limits = self.service.limits
         if not requests:
-            return Answer(dumps(_failure(None, RpcError(INVALID_REQUEST, "empty batch"))))
+            return Answer(failure_text(None, RpcError(INVALID_REQUEST, "empty batch")))
         if len(requests) > limits.batch:
-            return Answer(dumps(_failure(None, RpcError(INVALID_REQUEST, "batch too large"))))
+            return Answer(failure_text(None, RpcError(INVALID_REQUEST, "batch too large")))
         texts: list[bytes] = []
         size = 0
         with Context(self.service, seconds=limits.batch_timeout) as context:
             self.service.prefetch(requests, context)
             for request in requests:
+                text = self._one(request, context) if size <= limits.response_size else b""
+                if text is None or _identity(request) is _ABSENT:
+                    continue
+                size += len(text)
                 if size > limits.response_size:
-                    identity = _identity(request)
-                    answer = None if identity is _ABSENT else _failure(identity, self._too_large(size))
-                else:
-                    answer = self._one(request, context)
-                if answer is not None:
-                    text = dumps(answer)
-                    size += len(text)
-                    if size > limits.response_size:
-                        text = dumps(_failure(answer.get("id"), self._too_large(size)))
-                    texts.append(text)
+                    text = failure_text(_identity(request), self._too_large(size))
+                texts.append(text)
             header = context.answer_header
         return Answer(b"[" + b",".join(texts) + b"]" if texts else b"", header)
 
@@ -128,10 +123,10 @@ class Dispatcher:
 
     # ---- one request
 
-    def _one(self, request: Any, context: Context) -> dict[str, Any] | None:
+    def _one(self, request: Any, context: Context) -> bytes | None:
         """The answer to one request object; None to a notification."""
         if not isinstance(request, dict):
-            return _failure(None, RpcError(INVALID_REQUEST, "invalid request: expected an object"))
+            return failure_text(None, RpcError(INVALID_REQUEST, "invalid request: expected an object"))
         identity = request.get("id", _ABSENT)
         name = request.get("method")
         start = time.perf_counter()
@@ -152,26 +147,26 @@ class Dispatcher:
                 raise WouldBlock(f"{name} runs in a thread")
             parameters = params_of(request.get("params"), method.required, method.allowed)
             result = method.function(context, *parameters)
-            answer = {"jsonrpc": "2.0", "id": identity, "result": result}
+            answer = _result_text(identity, result)
         except WouldBlock:
             if context.inline:
                 raise
             code = SERVER_ERROR
-            answer = _failure(identity, RpcError(SERVER_ERROR, "the state is being changed; try again"))
+            answer = failure_text(identity, RpcError(SERVER_ERROR, "the state is being changed; try again"))
         except EvmcoreError as error:
             failure = exception_error(error, self.service.limits.timeout)
             code = failure.code
-            answer = _failure(identity, failure)
+            answer = failure_text(identity, failure)
         except RecursionError:
             code = INVALID_REQUEST
-            answer = _failure(identity, RpcError(INVALID_REQUEST, "the request is nested too deeply"))
+            answer = failure_text(identity, RpcError(INVALID_REQUEST, "the request is nested too deeply"))
         except MemoryError:
             code = SERVER_ERROR
-            answer = _failure(identity, RpcError(SERVER_ERROR, "out of memory"))
+            answer = failure_text(identity, RpcError(SERVER_ERROR, "out of memory"))
         except Exception:
             log.exception("%s failed", label)
             code = INTERNAL_ERROR
-            answer = _failure(identity, RpcError(INTERNAL_ERROR, f"internal error in {label}; the log has it"))
+            answer = failure_text(identity, RpcError(INTERNAL_ERROR, f"internal error in {label}; the log has it"))
         self.observer.answered(label, code, time.perf_counter() - start, context.gas_used - used)
         return None if identity is _ABSENT else answer
 
@@ -180,10 +175,21 @@ _ABSENT: Final = object()
 
 
 def _identity(request: Any) -> Any:
-    if not isinstance(request, dict):
-        return None
-    return request.get("id", _ABSENT)
+    """The id to answer with; `_ABSENT` for a notification."""
+    return request.get("id", _ABSENT) if isinstance(request, dict) else None
 
 
-def _failure(identity: Any, error: RpcError) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": None if identity is _ABSENT else identity, "error": error.to_json()}
+def _result_text(identity: Any, result: Any) -> bytes:
+    text = quoted(result) if type(result) is str else dumps(result)
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (_identity_text(identity), text)
+
+
+def failure_text(identity: Any, error: RpcError) -> bytes:
+    """The body of a response that says what went wrong."""
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (_identity_text(identity), dumps(error.to_json()))
+
+
+def _identity_text(identity: Any) -> bytes:
+    if type(identity) is int:
+        return b"%d" % identity
+    return b"null" if identity is _ABSENT else dumps(identity)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 _orjson: Any = importlib.import_module("orjson") if importlib.util.find_spec("orjson") else None
 
-__all__ = ["dumps", "loads"]
+__all__ = ["dumps", "loads", "quoted"]
 
 
 def loads(text: bytes | str) -> Any:
@@ -29,3 +30,8 @@ def dumps(value: Any) -> bytes:
         except TypeError:  # numbers beyond 64 bits, text with halves of characters
             pass
     return json.dumps(value, separators=(",", ":")).encode()
+
+
+def quoted(text: str) -> bytes:
+    """The JSON text of a string."""
+    return encode_basestring_ascii(text).encode()

@@ -1,0 +1,133 @@
+"""Counters and timers for Prometheus, of one process or of all worker processes together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from evmcore.service.rpc_errors import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    REVERTED,
+)
+from evmcore.service.source import Source, SourceStatus
+
+__all__ = ["Metrics"]
+
+# Where worker processes share their figures: read by prometheus-client when it is imported.
+SHARED_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+_OUTCOMES: Final = {
+    0: "ok",
+    REVERTED: "reverted",
+    INVALID_PARAMS: "invalid_params",
+    INVALID_REQUEST: "invalid_request",
+    METHOD_NOT_FOUND: "no_such_method",
+    PARSE_ERROR: "parse_error",
+    INTERNAL_ERROR: "internal_error",
+}
+
+
+class Metrics:
+    """What /metrics shows. An `Observer` of the dispatcher; `update` takes in how the source is doing.
+
+    With worker processes, which prometheus-client learns from the environment variable PROMETHEUS_MULTIPROC_DIR, the
+    text is of all of them: counters are added up, of head number and readiness the lowest is shown, of ages the
+    highest.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        shared: Any = {"registry": self.registry}
+        self._requests = Counter("evmcore_requests", "Requests by method and outcome", ["method", "outcome"], **shared)
+        self._seconds = Histogram(
+            "evmcore_request_seconds", "Time to answer a request", ["method"], buckets=SECONDS, **shared
+        )
+        self._gas = Counter("evmcore_gas", "Gas that calls used", ["method"], **shared)
+        self._refused = Counter(
+            "evmcore_refused", "HTTP requests refused before they were looked at", ["why"], **shared
+        )
+        self._waiting = self._gauge("waiting_requests", "Requests in, or waiting for, a thread", "livesum")
+        self._head = self._gauge("head_number", "Number of the latest block that is served", "livemin")
+        self._age = self._gauge("head_age_seconds", "Time since the head was learnt of", "livemax")
+        self._lag = self._gauge("feed_lag", "Entries of the feed that are known and not applied", "livemax")
+        self._ready = self._gauge("ready", "1 when calls at the latest block are answered", "livemin")
+        self._reachable = self._gauge("backend_reachable", "1 when the state's backend answers", "livemin")
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._last: dict[str, int] = {}
+        self._by_outcome: dict[tuple[str, str], Any] = {}
+        self._by_method: dict[str, tuple[Any, Any]] = {}
+
+    def _gauge(self, name: str, text: str, mode: Any) -> Gauge:
+        return Gauge(f"evmcore_{name}", text, registry=self.registry, multiprocess_mode=mode)
+
+    # ---- what happens
+
+    def answered(self, method: str, code: int, seconds: float, gas: int) -> None:
+        """A request has been answered; `code` is zero or that of the error."""
+        outcome = _OUTCOMES.get(code, "error")
+        counter = self._by_outcome.get((method, outcome))
+        if counter is None:
+            counter = self._by_outcome[method, outcome] = self._requests.labels(method, outcome)
+        counter.inc()
+        known = self._by_method.get(method)
+        if known is None:
+            known = self._by_method[method] = (self._seconds.labels(method), self._gas.labels(method))
+        known[0].observe(seconds)
+        if gas:
+            known[1].inc(gas)
+
+    def refused(self, why: str) -> None:
+        """An HTTP request was refused: too large, or too many wait already."""
+        self._refused.labels(why).inc()
+
+    def waiting(self, count: int) -> None:
+        """So many requests are in, or wait for, a thread."""
+        self._waiting.set(count)
+
+    def update(self, source: Source) -> None:
+        """Takes in how the source is doing."""
+        status = source.status()
+        try:
+            self._head.set(source.head().number)
+        except Exception:
+            status = SourceStatus(False, "no head", status.head_age, status.feed_lag, False)
+        self._age.set(status.head_age or 0)
+        self._lag.set(status.feed_lag)
+        self._ready.set(status.ready)
+        self._reachable.set(status.backend_reachable)
+        self._count(status.counters)
+        for name, value in status.gauges.items():
+            if name not in self._gauges:
+                self._gauges[name] = self._gauge(f"source_{name}", f"The source's {name.replace('_', ' ')}", "livesum")
+            self._gauges[name].set(value)
+
+    def _count(self, counters: Mapping[str, int]) -> None:
+        for name, value in counters.items():
+            if name not in self._counters:
+                text = f"The source's {name.replace('_', ' ')}"
+                self._counters[name] = Counter(f"evmcore_source_{name}", text, registry=self.registry)
+            grown = value - self._last.get(name, 0)
+            if grown > 0:
+                self._counters[name].inc(grown)
+            self._last[name] = value
+
+    # ---- what is shown
+
+    def text(self) -> tuple[bytes, str]:
+        """The text of /metrics and its content type."""
+        if not os.environ.get(SHARED_DIRECTORY):
+            return generate_latest(self.registry), CONTENT_TYPE_LATEST
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry), CONTENT_TYPE_LATEST

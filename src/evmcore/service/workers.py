@@ -1,0 +1,129 @@
+"""The processes that serve: one, or several that share a listening socket."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import uvicorn
+
+__all__ = ["listen", "run"]
+
+SHUTDOWN_SECONDS: Final = 10  # for requests that are being answered
+QUICK_DEATH: Final = 2.0  # seconds; a worker that lives shorter could not start
+MOST_QUICK_DEATHS: Final = 5
+
+log = logging.getLogger("evmcore.service")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket. Raises `OSError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=2048)
+    listener.setblocking(False)
+    return listener
+
+
+def run(listener: socket.socket, make_app: Callable[[], Any], workers: int = 1) -> int:
+    """Serves until SIGINT or SIGTERM, then lets running requests end; gives the exit code.
+
+    ``make_app`` makes the ASGI application, in each worker process anew: what it opens is the worker's own, what it
+    holds already is shared memory. A worker that dies is started again, unless it dies at once again and again.
+    """
+    if workers == 1:
+        return _serve(listener, make_app)
+    return _Supervisor(listener, make_app, workers).run()
+
+
+def _serve(listener: socket.socket, make_app: Callable[[], Any]) -> int:
+    config = uvicorn.Config(
+        make_app(),
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *ignored: None)  # uvicorn raises again what has ended it
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+class _Supervisor:
+    """Starts worker processes, starts them again when they die, and ends them."""
+
+    def __init__(self, listener: socket.socket, make_app: Callable[[], Any], workers: int) -> None:
+        self._listener = listener
+        self._make_app = make_app
+        self._workers = workers
+        self._started: dict[int, float] = {}
+        self._stopping = False
+        self._quick_deaths = 0
+
+    def run(self) -> int:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        for _ in range(self._workers):
+            self._start()
+        while self._started:
+            try:
+                pid, status = os.wait()
+            except ChildProcessError:
+                break
+            born = self._started.pop(pid, None)
+            if born is None:
+                continue
+            _forget_metrics(pid)
+            if self._stopping:
+                continue
+            code = os.waitstatus_to_exitcode(status)
+            log.error("worker %d ended with %d", pid, code)
+            self._quick_deaths = self._quick_deaths + 1 if time.monotonic() - born < QUICK_DEATH else 0
+            if self._quick_deaths >= MOST_QUICK_DEATHS:
+                log.error("workers die as soon as they are started: giving up")
+                self._stop(signal.SIGTERM)
+            else:
+                self._start()
+        return 1 if self._quick_deaths >= MOST_QUICK_DEATHS else 0
+
+    def _start(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid:
+            self._started[pid] = time.monotonic()
+            return
+        code = 1
+        try:
+            code = _serve(self._listener, self._make_app)
+        except BaseException:
+            log.exception("worker %d could not serve", os.getpid())
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _stop(self, number: int, *ignored: Any) -> None:
+        self._stopping = True
+        for pid in list(self._started):
+            try:
+                os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                continue
+
+
+def _forget_metrics(pid: int) -> None:
+    """Takes a dead worker's gauges out of the metrics; what it counted stays."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
