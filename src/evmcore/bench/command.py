@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evmcore.bench import cases, engine, lua, replay, report
+from evmcore.bench import cases, engine, lua, parallel, replay, report
 from evmcore.bench.load import command as load
 from evmcore.bench.measure import Samples, geometric_mean, measure
 from evmcore.bench.peer import Pyrevm
 from evmcore.bench.workloads import standard
 from evmcore.cli.arguments import CommandError, Parser, pattern, positive
 from evmcore.errors import EvmcoreError, InputError
+from evmcore.execution import thread_count
 
 DESCRIPTION = """\
-Measures speed. Without --blocks and --cases: workloads of the package's own (plain transfers, ERC-20 transfers, swaps
+Measures speed. Without --blocks, --cases and --parallel: workloads of the package's own (plain transfers, ERC-20 transfers, swaps
 through pair contracts, a compute contract) and single calls from Python. Every result is checked before it is timed.
 """
 
@@ -33,11 +34,23 @@ def parser() -> Parser:
     made.add_argument("--filter", type=pattern, default="", metavar="REGEX", help="only what has this in its name")
     made.add_argument("--rounds", type=positive, default=5, metavar="N", help="samples of each thing (default 5)")
     made.add_argument("--seed", type=int, default=1, help="of the package's own workloads (default 1)")
+    made.add_argument("--parallel", action="store_true", help="sequential against parallel execution, by turns")
+    made.add_argument("--gigagas", action="store_true", help="with --parallel: blocks of 1 Ggas")
+    made.add_argument("--threads", type=thread_counts, metavar="LIST", help="with --parallel: numbers, as in 1,2,4")
     made.add_argument("--json", type=Path, metavar="FILE", help="write every sample to this file")
     lua_help = "measure EVM.lua (its source) inside a Redis server of our own on its two sample programs"
     made.add_argument("--peer-lua", type=Path, metavar="FILE", help=lua_help)
     load.add_arguments(made)
     return made
+
+
+def thread_counts(text: str) -> list[int]:
+    """Numbers of threads, separated by commas."""
+    try:
+        counts = sorted({thread_count(int(part)) for part in text.split(",")})
+    except (InputError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r:.80}: {error}") from None
+    return counts
 
 
 @dataclass
@@ -125,6 +138,22 @@ class Bench:
                 f"{report.number(slowest.gas / slowest.seconds() / 1e6)} Mgas/s; receipts and gas as expected\n"
             )
         self.record["blocks"] = [self.block_record(row) for row in rows]
+
+    # ---- sequential against parallel
+
+    def parallel(self, options: argparse.Namespace) -> None:
+        threads = options.threads or sorted({1, 2, thread_count("auto")})
+        chosen: dict[str, dict[str, Any]] = {}
+        if options.blocks:
+            chosen["block"] = parallel.block_makers(options.blocks)
+        if options.gigagas or not options.blocks:
+            chosen["workload"] = parallel.workload_makers(options.seed, options.gigagas)
+        self.record["ceilings"] = parallel.print_ceilings(threads, self.rounds)
+        for what, makers in chosen.items():
+            wanted = [(name, make) for name, make in makers.items() if self.wanted.search(name)]
+            rows = parallel.run(what, wanted, threads, self.rounds)
+            self.measured += len(rows)
+            self.record[f"parallel_{what}s"] = [parallel.record_of(row) for row in rows]
 
     def print_blocks(self, what: str, rows: Sequence[BlockRow]) -> None:
         self.measured += len(rows)
@@ -296,11 +325,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         bench = Bench(options)
         line = report.machine_line(bench.record["machine"])
         print(line + (f"; {bench.peer.name} {bench.peer.version}" if bench.peer else "") + "\n")
+        if (options.gigagas or options.threads) and not options.parallel:
+            raise CommandError("--gigagas and --threads: only with --parallel")
         if options.cases:
             bench.programs(options.cases)
-        if options.blocks:
+        if options.parallel:
+            bench.parallel(options)
+        elif options.blocks:
             bench.real_blocks(options.blocks)
-        if not options.cases and not options.blocks:
+        if not options.cases and not options.blocks and not options.parallel:
             bench.workloads(options.seed)
             bench.calls(cases.own())
         if not bench.measured:

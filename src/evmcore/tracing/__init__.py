@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from evmcore.tracing._access import AccessListTracer
 from evmcore.tracing._calls import CallTracer
+from evmcore.tracing._dependencies import DependencyTracer
 from evmcore.tracing._hooks import Tracer
 from evmcore.tracing._prestate import PrestateTracer
 from evmcore.tracing._steps import EIP3155Tracer, StructLogTracer
 
-__all__ = ["AccessListTracer", "CallTracer", "EIP3155Tracer", "PrestateTracer", "StructLogTracer", "Tracer"]
+__all__ = ["AccessListTracer", "CallTracer", "DependencyTracer", "EIP3155Tracer", "PrestateTracer", "StructLogTracer", "Tracer"]

@@ -1,0 +1,277 @@
+"""``bench --parallel``: sequential against parallel execution of the same blocks, by turns in one run.
+
+What is timed is the part of a block that runs on the threads: its begin and its transactions, by the wall clock inside
+`execute_block` (the phase ``execute`` of its counters). Preparing the block and collecting the diff are the same in
+both and are left out.
+
+Beside every ratio stands what bounds it. The machine: how much more work two threads do than one when they share
+nothing (cores that are hyper-threads or rented by the slice do less than twice the work). The block: the longest chain
+of transactions that touch what the one before changed, and the longest transaction.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evmcore.bench import engine, replay, report
+from evmcore.bench.shapes import gigagas, shapes
+from evmcore.bench.workloads import Computing, Shape, Workload, build
+from evmcore.blocks import Block
+from evmcore.counters import ParallelCounters
+from evmcore.errors import InvalidBlock
+from evmcore.execution import execute_block
+from evmcore.forks import ChainConfig
+from evmcore.state import MemoryState
+from evmcore.stm import ParallelExecutor
+from evmcore.tracing import DependencyTracer
+
+SAMPLE_NS = 15_000_000  # of one configuration, in one round
+LARGE = 100  # transactions of a block that is worth several threads
+
+Configuration = int | str
+SEQUENTIAL: Configuration = "sequential"
+AUTO: Configuration = "auto"
+
+
+@dataclass
+class Subject:
+    """A block with the state it is executed on, time after time."""
+
+    name: str
+    block: Block
+    state: MemoryState
+    chain: ChainConfig
+    block_hashes: dict[int, bytes] | None = None
+    valid: bool = True
+
+    def execute(self, configuration: Configuration, threads: int = 1, tracer: DependencyTracer | None = None) -> Any:
+        options: dict[str, Any] = {}
+        if configuration == AUTO:
+            options["threads"] = threads
+        elif configuration != SEQUENTIAL:
+            options["executor"] = ParallelExecutor(int(configuration), always=True)
+        try:
+            return execute_block(
+                self.block,
+                self.state,
+                self.chain,
+                block_hashes=self.block_hashes,
+                validate=False,
+                tracer=tracer,
+                **options,
+            )
+        except InvalidBlock:
+            if self.valid:
+                raise
+            return None
+
+
+@dataclass
+class Row:
+    """What was measured of a subject: nanoseconds of the phase, a sample each round, by configuration."""
+
+    subject: Subject
+    samples: dict[Configuration, list[float]] = field(default_factory=dict)
+    counters: dict[Configuration, ParallelCounters] = field(default_factory=dict)
+    critical_path: int = 0
+    total: int = 0
+    longest: int = 0
+
+    @property
+    def transactions(self) -> int:
+        return len(self.subject.block.transactions)
+
+    def median(self, configuration: Configuration) -> float:
+        return statistics.median(self.samples[configuration])
+
+    def ratio(self, configuration: Configuration) -> float:
+        """How many times as fast as sequential execution."""
+        return self.median(SEQUENTIAL) / self.median(configuration)
+
+    def residue(self, threads: int) -> float:
+        """Nanoseconds a transaction that dividing the work by the threads does not explain."""
+        return (self.median(threads) - self.median(SEQUENTIAL) / threads) / max(1, self.transactions)
+
+
+def sample(subject: Subject, configuration: Configuration, threads: int) -> tuple[float, ParallelCounters]:
+    """The median phase of as many executions as fit, at least one."""
+    spent = 0.0
+    times: list[float] = []
+    while True:
+        start = time.perf_counter_ns()
+        result = subject.execute(configuration, threads)
+        spent += time.perf_counter_ns() - start
+        times.append(result.parallel.phases["execute"])
+        if spent + spent / len(times) > SAMPLE_NS or len(times) >= 99:
+            return statistics.median(times), result.parallel
+
+
+def measure(subject: Subject, threads: Sequence[int], rounds: int) -> Row:
+    """Configurations by turns; who begins changes from round to round."""
+    row = Row(subject)
+    configurations: list[Configuration] = [SEQUENTIAL, *threads, AUTO]
+    for configuration in configurations:  # code is analysed, memory is there
+        subject.execute(configuration, max(threads))
+    for round_ in range(rounds):
+        for turn in range(len(configurations)):
+            configuration = configurations[(round_ + turn) % len(configurations)]
+            nanoseconds, counters = sample(subject, configuration, max(threads))
+            row.samples.setdefault(configuration, []).append(nanoseconds)
+            row.counters[configuration] = counters
+    tracer = DependencyTracer()
+    subject.execute(SEQUENTIAL, tracer=tracer)
+    row.critical_path, row.total, row.longest = tracer.critical_path, sum(tracer.times), max(tracer.times, default=0)
+    return row
+
+
+# ------------------------------------------------------------ the machine
+
+
+def ceiling(threads: int, rounds: int) -> float:
+    """How many times the work of one thread so many do at once: each executes a block of its own, sequentially, that
+    computes and shares nothing."""
+
+    def subject() -> Subject:
+        workload = build("ceiling", [Computing(Shape(families=12))], block_gas=10**9)
+        return _of_workload(workload)
+
+    subjects = [subject() for _ in range(threads)]
+    for each in subjects:
+        each.execute(SEQUENTIAL)
+
+    def alone() -> float:
+        start = time.perf_counter()
+        for _ in range(4):
+            subjects[0].execute(SEQUENTIAL)
+        return time.perf_counter() - start
+
+    def together() -> float:
+        barrier = threading.Barrier(threads + 1)
+
+        def run(own: Subject) -> None:
+            barrier.wait()
+            for _ in range(4):
+                own.execute(SEQUENTIAL)
+
+        running = [threading.Thread(target=run, args=(each,)) for each in subjects]
+        for thread in running:
+            thread.start()
+        barrier.wait()
+        start = time.perf_counter()
+        for thread in running:
+            thread.join()
+        return time.perf_counter() - start
+
+    pairs = [(alone(), together()) for _ in range(rounds)]
+    return statistics.median(threads * one / all_ for one, all_ in pairs)
+
+
+# ------------------------------------------------------------ what is executed
+
+
+def _of_workload(workload: Workload) -> Subject:
+    (block,) = workload.blocks
+    chain = engine.workload_chain(workload.fork)
+    return Subject(workload.name, block, MemoryState(workload.alloc), chain, valid=workload.invalid is None)
+
+
+def _of_file(path: Path) -> Subject:
+    real = replay.load(path)
+    return Subject(real.name, real.block, MemoryState(real.alloc), real.chain, real.block_hashes)
+
+
+def workload_makers(seed: int, large: bool) -> dict[str, Callable[[], Subject]]:
+    """What makes each subject of the package's own, by name."""
+    makers = gigagas(seed) if large else shapes(seed)
+    return {name: lambda make=make: _of_workload(make()) for name, make in makers.items()}  # type: ignore[misc]
+
+
+def block_makers(directory: Path) -> dict[str, Callable[[], Subject]]:
+    """The same for the real blocks of a directory. Raises InputError where there is none."""
+    return {path.name: lambda path=path: _of_file(path) for path in replay.paths(directory)}  # type: ignore[misc]
+
+
+# ------------------------------------------------------------ what is printed
+
+
+def table_of(what: str, rows: Sequence[Row], threads: Sequence[int]) -> str:
+    """Ratios to sequential execution, beside what bounds them."""
+    most = max(threads)
+    headers = [what, "txs", "seq ms", *(f"{count} thr" for count in threads), f"auto {most}", "decision"]
+    headers += [f"residue us/tx ({most})", "runs/tx", "total/path", "total/longest"]
+    lines = []
+    for row in rows:
+        cells = [row.subject.name, str(row.transactions), report.number(row.median(SEQUENTIAL) / 1e6)]
+        cells += [f"{row.ratio(count):.2f}" for count in threads]
+        cells += [f"{row.ratio(AUTO):.2f}", row.counters[AUTO].decision]
+        cells += [f"{row.residue(most) / 1e3:.2f}", f"{row.counters[most].executions_per_transaction:.2f}"]
+        cells += [f"{row.total / max(1, bound):.1f}" for bound in (row.critical_path, row.longest)]
+        lines.append(cells)
+    return report.table(headers, lines)
+
+
+def summary_of(what: str, rows: Sequence[Row], threads: Sequence[int]) -> str:
+    """Mean, median, least and greatest ratio of each configuration."""
+    lines = []
+    for configuration in [*threads, AUTO]:
+        ratios = {row.subject.name: row.ratio(configuration) for row in rows}
+        least, greatest = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
+        lines.append(
+            [
+                f"auto, at most {max(threads)}" if configuration == AUTO else f"{configuration} threads",
+                f"{statistics.mean(ratios.values()):.2f}",
+                f"{statistics.median(ratios.values()):.2f}",
+                f"{ratios[least]:.2f} ({least})",
+                f"{ratios[greatest]:.2f} ({greatest})",
+            ]
+        )
+    return report.table([f"{what} ({len(rows)})", "mean", "median", "least", "greatest"], lines)
+
+
+def record_of(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.subject.name,
+        "transactions": row.transactions,
+        "samples": {str(configuration): values for configuration, values in row.samples.items()},
+        "critical_path": row.critical_path,
+        "longest": row.longest,
+        "total": row.total,
+        "decision": row.counters[AUTO].decision,
+    }
+
+
+def run(
+    what: str, makers: Iterable[tuple[str, Callable[[], Subject]]], threads: Sequence[int], rounds: int
+) -> list[Row]:
+    """Measures the subjects one after the other and prints what came out. Blocks that are invalid are left out."""
+    chosen = list(makers)
+    rows = []
+    with report.progress(len(chosen)) as bar:
+        for name, make in chosen:
+            subject = make()
+            if subject.valid and subject.block.transactions:
+                rows.append(measure(subject, threads, rounds))
+            bar.step(name)
+    if rows:
+        print(table_of(what, rows, threads) + "\n")
+        print(summary_of(f"all of these {what}s", rows, threads) + "\n")
+        large = [row for row in rows if row.transactions > LARGE]
+        if 0 < len(large) < len(rows):
+            print(summary_of(f"{what}s of more than {LARGE} transactions", large, threads) + "\n")
+    return rows
+
+
+def print_ceilings(threads: Sequence[int], rounds: int) -> dict[str, float]:
+    """This machine's own bound, in the same run."""
+    found = {str(count): ceiling(count, max(3, rounds)) for count in threads if count > 1}
+    for count, times in found.items():
+        print(f"{count} threads that share nothing do {times:.2f} times the work of one on this machine")
+    print("ratios: how many times as fast as sequential execution, by medians of the transactions' wall time")
+    print("total/path, total/longest: what the longest chain of dependent transactions, or the longest one, would allow\n")
+    return found
