@@ -289,3 +289,39 @@ def test_loading_names_what_is_wrong(tmp_path: Path) -> None:
         cases.load_directory(tmp_path / "nowhere")
     with pytest.raises(InputError, match="not a directory"):
         replay.paths(tmp_path / "nowhere")
+
+
+# ---- sequential against parallel
+
+
+def test_parallel_is_printed_beside_what_bounds_it(tmp_path: Path) -> None:
+    file = tmp_path / "samples.json"
+    done = bench("--parallel", "--threads", "1,3", "--filter", "^(one counter|compute)$", "--json", str(file), *FAST)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(
+        r"^3 threads that share nothing do \d\.\d\d times the work of one on this machine$", done.stdout, re.M
+    )
+    assert re.search(r"^workload +txs +seq ms +1 thr +3 thr +auto 3 +decision +residue", done.stdout, re.M)
+    assert re.search(r"^one counter +120 ", done.stdout, re.M)
+    assert re.search(r"^all of these workloads \(2\) +mean +median +least +greatest$", done.stdout, re.M)
+    record = json.loads(file.read_text())
+    counter = next(row for row in record["parallel_workloads"] if row["name"] == "one counter")
+    assert set(counter["samples"]) == {"sequential", "1", "3", "auto"}
+    # Everybody waits for the one before: the chain is the whole block.
+    assert counter["critical_path"] == counter["total"] > counter["longest"] > 0
+
+
+def test_real_blocks_are_compared_too() -> None:
+    blocks = SHARED / "blocks"
+    if not blocks.exists():
+        pytest.skip("no blocks: set EVMCORE_SHARED to the folder that holds blocks/")
+    done = bench("--parallel", "--threads", "2", "--blocks", str(blocks), "--filter", "^46147", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^block +txs +seq ms", done.stdout, re.M)
+
+
+@pytest.mark.parametrize("arguments", [["--threads", "2"], ["--gigagas"], ["--parallel", "--threads", "two"]])
+def test_arguments_of_the_comparison_are_checked(arguments: list[str]) -> None:
+    done = bench(*arguments, *FAST)
+    assert done.returncode == 2
+    assert "threads" in done.stderr or "gigagas" in done.stderr

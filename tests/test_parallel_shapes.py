@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from evmcore import execute_block
+from evmcore._receipts import logs_bloom
+from evmcore._trie import ordered_root
 from evmcore.bench import engine
 from evmcore.bench.scenes import scenes
 from evmcore.bench.shapes import gigagas, shapes
@@ -127,3 +129,16 @@ def test_threads_and_executor_exclude_each_other() -> None:
     (block,) = SCENES["one transfer"].blocks
     with pytest.raises(InputError, match="one of them"):
         execute_block(block, MemoryState({}), "cancun", threads=2, executor=ParallelExecutor(2))
+
+
+def test_the_receipts_root_is_that_of_the_encoded_receipts_on_any_number_of_threads() -> None:
+    workload = SHAPES["mixed"]()
+    (block,) = workload.blocks
+    chain = engine.workload_chain(workload.fork)
+    for threads in (1, 2, 8):
+        result = execute_block(block, MemoryState(workload.alloc), chain, validate=False, threads=threads)
+        encoded = result.encoded_receipts()
+        assert encoded is not None
+        assert result.receipts_root == ordered_root(encoded)
+        assert result.logs_bloom == logs_bloom([log for receipt in result.receipts for log in receipt.logs])
+        assert [receipt.bloom for receipt in result.receipts] == [logs_bloom(r.logs) for r in result.receipts]

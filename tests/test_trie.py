@@ -250,3 +250,11 @@ def test_the_deepest_trie_does_not_exhaust_the_stack() -> None:
     items = dict.fromkeys(keys, b"value")
     assert root_of(items) == root_by_definition(items)
     assert follow(proof(items, bytes(64)), root_of(items), bytes(64)) == b"value"
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 127, 128, 129, 256, 257, 700])
+def test_threads_do_not_change_a_root(count: int) -> None:
+    values = [bytes([number % 251 + 1]) * (1 + number * 37 % 600) for number in range(count)]
+    expected = ordered_root(values)
+    for threads in (2, 3, 8):
+        assert ordered_root(values, threads) == expected

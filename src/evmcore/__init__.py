@@ -9,13 +9,17 @@ from evmcore.blocks import Block, Header
 from evmcore.engine import (
     EVM,
     BlockResult,
+    BlockStream,
     Call,
     CallResult,
+    CommittedTransaction,
+    ParallelCounters,
     ParallelExecutor,
     StateDiff,
     Status,
     TransactionResult,
     execute_block,
+    execute_block_stream,
 )
 from evmcore.errors import (
     BlockReason,
@@ -47,9 +51,11 @@ __all__ = [
     "BlockEnv",
     "BlockReason",
     "BlockResult",
+    "BlockStream",
     "Call",
     "CallResult",
     "ChainConfig",
+    "CommittedTransaction",
     "ConfigError",
     "EvmcoreError",
     "ExecutionAborted",
@@ -60,6 +66,7 @@ __all__ = [
     "InvalidTransaction",
     "Log",
     "MemoryState",
+    "ParallelCounters",
     "ParallelExecutor",
     "Receipt",
     "ResourceError",
@@ -75,4 +82,5 @@ __all__ = [
     "Withdrawal",
     "__version__",
     "execute_block",
+    "execute_block_stream",
 ]

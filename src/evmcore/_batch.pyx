@@ -16,6 +16,7 @@ from evmcore._state cimport (
 )
 from evmcore._tx cimport TX_VALID, TxChecks, TxData, TxResult, transaction_run
 from evmcore._u256 cimport u256, u_lt
+from evmcore._workers cimport run_on_workers
 
 from evmcore.errors import ResourceError
 
@@ -28,7 +29,6 @@ cdef extern from "include/spares.h" namespace "evmcore" nogil:
 cdef extern from "include/workers.h" namespace "evmcore" nogil:
     cdef cppclass Counter:
         uint64_t take(uint64_t amount) noexcept
-    void run_on_workers(unsigned int count, void (*task)(void* context) noexcept nogil, void* context) noexcept
 
 cdef Spares machines
 

@@ -4,11 +4,12 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from evmcore._access cimport AccessRecord
 from evmcore._block_steps cimport (
     BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_SYSTEM_CALL_FAILED, BLOCK_SYSTEM_CONTRACT_EMPTY, BLOCK_TRANSACTION_INVALID,
-    BlockFailure, BlockOutput, BlockRules, Credit, TxRecord, block_begin, block_end, block_keep, block_transaction,
-    output_release,
+    BlockFailure, BlockOutput, BlockRules, Credit, Gate, TxRecord, block_begin, block_end, block_keep, block_transaction,
+    output_reserve,
 )
 from evmcore._diff cimport StateDiff
 from evmcore._interp cimport Environment, Machine, Status
+from evmcore._outcome cimport KeptOutput
 from evmcore._overlay cimport Overlay
 from evmcore._state cimport LogEntry
 from evmcore._tx cimport TxData, TxInvalid
@@ -18,12 +19,8 @@ from evmcore.tracing._hooks cimport Tracer
 cdef class BlockRun
 cdef class BlockResult
 
-# Owns a block's output: whoever executes the block writes there, results read from it.
-cdef class KeptOutput:
-    cdef BlockOutput data
-    cdef AccessRecord accesses    # what `data.notes` points to; None: not wanted
-
 cdef class Executor:
+    cdef readonly int threads     # that it may use
     cdef BlockFailure transactions(self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status) noexcept nogil
 
 cdef class BlockRun:
@@ -36,9 +33,12 @@ cdef class BlockRun:
     cdef int64_t[3] phases        # ns: preparing, transactions, end of the block
     cdef Backend backend
     cdef Overlay overlay
+    cdef uint32_t stop            # raised: the block ends here, as aborted
+    cdef uint32_t halt            # raised: whatever runs ahead ends
     cdef list prepared            # PreparedTransaction
     cdef StateDiff diff
 
+    cdef void end_early(self) noexcept nogil      # from another thread
     cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1
     cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1
     cdef BlockFailure end_part(self, Status* status) noexcept nogil
@@ -54,6 +54,7 @@ cdef object engine_error(Backend backend, Status status)
 cdef class BlockResult:
     cdef KeptOutput kept
     cdef BlockOutput* output      # of `kept`
+    cdef unsigned int threads     # for what is made when asked for
     cdef dict counters
     cdef int64_t[3] phases
     cdef Backend backend
@@ -65,5 +66,3 @@ cdef class BlockResult:
     cdef readonly StateDiff diff
     cdef readonly list requests
 
-    cdef object receipt(self, size_t index)
-    cdef tuple logs_of(self, const TxRecord* record)

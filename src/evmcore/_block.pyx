@@ -3,17 +3,18 @@
 `BlockRun` turns a Python block into C data, once, and drives the native steps (`_block_steps`); the outcome becomes a
 `BlockResult` whose costly parts are made when asked for.
 """
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING
 
 from evmcore._access cimport AccessRecord, access_end_part
 from evmcore._diff cimport StateDiff, diff_collect
 from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS, UNAVAILABLE, machine_free, machine_new
 from evmcore._overlay cimport Overlay, overlay_new
-from evmcore._receipts cimport encode_receipt
-from evmcore._results cimport TransactionResult
+from evmcore._outcome cimport (
+    KeptOutput, committed_transaction, encoded_receipts, receipt_of, receipts_root, slice_of,
+)
 from evmcore._rules cimport CANCUN, OSAKA, PARIS
 from evmcore._state cimport ws_keep_seen, ws_reset
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, PreparedTransaction, transaction_error
@@ -25,7 +26,6 @@ from collections.abc import Mapping
 
 from evmcore import body
 from evmcore._precompiles import blst_unavailable
-from evmcore._trie import ordered_root
 from evmcore.blocks import Block
 from evmcore.counters import ParallelCounters
 from evmcore.dao import DAO_ACCOUNTS, DAO_RECOVERY
@@ -35,7 +35,6 @@ from evmcore.errors import (
 from evmcore.forks import Fork, chain_of, fork_of
 from evmcore.headers import blob_base_fee, check_header
 from evmcore.state.adapter import as_backend
-from evmcore.types import Log, Receipt
 
 cdef extern from "include/spares.h" namespace "evmcore" nogil:
     cppclass Spares:
@@ -45,6 +44,8 @@ cdef extern from "include/spares.h" namespace "evmcore" nogil:
 
 cdef extern from "include/sync.h" nogil:
     int64_t monotonic_ns()
+    bint is_raised(const uint32_t* flag)
+    void raise_flag(uint32_t* flag)
 
 cdef Spares machines              # between blocks
 
@@ -75,13 +76,11 @@ cdef int set_hash(uint8_t* out, object value, str name) except -1:
     return 0
 
 
-cdef class KeptOutput:
-    def __dealloc__(self):
-        output_release(&self.data)
-
-
 cdef class Executor:
     """Executes a block's transactions one after the other. Others (`stm`) derive from it."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.threads = 1
 
     cdef BlockFailure transactions(
         self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
@@ -89,6 +88,9 @@ cdef class Executor:
         """From transaction ``at`` to the last or the first that fails; ``at`` is then the number of those begun."""
         cdef BlockFailure failure = BLOCK_OK
         while at[0] < count and failure == BLOCK_OK:
+            if is_raised(&run.stop):
+                status[0] = ABORTED
+                return BLOCK_ENGINE_FAILED
             failure = block_transaction(run.machine, &run.rules, txs[at[0]], run.output, invalid, status)
             at[0] += 1
         return failure
@@ -115,6 +117,10 @@ cdef class BlockRun:
             ws_reset(self.machine.ws, NULL, 0)
             if not spares_give(&machines, self.machine):
                 machine_free(self.machine)
+
+    cdef void end_early(self) noexcept nogil:
+        raise_flag(&self.stop)
+        raise_flag(&self.halt)
 
     cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1:
         """Header, fork, hashes and credits into `rules`."""
@@ -175,13 +181,18 @@ cdef class BlockRun:
         cdef Status status = SUCCESS
         cdef size_t i
         cdef int64_t start
+        cdef Gate* gate = self.output.gate
+        if not output_reserve(self.output, count):
+            raise ResourceError("no memory for the results of the block's transactions")
         txs = <TxData**>calloc(count + 1, sizeof(TxData*))
         if txs == NULL:
             raise ResourceError("no memory for the block's transactions")
         try:
+            if roots:
+                self.output.gate = NULL          # nothing is to be seen before its root is
             for i in range(count):
                 txs[i] = &(<PreparedTransaction>self.prepared[i]).data
-            self.machine.abort_flag = NULL
+            self.machine.abort_flag = &self.stop
             self.machine.deadline_ns = 0
             self.machine.tracer = NULL
             self.machine.unlimited_code_size = False
@@ -209,6 +220,8 @@ cdef class BlockRun:
                         self.finish_trace(tracer, txs[at - 1])
                 if roots and failure == BLOCK_OK:
                     self.note_root()
+                    if gate != NULL:
+                        gate.publish(at)
             self.phases[1] = monotonic_ns() - start
             start += self.phases[1]
             if failure == BLOCK_OK:
@@ -222,6 +235,7 @@ cdef class BlockRun:
                 self.backend.complete(self.diff)
         finally:
             free(txs)
+            self.output.gate = gate
             self.backend.end_read()
         if failure == BLOCK_ENGINE_FAILED:
             raise engine_error(self.backend, status)
@@ -277,10 +291,6 @@ cdef object root_function(Backend backend):
 
 # ------------------------------------------------------------ the result
 
-cdef bytes slice_of(const uint8_t* data, size_t offset, size_t size):
-    return PyBytes_FromStringAndSize(<const char*>(data + offset), <Py_ssize_t>size)
-
-
 cdef class BlockResult:
     """What executing a block gave. Receipts, logs and roots are made when asked for.
 
@@ -306,6 +316,7 @@ cdef class BlockResult:
     @property
     def logs_bloom(self):
         """The bloom of all logs, 256 bytes."""
+        self.kept.make_blooms(self.threads)
         return slice_of(self.output.bloom, 0, 256)
 
     @property
@@ -326,96 +337,33 @@ cdef class BlockResult:
     @property
     def receipts(self):
         """One `Receipt` per transaction."""
+        cdef size_t index
         if self.receipt_cache is None:
-            self.receipt_cache = tuple([self.receipt(index) for index in range(self.output.record_count)])
+            self.receipt_cache = tuple([
+                receipt_of(self.output, index, self.fork, self.block.transactions[index])
+                for index in range(self.output.record_count)
+            ])
         return self.receipt_cache
-
-    cdef object receipt(self, size_t index):
-        cdef TxRecord* record = &self.output.records[index]
-        cdef bint has_status = self.fork >= Fork.BYZANTIUM
-        cdef bint succeeded = record.result.status == SUCCESS
-        return Receipt(
-            type=record.type,
-            status=<int>succeeded if has_status else None,
-            cumulative_gas_used=record.cumulative_gas_used,
-            gas_used=record.result.gas_used,
-            bloom=slice_of(record.bloom, 0, 256),
-            logs=self.logs_of(record),
-            state_root=slice_of(record.state_root, 0, 32) if record.has_state_root else None,
-            contract_address=slice_of(record.result.created, 0, 20) if record.result.is_create and succeeded else None,
-            transaction_hash=self.block.transactions[index].hash,
-            effective_gas_price=u256_to_int(&record.gas_price),
-        )
-
-    cdef tuple logs_of(self, const TxRecord* record):
-        cdef const LogEntry* log
-        cdef size_t i
-        cdef uint32_t topic
-        cdef list logs = []
-        for i in range(record.first_log, record.first_log + record.log_count):
-            log = &self.output.logs[i]
-            topics = tuple([slice_of(log.topics, 32 * topic, 32) for topic in range(log.topic_count)])
-            data = slice_of(self.output.data, log.data_offset, log.data_size)
-            logs.append(Log(slice_of(log.address, 0, 20), topics, data))
-        return tuple(logs)
 
     @property
     def transactions(self):
-        """One `TransactionResult` per transaction: status, output, gas, logs, created address. Their `diff` is None:
-        the block has one for all."""
-        cdef TransactionResult result
-        cdef TxRecord* record
-        cdef LogEntry entry
-        cdef size_t i, index
-        cdef list results = []
-        for index in range(self.output.record_count):
-            record = &self.output.records[index]
-            result = TransactionResult.__new__(TransactionResult)
-            result.ended = record.result.status
-            result.gas_used = record.result.gas_used
-            result.gas_refund = record.result.gas_refund
-            result.gas_spent = record.result.gas_spent
-            result.output = slice_of(self.output.data, record.output_offset, record.result.output_size)
-            if record.result.is_create and record.result.status == SUCCESS:
-                result.created_address = slice_of(record.result.created, 0, 20)
-            if record.log_count:
-                entries = []
-                for i in range(record.first_log, record.first_log + record.log_count):
-                    entry = self.output.logs[i]
-                    entry.data_offset -= record.data_start
-                    entries.append(PyBytes_FromStringAndSize(<char*>&entry, sizeof(LogEntry)))
-                result.log_entries = b"".join(entries)
-                result.log_data = slice_of(
-                    self.output.data, record.data_start, record.output_offset - record.data_start
-                )
-            results.append(result)
-        return tuple(results)
+        """One `CommittedTransaction` per transaction: status, output, gas, logs, created address, receipt. Their `diff` is
+        None: the block has one for all."""
+        cdef size_t index
+        return tuple([
+            committed_transaction(self.kept, self.output, index, self.fork, self.block.transactions[index])
+            for index in range(self.output.record_count)
+        ])
 
     def encoded_receipts(self):
         """The receipts as the receipts trie holds them, list of bytes; None before Byzantium when the state roots after
         each transaction are not known."""
-        cdef TxRecord* record
-        cdef uint8_t succeeded
-        cdef size_t index
-        cdef bint has_status = self.fork >= Fork.BYZANTIUM
-        cdef list encoded = []
-        for index in range(self.output.record_count):
-            record = &self.output.records[index]
-            if not has_status and not record.has_state_root:
-                return None
-            succeeded = record.result.status == SUCCESS
-            encoded.append(encode_receipt(
-                record.type, &succeeded if has_status else record.state_root, 1 if has_status else 32,
-                record.cumulative_gas_used, record.bloom, self.output.logs + record.first_log, record.log_count,
-                self.output.data,
-            ))
-        return encoded
+        return encoded_receipts(self.kept, self.fork, self.threads)
 
     @property
     def receipts_root(self):
         """Root of the receipts trie; None as in `encoded_receipts`."""
-        encoded = self.encoded_receipts()
-        return None if encoded is None else ordered_root(encoded)
+        return receipts_root(self.kept, self.fork, self.threads)
 
     def state_root(self):
         """Root of the state after the block. The state must be as it was when the block was executed, or, with
@@ -537,6 +485,7 @@ cdef BlockResult run_block(
     result.backend = state
     result.diff = run.diff
     result.kept = run.kept
+    result.threads = executor.threads
     result.output = run.output
     result.counters = run.counters
     result.phases = run.phases

@@ -42,8 +42,22 @@ cdef struct TxRecord:
     size_t output_offset
     bint has_state_root           # receipts before Byzantium
     uint8_t[32] state_root
-    uint8_t[256] bloom
+    uint8_t[256] bloom            # set by `output_blooms`
 
+cdef extern from "include/gate.h" namespace "evmcore" nogil:
+    cppclass Gate:
+        Gate() except +
+        void publish(uint64_t count)
+        void close()
+        uint64_t published()
+        bint closed()
+        void wait(uint64_t count, unsigned int microseconds)
+
+cdef enum:
+    MOST_RETIRED = 128            # every array doubles when it grows
+
+# With room in `retired`, another thread reads what is published at the gate while more is written: arrays that grow leave
+# their old memory, which it may be reading, in place.
 cdef struct BlockOutput:
     TxRecord* records
     size_t record_count
@@ -56,7 +70,11 @@ cdef struct BlockOutput:
     size_t data_capacity
     uint64_t gas_used
     uint64_t blob_gas_used
+    bint has_blooms               # `bloom`, and those of the records
     uint8_t[256] bloom
+    Gate* gate                    # NULL: nothing is published
+    void** retired                # `MOST_RETIRED` of them at most; NULL: nobody follows
+    int retired_count
     size_t[2] request_offset      # EIP-7002 withdrawals and EIP-7251 consolidations, in `data`
     size_t[2] request_size
     AccessNotes* notes            # borrowed; what each transaction accessed is noted there; NULL: nobody wants to know
@@ -80,5 +98,6 @@ cdef bint block_keep(BlockOutput* output, const WorkingSet* ws, const TxData* tx
 # Withdrawals or rewards, then the system calls of EIP-7002 and EIP-7251.
 cdef BlockFailure block_end(Machine* machine, const BlockRules* rules, BlockOutput* output, Status* status) noexcept nogil
 
-cdef void output_clear(BlockOutput* output) noexcept nogil        # empty again, memory kept
+# Room for the records of so many transactions, so that they stay where they are. False: no memory.
+cdef bint output_reserve(BlockOutput* output, size_t transactions) noexcept nogil
 cdef void output_release(BlockOutput* output) noexcept nogil

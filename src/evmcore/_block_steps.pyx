@@ -2,14 +2,13 @@
 
 Everything here runs without the GIL and touches no Python object.
 """
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING
 
 from evmcore._access cimport access_end_part
 from evmcore._code cimport Code
 from evmcore._interp cimport CALL, NO_MEMORY, STATE_FAILED, SUCCESS, Message, Outcome, execute
-from evmcore._receipts cimport bloom_add_logs
 from evmcore._rules cimport CANCUN, PRAGUE
 from evmcore._state cimport ws_account, ws_add_balance, ws_begin, ws_code, ws_finish, ws_set_balance, ws_touch
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, transaction_run
@@ -37,7 +36,14 @@ set_address(CONSOLIDATION_REQUESTS, "0000bbddc7ce488642fb579f8b00f3a590007251")
 
 # ------------------------------------------------------------ output arenas
 
-cdef bint reserve(void** items, size_t* capacity, size_t wanted, size_t item_size) noexcept nogil:
+cdef extern from *:
+    """
+    static inline void pointer_store(void** place, void* value) { __atomic_store_n(place, value, __ATOMIC_RELEASE); }
+    """
+    void pointer_store(void** place, void* value) noexcept nogil
+
+
+cdef bint reserve(BlockOutput* output, void** items, size_t* capacity, size_t wanted, size_t item_size) noexcept nogil:
     """Room for `wanted` items. False: no memory, nothing changed."""
     cdef size_t bigger
     cdef void* moved
@@ -46,16 +52,30 @@ cdef bint reserve(void** items, size_t* capacity, size_t wanted, size_t item_siz
     bigger = capacity[0] * 2
     if bigger < wanted:
         bigger = wanted + 64
-    moved = realloc(items[0], bigger * item_size)
-    if moved == NULL:
-        return False
-    items[0] = moved
+    if output.retired == NULL:
+        moved = realloc(items[0], bigger * item_size)
+        if moved == NULL:
+            return False
+        items[0] = moved
+    else:
+        moved = malloc(bigger * item_size) if output.retired_count < MOST_RETIRED else NULL
+        if moved == NULL:
+            return False
+        if items[0] != NULL:
+            memcpy(moved, items[0], capacity[0] * item_size)
+            output.retired[output.retired_count] = items[0]
+            output.retired_count += 1
+        pointer_store(items, moved)
     capacity[0] = bigger
     return True
 
 
+cdef bint output_reserve(BlockOutput* output, size_t transactions) noexcept nogil:
+    return reserve(output, <void**>&output.records, &output.record_capacity, transactions, sizeof(TxRecord))
+
+
 cdef bint append_data(BlockOutput* output, const uint8_t* data, size_t size) noexcept nogil:
-    if not reserve(<void**>&output.data, &output.data_capacity, output.data_size + size, 1):
+    if not reserve(output, <void**>&output.data, &output.data_capacity, output.data_size + size, 1):
         return False
     if size:
         memcpy(output.data + output.data_size, data, size)
@@ -63,21 +83,14 @@ cdef bint append_data(BlockOutput* output, const uint8_t* data, size_t size) noe
     return True
 
 
-cdef void output_clear(BlockOutput* output) noexcept nogil:
-    output.record_count = 0
-    output.log_count = 0
-    output.data_size = 0
-    output.gas_used = 0
-    output.blob_gas_used = 0
-    memset(output.bloom, 0, 256)
-    memset(output.request_offset, 0, sizeof(output.request_offset))
-    memset(output.request_size, 0, sizeof(output.request_size))
-
-
 cdef void output_release(BlockOutput* output) noexcept nogil:
+    cdef int i
     free(output.records)
     free(output.logs)
     free(output.data)
+    for i in range(output.retired_count):
+        free(output.retired[i])
+    free(output.retired)
     memset(output, 0, sizeof(BlockOutput))
 
 
@@ -181,8 +194,8 @@ cdef bint block_keep(
     cdef size_t start = output.data_size
     cdef size_t i, data_size = 0
     if not (
-        reserve(<void**>&output.records, &output.record_capacity, output.record_count + 1, sizeof(TxRecord))
-        and reserve(<void**>&output.logs, &output.log_capacity, output.log_count + ws.log_count, sizeof(LogEntry))
+        reserve(output, <void**>&output.records, &output.record_capacity, output.record_count + 1, sizeof(TxRecord))
+        and reserve(output, <void**>&output.logs, &output.log_capacity, output.log_count + ws.log_count, sizeof(LogEntry))
     ):
         return False
     for i in range(ws.log_count):
@@ -192,7 +205,7 @@ cdef bint block_keep(
     output.gas_used += <uint64_t>result.gas_used
     output.blob_gas_used += <uint64_t>GAS_PER_BLOB * tx.blob_hash_count
     record = &output.records[output.record_count]
-    memset(record, 0, sizeof(TxRecord))
+    record.has_state_root = False
     record.result = result[0]
     record.result.output = NULL
     record.type = tx.type
@@ -206,11 +219,10 @@ cdef bint block_keep(
         memcpy(output.logs + output.log_count, ws.logs, ws.log_count * sizeof(LogEntry))
     for i in range(output.log_count, output.log_count + ws.log_count):
         output.logs[i].data_offset += start
-    bloom_add_logs(record.bloom, output.logs + output.log_count, ws.log_count)
-    for i in range(256):
-        output.bloom[i] |= record.bloom[i]
     output.log_count += ws.log_count
     output.record_count += 1
+    if output.gate != NULL:
+        output.gate.publish(output.record_count)
     return True
 
 

@@ -6,6 +6,17 @@ from evmcore._state cimport LogEntry
 # Sets the bits of the logs' addresses and topics in a bloom of 256 bytes (yellow paper, 4.3.1).
 cdef void bloom_add_logs(uint8_t* bloom, const LogEntry* logs, size_t count) noexcept nogil
 
-# type || rlp([status or root, gas, bloom, logs]). `outcome`: 1 byte (0 or 1) or a 32-byte root. `data`: what the logs'
-# offsets point into.
-cdef bytes encode_receipt(int type, const uint8_t* outcome, size_t outcome_size, uint64_t cumulative_gas_used, const uint8_t* bloom, const LogEntry* logs, size_t count, const uint8_t* data)
+# What a receipt consists of. `outcome`: 1 byte (0 or 1) or a 32-byte root. `data`: what the logs' offsets point into.
+cdef struct ReceiptData:
+    int type
+    const uint8_t* outcome
+    size_t outcome_size
+    uint64_t cumulative_gas_used
+    const uint8_t* bloom
+    const LogEntry* logs
+    size_t log_count
+    const uint8_t* data
+
+# type || rlp([status or root, gas, bloom, logs]): its size, and the bytes themselves, so many of them.
+cdef size_t receipt_size(const ReceiptData* receipt) noexcept nogil
+cdef void receipt_write(const ReceiptData* receipt, uint8_t* at) noexcept nogil

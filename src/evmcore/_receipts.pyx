@@ -1,5 +1,5 @@
 """Logs blooms and the consensus encoding of receipts, from the interpreter's own log entries."""
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_FromStringAndSize
 
 from evmcore._hash cimport keccak256
 from evmcore._rlp cimport (
@@ -32,43 +32,51 @@ cdef size_t log_payload(const LogEntry* log, const uint8_t* data) noexcept nogil
     return 21 + rlp_header_size(topics) + topics + rlp_bytes_size(data + log.data_offset, log.data_size)
 
 
-cdef bytes encode_receipt(
-    int type, const uint8_t* outcome, size_t outcome_size, uint64_t cumulative_gas_used, const uint8_t* bloom,
-    const LogEntry* logs, size_t count, const uint8_t* data,
-):
-    cdef size_t logs_size = 0, payload, size, i
-    cdef uint32_t topic
-    cdef uint8_t* at
-    cdef bytes encoded
+cdef size_t logs_payload(const ReceiptData* receipt) noexcept nogil:
+    cdef size_t size = 0, payload, i
+    for i in range(receipt.log_count):
+        payload = log_payload(&receipt.logs[i], receipt.data)
+        size += rlp_header_size(payload) + payload
+    return size
+
+
+cdef size_t outcome_size(const ReceiptData* receipt) noexcept nogil:
     # Status 0 is the number zero: the empty string.
-    if outcome_size == 1 and outcome[0] == 0:
-        outcome_size = 0
-    for i in range(count):
-        payload = log_payload(&logs[i], data)
-        logs_size += rlp_header_size(payload) + payload
-    payload = (
-        rlp_bytes_size(outcome, outcome_size) + rlp_uint_size(cumulative_gas_used) + 3 + 256
+    return 0 if receipt.outcome_size == 1 and receipt.outcome[0] == 0 else receipt.outcome_size
+
+
+cdef size_t receipt_payload(const ReceiptData* receipt, size_t logs_size) noexcept nogil:
+    return (
+        rlp_bytes_size(receipt.outcome, outcome_size(receipt)) + rlp_uint_size(receipt.cumulative_gas_used) + 3 + 256
         + rlp_header_size(logs_size) + logs_size
     )
-    size = rlp_header_size(payload) + payload + (1 if type else 0)
-    encoded = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>size)
-    at = <uint8_t*>PyBytes_AS_STRING(encoded)
-    if type:
-        at[0] = <uint8_t>type
+
+
+cdef size_t receipt_size(const ReceiptData* receipt) noexcept nogil:
+    cdef size_t payload = receipt_payload(receipt, logs_payload(receipt))
+    return rlp_header_size(payload) + payload + (1 if receipt.type else 0)
+
+
+cdef void receipt_write(const ReceiptData* receipt, uint8_t* at) noexcept nogil:
+    cdef size_t logs_size = logs_payload(receipt), i
+    cdef const LogEntry* log
+    cdef uint32_t topic
+    if receipt.type:
+        at[0] = <uint8_t>receipt.type
         at += 1
-    at = rlp_put_header(at, RLP_LIST, payload)
-    at = rlp_put_bytes(at, outcome, outcome_size)
-    at = rlp_put_uint(at, cumulative_gas_used)
-    at = rlp_put_bytes(at, bloom, 256)
+    at = rlp_put_header(at, RLP_LIST, receipt_payload(receipt, logs_size))
+    at = rlp_put_bytes(at, receipt.outcome, outcome_size(receipt))
+    at = rlp_put_uint(at, receipt.cumulative_gas_used)
+    at = rlp_put_bytes(at, receipt.bloom, 256)
     at = rlp_put_header(at, RLP_LIST, logs_size)
-    for i in range(count):
-        at = rlp_put_header(at, RLP_LIST, log_payload(&logs[i], data))
-        at = rlp_put_bytes(at, logs[i].address, 20)
-        at = rlp_put_header(at, RLP_LIST, 33 * <size_t>logs[i].topic_count)
-        for topic in range(logs[i].topic_count):
-            at = rlp_put_bytes(at, logs[i].topics + 32 * topic, 32)
-        at = rlp_put_bytes(at, data + logs[i].data_offset, logs[i].data_size)
-    return encoded
+    for i in range(receipt.log_count):
+        log = &receipt.logs[i]
+        at = rlp_put_header(at, RLP_LIST, log_payload(log, receipt.data))
+        at = rlp_put_bytes(at, log.address, 20)
+        at = rlp_put_header(at, RLP_LIST, 33 * <size_t>log.topic_count)
+        for topic in range(log.topic_count):
+            at = rlp_put_bytes(at, log.topics + 32 * topic, 32)
+        at = rlp_put_bytes(at, receipt.data + log.data_offset, log.data_size)
 
 
 def logs_bloom(logs):

@@ -74,7 +74,7 @@ cdef struct Block:
     uint32_t next_worker
     uint64_t delays               # tests: their seed
     uint32_t arrived              # tests: workers that have begun
-    uint32_t stop
+    uint32_t* stop                # the run's `halt`
     uint32_t fallback             # go on without speculation from the frontier
     TxData** txs                  # txs[i] is transaction i + 1
     TxIndex count

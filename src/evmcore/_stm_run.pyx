@@ -56,7 +56,7 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
 
 cdef void give_up(Block* block) noexcept nogil:
     raise_flag(&block.fallback)
-    raise_flag(&block.stop)
+    raise_flag(block.stop)
 
 
 # ---------------------------------------------------------------------------------------------------- what it learnt

@@ -22,6 +22,9 @@ cdef struct TrieItem:
 # items are sorted in place. False when memory ran out.
 cdef bint trie_root(TrieItem* items, size_t count, uint8_t* root) noexcept nogil
 
+# The same on several threads: the leaves, where most of the hashing is, are made first, each by itself.
+cdef bint trie_root_threaded(TrieItem* items, size_t count, unsigned int threads, uint8_t* root) noexcept nogil
+
 # Collects accounts, then gives their state root. All zero is an empty one.
 cdef struct StateTrie:
     Buffer leaves                 # per account: hashed address, then size and bytes of its RLP

@@ -10,10 +10,11 @@ def root_of(items: Mapping[bytes, bytes] | Iterable[tuple[bytes, bytes]], secure
     or are too long.
     """
 
-def ordered_root(values: Iterable[bytes]) -> bytes:
+def ordered_root(values: Iterable[bytes], threads: int = 1) -> bytes:
     """The 32-byte root of a list: of the encoded transactions, receipts or withdrawals of a block.
 
-    The keys are the RLP encodings of the indices. Raises InputError for a value that is not bytes, or is empty.
+    The keys are the RLP encodings of the indices. `threads`: native threads that may hash. Raises InputError for a
+    value that is not bytes, or is empty.
     """
 
 def proof(

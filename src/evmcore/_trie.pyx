@@ -1,6 +1,6 @@
 """Roots and proofs of Merkle-Patricia tries (yellow paper, appendix D), bottom-up from sorted keys."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdlib cimport qsort
+from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcmp, memcpy
 
 from evmcore._hash cimport keccak256
@@ -9,6 +9,7 @@ from evmcore._rlp cimport (
     rlp_put_uint, rlp_u256_size, rlp_uint_size,
 )
 from evmcore._u256 cimport u256_from_int, u_is_zero, u_to_be
+from evmcore._workers cimport for_each
 
 from evmcore.errors import InputError, ResourceError
 
@@ -19,10 +20,14 @@ cdef struct Reference:
 
 cdef struct Builder:
     const TrieItem* items
+    const Reference* leaves       # of each item, made ahead; NULL: none are
     Buffer* node                  # the encoding of the node that was built last, from the start of the buffer
     const uint8_t* target         # key whose path is recorded, or NULL
     uint32_t target_size
     Buffer* record                # nodes on the path, each after its size: the deepest first
+
+cdef enum:
+    LEAVES_AT_ONCE = 32           # that a thread makes
 
 cdef uint8_t EMPTY_NODE = 0x80
 cdef uint8_t LEAF = 0x20, ODD = 0x10
@@ -121,6 +126,10 @@ cdef bint put_branch(Builder* builder, size_t low, size_t high, uint32_t depth) 
         end = i + 1
         while end < high and nibble(builder.items[end].key, depth) == digit:
             end += 1
+        if builder.leaves != NULL and end == i + 1:
+            children[digit] = builder.leaves[i]
+            i = end
+            continue
         if not put_node(builder, i, end, depth + 1):
             return False
         refer(builder.node, &children[digit])
@@ -199,16 +208,23 @@ cdef bint record_node(Builder* builder, const uint8_t* key, uint32_t depth) noex
 
 
 cdef bint root_with(TrieItem* items, size_t count, Buffer* scratch, uint8_t* root) noexcept nogil:
-    cdef Builder builder
     if count == 0:
         keccak256(&EMPTY_NODE, 1, root)
         return True
+    return root_of_sorted(items, sort_items(items, count), NULL, scratch, root)
+
+
+cdef bint root_of_sorted(
+    const TrieItem* items, size_t count, const Reference* leaves, Buffer* scratch, uint8_t* root
+) noexcept nogil:
+    cdef Builder builder
     builder.items = items
+    builder.leaves = leaves
     builder.node = scratch
     builder.target = NULL
     builder.target_size = 0
     builder.record = NULL
-    if not put_node(&builder, 0, sort_items(items, count), 0):
+    if not put_node(&builder, 0, count, 0):
         return False
     keccak256(scratch.data, scratch.size, root)
     return True
@@ -217,6 +233,70 @@ cdef bint root_with(TrieItem* items, size_t count, Buffer* scratch, uint8_t* roo
 cdef bint trie_root(TrieItem* items, size_t count, uint8_t* root) noexcept nogil:
     cdef Buffer scratch = Buffer(NULL, 0, 0)
     cdef bint done = root_with(items, count, &scratch, root)
+    buffer_free(&scratch)
+    return done
+
+
+# ---------------------------------------------------------------------------------------------------- several threads
+
+cdef struct Leaves:
+    const TrieItem* items         # sorted, more than one
+    size_t count
+    Reference* references
+    uint32_t failed
+
+
+cdef uint32_t common_nibbles(const TrieItem* a, const TrieItem* b) noexcept nogil:
+    cdef uint32_t end = 2 * min(a.key_size, b.key_size), i = 0
+    while i < end and nibble(a.key, i) == nibble(b.key, i):
+        i += 1
+    return i
+
+
+cdef void make_leaves(void* context, uint64_t first, uint64_t end) noexcept nogil:
+    """A leaf hangs on the branch where its key parts from the nearer of its neighbours', one nibble down. Keys that others
+    start with end in a branch; what is made for them here is not used."""
+    cdef Leaves* leaves = <Leaves*>context
+    cdef Buffer scratch = Buffer(NULL, 0, 0)
+    cdef Builder builder
+    cdef uint8_t[MAX_KEY_SIZE + 1] path
+    cdef const TrieItem* item
+    cdef uint32_t depth
+    cdef size_t path_size
+    cdef uint64_t i
+    builder.node = &scratch
+    for i in range(first, end):
+        item = &leaves.items[i]
+        depth = 0
+        if i:
+            depth = common_nibbles(item - 1, item)
+        if i + 1 < leaves.count:
+            depth = max(depth, common_nibbles(item, item + 1))
+        if depth < 2 * item.key_size:
+            path_size = hex_prefix(path, item.key, depth + 1, 2 * item.key_size, LEAF)
+            if not put_pair(&builder, path, path_size, item.value, item.value_size, False):
+                leaves.failed = 1
+                break
+            refer(&scratch, &leaves.references[i])
+    buffer_free(&scratch)
+
+
+cdef bint trie_root_threaded(TrieItem* items, size_t count, unsigned int threads, uint8_t* root) noexcept nogil:
+    cdef Leaves leaves
+    cdef Buffer scratch = Buffer(NULL, 0, 0)
+    cdef bint done = False
+    if threads <= 1 or count < 2 * LEAVES_AT_ONCE:
+        return trie_root(items, count, root)
+    leaves.count = sort_items(items, count)
+    leaves.items = items
+    leaves.failed = 0
+    leaves.references = <Reference*>malloc(leaves.count * sizeof(Reference))
+    if leaves.references == NULL:
+        return False
+    for_each(threads, leaves.count, LEAVES_AT_ONCE, make_leaves, &leaves)
+    if not leaves.failed:
+        done = root_of_sorted(items, leaves.count, leaves.references if leaves.count > 1 else NULL, &scratch, root)
+    free(leaves.references)
     buffer_free(&scratch)
     return done
 
@@ -358,14 +438,14 @@ cdef bytes native(dict pairs):
     return memory
 
 
-cdef bytes root_of_pairs(dict pairs):
+cdef bytes root_of_pairs(dict pairs, unsigned int threads=1):
     cdef bytes memory = native(pairs)
     cdef TrieItem* items = <TrieItem*>PyBytes_AS_STRING(memory)
     cdef size_t count = len(pairs)
     cdef uint8_t[32] root
     cdef bint done
     with nogil:
-        done = trie_root(items, count, root)
+        done = trie_root_threaded(items, count, threads, root)
     if not done:
         raise no_memory()
     return PyBytes_FromStringAndSize(<char*>root, 32)
@@ -375,7 +455,7 @@ def root_of(items, bint secure=False):
     return root_of_pairs(collected(items, secure))
 
 
-def ordered_root(values):
+def ordered_root(values, unsigned int threads=1):
     cdef dict pairs = {}
     cdef uint8_t[9] key
     cdef uint64_t index = 0
@@ -384,7 +464,7 @@ def ordered_root(values):
             raise InputError(f"argument 'values': value {index} is empty")
         pairs[PyBytes_FromStringAndSize(<char*>key, rlp_put_uint(key, index) - key)] = value
         index += 1
-    return root_of_pairs(pairs)
+    return root_of_pairs(pairs, threads)
 
 
 def proof(items, key, bint secure=False):
@@ -401,6 +481,7 @@ def proof(items, key, bint secure=False):
     if count == 0:
         return nodes
     builder.items = first
+    builder.leaves = NULL
     builder.node = &scratch
     builder.target = <const uint8_t*>PyBytes_AS_STRING(target)
     builder.target_size = <uint32_t>PyBytes_GET_SIZE(target)

@@ -7,20 +7,27 @@ from typing import Any, NamedTuple
 from evmcore._block import BlockResult
 from evmcore._diff import StateDiff
 from evmcore._engine import EVM
+from evmcore._outcome import CommittedTransaction
 from evmcore._results import CallResult, Status, TransactionResult
-from evmcore.execution import execute_block
+from evmcore._stream import BlockStream
+from evmcore.counters import ParallelCounters
+from evmcore.execution import execute_block, execute_block_stream
 from evmcore.stm import ParallelExecutor
 
 __all__ = [
     "EVM",
     "BlockResult",
+    "BlockStream",
     "Call",
     "CallResult",
+    "CommittedTransaction",
+    "ParallelCounters",
     "ParallelExecutor",
     "StateDiff",
     "Status",
     "TransactionResult",
     "execute_block",
+    "execute_block_stream",
 ]
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from evmcore import _block
 from evmcore._block import BlockResult, Executor
+from evmcore._stream import BlockStream
 from evmcore.blocks import Block, Header
 from evmcore.errors import InputError
 from evmcore.forks import ChainConfig, Fork
@@ -16,6 +17,7 @@ from evmcore.stm import ParallelExecutor
 from evmcore.tracing import Tracer
 
 MOST_THREADS = 1024
+SEQUENTIAL = Executor()
 
 Threads = int | Literal["auto"] | None
 
@@ -40,14 +42,14 @@ def thread_count(threads: Threads) -> int:
     return threads
 
 
-def executor_for(threads: Threads, executor: Executor | None) -> dict[str, Executor]:
-    """The ``executor`` argument for a block, if it needs one."""
+def executor_for(threads: Threads, executor: Executor | None) -> Executor:
+    """What executes a block."""
     if executor is not None:
         if threads is not None:
             raise InputError("arguments 'threads' and 'executor': give one of them")
-        return {"executor": executor}
+        return executor
     count = thread_count(threads)
-    return {"executor": ParallelExecutor(count)} if count > 1 else {}
+    return ParallelExecutor(count) if count > 1 else SEQUENTIAL
 
 
 def execute_block(
@@ -103,6 +105,55 @@ def execute_block(
         reward=reward,
         tracer=tracer,
         access_list=access_list,
-        **executor_for(threads, executor),
+        executor=executor_for(threads, executor),
         **options,
+    )
+
+
+def execute_block_stream(
+    block: Block,
+    state: Backend | State,
+    chain: ChainConfig | Fork | str = "mainnet",
+    *,
+    threads: Threads = None,
+    parent: Header | None = None,
+    block_hashes: Mapping[int, bytes] | None = None,
+    fork: Fork | str | None = None,
+    validate: bool = True,
+    check_state_root: bool = False,
+    commit: bool = False,
+    reward: int | None = None,
+    tracer: Tracer | None = None,
+    access_list: bool = False,
+    executor: Executor | None = None,
+) -> BlockStream:
+    """Executes a block as `execute_block` does, and gives its transactions one after the other as they become final,
+    while later ones still run: an iterator of `CommittedTransaction`, each with its receipt.
+
+        with execute_block_stream(block, state, threads=4) as stream:
+            for transaction in stream:
+                ...
+        result = stream.result
+
+    The execution begins with the first transaction asked for, in a thread of its own, and goes on however slowly the
+    transactions are taken. What `execute_block` would raise comes out of the iteration, after the transactions before
+    it: until the end, a block may turn out to be invalid. After the end `BlockStream.result` is the `BlockResult`, and
+    with ``commit`` the changes are applied then. `BlockStream.close` (at the end of the ``with`` statement, or when the
+    stream is dropped) stops and joins all threads; nothing is applied.
+    """
+    chosen = executor_for(threads, executor)
+    return BlockStream(
+        block,
+        state,
+        chain,
+        parent,
+        block_hashes,
+        fork,
+        validate,
+        check_state_root,
+        commit,
+        reward,
+        tracer,
+        access_list,
+        chosen,
     )

@@ -11,7 +11,6 @@ from evmcore._tx cimport TxData, TxInvalid
 from evmcore._interp cimport Status
 
 cdef class ParallelExecutor(Executor):
-    cdef readonly int threads
     cdef readonly bint always     # speculate even where one thread, or one transaction, makes that pointless
     cdef public uint64_t delays   # for tests: seed of delays at the points where threads meet; 0: none
     cdef readonly dict counters

@@ -8,7 +8,7 @@ from libc.string cimport memcpy, memset
 from libcpp cimport bool as cbool
 
 from evmcore._block cimport (
-    BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTION_INVALID, BlockFailure, BlockRun, Executor, block_transaction,
+    BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTION_INVALID, BlockFailure, BlockRun, Executor,
 )
 from evmcore._code cimport code_release
 from evmcore._hints cimport give_hints, note_outcome
@@ -22,11 +22,9 @@ from evmcore._stm_commit cimport bring_in, publish_beginning, run_directly, stan
 from evmcore._stm_read cimport reader_init
 from evmcore._stm_run cimport run_ahead
 from evmcore._tx cimport TxData, TxInvalid
+from evmcore._workers cimport run_on_workers
 
 from evmcore.errors import InputError
-
-cdef extern from "include/workers.h" namespace "evmcore" nogil:
-    void run_on_workers(unsigned int count, void (*task)(void*) noexcept nogil, void* context)
 
 cdef extern from "include/spares.h" namespace "evmcore" nogil:
     ctypedef struct Spares:
@@ -88,7 +86,7 @@ cdef void work(void* context) noexcept nogil:
     w = block.workers[number]
     if block.delays:
         wait_for_all(&block.arrived, block.worker_count)
-    engine_work(block.scheduler[0], w.tasks, w.arena[0], &block.stop, w.tally)
+    engine_work(block.scheduler[0], w.tasks, w.arena[0], block.stop, w.tally)
 
 
 # ---------------------------------------------------------------------------------------------------- a block
@@ -178,6 +176,7 @@ cdef class ParallelExecutor(Executor):
         block.main = run.machine
         block.delays = self.delays
         block.output = run.output
+        block.stop = &run.halt
         block.failure = BLOCK_OK
         block.status = SUCCESS
         if (self.always or (self.threads > 1 and count > 1)) and open_block(&block, min(<size_t>self.threads, count)):
@@ -191,9 +190,8 @@ cdef class ParallelExecutor(Executor):
         with gil:
             self.counters = run.counters = counters_of(&block)
         close_block(&block)
-        while at[0] < count and failure == BLOCK_OK:
-            failure = block_transaction(run.machine, &run.rules, txs[at[0]], run.output, invalid, status)
-            at[0] += 1
+        if failure == BLOCK_OK:
+            failure = Executor.transactions(self, run, txs, count, at, invalid, status)
         return failure
 
 
@@ -231,7 +229,7 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
         memset(&w.tally, 0, sizeof(Tally))
         w.machine.env = block.rules.env
         w.machine.revision = block.rules.revision
-        w.machine.abort_flag = &block.stop
+        w.machine.abort_flag = block.stop
         w.machine.deadline_ns = 0
         w.machine.tracer = NULL
         w.machine.unlimited_code_size = block.main.unlimited_code_size

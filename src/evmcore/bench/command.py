@@ -21,8 +21,9 @@ from evmcore.errors import EvmcoreError, InputError
 from evmcore.execution import thread_count
 
 DESCRIPTION = """\
-Measures speed. Without --blocks, --cases and --parallel: workloads of the package's own (plain transfers, ERC-20 transfers, swaps
-through pair contracts, a compute contract) and single calls from Python. Every result is checked before it is timed.
+Measures speed. Without --blocks, --cases and --parallel: workloads of the package's own (plain transfers, ERC-20
+transfers, swaps through pair contracts, a compute contract) and single calls from Python. Every result is checked
+before it is timed.
 """
 
 

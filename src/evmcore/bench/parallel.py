@@ -273,5 +273,7 @@ def print_ceilings(threads: Sequence[int], rounds: int) -> dict[str, float]:
     for count, times in found.items():
         print(f"{count} threads that share nothing do {times:.2f} times the work of one on this machine")
     print("ratios: how many times as fast as sequential execution, by medians of the transactions' wall time")
-    print("total/path, total/longest: what the longest chain of dependent transactions, or the longest one, would allow\n")
+    print(
+        "total/path, total/longest: what the longest chain of dependent transactions, or the longest one, would allow\n"
+    )
     return found

@@ -13,4 +13,12 @@ from evmcore.tracing._hooks import Tracer
 from evmcore.tracing._prestate import PrestateTracer
 from evmcore.tracing._steps import EIP3155Tracer, StructLogTracer
 
-__all__ = ["AccessListTracer", "CallTracer", "DependencyTracer", "EIP3155Tracer", "PrestateTracer", "StructLogTracer", "Tracer"]
+__all__ = [
+    "AccessListTracer",
+    "CallTracer",
+    "DependencyTracer",
+    "EIP3155Tracer",
+    "PrestateTracer",
+    "StructLogTracer",
+    "Tracer",
+]

@@ -1,0 +1,136 @@
+"""A block's transactions one after the other as they become final, while later ones still run.
+
+The block is executed in a thread of its own, which holds the GIL only to begin and to end. Whoever commits a transaction
+says so at a gate and goes on; the reader finds the results in the block's output, whose arrays stay where they are, and makes
+Python objects of them at its own pace. So a slow reader holds nobody up, and needs no queue.
+"""
+import threading
+
+from libc.stdint cimport uint64_t
+
+from evmcore._block cimport BlockRun, Executor, run_block
+from evmcore._block_steps cimport BlockOutput, Gate
+from evmcore._outcome cimport committed_transaction
+
+from evmcore.blocks import Block
+from evmcore.errors import InputError
+from evmcore.forks import chain_of, fork_of
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
+
+cdef enum:
+    AT_ONCE = 64                  # results the reader wakes up for, when they come quickly ...
+    NAP_US = 1000                 # ... and how long it sleeps otherwise
+
+
+cdef class Execution:
+    def __call__(self):
+        cdef Executor executor
+        try:
+            block, state, chain, parent, block_hashes, fork, validate, check_root, reward, tracer, accesses, executor = (
+                self.arguments
+            )
+            # What it changes is applied when all has been read: a stream may be closed before.
+            self.result = run_block(
+                self.run, block, state, chain, parent, block_hashes, fork, validate, check_root, False, reward, tracer,
+                accesses, executor,
+            )
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.arguments = None
+            self.kept.gate.close()
+
+
+cdef class BlockStream:
+    """What `execute_block_stream` returns: an iterator over a block's transactions as they become final.
+
+    `result` is the `BlockResult` once the iterator is exhausted, before that None. `close` ends the execution early: all
+    its threads have ended when it returns, and nothing has been applied to the state. A stream that is dropped is closed;
+    it can also be used in a ``with`` statement. It belongs to one thread at a time.
+    """
+
+    def __init__(
+        self, block, state, chain, parent, block_hashes, fork, bint validate, bint check_state_root, bint commit, reward, tracer,
+        access_list, Executor executor not None,
+    ):
+        if not isinstance(block, Block):
+            raise InputError(f"block: expected a Block, got {type(block).__name__}")
+        chain = chain_of(chain)
+        header = block.header
+        self.block = block
+        self.fork = chain.fork_of(header.number, header.timestamp, header.difficulty) if fork is None else fork_of(fork)
+        self.commit = commit
+        self.execution = Execution()
+        self.execution.run = BlockRun()
+        self.execution.kept = self.execution.run.kept
+        self.execution.kept.follow()
+        self.execution.arguments = (
+            block, state, chain, parent, block_hashes, self.fork, validate, check_state_root, reward, tracer,
+            access_list, executor,
+        )
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef BlockOutput seen
+        cdef Gate* gate
+        if self.ended:
+            raise StopIteration
+        if self.thread is None:
+            self.thread = threading.Thread(target=self.execution, name="evmcore block")
+            self.thread.start()
+        gate = self.execution.kept.gate
+        while gate.published() <= self.next:
+            if gate.closed() and gate.published() <= self.next:
+                return self.finish()
+            self.wait()
+        self.execution.kept.view(&seen)
+        self.next += 1
+        return committed_transaction(
+            self.execution.kept, &seen, self.next - 1, self.fork, self.block.transactions[self.next - 1]
+        )
+
+    cdef object wait(self):
+        cdef Gate* gate = self.execution.kept.gate
+        cdef uint64_t until = min(self.next + AT_ONCE, <uint64_t>len(self.block.transactions) + 1)
+        with nogil:
+            gate.wait(until, NAP_US)
+        PyErr_CheckSignals()
+
+    cdef object finish(self):
+        """After the last result: what the whole block gave."""
+        cdef BlockResult result
+        self.thread.join()
+        self.thread = None
+        self.ended = True
+        error, self.execution.error = self.execution.error, None
+        if error is not None:
+            raise error
+        result = self.execution.result
+        if self.commit:
+            result.backend.apply(result.diff)
+            result.committed = True
+        self.result = result
+        raise StopIteration
+
+    def close(self):
+        """Ends the execution if it still goes on, and the iteration. All threads have ended when this returns."""
+        self.ended = True
+        if self.thread is not None:
+            self.execution.run.end_early()
+            self.thread.join()
+            self.thread = None
+            self.execution.error = self.execution.result = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *ignored):
+        self.close()
+
+    def __del__(self):
+        if self.execution is not None:
+            self.close()

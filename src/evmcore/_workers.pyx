@@ -1,0 +1,41 @@
+"""The process's native worker threads: one set for everything that is done in parallel. See ``include/workers.h``."""
+from libc.stdint cimport uint64_t
+
+cdef extern from "include/workers.h" namespace "evmcore" nogil:
+    void workers_run "evmcore::run_on_workers"(unsigned int count, WorkerTask task, void* context)
+    cppclass Counter:
+        uint64_t take(uint64_t amount)
+
+cdef struct Loop:
+    Counter* next
+    uint64_t count
+    uint64_t chunk
+    LoopBody body
+    void* context
+
+
+cdef void run_on_workers(unsigned int count, WorkerTask task, void* context) noexcept nogil:
+    workers_run(count, task, context)
+
+
+cdef void loop_share(void* context) noexcept nogil:
+    cdef Loop* loop = <Loop*>context
+    cdef uint64_t first = loop.next.take(loop.chunk)
+    while first < loop.count:
+        loop.body(loop.context, first, min(first + loop.chunk, loop.count))
+        first = loop.next.take(loop.chunk)
+
+
+cdef void for_each(unsigned int threads, uint64_t count, uint64_t chunk, LoopBody body, void* context) noexcept nogil:
+    cdef Counter next
+    cdef Loop loop
+    if threads <= 1 or count <= chunk:
+        if count:
+            body(context, 0, count)
+        return
+    loop.next = &next
+    loop.count = count
+    loop.chunk = chunk
+    loop.body = body
+    loop.context = context
+    workers_run(<unsigned int>min(<uint64_t>threads, (count + chunk - 1) // chunk), loop_share, &loop)
