@@ -2,7 +2,7 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from evmcore._code cimport Code
-from evmcore._precompiles cimport Output
+from evmcore._precompiles cimport Output, PrecompileMoves
 from evmcore._state cimport Checkpoint, WorkingSet
 from evmcore._u256 cimport u256
 
@@ -88,6 +88,8 @@ cdef struct Machine:
     int64_t deadline_ns           # CLOCK_MONOTONIC; 0: none
     bint unlimited_code_size      # lifts EIP-170 and EIP-3860 limits (development chains)
     void* tracer                  # Tracer*, or NULL
+    const PrecompileMoves* moves  # of precompiles, borrowed; NULL: all are where they belong
+    bint show_transfers           # value that moves is logged as if it were an ERC-20 (see LogEntry.is_transfer)
     Output return_data            # of the last call
     void* private
 

@@ -13,8 +13,8 @@ from libc.string cimport memcmp, memcpy, memmove, memset
 from evmcore._code cimport code_release, code_transient, is_jumpdest
 from evmcore._hash cimport keccak256, keccak256_64
 from evmcore._precompiles cimport (
-    PRECOMPILE_FAILED, PRECOMPILE_NO_MEMORY, PRECOMPILE_OK, PrecompileStatus, output_free, output_reserve, precompile_at,
-    precompile_run,
+    PRECOMPILE_FAILED, PRECOMPILE_NO_MEMORY, PRECOMPILE_OK, PrecompileStatus, output_free, output_reserve, precompile_after,
+    precompile_at, precompile_run,
 )
 from evmcore._rules cimport (
     BERLIN, BYZANTIUM, CANCUN, CONSTANTINOPLE, FRONTIER, HOMESTEAD, ISTANBUL, LONDON, PRAGUE, SHANGHAI, SPURIOUS_DRAGON,
@@ -370,6 +370,26 @@ cdef void no_output(Outcome* outcome, Status status, int64_t gas_left) noexcept 
     outcome.output_size = 0
 
 
+cdef uint8_t[20] TRANSFER_ADDRESS             # ERC-7528: stands for ether where tokens have addresses
+memset(TRANSFER_ADDRESS, 0xee, 20)
+cdef u256 TRANSFER_TOPIC
+cdef uint8_t[32] transfer_digest
+keccak256(<const uint8_t*>b"Transfer(address,address,uint256)", 33, transfer_digest)
+u_from_be(&TRANSFER_TOPIC, transfer_digest)
+
+
+cdef void log_transfer(WorkingSet* ws, const uint8_t* sender, const uint8_t* heir, const u256* value) noexcept nogil:
+    """Shows a transfer of value as the log that an ERC-20 token would write. Reverts take it back as any log."""
+    cdef u256[3] topics                       # as on the stack, the first one on top
+    cdef uint8_t[32] amount
+    topics[2] = TRANSFER_TOPIC
+    u_from_address(&topics[1], sender)
+    u_from_address(&topics[0], heir)
+    u_to_be(amount, value)
+    if ws_log(ws, TRANSFER_ADDRESS, 3, &topics[2], amount, 32):
+        ws.logs[ws.log_count - 1].is_transfer = True
+
+
 cdef bint enter(Machine* machine, const Message* message, Outcome* outcome) noexcept nogil:
     """Starts a message. True: a new top frame is ready to run. False: the message ended at once with `outcome`."""
     cdef Tracer* tracer = <Tracer*>machine.tracer
@@ -398,9 +418,14 @@ cdef bint enter_call(Machine* machine, const Message* message, Outcome* outcome)
             no_output(outcome, INSUFFICIENT_BALANCE if not ws.failed else STATE_FAILED, message.gas)
             return False
         ws_add_balance(ws, target, &message.value)
+        if machine.show_transfers:
+            log_transfer(ws, message.caller, message.target, &message.value)
     elif message.kind == CALL or message.kind == STATICCALL:
         ws_touch(ws, target)
-    precompile = precompile_at(message.code_address, machine.revision)
+    if machine.moves == NULL:
+        precompile = precompile_at(message.code_address, machine.revision)
+    else:
+        precompile = precompile_after(machine.moves, message.code_address, machine.revision)
     if precompile and not ws.failed:
         run_precompile(machine, precompile, message, &checkpoint, outcome)
         return False
@@ -476,6 +501,8 @@ cdef bint enter_create(Machine* machine, const Message* message, Outcome* outcom
                 no_output(outcome, INSUFFICIENT_BALANCE, message.gas)
             else:
                 ws_add_balance(ws, target, &message.value)
+                if machine.show_transfers:
+                    log_transfer(ws, message.caller, named.target, &message.value)
         code = NULL
         if outcome.status == SUCCESS:
             code = code_transient(message.input, message.input_size)

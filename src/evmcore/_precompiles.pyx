@@ -490,6 +490,14 @@ cdef int precompile_at(const uint8_t* address, int revision) noexcept nogil:
     return number if precompile_of(number, revision) != NULL else 0
 
 
+cdef int precompile_after(const PrecompileMoves* moves, const uint8_t* address, int revision) noexcept nogil:
+    cdef size_t i
+    for i in range(moves.count):
+        if memcmp(moves.moves[i].address, address, 20) == 0:
+            return moves.moves[i].number
+    return precompile_at(address, revision)
+
+
 cdef PrecompileStatus precompile_run(
     int number, int revision, const uint8_t* input, size_t size, int64_t* gas, Output* out
 ) noexcept nogil:

@@ -85,6 +85,7 @@ cdef struct LogEntry:
     uint8_t[20] address
     uint32_t topic_count
     uint8_t[128] topics           # 32 bytes each
+    bint is_transfer              # no log of the chain's: a transfer of value that the machine was asked to show
     size_t data_offset            # into WorkingSet.log_data
     size_t data_size
 

@@ -832,6 +832,7 @@ cdef bint ws_log(
     ws.log_count += 1
     memcpy(log.address, address, 20)
     log.topic_count = topic_count
+    log.is_transfer = False
     for i in range(topic_count):
         u_to_be(log.topics + 32 * i, top_topic - i)
     log.data_offset = p.log_data_size

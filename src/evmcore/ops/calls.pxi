@@ -62,6 +62,8 @@ cdef Status op_selfdestruct(u256* sp, int64_t gas, Frame* f) noexcept nogil:
             ws_touch(ws, heir)
         else:
             ws_add_balance(ws, heir, &balance)
+            if f.machine.show_transfers:
+                log_transfer(ws, f.address, ws.accounts[heir].address, &balance)
             u_zero(&balance)
             ws_set_balance(ws, f.account, &balance)
     if dies:
