@@ -107,7 +107,8 @@ cdef struct Run:
 
 # Checks of a call: everything about who pays and who signed is left out.
 cdef TxChecks NO_CHECKS
-NO_CHECKS.nonce = NO_CHECKS.balance = NO_CHECKS.base_fee = NO_CHECKS.sender_is_eoa = NO_CHECKS.gas_cap = False
+NO_CHECKS.nonce = NO_CHECKS.balance = NO_CHECKS.base_fee = NO_CHECKS.blob_fee = False
+NO_CHECKS.sender_is_eoa = NO_CHECKS.gas_cap = False
 
 
 cdef void work(void* context) noexcept nogil:

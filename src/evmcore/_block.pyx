@@ -110,6 +110,8 @@ cdef class BlockRun:
             self.machine = machine_new()
         if self.machine == NULL:
             raise ResourceError("no memory for a machine")
+        self.machine.moves = NULL
+        self.machine.show_transfers = False
 
     def __dealloc__(self):
         free(self.rules.credits)
@@ -149,7 +151,7 @@ cdef class BlockRun:
             rules.drained = <const uint8_t*>PyBytes_AS_STRING(DRAINED)
             rules.drained_count = len(DRAINED) // 20
             memcpy(rules.recovery, PyBytes_AS_STRING(<bytes>DAO_RECOVERY), 20)
-        rules.checks.nonce = rules.checks.balance = rules.checks.base_fee = True
+        rules.checks.nonce = rules.checks.balance = rules.checks.base_fee = rules.checks.blob_fee = True
         rules.checks.sender_is_eoa = rules.checks.gas_cap = True
         credits = body.block_credits(block, fork, reward)
         rules.credits = <Credit*>calloc(len(credits) + 1, sizeof(Credit))

@@ -39,13 +39,13 @@ cdef list REASONS = [None, *TransactionReason]    # the order of TxInvalid
 
 # eth_call: everything about who pays and who signed is left out.
 cdef TxChecks CALL_CHECKS
-CALL_CHECKS.nonce = CALL_CHECKS.balance = CALL_CHECKS.base_fee = False
+CALL_CHECKS.nonce = CALL_CHECKS.balance = CALL_CHECKS.base_fee = CALL_CHECKS.blob_fee = False
 CALL_CHECKS.sender_is_eoa = CALL_CHECKS.gas_cap = False
 # deploy: signed by nobody, but the value sent must be there.
 cdef TxChecks SEND_CHECKS = CALL_CHECKS
 SEND_CHECKS.balance = True
 cdef TxChecks ALL_CHECKS
-ALL_CHECKS.nonce = ALL_CHECKS.balance = ALL_CHECKS.base_fee = True
+ALL_CHECKS.nonce = ALL_CHECKS.balance = ALL_CHECKS.base_fee = ALL_CHECKS.blob_fee = True
 ALL_CHECKS.sender_is_eoa = ALL_CHECKS.gas_cap = True
 
 cdef tuple EMPTY = ()

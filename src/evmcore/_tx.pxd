@@ -74,6 +74,7 @@ cdef struct TxChecks:             # what a call may leave out; all true for a re
     bint nonce
     bint balance                  # sender pays; when false no fee is charged and a missing balance is made up
     bint base_fee
+    bint blob_fee
     bint sender_is_eoa            # EIP-3607
     bint gas_cap                  # EIP-7825 and block gas
 

@@ -94,7 +94,7 @@ cdef TxInvalid check_blobs(
     for i in range(tx.blob_hash_count):
         if tx.blob_hashes[32 * i] != BLOB_HASH_VERSION:
             return TX_TYPE_3_TX_INVALID_BLOB_VERSIONED_HASH
-    if checks.base_fee and u_lt(&tx.max_fee_per_blob_gas, &machine.env.blob_base_fee):
+    if checks.blob_fee and u_lt(&tx.max_fee_per_blob_gas, &machine.env.blob_base_fee):
         return TX_INSUFFICIENT_MAX_FEE_PER_BLOB_GAS
     return TX_VALID
 
@@ -168,7 +168,7 @@ cdef TxInvalid check_sender(WorkingSet* ws, uint32_t sender, const TxData* tx, c
             return TX_NONCE_TOO_LOW
         if tx.nonce > ws_nonce(ws, sender):
             return TX_NONCE_TOO_HIGH
-    elif ws_nonce(ws, sender) == NONCE_MAX:
+    elif tx.is_create and ws_nonce(ws, sender) == NONCE_MAX:      # it has no next one to name the contract by
         return TX_NONCE_IS_MAX
     if checks.balance and (largest_cost(tx, &cost) or not ws_can_pay(ws, sender, &cost)):
         return TX_INSUFFICIENT_ACCOUNT_FUNDS
