@@ -48,6 +48,12 @@ cdef class BlockRun:
 # `execute_block` on a run of the caller's, who may look at its output meanwhile.
 cdef BlockResult run_block(BlockRun run, object block, object state, object chain, object parent, object block_hashes, object fork, bint validate, bint check_state_root, bint commit, object reward, object tracer, object access_list, Executor executor)
 
+# The backend's `state_root`; StateError when it has none.
+cdef object root_function(Backend backend)
+
+# The block's requests (EIP-7685).
+cdef list requests_of(const BlockOutput* output, bytes deposit_contract)
+
 # The exception for a run that ended with a status of STATE_FAILED or above.
 cdef object engine_error(Backend backend, Status status)
 

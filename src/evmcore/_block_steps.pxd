@@ -27,6 +27,7 @@ cdef struct BlockRules:
     const uint8_t* drained        # the DAO fork: 20-byte addresses whose balances move ...
     size_t drained_count
     uint8_t[20] recovery          # ... to this account
+    bint lax_requests             # a request contract without code makes no requests, instead of the block invalid
     Credit* credits               # at the end of the block, in order
     size_t credit_count
 

@@ -9,6 +9,8 @@ from evmcore._u256 cimport u256
 from evmcore.state._reader cimport Backend
 from evmcore.tracing._hooks cimport Tracer
 
+cdef int fill_result(CallResult result, const TxResult* outcome, Machine* machine) except -1
+
 cdef class EVM:
     cdef readonly object state                    # as it was given; an alloc has become a MemoryState
     cdef Backend backend

@@ -49,3 +49,6 @@ cdef class Overlay:
     cdef int add_slots(self, object slots, str name, OverlayAccount* account) except -1
 
 cdef Overlay overlay_new(StateReader* base)
+
+# An override (an Account, or a mapping of field names) as a dict of the eth_call field names, without None.
+cpdef dict account_fields(object override, str name)

@@ -39,7 +39,7 @@ cdef class Overlay:
                 raise InputError(f"argument 'overrides': address 0x{address.hex()} is given twice")
             by_address[address] = override
         for address in sorted(by_address):
-            self.add_account(address, _fields_of(by_address[address], f"overrides[0x{address.hex()}]"))
+            self.add_account(address, account_fields(by_address[address], f"overrides[0x{address.hex()}]"))
         return 0
 
     cdef int add_account(self, bytes address, dict fields) except -1:
@@ -124,7 +124,7 @@ cdef Overlay overlay_new(StateReader* base):
     return overlay
 
 
-cdef dict _fields_of(object override, str name):
+cpdef dict account_fields(object override, str name):
     """An override in its one form: a dict of the eth_call field names."""
     if isinstance(override, Account):
         return {"balance": override.balance, "nonce": override.nonce, "code": override.code, "state": override.storage}

@@ -1,0 +1,71 @@
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from evmcore._block import BlockResult
+from evmcore._diff import StateDiff
+from evmcore._results import TransactionResult
+from evmcore._tx import PreparedTransaction
+from evmcore.blocks import Block
+from evmcore.forks import ChainConfig, Fork
+from evmcore.state import Backend, State
+from evmcore.tracing import Tracer
+from evmcore.transactions import Transaction
+from evmcore.types import Account
+
+class Session:
+    """A state that transactions run on, and blocks are made on, without changing it."""
+
+    def __init__(
+        self, state: Backend | State, chain: ChainConfig | Fork | str = "mainnet", *, timeout: float | None = None
+    ) -> None: ...
+    def account(self, address: bytes | str | int) -> tuple[int, int]:
+        """(nonce, balance in wei) of an account as the session sees it."""
+
+    def code(self, address: bytes | str | int) -> bytes:
+        """The code of an account as the session sees it."""
+
+    def diff(self) -> StateDiff:
+        """Everything the session has changed, as a diff against the state."""
+
+    def state_root(self) -> bytes:
+        """The root of the state with everything the session has changed. `StateError` where it cannot be computed."""
+
+    def override(self, overrides: Mapping[Any, Account | Mapping[str, Any]]) -> None:
+        """Changes accounts, between blocks."""
+
+    def move_precompiles(self, overridden: Iterable[bytes], moves: Mapping[bytes, bytes] | None = None) -> None:
+        """Takes precompiles away and puts others elsewhere, until it is called again."""
+
+    def begin_block(
+        self,
+        block: Block,
+        *,
+        fork: Fork | str | None = None,
+        block_hashes: Mapping[int, bytes] | None = None,
+        blob_base_fee: int | None = None,
+        reward: int | None = None,
+        lax_requests: bool = False,
+    ) -> None:
+        """Begins a block and runs the system calls."""
+
+    @property
+    def gas_left(self) -> int: ...
+    @property
+    def blob_gas_used(self) -> int: ...
+    def run(
+        self,
+        tx: Transaction | PreparedTransaction | bytes | str,
+        *,
+        nonce: bool = True,
+        fees: bool = True,
+        blob_fee: bool = True,
+        eoa: bool = True,
+        gas_cap: bool = True,
+        blob_limit: bool = True,
+        show_transfers: bool = False,
+        tracer: Tracer | None = None,
+    ) -> TransactionResult:
+        """Runs a transaction as the block's next one. Raises `InvalidTransaction`; the block is then as before."""
+
+    def end_block(self, block: Block) -> BlockResult:
+        """Ends the block: withdrawals or rewards, requests. Raises `InvalidBlock`."""

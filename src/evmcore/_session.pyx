@@ -1,0 +1,377 @@
+"""Blocks made step by step on one working set, over a state that stays as it is.
+
+The working set is the session's memory: what one transaction or block did, the next one sees, and nothing is written to
+the state below. So a session costs what it touches, however large the state is.
+"""
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+
+from evmcore._arguments cimport prepare_transaction, read_timeout
+from evmcore._block cimport (
+    BLOCK_ENGINE_FAILED, BLOCK_SYSTEM_CALL_FAILED, BLOCK_SYSTEM_CONTRACT_EMPTY, BlockFailure, BlockResult,
+    BlockRules, BlockRun, KeptOutput, block_begin, block_end, block_keep, engine_error, requests_of, root_function,
+)
+from evmcore._code cimport Code
+from evmcore._diff cimport StateDiff, diff_collect
+from evmcore._engine cimport fill_result
+from evmcore._interp cimport Machine, NO_MEMORY, STATE_FAILED, SUCCESS, Status
+from evmcore._precompiles cimport PrecompileMove, precompile_at
+from evmcore._results cimport TransactionResult
+from evmcore._state cimport (
+    AccountEntry, LogEntry, WorkingSet, ws_account, ws_begin, ws_code, ws_finish, ws_reset, ws_set_balance,
+    ws_set_code, ws_set_nonce, ws_slot, ws_store, ws_wipe,
+)
+from evmcore._tx cimport (
+    GAS_PER_BLOB, TX_VALID, PreparedTransaction, TxChecks, TxData, TxResult, transaction_error, transaction_run,
+)
+from evmcore._u256 cimport u256, u256_from_int, u256_to_int
+from evmcore.state._reader cimport Backend
+from evmcore.state.adapter cimport as_backend
+from evmcore.tracing._hooks cimport Tracer
+
+from collections.abc import Mapping
+
+from evmcore._overlay import account_fields
+from evmcore.blocks import Block
+from evmcore.errors import BlockReason, InputError, InvalidBlock, StateError
+from evmcore.forks import Fork, chain_of, fork_of
+from evmcore.state.alloc import storage_word
+from evmcore.types import to_address, to_bytes, to_uint
+
+
+cdef class Session:
+    """A state that transactions run on, and blocks are made on, without changing it.
+
+    - `state`: a `MemoryState`, another backend or a `State`; `chain`: as for `execute_block`.
+    - `timeout`: seconds from now after which running raises `ExecutionAborted`.
+
+    A block is made by `begin_block`, `run` for each transaction, `end_block`. What has been run stays in the session:
+    the next block starts from there. Between blocks `override` changes accounts.
+
+    The state must not be written to while the session lives: it sees what it has read before as it was, and the rest as
+    it is. Not for use from several threads at once. After a `StateError`, `ResourceError` or `ExecutionAborted` the
+    session is of no use any more.
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self.making = BlockRun()
+        self.machine = self.making.machine
+        self.backend = Backend()              # without __init__ every read fails
+        ws_reset(self.machine.ws, &self.backend.reader, 0)
+
+    def __init__(self, state, chain="mainnet", *, timeout=None):
+        self.chain = chain_of(chain)
+        self.backend = self.making.backend = as_backend(state)
+        self.machine.abort_flag = NULL
+        self.machine.deadline_ns = read_timeout(timeout)
+        self.machine.tracer = NULL
+        self.machine.unlimited_code_size = False
+        ws_reset(self.machine.ws, &self.backend.reader, 0)
+
+    # ---- what is there
+
+    def account(self, address):
+        """(nonce, balance in wei) of an account as the session sees it; zeros when it is absent."""
+        cdef WorkingSet* ws = self.machine.ws
+        cdef uint32_t account = self.load(to_address(address, "address"))
+        return ws.accounts[account].nonce, u256_to_int(&ws.accounts[account].balance)
+
+    cdef uint32_t load(self, bytes address) except? 0:
+        cdef const uint8_t* key = <const uint8_t*>PyBytes_AS_STRING(address)
+        cdef uint32_t account
+        with nogil:
+            self.backend.begin_read()
+            account = ws_account(self.machine.ws, key)
+            self.backend.end_read()
+        self.check_read()
+        return account
+
+    def code(self, address) -> bytes:
+        """The code of an account as the session sees it."""
+        cdef uint32_t account = self.load(to_address(address, "address"))
+        cdef Code* code
+        with nogil:
+            self.backend.begin_read()
+            code = ws_code(self.machine.ws, account)
+            self.backend.end_read()
+        self.check_read()
+        return PyBytes_FromStringAndSize(<const char*>code.raw, code.size)
+
+    def diff(self) -> StateDiff:
+        """Everything the session has changed, as a diff against the state."""
+        cdef StateDiff diff
+        self.backend.begin_read()
+        try:
+            diff = diff_collect(self.machine.ws)
+            self.backend.complete(diff)
+        finally:
+            self.backend.end_read()
+        return diff
+
+    def state_root(self) -> bytes:
+        """The root of the state with everything the session has changed. `StateError` where it cannot be computed."""
+        return root_function(self.backend)(self.diff())
+
+    # ---- overrides
+
+    def override(self, overrides):
+        """Changes accounts: a mapping of address to an `Account`, or to a mapping with any of balance, nonce, code,
+        state (all slots) and stateDiff (some slots). An account for which a field is given exists from then on."""
+        if not isinstance(overrides, Mapping):
+            raise InputError(f"argument 'overrides': expected a mapping, got {type(overrides).__name__}")
+        if self.fork is not None:
+            raise InputError("overrides: a block is being made; change accounts before it begins")
+        ws_begin(self.machine.ws)             # one change after the other, as if of a transaction; nothing is cleared
+        for address, override in overrides.items():
+            key = to_address(address, "overrides: address")
+            self.override_account(key, account_fields(override, f"overrides[0x{key.hex()}]"))
+
+    cdef int override_account(self, bytes address, dict fields) except -1:
+        cdef WorkingSet* ws = self.machine.ws
+        cdef uint32_t account, slot
+        cdef u256 key, value
+        cdef AccountEntry before
+        cdef bytes code
+        name = f"overrides[0x{address.hex()}]"
+        if "state" in fields and "stateDiff" in fields:
+            raise InputError(f"argument '{name}': give state (all slots) or stateDiff (some slots), not both")
+        account = self.load(address)
+        if "nonce" in fields:
+            ws_set_nonce(ws, account, to_uint(fields["nonce"], f"{name}.nonce", 64))
+        if "code" in fields:
+            code = to_bytes(fields["code"], f"{name}.code")
+            ws_set_code(ws, account, <const uint8_t*>PyBytes_AS_STRING(code), len(code))
+        if "balance" in fields:
+            value = u256_from_int(to_uint(fields["balance"], f"{name}.balance"), "balance")
+            ws_set_balance(ws, account, &value)
+        if fields:
+            ws.accounts[account].exists = True
+        if "state" in fields:                 # another life of the same account
+            before = ws.accounts[account]
+            ws_wipe(ws, account)
+            ws.accounts[account].exists = True
+            ws.accounts[account].nonce = before.nonce
+            ws.accounts[account].balance = before.balance
+            ws.accounts[account].code = before.code
+            memcpy(ws.accounts[account].code_hash, before.code_hash, 32)
+        slots = fields.get("state", fields.get("stateDiff", {}))
+        if not isinstance(slots, Mapping):
+            raise InputError(f"argument '{name}': state and stateDiff map slots to values, got {type(slots).__name__}")
+        for number, content in slots.items():
+            key = u256_from_int(storage_word(number, f"{name} slot"), "slot")
+            value = u256_from_int(storage_word(content, f"{name} slot value"), "slot value")
+            with nogil:
+                self.backend.begin_read()
+                slot = ws_slot(ws, account, &key)
+                self.backend.end_read()
+            ws_store(ws, slot, &value)
+        return self.check_read()
+
+    def move_precompiles(self, overridden, moves=None):
+        """Takes the precompiles at the addresses `overridden` away, and puts those that `moves` (address to address)
+        names elsewhere. Holds until it is called again; without addresses all are where they belong."""
+        cdef PrecompileMove move
+        cdef bytes address, target
+        self.machine.moves = NULL
+        self.moved.clear()
+        for source, destination in dict(moves or {}).items():
+            address = to_address(source, "moves: address")
+            target = to_address(destination, "moves: destination")
+            memcpy(move.address, PyBytes_AS_STRING(target), 20)
+            move.number = precompile_at(<const uint8_t*>PyBytes_AS_STRING(address), MAX_REVISION)
+            if move.number == 0:
+                raise InputError(f"argument 'moves': 0x{address.hex()} is not a precompile")
+            self.moved.push_back(move)
+        for source in (*overridden, *dict(moves or {})):
+            address = to_address(source, "overridden: address")
+            memcpy(move.address, PyBytes_AS_STRING(address), 20)
+            move.number = 0
+            if precompile_at(move.address, MAX_REVISION):
+                self.moved.push_back(move)
+        self.moves.moves = self.moved.data()
+        self.moves.count = self.moved.size()
+        if self.moves.count:
+            self.machine.moves = &self.moves
+
+    # ---- blocks
+
+    def begin_block(self, block, *, fork=None, block_hashes=None, blob_base_fee=None, reward=None, lax_requests=False):
+        """Begins a block with the header of `block` (a `Block`; what execution gives, roots and gas, is not looked at),
+        its withdrawals and ommers, and runs the system calls.
+
+        `fork`: instead of what the chain says. `block_hashes`: number to hash for BLOCKHASH, where the state does not
+        know them. `blob_base_fee` (wei) in place of what follows from the header; `reward` as in `execute_block`.
+        `lax_requests`: a request contract without code makes no requests; else it makes the block invalid.
+        """
+        cdef BlockFailure failure
+        cdef Status status = SUCCESS
+        if not isinstance(block, Block):
+            raise InputError(f"block: expected a Block, got {type(block).__name__}")
+        if self.fork is not None:
+            raise InputError("begin_block: the block before has not ended")
+        header = block.header
+        fork = (
+            self.chain.fork_of(header.number, header.timestamp, header.difficulty) if fork is None else fork_of(fork)
+        )
+        free(self.making.rules.credits)
+        memset(&self.making.rules, 0, sizeof(BlockRules))
+        self.making.prepare(block, self.chain, fork, block_hashes, reward)
+        self.making.rules.lax_requests = bool(lax_requests)
+        if blob_base_fee is not None:
+            self.making.rules.env.blob_base_fee = u256_from_int(to_uint(blob_base_fee, "blob_base_fee"), "blob_base_fee")
+        self.machine.ws.reader = &self.making.overlay.reader
+        self.machine.ws.revision = self.making.rules.revision
+        self.new_output()
+        with nogil:
+            self.backend.begin_read()
+            failure = block_begin(self.machine, &self.making.rules, &status)
+            self.backend.end_read()
+        if failure == BLOCK_ENGINE_FAILED:
+            raise engine_error(self.backend, status)
+        self.fork = fork
+
+    @property
+    def gas_left(self) -> int:
+        """What is left of the block's gas limit."""
+        return self.making.rules.env.gas_limit - self.making.output.gas_used
+
+    @property
+    def blob_gas_used(self) -> int:
+        """Blob gas of the block's transactions so far."""
+        return self.making.output.blob_gas_used
+
+    def run(
+        self, tx, *, nonce=True, fees=True, blob_fee=True, eoa=True, gas_cap=True, blob_limit=True,
+        show_transfers=False, tracer=None,
+    ):
+        """Runs a transaction (as `EVM.transact` takes it) as the block's next one.
+
+        Checks that can be left out: `nonce`; `fees`, the maximum fee against the base fee; `blob_fee`, the same for
+        blobs; `eoa`, whether the sender has code (EIP-3607); `gas_cap`, the gas limit against EIP-7825 and the block's;
+        `blob_limit`, blobs against the block's limit. The sender has to pay in any case: gas at the transaction's price
+        and the value. `show_transfers`: the result's logs show moved ether as ERC-20 Transfer events of ERC-7528's
+        address; the receipts do not.
+
+        Returns a `TransactionResult` (without diff). Raises `InvalidTransaction` when the transaction may not be in the
+        block, which is then as before.
+        """
+        cdef PreparedTransaction prepared
+        cdef TransactionResult result = TransactionResult.__new__(TransactionResult)
+        cdef TxResult outcome
+        cdef TxChecks checks
+        cdef Tracer watcher = None
+        cdef Machine* machine = self.machine
+        cdef uint64_t blob_gas_left
+        if self.fork is None:
+            raise InputError("run: no block has begun")
+        if tracer is not None:
+            if not isinstance(tracer, Tracer):
+                raise InputError(f"tracer: expected one of evmcore.tracing, got {type(tracer).__name__}")
+            watcher = <Tracer>tracer
+        prepared = prepare_transaction(tx, self.fork)
+        checks.nonce = bool(nonce)
+        checks.balance = True
+        checks.base_fee = bool(fees)
+        checks.blob_fee = bool(blob_fee)
+        checks.sender_is_eoa = bool(eoa)
+        checks.gas_cap = bool(gas_cap)
+        blob_gas_left = self.making.rules.blob_gas_limit - self.making.output.blob_gas_used
+        if not blob_limit:
+            blob_gas_left = <uint64_t>GAS_PER_BLOB * prepared.data.blob_hash_count
+        machine.show_transfers = bool(show_transfers)
+        if watcher is not None:
+            watcher.attach(machine)
+        with nogil:
+            self.backend.begin_read()
+            transaction_run(
+                machine, &prepared.data, &checks, self.making.rules.env.gas_limit - self.making.output.gas_used, blob_gas_left,
+                self.making.rules.max_blobs_per_tx, &outcome,
+            )
+            self.backend.end_read()
+        machine.show_transfers = False
+        if watcher is not None:
+            watcher.detach()
+        if outcome.status >= STATE_FAILED:
+            raise engine_error(self.backend, outcome.status)
+        if outcome.invalid != TX_VALID:
+            raise transaction_error(outcome.invalid, self.making.output.record_count, &prepared.data)
+        fill_result(result, &outcome, machine)
+        result.gas_spent = outcome.gas_spent
+        if watcher is not None:
+            self.backend.begin_read()         # a tracer may still ask the state for code
+            try:
+                watcher.finish(machine, prepared.data.gas_limit, outcome.gas_used, outcome.status, result.output)
+            finally:
+                self.backend.end_read()
+        drop_transfers(machine.ws)
+        if not block_keep(self.making.output, machine.ws, &prepared.data, &outcome, &machine.env.gas_price):
+            raise engine_error(self.backend, NO_MEMORY)
+        return result
+
+    def end_block(self, block):
+        """Ends the block: pays out withdrawals or rewards and collects the requests.
+
+        `block`: what `begin_block` got, with the transactions that have run. Returns its `BlockResult`, whose `diff`
+        is everything the session has changed. Raises `InvalidBlock` as `execute_block` does.
+        """
+        cdef BlockFailure failure
+        cdef BlockResult result
+        cdef Status status = SUCCESS
+        fork = self.fork
+        if fork is None:
+            raise InputError("end_block: no block has begun")
+        if <size_t>len(block.transactions) != self.making.output.record_count:
+            raise InputError(
+                f"block: {len(block.transactions)} transactions, {self.making.output.record_count} have been run"
+            )
+        self.fork = None
+        with nogil:
+            self.backend.begin_read()
+            failure = block_end(self.machine, &self.making.rules, self.making.output, &status)
+            self.backend.end_read()
+        if failure == BLOCK_ENGINE_FAILED:
+            raise engine_error(self.backend, status)
+        if failure == BLOCK_SYSTEM_CONTRACT_EMPTY:
+            raise InvalidBlock(BlockReason.SYSTEM_CONTRACT_EMPTY, "a request contract (EIP-7002, EIP-7251) has no code")
+        if failure == BLOCK_SYSTEM_CALL_FAILED:
+            raise InvalidBlock(
+                BlockReason.SYSTEM_CONTRACT_CALL_FAILED, "the call of a request contract (EIP-7002, EIP-7251) failed"
+            )
+        result = BlockResult.__new__(BlockResult)
+        result.block = block
+        result.fork = fork
+        result.backend = self.backend
+        result.diff = self.diff()
+        result.output = self.making.output
+        memset(self.making.output, 0, sizeof(BlockOutput))
+        if fork >= Fork.PRAGUE:
+            result.requests = requests_of(&result.output, self.chain.deposit_contract)
+        return result
+
+    cdef int new_output(self) except -1:
+        """The one before may belong to a result."""
+        self.making.kept = KeptOutput()
+        self.making.output = &self.making.kept.data
+        return 0
+
+    cdef int check_read(self) except -1:
+        cdef WorkingSet* ws = self.machine.ws
+        if ws.failed:
+            raise engine_error(self.backend, NO_MEMORY if ws.no_memory else STATE_FAILED)
+        return 0
+
+
+cdef int MAX_REVISION = Fork.OSAKA.revision
+
+
+cdef void drop_transfers(WorkingSet* ws) noexcept nogil:
+    """Leaves the logs that are really there."""
+    cdef uint32_t i, kept = 0
+    for i in range(ws.log_count):
+        if not ws.logs[i].is_transfer:
+            if kept != i:
+                ws.logs[kept] = ws.logs[i]
+            kept += 1
+    ws.log_count = kept

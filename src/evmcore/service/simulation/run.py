@@ -1,0 +1,164 @@
+"""Runs simulated blocks one after the other on a session over the pinned state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from evmcore._precompiles import number_at
+from evmcore._results import TransactionResult
+from evmcore._session import Session
+from evmcore.blocks import Block, Header
+from evmcore.errors import ExecutionAborted, InvalidBlock, InvalidTransaction, StateError
+from evmcore.forks import ChainConfig, Fork
+from evmcore.headers import blob_base_fee
+from evmcore.service.parse import CallObject
+from evmcore.service.rpc_errors import SERVER_ERROR, TIMEOUT, RpcError
+from evmcore.service.simulation.checks import call_transaction, check_transaction, invalid_call
+from evmcore.service.simulation.headers import begun_block, finished_block
+from evmcore.service.simulation.render import simulated_block_json
+from evmcore.service.simulation.request import SimulatedBlock, SimulationRequest, check_moves, with_gaps_filled
+from evmcore.state import Backend
+from evmcore.transactions import Transaction
+
+__all__ = ["SimulationLimits", "simulate"]
+
+NO_ROOT: Final = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationLimits:
+    """`blocks`: at most so many, gaps included. `gas`: of all calls together. `timeout`: seconds for everything, None
+    for no limit. `root_work`: accounts that may be hashed for state roots, over all blocks; where the state is larger,
+    and where it cannot compute a root at all, the blocks have a state root of zeros."""
+
+    blocks: int = 256
+    gas: int = 50_000_000
+    timeout: float | None = 5.0
+    root_work: int = 1_000_000
+
+
+def simulate(
+    backend: Backend,
+    chain: ChainConfig,
+    base: Header,
+    block_hashes: Mapping[int, bytes],
+    request: SimulationRequest,
+    limits: SimulationLimits = SimulationLimits(),  # noqa: B008 - immutable
+) -> list[dict[str, Any]]:
+    """The answer of eth_simulateV1 for blocks that follow ``base``, whose state is ``backend``.
+
+    ``block_hashes``: of ``base`` and of those before it that BLOCKHASH can reach. Raises `RpcError`, and what running
+    raises otherwise (`StateError`, `ResourceError`).
+    """
+    return _Simulation(backend, chain, base, block_hashes, request, limits).run()
+
+
+class _Simulation:
+    def __init__(
+        self,
+        backend: Backend,
+        chain: ChainConfig,
+        base: Header,
+        block_hashes: Mapping[int, bytes],
+        request: SimulationRequest,
+        limits: SimulationLimits,
+    ) -> None:
+        self.backend = backend
+        self.chain = chain
+        self.base = base
+        self.request = request
+        self.limits = limits
+        self.hashes = dict(block_hashes)
+        self.gas_pool = limits.gas
+        self.ends = None if limits.timeout is None else time.monotonic() + limits.timeout
+        self.session = Session(backend, chain, timeout=limits.timeout)
+
+    def run(self) -> list[dict[str, Any]]:
+        blocks = with_gaps_filled(self.request.blocks, self.base, self.limits.blocks)
+        accounts = len(self.backend) if hasattr(self.backend, "__len__") else 0
+        self.with_roots = accounts * len(blocks) <= self.limits.root_work
+        answers: list[dict[str, Any]] = []
+        parent = self.base
+        try:
+            for block in blocks:
+                self.check_time()
+                made, answer = self.block(block, parent)
+                answers.append(answer)
+                parent = made.header
+        except ExecutionAborted:
+            raise RpcError(TIMEOUT, f"execution aborted (timeout = {self.limits.timeout:g}s)") from None
+        except InvalidBlock as error:
+            raise RpcError(SERVER_ERROR, str(error)) from error
+        return answers
+
+    def check_time(self) -> None:
+        if self.ends is not None and time.monotonic() > self.ends:
+            raise ExecutionAborted("the time for the simulation is over")
+
+    def block(self, wanted: SimulatedBlock, parent: Header) -> tuple[Block, dict[str, Any]]:
+        """A block with all its calls: what it has become, and the answer's form of it."""
+        changes, session = wanted.changes, self.session
+        begun, fork = begun_block(self.chain, parent, changes, self.request.validation)
+        self.hashes[parent.number] = parent.hash
+        check_moves(wanted.overrides, lambda address: number_at(address, fork.revision) != 0)
+        session.override(wanted.overrides.accounts)
+        session.move_precompiles(wanted.overrides.accounts, wanted.overrides.moves)
+        session.begin_block(
+            begun,
+            fork=fork,
+            block_hashes=self.hashes,
+            blob_base_fee=changes.blob_base_fee,
+            lax_requests=True,
+        )
+        fee = changes.blob_base_fee
+        if fee is None and fork >= Fork.CANCUN:
+            schedule = self.chain.blob_schedule_at(begun.header.number, begun.header.timestamp)
+            assert schedule is not None  # every fork from Cancun on has one
+            fee = blob_base_fee(begun.header.excess_blob_gas or 0, schedule)
+        transactions: list[Transaction] = []
+        results: list[TransactionResult] = []
+        for call in wanted.calls:
+            self.check_time()
+            transaction, result = self.call(call, begun.header, fork, fee or 0)
+            transactions.append(transaction)
+            results.append(result)
+        begun = replace(begun, transactions=tuple(transactions))
+        outcome = session.end_block(begun)
+        block = finished_block(begun, outcome, self.state_root(outcome.diff))
+        return block, simulated_block_json(block, results, self.request.full_transactions)
+
+    def call(
+        self, call: CallObject, header: Header, fork: Fork, blob_fee: int
+    ) -> tuple[Transaction, TransactionResult]:
+        session, validation = self.session, self.request.validation
+        london = fork >= Fork.LONDON
+        transaction = call_transaction(call, session, header, self.gas_pool, self.chain.chain_id, london)
+        fees = check_transaction(transaction, session, header, blob_fee, fork, validation)
+        try:
+            result = session.run(
+                transaction,
+                nonce=validation,
+                fees=fees.gas,
+                blob_fee=fees.blobs,
+                eoa=False,
+                gas_cap=False,
+                blob_limit=False,
+                show_transfers=self.request.trace_transfers,
+            )
+        except InvalidTransaction as error:
+            raise invalid_call(error) from error
+        self.gas_pool -= result.gas_used
+        return transaction, result
+
+    def state_root(self, diff: Any) -> bytes:
+        compute = getattr(self.backend, "state_root", None)
+        if compute is None or not self.with_roots:
+            return NO_ROOT
+        try:
+            root: bytes = compute(diff)
+        except NotImplementedError:
+            return NO_ROOT
+        return root
