@@ -94,6 +94,14 @@ cdef class CallResult:
             ))
         return tuple(logs)
 
+    @property
+    def log_serials(self):
+        """For each of `logs`, how many logs its EVM or `Session` had seen before it, those of reverted calls included."""
+        if self.log_entries is None:
+            return ()
+        cdef const LogEntry* entries = <const LogEntry*>PyBytes_AS_STRING(self.log_entries)
+        return tuple([entries[i].serial for i in range(len(self.log_entries) // sizeof(LogEntry))])
+
     def __repr__(self):
         status = Status(<int>self.ended).name
         return f"{type(self).__name__}({status}, gas_used={self.gas_used}, output=0x{self.output.hex()})"

@@ -238,6 +238,11 @@ cdef class Session:
         return self.making.rules.env.gas_limit - self.making.output.gas_used
 
     @property
+    def logs_seen(self) -> int:
+        """How many logs there were in the session so far, those of reverted calls included."""
+        return self.machine.ws.logs_seen
+
+    @property
     def blob_gas_used(self) -> int:
         """Blob gas of the block's transactions so far."""
         return self.making.output.blob_gas_used
@@ -344,10 +349,11 @@ cdef class Session:
         result.fork = fork
         result.backend = self.backend
         result.diff = self.diff()
+        result.kept = self.making.kept
         result.output = self.making.output
-        memset(self.making.output, 0, sizeof(BlockOutput))
+        self.new_output()
         if fork >= Fork.PRAGUE:
-            result.requests = requests_of(&result.output, self.chain.deposit_contract)
+            result.requests = requests_of(result.output, self.chain.deposit_contract)
         return result
 
     cdef int new_output(self) except -1:

@@ -85,6 +85,7 @@ cdef struct LogEntry:
     uint8_t[20] address
     uint32_t topic_count
     uint8_t[128] topics           # 32 bytes each
+    uint32_t serial               # logs that the working set had seen before it, those of reverted calls too
     bint is_transfer              # no log of the chain's: a transfer of value that the machine was asked to show
     size_t data_offset            # into WorkingSet.log_data
     size_t data_size
@@ -107,6 +108,7 @@ cdef struct WorkingSet:
     uint32_t slot_count
     LogEntry* logs                # of the running transaction
     uint32_t log_count
+    uint32_t logs_seen            # since the reset, reverted or not
     uint8_t* log_data
     int64_t refund                # of the running transaction; can be negative below the top frame
     uint32_t* changed_accounts    # numbers of the entries that the latest transaction wrote, or wrote and reverted

@@ -197,6 +197,7 @@ cdef void ws_reset(WorkingSet* ws, StateReader* reader, int revision) noexcept n
     ws.revision = revision
     ws.epoch = 0
     ws.failed = False
+    ws.logs_seen = 0
     ws.no_memory = False
     # Entry 0 of both kinds is a placeholder, handed out when memory is short and the run is lost anyway.
     memset(&ws.accounts[0], 0, sizeof(AccountEntry))
@@ -832,6 +833,8 @@ cdef bint ws_log(
     ws.log_count += 1
     memcpy(log.address, address, 20)
     log.topic_count = topic_count
+    log.serial = ws.logs_seen
+    ws.logs_seen += 1
     log.is_transfer = False
     for i in range(topic_count):
         u_to_be(log.topics + 32 * i, top_topic - i)

@@ -9,6 +9,8 @@ class DiffView(Backend):
     def base(self) -> Backend: ...
     @property
     def diff(self) -> StateDiff: ...
+    def state_root(self, diff: StateDiff | None = None) -> bytes:
+        """The root of the state, or as it would be after a diff. `StateError` where the base cannot compute one."""
 
 def read_account(backend: Backend, address: bytes) -> AccountFields | None:
     """Nonce, balance and code hash of an account of any backend; None when it does not exist."""

@@ -79,6 +79,14 @@ cdef class DiffView(Backend):
         """The exception that made a read of the base fail, given once; None when there is none."""
         return self.base.take_error()
 
+    def state_root(self, StateDiff diff=None) -> bytes:
+        """The root of the state, or with `diff` as it would be after applying that. `StateError` where the base cannot
+        compute one."""
+        compute = getattr(self.base, "state_root", None)
+        if compute is None:
+            raise StateError(f"{type(self.base).__name__} cannot compute a state root")
+        return compute(self.diff if diff is None else self.diff.compose(diff))
+
     def __repr__(self) -> str:
         return f"<DiffView: {self.diff!r} over {self.base!r}>"
 

@@ -160,9 +160,7 @@ def check_transaction(
     if tx.gas_limit < floor:
         raise refuse(INTRINSIC_GAS, f"insufficient gas for floor data gas cost: have {tx.gas_limit}, want {floor}")
     if tx.to is None and fork >= Fork.SHANGHAI and len(tx.data) > MAX_INIT_CODE:
-        raise refuse(
-            INIT_CODE_SIZE, f"max initcode size exceeded: code size {len(tx.data)} limit {MAX_INIT_CODE}"
-        )
+        raise refuse(INIT_CODE_SIZE, f"max initcode size exceeded: code size {len(tx.data)} limit {MAX_INIT_CODE}")
     return fees
 
 

@@ -14,13 +14,15 @@ from evmcore.service.rpc_errors import VM_ERROR
 __all__ = ["simulated_block_json"]
 
 
-def simulated_block_json(block: Block, results: Sequence[TransactionResult], full: bool) -> dict[str, Any]:
-    """The block with what each of its calls came to."""
-    calls = []
-    logs = 0
-    for index, result in enumerate(results):
-        calls.append(_call_json(result, block.header, block.transactions[index].hash, index, logs))
-        logs += len(result.logs)
+def simulated_block_json(
+    block: Block, results: Sequence[TransactionResult], full: bool, first_log: int
+) -> dict[str, Any]:
+    """The block with what each of its calls came to. Its logs are counted from ``first_log`` of the session's on, those
+    of reverted calls too, as the cases of the execution APIs have it."""
+    calls = [
+        _call_json(result, block.header, block.transactions[index].hash, index, first_log)
+        for index, result in enumerate(results)
+    ]
     senders = [tx.sender or bytes(20) for tx in block.transactions]
     return block_json(block, full=full, senders=senders, fields={"calls": calls})
 
@@ -31,7 +33,8 @@ def _call_json(
     answer: dict[str, Any] = {
         "returnData": data(result.output if result.success else b""),
         "logs": [
-            log_json(log, header, transaction_hash, index, first_log + place) for place, log in enumerate(result.logs)
+            log_json(log, header, transaction_hash, index, serial - first_log)
+            for log, serial in zip(result.logs, result.log_serials, strict=True)
         ],
         "gasUsed": hex(result.gas_used),
         "maxUsedGas": hex(max(result.gas_spent, result.gas_used)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from evmcore.blocks import Header
@@ -29,8 +29,8 @@ SECONDS_PER_BLOCK: Final = 12
 class SimulatedBlock:
     """A block to be simulated. Once gaps are filled, `changes` has a number and a time."""
 
-    changes: BlockOverrides = BlockOverrides()
-    overrides: StateOverrides = StateOverrides()
+    changes: BlockOverrides
+    overrides: StateOverrides = field(default_factory=StateOverrides)
     calls: tuple[CallObject, ...] = ()
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from evmcore._diff import StateDiff
 from evmcore._precompiles import number_at
 from evmcore._results import TransactionResult
 from evmcore._session import Session
 from evmcore.blocks import Block, Header
-from evmcore.errors import ExecutionAborted, InvalidBlock, InvalidTransaction, StateError
+from evmcore.errors import ExecutionAborted, InvalidBlock, InvalidTransaction
 from evmcore.forks import ChainConfig, Fork
 from evmcore.headers import blob_base_fee
 from evmcore.service.parse import CallObject
@@ -21,6 +22,7 @@ from evmcore.service.simulation.headers import begun_block, finished_block
 from evmcore.service.simulation.render import simulated_block_json
 from evmcore.service.simulation.request import SimulatedBlock, SimulationRequest, check_moves, with_gaps_filled
 from evmcore.state import Backend
+from evmcore.state._view import DiffView
 from evmcore.transactions import Transaction
 
 __all__ = ["SimulationLimits", "simulate"]
@@ -46,14 +48,14 @@ def simulate(
     base: Header,
     block_hashes: Mapping[int, bytes],
     request: SimulationRequest,
-    limits: SimulationLimits = SimulationLimits(),  # noqa: B008 - immutable
+    limits: SimulationLimits | None = None,
 ) -> list[dict[str, Any]]:
     """The answer of eth_simulateV1 for blocks that follow ``base``, whose state is ``backend``.
 
     ``block_hashes``: of ``base`` and of those before it that BLOCKHASH can reach. Raises `RpcError`, and what running
     raises otherwise (`StateError`, `ResourceError`).
     """
-    return _Simulation(backend, chain, base, block_hashes, request, limits).run()
+    return _Simulation(backend, chain, base, block_hashes, request, limits or SimulationLimits()).run()
 
 
 class _Simulation:
@@ -78,8 +80,7 @@ class _Simulation:
 
     def run(self) -> list[dict[str, Any]]:
         blocks = with_gaps_filled(self.request.blocks, self.base, self.limits.blocks)
-        accounts = len(self.backend) if hasattr(self.backend, "__len__") else 0
-        self.with_roots = accounts * len(blocks) <= self.limits.root_work
+        self.root = _root_function(self.backend, len(blocks), self.limits.root_work)
         answers: list[dict[str, Any]] = []
         parent = self.base
         try:
@@ -113,6 +114,7 @@ class _Simulation:
             blob_base_fee=changes.blob_base_fee,
             lax_requests=True,
         )
+        first_log = session.logs_seen
         fee = changes.blob_base_fee
         if fee is None and fork >= Fork.CANCUN:
             schedule = self.chain.blob_schedule_at(begun.header.number, begun.header.timestamp)
@@ -128,7 +130,7 @@ class _Simulation:
         begun = replace(begun, transactions=tuple(transactions))
         outcome = session.end_block(begun)
         block = finished_block(begun, outcome, self.state_root(outcome.diff))
-        return block, simulated_block_json(block, results, self.request.full_transactions)
+        return block, simulated_block_json(block, results, self.request.full_transactions, first_log)
 
     def call(
         self, call: CallObject, header: Header, fork: Fork, blob_fee: int
@@ -153,12 +155,16 @@ class _Simulation:
         self.gas_pool -= result.gas_used
         return transaction, result
 
-    def state_root(self, diff: Any) -> bytes:
-        compute = getattr(self.backend, "state_root", None)
-        if compute is None or not self.with_roots:
-            return NO_ROOT
-        try:
-            root: bytes = compute(diff)
-        except NotImplementedError:
-            return NO_ROOT
-        return root
+    def state_root(self, diff: StateDiff) -> bytes:
+        return NO_ROOT if self.root is None else self.root(diff)
+
+
+def _root_function(backend: Backend, blocks: int, most: int) -> Callable[[StateDiff], bytes] | None:
+    """What computes the root of the state after a diff; None where nothing can, or where it would take too long."""
+    store: Any = backend
+    while isinstance(store, DiffView):
+        store = store.base
+    if not (hasattr(store, "state_root") and hasattr(store, "__len__")) or len(store) * blocks > most:
+        return None
+    function: Callable[[StateDiff], bytes] = cast(Any, backend).state_root
+    return function
