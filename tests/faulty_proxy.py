@@ -29,7 +29,7 @@ class Faults:
     rate: float = 0.0  # bytes a second of replies; 0: no limit
     swallow: bool = False  # nothing arrives, in either direction; connections stay open
     refuse: bool = False  # new connections are closed at once
-    lose_reply_to: bytes = b""  # once a request has this word in it, it is passed on, and the connection is closed
+    lose_reply_to: bytes = b""  # a request with this word in it is passed on, and the connection is closed
 
 
 class Link:
@@ -82,10 +82,11 @@ class Link:
             faults = self.proxy.faults
             if faults.swallow:
                 continue
+            word = faults.lose_reply_to.upper()
             seen = (tail + data).upper()
-            if faults.lose_reply_to and faults.lose_reply_to.upper() in seen:
+            if word and word in seen:
                 self.losing = True
-            tail = data[-64:]
+            tail = seen[1 - len(word) :] if len(word) > 1 else b""
             self.proxy.request_bytes += len(data)
             self.server.sendall(data)
 
@@ -93,6 +94,7 @@ class Link:
         for data in self._pieces(self.server):
             if self.losing:
                 # The server has done what was asked. Nobody will hear of it.
+                self.proxy.faults = Faults()
                 self.proxy.lost_replies += 1
                 return
             self._wait(self.proxy.faults.delay)
@@ -101,7 +103,7 @@ class Link:
                     continue
                 if self.left is not None and len(piece) >= self.left:
                     self.client.sendall(piece[: self.left])
-                    self.proxy.cuts += 1
+                    self.proxy.cut_done()
                     return
                 self.client.sendall(piece)
                 self.proxy.reply_bytes += len(piece)
@@ -133,7 +135,6 @@ class FaultyProxy:
         self.faults = Faults()
         self.request_bytes = self.reply_bytes = self.cuts = self.lost_replies = self.accepted = 0
         self._cut_after: int | None = None
-        self._cut_first_only = False
         self._links: list[Link] = []
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -189,11 +190,18 @@ class FaultyProxy:
     # ---- faults
 
     def cut_replies_after(self, size: int) -> None:
-        """Every connection, the open ones from now on, is closed after `size` more bytes of replies."""
+        """The first connection that gets `size` more bytes of replies is closed then; after that all is well again."""
         with self._lock:
             self._cut_after = size
             for link in self._links:
                 link.left = size
+
+    def cut_done(self) -> None:
+        with self._lock:
+            self.cuts += 1
+            self._cut_after = None
+            for link in self._links:
+                link.left = None
 
     def delay(self, seconds: float) -> None:
         """Every piece of a reply comes that much later."""
@@ -213,7 +221,8 @@ class FaultyProxy:
         self.cut_all()
 
     def lose_reply_to(self, word: bytes) -> None:
-        """A request with this word in it (``EXEC``) reaches the server; the connection is closed before any reply."""
+        """The next request with this word in it (``EXEC``) reaches the server; then its connection is closed, and all is
+        well again."""
         self.faults = Faults(lose_reply_to=word)
 
     def cut_all(self) -> None:
