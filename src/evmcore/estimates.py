@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evmcore._hash import keccak256
 from evmcore.errors import InvalidTransaction
 from evmcore.forks import Fork
 from evmcore.rlp import encode
+from evmcore.state._view import read_account
+from evmcore.state.adapter import as_backend
 from evmcore.tracing._access import AccessListTracer
 from evmcore.types import to_address, to_uint
 
@@ -37,17 +40,33 @@ class AccessEstimate(NamedTuple):
     result: CallResult
 
 
-def estimate_gas(evm: EVM, to: Any, data: Any = b"", *, gas: Any = None, **arguments: Any) -> GasEstimate:
+class _Deadline:
+    """What is left of a number of seconds that several runs share."""
+
+    def __init__(self, seconds: Any) -> None:
+        # What is no number is for `EVM.call` to refuse.
+        self._seconds = seconds
+        numeric = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and seconds >= 0
+        self._end = time.monotonic() + seconds if numeric else None
+
+    def left(self) -> Any:
+        return self._seconds if self._end is None else max(self._end - time.monotonic(), 0)
+
+
+def estimate_gas(
+    evm: EVM, to: Any, data: Any = b"", *, gas: Any = None, timeout: Any = None, **arguments: Any
+) -> GasEstimate:
     """The least gas limit with which a call succeeds, found by halving; exact when more gas never makes it fail.
 
     `gas` is the most to try: by default the block's gas limit, from Osaka on at most 2**24 (EIP-7825). The other
-    arguments, and what is raised, are those of `EVM.call`.
+    arguments, and what is raised, are those of `EVM.call`; `timeout` is for all runs together.
     """
+    limit = _Deadline(timeout)
     if gas is None:
         most = min(evm.block.gas_limit, MAX_TX_GAS) if evm.fork >= Fork.OSAKA else evm.block.gas_limit
     else:
         most = to_uint(gas, "gas", 63)
-    best = evm.call(to, data, gas=most, **arguments)
+    best = evm.call(to, data, gas=most, timeout=limit.left(), **arguments)
     if not best.success:
         return GasEstimate(None, best)
     too_little, enough = best.gas_used - 1, most
@@ -58,7 +77,7 @@ def estimate_gas(evm: EVM, to: Any, data: Any = b"", *, gas: Any = None, **argum
         guess = hints.pop() if hints else (too_little + enough) // 2
         if not too_little < guess < enough:
             continue
-        result = _try(evm, to, data, guess, arguments)
+        result = _try(evm, to, data, guess, arguments | {"timeout": limit.left()})
         if result is None:
             too_little = guess
         else:
@@ -74,22 +93,28 @@ def _try(evm: EVM, to: Any, data: Any, gas: int, arguments: dict[str, Any]) -> C
     return result if result.success else None
 
 
-def create_access_list(evm: EVM, to: Any, data: Any = b"", *, sender: Any = None, **arguments: Any) -> AccessEstimate:
+def create_access_list(
+    evm: EVM, to: Any, data: Any = b"", *, sender: Any = None, timeout: Any = None, **arguments: Any
+) -> AccessEstimate:
     """The access list that makes everything warm that a call touches, tried until it does not change any more.
 
     Sender, callee and precompiles are warm anyway and left out, except for their slots. The arguments, and what is
-    raised, are those of `EVM.call`; a call that fails has an access list too, of what it touched before.
+    raised, are those of `EVM.call`; a call that fails has an access list too, of what it touched before. `timeout` is
+    for all runs together.
     """
+    limit = _Deadline(timeout)
     caller = bytes(20) if sender is None else to_address(sender, "sender")
     if to is None:
-        account = evm.state.account(caller)
+        account = read_account(as_backend(evm.state), caller)
         callee = keccak256(encode([caller, 0 if account is None else account.nonce]))[12:]
     else:
         callee = to_address(to, "to")
     access_list: tuple[tuple[bytes, tuple[int, ...]], ...] = ()
     for _ in range(MAX_ROUNDS):
         tracer = AccessListTracer((caller, callee))
-        result = evm.call(to, data, sender=caller, access_list=access_list, tracer=tracer, **arguments)
+        result = evm.call(
+            to, data, sender=caller, access_list=access_list, tracer=tracer, timeout=limit.left(), **arguments
+        )
         if tracer.access_list == access_list:
             break
         access_list = tracer.access_list

@@ -1,0 +1,175 @@
+"""The call service as a library."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evmcore.errors import BlockNotFound, ExecutionAborted, InputError
+from evmcore.service import CallService, Limits, MemorySource, RpcError
+from evmcore.types import Account
+from tests.assembly import assemble, returning
+from tests.rpc_compat import chain_source
+
+GETTER = bytes(19) + b"\xc0"  # gives its first storage slot
+SPINNER = bytes(19) + b"\xc1"  # never ends
+REVERTER = bytes(19) + b"\xc2"
+ENVIRONMENT = bytes(19) + b"\xc3"  # number, timestamp, base fee, gas price, balance of the sender, gas
+RICH = bytes(19) + b"\xaa"
+
+GENESIS: dict[str, Any] = {
+    "config": {"chainId": 1337, "londonBlock": 0, "terminalTotalDifficulty": 0, "shanghaiTime": 0, "cancunTime": 0},
+    "gasLimit": "0x1c9c380",
+    "baseFeePerGas": "0x7",
+    "timestamp": "0x64",
+    "alloc": {
+        "0x" + GETTER.hex(): {"balance": "0x0", "code": "0x" + returning("0 SLOAD").hex(), "storage": {"0x0": "0x2a"}},
+        "0x" + SPINNER.hex(): {"balance": "0x0", "code": "0x" + assemble("start: @start JUMP").hex()},
+        "0x" + REVERTER.hex(): {"balance": "0x0", "code": "0x" + assemble("0 0 REVERT").hex()},
+        "0x" + ENVIRONMENT.hex(): {
+            "balance": "0x0",
+            "code": "0x" + returning("NUMBER", "TIMESTAMP", "BASEFEE", "GASPRICE", "CALLER BALANCE", "GAS").hex(),
+        },
+        "0x" + RICH.hex(): {"balance": hex(10**18)},
+    },
+}
+
+
+def service(**limits: Any) -> CallService:
+    return CallService(MemorySource.from_genesis(GENESIS), Limits(**limits))
+
+
+def words(output: bytes) -> list[int]:
+    return [int.from_bytes(output[at : at + 32], "big") for at in range(0, len(output), 32)]
+
+
+def test_the_example_of_the_documentation_runs() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "serving.md").read_text()
+    example = re.search(r"```python\n(.*?)```", text, re.S)
+    assert example is not None
+    names: dict[str, Any] = {}
+    exec(example[1], names)
+    assert names["gas"] > 21_000
+
+
+def test_a_call_gives_what_it_returns() -> None:
+    assert words(service().call(GETTER).output) == [42]
+
+
+def test_a_revert_is_a_result() -> None:
+    result = service().call(REVERTER)
+    assert not result.success and result.error == "REVERT"
+
+
+def test_overrides_are_seen() -> None:
+    calls = service()
+    assert words(calls.call(GETTER, overrides={GETTER: {"stateDiff": {0: 7}}}).output) == [7]
+    assert words(calls.call(GETTER, overrides={GETTER: {"state": {1: 7}}}).output) == [0]
+    account = Account(0, 0, returning("1"), {})
+    assert words(calls.call(GETTER, overrides={GETTER: account}).output) == [1]
+    changes = {"number": 99, "timestamp": 12345}
+    assert words(calls.call(ENVIRONMENT, block_overrides=changes).output)[:2] == [99, 12345]
+
+
+def test_a_call_without_a_price_sees_no_base_fee_and_one_with_a_price_pays() -> None:
+    calls = service()
+    number, timestamp, base_fee, price, *_ = words(calls.call(ENVIRONMENT).output)
+    assert (number, timestamp, base_fee, price) == (0, 100, 0, 0)
+    result = calls.call(ENVIRONMENT, sender=RICH, gas=100_000, gas_price=9)
+    _, _, base_fee, price, balance, _ = words(result.output)
+    assert (base_fee, price, balance) == (7, 9, 10**18 - 9 * 100_000)
+    result = calls.call(ENVIRONMENT, sender=RICH, gas=100_000, max_fee_per_gas=20, max_priority_fee_per_gas=1)
+    assert words(result.output)[3] == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"value": 1}, "insufficient funds"),
+        ({"sender": RICH, "gas_price": 10**18}, "insufficient funds"),
+        ({"sender": RICH, "gas_price": 6, "gas": 50_000}, "less than block base fee"),
+        ({"max_fee_per_gas": 9, "max_priority_fee_per_gas": 10}, "max priority fee per gas higher"),
+    ],
+)
+def test_what_the_sender_cannot_pay_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(RpcError, match=message) as error:
+        service().call(GETTER, **arguments)
+    assert error.value.code == -32000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"gas_limit": 1}, "unknown argument 'gas_limit'"),
+        ({"sender": "0x12"}, "sender"),
+        ({"gas": -1}, "gas"),
+        ({"block": "newest"}, "block"),
+        ({"overrides": [1]}, "overrides"),
+        ({"overrides": {GETTER: 3}}, "overrides"),
+        ({"gas_price": 1, "max_fee_per_gas": 1}, "not both"),
+        ({"block_overrides": {"height": 1}}, "height"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        service().call(GETTER, **arguments)
+
+
+def test_gas_is_capped_or_refused() -> None:
+    assert words(service(gas=60_000).call(ENVIRONMENT, gas=10**9).output)[-1] < 60_000
+    with pytest.raises(RpcError, match="exceeds the limit"):
+        service(gas=60_000, reject_gas=True).call(ENVIRONMENT, gas=10**9)
+
+
+def test_a_call_that_does_not_end_is_stopped() -> None:
+    with pytest.raises(ExecutionAborted):
+        service(timeout=0.05, gas=10**12).call(SPINNER)
+    with pytest.raises(ExecutionAborted):
+        service(timeout=0.05, gas=10**12).estimate_gas(SPINNER, block_overrides={"gas_limit": 10**12})
+
+
+def test_estimates_and_access_lists() -> None:
+    calls = service()
+    gas = calls.estimate_gas(GETTER)
+    assert calls.call(GETTER, gas=gas).success and not calls.call(GETTER, gas=gas - 1).success
+    with pytest.raises(RpcError) as error:
+        calls.estimate_gas(REVERTER)
+    assert error.value.code == 3
+    assert calls.create_access_list(GETTER).access_list == ((GETTER, (0,)),)
+
+
+def test_blocks_by_number_hash_and_tag() -> None:
+    calls = CallService(chain_source())
+    environment = "0x9344b07175800259691961298ca11c824e65032d"  # its first word is the block's number
+    blocks = {"earliest": None, 30: 30, "0x1e": 30, "latest": 54, None: 54}
+    for block, number in blocks.items():
+        output = calls.call(environment, block=block).output
+        assert (words(output)[0] if output else None) == number
+    digest = calls.source.pin(31).block_hash
+    assert words(calls.call(environment, block=digest).output)[0] == 31
+    assert words(calls.call(environment, block="0x" + digest.hex()).output)[0] == 31
+    with pytest.raises(BlockNotFound):
+        calls.call(environment, block=55)
+
+
+def test_asyncio_goes_on_while_a_call_runs() -> None:
+    calls = service(timeout=0.4, gas=10**12)
+
+    async def main() -> None:
+        assert words((await calls.acall(GETTER)).output) == [42]
+        assert await calls.aestimate_gas(GETTER) == calls.estimate_gas(GETTER)
+        assert (await calls.acreate_access_list(GETTER)).access_list == ((GETTER, (0,)),)
+        spinning = asyncio.ensure_future(calls.acall(SPINNER))
+        turns = 0
+        while not spinning.done():
+            await asyncio.sleep(0.001)
+            turns += 1
+        with pytest.raises(ExecutionAborted):
+            await spinning
+        assert turns > 1
+
+    asyncio.run(main())
