@@ -221,8 +221,8 @@ class FaultyProxy:
         self.cut_all()
 
     def lose_reply_to(self, word: bytes) -> None:
-        """The next request with this word in it (``EXEC``) reaches the server; then its connection is closed, and all is
-        well again."""
+        """The next request with this word in it (``EXEC``) reaches the server, but no reply comes: the connection is
+        closed. After that all is well again."""
         self.faults = Faults(lose_reply_to=word)
 
     def cut_all(self) -> None:

