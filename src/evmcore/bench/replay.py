@@ -35,6 +35,11 @@ class RealBlock:
 
 def load(path: Path) -> RealBlock:
     """Reads a block file. Raises InputError for one that is not in that form, OSError for one that cannot be read."""
+    return parse(path, read(path))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The JSON object in a block file. Raises as `load` does."""
     try:
         with lzma.open(path) as file:
             fields: Any = json.load(file)
@@ -42,6 +47,11 @@ def load(path: Path) -> RealBlock:
         raise InputError(f"{path}: not JSON packed by xz: {error}") from error
     if not isinstance(fields, dict):
         raise InputError(f"{path}: an object is needed, got {type(fields).__name__}")
+    return fields
+
+
+def parse(path: Path, fields: dict[str, Any]) -> RealBlock:
+    """The block in what `read` gave. Raises as `load` does."""
     try:
         return _read(path.name.removesuffix(SUFFIX), fields)
     except KeyError as error:

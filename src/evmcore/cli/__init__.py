@@ -23,7 +23,7 @@ def _fail(command: str, message: str) -> None:
 def build_parser() -> Parser:
     """The parser of the whole command line."""
     from evmcore import __version__
-    from evmcore.cli import fixture_commands, run, serve, t8n
+    from evmcore.cli import fixture_commands, follow, load, run, serve, t8n
 
     parser = Parser(
         prog=PROGRAM, description="An Ethereum Virtual Machine engine: run code, tests, blocks, benchmarks."
@@ -34,6 +34,8 @@ def build_parser() -> Parser:
     run.add_parser(commands)
     fixture_commands.add_parsers(commands)
     t8n.add_parser(commands)
+    load.add_parser(commands)
+    follow.add_parser(commands)
     serve.add_parser(commands)
     return parser
 

@@ -111,6 +111,11 @@ class Publisher:
         fields = as_fields(self.session.request([(b"HGETALL", self.keys.block_hashes)], "reading block hashes")[0])
         return {layout.decimal(number, self.keys.block_hashes, "number"): value for number, value in fields.items()}
 
+    def chain_json(self) -> bytes | None:
+        """The chain configuration that is kept with the state, as JSON; None where there is none."""
+        text: bytes | None = self.session.request([(b"HGET", self.keys.meta, b"chain")], "reading")[0]
+        return text
+
     def tracked(self, addresses: Sequence[bytes]) -> list[Record | None]:
         """The records of accounts, None where there is none."""
         return self._records(addresses, self.session.request([self._get_records(addresses)])[0] if addresses else [])

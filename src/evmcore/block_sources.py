@@ -1,0 +1,259 @@
+"""Where a follower's blocks come from: a chain file, or blocks with the state they read."""
+
+from __future__ import annotations
+
+import mmap
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from evmcore import rlp
+from evmcore._hash import keccak256
+from evmcore.blocks import Block, Header
+from evmcore.errors import BlockReason, InputError, InvalidBlock, RlpError, WrongParent
+from evmcore.forks import ChainConfig
+from evmcore.headers import MAX_OMMER_DEPTH
+from evmcore.types import Account
+
+
+class Advance(NamedTuple):
+    """The next block on the head.
+
+    `parent_difficulty`: total difficulty of its parent, where known. `ancestors`: the blocks before it with their
+    bodies, oldest first, as many as the ommer rules look at; None where they are not known.
+    """
+
+    block: Block
+    parent_difficulty: int | None = None
+    ancestors: Sequence[Block] | None = None
+
+
+class Rewind(NamedTuple):
+    """The chain goes on from an earlier block: what came after it has to be taken back."""
+
+    to: bytes
+
+
+class BlockSource(Protocol):
+    """Tells what comes next."""
+
+    # Whether more may come when there is nothing at present.
+    endless: bool
+
+    def next(self, head: Header) -> Advance | Rewind | None:
+        """What to do when the state is the one after `head`; None: nothing at present."""
+
+    def remaining(self, head: Header) -> int | None:
+        """How many blocks are known to come, for a progress bar; None where nobody knows."""
+
+    def close(self) -> None:
+        """Lets go of files and connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A block in a chain file."""
+
+    index: int
+    start: int
+    end: int
+    hash: bytes
+    parent: bytes
+    number: int
+    difficulty: int
+    # Sum of the difficulties on the way from the first block's parent, which counts 0.
+    weight: int
+
+
+class ChainFile:
+    """Blocks in RLP, one after the other, as `geth export` writes them.
+
+    Side chains may be among them, each block after its parent: the head is the block of the highest total difficulty,
+    and after the merge the one that comes last.
+    """
+
+    endless = False
+
+    def __init__(self, path: Path, base: Header | None = None) -> None:
+        """`base`: the header before the first block, where known (the genesis): total difficulties are known then.
+
+        Raises `InputError` when the file cannot be read, `InvalidBlock` where it is not made of blocks.
+        """
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, 2)
+                self._data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}") from error
+        self._base_difficulty = None if base is None else base.difficulty
+        self._places: list[_Place] = []
+        self._by_hash: dict[bytes, _Place] = {}
+        self._decoded: OrderedDict[int, Block] = OrderedDict()
+        self._at: int | None = None
+        self._target: _Place | None = None
+        for place in self._scan():
+            self._places.append(place)
+            self._by_hash[place.hash] = place
+        self._root = self._places[0].parent if self._places else b""
+
+    def close(self) -> None:
+        if isinstance(self._data, mmap.mmap):
+            self._data.close()
+        self._data = b""
+
+    def _scan(self) -> Iterator[_Place]:
+        position = 0
+        weights: dict[bytes, int] = {}
+        while position < len(self._data):
+            index = len(self._places)
+            try:
+                _, start, end = rlp.read_prefix(self._data, position, len(self._data))
+                header_end = rlp.read_prefix(self._data, start, end)[2]
+                header = self._data[start:header_end]
+                items = rlp.decode_list(rlp.decode(header), "header")
+                if len(items) < 9:
+                    raise RlpError(f"RLP: header: {len(items)} fields")
+                parent = rlp.decode_fixed(items[0], "parent_hash", 32)
+                difficulty, number = rlp.decode_uint(items[7], "difficulty"), rlp.decode_uint(items[8], "number", 64)
+            except RlpError as error:
+                raise InvalidBlock(
+                    BlockReason.RLP_STRUCTURES_ENCODING, f"{self.path}: block at byte {position}: {error}"
+                ) from error
+            if index and parent not in weights:
+                raise InvalidBlock(
+                    BlockReason.UNKNOWN_PARENT,
+                    f"{self.path}: block {number} at byte {position}: its parent 0x{parent.hex()} is not before it",
+                )
+            weight = weights.setdefault(parent, 0) + difficulty
+            block_hash = keccak256(header)
+            weights[block_hash] = weight
+            yield _Place(index, position, end, block_hash, parent, number, difficulty, weight)
+            position = end
+
+    def _block(self, place: _Place) -> Block:
+        block = self._decoded.get(place.index)
+        if block is None:
+            block = Block.decode(self._data[place.start : place.end])
+            self._decoded[place.index] = block
+            if len(self._decoded) > 64:
+                self._decoded.popitem(last=False)
+        return block
+
+    def remaining(self, head: Header) -> int | None:
+        self._locate(head)
+        assert self._at is not None
+        return len(self._places) - self._at
+
+    def _locate(self, head: Header) -> None:
+        if self._at is not None:
+            return
+        place = self._by_hash.get(head.hash)
+        if place is not None:
+            self._at = place.index + 1
+        elif not self._places or head.hash == self._root:
+            self._at = 0
+        else:
+            first, last = self._places[0].number, self._places[-1].number
+            raise InputError(
+                f"{self.path}: has the blocks {first} to {last}, the state is at block {head.number} "
+                f"0x{head.hash.hex()}, which is not among them"
+            )
+
+    def next(self, head: Header) -> Advance | Rewind | None:
+        self._locate(head)
+        assert self._at is not None
+        while True:
+            if self._target is not None and self._target.hash == head.hash:
+                self._target = None
+            if self._target is not None:
+                return self._towards(self._target, head)
+            if self._at == len(self._places):
+                return None
+            place = self._places[self._at]
+            self._at += 1
+            if place.parent == head.hash or self._is_better(place, head):
+                self._target = place
+
+    def _is_better(self, place: _Place, head: Header) -> bool:
+        if place.hash == head.hash:
+            return False
+        if place.difficulty == 0:
+            return True
+        at = self._by_hash.get(head.hash)
+        return place.weight > (0 if at is None else at.weight)
+
+    def _towards(self, target: _Place, head: Header) -> Advance | Rewind:
+        """The first step from the head to a block."""
+        if target.parent == head.hash:
+            return self._advance(target)
+        ours = {place.hash for place in self._ancestry(head.hash)} | {self._root}
+        step = target
+        while step.parent not in ours:
+            step = self._by_hash[step.parent]
+        if step.parent != head.hash:
+            return Rewind(step.parent)
+        return self._advance(step)
+
+    def _ancestry(self, block_hash: bytes) -> Iterator[_Place]:
+        place = self._by_hash.get(block_hash)
+        while place is not None:
+            yield place
+            place = self._by_hash.get(place.parent)
+
+    def _advance(self, place: _Place) -> Advance:
+        block = self._block(place)
+        family = [self._block(ancestor) for ancestor in islice(self._ancestry(place.parent), MAX_OMMER_DEPTH + 1)]
+        difficulty = None
+        if self._base_difficulty is not None:
+            difficulty = self._base_difficulty + place.weight - place.difficulty
+        return Advance(block, difficulty, family[::-1])
+
+
+class BlockWithState(Protocol):
+    """A block with all that executing it reads (see `evmcore.bench.replay`)."""
+
+    @property
+    def chain(self) -> ChainConfig: ...
+    @property
+    def block(self) -> Block: ...
+    @property
+    def alloc(self) -> Mapping[bytes, Account]: ...
+    @property
+    def block_hashes(self) -> Mapping[int, bytes]: ...
+
+
+class BlocksWithState:
+    """Blocks that bring their state along, in ascending order. Those up to the head are passed over."""
+
+    endless = False
+
+    def __init__(self, blocks: Iterable[BlockWithState], count: int | None = None) -> None:
+        self._blocks = iter(blocks)
+        self._count = count
+        self.current: BlockWithState | None = None
+
+    def remaining(self, head: Header) -> int | None:
+        return self._count
+
+    def next(self, head: Header) -> Advance | Rewind | None:
+        while True:
+            if self.current is None or self.current.block.header.number <= head.number:
+                self.current = next(self._blocks, None)
+            if self.current is None:
+                return None
+            header = self.current.block.header
+            if header.number <= head.number:
+                continue
+            if header.parent_hash != head.hash:
+                raise WrongParent(
+                    f"block {header.number} 0x{header.hash.hex()} has the parent 0x{header.parent_hash.hex()}, "
+                    f"the head is block {head.number} 0x{head.hash.hex()}"
+                )
+            return Advance(self.current.block)
+
+    def close(self) -> None:
+        self._blocks = iter(())

@@ -1,0 +1,160 @@
+"""``follow``: keep the state in Redis at the head of a chain."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evmcore.cli import arguments, storage
+from evmcore.cli.arguments import CommandError
+
+if TYPE_CHECKING:
+    from evmcore.block_sources import BlockSource
+    from evmcore.follower import Changer, Progress
+    from evmcore.state.publisher import Publisher
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Adds the command."""
+    parser = commands.add_parser(
+        "follow",
+        help="keep the state in Redis at the head of a chain",
+        description="Takes blocks, executes and checks them, and publishes what they change, each in one step. Started "
+        "again it goes on where it stopped. SIGTERM and SIGINT end it between blocks.",
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--chain", metavar="FILE", help="RLP chain file; --genesis loads the state when there is none yet"
+    )
+    source.add_argument(
+        "--blocks", nargs="+", metavar="PATH", help="blocks with the state they read (.json.xz), or a folder of such"
+    )
+    parser.add_argument("--genesis", metavar="FILE", help="geth genesis file of the chain")
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads that execute a block (default 1; 0: all cores)"
+    )
+    parser.add_argument(
+        "--no-state-root",
+        dest="state_root",
+        action="store_false",
+        help="do not compute the state root after each block, which takes time in proportion to the state; receipts, "
+        "gas and logs are checked in any case",
+    )
+    parser.add_argument(
+        "--until", type=arguments.uint64, default=None, metavar="N", help="stop when block N is the head"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but the last line")
+    storage.add_redis_arguments(parser)
+    parser.set_defaults(handler=_follow)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set; a second signal does what it does otherwise."""
+    stop = threading.Event()
+    before: dict[int, Any] = {}
+
+    def handle(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(number, before[number])
+
+    for number in (int(signal.SIGTERM), int(signal.SIGINT)):
+        before[number] = signal.signal(number, handle)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _report(progress: Progress) -> None:
+    head = progress.head
+    if progress.reverted:
+        line = f"back to block {head.number} 0x{head.hash.hex()}"
+    else:
+        line = (
+            f"block {head.number} 0x{head.hash.hex()}: {progress.transactions} transactions, "
+            f"{progress.changes} changes, {progress.working * 1000:.1f} ms to execute, "
+            f"{progress.publishing * 1000:.1f} ms to publish"
+        )
+    print(line, flush=True)
+
+
+def _open_chain(options: argparse.Namespace) -> tuple[Publisher, BlockSource, Changer]:
+    from evmcore.block_sources import ChainFile
+    from evmcore.follower import ExecutingChanger
+
+    path = storage.file_path(options.chain, "chain")
+    genesis = None if options.genesis is None else storage.Genesis(options.genesis)
+    source = ChainFile(path, None if genesis is None else genesis.header)
+    chain_id = options.chain_id if genesis is None else genesis.chain.chain_id
+    if chain_id is None:
+        raise CommandError("--chain needs --genesis FILE or --chain-id N")
+    publisher = storage.open_publisher(options, chain_id)
+    if publisher.head() is None:
+        if genesis is None:
+            raise CommandError("no state is loaded: give --genesis FILE, or load a state first")
+        storage.load_genesis(publisher, genesis)
+    chain = storage.stored_chain(publisher) if genesis is None else genesis.chain
+    if chain is None:
+        raise CommandError(f"the rules of chain {chain_id} are not known: give --genesis FILE")
+    changer = ExecutingChanger(publisher, chain, threads=options.threads, check_state_root=options.state_root)
+    return publisher, source, changer
+
+
+def _open_blocks(options: argparse.Namespace) -> tuple[Publisher, BlockSource, Changer]:
+    from evmcore.bench import replay
+    from evmcore.block_sources import BlocksWithState
+    from evmcore.errors import InputError
+    from evmcore.follower import StatefulChanger
+
+    paths: list[Path] = []
+    try:
+        for text in options.blocks:
+            path = Path(text)
+            paths += replay.paths(path) if path.is_dir() else [storage.file_path(text, "block file")]
+        paths.sort(key=lambda path: (len(path.name), path.name))
+        first = replay.load(paths[0])
+    except InputError as error:
+        raise CommandError(f"blocks: {error}") from None
+    chain_id = options.chain_id if options.chain_id is not None else first.chain.chain_id
+    source = BlocksWithState((replay.load(path) for path in paths), len(paths))
+    return storage.open_publisher(options, chain_id), source, StatefulChanger(source, threads=options.threads)
+
+
+def _follow(options: argparse.Namespace) -> int:
+    from evmcore.errors import InvalidBlock
+    from evmcore.follower import Follower
+
+    storage.start_logging()
+    publisher, source, changer = _open_chain(options) if options.chain is not None else _open_blocks(options)
+    start = time.perf_counter()
+    count = 0
+
+    def report(progress: Progress) -> None:
+        nonlocal count
+        count += not progress.reverted
+        if not options.quiet:
+            _report(progress)
+
+    try:
+        with stop_on_signals() as stop:
+            follower = Follower(publisher, source, changer, report=report)
+            try:
+                head = follower.run(stop, options.until)
+            except InvalidBlock as error:
+                at = publisher.head()
+                where = "" if at is None else f" after block {at.number}"
+                raise CommandError(f"the block{where}: {error}", 1) from None
+    finally:
+        source.close()
+        publisher.close()
+    seconds = time.perf_counter() - start
+    print(f"head: block {head.number} 0x{head.hash.hex()}, {count} blocks in {seconds:.1f} s", flush=True)
+    return 0

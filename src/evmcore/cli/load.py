@@ -1,0 +1,211 @@
+"""``load``: bring accounts into Redis."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evmcore.cli import arguments, storage
+from evmcore.cli.arguments import CommandError
+
+if TYPE_CHECKING:
+    from evmcore.blocks import Header
+    from evmcore.state.sources import SourceAccount
+
+
+@dataclass
+class What:
+    """What is to be loaded, from whatever source."""
+
+    name: str
+    chain_id: int
+    header: Header
+    accounts: Iterable[SourceAccount]
+    count: int
+    complete: bool = False
+    config: Mapping[str, Any] | None = None
+    block_hashes: Mapping[int, bytes] = field(default_factory=dict)
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Adds the command."""
+    parser = commands.add_parser(
+        "load",
+        help="load accounts into Redis",
+        description="Loads a state, or selected accounts of it, into Redis. Interrupted, it goes on when started "
+        "again. Accounts can be added to a state that holds selected ones and is at the same block; readers go on "
+        "meanwhile.",
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--genesis", metavar="FILE", help="geth genesis file: its state, at block 0")
+    source.add_argument("--alloc", metavar="FILE", help="geth alloc file (address to account); needs --header")
+    source.add_argument(
+        "--block-file",
+        metavar="FILE",
+        help="block with the state it reads (.json.xz): what is known of the state after it",
+    )
+    parser.add_argument(
+        "--header",
+        metavar="FILE",
+        help="header of the block after which the alloc is: JSON as eth_getBlockByNumber gives it, or RLP in hex",
+    )
+    parser.add_argument(
+        "--account",
+        type=arguments.address,
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="load only this account (may be repeated)",
+    )
+    parser.add_argument("--accounts", metavar="FILE", help="load only these accounts: one address a line")
+    parser.add_argument("--replace", action="store_true", help="delete the chain's state in Redis first")
+    storage.add_redis_arguments(parser)
+    parser.set_defaults(handler=_load)
+
+
+def _addresses(options: argparse.Namespace) -> set[bytes] | None:
+    """The accounts that are asked for; None: all."""
+    from evmcore.errors import InputError
+    from evmcore.types import to_address
+
+    addresses = set(options.account)
+    if options.accounts is not None:
+        for number, line in enumerate(arguments.read_text(options.accounts, "accounts").splitlines(), 1):
+            text = line.partition("#")[0].strip()
+            if text:
+                try:
+                    addresses.add(to_address(text if text[:2] == "0x" else "0x" + text, "address"))
+                except InputError as error:
+                    raise CommandError(f"accounts {options.accounts}: line {number}: {error}") from None
+        if not addresses:
+            raise CommandError(f"accounts {options.accounts}: no address in it")
+    return addresses or None
+
+
+def _from_genesis(options: argparse.Namespace, addresses: set[bytes] | None) -> What:
+    from evmcore.state.sources import from_memory
+
+    genesis = storage.Genesis(options.genesis)
+    return What(
+        f"genesis {options.genesis}",
+        genesis.chain.chain_id,
+        genesis.header,
+        from_memory(genesis.state, addresses),
+        len(genesis.state) if addresses is None else len(addresses),
+        addresses is None,
+        genesis.config,
+    )
+
+
+def _from_alloc(options: argparse.Namespace, addresses: set[bytes] | None) -> What:
+    from evmcore.errors import EvmcoreError
+    from evmcore.state.memory import MemoryState
+    from evmcore.state.sources import from_alloc
+
+    if options.header is None:
+        raise CommandError("--alloc needs --header FILE: of the block after which the accounts are")
+    if options.chain_id is None:
+        raise CommandError("--alloc needs --chain-id N")
+    header = _read_header(options.header)
+    document = storage.read_object(options.alloc, "alloc")
+    document = document.get("alloc", document)
+    try:
+        # A whole state can be told by its root.
+        complete = addresses is None and MemoryState(document).state_root() == header.state_root
+        accounts = list(from_alloc(document, addresses))
+    except EvmcoreError as error:
+        raise CommandError(f"alloc {options.alloc}: {error}") from None
+    return What(f"alloc {options.alloc}", options.chain_id, header, accounts, len(accounts), complete)
+
+
+def _read_header(path: str) -> Header:
+    from evmcore.blocks import Header
+    from evmcore.errors import EvmcoreError
+
+    text = arguments.read_text(path, "header").strip()
+    try:
+        if text.startswith("{"):
+            return Header.from_json(arguments.parse_json(text, f"header {path}"))
+        return Header.decode(arguments.hex_data(text))
+    except CommandError:
+        raise
+    except EvmcoreError as error:
+        raise CommandError(f"header {path}: {error}") from None
+
+
+def _from_block_file(options: argparse.Namespace, addresses: set[bytes] | None) -> What:
+    from evmcore.bench import replay
+    from evmcore.errors import InputError
+    from evmcore.state.sources import from_block
+    from evmcore.types import to_address
+
+    path = storage.file_path(options.block_file, "block file")
+    try:
+        fields = replay.read(path)
+        real = replay.parse(path, fields)
+        left_out = [to_address(address, "meta") for address in fields["meta"]["unknownWithdrawalBalances"]]
+        before = fields["preState"]
+    except (KeyError, TypeError) as error:
+        raise CommandError(f"block file {path}: {error} is missing or malformed") from None
+    except (InputError, OSError) as error:
+        raise CommandError(f"block file: {error}") from None
+    header = real.block.header
+    return What(
+        f"block file {Path(path).name}",
+        real.chain.chain_id,
+        header,
+        from_block(before, real.block, real.chain, real.block_hashes, left_out, addresses),
+        len(before) if addresses is None else len(addresses),
+        block_hashes=real.block_hashes,
+    )
+
+
+def _told(accounts: Iterable[SourceAccount], told: Any) -> Iterator[SourceAccount]:
+    for account in accounts:
+        yield account
+        told(account.address)
+
+
+def _load(options: argparse.Namespace) -> int:
+    from evmcore.bench.report import number, progress
+    from evmcore.errors import InputError
+    from evmcore.state.loading import Loader
+
+    addresses = _addresses(options)
+    if options.genesis is not None:
+        what = _from_genesis(options, addresses)
+    elif options.alloc is not None:
+        what = _from_alloc(options, addresses)
+    else:
+        what = _from_block_file(options, addresses)
+    if options.chain_id is not None and options.chain_id != what.chain_id:
+        raise CommandError(f"--chain-id {options.chain_id}: {what.name} is of chain {what.chain_id}")
+    storage.start_logging()
+    start = time.perf_counter()
+    with storage.open_publisher(options, what.chain_id) as publisher, progress(what.count) as bar:
+        loader = Loader(
+            publisher,
+            what.header,
+            complete=what.complete,
+            chain=what.config,
+            block_hashes=what.block_hashes,
+            source=what.name,
+            replace=options.replace,
+            progress=lambda address, slots: bar.step(f"0x{address.hex()}"),
+        )
+        try:
+            result = loader.run(what.accounts)
+        except InputError as error:
+            raise CommandError(f"{what.name}: {error}") from None
+    seconds = time.perf_counter() - start
+    print(
+        f"chain {what.chain_id}, block {result.head.number} 0x{result.head.hash.hex()}: {result.accounts:,} accounts "
+        f"with {result.slots:,} slots loaded in {number(seconds)} s"
+        + (f", {result.skipped:,} were there" if result.skipped else "")
+        + f"; the state is {'complete' if what.complete else 'of selected accounts'}"
+    )
+    return 0

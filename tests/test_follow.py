@@ -1,0 +1,402 @@
+"""Following a chain: the state in Redis is the one after the head, through restarts, reorganisations and failures."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evmcore.bench import replay
+from evmcore.block_sources import BlocksWithState, ChainFile
+from evmcore.blocks import Block
+from evmcore.cli import main
+from evmcore.errors import InputError, InvalidBlock, ReorgTooDeep, StateError, WrongParent
+from evmcore.follower import ExecutingChanger, Follower, Progress, StatefulChanger
+from evmcore.state.layout import Keys
+from evmcore.state.loading import Loader
+from evmcore.state.publisher import Publisher
+from evmcore.state.sources import from_block, from_memory
+from tests.faulty_proxy import FaultyProxy
+from tests.redis_server import RedisServer, shared_redis  # noqa: F401
+from tests.shared_files import shared_path
+from tests.small_chain import GENESIS, SmallChain, chain_bytes
+from tests.stored_state import Stored, keccak256, read_state, state_of
+
+KEYS = Keys(77)
+
+
+@pytest.fixture
+def server(shared_redis: RedisServer) -> RedisServer:  # noqa: F811
+    return shared_redis
+
+
+@pytest.fixture
+def client(server: RedisServer) -> Iterator[Any]:
+    with server.client() as client:
+        client.flushall()
+        yield client
+
+
+class Following:
+    """A follower of a chain file in this process, on a state loaded from the small chain's genesis."""
+
+    def __init__(self, redis: Any, chain: SmallChain, path: Path, **options: Any) -> None:
+        self.publisher = Publisher(redis, 77, **options)
+        if self.publisher.head() is None:
+            Loader(self.publisher, chain.genesis.header, complete=True).run(
+                from_memory(chain.states[chain.genesis.hash])
+            )
+        self.source = ChainFile(path, chain.genesis.header)
+        self.changer = ExecutingChanger(self.publisher, chain.config)
+        self.reports: list[Progress] = []
+        self.follower = Follower(self.publisher, self.source, self.changer, report=self.reports.append)
+
+    def __enter__(self) -> Following:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.source.close()
+        self.publisher.close()
+
+
+@pytest.fixture
+def chain() -> SmallChain:
+    return SmallChain()
+
+
+def write(path: Path, blocks: list[Block]) -> Path:
+    path.write_bytes(chain_bytes(blocks))
+    return path
+
+
+def genesis_file(folder: Path) -> str:
+    path = folder / "genesis.json"
+    path.write_text(json.dumps(GENESIS))
+    return str(path)
+
+
+# ---- the chain of the execution APIs
+
+
+def head_state(path: Path) -> Stored:
+    """`headstate.json` as `read_state` gives states."""
+    state: Stored = {}
+    for address, account in json.loads(path.read_text())["accounts"].items():
+        code = bytes.fromhex(account.get("code", "0x")[2:])
+        assert keccak256(code).hex() == account["codeHash"][2:]
+        slots = {int(key, 16): int(value, 16) for key, value in account.get("storage", {}).items()}
+        state[bytes.fromhex(address[2:])] = (account["nonce"], int(account["balance"]), code, slots)
+    return state
+
+
+def test_the_chain_of_the_execution_apis_ends_in_its_head_state(
+    client: Any,
+    server: RedisServer,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = shared_path("rpc-compat", "chain")
+    files = ["--chain", str(folder / "chain.rlp"), "--genesis", str(folder / "genesis.json")]
+    where = ["--redis", server.url]
+    assert main(["follow", *where, *files, "--until", "20", "--quiet"]) == 0
+    assert "block 20 " in capsys.readouterr().out
+    # The rules of the chain are kept with the state.
+    assert main(["follow", *where, *files[:2], "--chain-id", "3503995874084926"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 35 and lines[0].startswith("block 21 ")
+    head = "d226371d0b1551adb03fb52b71f08e3e11247fe9b1af994768af8cdaa8e7dcd7"
+    assert lines[-1].startswith(f"head: block 54 0x{head}, 34 blocks in ")
+    assert read_state(client, 3503995874084926) == head_state(folder / "headstate.json")
+
+
+def test_blocks_can_be_executed_on_several_threads(client: Any, server: RedisServer) -> None:
+    folder = shared_path("rpc-compat", "chain")
+    files = ["--chain", str(folder / "chain.rlp"), "--genesis", str(folder / "genesis.json")]
+    assert main(["follow", "--redis", server.url, *files, "--threads", "2", "--no-state-root", "--quiet"]) == 0
+    assert read_state(client, 3503995874084926) == head_state(folder / "headstate.json")
+
+
+# ---- restarts and signals
+
+
+def follow_command(redis: RedisServer, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "evmcore", "follow", "--redis", redis.url, *arguments]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_follower_that_was_ended_goes_on_where_it_stopped(
+    client: Any,
+    server: RedisServer,
+    chain: SmallChain,
+    tmp_path: Path,
+    number: signal.Signals,
+) -> None:
+    blocks = chain.grow(chain.genesis, 400)
+    path = write(tmp_path / "chain.rlp", blocks)
+    files = ("--chain", str(path), "--genesis", genesis_file(tmp_path))
+    ended_early = 0
+    for _ in range(3):
+        process = follow_command(server, *files)
+        assert process.stdout is not None
+        for _ in range(20):
+            process.stdout.readline()
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=60)
+        if number == signal.SIGTERM:
+            assert process.returncode == 0 and errors == ""
+            assert output.splitlines()[-1].startswith("head: block ")
+        head = int(client.hget(KEYS.head, "number"))
+        ended_early += head < 400
+        block = blocks[head - 1]
+        assert client.hget(KEYS.head, "hash") == block.hash
+        assert read_state(client, 77) == state_of(chain.states[block.hash])
+    assert ended_early
+    assert main(["follow", "--redis", server.url, *files, "--quiet"]) == 0
+    assert read_state(client, 77) == state_of(chain.states[blocks[-1].hash])
+
+
+def test_a_second_follower_ends_the_first(
+    client: Any,
+    server: RedisServer,
+    chain: SmallChain,
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "chain.rlp", chain.grow(chain.genesis, 3000))
+    process = follow_command(server, "--chain", str(path), "--genesis", genesis_file(tmp_path), "--no-state-root")
+    assert process.stdout is not None
+    process.stdout.readline()
+    Publisher(client, 77).close()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "evmcore follow: error: another writer took over {evm:77}: its epoch is 2, this one's 1" in errors
+
+
+# ---- branches
+
+
+def test_a_branch_that_comes_later_becomes_the_chain(client: Any, chain: SmallChain, tmp_path: Path) -> None:
+    trunk = chain.grow(chain.genesis, 5)
+    first = chain.grow(trunk[-1], 6, b"first")
+    second = chain.grow(trunk[-1], 4, b"second")
+    third = chain.grow(first[2], 2, b"third")
+    path = write(tmp_path / "chain.rlp", [*trunk, *first, *second, *third])
+    with Following(client, chain, path) as following:
+        head = following.follower.run()
+        assert head.hash == third[-1].hash
+        assert read_state(client, 77) == state_of(chain.states[third[-1].hash])
+        assert following.changer.state == chain.states[third[-1].hash]
+        hashes = following.publisher.block_hashes()
+        assert hashes == {block.header.number: block.hash for block in [chain.genesis, *trunk, *first[:3], *third]}
+        assert sum(report.reverted for report in following.reports) == 2
+
+
+def test_branches_are_followed_after_a_restart_at_any_block(client: Any, chain: SmallChain, tmp_path: Path) -> None:
+    """What was executed by an earlier process is taken back too."""
+    trunk = chain.grow(chain.genesis, 3)
+    first, second = chain.grow(trunk[-1], 4, b"first"), chain.grow(trunk[-1], 5, b"second")
+    path = write(tmp_path / "chain.rlp", [*trunk, *first, *second])
+    for until in range(1, 8):
+        client.flushall()
+        with Following(client, chain, path) as following:
+            following.follower.run(last=until)
+        with Following(client, chain, path) as following:
+            assert following.follower.run().hash == second[-1].hash
+        assert read_state(client, 77) == state_of(chain.states[second[-1].hash])
+
+
+def test_a_branch_from_before_the_feed_is_refused(client: Any, chain: SmallChain, tmp_path: Path) -> None:
+    client.config_set("stream-node-max-entries", 1)
+    trunk = chain.grow(chain.genesis, 12)
+    branch = chain.grow(trunk[1], 12, b"other")
+    path = write(tmp_path / "chain.rlp", [*trunk, *branch])
+    try:
+        with Following(client, chain, path, ring=8) as following, pytest.raises(ReorgTooDeep):
+            following.follower.run()
+    finally:
+        client.config_set("stream-node-max-entries", 100)
+    assert read_state(client, 77) == state_of(chain.states[trunk[-1].hash])
+
+
+# ---- what is wrong with input
+
+
+def test_an_invalid_block_ends_the_follower_at_its_parent(
+    client: Any,
+    server: RedisServer,
+    chain: SmallChain,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    blocks = chain.grow(chain.genesis, 4)
+    bad = Block(blocks[3].header, withdrawals=blocks[2].withdrawals)
+    path = write(tmp_path / "chain.rlp", [*blocks[:3], bad])
+    files = ["--chain", str(path), "--genesis", genesis_file(tmp_path)]
+    assert main(["follow", "--redis", server.url, *files, "--quiet"]) == 1
+    assert "error: the block after block 3: block: INVALID_WITHDRAWALS_ROOT" in capsys.readouterr().err
+    assert read_state(client, 77) == state_of(chain.states[blocks[2].hash])
+
+
+def test_a_file_that_is_not_made_of_blocks_is_refused_by_position(chain: SmallChain, tmp_path: Path) -> None:
+    blocks = chain.grow(chain.genesis, 2)
+    data = chain_bytes(blocks)
+    path = tmp_path / "chain.rlp"
+    path.write_bytes(data[:-5])
+    with pytest.raises(InvalidBlock, match=f"block at byte {len(blocks[0].encode())}"):
+        ChainFile(path)
+    path.write_bytes(chain_bytes([blocks[1], blocks[1], chain.genesis]))
+    with pytest.raises(InvalidBlock, match="UNKNOWN_PARENT"):
+        ChainFile(path)
+    with pytest.raises(InputError, match="No such file"):
+        ChainFile(tmp_path / "none")
+
+
+def test_a_chain_file_of_other_blocks_is_refused(client: Any, chain: SmallChain, tmp_path: Path) -> None:
+    blocks = chain.grow(chain.genesis, 5)
+    with Following(client, chain, write(tmp_path / "a.rlp", blocks[:2])) as following:
+        following.follower.run()
+    with (
+        Following(client, chain, write(tmp_path / "b.rlp", blocks[3:])) as following,
+        pytest.raises(InputError, match="has the blocks 4 to 5, the state is at block 2"),
+    ):
+        following.follower.run()
+
+
+def test_a_state_with_another_root_than_its_head_is_not_followed_from(
+    client: Any, chain: SmallChain, tmp_path: Path
+) -> None:
+    publisher = Publisher(client, 77)
+    state = chain.states[chain.genesis.hash].copy()
+    state.set_balance(b"\1" * 20, 1)
+    Loader(publisher, chain.genesis.header, complete=True).run(from_memory(state))
+    with pytest.raises(StateError, match="the state in Redis has the root 0x"):
+        ExecutingChanger(publisher, chain.config)
+    publisher.close()
+
+
+def test_selected_accounts_are_not_enough_to_execute(client: Any, chain: SmallChain) -> None:
+    publisher = Publisher(client, 77)
+    Loader(publisher, chain.genesis.header).run(from_memory(chain.states[chain.genesis.hash]))
+    with pytest.raises(StateError, match="some accounts only"):
+        ExecutingChanger(publisher, chain.config)
+    publisher.close()
+
+
+# ---- a server that comes and goes
+
+
+def test_the_server_may_be_cut_off_at_any_byte(
+    client: Any,
+    server: RedisServer,
+    chain: SmallChain,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("evmcore.follower.LONGEST_PAUSE", 0.01)
+    trunk = chain.grow(chain.genesis, 25)
+    branch = chain.grow(trunk[-4], 25, b"other")
+    path = write(tmp_path / "chain.rlp", [*trunk, *branch])
+    with FaultyProxy(server.port) as proxy, Following(proxy.url, chain, path) as following:
+        done = threading.Event()
+
+        def cut() -> None:
+            for size in [*range(1, 2000, 97), *range(2000, 20_000, 1500)]:
+                proxy.cut_replies_after(size)
+                if done.wait(0.02):
+                    break
+            proxy.heal()
+
+        cutter = threading.Thread(target=cut)
+        cutter.start()
+        try:
+            head = following.follower.run()
+        finally:
+            done.set()
+            cutter.join()
+        assert proxy.cuts > 3
+        assert head.hash == branch[-1].hash
+        assert read_state(client, 77) == state_of(chain.states[branch[-1].hash])
+
+
+def test_stopping_while_the_server_is_away_says_so(chain: SmallChain, tmp_path: Path) -> None:
+    blocks = chain.grow(chain.genesis, 3)
+    path = write(tmp_path / "chain.rlp", blocks)
+    with RedisServer(tmp_path / "redis") as server, Following(server.url, chain, path) as following:
+        following.follower.run(last=1)
+        server.kill()
+        stop = threading.Event()
+        threading.Timer(0.5, stop.set).start()
+        begun = time.monotonic()
+        with pytest.raises(StateError, match="cannot be reached"):
+            following.follower.run(stop)
+        assert time.monotonic() - begun < 30
+        server.start()
+        with pytest.raises(StateError, match="no state is loaded"):
+            following.follower.run()
+
+
+# ---- mainnet blocks with their state
+
+
+def expected_state(path: Path, tracked: Stored) -> Stored:
+    """The tracked accounts after a block, by the file's own account of what it changes."""
+    with lzma.open(path) as file:
+        after = json.load(file)["postState"]
+    state = dict(tracked)
+    for address, account in tracked.items():
+        change = after.get("0x" + address.hex(), {})
+        if change is None or account is None:
+            state[address] = None if change is None else account
+            continue
+        slots = dict(account[3])
+        slots.update({int(key, 16): int(value, 16) for key, value in change.get("storage", {}).items()})
+        nonce, balance = (int(change.get(name, hex(account[i])), 16) for i, name in enumerate(("nonce", "balance")))
+        assert keccak256(account[2]).hex() == change.get("codeHash", "0x" + keccak256(account[2]).hex())[2:]
+        state[address] = (nonce, balance, account[2], slots)
+    return state
+
+
+@pytest.mark.parametrize("number", [4369999, 7279999, 12243999])
+def test_mainnet_blocks_change_the_accounts_that_are_kept(client: Any, number: int) -> None:
+    """The state after one block, as far as it is known, and the next block on it."""
+    first, second = (shared_path("blocks", f"{n}.json.xz") for n in (number, number + 1))
+    real = replay.load(first)
+    fields = replay.read(first)
+    publisher = Publisher(client, 1)
+    accounts = from_block(fields["preState"], real.block, real.chain, real.block_hashes)
+    Loader(publisher, real.block.header).run(accounts)
+    before = read_state(client)
+    assert len(before) > 3
+    source = BlocksWithState([replay.load(second)])
+    head = Follower(publisher, source, StatefulChanger(source)).run()
+    assert head.number == number + 1
+    after = read_state(client)
+    assert after != before
+    known = expected_state(second, before)
+    for address, account in after.items():
+        assert account == known[address], address.hex()
+    # And back again.
+    publisher.revert()
+    assert read_state(client) == before
+    publisher.close()
+
+
+def test_a_block_that_does_not_follow_is_refused(client: Any) -> None:
+    first, other = (shared_path("blocks", f"{n}.json.xz") for n in (4369999, 7280000))
+    real = replay.load(first)
+    publisher = Publisher(client, 1)
+    Loader(publisher, real.block.header).run([])
+    source = BlocksWithState([real, replay.load(other)])
+    with pytest.raises(WrongParent, match=r"block 7280000 .* the head is block 4369999"):
+        Follower(publisher, source, StatefulChanger(source)).run()
+    publisher.close()
