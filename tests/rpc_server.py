@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from evmcore.service.http import HttpProtocol
+
 START_SECONDS = 30
 
 
@@ -59,10 +61,19 @@ class Client:
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[Client]:
+def serving(app: Any, protocol: Any = None) -> Iterator[Client]:
     """A client of an ASGI app that uvicorn serves from a thread; both are gone afterwards."""
     uvicorn = pytest.importorskip("uvicorn")
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", access_log=False, lifespan="on")
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        lifespan="on",
+        http=HttpProtocol if protocol is None else protocol,
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

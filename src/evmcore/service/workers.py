@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import uvicorn
 
+from evmcore.service.http import HttpProtocol
+
 __all__ = ["listen", "run"]
 
 SHUTDOWN_SECONDS: Final = 10  # for requests that are being answered
@@ -44,12 +46,13 @@ def run(listener: socket.socket, make_app: Callable[[], Any], workers: int = 1) 
 def _serve(listener: socket.socket, make_app: Callable[[], Any]) -> int:
     config = uvicorn.Config(
         make_app(),
-        http="httptools",
+        http=HttpProtocol,
         ws="none",
         lifespan="on",
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     server = uvicorn.Server(config)

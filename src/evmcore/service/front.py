@@ -1,0 +1,205 @@
+"""What the server answers to an HTTP request, whichever server it is: statuses, headers, bodies."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from evmcore.blocks import Header
+from evmcore.errors import EvmcoreError
+from evmcore.service.dispatch import Answer, Dispatcher, failure_text
+from evmcore.service.rpc_errors import INTERNAL_ERROR, INVALID_REQUEST, SERVER_ERROR, RpcError
+from evmcore.service.source import WouldBlock
+
+if TYPE_CHECKING:
+    from evmcore.service.metrics import Metrics
+
+__all__ = ["Front", "Response", "Waiting", "declared_size"]
+
+log = logging.getLogger("evmcore.service")
+
+Headers: TypeAlias = "tuple[tuple[bytes, bytes], ...]"
+
+JSON: Final = (b"content-type", b"application/json")
+TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
+MIN_BLOCK: Final = b"evm-min-block"
+
+_EXPOSED: Final = (b"access-control-expose-headers", b"evm-block-number, evm-block-hash")
+_PREFLIGHT: Final = (
+    (b"access-control-allow-methods", b"POST, GET, OPTIONS"),
+    (b"access-control-allow-headers", b"content-type, evm-min-block"),
+    (b"access-control-max-age", b"600"),
+)
+
+
+class Response(NamedTuple):
+    """An HTTP response; content-length goes without saying. `close`: the connection is of no more use."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    close: bool = False
+
+
+class Waiting(NamedTuple):
+    """A request that has to be answered in a thread, and the headers that its response will have."""
+
+    request: Any
+    headers: Headers
+
+
+class Front:
+    """JSON-RPC by POST at any path; /healthz, /readyz and /metrics by GET.
+
+    Answers name the block they are of in the headers evm-block-number and evm-block-hash; a request may ask in
+    ``evm-min-block`` for a head that is at least that high, and is answered with status 503 where it is not.
+
+    ``origins``: whose scripts may read answers (CORS), "*" for any. ``metrics``: what /metrics shows, without which it
+    is not there. `close` ends the threads and closes the source.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, *, origins: tuple[str, ...] = (), metrics: Metrics | None = None
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.source = dispatcher.service.source
+        self.limits = dispatcher.service.limits
+        self.metrics = metrics
+        self._origins = frozenset(origin.encode() for origin in origins)
+        self._pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="evmcore-call")
+        self._waiting = 0
+        self._named: tuple[Header | None, Headers] = (None, ())
+
+    def close(self) -> None:
+        """Waits for what runs in threads, and closes the source."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self.source.close()
+
+    def update_metrics(self) -> None:
+        """Has the metrics show how the source is doing."""
+        if self.metrics is not None:
+            try:
+                self.metrics.update(self.source)
+                self.metrics.waiting(self._waiting)
+            except Exception:
+                log.exception("the source's status could not be read")
+
+    # ---- POST
+
+    def post(self, headers: Mapping[bytes, bytes], body: bytes) -> Response | Waiting:
+        """Answers a body at once, or says that it takes a thread (see `submit`)."""
+        common: Headers = (JSON, *self._cors(headers)) if self._origins else (JSON,)
+        try:
+            request = self.dispatcher.parse(body)
+        except RpcError as error:
+            return Response(200, common, failure_text(None, error))
+        if MIN_BLOCK in headers:
+            behind = self._behind(headers[MIN_BLOCK])
+            if behind is not None:
+                return Response(behind[0], common, failure_text(None, behind[1]))
+        try:
+            answer = self.dispatcher.answer_parsed(request, inline=True)
+        except WouldBlock:
+            if self._waiting >= self.limits.queue + self.limits.threads:
+                self._note_refusal("busy")
+                busy = RpcError(SERVER_ERROR, "the server is busy; try again")
+                return Response(503, (*common, (b"retry-after", b"1")), failure_text(None, busy))
+            return Waiting(request, common)
+        return self._response(answer, common)
+
+    def submit(self, waiting: Waiting) -> Future[Answer]:
+        """Has a thread answer; give what comes of it, or of cancelling it, to `finish`."""
+        self._waiting += 1
+        return self._pool.submit(self.dispatcher.answer_parsed, waiting.request)
+
+    def finish(self, waiting: Waiting, future: Future[Answer]) -> Response:
+        """The response, once the future of `submit` is done. To be called once for each, on the event loop's thread."""
+        self._waiting -= 1
+        if future.cancelled():
+            return Response(503, waiting.headers, b"", True)
+        error = future.exception()
+        if error is not None:
+            log.error("a request could not be answered", exc_info=error)
+            failure = RpcError(INTERNAL_ERROR, "internal error; the log has it")
+            return Response(500, waiting.headers, failure_text(None, failure))
+        return self._response(future.result(), waiting.headers)
+
+    def too_large(self) -> Response:
+        """For a body above the limit."""
+        self._note_refusal("too_large")
+        error = RpcError(INVALID_REQUEST, f"request too large, at most {self.limits.request_size} bytes")
+        return Response(413, (JSON,), failure_text(None, error), True)
+
+    def _response(self, answer: Answer, common: Headers) -> Response:
+        header = answer.header
+        if header is None:
+            return Response(200, common, answer.body)
+        known, named = self._named
+        if known is not header:
+            named = (
+                (b"evm-block-number", hex(header.number).encode()),
+                (b"evm-block-hash", b"0x" + header.hash.hex().encode()),
+            )
+            self._named = (header, named)
+        return Response(200, common + named, answer.body)
+
+    def _behind(self, asked: bytes) -> tuple[int, RpcError] | None:
+        """HTTP status and error where the request asks for a higher head than there is."""
+        try:
+            least = int(asked, 16 if asked[:2].lower() == b"0x" else 10)
+        except ValueError:
+            return 400, RpcError(INVALID_REQUEST, f"header evm-min-block: {asked[:40]!r} is not a number")
+        try:
+            head = self.source.head().number
+        except EvmcoreError as error:
+            return 503, RpcError(SERVER_ERROR, f"no head: {error}")
+        if head >= least:
+            return None
+        return 503, RpcError(SERVER_ERROR, f"the head is block {head}, the request wants at least {least}")
+
+    def _note_refusal(self, why: str) -> None:
+        if self.metrics is not None:
+            self.metrics.refused(why)
+
+    # ---- other methods
+
+    def other(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Response:
+        """Answers what is not a POST."""
+        if method in ("GET", "HEAD"):
+            response = self._get(path)
+            return response if method == "GET" else response._replace(body=b"")
+        if method == "OPTIONS" and self._origins:
+            return Response(204, (*self._cors(headers), *_PREFLIGHT), b"")
+        return Response(405, (TEXT, (b"allow", b"POST, GET")), b"use POST\n")
+
+    def _get(self, path: str) -> Response:
+        if path == "/healthz":
+            return Response(200, (TEXT,), b"ok\n")
+        if path == "/readyz":
+            status = self.source.status()
+            text = "ready\n" if status.ready else f"not ready: {status.reason}\n"
+            return Response(200 if status.ready else 503, (TEXT,), text.encode())
+        if path == "/metrics" and self.metrics is not None:
+            self.update_metrics()
+            body, kind = self.metrics.text()
+            return Response(200, ((b"content-type", kind.encode()),), body)
+        text = "evmcore answers JSON-RPC by POST at /; see also /healthz, /readyz and /metrics\n"
+        return Response(200 if path == "/" else 404, (TEXT,), text.encode())
+
+    def _cors(self, headers: Mapping[bytes, bytes]) -> Headers:
+        origin = headers.get(b"origin")
+        if origin is None:
+            return ()
+        if b"*" in self._origins:
+            return ((b"access-control-allow-origin", b"*"), _EXPOSED)
+        if origin in self._origins:
+            return ((b"access-control-allow-origin", origin), (b"vary", b"origin"), _EXPOSED)
+        return ()
+
+
+def declared_size(headers: Mapping[bytes, bytes]) -> int:
+    """The content-length of a request; zero where there is none."""
+    declared = headers.get(b"content-length", b"0")
+    return int(declared[:18]) if declared[:18].isdigit() else 0
