@@ -107,7 +107,7 @@ class Dispatcher:
             self.service.prefetch(requests, context)
             for request in requests:
                 text = self._one(request, context) if size <= limits.response_size else b""
-                if text is None or _identity(request) is _ABSENT:
+                if text is None or (not text and _identity(request) is _ABSENT):
                     continue
                 size += len(text)
                 if size > limits.response_size:
@@ -133,12 +133,14 @@ class Dispatcher:
         used = context.gas_used
         code = 0
         label = "invalid"
+        silent = False
         try:
             if request.get("jsonrpc") != "2.0" or not isinstance(name, str):
                 raise RpcError(INVALID_REQUEST, 'invalid request: expected "jsonrpc": "2.0" and a method')
             if identity is not _ABSENT and not isinstance(identity, (str, int, float, type(None))):
                 identity = None
                 raise RpcError(INVALID_REQUEST, "invalid request: expected a string or a number as id")
+            silent = identity is _ABSENT
             method = self.methods.get(name)
             if method is None:
                 raise RpcError(METHOD_NOT_FOUND, f"the method {name[:64]} does not exist/is not available")
@@ -168,7 +170,7 @@ class Dispatcher:
             code = INTERNAL_ERROR
             answer = failure_text(identity, RpcError(INTERNAL_ERROR, f"internal error in {label}; the log has it"))
         self.observer.answered(label, code, time.perf_counter() - start, context.gas_used - used)
-        return None if identity is _ABSENT else answer
+        return None if silent else answer
 
 
 _ABSENT: Final = object()

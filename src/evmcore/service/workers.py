@@ -20,6 +20,7 @@ __all__ = ["listen", "run"]
 SHUTDOWN_SECONDS: Final = 10  # for requests that are being answered
 QUICK_DEATH: Final = 2.0  # seconds; a worker that lives shorter could not start
 MOST_QUICK_DEATHS: Final = 5
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 log = logging.getLogger("evmcore.service")
 
@@ -56,8 +57,12 @@ def _serve(listener: socket.socket, make_app: Callable[[], Any]) -> int:
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     server = uvicorn.Server(config)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *ignored: None)  # uvicorn raises again what has ended it
+
+    def stop(*ignored: Any) -> None:
+        server.should_exit = True
+
+    for number in STOP_SIGNALS:  # before uvicorn has handlers of its own, and when it raises again what has ended it
+        signal.signal(number, stop)
     server.run(sockets=[listener])
     return 0 if server.started else 1
 
@@ -74,7 +79,7 @@ class _Supervisor:
         self._quick_deaths = 0
 
     def run(self) -> int:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._stop)
         for _ in range(self._workers):
             self._start()
@@ -102,12 +107,21 @@ class _Supervisor:
     def _start(self) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        # A signal to stop must not reach the child while it has the parent's handlers, nor the parent before it knows
+        # of the child.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         pid = os.fork()
         if pid:
             self._started[pid] = time.monotonic()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+            if self._stopping:
+                os.kill(pid, signal.SIGTERM)
             return
         code = 1
         try:
+            for number in STOP_SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             code = _serve(self._listener, self._make_app)
         except BaseException:
             log.exception("worker %d could not serve", os.getpid())

@@ -1,0 +1,151 @@
+"""The command `serve`: files in, a server out, with worker processes and metrics."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from evmcore.service import CallService, MemorySource
+from evmcore.service.app import App
+from evmcore.service.dispatch import Dispatcher
+from evmcore.service.methods import METHODS
+from tests.rpc_server import Client, serving
+from tests.shared_files import shared_path
+from tests.test_service_library import GENESIS, GETTER, REVERTER
+
+START_SECONDS = 60
+
+CALL = [{"to": "0x" + GETTER.hex()}, "latest"]
+
+
+@pytest.fixture
+def genesis_file(tmp_path: Path) -> Path:
+    path = tmp_path / "genesis.json"
+    path.write_text(json.dumps(GENESIS))
+    return path
+
+
+@contextmanager
+def served(*arguments: str) -> Iterator[tuple[Client, subprocess.Popen[str]]]:
+    """A client of `serve` with these arguments, and its process; ended by SIGTERM if it is still there."""
+    command = [sys.executable, "-m", "evmcore", "serve", "--port", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            match = re.fullmatch(r"listening on http://127\.0\.0\.1:(\d+)\n", line)
+            assert match is not None, f"got {line!r}"
+            client = Client(int(match[1]))
+            yield client, process
+            client.close()
+            if process.poll() is None:
+                process.terminate()
+            assert process.wait(START_SECONDS) == 0
+        finally:
+            process.kill()
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def figures(client: Client) -> dict[str, float]:
+    """What /metrics shows."""
+    text = client.get("/metrics")[2].decode()
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
+def test_a_genesis_file_is_served(genesis_file: Path) -> None:
+    with served("--genesis", str(genesis_file)) as (client, _):
+        assert int(client.call("eth_call", *CALL), 16) == 42
+        assert client.get("/readyz")[0] == 200
+
+
+def test_a_chain_file_is_served() -> None:
+    folder = shared_path("rpc-compat", "chain")
+    with served("--genesis", str(folder / "genesis.json"), "--chain", str(folder / "chain.rlp")) as (client, _):
+        assert client.call("eth_blockNumber") == "0x36"
+        assert client.call("eth_getBlockByNumber", "0x1", True)["number"] == "0x1"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find the workers")
+def test_workers_share_the_port_and_their_figures_and_are_started_again(genesis_file: Path) -> None:
+    with served("--genesis", str(genesis_file), "--workers", "2") as (client, process):
+        for _ in range(40):
+            fresh = Client(client.port)
+            assert int(fresh.call("eth_call", *CALL), 16) == 42
+            fresh.close()
+        shown = figures(client)
+        assert shown['evmcore_requests_total{method="eth_call",outcome="ok"}'] == 40
+        first = workers_of(process)
+        assert len(first) == 2
+        os.kill(first[0], signal.SIGKILL)
+        end = time.monotonic() + START_SECONDS
+        while len(workers_of(process)) < 2 or first[0] in workers_of(process):
+            assert time.monotonic() < end, "the worker was not started again"
+            time.sleep(0.02)
+        fresh = Client(client.port)
+        assert int(fresh.call("eth_call", *CALL), 16) == 42
+        assert figures(fresh)['evmcore_requests_total{method="eth_call",outcome="ok"}'] == 41
+        fresh.close()
+
+
+def test_requests_end_before_the_server_does(genesis_file: Path) -> None:
+    with served("--genesis", str(genesis_file)) as (client, process):
+        assert client.call("eth_chainId") == "0x539"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(START_SECONDS) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to serve"),
+        (["--genesis", "/nowhere.json"], "genesis /nowhere.json"),
+        (["--genesis", "{genesis}", "--chain", "/nowhere.rlp"], "chain /nowhere.rlp"),
+        (["--genesis", "{genesis}", "--chain", "{genesis}"], "chain {genesis}: block 1"),
+        (["--genesis", "{genesis}", "--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
+        (["--genesis", "{genesis}", "--limit-gas", "0"], "above zero"),
+        (["--genesis", "{genesis}", "--port", "70000"], "not a port"),
+        (["--genesis", "{genesis}", "--workers", "0"], "from 1"),
+    ],
+)
+def test_what_cannot_be_served_is_said_in_one_line(arguments: list[str], message: str, genesis_file: Path) -> None:
+    words = [word.format(genesis=genesis_file) for word in arguments]
+    command = [sys.executable, "-m", "evmcore", "serve", *words]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
+    assert result.returncode == 2
+    assert message.format(genesis=genesis_file) in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_metrics_tell_outcomes_times_gas_and_the_head() -> None:
+    pytest.importorskip("prometheus_client")
+    from evmcore.service.metrics import Metrics
+
+    metrics = Metrics()
+    dispatcher = Dispatcher(CallService(MemorySource.from_genesis(GENESIS)), METHODS, metrics)
+    with serving(App(dispatcher, metrics=metrics)) as client:
+        client.call("eth_call", *CALL)
+        client.error("eth_call", {"to": "0x" + REVERTER.hex()}, "latest")
+        client.error("eth_call", 7)
+        client.error("eth_sing")
+        client.post("{")
+        shown = figures(client)
+        for outcome in ("ok", "reverted", "invalid_params"):
+            assert shown[f'evmcore_requests_total{{method="eth_call",outcome="{outcome}"}}'] == 1
+        assert shown['evmcore_requests_total{method="invalid",outcome="no_such_method"}'] == 1
+        assert shown['evmcore_request_seconds_count{method="eth_call"}'] == 3
+        assert shown['evmcore_gas_total{method="eth_call"}'] > 42_000
+        assert (shown["evmcore_ready"], shown["evmcore_head_number"], shown["evmcore_feed_lag"]) == (1, 0, 0)

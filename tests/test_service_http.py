@@ -1,0 +1,372 @@
+"""The service over HTTP: JSON-RPC rules, limits, headers, and input that nobody should send."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from evmcore.service import CallService, Limits, MemorySource
+from evmcore.service.app import App
+from evmcore.service.dispatch import Dispatcher
+from evmcore.service.http import HttpProtocol
+from evmcore.service.methods import METHODS
+from tests.rpc_server import Client, serving
+from tests.test_service_library import ENVIRONMENT, GENESIS, GETTER, REVERTER, RICH, SPINNER
+
+LIMITS: dict[str, Any] = {"timeout": 5.0, "gas": 10**12, "request_size": 100_000, "batch": 20, "threads": 2, "queue": 2}
+
+
+def make_app(**limits: Any) -> App:
+    service = CallService(MemorySource.from_genesis(GENESIS), Limits(**{**LIMITS, **limits}))
+    return App(Dispatcher(service, METHODS), origins=("http://friend",))
+
+
+@pytest.fixture(scope="module", params=["own protocol", "ASGI"])
+def client(request: pytest.FixtureRequest) -> Iterator[Client]:
+    protocol = HttpProtocol if request.param == "own protocol" else "httptools"
+    with serving(make_app(), protocol) as client:
+        yield client
+
+
+def call(to: bytes, **fields: Any) -> dict[str, Any]:
+    return {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "eth_call",
+        "params": [{"to": "0x" + to.hex(), **fields}, "latest"],
+    }
+
+
+# ---- JSON-RPC
+
+
+def test_an_answer_has_the_id_of_its_request(client: Client) -> None:
+    for identity in (0, 7, "x", "\u2603", None, 1.5, -1):
+        answer = client.answer({"jsonrpc": "2.0", "id": identity, "method": "eth_chainId"})
+        assert answer == {"jsonrpc": "2.0", "id": identity, "result": "0x539"}
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("", -32700),
+        ("{", -32700),
+        ("\xff", -32700),
+        ("[" * 50_000, -32700),
+        ("[]", -32600),
+        ("1", -32600),
+        ("{}", -32600),
+        ('{"jsonrpc":"1.0","id":1,"method":"eth_chainId"}', -32600),
+        ('{"jsonrpc":"2.0","id":1}', -32600),
+        ('{"jsonrpc":"2.0","id":1,"method":7}', -32600),
+        ('{"jsonrpc":"2.0","id":[1],"method":"eth_chainId"}', -32600),
+        ('{"jsonrpc":"2.0","id":1,"method":"eth_sing"}', -32601),
+        ('{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":[]}', -32602),
+        ('{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":{"address":"0x"}}', -32602),
+        ('{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x12","latest"]}', -32602),
+        ('{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[1]}', -32602),
+        ('{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{},"newest"]}', -32602),
+        ('{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{},"0x99"]}', -32000),
+    ],
+)
+def test_wrong_requests_are_answered_with_their_codes(client: Client, body: str, code: int) -> None:
+    status, _, text = client.post(body.encode("latin-1"))
+    assert status == 200
+    assert json.loads(text)["error"]["code"] == code
+
+
+def test_notifications_are_not_answered(client: Client) -> None:
+    assert client.post('{"jsonrpc":"2.0","method":"eth_chainId"}')[2] == b""
+    assert client.post('[{"jsonrpc":"2.0","method":"eth_chainId"}]')[2] == b""
+
+
+def test_a_batch_is_answered_in_order_with_every_kind_of_answer(client: Client) -> None:
+    batch = [
+        call(GETTER),
+        {"jsonrpc": "2.0", "method": "eth_chainId"},
+        7,
+        {"jsonrpc": "2.0", "id": "b", "method": "eth_sing"},
+        {**call(REVERTER), "id": 3},
+    ]
+    first, second, third, fourth = client.answer(batch)
+    assert int(first["result"], 16) == 42
+    assert (second["id"], second["error"]["code"]) == (None, -32600)
+    assert (third["id"], third["error"]["code"]) == ("b", -32601)
+    assert (fourth["id"], fourth["error"]) == (3, {"code": 3, "message": "execution reverted", "data": "0x"})
+
+
+def test_a_batch_above_the_limit_is_refused(client: Client) -> None:
+    request = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}
+    assert len(client.answer([request] * 20)) == 20
+    assert client.answer([request] * 21)["error"]["code"] == -32600
+
+
+def test_failures_have_geths_words(client: Client) -> None:
+    sender = "0x" + RICH.hex()
+    for request, message in (
+        (call(GETTER, gas="0x5"), "intrinsic gas too low"),
+        (call(GETTER, value="0x1"), "insufficient funds"),
+        (call(SPINNER, gas="0x186a0"), "out of gas"),
+        ({**call(GETTER), "params": [{"to": "0x" + GETTER.hex(), "from": sender, "gasPrice": "0x1"}]}, "base fee"),
+    ):
+        error = client.answer(request)["error"]
+        assert error["code"] == -32000 and message in error["message"], error
+
+
+def test_state_and_state_diff_exclude_each_other(client: Client) -> None:
+    overrides = {"0x" + GETTER.hex(): {"state": {}, "stateDiff": {}}}
+    request = call(GETTER)
+    request["params"].append(overrides)
+    assert "both 'state' and 'stateDiff'" in client.answer(request)["error"]["message"]
+
+
+def test_overrides_of_block_and_state_are_seen(client: Client) -> None:
+    request = call(ENVIRONMENT)
+    request["params"] += [{"0x" + GETTER.hex(): {"balance": "0x1"}}, {"number": "0x63", "time": "0x7b"}]
+    output = bytes.fromhex(client.answer(request)["result"][2:])
+    assert (int.from_bytes(output[:32], "big"), int.from_bytes(output[32:64], "big")) == (99, 123)
+    request = call(GETTER)
+    slot = "0x" + "00" * 32
+    request["params"].append({"0x" + GETTER.hex(): {"stateDiff": {slot: "0x" + "00" * 31 + "07"}}})
+    assert int(client.answer(request)["result"], 16) == 7
+
+
+# ---- HTTP
+
+
+def test_answers_name_their_block(client: Client) -> None:
+    _, headers, _ = client.post(json.dumps(call(GETTER)))
+    block = client.call("eth_getBlockByNumber", "latest")
+    assert (headers["evm-block-number"], headers["evm-block-hash"]) == (block["number"], block["hash"])
+
+
+def test_a_request_can_ask_for_a_least_block(client: Client) -> None:
+    body = json.dumps(call(GETTER))
+    assert client.post(body, {"evm-min-block": "0"})[0] == 200
+    assert client.post(body, {"evm-min-block": "0x0"})[0] == 200
+    status, _, text = client.post(body, {"evm-min-block": "1"})
+    assert status == 503 and "head is block 0" in json.loads(text)["error"]["message"]
+    assert client.post(body, {"evm-min-block": "soon"})[0] == 400
+
+
+def test_health_and_readiness(client: Client) -> None:
+    assert client.get("/healthz")[::2] == (200, b"ok\n")
+    assert client.get("/readyz")[::2] == (200, b"ready\n")
+    assert client.get("/other")[0] == 404
+    assert client.get("/metrics")[0] == 404  # not asked for
+
+
+def test_scripts_of_friends_may_read_answers(client: Client) -> None:
+    body = json.dumps(call(GETTER))
+    assert client.post(body, {"origin": "http://friend"})[1]["access-control-allow-origin"] == "http://friend"
+    assert "access-control-allow-origin" not in client.post(body, {"origin": "http://stranger"})[1]
+
+
+def test_a_body_above_the_limit_is_refused(client: Client) -> None:
+    with serving(make_app()) as own:
+        status, headers, _ = own.post(b" " * 100_001)
+        assert (status, headers["connection"]) == (413, "close")
+
+
+def test_an_answer_above_the_limit_is_an_error() -> None:
+    with serving(make_app(response_size=1000)) as own:
+        identity = "\U0001f600" * 10
+        request = {**call(GETTER), "id": identity, "method": "debug_getRawBlock", "params": ["0x0"]}
+        answer = own.answer(request)
+        assert (answer["id"], answer["error"]["code"]) == (identity, -32003)
+        answers = own.answer([call(GETTER)] * 15)
+        assert {"result", "error"} == {key for answer in answers for key in answer} - {"jsonrpc", "id"}
+
+
+def test_long_calls_leave_room_for_short_ones_and_too_many_are_refused() -> None:
+    with serving(make_app(timeout=2.0)) as own:
+        spin = json.dumps(call(SPINNER))
+        statuses: list[int] = []
+
+        def send() -> None:
+            client = Client(own.port)
+            statuses.append(client.post(spin)[0])
+            client.close()
+
+        threads = [threading.Thread(target=send) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        while sorted(statuses) != [503, 503] and any(thread.is_alive() for thread in threads):
+            assert int(own.answer(call(GETTER))["result"], 16) == 42
+            time.sleep(0.01)
+        for thread in threads:
+            thread.join()
+        assert sorted(statuses)[-2:] == [503, 503] and sorted(statuses)[0] == 200
+
+
+def test_a_call_that_does_not_end_is_stopped() -> None:
+    with serving(make_app(timeout=0.05)) as own:
+        error = own.answer(call(SPINNER))["error"]
+        assert error == {"code": -32000, "message": "execution aborted (timeout = 0.05s)"}
+
+
+def test_clients_that_do_not_wait_do_no_harm(client: Client) -> None:
+    with serving(make_app(timeout=0.2)) as own:
+        body = json.dumps(call(SPINNER)).encode()
+        for _ in range(10):
+            with socket.create_connection(("127.0.0.1", own.port)) as connection:
+                connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        end = time.monotonic() + 20
+        while True:
+            answer = own.answer(call(SPINNER))
+            if "busy" not in answer["error"]["message"]:
+                break
+            assert time.monotonic() < end, "those who left are still being waited for"
+            time.sleep(0.05)
+        assert "aborted" in answer["error"]["message"]
+
+
+def exchange(port: int, data: bytes, chunk: int = 1 << 20) -> bytes:
+    """What the server sends for raw bytes until it closes the connection, or has answered and is silent."""
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        for at in range(0, len(data), chunk):
+            connection.sendall(data[at : at + chunk])
+        connection.shutdown(socket.SHUT_WR)
+        while part := connection.recv(65536):
+            received += part
+    return received
+
+
+@pytest.mark.parametrize("chunk", [1 << 20, 7])
+def test_pipelined_requests_are_answered_in_order(chunk: int) -> None:
+    with serving(make_app()) as own:
+        parts = []
+        for number in range(100):
+            # Some are answered at once, some in a thread.
+            method = "eth_getBlockByNumber" if number % 7 == 3 else "eth_chainId"
+            params = ["0x0"] if number % 7 == 3 else []
+            body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode()
+            parts.append(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(body))
+            parts.append((b"connection: close\r\n" if number == 99 else b"") + b"\r\n" + body)
+        received = b""
+        with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
+            data = b"".join(parts)
+            sender = threading.Thread(
+                target=lambda: [connection.sendall(data[at : at + chunk]) for at in range(0, len(data), chunk)]
+            )
+            sender.start()
+            while part := connection.recv(65536):
+                received += part
+            sender.join()
+        ids = [int(piece.partition(b",")[0]) for piece in received.split(b'"jsonrpc":"2.0","id":')[1:]]
+        assert ids == list(range(100))
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200), b"400"),
+        (b"GET\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999999999999999\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n", b"413"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nlong: " + b"x" * 70_000 + b"\r\n\r\n", b"431"),
+        (b"PUT / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", b"405"),
+        (b"HEAD /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", b"200"),
+        (b"GET /healthz HTTP/1.0\r\n\r\n", b"200"),
+        (
+            b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+            b"2\r\n[]\r\n0\r\n\r\n",
+            b"200",
+        ),
+        (
+            b"POST / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n"
+            b"http2-settings: AAMAAABkAAQAAP__\r\ncontent-length: 2\r\n\r\n[]",
+            b"200",
+        ),
+    ],
+)
+def test_odd_http(data: bytes, status: bytes) -> None:
+    with serving(make_app()) as own:
+        with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
+            connection.sendall(data)
+            assert connection.recv(65536).split(b" ")[1] == status
+        assert own.call("eth_chainId") == "0x539"
+
+
+def test_expect_100_continue() -> None:
+    with serving(make_app()) as own, socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"[]")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+# ---- fuzzing
+
+
+WORDS: list[Any] = [
+    None, True, 0, -1, 1.5, 10**30, "", "0x", "0x0", "0x01", "latest", "pending", "0x" + "ff" * 32, "0x" + "c0" * 20,
+    "0x" + GETTER.hex(), "0x" + SPINNER.hex(), "0x" + "0" * 65, "0xzz", "\ud800", "\x00", "0x" + "00" * 5000, [], {},
+    [None], [[[]]], {"to": "0x" + GETTER.hex()}, {"to": None, "data": "0x60"}, {"blockHash": "0x12"}, {"from": 3},
+    {"fromBlock": "0x0", "toBlock": "latest", "topics": [[None], []]}, {"address": [], "topics": [{}]},
+    {"0x" + "c0" * 20: {"code": "0x00", "state": {"0x": "0x1"}}}, {"gas": "0xffffffffffffffff"}, "0x7fffffffffffffff",
+]  # fmt: skip
+
+
+def random_value(rng: random.Random, depth: int = 0) -> Any:
+    fate = rng.randrange(12)
+    if fate == 0 and depth < 3:
+        return [random_value(rng, depth + 1) for _ in range(rng.randrange(4))]
+    if fate == 1 and depth < 3:
+        keys = ["to", "from", "data", "input", "gas", "value", "gasPrice", "accessList", "authorizationList", "nonce",
+                "address", "topics", "blockHash", "number", "blockStateCalls", "calls", "stateOverrides"]  # fmt: skip
+        return {rng.choice(keys): random_value(rng, depth + 1) for _ in range(rng.randrange(5))}
+    return rng.choice(WORDS)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_request_is_answered_with_an_internal_error(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    rng = random.Random(seed)
+    service = CallService(MemorySource.from_genesis(GENESIS), Limits(timeout=0.05, gas=10**7, log_blocks=10))
+    dispatcher = Dispatcher(service, METHODS)
+    names = sorted(METHODS)
+    for _ in range(1500):
+        method = METHODS[rng.choice(names)]
+        params = [random_value(rng) for _ in range(rng.randrange(method.allowed + 2))]
+        request = {"jsonrpc": "2.0", "id": 1, "method": method.name, "params": params}
+        answer = json.loads(dispatcher.answer_parsed(request).body)
+        assert ("result" in answer) != ("error" in answer)
+        if "error" in answer:
+            assert answer["error"]["code"] != -32603, (request, answer, caplog.text)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_server_outlives_random_bytes(seed: int) -> None:
+    rng = random.Random(seed)
+    good = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}'
+    whole = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(good)
+    with serving(make_app()) as own:
+
+        def one(number: int) -> None:
+            rng = random.Random(seed * 1000 + number)
+            data = bytearray(whole + good)
+            for _ in range(rng.randrange(1, 6)):
+                at = rng.randrange(len(data))
+                data[at : at + rng.randrange(3)] = rng.randbytes(rng.randrange(4))
+            with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
+                try:
+                    connection.sendall(bytes(data))
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65536):
+                        pass
+                except OSError:
+                    pass
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(one, range(rng.randrange(60, 80))))
+        assert own.call("eth_chainId") == "0x539"
