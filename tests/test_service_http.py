@@ -18,6 +18,7 @@ from evmcore.service.app import App
 from evmcore.service.dispatch import Dispatcher
 from evmcore.service.http import HttpProtocol
 from evmcore.service.methods import METHODS
+from tests.assembly import returning
 from tests.rpc_server import Client, serving
 from tests.test_service_library import ENVIRONMENT, GENESIS, GETTER, REVERTER, RICH, SPINNER
 
@@ -137,6 +138,27 @@ def test_overrides_of_block_and_state_are_seen(client: Client) -> None:
     slot = "0x" + "00" * 32
     request["params"].append({"0x" + GETTER.hex(): {"stateDiff": {slot: "0x" + "00" * 31 + "07"}}})
     assert int(client.answer(request)["result"], 16) == 7
+
+
+def test_precompiles_can_be_moved_and_replaced(client: Client) -> None:
+    identity, elsewhere = bytes(19) + b"\x04", bytes(19) + b"\xee"
+    code = "0x" + returning("7").hex()
+    moved = {"0x" + identity.hex(): {"movePrecompileToAddress": "0x" + elsewhere.hex(), "code": code}}
+    replaced = {"0x" + identity.hex(): {"code": code}}
+
+    def ask(to: bytes, overrides: Any) -> str:
+        request = call(to, data="0xabcdef")
+        request["params"].append(overrides)
+        result: str = client.answer(request)["result"]
+        return result
+
+    seven = "0x" + (7).to_bytes(32, "big").hex()
+    assert ask(identity, {}) == "0xabcdef"
+    assert (ask(identity, moved), ask(elsewhere, moved)) == (seven, "0xabcdef")
+    assert (ask(identity, replaced), ask(elsewhere, replaced)) == (seven, "0x")
+    request = call(identity)
+    request["params"].append({"0x" + GETTER.hex(): {"movePrecompileToAddress": "0x" + elsewhere.hex()}})
+    assert "is not a precompile" in client.answer(request)["error"]["message"]
 
 
 # ---- HTTP

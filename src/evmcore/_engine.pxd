@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 from evmcore._batch cimport Batch, Settings
 from evmcore._interp cimport Machine, Message, Status
-from evmcore._overlay cimport Overlay
+from evmcore._overlay cimport MovedPrecompiles, Overlay
 from evmcore._results cimport CallResult, TransactionResult
 from evmcore._tx cimport TxChecks, TxData, TxResult
 from evmcore._u256 cimport u256
@@ -23,7 +23,8 @@ cdef class EVM:
     cdef object applying                          # lock: one transaction at a time
 
     cdef int set_block(self, object block) except -1
-    cdef CallResult answer(self, const Settings* settings, const TxData* tx, object timeout, object tracer)
+    cdef CallResult answer(
+        self, const Settings* settings, const TxData* tx, MovedPrecompiles moves, object timeout, object tracer)
     cdef int finish(self, Tracer watcher, Machine* machine, int64_t gas, int64_t gas_used, CallResult result) except -1
     cdef TransactionResult apply(self, const TxData* tx, const TxChecks* checks, object timeout, object tracer)
     cdef int check(self, const TxResult* result, object index) except -1

@@ -52,6 +52,7 @@ class EVM:
         authorization_list: Sequence[Any] = (),
         overrides: _Overrides | None = None,
         block: BlockEnv | Mapping[str, Any] | None = None,
+        precompile_moves: Mapping[Any, Any] | None = None,
         timeout: float | None = None,
         tracer: Tracer | None = None,
     ) -> CallResult:

@@ -12,7 +12,7 @@ from evmcore._diff cimport StateDiff, diff_collect
 from evmcore._interp cimport (
     ABORTED, CALL, CREATE, Machine, Message, NO_MEMORY, Outcome, STATE_FAILED, SUCCESS, Status,
 )
-from evmcore._overlay cimport Overlay, overlay_new
+from evmcore._overlay cimport MovedPrecompiles, Overlay, moves_new, overlay_new
 from evmcore._results cimport CallResult, TransactionResult
 from evmcore._tx cimport PreparedTransaction, TX_VALID, TxChecks, TxData, TxResult
 from evmcore._u256 cimport u256
@@ -152,7 +152,7 @@ cdef class EVM:
     # ---- calls: nothing is changed
 
     def call(self, to, data=b"", *, sender=None, value=0, gas=None, gas_price=0, access_list=(), blob_hashes=(),
-             authorization_list=(), overrides=None, block=None, timeout=None, tracer=None):
+             authorization_list=(), overrides=None, block=None, precompile_moves=None, timeout=None, tracer=None):
         """Run a transaction that nobody signed and say what would happen (eth_call); the state stays as it is.
 
         - `to`: 20-byte address, or None to run `data` as init code; `sender`: by default the zero address.
@@ -165,6 +165,8 @@ cdef class EVM:
         - `overrides`: address to what to see in its place: an `Account`, or a mapping with any of balance, nonce, code,
           state (all slots) and stateDiff (some slots).
         - `block`: what to see in place of the EVM's block, as in `with_block`.
+        - `precompile_moves`: address of a precompile to where it is found instead, or to None for nowhere; the account
+          at its own address is then an ordinary one.
         - `timeout`: seconds after which `ExecutionAborted` is raised.
         - `tracer`: one of `evmcore.tracing`.
 
@@ -176,25 +178,28 @@ cdef class EVM:
         cdef Settings settings
         cdef Overlay overlay
         cdef PreparedTransaction prepared
+        cdef MovedPrecompiles moves = None if precompile_moves is None else moves_new(precompile_moves)
         cdef bytes payload
         if block is not None:
             return self.with_block(block).call(
                 to, data, sender=sender, value=value, gas=gas, gas_price=gas_price, access_list=access_list,
-                blob_hashes=blob_hashes, authorization_list=authorization_list, overrides=overrides, timeout=timeout,
-                tracer=tracer)
+                blob_hashes=blob_hashes, authorization_list=authorization_list, overrides=overrides,
+                precompile_moves=precompile_moves, timeout=timeout, tracer=tracer)
         payload = fill_call(&tx, to, data, sender, value, gas, gas_price, self.settings.env.gas_limit)
         if access_list or blob_hashes or authorization_list:
             prepared = prepare_call(&tx, payload, access_list, blob_hashes, authorization_list)
             tx = prepared.data
         if overrides is None:
-            return self.answer(&self.settings, &tx, timeout, tracer)
+            return self.answer(&self.settings, &tx, moves, timeout, tracer)
         settings = self.settings
         overlay = overlay_new(settings.reader)
         overlay.add_accounts(overrides)
         settings.reader = &overlay.reader
-        return self.answer(&settings, &tx, timeout, tracer)
+        return self.answer(&settings, &tx, moves, timeout, tracer)
 
-    cdef CallResult answer(self, const Settings* settings, const TxData* tx, object timeout, object tracer):
+    cdef CallResult answer(
+        self, const Settings* settings, const TxData* tx, MovedPrecompiles moves, object timeout, object tracer
+    ):
         cdef CallResult result = CallResult.__new__(CallResult)
         cdef TxResult outcome
         cdef Tracer watcher = None if tracer is None else read_tracer(tracer)
@@ -206,6 +211,8 @@ cdef class EVM:
             machine.tracer = NULL
             if watcher is not None:
                 watcher.attach(machine)
+            if moves is not None:
+                machine.moves = &moves.moves
             with nogil:
                 self.backend.begin_read()
                 settings_run(settings, machine, tx, &CALL_CHECKS, tx.gas_limit, &outcome)
@@ -218,6 +225,7 @@ cdef class EVM:
             if watcher is not None:
                 self.finish(watcher, machine, tx.gas_limit, outcome.gas_used, result)
         finally:
+            machine.moves = NULL
             machine_give(machine)
         return result
 

@@ -3,6 +3,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 from evmcore._code cimport Code
+from evmcore._precompiles cimport PrecompileMove, PrecompileMoves
 from evmcore._state cimport StateReader
 from evmcore._u256 cimport u256
 
@@ -47,6 +48,13 @@ cdef class Overlay:
     cdef int add_hashes(self, object block_hashes, uint64_t number) except -1
     cdef int add_account(self, bytes address, dict fields) except -1
     cdef int add_slots(self, object slots, str name, OverlayAccount* account) except -1
+
+# Where a call finds precompiles, for `Machine.moves`.
+cdef class MovedPrecompiles:
+    cdef PrecompileMoves moves
+    cdef vector[PrecompileMove] entries
+
+cdef MovedPrecompiles moves_new(object moves)
 
 cdef Overlay overlay_new(StateReader* base)
 

@@ -5,6 +5,8 @@ from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING
 from evmcore._code cimport Code, code_intern, code_release, code_retain
 from evmcore._hash cimport keccak256
+from evmcore._precompiles cimport PrecompileMove, precompile_at
+from evmcore._rules cimport OSAKA
 from evmcore._state cimport ABSENT, AccountData, FOUND, Found, READ_FAILED, StateReader
 from evmcore._u256 cimport u256, u256_from_int, u_eq, u_is_zero, u_lt, u_zero
 
@@ -111,6 +113,38 @@ cdef class Overlay:
         self.view.hashes = self.hashes.data()
         self.view.hash_count = self.hashes.size()
         return 0
+
+
+cdef class MovedPrecompiles:
+    """Precompiles that are elsewhere than they belong, or nowhere. Immutable once filled; readable from any thread."""
+
+
+cdef MovedPrecompiles moves_new(object moves):
+    """From a mapping of address to the address where the precompile is found instead, or None."""
+    cdef MovedPrecompiles moved = MovedPrecompiles.__new__(MovedPrecompiles)
+    cdef PrecompileMove move
+    cdef bytes address, target
+    cdef list gone = []
+    if not isinstance(moves, Mapping):
+        got = type(moves).__name__
+        raise InputError(f"argument 'precompile_moves': expected a mapping of address to address or None, got {got}")
+    for source, destination in moves.items():
+        address = to_address(source, "precompile_moves: address")
+        move.number = precompile_at(<const uint8_t*>PyBytes_AS_STRING(address), OSAKA)
+        if move.number == 0:
+            raise InputError(f"argument 'precompile_moves': 0x{address.hex()} is not a precompile")
+        gone.append(address)
+        if destination is not None:
+            target = to_address(destination, "precompile_moves: destination")
+            memcpy(move.address, PyBytes_AS_STRING(target), 20)
+            moved.entries.push_back(move)
+    for address in gone:                  # after those that come: the first entry for an address counts
+        memcpy(move.address, PyBytes_AS_STRING(address), 20)
+        move.number = 0
+        moved.entries.push_back(move)
+    moved.moves.moves = moved.entries.data()
+    moved.moves.count = moved.entries.size()
+    return moved
 
 
 cdef Overlay overlay_new(StateReader* base):

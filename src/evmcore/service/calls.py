@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, TypeAlias, TypeVar
 
 from evmcore._engine import EVM
+from evmcore._precompiles import number_at
 from evmcore._results import CallResult, Status
 from evmcore.blocks import Header
 from evmcore.errors import ExecutionAborted, InputError, InvalidTransaction
@@ -19,6 +20,7 @@ from evmcore.service.limits import Limits
 from evmcore.service.outcomes import call_error
 from evmcore.service.parse import TAGS, BlockOverrides, CallObject, StateOverrides
 from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
+from evmcore.service.simulation.request import check_moves
 from evmcore.service.source import CallHint, Pin, Source, WouldBlock
 from evmcore.state import Backend
 from evmcore.state._view import read_account
@@ -56,6 +58,13 @@ def block_environment(header: Header, block_hashes: Mapping[int, bytes]) -> Bloc
         excess_blob_gas=header.excess_blob_gas,
         block_hashes=block_hashes,
     )
+
+
+def precompile_moves(overrides: StateOverrides, fork: Fork) -> dict[bytes, bytes | None]:
+    """Where overrides put precompiles: an account that is overridden is an ordinary one. `RpcError` for wrong moves."""
+    check_moves(overrides, lambda address: number_at(address, fork.revision) != 0)
+    gone = {address: None for address in overrides.accounts if number_at(address, fork.revision)}
+    return {**gone, **overrides.moves}
 
 
 class _Engines:
@@ -257,6 +266,10 @@ class CallService:
         base_fee = environment.get("base_fee", pin.header.base_fee_per_gas or 0)
         arguments = call.arguments(base_fee)
         arguments.pop("gas", None)
+        if overrides:
+            moves = precompile_moves(overrides, chain_at(self.source.chain, pin.header).activations[0].fork)
+            if moves:
+                arguments["precompile_moves"] = moves
         price = call.gas_price if call.gas_price is not None else call.max_fee_per_gas
         if call.names_price and price is not None and price < base_fee:
             raise RpcError(
