@@ -1,0 +1,157 @@
+// One reader of the cache: a view of it, what it found missing, and what was fetched for it alone.
+#ifndef EVMCORE_CACHE_READER_H
+#define EVMCORE_CACHE_READER_H
+
+#include <array>
+#include <map>
+
+#include "layout.h"
+#include "wire.h"
+
+namespace evmcore::cache {
+
+using Hash = std::array<uint8_t, 32>;
+
+// An account, or one of its slots.
+struct StateKey {
+    std::array<uint8_t, 20> address;
+    bool is_slot;
+    u256 slot;
+
+    static StateKey of_account(const uint8_t* address) noexcept {
+        StateKey key = {};
+        memcpy(key.address.data(), address, 20);
+        return key;
+    }
+    static StateKey of_slot(const uint8_t* address, const u256* slot) noexcept {
+        StateKey key = of_account(address);
+        key.is_slot = true;
+        key.slot = *slot;
+        return key;
+    }
+    bool operator<(const StateKey& other) const noexcept {
+        const int order = memcmp(address.data(), other.address.data(), 20);
+        if (order || !is_slot || !other.is_slot)
+            return order ? order < 0 : is_slot < other.is_slot;
+        return u_lt(&slot, &other.slot);
+    }
+    bool operator==(const StateKey& other) const noexcept {
+        return address == other.address && is_slot == other.is_slot && (!is_slot || u_eq(&slot, &other.slot));
+    }
+};
+
+enum class Answer {
+    KNOWN,
+    MISSING,        // to be fetched
+    UNKNOWN,        // no use in asking Redis: the state holds only some accounts or slots, and not this one
+    EXPIRED,        // the window has passed the view
+};
+
+class Reader {
+public:
+    View view;
+    bool complete_state = true;         // an account without a key does not exist
+    bool speculating = false;           // what is missing is noted and answered as empty
+    int64_t stop_at = 0;                // when the run is to end because it is a guess only (monotonic ns; 0: it is none)
+    int64_t guess_ns = 1'000'000;       // how long runs go on after something was missing
+    size_t most_missing = 512;          // and up to how many things
+    std::atomic<uint64_t> reads{0};     // of finished runs
+
+    // What the run could not know, in the order in which it asked. Guarded by `mutex`: batches run on many threads.
+    std::mutex mutex;
+    std::vector<StateKey> missing, unknown;
+    std::vector<Hash> missing_codes;
+    std::atomic<bool> incomplete{false};    // any of them
+
+    // Fetched, but not to be had from the cache: true at this view's step only, or evicted at once.
+    std::map<StateKey, AccountRecord> own_accounts;
+    std::map<StateKey, u256> own_slots;
+
+    // ---- reading, inside a section
+
+    Answer account(const uint8_t* address, AccountRecord* out) noexcept {
+        if (!view.usable)
+            return Answer::EXPIRED;
+        const bool here = view.cache->account(view.seq, address, out);
+        if (here && (out->presence != NO_KEY || complete_state))
+            return Answer::KNOWN;
+        if (!own_accounts.empty()) {
+            const auto own = own_accounts.find(StateKey::of_account(address));
+            if (own != own_accounts.end()) {
+                *out = own->second;
+                return Answer::KNOWN;
+            }
+        }
+        return here ? Answer::UNKNOWN : Answer::MISSING;
+    }
+
+    Answer slot(const uint8_t* address, const u256* key, u256* out) noexcept {
+        SlotValue found;
+        if (!view.usable)
+            return Answer::EXPIRED;
+        const bool here = view.cache->slot(view.seq, address, key, &found);
+        if (here && found.known) {
+            *out = found.value;
+            return Answer::KNOWN;
+        }
+        if (!own_slots.empty()) {
+            const auto own = own_slots.find(StateKey::of_slot(address, key));
+            if (own != own_slots.end()) {
+                *out = own->second;
+                return Answer::KNOWN;
+            }
+        }
+        AccountRecord record;
+        if (account(address, &record) == Answer::KNOWN &&
+            (record.presence != EXISTS || (record.storage_complete && record.slot_count == 0))) {
+            u_zero(out);
+            return Answer::KNOWN;
+        }
+        return here ? Answer::UNKNOWN : Answer::MISSING;
+    }
+
+    // ---- noting what is missing. False: the guess has gone on for long enough.
+
+    bool note(const StateKey& key, bool known_to_nobody) noexcept {
+        std::lock_guard<std::mutex> guard(mutex);
+        try {
+            (known_to_nobody ? unknown : missing).push_back(key);
+        } catch (...) {
+            return false;
+        }
+        return noted() && missing.size() < most_missing;
+    }
+
+    bool note_code(const uint8_t* hash) noexcept {
+        std::lock_guard<std::mutex> guard(mutex);
+        try {
+            missing_codes.emplace_back();
+        } catch (...) {
+            return false;
+        }
+        memcpy(missing_codes.back().data(), hash, 32);
+        return noted() && missing_codes.size() < most_missing;
+    }
+
+    void forget_missing() noexcept {
+        missing.clear();
+        unknown.clear();
+        missing_codes.clear();
+        incomplete.store(false, std::memory_order_relaxed);
+        stop_at = 0;
+    }
+
+private:
+    bool noted() noexcept {
+        const int64_t now = monotonic_now();
+        if (!incomplete.exchange(true, std::memory_order_relaxed)) {
+            __atomic_store_n(&stop_at, now + guess_ns, __ATOMIC_RELAXED);
+            return true;
+        }
+        return now < stop_at;
+    }
+};
+
+}  // namespace evmcore::cache
+
+#endif
