@@ -2,6 +2,7 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from evmcore._interp cimport Environment, Machine, Message, Outcome
+from evmcore.state._reader cimport RunHooks
 from evmcore._results cimport CallResult
 from evmcore._state cimport LogEntry, StateReader
 from evmcore._tx cimport TxChecks, TxData, TxResult
@@ -11,6 +12,7 @@ from evmcore._u256 cimport u256
 cdef struct Settings:
     Environment env
     StateReader* reader
+    RunHooks* hooks               # the backend's; may be NULL
     int revision
     bint unlimited_code_size
     bint switch_dispatch

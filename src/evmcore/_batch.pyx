@@ -17,6 +17,7 @@ from evmcore._state cimport (
 from evmcore._tx cimport TX_VALID, TxChecks, TxData, TxResult, transaction_run
 from evmcore._u256 cimport u256, u_lt
 from evmcore._workers cimport run_on_workers
+from evmcore.state._reader cimport RunHooks
 
 from evmcore.errors import ResourceError
 
@@ -52,13 +53,21 @@ cdef void set_up(const Settings* settings, Machine* machine) noexcept nogil:
     machine.revision = settings.revision
     machine.unlimited_code_size = settings.unlimited_code_size
     machine.switch_dispatch = settings.switch_dispatch
+    machine.stop_at = settings.hooks.stop_at if settings.hooks != NULL else NULL
     ws_reset(machine.ws, settings.reader, settings.revision)
+
+
+cdef void tell_end(RunHooks* hooks, Machine* machine, bint is_create, const uint8_t* target, const uint8_t* sender,
+                   const uint8_t* data, size_t size) noexcept nogil:
+    hooks.ended(hooks.self, machine, <const uint8_t*>NULL if is_create else target, sender, data, size)
 
 
 cdef void settings_run(const Settings* settings, Machine* machine, const TxData* tx, const TxChecks* checks,
                        uint64_t block_gas_left, TxResult* result) noexcept nogil:
     set_up(settings, machine)
     transaction_run(machine, tx, checks, block_gas_left, settings.blob_gas_limit, settings.max_blobs_per_tx, result)
+    if settings.hooks != NULL:
+        tell_end(settings.hooks, machine, tx.is_create, tx.to, tx.sender, tx.data, tx.data_size)
 
 
 cdef void settings_message(const Settings* settings, Machine* machine, Message* message, const u256* gas_price,
@@ -90,8 +99,13 @@ cdef void settings_message(const Settings* settings, Machine* machine, Message* 
     if ws.failed:
         memset(outcome, 0, sizeof(Outcome))
         outcome.status = NO_MEMORY if ws.no_memory else STATE_FAILED
-        return
-    execute(machine, message, outcome)
+    else:
+        execute(machine, message, outcome)
+    if settings.hooks != NULL:
+        tell_end(
+            settings.hooks, machine, message.kind == CREATE, message.target, message.caller, message.input,
+            message.input_size
+        )
 
 
 # Jobs a worker takes at once: enough that the counter is not fought over, few enough that all end together.

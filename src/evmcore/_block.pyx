@@ -64,6 +64,8 @@ cdef object engine_error(Backend backend, Status status):
     if status == UNAVAILABLE:
         return ResourceError(f"a precompile of this fork cannot be computed here: {blst_unavailable()}")
     cause = backend.take_error()
+    if isinstance(cause, StateError) and type(cause) is not StateError:
+        return cause                              # of a named kind, which callers tell apart
     error = StateError("the state could not be read; nothing was concluded" + (f": {cause}" if cause is not None else ""))
     error.__cause__ = cause
     return error

@@ -116,6 +116,7 @@ cdef class EVM:
         self.block = block
         fill_environment(&self.settings.env, block, self.chain_id, self.settings.revision, self.blob_schedule)
         self.settings.reader = &self.backend.reader
+        self.settings.hooks = self.backend.hooks
         self.hashes = None
         if block.block_hashes:
             self.hashes = overlay_new(&self.backend.reader)

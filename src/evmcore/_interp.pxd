@@ -86,6 +86,7 @@ cdef struct Machine:
     bint switch_dispatch          # run the switch build (debugging, coverage, sanitizers); implied by tracing
     const uint32_t* abort_flag    # not zero: stop soon; may be NULL
     int64_t deadline_ns           # CLOCK_MONOTONIC; 0: none
+    const int64_t* stop_at        # like deadline_ns, where somebody else sets it while the machine runs; may be NULL
     bint unlimited_code_size      # lifts EIP-170 and EIP-3860 limits (development chains)
     void* tracer                  # Tracer*, or NULL
     const PrecompileMoves* moves  # of precompiles, borrowed; NULL: all are where they belong
@@ -123,6 +124,10 @@ cdef void machine_free(Machine* machine) noexcept nogil
 # account) and code deposit included; state of a failed message is reverted. Never uses the C stack for depth.
 # For a top-level CREATE the caller's nonce must already have been increased: the address uses `nonce - 1`.
 cdef void execute(Machine* machine, const Message* message, Outcome* outcome) noexcept nogil
+
+# 64 bytes that the machine has lately hashed to `slot`, or to up to 255 less (`offset`): the key of a mapping's entry, or
+# of a struct in it. NULL: not remembered.
+cdef const uint8_t* hash_preimage(const Machine* machine, const u256* slot, uint64_t* offset) noexcept nogil
 
 cdef void create_address(const uint8_t* sender, uint64_t nonce, uint8_t* out) noexcept nogil
 cdef void create2_address(const uint8_t* sender, const u256* salt, const uint8_t* init_code_hash, uint8_t* out) noexcept nogil

@@ -47,6 +47,7 @@ cdef extern from *:
 
 cdef extern from "include/sync.h" nogil:
     uint32_t atomic_load32(const uint32_t* p)
+    int64_t atomic_load64(const int64_t* p)
     int64_t monotonic_ns()
 
 cdef extern from "include/push.h" nogil:
@@ -186,9 +187,28 @@ cdef inline bint must_poll(Frame* f) noexcept nogil:
 
 
 cdef bint must_stop(Machine* machine) noexcept nogil:
+    cdef int64_t stop
     if machine.abort_flag != NULL and atomic_load32(machine.abort_flag):
         return True
+    if machine.stop_at != NULL:
+        stop = atomic_load64(machine.stop_at)
+        if stop != 0 and monotonic_ns() >= stop:
+            return True
     return machine.deadline_ns != 0 and monotonic_ns() >= machine.deadline_ns
+
+
+cdef const uint8_t* hash_preimage(const Machine* machine, const u256* slot, uint64_t* offset) noexcept nogil:
+    cdef const HashMemo* memo = (<Scratch*>machine.private).hashes
+    cdef int i
+    for i in range(HASH_MEMOS):
+        if (
+            memo.digest.w[3] == slot.w[3] and memo.digest.w[2] == slot.w[2] and memo.digest.w[1] == slot.w[1]
+            and slot.w[0] - memo.digest.w[0] < 256 and memo.used
+        ):
+            offset[0] = slot.w[0] - memo.digest.w[0]
+            return memo.data
+        memo += 1
+    return NULL
 
 
 cdef inline bint within_memory(const u256* offset, uint64_t size, Frame* f) noexcept nogil:

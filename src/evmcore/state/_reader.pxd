@@ -14,11 +14,24 @@ Thread rules
   `StateError` instead.
 - Reads outside a section are allowed only while nothing writes.
 """
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t
 from evmcore._diff cimport StateDiff
+from evmcore._interp cimport Machine
 from evmcore._state cimport StateReader
+
+# For a backend that wants to know of the calls that run on it.
+cdef struct RunHooks:
+    void* self
+    const int64_t* stop_at        # the machine stops then (see Machine.stop_at)
+    # After each call or message, on its thread: what it was (`target` NULL: a creation), and the machine with all it touched.
+    void (*ended)(
+        void* self, Machine* machine, const uint8_t* target, const uint8_t* sender, const uint8_t* data, size_t size
+    ) noexcept nogil
 
 cdef class Backend:
     cdef StateReader reader                           # valid as long as the Backend lives; filled by the subclass
+    cdef RunHooks* hooks                              # NULL: none; valid as long as the Backend lives
 
     cdef void begin_read(self) noexcept nogil         # waits while a writer writes
     cdef void end_read(self) noexcept nogil

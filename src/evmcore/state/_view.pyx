@@ -53,6 +53,7 @@ cdef class DiffView(Backend):
             self.view.codes[i] = code_intern(change.new.code_hash, <const uint8_t*>PyBytes_AS_STRING(code), len(code))
             if self.view.codes[i] == NULL:
                 raise ResourceError(f"no memory for {len(code)} bytes of code")
+        self.hooks = base.hooks
         self.reader.self = &self.view
         self.reader.account = view_account
         self.reader.storage = view_storage

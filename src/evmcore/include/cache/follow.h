@@ -13,8 +13,8 @@ struct Label {
     char kind;                  // 'b' block, 'r' revert, 'l' load; 's': where the reader started
     uint8_t hash[32];
     std::string header;         // RLP
-    int64_t published_us;       // by the writer's clock; 0: not known
-    int64_t seen_us;            // when readers here could see it
+    int64_t published_us = 0;   // by the writer's clock; 0: not known
+    int64_t seen_us = 0;        // when readers here could see it
 };
 
 enum class Followed {
@@ -34,7 +34,7 @@ enum class Followed {
 class Follower {
 public:
     using Hasher = void (*)(const uint8_t* data, size_t size, uint8_t* digest);
-    using TakeCode = bool (*)(const uint8_t* hash, const uint8_t* data, size_t size);    // false: the hash is not its own
+    using TakeCode = int (*)(const uint8_t* hash, const uint8_t* data, size_t size);     // 0: the hash is not its own
 
     StateCache& cache;
     const std::string prefix;
@@ -59,13 +59,12 @@ public:
 
     const uint8_t* feed() const noexcept { return feed_; }
 
-    // Gives the label of a step to `take`; false: it is not held.
-    template <class Take>
-    bool label(uint64_t seq, const Take& take) const {
+    // The label of a step; false: it is not held.
+    bool copy_label(uint64_t seq, Label* out) const {
         std::lock_guard<std::mutex> guard(labels_mutex_);
         const Label* found = find(seq);
         if (found)
-            take(*found);
+            *out = *found;
         return found != nullptr;
     }
 
@@ -83,7 +82,7 @@ public:
         for (;;) {
             if (__atomic_load_n(stop, __ATOMIC_RELAXED))
                 return Followed::STOPPED;
-            write(wire.out, block_ms);
+            write(wire, block_ms);
             io = wire.exchange(fd, REPLIES, monotonic_now() + block_ms * 1'000'000 + timeout_ns, stop);
             if (io != Io::DONE)
                 return io == Io::STOPPED ? Followed::STOPPED : Followed::IO;
@@ -95,7 +94,8 @@ public:
 
     static constexpr size_t REPLIES = 2;
 
-    void write(Bytes& out, int64_t block_ms) const {
+    void write(Wire& wire, int64_t block_ms) const {
+        Bytes& out = wire.out;
         out.clear();
         Round::write_head(out, prefix);
         const std::string feed = prefix + ":feed", block = std::to_string(block_ms),

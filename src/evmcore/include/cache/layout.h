@@ -211,6 +211,14 @@ private:
     size_t end_;
 };
 
+// The value of an account's key. False: `problem` says what is wrong with it.
+inline bool parse_record(const char* data, size_t size, AccountRecord* out, const char** problem) noexcept {
+    LayoutReader reader(data, size);
+    const bool right = reader.record(out);
+    *problem = reader.problem;
+    return right;
+}
+
 }  // namespace evmcore::cache
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <map>
+#include <set>
 
 #include "layout.h"
 #include "wire.h"
@@ -66,6 +67,8 @@ public:
     // Fetched, but not to be had from the cache: true at this view's step only, or evicted at once.
     std::map<StateKey, AccountRecord> own_accounts;
     std::map<StateKey, u256> own_slots;
+    std::set<StateKey> nowhere;             // Redis has been asked: the state is incomplete and lacks it
+    void* owner = nullptr;                  // of whoever made the reader
 
     // ---- reading, inside a section
 
@@ -82,7 +85,7 @@ public:
                 return Answer::KNOWN;
             }
         }
-        return here ? Answer::UNKNOWN : Answer::MISSING;
+        return here || lacks(StateKey::of_account(address)) ? Answer::UNKNOWN : Answer::MISSING;
     }
 
     Answer slot(const uint8_t* address, const u256* key, u256* out) noexcept {
@@ -107,7 +110,15 @@ public:
             u_zero(out);
             return Answer::KNOWN;
         }
-        return here ? Answer::UNKNOWN : Answer::MISSING;
+        return here || lacks(StateKey::of_slot(address, key)) ? Answer::UNKNOWN : Answer::MISSING;
+    }
+
+    // What another source has said: true at this view's step.
+    void own_account(const uint8_t* address, const AccountRecord& record) {
+        own_accounts[StateKey::of_account(address)] = record;
+    }
+    void own_slot(const uint8_t* address, const u256* key, const u256& value) {
+        own_slots[StateKey::of_slot(address, key)] = value;
     }
 
     // ---- noting what is missing. False: the guess has gone on for long enough.
@@ -142,6 +153,8 @@ public:
     }
 
 private:
+    bool lacks(const StateKey& key) const noexcept { return !nowhere.empty() && nowhere.count(key); }
+
     bool noted() noexcept {
         const int64_t now = monotonic_now();
         if (!incomplete.exchange(true, std::memory_order_relaxed)) {

@@ -96,7 +96,8 @@ public:
     }
 
     // Writes the request; the number of replies it will have. `prefix`: {evm:<chain id>}.
-    size_t write(Bytes& out, const std::string& prefix) const {
+    size_t write(Wire& wire, const std::string& prefix) const {
+        Bytes& out = wire.out;
         size_t commands = 0;
         out.clear();
         write_command(out, 1);
@@ -239,9 +240,11 @@ public:
         for (const Ask& ask : asks) {
             if (!usable(ask))
                 continue;
-            const Added added = cache.add_account(head.seq, ask.address.data(), ask.record);
-            if (added == Added::NO_MEMORY || added == Added::OUTSIDE)
-                return added;
+            if (ask.record.presence != NO_KEY || complete_state) {
+                const Added added = cache.add_account(head.seq, ask.address.data(), ask.record);
+                if (added == Added::NO_MEMORY || added == Added::OUTSIDE)
+                    return added;
+            }
             const bool exists = ask.record.presence == EXISTS;
             const bool zeros = exists ? ask.record.storage_complete : ask.record.presence == IS_ABSENT || complete_state;
             const bool zeros_hold = zeros && cache.storage_always_complete(ask.address.data(), complete_state);
@@ -276,8 +279,12 @@ private:
             if (!usable(ask))
                 continue;
             const uint8_t* address = ask.address.data();
-            if (reader.account(address, &record) == Answer::MISSING && (ask.record.presence != NO_KEY || complete_state))
-                reader.own_accounts[StateKey::of_account(address)] = ask.record;
+            if (reader.account(address, &record) == Answer::MISSING) {
+                if (ask.record.presence != NO_KEY || complete_state)
+                    reader.own_accounts[StateKey::of_account(address)] = ask.record;
+                else
+                    reader.nowhere.insert(StateKey::of_account(address));
+            }
             for (size_t i = ask.first; i < ask.first + ask.count; ++i) {
                 const SlotAsk& slot = slots[i];
                 if ((ask.fault == Fault::VALUE && i == ask.damaged) ||
@@ -286,7 +293,7 @@ private:
                 // A slot that is not stored is zero for this reader if the storage is complete at its own step.
                 if (!slot.stored && (reader.account(address, &record) != Answer::KNOWN || record.presence != EXISTS ||
                                      !record.storage_complete)) {
-                    reader.note(StateKey::of_slot(address, &slot.key), true);
+                    reader.nowhere.insert(StateKey::of_slot(address, &slot.key));
                     continue;
                 }
                 reader.own_slots[StateKey::of_slot(address, &slot.key)] = slot.value;

@@ -1,0 +1,128 @@
+"""A source whose chain and state are in Redis: `serve --redis`. Any number of processes may serve the same state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+from evmcore.blocks import Header
+from evmcore.errors import ConfigError
+from evmcore.forks import NETWORKS, ChainConfig
+from evmcore.service.archive import Archive
+from evmcore.service.source import BlockId, CallHint, SourceStatus, WouldBlock
+from evmcore.state import Backend
+from evmcore.state.redis import NotHere, RedisPin, RedisState
+
+__all__ = ["RedisSource", "RedisSourcePin"]
+
+T = TypeVar("T")
+
+
+class RedisSourcePin:
+    """A block of a `RedisSource`."""
+
+    def __init__(self, pin: RedisPin) -> None:
+        self.pin = pin
+
+    @property
+    def header(self) -> Header:
+        """The block's header."""
+        return self.pin.header
+
+    @property
+    def block_hash(self) -> bytes:
+        """The block's 32-byte hash."""
+        return self.pin.block_hash
+
+    def block_hashes(self) -> Mapping[int, bytes]:
+        """Number to hash of the block and of up to 256 before it."""
+        return self.pin.block_hashes()
+
+    def run(
+        self, work: Callable[[Backend], T], hint: CallHint | Sequence[CallHint] | None = None, *, wait: bool = True
+    ) -> T:
+        """What `work` gives once nothing it reads is missing (`RedisPin.run`)."""
+        try:
+            return self.pin.run(work, () if hint is None else hint, wait=wait)
+        except NotHere as error:
+            raise WouldBlock(str(error)) from None
+
+    def close(self) -> None:
+        """Lets the state move on."""
+        self.pin.close()
+
+    def __enter__(self) -> RedisSourcePin:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+
+class RedisSource:
+    """A `RedisState` for the service. Closes it when it is closed.
+
+    ``chain``: the chain's configuration; by default the one stored with the state, or that of the known network with
+    its id. Raises `ConfigError` where there is neither.
+    """
+
+    def __init__(self, state: RedisState, chain: ChainConfig | None = None) -> None:
+        self.state = state
+        self._chain = _chain_of(state) if chain is None else chain
+
+    @classmethod
+    def open(cls, url: str, chain_id: int = 1, chain: ChainConfig | None = None, **options: Any) -> RedisSource:
+        """A source for the state at an address; `options` are those of `RedisState`."""
+        state = RedisState(url, chain_id, **options)
+        try:
+            return cls(state, chain)
+        except BaseException:
+            state.close()
+            raise
+
+    @property
+    def chain(self) -> ChainConfig:
+        """The chain's id and forks."""
+        return self._chain
+
+    @property
+    def archive(self) -> Archive | None:
+        """None: Redis holds state, not blocks."""
+        return None
+
+    def head(self) -> Header:
+        """The header of the latest block. Raises as `pin` does."""
+        return self.state.head()
+
+    def pin(self, block: BlockId = "latest") -> RedisSourcePin:
+        """A block by number, hash or tag. Raises as `RedisState.pin` does."""
+        return RedisSourcePin(self.state.pin(block))
+
+    def status(self) -> SourceStatus:
+        """For readiness checks and metrics."""
+        now = self.state.status()
+        return SourceStatus(
+            ready=now.ready,
+            reason=now.reason,
+            head_age=now.head_age,
+            feed_lag=now.feed_lag,
+            backend_reachable=now.reachable,
+            counters=now.counters,
+            gauges=now.gauges,
+        )
+
+    def close(self) -> None:
+        """Closes the state."""
+        self.state.close()
+
+
+def _chain_of(state: RedisState) -> ChainConfig:
+    stored = state.chain_config
+    if stored is not None:
+        return ChainConfig.from_genesis(stored)
+    for known in NETWORKS.values():
+        if known.chain_id == state.chain_id:
+            return known
+    raise ConfigError(f"chain {state.chain_id} is not known, and no configuration is stored with its state: name one")

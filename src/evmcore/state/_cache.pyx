@@ -1,0 +1,674 @@
+"""The cache of a chain's state in this process, and pinned readers of it. See `_cache.pxd`."""
+cimport cython
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcmp, memcpy
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from evmcore._code cimport Code, code_empty, code_find, code_intern, code_release, code_retain
+from evmcore._hash cimport keccak256
+from evmcore._interp cimport Machine
+from evmcore._state cimport ABSENT, AccountData, FOUND, Found, READ_FAILED
+from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_from_be, u_zero
+from evmcore.state._reader cimport Backend
+from evmcore.state._wire cimport Connection, Io, monotonic_now
+
+import os
+
+from evmcore.errors import (
+    ResourceError, StateCorrupted, StateError, StateNotAvailable, StateUnavailable, StateUnknown,
+)
+from evmcore.state.base import EMPTY_CODE_HASH, AccountInfo
+from evmcore.types import Account, to_address, to_uint
+
+# Rounds of one `run` after which something must be wrong: every round makes something known that the work needs.
+MOST_ROUNDS = 64
+
+cdef bint take_code(const uint8_t* code_hash, const uint8_t* data, size_t size) noexcept nogil:
+    """A code that a block has deployed goes into the process's code cache, if it is what it says."""
+    cdef uint8_t[32] digest
+    keccak256(data, size, digest)
+    if memcmp(digest, code_hash, 32) != 0:
+        return False
+    code_release(code_intern(code_hash, data, size))
+    return True
+
+
+cdef class Stop:
+    """A flag that ends the following of a feed, from any thread."""
+
+    def set(self) -> None:
+        """From now on `Cache.follow` returns as soon as it can."""
+        self.flag = 1
+
+    def is_set(self) -> bool:
+        """Whether it was set."""
+        return self.flag != 0
+
+
+cdef class Cache:
+    """Accounts and slots of one chain with their history since step `seq`, kept exact by the feed.
+
+    - `prefix`: of the chain's keys; `feed`: 16 bytes, which state it is; `complete`: whether all accounts are there.
+    - `header`, `block_hash`: the head after step `seq`.
+    - `ring`: steps before the latest that can be pinned. `slack`: how many more an open pin may fall behind.
+    - `limit`: bytes; what changed inside the ring is never given up for it.
+
+    Once it does not follow any more (`give_up`) views that are open go on with what is in it.
+    """
+
+    def __cinit__(self, bytes prefix not None, bytes feed not None, bint complete, uint64_t seq, bytes header not None,
+                  bytes block_hash not None, *, uint64_t ring, uint64_t slack, size_t limit):
+        cdef HashKey key
+        cdef Label label
+        cdef bytes random_key = os.urandom(sizeof(HashKey))
+        assert len(feed) == 16 and len(block_hash) == 32
+        memcpy(&key, PyBytes_AS_STRING(random_key), sizeof(HashKey))
+        self.complete = complete
+        self.feed = feed
+        self.cache = new StateCache(key, seq, ring, slack, limit)
+        self.follower = new Follower(
+            self.cache[0], prefix, <const uint8_t*>PyBytes_AS_STRING(feed), keccak256, take_code
+        )
+        label.seq = seq
+        label.kind = b"s"
+        label.header = header
+        memcpy(label.hash, PyBytes_AS_STRING(block_hash), 32)
+        self.follower.start(label)
+        self.follower.confirmed.store(monotonic_now())
+
+    def __dealloc__(self):
+        del self.follower
+        del self.cache
+
+    # ---- the feed
+
+    def follow(self, Connection connection not None, Stop stop not None, int64_t block_ms, double timeout) -> str:
+        """Reads and applies feed entries until something ends it: the name of a `Followed`, in lower case.
+
+        `block_ms`: how long one request waits for an entry. `timeout`: seconds for a reply beyond that. Only one thread
+        at a time.
+        """
+        cdef Followed outcome = Followed.GOING_ON
+        cdef int64_t timeout_ns = <int64_t>(timeout * 1e9)
+        if connection.socket is None:
+            with nogil:
+                outcome = self.follower.run(connection.wire[0], connection.fd, &stop.flag, block_ms, timeout_ns)
+            if outcome != Followed.GOING_ON:
+                connection.close()
+        while outcome == Followed.GOING_ON:
+            self.follower.write(connection.wire[0], block_ms)
+            if connection.exchange(2, monotonic_now() + block_ms * 1_000_000 + timeout_ns, &stop.flag):
+                outcome = Followed.STOPPED
+            else:
+                with nogil:
+                    outcome = self.follower.take(connection.wire[0])
+        return FOLLOWED[<int>outcome]
+
+    @property
+    def problem(self) -> str:
+        """What was wrong, after `follow` returned "damaged" or "refused"."""
+        return self.follower.problem.decode("utf-8", "backslashreplace")
+
+    def give_up(self) -> None:
+        """It is not kept exact any more: nothing is added, and nobody waits for its next step."""
+        self.cache.give_up()
+
+    @property
+    def given_up(self) -> bool:
+        """Whether `give_up` was called."""
+        return self.cache.given_up()
+
+    @property
+    def latest(self) -> int:
+        """The latest step that is known."""
+        return self.cache.latest()
+
+    @property
+    def oldest(self) -> int:
+        """The oldest step that can be pinned."""
+        return self.cache.oldest()
+
+    @property
+    def newest_seen(self) -> int:
+        """The newest step that is known to exist, applied or not."""
+        return max(self.follower.seen_seq.load(), self.cache.latest())
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything that had happened before the start is here."""
+        return self.follower.caught_up.load()
+
+    @property
+    def behind(self) -> bool:
+        """Whether Redis has lost steps that are known here."""
+        return self.follower.behind.load()
+
+    @property
+    def age(self) -> float:
+        """Seconds since Redis last said that there is nothing newer."""
+        return max(0, monotonic_now() - self.follower.confirmed.load()) / 1e9
+
+    def label(self, uint64_t seq):
+        """(kind, block hash, header as RLP, published, seen) of the head after a step; None where it is not held.
+
+        The kind is b"b" for a block, b"r" for a revert, b"l" for a load, b"s" for the step where the cache began. Times
+        are microseconds since 1970, zero where not known.
+        """
+        cdef Label label
+        if not self.follower.copy_label(seq, &label):
+            return None
+        return (PyBytes_FromStringAndSize(&label.kind, 1), PyBytes_FromStringAndSize(<const char*>label.hash, 32),
+                <bytes>label.header, label.published_us, label.seen_us)
+
+    def figures(self) -> dict[str, int]:
+        """How much is in it, and how much memory that takes."""
+        cdef dict figures
+        self.cache.editing.lock()
+        figures = {
+            "slots": self.cache.slot_count(),
+            "accounts": self.cache.account_count(),
+            "versions": self.cache.version_count(),
+            "views": self.cache.view_count(),
+            "evictions": self.cache.evictions(),
+            "bytes": self.cache.bytes_in_use(),
+            "bytes_taken": self.cache.bytes_taken(),
+            "feed_entries": self.follower.entries.load(),
+            "feed_bytes": self.follower.entry_bytes.load(),
+        }
+        self.cache.editing.unlock()
+        return figures
+
+    def fill(self, uint64_t seq, bytes address not None, bytes record not None, list fields not None, str key) -> bool:
+        """Puts in an account's record, if not empty, and some fields of its storage hash (slot, value, slot, value ...),
+        read after step `seq`. False: that step is not inside the window. Raises `StateCorrupted` naming `key`.
+        """
+        cdef AccountRecord account
+        cdef u256 slot, value
+        cdef Added added = Added.ADDED
+        cdef bytes name, data
+        cdef const char* problem = NULL
+        cdef Py_ssize_t i
+        if record and not parse_record(PyBytes_AS_STRING(record), len(record), &account, &problem):
+            raise StateCorrupted(f"{key}: account record: {(<bytes>problem).decode()}")
+        self.cache.editing.lock()
+        try:
+            if record:
+                added = self.cache.add_account(seq, <const uint8_t*>PyBytes_AS_STRING(address), account)
+            for i in range(0, len(fields) - 1, 2):
+                name, data = fields[i], fields[i + 1]
+                if len(name) != 32:
+                    raise StateCorrupted(f"{key}: a field of {len(name)} bytes, slots have 32")
+                u_from_be(&slot, <const uint8_t*>PyBytes_AS_STRING(name))
+                if not read_value(<const uint8_t*>PyBytes_AS_STRING(data), len(data), &value):
+                    raise StateCorrupted(f"{key}: slot 0x{name.hex()} has the value 0x{data.hex():.80}")
+                if added == Added.ADDED or added == Added.THERE:
+                    added = self.cache.add_slot(seq, <const uint8_t*>PyBytes_AS_STRING(address), &slot, &value)
+        finally:
+            self.cache.editing.unlock()
+        if added == Added.NO_MEMORY:
+            raise ResourceError("no memory for the state cache")
+        return added != Added.OUTSIDE
+
+    def __repr__(self) -> str:
+        return f"<Cache: steps {self.oldest} to {self.latest}, {self.cache.slot_count()} slots>"
+
+
+cdef list FOLLOWED = [
+    "going on", "stopped", "io", "refused", "malformed", "no head", "rebuilt", "diverged", "gap", "damaged", "no memory",
+]
+
+
+cdef class Fetcher:
+    """Where a view gets what is not in the cache. Derived from: see `_fetch.pyx`."""
+
+    cdef int fetch(self, CacheView view, vector[StateKey]& keys, vector[Hash]& codes) except -1:
+        raise StateUnavailable("what is not in the cache cannot be fetched")
+
+
+class NotHere(StateError):
+    """Something is not in the cache, and the caller does not want to wait for it."""
+
+
+@cython.no_gc_clear
+cdef class CacheView(Backend):
+    """The state after one step, as a backend: for `EVM` and for `execute_block` (which cannot write to it).
+
+    Reads are answered from the cache, without locks, without the GIL. What is not there is fetched: inside of `run` all
+    at once, elsewhere one by one in the thread that reads. Any number of threads may read; `run` belongs to one.
+    """
+
+    def __cinit__(self, Cache cache not None, seq, Fetcher fetcher not None, block_hash, double guess=0.001):
+        cdef uint64_t step = <uint64_t>-1 if seq is None else seq
+        self.view = new Reader()
+        self.cache = cache
+        self.fetcher = fetcher
+        self.block_hash = block_hash
+        self.damaged = {}
+        self.view.owner = <void*>self
+        self.view.complete_state = cache.complete
+        self.view.guess_ns = <int64_t>(guess * 1e9)
+        self.run_hooks.self = self.view
+        self.run_hooks.stop_at = &self.view.stop_at
+        self.run_hooks.ended = run_ended
+        self.hooks = &self.run_hooks
+        self.reader.self = self.view
+        self.reader.account = read_account
+        self.reader.storage = read_storage
+        self.reader.code = read_code
+        self.reader.block_hash = read_block_hash
+        if not cache.cache.open(&self.view.view, step):
+            raise StateNotAvailable(
+                f"step {seq} is not held: the steps that are go from {cache.oldest} to {cache.latest}"
+            )
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __dealloc__(self):
+        cdef size_t i
+        if self.view != NULL:
+            if self.cache is not None:
+                self.cache.cache.close(&self.view.view)
+            del self.view
+        for i in range(self.code_count):
+            code_release(self.codes[i])
+        free(self.codes)
+
+    cdef void begin_read(self) noexcept nogil:
+        self.cache.cache.begin(&self.view.view)
+
+    cdef void end_read(self) noexcept nogil:
+        self.cache.cache.end(&self.view.view)
+
+    cpdef object take_error(self):
+        """The exception that made the last read fail, given once; None when there is none."""
+        error, self.error = self.error, None
+        return error
+
+    @property
+    def seq(self) -> int:
+        """The step that is read."""
+        return self.view.view.seq
+
+    @property
+    def reads(self) -> int:
+        """Accounts and slots that runs on this view have read."""
+        return self.view.reads.load()
+
+    # ---- running on guesses
+
+    def run(self, work, hint=(), wait=True):
+        """What `work(self)` gives once nothing it read was missing.
+
+        Until then it is run again: what is missing is answered as empty, noted, and fetched, all of it in one request,
+        before the next try; so `work` must be free of side effects. With `wait` False, `NotHere` is raised instead of
+        fetching anything. Raises what `work` raised when it had everything, `StateUnavailable`, `StateCorrupted`,
+        `StateUnknown`, `StateNotAvailable`.
+        """
+        cdef int rounds = 0
+        cdef object result, failure
+        while True:
+            self.view.forget_missing()
+            self.view.speculating = True
+            result = failure = None
+            try:
+                result = work(self)
+            except Exception as error:
+                failure = error
+            finally:
+                self.view.speculating = False
+            if not self.view.incomplete.load():
+                if failure is not None:
+                    raise failure
+                return result
+            self.error = None
+            if not wait:
+                raise NotHere("something that is needed is not in the cache")
+            rounds += 1
+            if rounds == 1:
+                self.add_hints(hint)
+            if rounds > MOST_ROUNDS:
+                raise StateUnavailable(f"the state that is needed was not complete after {MOST_ROUNDS} rounds of fetching")
+            self.fetch_all()
+
+    cdef int fetch_all(self) except -1:
+        """Fetches what the last run missed. What it missed first it certainly needs: raises when that cannot be had."""
+        cdef size_t i
+        if self.view.missing.size():
+            self.check_damage(self.key_of(&self.view.missing[0]))
+        elif self.view.missing_codes.size():
+            self.check_damage(hash_bytes(&self.view.missing_codes[0]))
+        if self.view.missing.size() or self.view.missing_codes.size():
+            self.fetcher.fetch(self, self.view.missing, self.view.missing_codes)
+        else:
+            for i in range(self.view.unknown.size()):
+                self.ask_upstream(&self.view.unknown[i])
+        return 0
+
+    cdef int add_hints(self, object hint) except -1:
+        """What the access lists of calls name goes into the first request."""
+        cdef bytes key
+        cdef u256 slot
+        for call in hint if isinstance(hint, (list, tuple)) else (hint,):
+            for address, slots in call.access_list:
+                key = to_address(address, "access list: address")
+                self.view.missing.push_back(StateKey.of_account(<const uint8_t*>PyBytes_AS_STRING(key)))
+                for number in slots:
+                    slot = u256_from_int(to_uint(number, "access list: slot"), "access list: slot")
+                    self.view.missing.push_back(StateKey.of_slot(<const uint8_t*>PyBytes_AS_STRING(key), &slot))
+        return 0
+
+    cdef int check_damage(self, object key) except -1:
+        error = self.damaged.get(key)
+        if error is not None:
+            self.damaged = {}                     # the next run asks again
+            raise error
+        return 0
+
+    # ---- reading without guesses: one by one
+
+    cdef int fetch_now(self, const StateKey* key, const uint8_t* code_hash) except -1:
+        """Fetches one account or slot, or one code."""
+        cdef vector[StateKey] keys
+        cdef vector[Hash] codes
+        if key != NULL:
+            keys.push_back(key[0])
+        else:
+            codes.resize(1)
+            memcpy(codes[0].data(), code_hash, 32)
+        self.fetcher.fetch(self, keys, codes)
+        return self.check_damage(self.key_of(key) if key != NULL else code_hash[:32])
+
+    def prefetch(self, addresses=(), slots=()) -> None:
+        """Fetches accounts, and slots given as (address, slot), with one request, for reads that will come.
+
+        What is in the cache already is not asked for. Raises `StateUnavailable`.
+        """
+        cdef vector[StateKey] keys
+        cdef vector[Hash] codes
+        cdef AccountRecord record
+        cdef u256 slot, value
+        cdef bytes key
+        cdef const uint8_t* at
+        self.begin_read()
+        try:
+            for address in addresses:
+                key = to_address(address, "addresses")
+                at = <const uint8_t*>PyBytes_AS_STRING(key)
+                if self.view.account(at, &record) == Answer.MISSING:
+                    keys.push_back(StateKey.of_account(at))
+            for address, number in slots:
+                key = to_address(address, "slots: address")
+                at = <const uint8_t*>PyBytes_AS_STRING(key)
+                slot = u256_from_int(to_uint(number, "slots: slot"), "slots: slot")
+                if self.view.slot(at, &slot, &value) == Answer.MISSING:
+                    keys.push_back(StateKey.of_slot(at, &slot))
+        finally:
+            self.end_read()
+        if keys.size():
+            self.fetcher.fetch(self, keys, codes)
+            self.damaged = {}                     # whoever needs it will see
+
+    # ---- what an incomplete state lacks
+
+    cdef int ask_upstream(self, const StateKey* key) except -1:
+        """Asks the other source, if there is one, for what Redis does not have; raises StateUnknown where there is none."""
+        cdef AccountRecord record
+        cdef u256 value
+        cdef bytes code, code_hash, address
+        address, slot = self.key_of(key)
+        upstream = self.fetcher.upstream
+        if upstream is None:
+            what = f"account 0x{address.hex()}" if slot is None else f"slot {slot:#x} of 0x{address.hex()}"
+            raise StateUnknown(
+                f"{what} was not loaded into this incomplete state, and no node is configured to ask for it"
+            )
+        if slot is not None:
+            value = u256_from_int(upstream.storage(address, slot, self.block()), "upstream storage")
+            self.view.own_slot(key.address_data(), &key.slot, value)
+            return 0
+        account = upstream.account(address, self.block())
+        if account is None:
+            record = record_without_account(IS_ABSENT)
+        else:
+            record = record_without_account(EXISTS)
+            record.nonce = account.nonce
+            record.balance = u256_from_int(account.balance, "upstream balance")
+            if isinstance(account, Account):
+                code = account.code
+                keccak256(<const uint8_t*>PyBytes_AS_STRING(code), len(code), record.code_hash)
+                self.keep_code(code_intern(record.code_hash, <const uint8_t*>PyBytes_AS_STRING(code), len(code)))
+                record.slot_count = len(account.storage)
+            else:
+                code_hash = account.code_hash
+                memcpy(record.code_hash, PyBytes_AS_STRING(code_hash), 32)
+                record.slot_count = bool(account.has_storage)
+            record.storage_complete = False
+        self.view.own_account(key.address_data(), record)
+        return 0
+
+    cdef object block(self):
+        """The block number of the step."""
+        from evmcore.blocks import Header
+        return Header.decode(self.cache.label(self.view.view.seq)[2]).number
+
+    cdef object key_of(self, const StateKey* key):
+        address = PyBytes_FromStringAndSize(<char*>key.address_data(), 20)
+        return address, u256_to_int(&key.slot) if key.is_slot else None
+
+    # ---- codes that were fetched for this view
+
+    cdef int keep_code(self, Code* code) except -1:
+        """Takes over a reference."""
+        cdef Code** bigger
+        if code == NULL:
+            raise ResourceError("no memory for a code")
+        if self.code_count == self.code_capacity:
+            bigger = <Code**>realloc(self.codes, (self.code_capacity + 8) * sizeof(Code*))
+            if bigger == NULL:
+                code_release(code)
+                raise ResourceError("no memory for a code")
+            self.codes = bigger
+            self.code_capacity += 8
+        self.codes[self.code_count] = code
+        self.code_count += 1
+        return 0
+
+    cdef Code* kept_code(self, const uint8_t* code_hash) noexcept nogil:
+        cdef size_t i
+        for i in range(self.code_count):
+            if memcmp(self.codes[i].hash, code_hash, 32) == 0:
+                return self.codes[i]
+        return NULL
+
+    # ---- single values, for Python
+
+    def account(self, address) -> AccountInfo | None:
+        """The account without code and storage; None when it does not exist."""
+        cdef bytes key = to_address(address, "address")
+        cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(key)
+        cdef AccountData data
+        cdef Found found
+        with nogil:
+            self.begin_read()
+            found = read_account(self.view, at, &data)
+            self.end_read()
+        if found == READ_FAILED:
+            raise self.take_error()
+        if found == ABSENT:
+            return None
+        return AccountInfo(data.nonce, u256_to_int(&data.balance), data.code_hash[:32], data.has_storage)
+
+    def storage(self, address, slot) -> int:
+        """The value of a storage slot."""
+        cdef bytes key = to_address(address, "address")
+        cdef u256 number = u256_from_int(to_uint(slot, "slot"), "slot")
+        cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(key)
+        cdef u256 value
+        cdef Found found
+        with nogil:
+            self.begin_read()
+            found = read_storage(self.view, at, &number, &value)
+            self.end_read()
+        if found == READ_FAILED:
+            raise self.take_error()
+        return u256_to_int(&value)
+
+    def code(self, address) -> bytes:
+        """The code of an account; empty when there is none."""
+        cdef Code* code
+        cdef const uint8_t* at
+        cdef const uint8_t* name
+        cdef bytes code_hash
+        cdef bytes key = to_address(address, "address")
+        account = self.account(key)
+        if account is None or account.code_hash == EMPTY_CODE_HASH:
+            return b""
+        code_hash = account.code_hash
+        at = <const uint8_t*>PyBytes_AS_STRING(key)
+        name = <const uint8_t*>PyBytes_AS_STRING(code_hash)
+        with nogil:
+            self.begin_read()
+            code = read_code(self.view, at, name)
+            self.end_read()
+        if code == NULL:
+            raise self.take_error()
+        try:
+            return PyBytes_FromStringAndSize(<const char*>code.raw, code.size)
+        finally:
+            code_release(code)
+
+    def __repr__(self) -> str:
+        return f"<CacheView of step {self.seq}>"
+
+
+cdef bytes hash_bytes(Hash* value):
+    return PyBytes_FromStringAndSize(<char*>value.data(), 32)
+
+
+# ---- the reader's side; `self` is the C++ reader
+
+cdef bint expired(Reader* view) noexcept with gil:
+    (<CacheView>view.owner).error = StateNotAvailable(
+        f"step {view.view.seq} has left the window while it was pinned: pin a newer block"
+    )
+    return False
+
+
+cdef bint resolve(Reader* view, const StateKey& key, Answer answer) noexcept with gil:
+    """Gets what is missing, or what the state lacks. False: `error` says why not."""
+    owner = <CacheView>view.owner
+    try:
+        if answer == Answer.UNKNOWN:
+            owner.ask_upstream(&key)
+        else:
+            owner.fetch_now(&key, NULL)
+        return True
+    except BaseException as error:
+        owner.error = error
+        return False
+
+
+cdef bint resolve_code(Reader* view, const uint8_t* code_hash) noexcept with gil:
+    owner = <CacheView>view.owner
+    try:
+        owner.fetch_now(NULL, code_hash)
+        return True
+    except BaseException as error:
+        owner.error = error
+        return False
+
+
+cdef bint overtaken(Reader* view) noexcept with gil:
+    (<CacheView>view.owner).error = StateUnavailable("what was fetched left the cache at once: it is too small")
+    return False
+
+
+cdef Found read_account(void* self, const uint8_t* address, AccountData* out) noexcept nogil:
+    cdef Reader* view = <Reader*>self
+    cdef AccountRecord record
+    cdef Answer answer = view.account(address, &record)
+    cdef int tries = 0
+    while answer != Answer.KNOWN:
+        if answer == Answer.EXPIRED:
+            expired(view)
+            return READ_FAILED
+        if view.speculating:
+            if not view.note(StateKey.of_account(address), answer == Answer.UNKNOWN) or answer == Answer.UNKNOWN:
+                return READ_FAILED
+            return ABSENT
+        tries += 1
+        if tries > 4:
+            overtaken(view)
+            return READ_FAILED
+        if not resolve(view, StateKey.of_account(address), answer):
+            return READ_FAILED
+        answer = view.account(address, &record)
+    if record.presence != EXISTS:
+        return ABSENT
+    out.balance = record.balance
+    out.nonce = record.nonce
+    memcpy(out.code_hash, record.code_hash, 32)
+    out.has_storage = record.slot_count != 0
+    return FOUND
+
+
+cdef Found read_storage(void* self, const uint8_t* address, const u256* slot, u256* value) noexcept nogil:
+    cdef Reader* view = <Reader*>self
+    cdef Answer answer = view.slot(address, slot, value)
+    cdef int tries = 0
+    while answer != Answer.KNOWN:
+        if answer == Answer.EXPIRED:
+            expired(view)
+            return READ_FAILED
+        if view.speculating:
+            if not view.note(StateKey.of_slot(address, slot), answer == Answer.UNKNOWN) or answer == Answer.UNKNOWN:
+                return READ_FAILED
+            u_zero(value)
+            return FOUND
+        tries += 1
+        if tries > 4:
+            overtaken(view)
+            return READ_FAILED
+        if not resolve(view, StateKey.of_slot(address, slot), answer):
+            return READ_FAILED
+        answer = view.slot(address, slot, value)
+    return FOUND
+
+
+cdef Code* read_code(void* self, const uint8_t* address, const uint8_t* code_hash) noexcept nogil:
+    cdef Reader* view = <Reader*>self
+    cdef Code* code = code_find(code_hash)
+    if code != NULL:
+        return code
+    code = (<CacheView>view.owner).kept_code(code_hash)
+    if code == NULL:
+        if view.speculating:
+            return code_empty() if view.note_code(code_hash) else NULL
+        if not resolve_code(view, code_hash):
+            return NULL
+        code = (<CacheView>view.owner).kept_code(code_hash)
+    if code != NULL:
+        code_retain(code)
+    return code
+
+
+cdef Found read_block_hash(void* self, uint64_t number, uint8_t* out) noexcept with gil:
+    owner = <CacheView>(<Reader*>self).owner
+    cdef bytes found
+    try:
+        found = None if owner.block_hash is None else owner.block_hash(number)
+        if found is None:
+            return ABSENT
+        memcpy(out, PyBytes_AS_STRING(found), 32)
+        return FOUND
+    except BaseException as error:
+        owner.error = error
+        return READ_FAILED
+
+
+cdef void run_ended(void* self, Machine* machine, const uint8_t* target, const uint8_t* sender, const uint8_t* data,
+                    size_t size) noexcept nogil:
+    cdef Reader* view = <Reader*>self
+    view.reads.fetch_add(machine.ws.account_count + machine.ws.slot_count - 2)

@@ -1,0 +1,23 @@
+"""Fetching what is not in the cache from Redis: one request for all of it, checked, corrected to the reader's step."""
+from libc.stdint cimport int64_t, uint64_t
+from libcpp.string cimport string
+from libcpp.vector cimport vector
+from evmcore.state._cache cimport Ask, CacheView, Fetcher, Hash, Round, RoundOutcome, StateKey
+from evmcore.state._wire cimport Connection
+
+cdef class RedisFetcher(Fetcher):
+    cdef object links                 # `take` a connection, `give` it back
+    cdef object moved                 # called with a reason when the state in Redis is not the one that is cached
+    cdef object keys                  # layout.Keys
+    cdef string prefix
+    cdef double timeout
+    cdef readonly uint64_t rounds     # requests
+    cdef readonly uint64_t keys_asked
+    cdef readonly uint64_t corrections    # rounds whose values were of another step than the reader's
+    cdef readonly uint64_t faults     # accounts and codes that were damaged
+
+    cdef int fetch_once(self, CacheView view, Round* round, Connection connection, int64_t deadline) except -1
+    cdef int explain(self, RoundOutcome outcome, string error, Connection connection) except -1
+    cdef int tell(self, str reason) except -1
+    cdef int note_fault(self, CacheView view, Round* round, Ask* ask) except -1
+    cdef int take_codes(self, CacheView view, Round* round) except -1

@@ -1,0 +1,23 @@
+from collections.abc import Callable
+from typing import Any
+
+from evmcore.state._cache import Fetcher
+from evmcore.state.layout import Keys
+from evmcore.state.links import Links
+
+class RedisFetcher(Fetcher):
+    """Fetches over connections of `links`, for the chain of `keys`; `timeout` in seconds, for one fetch."""
+
+    rounds: int
+    keys_asked: int
+    corrections: int
+    faults: int
+
+    def __init__(
+        self,
+        links: Links,
+        keys: Keys,
+        timeout: float,
+        upstream: Any = None,
+        moved: Callable[[str], None] | None = None,
+    ) -> None: ...

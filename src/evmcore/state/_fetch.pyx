@@ -1,0 +1,197 @@
+"""Fetching what is not in the cache from Redis. See `_fetch.pxd`."""
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcmp
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from evmcore._code cimport code_intern
+from evmcore._hash cimport keccak256
+from evmcore._u256 cimport u256_to_int
+from evmcore.state._cache cimport (
+    Added, Ask, CacheView, CodeAsk, Fault, Fetcher, Followed, Hash, Reader, Round, RoundOutcome, StateCache, StateKey,
+)
+from evmcore.state._wire cimport Connection, monotonic_now, refusal
+
+import time
+
+from evmcore.errors import ResourceError, StateCorrupted, StateNotAvailable, StateUnavailable
+from evmcore.state.layout import Keys, show_key
+
+# Requests of one fetch: another one is needed where an account's storage turned out to be of another generation, or
+# where a replica was too far behind.
+cdef int MOST_REQUESTS = 50
+
+
+cdef class RedisFetcher(Fetcher):
+    """Fetches over connections of `links`, for the chain of `keys`; `timeout` in seconds, for one fetch.
+
+    `upstream`: asked for what an incomplete state lacks: `account(address, block)` gives an `Account`, an `AccountInfo`
+    or None, `storage(address, slot, block)` an int, `code(code_hash)` bytes. `moved(reason)` is called when the state
+    in Redis turns out to be another one than the cached one.
+    """
+
+    def __init__(self, links, keys: Keys, timeout: float, upstream=None, moved=None) -> None:
+        self.links = links
+        self.keys = keys
+        self.prefix = keys.prefix
+        self.timeout = timeout
+        self.upstream = upstream
+        self.moved = moved
+
+    cdef int fetch(self, CacheView view, vector[StateKey]& keys, vector[Hash]& codes) except -1:
+        cdef Round round
+        cdef int64_t deadline = monotonic_now() + <int64_t>(self.timeout * 1e9)
+        cdef int requests = 0
+        cdef Connection connection
+        view.begin_read()
+        try:
+            round.gather(keys, codes, view.cache.cache[0])
+            self.keys_asked += round.asks.size() + round.slots.size() + round.codes.size()
+            while True:
+                connection = self.links.take()
+                try:
+                    self.fetch_once(view, &round, connection, deadline)
+                finally:
+                    self.links.give(connection)
+                if not round.to_be_continued():
+                    return 0
+                requests += 1
+                if requests > MOST_REQUESTS or monotonic_now() > deadline:
+                    raise StateUnavailable("the accounts' storage was replaced again and again while it was read")
+        finally:
+            view.end_read()
+
+    cdef int fetch_once(self, CacheView view, Round* round, Connection connection, int64_t deadline) except -1:
+        """One request and what follows from its reply."""
+        cdef StateCache* cache = view.cache.cache
+        cdef size_t replies
+        cdef size_t i
+        cdef RoundOutcome outcome
+        cdef Followed same
+        cdef Added added
+        cdef bint there
+        cdef int stale = 0
+        while True:
+            self.rounds += 1
+            replies = round.write(connection.wire[0], self.prefix)
+            connection.exchange(replies, deadline, NULL)
+            outcome = round.read(connection.wire[0], replies)
+            if outcome != RoundOutcome.DONE:
+                self.explain(outcome, round.error, connection)
+            if round.codes.size():
+                self.take_codes(view, round)
+            same = view.cache.follower.check(round.head)
+            if same != Followed.GOING_ON:
+                reason = "was replaced by another one" if same == Followed.REBUILT else "has another history"
+                self.tell(reason)
+                raise StateUnavailable(f"the state in Redis {reason} than the one that this reader holds: it starts anew")
+            if round.head.seq != view.view.view.seq:
+                self.corrections += 1
+            if round.head.seq > cache.latest():
+                with nogil:
+                    there = cache.wait_for(round.head.seq, deadline)
+                if cache.given_up():
+                    raise StateNotAvailable("the state was read anew meanwhile: pin a block again")
+                if not there:
+                    raise StateUnavailable(
+                        f"Redis is at step {round.head.seq}, the feed has come to {cache.latest()} and not further in time"
+                    )
+            if round.head.seq >= cache.oldest():
+                break
+            # A replica that is far behind, or a server that has lost its last steps: it may catch up.
+            stale += 1
+            if monotonic_now() > deadline or stale > MOST_REQUESTS:
+                raise StateUnavailable(
+                    f"the Redis server is at step {round.head.seq}, before the window from step {cache.oldest()} on"
+                )
+            time.sleep(min(0.001 * stale, 0.02))
+            for i in range(round.asks.size()):
+                if not round.asks[i].settled:
+                    round.asks[i].answered = False
+        with nogil:
+            added = round.settle(cache[0], view.view, view.cache.complete)
+        if added == Added.NO_MEMORY:
+            raise ResourceError("no memory for the state cache")
+        if added == Added.OUTSIDE:
+            raise StateNotAvailable("the state was read anew meanwhile: pin a block again")
+        for i in range(round.asks.size()):
+            if round.asks[i].answered and round.asks[i].fault != Fault.NONE:
+                self.note_fault(view, round, &round.asks[i])
+        return 0
+
+    cdef int explain(self, RoundOutcome outcome, string error, Connection connection) except -1:
+        text = error.decode("utf-8", "backslashreplace")
+        if outcome == RoundOutcome.REFUSED:
+            raise refusal(text, "reading state")
+        head = show_key(self.keys.head)
+        if outcome == RoundOutcome.NO_HEAD:
+            self.tell("is gone")
+            raise StateUnavailable(f"there is no state in Redis (any more): {head} is missing")
+        if outcome == RoundOutcome.BAD_HEAD:
+            raise StateCorrupted(f"{head}: {text}")
+        connection.close()
+        raise StateUnavailable(f"the Redis server at {connection.peer} sent other replies than were asked for")
+
+    cdef int tell(self, str reason) except -1:
+        if self.moved is not None:
+            self.moved(reason)
+        return 0
+
+    cdef int note_fault(self, CacheView view, Round* round, Ask* ask) except -1:
+        """What is wrong with an account, for whoever turns out to need it. It was not put into the cache."""
+        cdef size_t i
+        cdef bytes address = PyBytes_FromStringAndSize(<char*>ask.address_data(), 20)
+        account = show_key(self.keys.account(address))
+        storage = self.keys.storage(address, ask.record.generation)
+        self.faults += 1
+        if ask.fault == Fault.VALUE:
+            slot = u256_to_int(&round.slots[ask.damaged].key)
+            view.damaged[address, slot] = StateCorrupted(
+                f"{show_key(storage)}: slot {slot:#x} has a value that is not a number of at most 32 bytes without leading "
+                "zeros (or empty where zero is not stored)"
+            )
+            return 0
+        if ask.fault == Fault.RECORD:
+            error = StateCorrupted(f"{account}: account record: {ask.problem.decode()}")
+        elif ask.fault == Fault.COUNT:
+            error = StateCorrupted(
+                f"{show_key(storage)}: {ask.stored} slots are stored, the account's record says {ask.record.slot_count}: "
+                "some were lost"
+            )
+        else:
+            error = StateCorrupted(f"{account} or its storage: {ask.problem.decode('utf-8', 'backslashreplace')}")
+        view.damaged[address, None] = error
+        for i in range(ask.first, ask.first + ask.count):
+            view.damaged[address, u256_to_int(&round.slots[i].key)] = error
+        return 0
+
+    cdef int take_codes(self, CacheView view, Round* round) except -1:
+        cdef size_t i
+        cdef uint8_t[32] digest
+        cdef CodeAsk* ask
+        cdef const uint8_t* data
+        cdef bytes code_hash
+        cdef bytes given
+        for i in range(round.codes.size()):
+            ask = &round.codes[i]
+            data = <const uint8_t*>ask.data
+            code_hash = PyBytes_FromStringAndSize(<char*>ask.hash.data(), 32)
+            given = None
+            if data == NULL and self.upstream is not None and not view.cache.complete:
+                given = self.upstream.code(code_hash)
+                if given is not None:
+                    data = given
+                    ask.size = len(given)
+            if data == NULL:
+                self.faults += 1
+                view.damaged[code_hash] = StateCorrupted(f"{show_key(self.keys.code(code_hash))}: the code is missing")
+                continue
+            keccak256(data, ask.size, digest)
+            if memcmp(digest, ask.hash.data(), 32) != 0:
+                self.faults += 1
+                view.damaged[code_hash] = StateCorrupted(
+                    f"{show_key(self.keys.code(code_hash))}: its {ask.size} bytes have the hash 0x{digest[:32].hex()}"
+                )
+                continue
+            view.keep_code(code_intern(digest, data, ask.size))
+        round.codes.clear()
+        return 0

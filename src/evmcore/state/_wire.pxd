@@ -1,0 +1,62 @@
+"""A connection to Redis whose socket is ours: requests and replies go through native code, without the GIL.
+
+redis-py opens it (address, TLS, AUTH, Sentinel, database) and is not used after that. A connection on which anything went
+wrong is closed and never used again: the rest of an old reply would be taken for the next one.
+"""
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint64_t
+from libcpp.vector cimport vector
+
+cdef extern from "include/cache/wire.h" namespace "evmcore::cache" nogil:
+    cdef enum class Io:
+        DONE
+        TIMED_OUT
+        CLOSED
+        FAILED
+        MALFORMED
+        NO_MEMORY
+        STOPPED
+    cdef cppclass Bytes:
+        const char* data() noexcept
+        size_t size() noexcept
+        bint failed() noexcept
+        char* room(size_t more) noexcept
+        void grew(size_t count) noexcept
+        void add(const void* data, size_t count) noexcept
+        void clear() noexcept
+    cdef struct Node:
+        char type
+        int64_t number
+        size_t at
+    cdef cppclass Parser:
+        vector[Node] nodes
+        void start(size_t replies) noexcept
+    cdef cppclass Wire:
+        Bytes out
+        Bytes in_ "in"
+        Parser parser
+        int error
+        Io exchange(int fd, size_t replies, int64_t deadline, const int* stop) noexcept
+        Io parsed() noexcept
+    int64_t monotonic_now() noexcept
+
+cdef class Connection:
+    cdef Wire* wire
+    cdef object owner             # redis-py's connection, which opened the socket; None when closed
+    cdef object socket            # of TLS, which is Python's to encrypt; None: plain
+    cdef int fd
+    cdef int process              # that opened it
+    cdef readonly str peer        # for messages
+    cdef readonly uint64_t requests
+    cdef readonly uint64_t bytes_out
+    cdef readonly uint64_t bytes_in
+
+    # Sends what is in `wire.out` and waits for the replies. `deadline` is monotonic, in nanoseconds. Closes the
+    # connection and raises StateUnavailable when it fails. -1 is raised; 0 done; 1 `stop` was set (and it is closed).
+    cdef int exchange(self, size_t replies, int64_t deadline, const int* stop) except -1
+    cdef Io exchange_tls(self, size_t replies, int64_t deadline, const int* stop)
+    cdef object wait_tls(self, int what, int64_t deadline, const int* stop)
+    cdef object reply(self, size_t* at)
+
+# The exception for an error that Redis answered with; `doing` says where.
+cdef object refusal(str text, str doing)

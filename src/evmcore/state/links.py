@@ -1,0 +1,103 @@
+"""The few connections that a process reads from Redis with: shared, reopened after failures, not too eagerly."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from urllib.parse import urlsplit
+
+from evmcore.errors import StateUnavailable
+from evmcore.state._wire import Connection, open_connection
+from evmcore.state.session import open_client
+
+FIRST_PAUSE = 0.02  # seconds between attempts to connect; doubled after each failure
+LONGEST_PAUSE = 2.0
+
+
+def peer_name(url: str) -> str:
+    """What an address points to, for messages: without user and password."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2] or parts.path
+
+
+class Links:
+    """Up to `most` connections to `url`; who takes one gives it back. Safe for use from several threads.
+
+    After a failure to connect, further attempts wait a while, longer each time; until then `take` fails at once, so
+    that a server that is down costs callers nothing.
+    """
+
+    def __init__(self, url: str, most: int, timeout: float) -> None:
+        self.peer = peer_name(url)
+        self.timeout = timeout
+        self.failures = 0  # to connect, and connections lost
+        self._client = open_client(url, timeout)
+        self._idle: deque[Connection] = deque()
+        self._slots = threading.Semaphore(most)
+        self._lock = threading.Lock()
+        self._pause = 0.0
+        self._next_try = 0.0
+        self._problem: StateUnavailable | None = None
+        self._process = os.getpid()
+        self._closed = False
+
+    def take(self) -> Connection:
+        """A connection for one request at a time. Raises `StateUnavailable`."""
+        if self._process != os.getpid():
+            raise StateUnavailable("this state was opened before the process was forked: open another in each process")
+        if not self._slots.acquire(timeout=self.timeout):
+            raise StateUnavailable(f"no connection to the Redis server at {self.peer} became free in time")
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
+        try:
+            return self.connect()
+        except BaseException:
+            self._slots.release()
+            raise
+
+    def give(self, connection: Connection) -> None:
+        """Gives a connection back, whatever became of it."""
+        if connection.closed:
+            self.failures += 1
+        elif self._closed:
+            connection.close()
+        else:
+            self._idle.append(connection)
+        self._slots.release()
+
+    def connect(self) -> Connection:
+        """A new connection, not counted; who calls this closes it."""
+        with self._lock:
+            if self._closed:
+                raise StateUnavailable("the state is closed")
+            if self._problem is not None and time.monotonic() < self._next_try:
+                raise StateUnavailable(str(self._problem)) from self._problem
+            try:
+                connection = open_connection(self._client, self.peer)
+            except StateUnavailable as error:
+                self.failures += 1
+                self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
+                self._next_try = time.monotonic() + self._pause
+                self._problem = error
+                raise
+            self._pause = 0.0
+            self._problem = None
+            return connection
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the last attempt to connect succeeded."""
+        return self._problem is None
+
+    def close(self) -> None:
+        """Closes what is idle; connections that are in use are closed when they are given back."""
+        with self._lock:
+            self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+        if self._process == os.getpid():
+            self._client.close()

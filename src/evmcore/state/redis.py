@@ -1,0 +1,417 @@
+"""A chain's state in Redis, read through a cache in this process that the feed keeps exact."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+
+from evmcore.blocks import Header
+from evmcore.errors import (
+    BlockNotFound,
+    InputError,
+    StaleState,
+    StateNotAvailable,
+    StateUnavailable,
+)
+from evmcore.state._cache import CacheView, NotHere
+from evmcore.state._fetch import RedisFetcher
+from evmcore.state._reader import Backend
+from evmcore.state.base import AccountInfo
+from evmcore.state.feed_reader import FeedReader, Following
+from evmcore.state.layout import BLOCK_HASH_WINDOW, DEFAULT_RING, Keys
+from evmcore.state.links import Links
+from evmcore.types import Account
+
+__all__ = ["NotHere", "RedisPin", "RedisState", "StateStatus", "Upstream"]
+
+T = TypeVar("T")
+
+# Steps beyond the ring that an open pin may fall behind before it is given up.
+SLACK = 1024
+
+
+class CallHint(Protocol):
+    """What a call is going to run; its access list names what it reads."""
+
+    @property
+    def access_list(self) -> Sequence[tuple[bytes, Sequence[int]]]: ...
+
+
+class Upstream(Protocol):
+    """A node that is asked for what an incomplete state lacks; `block` is a number."""
+
+    def account(self, address: bytes, block: int) -> Account | AccountInfo | None: ...
+
+    def storage(self, address: bytes, slot: int, block: int) -> int: ...
+
+    def code(self, code_hash: bytes) -> bytes | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StateStatus:
+    """How a `RedisState` is doing.
+
+    `ready`: calls at the latest block are answered; `reason` says why not. `head_age`: seconds since Redis last said that
+    there is nothing newer. `feed_lag`: steps that are known to exist and are not applied. `counters` only grow.
+    """
+
+    ready: bool
+    reason: str
+    head_age: float
+    feed_lag: int
+    reachable: bool
+    counters: Mapping[str, int]
+    gauges: Mapping[str, float]
+
+
+class _Point:
+    """One step of a history: the block that was the head after it, and the hashes of those before."""
+
+    __slots__ = ("_following", "_hashes", "block_hash", "header", "seq")
+
+    def __init__(self, following: Following, seq: int) -> None:
+        label = following.cache.label(seq)
+        if label is None:
+            raise StateNotAvailable(f"step {seq} is not held")
+        self._following = following
+        self.seq = seq
+        self.header = Header.decode(label[2])
+        self.block_hash = label[1]
+        self._hashes: dict[int, bytes] | None = None
+
+    def hashes(self) -> dict[int, bytes]:
+        """Number to hash of the block and of those before it that BLOCKHASH can reach."""
+        if self._hashes is None:
+            self._hashes = self._ancestry()
+        return self._hashes
+
+    def hash_of(self, number: int) -> bytes | None:
+        return self.hashes().get(number)
+
+    def _ancestry(self) -> dict[int, bytes]:
+        cache, stored = self._following.cache, self._following.block_hashes
+        labels = [cache.label(seq) for seq in range(cache.oldest, self.seq + 1)]
+        followed = {label[1]: label[2] for label in labels if label is not None}
+        number, block_hash = self.header.number, self.block_hash
+        lowest = max(number - BLOCK_HASH_WINDOW, 0)
+        hashes = {number: block_hash}
+        while number > lowest and block_hash in followed:
+            block_hash = Header.decode(followed[block_hash]).parent_hash
+            number -= 1
+            hashes[number] = block_hash
+        # Before what was followed: as it was stored at the start, if that is the same branch.
+        if stored.get(number) == block_hash:
+            hashes.update({n: stored[n] for n in range(lowest, number) if n in stored})
+        return hashes
+
+
+class _Moment:
+    """The state after one step, and the views of it that are not in use: shared by the pins of that step."""
+
+    __slots__ = ("cache", "idle", "point", "seq")
+
+    def __init__(self, following: Following, seq: int) -> None:
+        self.cache = following.cache
+        self.seq = seq
+        self.point = _Point(following, seq)
+        self.idle: list[CacheView] = []
+
+
+class RedisPin:
+    """One block of a `RedisState` with its state, the same for as long as the pin is open. A context manager.
+
+    May be used from any thread; `run` also from several at once.
+    """
+
+    def __init__(self, state: RedisState, moment: _Moment) -> None:
+        self._state = state
+        self._moment = moment
+        self._own: CacheView | None = None
+
+    @property
+    def header(self) -> Header:
+        """The block's header."""
+        return self._moment.point.header
+
+    @property
+    def block_hash(self) -> bytes:
+        """The block's 32-byte hash."""
+        return self._moment.point.block_hash
+
+    @property
+    def seq(self) -> int:
+        """The step of the state's history."""
+        return self._moment.seq
+
+    def block_hashes(self) -> Mapping[int, bytes]:
+        """Number to hash of the block itself and of those before it that BLOCKHASH can reach."""
+        return self._moment.point.hashes()
+
+    @property
+    def backend(self) -> CacheView:
+        """The state as a backend for `EVM` or `execute_block`. What is not in the cache is fetched in the reading thread,
+        one by one; `backend.prefetch` fetches many at once."""
+        if self._own is None:
+            self._own = self._state._view(self._moment)
+        return self._own
+
+    def run(
+        self,
+        work: Callable[[Backend], T],
+        hint: Sequence[CallHint] | CallHint = (),
+        *,
+        wait: bool = True,
+    ) -> T:
+        """What `work(backend)` gives for this state, once it has run on state that was known completely.
+
+        It is called again when something it read had to be fetched first, so it must be free of side effects; what it
+        raised before does not count. All that one run missed is fetched with one request, and with it what calls like
+        those that missed something have read before (see `_prefetch`). `hint`: what `work` is going to call, for its
+        access lists. With `wait` False, `NotHere` is raised where something would have to be fetched.
+
+        Raises `StateUnavailable`, `StateCorrupted`, `StateUnknown`, `StateNotAvailable` (the pin was open for too long),
+        and what `work` raises.
+        """
+        idle = self._moment.idle
+        try:
+            view = idle.pop()
+        except IndexError:
+            view = self._state._view(self._moment)
+        try:
+            return view.run(work, hint, wait)
+        finally:
+            idle.append(view)
+
+    def account(self, address: bytes) -> AccountInfo | None:
+        """An account without code and storage; None when it does not exist."""
+        return self.backend.account(address)
+
+    def storage(self, address: bytes, slot: int) -> int:
+        """The value of a storage slot."""
+        return self.backend.storage(address, slot)
+
+    def code(self, address: bytes) -> bytes:
+        """The code of an account; empty when there is none."""
+        return self.backend.code(address)
+
+    def close(self) -> None:
+        """Lets the state move on."""
+        self._own = None
+
+    def __enter__(self) -> RedisPin:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<RedisPin of block {self.header.number} 0x{self.block_hash.hex()}, step {self.seq}>"
+
+
+class RedisState:
+    """The state of one chain in Redis (see `layout`), for any number of threads of one process.
+
+    Reads are answered from a cache in this process; what is not in it is fetched, many things at once. A thread follows
+    the feed, so that the cache is exact at every block, and reads are of one block as long as a pin is open::
+
+        with RedisState("redis://127.0.0.1:6379/0", chain_id=1) as state:
+            with state.pin("latest") as pin:
+                result = pin.run(lambda backend: EVM(backend, "mainnet", env).call(token, data))
+
+    - `url`: ``redis://``, ``rediss://`` (TLS), ``unix://``, with user, password and database; ``redis+sentinel://`` (see
+      `session.open_client`).
+    - `max_head_age`: seconds since Redis last confirmed the head after which `pin("latest")` raises `StaleState`; None:
+      answer from what is known for as long as Redis is away.
+    - `cache_bytes`: limit of the cache; what changed inside the ring is never given up for it.
+    - `ring`: how many blocks before the head can be pinned.
+    - `connections`: at most so many for reading, besides that of the feed.
+    - `timeout`: seconds for one fetch, and for one reply.
+    - `upstream`: a node to ask for what an incomplete state lacks.
+    - `wait`: seconds to wait for the state at the start; afterwards, and with 0 at once, `pin` raises what is wrong.
+
+    Must be made in each process: after a fork the child has to make its own. Raises `InputError` for a bad argument.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        chain_id: int = 1,
+        *,
+        max_head_age: float | None = 36.0,
+        cache_bytes: int = 256 * 1024 * 1024,
+        ring: int = DEFAULT_RING,
+        connections: int = 2,
+        timeout: float = 1.0,
+        upstream: Upstream | None = None,
+        wait: float = 10.0,
+    ) -> None:
+        if not 1 <= connections <= 64:
+            raise InputError(f"argument 'connections': expected a number from 1 to 64, got {connections}")
+        if ring < 1 or cache_bytes < 0 or timeout <= 0:
+            raise InputError("arguments 'ring', 'cache_bytes', 'timeout': positive numbers are needed")
+        self.chain_id = chain_id
+        self.max_head_age = max_head_age
+        self._links = Links(url, connections, timeout)
+        self._feed_links = Links(url, 1, timeout)
+        self._keys = Keys(chain_id)
+        self._feed = FeedReader(
+            self._feed_links,
+            self._keys,
+            ring=ring,
+            slack=SLACK,
+            limit=cache_bytes,
+            timeout=timeout,
+            patience=10.0 if max_head_age is None else max_head_age,
+        )
+        self._fetcher = RedisFetcher(self._links, self._keys, timeout, upstream, self._feed.moved)
+        self._lock = threading.Lock()
+        self._latest: _Moment | None = None
+        self._pins = 0
+        self._feed.start()
+        self._feed.wait(wait)
+
+    # ---- pinning
+
+    def pin(self, block: int | bytes | str | None = "latest") -> RedisPin:
+        """Pins a block: by number, 32-byte hash, or tag (latest; pending, safe and finalized mean the same here).
+
+        Raises `BlockNotFound` for a block that is not known, `StateNotAvailable` for one whose state is not held,
+        `StaleState` when the head is older than `max_head_age`, `StateUnavailable` when there is no state (yet).
+        """
+        following = self._following()
+        cache = following.cache
+        self._pins += 1
+        if block is None or block in ("latest", "pending", "safe", "finalized"):
+            age = cache.age
+            if self.max_head_age is not None and age > self.max_head_age:
+                raise StaleState(
+                    f"the head was last confirmed {age:.1f} s ago, {self.max_head_age:g} s are allowed"
+                    + (f": {self._feed.reason}" if self._feed.reason else "")
+                )
+            latest = self._latest
+            if latest is None or latest.cache is not cache or latest.seq != cache.latest:
+                latest = self._moment(following, cache.latest)
+                self._latest = latest
+            return RedisPin(self, latest)
+        return RedisPin(self, self._find(following, block))
+
+    def _find(self, following: Following, block: int | bytes | str) -> _Moment:
+        cache = following.cache
+        head = self._moment(following, cache.latest)
+        if isinstance(block, str):
+            raise BlockNotFound(f"{block!r} is not held here; tags are latest, pending, safe and finalized")
+        if isinstance(block, int):
+            if block > head.point.header.number or block < 0:
+                raise BlockNotFound(f"block {block} is not there: the head is block {head.point.header.number}")
+            wanted = head.point.hashes().get(block)
+        else:
+            wanted = block
+        for seq in range(cache.latest, cache.oldest - 1, -1):
+            label = cache.label(seq)
+            if label is not None and label[1] == wanted:
+                return self._moment(following, seq)
+        if isinstance(block, int) or block in head.point.hashes().values():
+            shown = block if isinstance(block, int) else f"0x{block.hex()}"
+            raise StateNotAvailable(f"the state after block {shown} is not held: it is older than the feed")
+        raise BlockNotFound(f"block 0x{block.hex()} is not known")
+
+    def _moment(self, following: Following, seq: int) -> _Moment:
+        latest = self._latest
+        if latest is not None and latest.cache is following.cache and latest.seq == seq:
+            return latest
+        moment = _Moment(following, seq)
+        moment.idle.append(self._view(moment))  # holds the step
+        return moment
+
+    def _view(self, moment: _Moment) -> CacheView:
+        return CacheView(moment.cache, moment.seq, self._fetcher, moment.point.hash_of)
+
+    def _following(self) -> Following:
+        following = self._feed.current
+        if following is None or not following.cache.caught_up:
+            error = self._feed.error
+            if error is not None:
+                raise StateUnavailable(str(error)) from error
+            raise StateUnavailable("the state is being read: try again in a moment")
+        return following
+
+    # ---- the head
+
+    def head(self) -> Header:
+        """The header of the latest block that is followed."""
+        return self.pin("latest").header
+
+    @property
+    def chain_config(self) -> Mapping[str, Any] | None:
+        """The chain's configuration as it is stored with the state (the `config` of a genesis file), if it is."""
+        return self._following().chain
+
+    @property
+    def complete(self) -> bool:
+        """Whether every account of the chain is there."""
+        return self._following().cache.complete
+
+    # ---- how it is doing
+
+    def status(self) -> StateStatus:
+        """For readiness checks and metrics."""
+        feed = self._feed
+        following = feed.current
+        cache = None if following is None else following.cache
+        reason = feed.reason
+        age = float("inf") if cache is None else cache.age
+        if cache is None or not cache.caught_up:
+            ready = False
+            reason = reason or "the state is being read"
+        else:
+            ready = self.max_head_age is None or age <= self.max_head_age
+            if not ready:
+                reason = f"the head was last confirmed {age:.1f} s ago" + (f": {reason}" if reason else "")
+            elif cache.given_up:
+                ready = False
+        figures = {} if cache is None else cache.figures()
+        fetcher = self._fetcher
+        counters = {
+            "pins": self._pins,
+            "cold_rounds": fetcher.rounds,
+            "keys_fetched": fetcher.keys_asked,
+            "corrections": fetcher.corrections,
+            "damaged_values": fetcher.faults,
+            "redis_errors": self._links.failures + self._feed_links.failures,
+            "feed_restarts": feed.restarts,
+            "feed_entries": figures.get("feed_entries", 0),
+            "feed_bytes": figures.get("feed_bytes", 0),
+            "evictions": figures.get("evictions", 0),
+        }
+        gauges: dict[str, float] = {
+            "cache_bytes": figures.get("bytes", 0),
+            "cache_bytes_taken": figures.get("bytes_taken", 0),
+            "cache_slots": figures.get("slots", 0),
+            "cache_accounts": figures.get("accounts", 0),
+            "views": figures.get("views", 0),
+        }
+        lag = 0 if cache is None else cache.newest_seen - cache.latest
+        return StateStatus(ready, "" if ready else reason, age, lag, not feed.reason, counters, gauges)
+
+    def close(self) -> None:
+        """Ends the feed's thread and closes all connections. Pins that are open go on with what is in the cache."""
+        self._feed.close()
+        self._feed_links.close()
+        self._links.close()
+        self._latest = None
+
+    def __enter__(self) -> RedisState:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<RedisState of chain {self.chain_id} at {self._links.peer}>"

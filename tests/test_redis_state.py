@@ -1,0 +1,491 @@
+"""Reading a chain's state from Redis: exact at every block of the window, cheap when hot, in few rounds when cold."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from evmcore import EVM
+from evmcore._diff import StateDiff
+from evmcore._code import cache_info, set_cache_budget
+from evmcore.bench.contracts import contract, mapping_slot
+from evmcore.blocks import Header
+from evmcore.errors import (
+    BlockNotFound,
+    InputError,
+    StateCorrupted,
+    StateNotAvailable,
+    StateUnavailable,
+    StateUnknown,
+)
+from evmcore.state import MemoryState
+from evmcore.state.layout import Keys
+from evmcore.state.loading import Loader
+from evmcore.state.publisher import Publisher
+from evmcore.state.redis import NotHere, RedisPin, RedisState
+from evmcore.state.sources import SourceAccount, from_memory
+from evmcore.types import Account
+from tests.redis_server import PATIENCE, RedisServer, redis_server, shared_redis  # noqa: F401
+from tests.stored_state import ADDRESSES, child, random_diff, random_state
+
+KEYS = Keys(1)
+GENESIS = Header(number=0, timestamp=1)
+TOKEN = contract("Token")
+TOKEN_ADDRESS = bytes.fromhex("70" * 20)
+HOLDERS = [bytes([i]) * 20 for i in range(100, 120)]
+
+
+@pytest.fixture
+def server(shared_redis: RedisServer) -> Iterator[RedisServer]:  # noqa: F811
+    with shared_redis.client() as client:
+        client.flushall()
+    yield shared_redis
+
+
+def load(server: RedisServer, state: MemoryState, header: Header = GENESIS, **options: Any) -> Publisher:
+    publisher = Publisher(server.url, 1, **options)
+    Loader(publisher, header, complete=True).run(from_memory(state))
+    return publisher
+
+
+def wait_for(state: RedisState, header: Header) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while state.head().hash != header.hash:
+        assert time.monotonic() < deadline, f"block {header.number} does not come"
+        time.sleep(0.001)
+
+
+def assert_same(pin: RedisPin, memory: MemoryState) -> None:
+    for address in ADDRESSES:
+        account = pin.account(address)
+        assert (account is not None) == (address in memory), f"block {pin.header.number}: 0x{address.hex()}"
+        if account is not None:
+            expected = (memory.nonce(address), memory.balance(address), memory.code_hash(address))
+            assert (account.nonce, account.balance, account.code_hash) == expected
+            assert account.has_storage == bool(memory.slots(address))
+            assert pin.code(address) == memory.code(address)
+        for slot in range(8):
+            assert pin.storage(address, slot) == memory.storage(address, slot), (
+                f"block {pin.header.number} (step {pin.seq}): slot {slot} of 0x{address.hex()}"
+            )
+
+
+def token_state(holders: int = len(HOLDERS)) -> MemoryState:
+    storage = {mapping_slot(TOKEN.slots["balanceOf"], holder): 1000 + i for i, holder in enumerate(HOLDERS[:holders])}
+    return MemoryState({TOKEN_ADDRESS: Account(1, 0, TOKEN.runtime, storage)})
+
+
+def balance_of(holder: bytes) -> bytes:
+    return TOKEN.call("balanceOf(address)", holder)
+
+
+# ---- the state at a block
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_block_of_the_window_reads_as_it_was(server: RedisServer, seed: int) -> None:
+    """Random blocks and reorganisations: pins opened before, meanwhile and after them, read in any order."""
+    rng = random.Random(seed)
+    memory = random_state(rng)
+    chain = [(GENESIS, memory.copy())]
+    with load(server, memory) as publisher, RedisState(server.url, ring=64) as state:
+        pins = [(state.pin(), memory.copy())]
+        for _ in range(40):
+            if rng.randrange(4) == 0 and len(chain) > 1:
+                for _ in range(rng.randrange(1, min(4, len(chain)))):
+                    chain.pop()
+                publisher.revert_to(chain[-1][0].hash)
+                header, memory = chain[-1][0], chain[-1][1].copy()
+            else:
+                diff = random_diff(rng, memory)
+                header = child(chain[-1][0], rng.randrange(100))
+                publisher.publish(header, diff)
+                memory.apply(diff)
+                chain.append((header, memory.copy()))
+            wait_for(state, header)
+            if rng.randrange(2):
+                pins.append((state.pin(), memory.copy()))
+            if rng.randrange(3) == 0:
+                assert_same(*rng.choice(pins))
+        rng.shuffle(pins)
+        for pin, expected in pins:
+            assert_same(pin, expected)
+        for header, expected in chain[-10:]:
+            assert_same(state.pin(header.number), expected)
+            assert_same(state.pin(header.hash), expected)
+        assert state.status().ready
+
+
+@pytest.mark.parametrize("limit", [0, 4000])
+def test_a_cache_that_holds_almost_nothing_still_answers(server: RedisServer, limit: int) -> None:
+    rng = random.Random(limit)
+    memory = random_state(rng)
+    with load(server, memory), RedisState(server.url, cache_bytes=limit, ring=2) as state:
+        for _ in range(3):
+            assert_same(state.pin(), memory)
+
+
+def test_blocks_before_the_start_can_be_pinned_as_far_as_the_feed_goes(server: RedisServer) -> None:
+    rng = random.Random(3)
+    memory = random_state(rng)
+    header = GENESIS
+    history = []
+    with load(server, memory, ring=20) as publisher:
+        for _ in range(60):
+            history.append((header, memory.copy()))
+            diff = random_diff(rng, memory)
+            header = child(header)
+            publisher.publish(header, diff)
+            memory.apply(diff)
+        with RedisState(server.url, ring=10) as state:
+            assert_same(state.pin(), memory)
+            for number in range(50, 60):
+                assert state.pin(number).header == history[number][0]
+                assert_same(state.pin(number), history[number][1])
+            with pytest.raises(StateNotAvailable, match="block 49 "):
+                state.pin(49)
+            with pytest.raises(BlockNotFound, match="block 61 "):
+                state.pin(61)
+            with pytest.raises(BlockNotFound, match="0x7777"):
+                state.pin(b"\x77" * 32)
+            hashes = state.pin().block_hashes()
+            assert all(hashes[old.number] == old.hash for old, _ in history)
+            assert hashes[60] == header.hash
+
+
+def test_a_pin_stays_at_its_block_until_the_window_has_passed_it_by_far(server: RedisServer) -> None:
+    memory = token_state()
+    header = GENESIS
+    with load(server, memory) as publisher, RedisState(server.url, ring=4) as state:
+        pin = state.pin()
+        slot = mapping_slot(TOKEN.slots["balanceOf"], HOLDERS[0])
+        assert pin.storage(TOKEN_ADDRESS, slot) == 1000
+        for value in range(1100):
+            header = child(header)
+            publisher.publish(header, slot_diff(slot, value + 1000 if value else 1000, value + 1001))
+            if value == 500:
+                wait_for(state, header)
+                assert pin.storage(TOKEN_ADDRESS, slot) == 1000
+        wait_for(state, header)
+        with pytest.raises(StateNotAvailable, match="left the window"):
+            pin.storage(TOKEN_ADDRESS, slot)
+        assert state.pin().storage(TOKEN_ADDRESS, slot) == 2100
+
+
+def slot_diff(slot: int, old: int, new: int) -> StateDiff:
+    change = {f"0x{slot:064x}": {"old": f"0x{old:064x}", "new": f"0x{new:064x}"}}
+    return StateDiff.from_json({"accounts": {}, "storage": {"0x" + TOKEN_ADDRESS.hex(): change}, "codes": {}})
+
+
+def test_block_hashes_are_those_of_the_pinned_branch(server: RedisServer) -> None:
+    code = bytes.fromhex("5f35405f5260205ff3")  # returns BLOCKHASH(calldata word)
+    memory = MemoryState({TOKEN_ADDRESS: Account(1, 0, code)})
+    nothing = StateDiff.from_json({"accounts": {}, "storage": {}, "codes": {}})
+    with load(server, memory) as publisher, RedisState(server.url) as state:
+        first = child(GENESIS)
+        second = child(first)
+        publisher.publish(first, nothing)
+        publisher.publish(second, nothing)
+        wait_for(state, second)
+        before = state.pin()
+        publisher.revert_to(GENESIS.hash)
+        other = child(GENESIS, 5)
+        other_second = child(other)
+        publisher.publish(other, nothing)
+        publisher.publish(other_second, nothing)
+        wait_for(state, other_second)
+        after = state.pin()
+        for pin, expected in ((before, first), (after, other)):
+            env = {"number": 2}
+            answer = pin.run(lambda backend, env=env: EVM(backend).with_block(env).call(TOKEN_ADDRESS, bytes(31) + b"\1"))
+            assert answer.output == expected.hash
+
+
+# ---- hot and cold
+
+
+def test_a_hot_call_sends_no_command(server: RedisServer) -> None:
+    with load(server, token_state()), RedisState(server.url) as state, state.pin() as pin:
+        call = lambda backend: EVM(backend).call(TOKEN_ADDRESS, balance_of(HOLDERS[3]))  # noqa: E731
+        assert int.from_bytes(pin.run(call).output, "big") == 1003
+        time.sleep(0.3)  # the feed's own request may be under way
+        rounds = state.status().counters["cold_rounds"]
+        before = server.command_counts()
+        for _ in range(1000):
+            assert int.from_bytes(pin.run(call).output, "big") == 1003
+        after = server.command_counts()
+        assert state.status().counters["cold_rounds"] == rounds
+        for command in ("exec", "get", "hlen", "mget"):
+            assert after.get(command, 0) == before.get(command, 0)
+
+
+def test_a_cold_call_fetches_all_it_missed_at_once(server: RedisServer) -> None:
+    """Sender and contract; its code; the slot: three rounds at most, though the call needs five things."""
+    with load(server, token_state()), RedisState(server.url) as state, state.pin() as pin:
+        result = pin.run(lambda backend: EVM(backend).call(TOKEN_ADDRESS, balance_of(HOLDERS[7])))
+        assert int.from_bytes(result.output, "big") == 1007
+        assert state.status().counters["cold_rounds"] <= 3
+
+
+def test_without_waiting_nothing_is_fetched(server: RedisServer) -> None:
+    with load(server, token_state()), RedisState(server.url) as state, state.pin() as pin:
+        call = lambda backend: EVM(backend).call(TOKEN_ADDRESS, balance_of(HOLDERS[0]))  # noqa: E731
+        with pytest.raises(NotHere):
+            pin.run(call, wait=False)
+        assert state.status().counters["cold_rounds"] == 0
+        pin.run(call)
+        assert int.from_bytes(pin.run(call, wait=False).output, "big") == 1000
+
+
+def test_overrides_stand_in_front_of_what_is_fetched(server: RedisServer) -> None:
+    slot = mapping_slot(TOKEN.slots["balanceOf"], HOLDERS[1])
+    with load(server, token_state()), RedisState(server.url) as state, state.pin() as pin:
+
+        def call(backend: Any) -> bytes:
+            evm = EVM(backend)
+            first = evm.call(TOKEN_ADDRESS, balance_of(HOLDERS[1]), overrides={TOKEN_ADDRESS: {"stateDiff": {slot: 5}}})
+            second = evm.call(TOKEN_ADDRESS, balance_of(HOLDERS[2]), overrides={TOKEN_ADDRESS: {"stateDiff": {slot: 5}}})
+            return bytes(first.output + second.output)
+
+        assert pin.run(call) == (5).to_bytes(32, "big") + (1002).to_bytes(32, "big")
+
+
+def test_a_batch_on_native_threads_runs_on_guesses_too(server: RedisServer) -> None:
+    with load(server, token_state()), RedisState(server.url) as state, state.pin() as pin:
+        calls = [(TOKEN_ADDRESS, balance_of(holder)) for holder in HOLDERS]
+        results = pin.run(lambda backend: EVM(backend).call_many(calls, threads=2))
+        assert [int.from_bytes(result.output, "big") for result in results] == list(range(1000, 1000 + len(HOLDERS)))
+        assert state.status().counters["cold_rounds"] <= 3
+
+
+def test_the_backend_fetches_one_by_one_where_no_guess_is_possible(server: RedisServer) -> None:
+    with load(server, token_state()), RedisState(server.url) as state, state.pin() as pin:
+        evm = EVM(pin.backend)
+        assert int.from_bytes(evm.call(TOKEN_ADDRESS, balance_of(HOLDERS[4])).output, "big") == 1004
+        slots = [(TOKEN_ADDRESS, mapping_slot(TOKEN.slots["balanceOf"], holder)) for holder in HOLDERS]
+        rounds = state.status().counters["cold_rounds"]
+        pin.backend.prefetch([bytes(20)], slots)
+        assert state.status().counters["cold_rounds"] == rounds + 1
+        for i, holder in enumerate(HOLDERS):
+            assert int.from_bytes(evm.call(TOKEN_ADDRESS, balance_of(holder)).output, "big") == 1000 + i
+        assert state.status().counters["cold_rounds"] == rounds + 1
+
+
+def test_what_work_raises_counts_only_when_it_had_everything(server: RedisServer) -> None:
+    with load(server, token_state()), RedisState(server.url) as state, state.pin() as pin:
+        seen = []
+
+        def work(backend: Any) -> None:
+            result = EVM(backend).call(TOKEN_ADDRESS, balance_of(HOLDERS[0]))
+            seen.append(bytes(result.output))
+            raise KeyError(len(seen))
+
+        with pytest.raises(KeyError):
+            pin.run(work)
+        assert len(seen) > 1
+        assert int.from_bytes(seen[-1], "big") == 1000
+
+
+def test_a_guess_that_runs_away_is_stopped(server: RedisServer) -> None:
+    """While a slot is not known it reads as zero, which this contract loops on."""
+    code = bytes.fromhex("5b5f54" + "15" + "5f57" + "5f545f5260205ff3")  # while slot 0 is zero: again; return it
+    memory = MemoryState({TOKEN_ADDRESS: Account(1, 0, code, {0: 9})})
+    with load(server, memory), RedisState(server.url) as state, state.pin() as pin:
+        start = time.monotonic()
+        result = pin.run(lambda backend: EVM(backend).call(TOKEN_ADDRESS, gas=2**40))
+        assert int.from_bytes(result.output, "big") == 9
+        assert time.monotonic() - start < PATIENCE
+
+
+def test_threads_share_a_pin(server: RedisServer) -> None:
+    with load(server, token_state()), RedisState(server.url, cache_bytes=20_000) as state, state.pin() as pin:
+        wrong: list[object] = []
+
+        def read(number: int) -> None:
+            rng = random.Random(number)
+            for _ in range(200):
+                i = rng.randrange(len(HOLDERS))
+                try:
+                    output = pin.run(lambda backend, i=i: EVM(backend).call(TOKEN_ADDRESS, balance_of(HOLDERS[i]))).output
+                    if int.from_bytes(output, "big") != 1000 + i:
+                        wrong.append(output)
+                except Exception as error:
+                    wrong.append(error)
+
+        threads = [threading.Thread(target=read, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+
+
+# ---- what is damaged, what is not known
+
+
+def poisoned(server: RedisServer, state: RedisState, what: str) -> None:
+    pin = state.pin()
+    with pytest.raises(StateCorrupted, match=what):
+        pin.run(lambda backend: EVM(backend).call(TOKEN_ADDRESS, balance_of(HOLDERS[0])))
+    with pytest.raises(StateCorrupted, match=what):
+        EVM(pin.backend).call(TOKEN_ADDRESS, balance_of(HOLDERS[0]))
+
+
+@pytest.fixture
+def no_code_cache() -> Iterator[None]:
+    """Codes are cached by hash for the whole process: not during this test."""
+    budget = cache_info()[2]
+    set_cache_budget(0)
+    yield
+    set_cache_budget(budget)
+
+
+@pytest.mark.usefixtures("no_code_cache")
+def test_damage_is_named_and_repaired_state_is_read_again(server: RedisServer) -> None:
+    slot = mapping_slot(TOKEN.slots["balanceOf"], HOLDERS[0]).to_bytes(32, "big")
+    account, storage = KEYS.account(TOKEN_ADDRESS), KEYS.storage(TOKEN_ADDRESS, 0)
+    other = mapping_slot(TOKEN.slots["balanceOf"], HOLDERS[1]).to_bytes(32, "big")
+    with load(server, token_state()) as publisher, RedisState(server.url) as state, server.client() as client:
+        code = KEYS.code(publisher.tracked([TOKEN_ADDRESS])[0].code_hash)  # type: ignore[union-attr]
+        record, program = client.get(account), client.get(code)
+        client.set(account, record[:-1] + b"\0")
+        poisoned(server, state, f"a:0x{TOKEN_ADDRESS.hex()}: account record: cut or damaged")
+        client.set(account, record[:20])
+        poisoned(server, state, "account record")
+        client.set(account, record)
+        client.set(code, program[:-1])
+        poisoned(server, state, ":c:0x.*hash 0x")
+        client.delete(code)
+        poisoned(server, state, "the code is missing")
+        client.set(code, program)
+        client.hset(storage, slot, b"\0\1")
+        poisoned(server, state, f"s:0x{TOKEN_ADDRESS.hex()}: slot 0x.*value")
+        client.hset(storage, slot, b"\1" * 33)
+        poisoned(server, state, "value")
+        client.hdel(storage, slot)
+        poisoned(server, state, "19 slots are stored, the account's record says 20")
+        client.hset(storage, slot, (1000).to_bytes(2, "big"))
+        client.hdel(storage, other)
+        poisoned(server, state, "19 slots")
+        client.rename(storage, "elsewhere")
+        poisoned(server, state, "0 slots")
+        client.set(storage, "text")
+        poisoned(server, state, "WRONGTYPE")
+        client.rename("elsewhere", storage)
+        client.hset(storage, other, (1001).to_bytes(2, "big"))
+        output = state.pin().run(lambda backend: EVM(backend).call(TOKEN_ADDRESS, balance_of(HOLDERS[0]))).output
+        assert int.from_bytes(output, "big") == 1000
+
+
+def test_damage_that_a_call_does_not_need_does_not_hurt_it(server: RedisServer) -> None:
+    with load(server, token_state()), RedisState(server.url) as state, server.client() as client:
+        client.set(KEYS.account(b"\x42" * 20), b"nonsense")
+        pin = state.pin()
+        pin.backend.prefetch([b"\x42" * 20])
+        output = pin.run(lambda backend: EVM(backend).call(TOKEN_ADDRESS, balance_of(HOLDERS[0]))).output
+        assert int.from_bytes(output, "big") == 1000
+
+
+def incomplete(server: RedisServer) -> Publisher:
+    """The token with one of its slots known, nothing else."""
+    publisher = Publisher(server.url, 1)
+    slot = mapping_slot(TOKEN.slots["balanceOf"], HOLDERS[0])
+    account = next(iter(from_memory(token_state(1))))
+    partly = SourceAccount(
+        TOKEN_ADDRESS, 1, 0, account.code_hash, account.code, [(slot, 1000), (5, 0)], storage_complete=False
+    )
+    Loader(publisher, GENESIS).run([partly])
+    return publisher
+
+
+def call_token(backend: Any, holder: bytes) -> int:
+    return int.from_bytes(EVM(backend).call(TOKEN_ADDRESS, balance_of(holder), sender=TOKEN_ADDRESS).output, "big")
+
+
+def test_what_an_incomplete_state_lacks_is_an_error_never_zero(server: RedisServer) -> None:
+    with incomplete(server), RedisState(server.url) as state, state.pin() as pin:
+        assert pin.storage(TOKEN_ADDRESS, 5) == 0
+        assert pin.run(lambda backend: call_token(backend, HOLDERS[0])) == 1000
+        for _ in range(2):
+            with pytest.raises(StateUnknown, match=f"of 0x{TOKEN_ADDRESS.hex()} was not loaded"):
+                pin.run(lambda backend: call_token(backend, HOLDERS[1]))
+            with pytest.raises(StateUnknown, match=f"of 0x{TOKEN_ADDRESS.hex()} was not loaded"):
+                call_token(pin.backend, HOLDERS[1])
+            with pytest.raises(StateUnknown, match=f"account 0x{HOLDERS[0].hex()} was not loaded"):
+                pin.account(HOLDERS[0])
+
+
+def test_what_an_incomplete_state_lacks_is_asked_of_the_node(server: RedisServer) -> None:
+    class Node:
+        asked: list[object]
+
+        def __init__(self) -> None:
+            self.asked = []
+
+        def account(self, address: bytes, block: int) -> Account | None:
+            self.asked.append((address, block))
+            return Account(7, 8) if address == HOLDERS[0] else None
+
+        def storage(self, address: bytes, slot: int, block: int) -> int:
+            self.asked.append((address, slot, block))
+            return 77
+
+        def code(self, code_hash: bytes) -> bytes | None:
+            return None
+
+    node = Node()
+    with incomplete(server), RedisState(server.url, upstream=node) as state, state.pin() as pin:
+        assert pin.run(lambda backend: call_token(backend, HOLDERS[1])) == 77
+        assert pin.run(lambda backend: call_token(backend, HOLDERS[0])) == 1000
+        found = pin.account(HOLDERS[0])
+        assert found is not None and (found.nonce, found.balance) == (7, 8)
+        assert pin.account(HOLDERS[1]) is None
+        slot = mapping_slot(TOKEN.slots["balanceOf"], HOLDERS[1])
+        assert node.asked == [(TOKEN_ADDRESS, slot, 0), (HOLDERS[0], 0), (HOLDERS[1], 0)]
+
+
+def test_accounts_that_are_loaded_later_become_known(server: RedisServer) -> None:
+    with incomplete(server) as publisher, RedisState(server.url) as state:
+        pin = state.pin()
+        with pytest.raises(StateUnknown):
+            pin.account(HOLDERS[2])
+        Loader(publisher, GENESIS).run([SourceAccount(HOLDERS[2], 3, 4)])
+        deadline = time.monotonic() + PATIENCE
+        while state.pin().seq == pin.seq:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        found = state.pin().account(HOLDERS[2])
+        assert found is not None and found.balance == 4
+        with pytest.raises(StateUnknown):
+            pin.account(HOLDERS[2])
+
+
+# ---- where it is not to be had
+
+
+def test_without_a_server_or_a_state_the_error_says_so(redis_server: RedisServer) -> None:  # noqa: F811
+    with RedisState("unix:///nowhere/redis.sock", wait=0.2) as state:
+        with pytest.raises(StateUnavailable, match=r"/nowhere/redis.sock cannot be reached"):
+            state.pin()
+        assert not state.status().ready
+    with RedisState(redis_server.url, wait=0.2) as state:
+        with pytest.raises(StateUnavailable, match="no state is loaded"):
+            state.pin()
+        with load(redis_server, token_state()):
+            deadline = time.monotonic() + PATIENCE
+            while not state.status().ready:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert state.pin().header == GENESIS
+
+
+def test_arguments_are_checked() -> None:
+    with pytest.raises(InputError, match="connections"):
+        RedisState("redis://127.0.0.1:1", connections=0)
+    with pytest.raises(InputError, match="Redis address"):
+        RedisState("http://127.0.0.1:1")
