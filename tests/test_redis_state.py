@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from evmcore import EVM
-from evmcore._diff import StateDiff
 from evmcore._code import cache_info, set_cache_budget
+from evmcore._diff import StateDiff
 from evmcore.bench.contracts import contract, mapping_slot
 from evmcore.blocks import Header
 from evmcore.errors import (
@@ -202,7 +202,9 @@ def test_block_hashes_are_those_of_the_pinned_branch(server: RedisServer) -> Non
         after = state.pin()
         for pin, expected in ((before, first), (after, other)):
             env = {"number": 2}
-            answer = pin.run(lambda backend, env=env: EVM(backend).with_block(env).call(TOKEN_ADDRESS, bytes(31) + b"\1"))
+            answer = pin.run(
+                lambda backend, env=env: EVM(backend).with_block(env).call(TOKEN_ADDRESS, bytes(31) + b"\1")
+            )
             assert answer.output == expected.hash
 
 
@@ -249,7 +251,9 @@ def test_overrides_stand_in_front_of_what_is_fetched(server: RedisServer) -> Non
         def call(backend: Any) -> bytes:
             evm = EVM(backend)
             first = evm.call(TOKEN_ADDRESS, balance_of(HOLDERS[1]), overrides={TOKEN_ADDRESS: {"stateDiff": {slot: 5}}})
-            second = evm.call(TOKEN_ADDRESS, balance_of(HOLDERS[2]), overrides={TOKEN_ADDRESS: {"stateDiff": {slot: 5}}})
+            second = evm.call(
+                TOKEN_ADDRESS, balance_of(HOLDERS[2]), overrides={TOKEN_ADDRESS: {"stateDiff": {slot: 5}}}
+            )
             return bytes(first.output + second.output)
 
         assert pin.run(call) == (5).to_bytes(32, "big") + (1002).to_bytes(32, "big")
@@ -311,7 +315,9 @@ def test_threads_share_a_pin(server: RedisServer) -> None:
             for _ in range(200):
                 i = rng.randrange(len(HOLDERS))
                 try:
-                    output = pin.run(lambda backend, i=i: EVM(backend).call(TOKEN_ADDRESS, balance_of(HOLDERS[i]))).output
+                    output = pin.run(
+                        lambda backend, i=i: EVM(backend).call(TOKEN_ADDRESS, balance_of(HOLDERS[i]))
+                    ).output
                     if int.from_bytes(output, "big") != 1000 + i:
                         wrong.append(output)
                 except Exception as error:

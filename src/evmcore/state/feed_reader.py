@@ -1,4 +1,4 @@
-"""The thread that keeps the cache exact: starts it from what Redis holds, follows the feed, starts anew where it must."""
+"""The thread that keeps the cache exact: starts it from what Redis holds, follows the feed, starts over."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ class FeedReader:
         self.current = Following(cache, hashes, None if chain is None else json.loads(chain))
 
     def _check_not_back(self, head: Head) -> None:
-        """What was served is not taken back by a server that has lost its last blocks, as long as it may get them back."""
+        """What was served is not taken back by a server that has lost its last blocks, while it may get them back."""
         if self.current is None:
             return
         cache = self.current.cache

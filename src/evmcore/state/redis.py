@@ -54,8 +54,8 @@ class Upstream(Protocol):
 class StateStatus:
     """How a `RedisState` is doing.
 
-    `ready`: calls at the latest block are answered; `reason` says why not. `head_age`: seconds since Redis last said that
-    there is nothing newer. `feed_lag`: steps that are known to exist and are not applied. `counters` only grow.
+    `ready`: calls at the latest block are answered; `reason` says why not. `head_age`: seconds since Redis last said
+    that there is nothing newer. `feed_lag`: steps that are known to exist and are not applied. `counters` only grow.
     """
 
     ready: bool
@@ -152,8 +152,8 @@ class RedisPin:
 
     @property
     def backend(self) -> CacheView:
-        """The state as a backend for `EVM` or `execute_block`. What is not in the cache is fetched in the reading thread,
-        one by one; `backend.prefetch` fetches many at once."""
+        """The state as a backend for `EVM` or `execute_block`. What is not in the cache is fetched in the thread that
+        reads, one by one; `backend.prefetch` fetches many at once."""
         if self._own is None:
             self._own = self._state._view(self._moment)
         return self._own
@@ -172,8 +172,8 @@ class RedisPin:
         those that missed something have read before (see `_prefetch`). `hint`: what `work` is going to call, for its
         access lists. With `wait` False, `NotHere` is raised where something would have to be fetched.
 
-        Raises `StateUnavailable`, `StateCorrupted`, `StateUnknown`, `StateNotAvailable` (the pin was open for too long),
-        and what `work` raises.
+        Raises `StateUnavailable`, `StateCorrupted`, `StateUnknown`, `StateNotAvailable` (the pin was open for too
+        long), and what `work` raises.
         """
         idle = self._moment.idle
         try:
@@ -223,8 +223,8 @@ class RedisState:
             with state.pin("latest") as pin:
                 result = pin.run(lambda backend: EVM(backend, "mainnet", env).call(token, data))
 
-    - `url`: ``redis://``, ``rediss://`` (TLS), ``unix://``, with user, password and database; ``redis+sentinel://`` (see
-      `session.open_client`).
+    - `url`: ``redis://``, ``rediss://`` (TLS), ``unix://``, with user, password and database; ``redis+sentinel://``
+      (see `session.open_client`).
     - `max_head_age`: seconds since Redis last confirmed the head after which `pin("latest")` raises `StaleState`; None:
       answer from what is known for as long as Redis is away.
     - `cache_bytes`: limit of the cache; what changed inside the ring is never given up for it.
