@@ -114,7 +114,7 @@ class CallService:
     def __init__(self, source: Source, limits: Limits | None = None) -> None:
         self.source = source
         self.limits = Limits() if limits is None else limits
-        self._engines = _Engines(source.chain)
+        self.engines = _Engines(source.chain)
 
     # ---- as a library
 
@@ -294,7 +294,7 @@ class CallService:
         geth takes the price of the gas from the sender before it runs anything; so BALANCE shows.
         """
         call = run.call
-        evm = self._engines.evm(pin, backend, not call.names_price)
+        evm = self.engines.evm(pin, backend, not call.names_price)
         if run.changes:
             evm = self._changed(evm, run, pin, backend)
         overrides = run.overrides.accounts
