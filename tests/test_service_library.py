@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from evmcore.blocks import Header
 from evmcore.errors import BlockNotFound, ExecutionAborted, InputError
-from evmcore.service import CallService, Limits, MemorySource, RpcError
+from evmcore.service import CallService, Limits, MemorySource, RpcError, StateSource
+from evmcore.state import MemoryState
 from evmcore.types import Account
 from tests.assembly import assemble, returning
 from tests.rpc_compat import chain_source
@@ -58,6 +60,15 @@ def test_the_example_of_the_documentation_runs() -> None:
 
 def test_a_call_gives_what_it_returns() -> None:
     assert words(service().call(GETTER).output) == [42]
+
+
+def test_any_state_can_be_called() -> None:
+    alloc = {GETTER: Account(0, 0, returning("0 SLOAD"), {0: 42})}
+    assert words(CallService(alloc).call(GETTER).output) == [42]
+    calls = CallService(StateSource(MemoryState(alloc), "cancun", Header(number=9, base_fee_per_gas=0)))
+    assert words(calls.call(GETTER, block=9).output) == [42]
+    with pytest.raises(BlockNotFound):
+        calls.call(GETTER, block=8)
 
 
 def test_a_revert_is_a_result() -> None:

@@ -7,6 +7,7 @@ from evmcore.service.limits import Limits
 from evmcore.service.memory_source import MemorySource
 from evmcore.service.rpc_errors import RpcError
 from evmcore.service.source import CallHint, Pin, Source, SourceStatus, WouldBlock
+from evmcore.service.state_source import StateSource
 
 __all__ = [
     "CallHint",
@@ -17,5 +18,6 @@ __all__ = [
     "RpcError",
     "Source",
     "SourceStatus",
+    "StateSource",
     "WouldBlock",
 ]

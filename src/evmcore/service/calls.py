@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -12,16 +13,18 @@ from evmcore._engine import EVM
 from evmcore._precompiles import number_at
 from evmcore._results import CallResult, Status
 from evmcore.blocks import Header
-from evmcore.errors import ExecutionAborted, InputError, InvalidTransaction
+from evmcore.errors import EvmcoreError, ExecutionAborted, InputError, InvalidTransaction
 from evmcore.estimates import MAX_TX_GAS, AccessEstimate
 from evmcore.forks import ChainConfig, Fork
 from evmcore.service.context import Context
 from evmcore.service.limits import Limits
+from evmcore.service.memory_source import MemorySource
 from evmcore.service.outcomes import call_error
-from evmcore.service.parse import TAGS, BlockOverrides, CallObject, StateOverrides
+from evmcore.service.parse import TAGS, BlockOverrides, CallObject, StateOverrides, call_object
 from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
 from evmcore.service.simulation.request import check_moves
 from evmcore.service.source import CallHint, Pin, Source, WouldBlock
+from evmcore.service.state_source import StateSource
 from evmcore.state import Backend
 from evmcore.state._view import read_account
 from evmcore.types import Account, BlockEnv, to_address, to_bytes, to_hash, to_uint
@@ -35,6 +38,7 @@ Changes: TypeAlias = "BlockOverrides | Mapping[str, Any]"
 
 KEPT_EVMS: Final = 64
 MIN_TX_GAS: Final = 21_000
+HINTED: Final = frozenset({"eth_call", "eth_estimateGas", "eth_createAccessList"})
 NO_OVERRIDES: Final = StateOverrides()
 NO_CHANGES: Final = BlockOverrides()
 
@@ -65,6 +69,11 @@ def precompile_moves(overrides: StateOverrides, fork: Fork) -> dict[bytes, bytes
     check_moves(overrides, lambda address: number_at(address, fork.revision) != 0)
     gone = {address: None for address in overrides.accounts if number_at(address, fork.revision)}
     return {**gone, **overrides.moves}
+
+
+def hint_of(call: CallObject) -> CallHint:
+    """What a source can know of a call beforehand."""
+    return CallHint(call.to, call.data, call.sender or bytes(20), call.access_list or ())
 
 
 class _Engines:
@@ -107,14 +116,15 @@ class _Run:
 class CallService:
     """Answers calls from a source, within limits: what `serve` does, as a library.
 
-    Each call is of one block, by number, 32-byte hash or tag. Safe for use from several threads; `acall` and its like
-    are for asyncio, and leave the event loop free while a call runs long or waits for state.
+    ``source``: a `Source`, or any state that `EVM` takes (see `StateSource`). Each call is of one block, by number,
+    32-byte hash or tag. Safe for use from several threads; `acall` and its like are for asyncio, and leave the event
+    loop free while a call runs long or waits for state.
     """
 
-    def __init__(self, source: Source, limits: Limits | None = None) -> None:
-        self.source = source
+    def __init__(self, source: Source | Any, limits: Limits | None = None) -> None:
+        self.source: Source = source if hasattr(source, "pin") else StateSource(source)
         self.limits = Limits() if limits is None else limits
-        self.engines = _Engines(source.chain)
+        self.engines = _Engines(self.source.chain)
 
     # ---- as a library
 
@@ -247,15 +257,22 @@ class CallService:
         return estimate
 
     def prefetch(self, requests: list[Any], context: Context) -> None:
-        """Has what the calls of a batch are known to read fetched together, where the source can do that."""
+        """Has what the calls of a batch on the latest block are known to read fetched together.
+
+        Nothing is lost when that fails: each call fetches what it needs, and says what is wrong.
+        """
+        if isinstance(self.source, MemorySource):  # nothing to fetch
+            return
+        hints = [hint for hint in map(_hint_of, requests) if hint is not None]
+        if len(hints) > 1:
+            with suppress(EvmcoreError):
+                context.pin().run(lambda backend: None, hints)
 
     # ---- the parts
 
     def _run(self, context: Context, pin: Pin, run: _Run, work: Callable[[Backend], T]) -> T:
-        call = run.call
-        hint = CallHint(call.to, call.data, call.sender or bytes(20), call.access_list or ())
         try:
-            return pin.run(work, hint, wait=not context.inline)
+            return pin.run(work, hint_of(run.call), wait=not context.inline)
         except ExecutionAborted:
             if context.inline:
                 raise WouldBlock("the call takes longer") from None
@@ -390,6 +407,20 @@ def _call_object(to: Any, data: Any, arguments: dict[str, Any]) -> CallObject:
     if call.gas_price is not None and (call.max_fee_per_gas, call.max_priority_fee_per_gas) != (None, None):
         raise InputError("give gas_price, or max_fee_per_gas and max_priority_fee_per_gas, not both")
     return call
+
+
+def _hint_of(request: Any) -> CallHint | None:
+    """What a request of a batch is going to call on the latest block, if it is well formed and does so."""
+    if not isinstance(request, dict) or request.get("method") not in HINTED:
+        return None
+    params = request.get("params")
+    if not isinstance(params, list) or not params or (len(params) > 1 and params[1] not in (None, "latest", "pending")):
+        return None
+    try:
+        call = call_object(params[0])
+    except EvmcoreError:
+        return None
+    return hint_of(call)
 
 
 def _overrides(value: Any) -> StateOverrides:

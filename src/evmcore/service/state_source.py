@@ -1,0 +1,67 @@
+"""A source of one state that does not move: for calls on a state that a program has at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+from evmcore.blocks import Header
+from evmcore.errors import BlockNotFound
+from evmcore.forks import ChainConfig, Fork, chain_of
+from evmcore.service.source import BlockId, CallHint, SourceStatus
+from evmcore.state import Backend, as_backend
+
+__all__ = ["StateSource"]
+
+T = TypeVar("T")
+
+
+class StateSource:
+    """Any state that `EVM` takes, as the latest and only block of a chain.
+
+    ``header`` says which block that is; without one it is an empty block 0. What changes the state meanwhile is seen by
+    the calls that start later. It is its own pin.
+    """
+
+    def __init__(self, state: Any, chain: ChainConfig | Fork | str = "osaka", header: Header | None = None) -> None:
+        self.chain: ChainConfig = chain_of(chain)
+        self.archive = None
+        self.header = Header(base_fee_per_gas=0) if header is None else header
+        self.block_hash: bytes = self.header.hash
+        self._backend: Backend = as_backend(state)
+
+    def head(self) -> Header:
+        """The header of the one block."""
+        return self.header
+
+    def pin(self, block: BlockId = "latest") -> StateSource:
+        """The one block, by any tag, its number or its hash. `BlockNotFound` for others."""
+        if not isinstance(block, (int, bytes)) or block in (self.header.number, self.block_hash):
+            return self
+        raise BlockNotFound(f"there is only block {self.header.number}")
+
+    def block_hashes(self) -> Mapping[int, bytes]:
+        """None: BLOCKHASH asks the state."""
+        return {}
+
+    def run(
+        self, work: Callable[[Backend], T], hint: CallHint | Sequence[CallHint] | None = None, *, wait: bool = True
+    ) -> T:
+        """What `work` gives for the state."""
+        return work(self._backend)
+
+    def status(self) -> SourceStatus:
+        """Always ready."""
+        return SourceStatus(ready=True)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def __enter__(self) -> StateSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        return None
