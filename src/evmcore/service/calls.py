@@ -279,7 +279,10 @@ class CallService:
             raise
 
     def _prepare(self, pin: Pin, call: CallObject, overrides: StateOverrides, changes: Changes) -> _Run:
-        environment = changes.environment() if isinstance(changes, BlockOverrides) else dict(changes)
+        if changes is NO_CHANGES:
+            environment: dict[str, Any] = {}
+        else:
+            environment = changes.environment() if isinstance(changes, BlockOverrides) else dict(changes)
         base_fee = environment.get("base_fee", pin.header.base_fee_per_gas or 0)
         arguments = call.arguments(base_fee)
         arguments.pop("gas", None)

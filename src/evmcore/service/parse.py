@@ -83,13 +83,31 @@ def quantity(value: Any, name: str, bits: int = 256) -> int:
 
 def data(value: Any, name: str) -> bytes:
     """Bytes from 0x-hex text with two digits each."""
+    found = _plain_bytes(value)
+    if found is not None:
+        return found
     digits = _digits(value, name, "data as 0x-hex text")
     if len(digits) % 2:
         _refuse(name, "hex string of odd length")
     return bytes.fromhex(digits)
 
 
+def _plain_bytes(value: Any) -> bytes | None:
+    """What well-formed text stands for, quickly; None for what has to be looked at."""
+    if type(value) is str and value[:2] == "0x":
+        try:
+            found = bytes.fromhex(value[2:])
+        except ValueError:
+            return None
+        if 2 * len(found) + 2 == len(value):  # fromhex passes over white space
+            return found
+    return None
+
+
 def _sized(value: Any, name: str, size: int) -> bytes:
+    found = _plain_bytes(value)
+    if found is not None and len(found) == size:
+        return found
     digits = _digits(value, name, f"{size} bytes as 0x-hex text")
     if len(digits) != 2 * size:
         _refuse(name, f"hex string has length {len(digits)}, want {2 * size}")
@@ -130,7 +148,7 @@ def text(value: Any, name: str) -> str:
 
 def json_object(value: Any, name: str) -> dict[str, Any]:
     """An object, without its null fields."""
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         _refuse(name, f"expected an object, got {_shown(value)}")
     return {key: entry for key, entry in value.items() if entry is not None}
 
@@ -145,7 +163,7 @@ def array(value: Any, name: str) -> list[Any]:
 def params_of(params: Any, required: int, allowed: int) -> list[Any]:
     """Positional parameters, filled up with None to ``allowed``. The first ``required`` have to be there."""
     values = [] if params is None else params
-    if not isinstance(values, Sequence) or isinstance(values, (str, bytes)):
+    if type(values) is not list and (not isinstance(values, Sequence) or isinstance(values, (str, bytes))):
         raise InvalidParams("non-array args")
     if len(values) > allowed:
         raise InvalidParams(f"too many arguments, want at most {allowed}")
@@ -273,9 +291,21 @@ class CallObject:
         return arguments
 
 
+# What most calls are made of.
+_PLAIN_CALL: Final = frozenset({"from", "to", "input", "data"})
+_PAYLOAD: Final = frozenset({"input", "data"})
+
+
 def call_object(value: Any, name: str = "0") -> CallObject:
     """A call object. Raises `RpcError` (-32000) for prices of both kinds at once, as geth does."""
     item = json_object(value, name)
+    if item.keys() <= _PLAIN_CALL and len(item.keys() & _PAYLOAD) < 2:
+        payload = item.get("input", item.get("data"))
+        return CallObject(
+            address(item["from"], f"{name}.from") if "from" in item else None,
+            address(item["to"], f"{name}.to") if "to" in item else None,
+            b"" if payload is None else data(payload, f"{name}.{'input' if 'input' in item else 'data'}"),
+        )
 
     def number(key: str, bits: int = 256) -> int | None:
         return quantity(item[key], f"{name}.{key}", bits) if key in item else None
