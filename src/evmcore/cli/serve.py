@@ -29,7 +29,8 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser = commands.add_parser(
         "serve",
         help="answer JSON-RPC over HTTP",
-        description="Answers eth_call and the other methods of Ethereum nodes over HTTP, from a chain in memory.",
+        description="Answers eth_call and the other methods of Ethereum nodes over HTTP: from a chain in memory, or "
+        "from state in Redis that `load` and `follow` keep there.",
     )
     parser.add_argument("--genesis", metavar="FILE", help="geth genesis file: the state to serve, and its chain")
     parser.add_argument("--chain", metavar="FILE", help="RLP chain file: blocks to import on the genesis")
@@ -39,6 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         metavar="N",
         help="give the state of the last N blocks only (default: of all)",
     )
+    _add_redis(parser)
     server = parser.add_argument_group("server")
     server.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     server.add_argument("--port", type=_port, default=8545, metavar="N", help="port (default 8545; 0: any free one)")
@@ -52,9 +54,48 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         metavar="ORIGIN",
         help="let scripts of this origin read answers; `*`: of any; may be given several times",
     )
+    server.add_argument(
+        "--api",
+        type=_namespaces,
+        metavar="LIST",
+        help="methods to answer, by their first words: eth,net,web3,debug,... (default: all)",
+    )
     server.add_argument("--no-metrics", action="store_true", help="no /metrics")
     _add_limits(parser)
     parser.set_defaults(handler=_serve)
+
+
+def _add_redis(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("state in Redis (blocks come from --chain, where given)")
+    group.add_argument(
+        "--redis", metavar="URL", help="redis://, rediss://, unix:// or redis+sentinel://host:port/service"
+    )
+    group.add_argument(
+        "--chain-id",
+        type=arguments.uint256,
+        metavar="N",
+        help="chain id, which is part of every key (default: that of --genesis, else 1)",
+    )
+    group.add_argument(
+        "--max-head-age",
+        type=_above_zero(float),
+        default=36.0,
+        metavar="S",
+        help="seconds without word from Redis after which the latest block is not answered for any more (default 36)",
+    )
+    group.add_argument(
+        "--cache", type=arguments.positive, default=256, metavar="MIB", help="cache of each process (default 256)"
+    )
+    group.add_argument(
+        "--connections", type=arguments.positive, default=2, metavar="N", help="of each process (default 2)"
+    )
+    group.add_argument(
+        "--redis-timeout",
+        type=_above_zero(float),
+        default=1.0,
+        metavar="S",
+        help="seconds for one fetch (default 1)",
+    )
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
@@ -101,6 +142,16 @@ def _above_zero(kind: Callable[[str], T]) -> Callable[[str], T]:
 
     parse.__name__ = "number"
     return parse
+
+
+def _namespaces(text: str) -> frozenset[str]:
+    from evmcore.service.methods import METHODS
+
+    wanted = frozenset(text.split(","))
+    unknown = wanted - {name.partition("_")[0] for name in METHODS}
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no method starts with {min(unknown)!r:.80}")
+    return wanted
 
 
 def _port(text: str) -> int:
@@ -170,15 +221,44 @@ def _serve(options: argparse.Namespace) -> int:
         print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
 
         def make_app() -> App:
-            return _app(options, limits, source)
+            return _app(options, limits, _own_source(options, source))
 
         return workers.run(listener, make_app, options.workers)
 
 
-def _source(options: argparse.Namespace) -> MemorySource:
+def _source(options: argparse.Namespace) -> MemorySource | None:
+    """What all processes share: the chain in memory, if there is one."""
     if options.genesis is None:
-        raise CommandError("nothing to serve: give --genesis FILE")
+        if options.chain is not None:
+            raise CommandError("--chain needs the --genesis that it starts from")
+        if options.redis is None:
+            raise CommandError("nothing to serve: give --genesis FILE or --redis URL")
+        return None
     return load_memory_source(options.genesis, options.chain, options.history)
+
+
+def _own_source(options: argparse.Namespace, shared: MemorySource | None) -> Source:
+    """What one process serves: connections cannot be shared."""
+    if options.redis is None:
+        assert shared is not None
+        return shared
+    from evmcore.service.archived_source import ArchivedSource
+    from evmcore.service.redis_source import RedisSource
+
+    chain = None if shared is None else shared.chain
+    chain_id = options.chain_id if options.chain_id is not None else 1 if chain is None else chain.chain_id
+    stored = RedisSource.open(
+        options.redis,
+        chain_id,
+        chain,
+        max_head_age=options.max_head_age,
+        cache_bytes=options.cache * 2**20,
+        connections=options.connections,
+        timeout=options.redis_timeout,
+    )
+    if shared is None or options.chain is None:
+        return stored
+    return ArchivedSource(stored, shared)
 
 
 def _app(options: argparse.Namespace, limits: Limits, source: Source) -> App:
@@ -196,5 +276,6 @@ def _app(options: argparse.Namespace, limits: Limits, source: Source) -> App:
         from evmcore.service.metrics import Metrics
 
         metrics = Metrics()
-    dispatcher = Dispatcher(CallService(source, limits), METHODS, metrics)
+    methods = {name: m for name, m in METHODS.items() if options.api is None or name.partition("_")[0] in options.api}
+    dispatcher = Dispatcher(CallService(source, limits), methods, metrics)
     return App(dispatcher, origins=tuple(options.cors), metrics=metrics)

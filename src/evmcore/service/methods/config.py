@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Any, Final
 
-from evmcore.errors import StateNotAvailable
+from evmcore.errors import BlockNotFound, StateNotAvailable
 from evmcore.forks import Activation, ChainConfig, Fork
 from evmcore.service.context import Context
 from evmcore.service.method import rpc
@@ -130,6 +130,6 @@ def _oldest_state(context: Context, head: int) -> int:
         try:
             context.service.source.pin(middle).close()
             held = middle
-        except StateNotAvailable:
+        except (BlockNotFound, StateNotAvailable):
             lost = middle
     return held
