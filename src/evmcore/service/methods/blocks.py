@@ -23,6 +23,8 @@ def find(context: Context, value: Any, name: str = "0") -> ArchivedBlock | None:
         block = archive.block_by_hash(reference.block)
     elif isinstance(reference.block, int):
         block = archive.block(reference.block)
+    elif reference.block == "earliest":
+        block = archive.block(0)
     else:
         pin = context.pin(reference.block)
         block = archive.block_by_hash(pin.block_hash)
