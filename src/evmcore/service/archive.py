@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from evmcore._block import BlockResult
+from evmcore._diff import StateDiff
 from evmcore.blocks import Block, Header
 from evmcore.forks import ChainConfig, Fork
 from evmcore.transactions import Transaction
@@ -73,6 +74,9 @@ class Archive(Protocol):
 
     def transaction(self, transaction_hash: bytes) -> tuple[ArchivedBlock, int] | None:
         """The block of the canonical chain that holds the transaction, and its place there."""
+
+    def state_root(self, block: ArchivedBlock, diff: StateDiff) -> bytes:
+        """The root that the state after a block would have with a diff applied to it."""
 
     def proof(self, block: ArchivedBlock, address: bytes, slots: Sequence[int]) -> dict[str, Any]:
         """The answer of eth_getProof for the state after a block. `StateNotAvailable` where that cannot be told."""

@@ -257,6 +257,15 @@ class MemoryArchive(ChainArchive):
         self._states: dict[bytes, MemoryState] = {}
         self._lock = threading.Lock()
 
+    def state_root(self, block: ArchivedBlock, diff: StateDiff) -> bytes:
+        """The root that the state after a block would have with a diff applied to it."""
+
+        def work(backend: Any) -> bytes:
+            root: bytes = backend.state_root(diff)
+            return root
+
+        return self._source.run(block, work, True)
+
     def proof(self, block: ArchivedBlock, address: bytes, slots: Sequence[int]) -> dict[str, Any]:
         """The answer of eth_getProof, computed from the whole state."""
         with self._lock:

@@ -49,13 +49,15 @@ def simulate(
     block_hashes: Mapping[int, bytes],
     request: SimulationRequest,
     limits: SimulationLimits | None = None,
+    root: Callable[[StateDiff], bytes] | None = None,
 ) -> list[dict[str, Any]]:
     """The answer of eth_simulateV1 for blocks that follow ``base``, whose state is ``backend``.
 
-    ``block_hashes``: of ``base`` and of those before it that BLOCKHASH can reach. Raises `RpcError`, and what running
+    ``block_hashes``: of ``base`` and of those before it that BLOCKHASH can reach. ``root``: gives the root of the state
+    after a diff, where ``backend`` cannot. Raises `RpcError`, and what running
     raises otherwise (`StateError`, `ResourceError`).
     """
-    return _Simulation(backend, chain, base, block_hashes, request, limits or SimulationLimits()).run()
+    return _Simulation(backend, chain, base, block_hashes, request, limits or SimulationLimits(), root).run()
 
 
 class _Simulation:
@@ -67,12 +69,14 @@ class _Simulation:
         block_hashes: Mapping[int, bytes],
         request: SimulationRequest,
         limits: SimulationLimits,
+        root: Callable[[StateDiff], bytes] | None,
     ) -> None:
         self.backend = backend
         self.chain = chain
         self.base = base
         self.request = request
         self.limits = limits
+        self.other_root = root
         self.hashes = dict(block_hashes)
         self.gas_pool = limits.gas
         self.ends = None if limits.timeout is None else time.monotonic() + limits.timeout
@@ -80,7 +84,7 @@ class _Simulation:
 
     def run(self) -> list[dict[str, Any]]:
         blocks = with_gaps_filled(self.request.blocks, self.base, self.limits.blocks)
-        self.root = _root_function(self.backend, len(blocks), self.limits.root_work)
+        self.root = _root_function(self.backend, len(blocks), self.limits.root_work) or self.other_root
         answers: list[dict[str, Any]] = []
         parent = self.base
         try:
