@@ -82,13 +82,15 @@ class _Engines:
     def __init__(self, chain: ChainConfig) -> None:
         self._chain = chain
         self._lock = threading.Lock()
-        self._evms: dict[tuple[bytes, bool], tuple[Backend, EVM]] = {}
+        self._evms: dict[tuple[bytes, bool, int], tuple[Backend, EVM]] = {}
 
     def evm(self, pin: Pin, backend: Backend, free: bool) -> EVM:
         """The EVM of a pinned block. ``free``: its base fee is zero, as calls that name no price see it."""
-        key = (pin.block_hash, free)
+        # The entry keeps the backend alive, so that nothing else can have its id. Sources may have several backends for
+        # one block, for threads that run at once.
+        key = (pin.block_hash, free, id(backend))
         known = self._evms.get(key)
-        if known is not None and known[0] is backend:
+        if known is not None:
             return known[1]
         env = block_environment(pin.header, pin.block_hashes())
         evm = EVM(backend, chain_at(self._chain, pin.header), env)

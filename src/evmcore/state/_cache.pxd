@@ -240,6 +240,7 @@ cdef class CacheView(Backend):
     cdef int keep_code(self, Code* code) except -1
     cdef Code* kept_code(self, const uint8_t* code_hash) noexcept nogil
     cdef int fetch_now(self, const StateKey* key, const uint8_t* code_hash) except -1
+    cdef object run_rounds(self, object work, object hint, bint wait)
     cdef int fetch_all(self) except -1
     cdef int ask_upstream(self, const StateKey* key) except -1
     cdef int add_hints(self, object hint) except -1

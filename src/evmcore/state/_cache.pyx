@@ -23,6 +23,8 @@ from evmcore.types import Account, to_address, to_uint
 
 # Rounds of one `run` after which something must be wrong: every round makes something known that the work needs.
 MOST_ROUNDS = 64
+LONG_RUN = 4                      # rounds
+cdef int64_t MOST_GUESS_NS = 1_000_000_000
 
 cdef bint take_code(const uint8_t* code_hash, const uint8_t* data, size_t size) noexcept nogil:
     """A code that a block has deployed goes into the process's code cache, if it is what it says."""
@@ -306,6 +308,13 @@ cdef class CacheView(Backend):
         fetching anything. Raises what `work` raised when it had everything, `StateUnavailable`, `StateCorrupted`,
         `StateUnknown`, `StateNotAvailable`.
         """
+        cdef int64_t first_guess = self.view.guess_ns
+        try:
+            return self.run_rounds(work, hint, wait)
+        finally:
+            self.view.guess_ns = first_guess
+
+    cdef object run_rounds(self, object work, object hint, bint wait):
         cdef int rounds = 0
         cdef object result, failure
         while True:
@@ -328,6 +337,8 @@ cdef class CacheView(Backend):
             rounds += 1
             if rounds == 1:
                 self.add_hints(hint)
+            elif rounds > LONG_RUN:       # work that reads a lot: let each guess go on for longer than the one before
+                self.view.guess_ns = min(2 * self.view.guess_ns, MOST_GUESS_NS)
             if rounds > MOST_ROUNDS:
                 raise StateUnavailable(f"the state that is needed was not complete after {MOST_ROUNDS} rounds of fetching")
             self.fetch_all()
