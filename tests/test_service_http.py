@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from evmcore.service import CallService, Limits, MemorySource
+from evmcore.service import CallService, Limits, MemorySource, http
 from evmcore.service.app import App
 from evmcore.service.dispatch import Dispatcher
 from evmcore.service.http import HttpProtocol
@@ -251,18 +251,6 @@ def test_clients_that_do_not_wait_do_no_harm(client: Client) -> None:
         assert "aborted" in answer["error"]["message"]
 
 
-def exchange(port: int, data: bytes, chunk: int = 1 << 20) -> bytes:
-    """What the server sends for raw bytes until it closes the connection, or has answered and is silent."""
-    received = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        for at in range(0, len(data), chunk):
-            connection.sendall(data[at : at + chunk])
-        connection.shutdown(socket.SHUT_WR)
-        while part := connection.recv(65536):
-            received += part
-    return received
-
-
 @pytest.mark.parametrize("chunk", [1 << 20, 7])
 def test_pipelined_requests_are_answered_in_order(chunk: int) -> None:
     with serving(make_app()) as own:
@@ -318,6 +306,27 @@ def test_odd_http(data: bytes, status: bytes) -> None:
             connection.sendall(data)
             assert connection.recv(65536).split(b" ")[1] == status
         assert own.call("eth_chainId") == "0x539"
+
+
+def test_a_client_that_sends_no_more_gets_what_it_asked_for() -> None:
+    request = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["0x0"]}  # by a thread
+    body = json.dumps(request).encode()
+    received = b""
+    with serving(make_app()) as own, socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body) * 3)
+        connection.shutdown(socket.SHUT_WR)
+        while part := connection.recv(65536):
+            received += part
+    assert received.count(b'"stateRoot"') == 3
+
+
+def test_a_connection_without_a_request_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "IDLE_SECONDS", 0.1)
+    with serving(make_app()) as own:
+        for start in (b"", b"POST / HTTP/1.1\r\nhost"):
+            with socket.create_connection(("127.0.0.1", own.port), timeout=20) as connection:
+                connection.sendall(start)
+                assert connection.recv(100) == b""
 
 
 def test_expect_100_continue() -> None:

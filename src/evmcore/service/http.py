@@ -40,6 +40,7 @@ class HttpProtocol(asyncio.Protocol):
         self._future: Future[Answer] | None = None  # of the request that a thread answers
         self._write_paused = False
         self._read_paused = False
+        self._eof = False
         self._closing = False  # after the response that is due
         self._final: Response | None = None  # to what cannot be read: the last one, nothing more is read
         self._active = 0.0
@@ -70,8 +71,10 @@ class HttpProtocol(asyncio.Protocol):
         if self._future is not None:
             self._future.cancel()  # what has not begun is not done for nobody
 
-    def eof_received(self) -> None:
-        pass
+    def eof_received(self) -> bool:
+        """The client sends no more; it still gets what it has asked for."""
+        self._eof = True
+        return self._busy
 
     def shutdown(self) -> None:
         """uvicorn: end after what is being answered."""
@@ -173,6 +176,8 @@ class HttpProtocol(asyncio.Protocol):
             if not self._requests:
                 if self._final is not None:
                     self._write(self._final, False)
+                elif self._eof:
+                    self._transport.close()
                 break
             method, url, headers, body, keep_alive = self._requests.popleft()
             if method != "POST":

@@ -13,6 +13,7 @@ from evmcore.errors import (
     InvalidTransaction,
     ResourceError,
     StateError,
+    StateUnavailable,
     TransactionReason,
 )
 from evmcore.reverts import decode_revert
@@ -114,6 +115,8 @@ def exception_error(error: EvmcoreError, timeout: float | None = None) -> RpcErr
         return RpcError(SERVER_ERROR, "execution aborted" + (f" (timeout = {timeout:g}s)" if timeout else ""))
     if isinstance(error, BlockNotFound):
         return RpcError(SERVER_ERROR, "header not found")
+    if isinstance(error, StateUnavailable):
+        return RpcError(SERVER_ERROR, f"state backend unavailable: {error}")
     if isinstance(error, StateError):
         return RpcError(SERVER_ERROR, str(error))
     if isinstance(error, ResourceError):
