@@ -25,6 +25,7 @@ Headers: TypeAlias = "tuple[tuple[bytes, bytes], ...]"
 JSON: Final = (b"content-type", b"application/json")
 TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 MIN_BLOCK: Final = b"evm-min-block"
+INTERNAL: Final = "internal error; the log has it"
 
 _EXPOSED: Final = (b"access-control-expose-headers", b"evm-block-number, evm-block-hash")
 _PREFLIGHT: Final = (
@@ -90,6 +91,13 @@ class Front:
 
     def post(self, headers: Mapping[bytes, bytes], body: bytes) -> Response | Waiting:
         """Answers a body at once, or says that it takes a thread (see `submit`)."""
+        try:
+            return self._post(headers, body)
+        except Exception:
+            log.exception("a request could not be answered")
+            return Response(500, (JSON,), failure_text(None, RpcError(INTERNAL_ERROR, INTERNAL)))
+
+    def _post(self, headers: Mapping[bytes, bytes], body: bytes) -> Response | Waiting:
         common: Headers = (JSON, *self._cors(headers)) if self._origins else (JSON,)
         try:
             request = self.dispatcher.parse(body)
@@ -112,7 +120,12 @@ class Front:
     def submit(self, waiting: Waiting) -> Future[Answer]:
         """Has a thread answer; give what comes of it, or of cancelling it, to `finish`."""
         self._waiting += 1
-        return self._pool.submit(self.dispatcher.answer_parsed, waiting.request)
+        try:
+            return self._pool.submit(self.dispatcher.answer_parsed, waiting.request)
+        except RuntimeError as error:  # no thread can be started, or the server is ending
+            future: Future[Answer] = Future()
+            future.set_exception(error)
+            return future
 
     def finish(self, waiting: Waiting, future: Future[Answer]) -> Response:
         """The response, once the future of `submit` is done. To be called once for each, on the event loop's thread."""
@@ -122,8 +135,7 @@ class Front:
         error = future.exception()
         if error is not None:
             log.error("a request could not be answered", exc_info=error)
-            failure = RpcError(INTERNAL_ERROR, "internal error; the log has it")
-            return Response(500, waiting.headers, failure_text(None, failure))
+            return Response(500, waiting.headers, failure_text(None, RpcError(INTERNAL_ERROR, INTERNAL)))
         return self._response(future.result(), waiting.headers)
 
     def too_large(self) -> Response:
