@@ -24,6 +24,7 @@ __all__ = ["MemoryPin", "MemorySource"]
 T = TypeVar("T")
 
 TRIES = 3  # of running work beside an import, before the import has to wait
+KEPT_VIEWS = 256  # of earlier blocks
 KEPT_STATES = 2  # whole copies for proofs at earlier blocks
 
 
@@ -211,6 +212,8 @@ class MemorySource:
                 if view is None:
                     view = DiffView(self._state, self._difference(block))
                     if version == self._version:
+                        while len(self._views) >= KEPT_VIEWS:
+                            self._views.pop(next(iter(self._views)))
                         self._views[block.hash] = view
         return view
 

@@ -31,6 +31,18 @@ def syncing(context: Context) -> bool:
     return False
 
 
+@rpc("eth_accounts")
+def accounts(context: Context) -> list[str]:
+    return []
+
+
+@rpc("rpc_modules")
+def modules(context: Context) -> dict[str, str]:
+    from evmcore.service.methods import METHODS
+
+    return dict.fromkeys(sorted({method.partition("_")[0] for method in METHODS}), "1.0")
+
+
 @rpc("net_listening")
 def listening(context: Context) -> bool:
     return True
