@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import uvicorn
 
+from evmcore.errors import EvmcoreError
 from evmcore.service.http import HttpProtocol
 
 __all__ = ["listen", "run"]
@@ -123,6 +124,8 @@ class _Supervisor:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             code = _serve(self._listener, self._make_app)
+        except EvmcoreError as error:
+            log.error("worker %d cannot serve: %s", os.getpid(), error)
         except BaseException:
             log.exception("worker %d could not serve", os.getpid())
         finally:
