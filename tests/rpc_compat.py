@@ -19,7 +19,7 @@ from tests.shared_files import shared_path
 CHANGING = ("eth_sendRawTransaction", "testing_", "txpool_")
 
 # Fields that the schema does not ask for.
-OPTIONAL = frozenset({"deleteStrategy"})
+OPTIONAL = frozenset({"deleteStrategy", "memory", "storage", "returnData", "error", "refund"})
 
 
 @dataclass(frozen=True)

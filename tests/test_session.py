@@ -199,14 +199,14 @@ def test_overrides_are_for_between_blocks() -> None:
 def test_precompiles_can_be_moved() -> None:
     identity, sha256 = (4).to_bytes(20, "big"), (2).to_bytes(20, "big")
     session, _ = begun()
-    session.move_precompiles([identity], {identity: CODE})
+    session.move_precompiles({identity: CODE})
     assert session.run(transfer(0, 0, CODE, b"data")).output == b"data"
     assert session.run(transfer(1, 0, identity, b"data")).output == b""
     assert len(session.run(transfer(2, 0, sha256, b"data")).output) == 32
-    session.move_precompiles([])
+    session.move_precompiles({})
     assert session.run(transfer(3, 0, identity, b"data")).output == b"data"
     with pytest.raises(InputError, match="is not a precompile"):
-        session.move_precompiles([], {RICH: CODE})
+        session.move_precompiles({RICH: CODE})
 
 
 def test_steps_come_in_order() -> None:

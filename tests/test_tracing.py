@@ -280,7 +280,7 @@ def test_struct_logs_have_geths_shape() -> None:
     steps = shown["structLogs"]
     names = "PUSH1 PUSH1 SSTORE PUSH1 SLOAD PUSH1 MSTORE PUSH1 PUSH1 RETURN"
     assert [step["op"] for step in steps] == names.split()
-    slot = {(1).to_bytes(32, "big").hex(): (7).to_bytes(32, "big").hex()}
+    slot = {hexed((1).to_bytes(32, "big")): hexed((7).to_bytes(32, "big"))}
     assert steps[2]["storage"] == slot and steps[4]["storage"] == slot
     assert steps[2]["stack"] == ["0x7", "0x1"]
     assert steps[9]["memory"] == ["0x" + (7).to_bytes(32, "big").hex()]

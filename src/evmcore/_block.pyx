@@ -113,6 +113,7 @@ cdef class BlockRun:
         if self.machine == NULL:
             raise ResourceError("no memory for a machine")
         self.machine.moves = NULL
+        self.machine.stop_at = NULL
         self.machine.show_transfers = False
 
     def __dealloc__(self):

@@ -1,9 +1,8 @@
 """Blocks made step by step on one working set. Floor 7, beside the facade."""
 from libc.stdint cimport uint32_t
-from libcpp.vector cimport vector
 from evmcore._block cimport BlockRun
 from evmcore._interp cimport Machine
-from evmcore._precompiles cimport PrecompileMove, PrecompileMoves
+from evmcore._overlay cimport MovedPrecompiles
 from evmcore.state._reader cimport Backend
 
 cdef class Session:
@@ -12,8 +11,7 @@ cdef class Session:
     cdef Backend backend
     cdef object chain             # ChainConfig
     cdef object fork              # of the block that is being made; None between blocks
-    cdef vector[PrecompileMove] moved
-    cdef PrecompileMoves moves    # what the machine sees of them
+    cdef MovedPrecompiles precompiles     # what the machine's `moves` point into
 
     cdef uint32_t load(self, bytes address) except? 0         # number of an account's entry
     cdef int new_output(self) except -1

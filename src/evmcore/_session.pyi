@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from evmcore._block import BlockResult
@@ -33,8 +33,8 @@ class Session:
     def override(self, overrides: Mapping[Any, Account | Mapping[str, Any]]) -> None:
         """Changes accounts, between blocks."""
 
-    def move_precompiles(self, overridden: Iterable[bytes], moves: Mapping[bytes, bytes] | None = None) -> None:
-        """Takes precompiles away and puts others elsewhere, until it is called again."""
+    def move_precompiles(self, moves: Mapping[bytes, bytes | None]) -> None:
+        """Says where precompiles are found instead, None for nowhere, until it is called again."""
 
     def begin_block(
         self,
@@ -45,6 +45,7 @@ class Session:
         blob_base_fee: int | None = None,
         reward: int | None = None,
         lax_requests: bool = False,
+        system_calls: bool = True,
     ) -> None:
         """Begins a block and runs the system calls."""
 

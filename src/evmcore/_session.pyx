@@ -10,14 +10,14 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from evmcore._arguments cimport prepare_transaction, read_timeout
 from evmcore._block cimport (
-    BLOCK_ENGINE_FAILED, BLOCK_SYSTEM_CALL_FAILED, BLOCK_SYSTEM_CONTRACT_EMPTY, BlockFailure, BlockResult,
-    BlockRules, BlockRun, KeptOutput, block_begin, block_end, block_keep, engine_error, requests_of, root_function,
+    BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_SYSTEM_CALL_FAILED, BLOCK_SYSTEM_CONTRACT_EMPTY, BlockFailure,
+    BlockResult, BlockRules, BlockRun, KeptOutput, block_begin, block_end, block_keep, engine_error, requests_of, root_function,
 )
 from evmcore._code cimport Code
 from evmcore._diff cimport StateDiff, diff_collect
 from evmcore._engine cimport fill_result
 from evmcore._interp cimport Machine, NO_MEMORY, STATE_FAILED, SUCCESS, Status
-from evmcore._precompiles cimport PrecompileMove, precompile_at
+from evmcore._overlay cimport moves_new
 from evmcore._results cimport TransactionResult
 from evmcore._state cimport (
     AccountEntry, LogEntry, WorkingSet, ws_account, ws_begin, ws_code, ws_finish, ws_reset, ws_set_balance,
@@ -67,6 +67,8 @@ cdef class Session:
         self.machine.abort_flag = NULL
         self.machine.deadline_ns = read_timeout(timeout)
         self.machine.tracer = NULL
+        if self.backend.hooks != NULL:
+            self.machine.stop_at = self.backend.hooks.stop_at
         self.machine.unlimited_code_size = False
         ws_reset(self.machine.ws, &self.backend.reader, 0)
 
@@ -169,44 +171,29 @@ cdef class Session:
             ws_store(ws, slot, &value)
         return self.check_read()
 
-    def move_precompiles(self, overridden, moves=None):
-        """Takes the precompiles at the addresses `overridden` away, and puts those that `moves` (address to address)
-        names elsewhere. Holds until it is called again; without addresses all are where they belong."""
-        cdef PrecompileMove move
-        cdef bytes address, target
+    def move_precompiles(self, moves):
+        """Address of a precompile to where it is found instead, or to None for nowhere. Holds until it is called again;
+        with an empty mapping all are where they belong."""
         self.machine.moves = NULL
-        self.moved.clear()
-        for source, destination in dict(moves or {}).items():
-            address = to_address(source, "moves: address")
-            target = to_address(destination, "moves: destination")
-            memcpy(move.address, PyBytes_AS_STRING(target), 20)
-            move.number = precompile_at(<const uint8_t*>PyBytes_AS_STRING(address), MAX_REVISION)
-            if move.number == 0:
-                raise InputError(f"argument 'moves': 0x{address.hex()} is not a precompile")
-            self.moved.push_back(move)
-        for source in (*overridden, *dict(moves or {})):
-            address = to_address(source, "overridden: address")
-            memcpy(move.address, PyBytes_AS_STRING(address), 20)
-            move.number = 0
-            if precompile_at(move.address, MAX_REVISION):
-                self.moved.push_back(move)
-        self.moves.moves = self.moved.data()
-        self.moves.count = self.moved.size()
-        if self.moves.count:
-            self.machine.moves = &self.moves
+        self.precompiles = moves_new(moves)
+        if self.precompiles.moves.count:
+            self.machine.moves = &self.precompiles.moves
 
     # ---- blocks
 
-    def begin_block(self, block, *, fork=None, block_hashes=None, blob_base_fee=None, reward=None, lax_requests=False):
+    def begin_block(self, block, *, fork=None, block_hashes=None, blob_base_fee=None, reward=None, lax_requests=False,
+                    system_calls=True):
         """Begins a block with the header of `block` (a `Block`; what execution gives, roots and gas, is not looked at),
         its withdrawals and ommers, and runs the system calls.
 
         `fork`: instead of what the chain says. `block_hashes`: number to hash for BLOCKHASH, where the state does not
         know them. `blob_base_fee` (wei) in place of what follows from the header; `reward` as in `execute_block`.
         `lax_requests`: a request contract without code makes no requests; else it makes the block invalid.
+        `system_calls` False: the state has seen those at the block's begin already.
         """
-        cdef BlockFailure failure
+        cdef BlockFailure failure = BLOCK_OK
         cdef Status status = SUCCESS
+        cdef bint with_calls = bool(system_calls)
         if not isinstance(block, Block):
             raise InputError(f"block: expected a Block, got {type(block).__name__}")
         if self.fork is not None:
@@ -226,7 +213,11 @@ cdef class Session:
         self.new_output()
         with nogil:
             self.backend.begin_read()
-            failure = block_begin(self.machine, &self.making.rules, &status)
+            if with_calls:
+                failure = block_begin(self.machine, &self.making.rules, &status)
+            else:
+                self.machine.env = self.making.rules.env
+                self.machine.revision = self.making.rules.revision
             self.backend.end_read()
         if failure == BLOCK_ENGINE_FAILED:
             raise engine_error(self.backend, status)
@@ -368,8 +359,6 @@ cdef class Session:
             raise engine_error(self.backend, NO_MEMORY if ws.no_memory else STATE_FAILED)
         return 0
 
-
-cdef int MAX_REVISION = Fork.OSAKA.revision
 
 
 cdef void drop_transfers(WorkingSet* ws) noexcept nogil:

@@ -234,6 +234,10 @@ class ResourceError(EvmcoreError):
     """The machine has not enough memory for what was asked."""
 
 
+class TraceTooLarge(ResourceError):
+    """A tracer collected more than it was allowed to (`size_limit`); the run was stopped."""
+
+
 class ExecutionAborted(EvmcoreError):
     """The execution was stopped from outside: a deadline, a limit or an abort flag."""
 

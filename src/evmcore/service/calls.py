@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, TypeAlias, TypeVar
 
 from evmcore._engine import EVM
-from evmcore._precompiles import number_at
 from evmcore._results import CallResult, Status
 from evmcore.blocks import Header
 from evmcore.errors import EvmcoreError, ExecutionAborted, InputError, InvalidTransaction
@@ -19,14 +18,15 @@ from evmcore.forks import ChainConfig, Fork
 from evmcore.service.context import Context
 from evmcore.service.limits import Limits
 from evmcore.service.memory_source import MemorySource
+from evmcore.service.moves import precompile_moves
 from evmcore.service.outcomes import call_error
 from evmcore.service.parse import TAGS, BlockOverrides, CallObject, StateOverrides, call_object
 from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
-from evmcore.service.simulation.request import check_moves
 from evmcore.service.source import CallHint, Pin, Source, WouldBlock
 from evmcore.service.state_source import StateSource
 from evmcore.state import Backend
 from evmcore.state._view import read_account
+from evmcore.tracing import Tracer
 from evmcore.types import Account, BlockEnv, to_address, to_bytes, to_hash, to_uint
 
 __all__ = ["CallService", "block_environment", "chain_at"]
@@ -62,13 +62,6 @@ def block_environment(header: Header, block_hashes: Mapping[int, bytes]) -> Bloc
         excess_blob_gas=header.excess_blob_gas,
         block_hashes=block_hashes,
     )
-
-
-def precompile_moves(overrides: StateOverrides, fork: Fork) -> dict[bytes, bytes | None]:
-    """Where overrides put precompiles: an account that is overridden is an ordinary one. `RpcError` for wrong moves."""
-    check_moves(overrides, lambda address: number_at(address, fork.revision) != 0)
-    gone = {address: None for address in overrides.accounts if number_at(address, fork.revision)}
-    return {**gone, **overrides.moves}
 
 
 def hint_of(call: CallObject) -> CallHint:
@@ -193,14 +186,24 @@ class CallService:
         call: CallObject,
         overrides: StateOverrides = NO_OVERRIDES,
         changes: Changes = NO_CHANGES,
+        *,
+        watch: Callable[[], Tracer] | None = None,
+        timeout: float | None = None,
     ) -> CallResult:
-        """Runs a call on a block; what it ends with is a result, also where it reverts."""
+        """Runs a call on a block; what it ends with is a result, also where it reverts.
+
+        ``watch`` makes the tracer of a run; there may be several runs, of which the last counts. ``timeout``: seconds,
+        where less than the request has is to be taken.
+        """
         run = self._prepare(pin, call, overrides, changes)
         gas = self._gas_limit(call.gas)
 
         def work(backend: Backend) -> CallResult:
             evm, seen = self._evm(run, pin, backend, gas)
-            return evm.call(**run.arguments, gas=gas, overrides=seen, timeout=context.timeout())
+            left = context.timeout()
+            seconds = left if timeout is None else min(left, timeout)
+            tracer = None if watch is None else watch()
+            return evm.call(**run.arguments, gas=gas, overrides=seen, timeout=seconds, tracer=tracer)
 
         result = self._run(context, pin, run, work)
         context.gas_used += result.gas_used

@@ -10,6 +10,7 @@ from evmcore.tracing._access import AccessListTracer
 from evmcore.tracing._calls import CallTracer
 from evmcore.tracing._dependencies import DependencyTracer
 from evmcore.tracing._hooks import Tracer
+from evmcore.tracing._mux import MuxTracer
 from evmcore.tracing._prestate import PrestateTracer
 from evmcore.tracing._steps import EIP3155Tracer, StructLogTracer
 
@@ -18,6 +19,7 @@ __all__ = [
     "CallTracer",
     "DependencyTracer",
     "EIP3155Tracer",
+    "MuxTracer",
     "PrestateTracer",
     "StructLogTracer",
     "Tracer",

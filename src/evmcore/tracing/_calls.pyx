@@ -17,6 +17,8 @@ cdef enum:
     OP_LOG0 = 0xa0
     OP_LOG4 = 0xa4
     OP_SELFDESTRUCT = 0xff
+    CALL_TEXT = 250               # about what a call takes beside its data
+    LOG_TEXT = 400
 
 cdef dict KINDS = {
     <int>CALL: "CALL",
@@ -51,6 +53,7 @@ cdef class CallTracer(Tracer):
     cdef int enter(self, const Message* message) except -1:
         cdef bint delegated = message.kind == DELEGATECALL
         cdef bint creates = message.kind >= CREATE
+        self.collect(CALL_TEXT + 2 * message.input_size)
         cdef dict frame = {
             "type": KINDS[<int>message.kind],
             "from": hex_bytes(<const uint8_t*>message.target if delegated else <const uint8_t*>message.caller, 20),
@@ -69,6 +72,7 @@ cdef class CallTracer(Tracer):
     cdef int leave(self, const Message* message, const Outcome* outcome) except -1:
         cdef dict frame = self.open.pop()
         cdef object given = self.gas_given.pop()
+        self.collect(2 * outcome.output_size)
         self.addresses.pop()
         frame["gasUsed"] = hex(given - outcome.gas_left)
         describe_end(frame, outcome.status, PyBytes_FromStringAndSize(<const char*>outcome.output, outcome.output_size))
@@ -102,6 +106,7 @@ cdef class CallTracer(Tracer):
         cdef uint8_t[32] topic
         cdef int i
         cdef list topics = []
+        self.collect(LOG_TEXT + 2 * <size_t>size)
         for i in range(step.op - OP_LOG0):
             u_to_be(topic, top - 2 - i)
             topics.append(hex_bytes(topic, 32))

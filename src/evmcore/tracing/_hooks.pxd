@@ -7,10 +7,15 @@ cdef class Tracer:
     cdef Machine* machine         # NULL while nothing runs
     cdef uint32_t stop            # the machine's abort flag: set when a hook has raised
     cdef object error             # what it raised
+    cdef size_t limit             # bytes of text that may be collected in a run; 0: no limit
+    cdef size_t collected
 
     # The engine's side: before the run, after it, and `finish` with the result when the run has one.
     cdef int attach(self, Machine* machine) except -1
     cdef int detach(self) except -1               # raises what a hook raised
+
+    # Counts text that is collected; TraceTooLarge when it is more than allowed.
+    cdef int collect(self, size_t size) except -1
 
     # What a tracer implements; all with the GIL. `finish` runs before the working set is reset.
     cdef bint wants_steps(self)

@@ -8,7 +8,8 @@ from evmcore._interp cimport (
     WRITE_PROTECTION,
 )
 
-from evmcore.errors import InputError
+from evmcore.errors import InputError, TraceTooLarge
+from evmcore.types import to_uint
 
 
 cdef void step_hook(void* self, const Step* step) noexcept nogil:
@@ -52,11 +53,32 @@ cdef class Tracer:
     """Observes one run at a time; may be used again for the next one. An exception in a tracer stops the run and is
     raised from the call that was traced."""
 
+    @property
+    def size_limit(self):
+        """About how many bytes of text a run may be traced into, None for no limit; `TraceTooLarge` is raised beyond."""
+        return self.limit or None
+
+    @size_limit.setter
+    def size_limit(self, value):
+        self.limit = 0 if value is None else max(to_uint(value, "size_limit", 62), 1)
+
+    @property
+    def size(self):
+        """About how many bytes of text the last run was traced into."""
+        return self.collected
+
+    cdef int collect(self, size_t size) except -1:
+        self.collected += size
+        if self.limit and self.collected > self.limit:
+            raise TraceTooLarge(f"the trace is larger than {self.limit} bytes; ask for less of it")
+        return 0
+
     cdef int attach(self, Machine* machine) except -1:
         if self.machine != NULL:
             raise InputError("argument 'tracer': it is in use by another call; give each call a tracer of its own")
         self.error = None
         self.stop = 0
+        self.collected = 0
         self.start()
         self.hooks.self = <void*>self
         self.hooks.step = step_hook if self.wants_steps() else no_step_hook

@@ -13,6 +13,7 @@ cdef class EIP3155Tracer(Tracer):
 
 cdef class StructLogTracer(Tracer):
     cdef bint with_memory, with_stack, with_storage, with_return_data
+    cdef size_t most              # entries; 0: no limit
     cdef tuple names
     cdef list logs
     cdef dict storage             # address -> slots seen so far, as hex

@@ -18,7 +18,13 @@ class StructLogTracer(Tracer):
     """Collects the instructions in the shape of geth's struct logger."""
 
     def __init__(
-        self, *, stack: bool = True, memory: bool = False, storage: bool = True, return_data: bool = False
+        self,
+        *,
+        stack: bool = True,
+        memory: bool = False,
+        storage: bool = True,
+        return_data: bool = False,
+        limit: int | None = None,
     ) -> None: ...
     @property
     def result(self) -> dict[str, Any] | None: ...

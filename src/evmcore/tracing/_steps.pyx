@@ -11,10 +11,12 @@ from evmcore.tracing._hooks cimport Tracer, hex_bytes, status_text
 
 from evmcore.errors import InputError
 from evmcore.ops.table import name_of
+from evmcore.types import to_uint
 
 cdef enum:
     OP_SLOAD = 0x54
     OP_SSTORE = 0x55
+    STEP_TEXT = 80                # about what an entry takes beside its lists
 
 cdef const char* DIGITS = b"0123456789abcdef"
 
@@ -156,11 +158,12 @@ cdef class EIP3155Tracer(Tracer):
 cdef class StructLogTracer(Tracer):
     """Collects the instructions in the shape of geth's struct logger; `result` is what debug_traceTransaction answers.
 
-    `stack`, `memory`, `storage` and `return_data` say what the entries carry. Everything is kept in memory: for long
-    runs prefer `EIP3155Tracer`.
+    `stack`, `memory`, `storage` and `return_data` say what the entries carry; `limit` is how many there are at most.
+    Everything is kept in memory: for long runs prefer `EIP3155Tracer`, or set `size_limit`.
     """
 
-    def __init__(self, *, stack=True, memory=False, storage=True, return_data=False):
+    def __init__(self, *, stack=True, memory=False, storage=True, return_data=False, limit=None):
+        self.most = 0 if limit is None else to_uint(limit, "limit", 62)
         self.with_stack = bool(stack)
         self.with_memory = bool(memory)
         self.with_storage = bool(storage)
@@ -178,6 +181,9 @@ cdef class StructLogTracer(Tracer):
         cdef size_t i
         cdef string word
         cdef list words
+        if self.most and self.logs is not None and <size_t>len(self.logs) >= self.most:
+            return 0
+        self.collect(STEP_TEXT)
         if self.names is None:
             self.names = op_names(self.machine.revision)
         cdef dict entry = {
@@ -195,10 +201,13 @@ cdef class StructLogTracer(Tracer):
                 word.clear()
                 add_word(&word, &step.stack[i])
                 words.append(PyBytes_FromStringAndSize(word.data(), word.size()).decode("ascii"))
+                self.collect(word.size() + 3)
             entry["stack"] = words
         if self.with_return_data and step.return_data_size:
+            self.collect(2 * step.return_data_size)
             entry["returnData"] = hex_bytes(step.return_data, step.return_data_size)
         if self.with_memory and step.memory_size:
+            self.collect(69 * step.memory_size // 32)
             entry["memory"] = [hex_bytes(step.memory + i, 32) for i in range(0, step.memory_size, 32)]
         if self.with_storage and (step.op == OP_SLOAD or step.op == OP_SSTORE) and step.error == RUNNING:
             entry["storage"] = self.seen(step)
@@ -217,7 +226,8 @@ cdef class StructLogTracer(Tracer):
         u_to_be(key_bytes, key)
         u_to_be(value_bytes, &ws.slots[slot].current)
         slots = self.storage.setdefault(address, {})
-        slots[hex_bytes(key_bytes, 32)[2:]] = hex_bytes(value_bytes, 32)[2:]
+        slots[hex_bytes(key_bytes, 32)] = hex_bytes(value_bytes, 32)
+        self.collect(138 * <size_t>len(slots))
         return dict(slots)
 
     cdef int finish(self, Machine* machine, int64_t gas_limit, int64_t gas_used, Status status, bytes output) except -1:

@@ -13,9 +13,6 @@ from evmcore.service.rpc_errors import (
     BLOCK_NUMBER_ORDER,
     BLOCK_TIME_ORDER,
     CLIENT_LIMIT,
-    MOVE_TO_SELF,
-    MOVE_TWICE,
-    SERVER_ERROR,
     InvalidParams,
     RpcError,
 )
@@ -97,18 +94,3 @@ def with_gaps_filled(blocks: Sequence[SimulatedBlock], base: Header, max_blocks:
     if time >= 2**64 or number >= 2**64:
         raise RpcError(CLIENT_LIMIT, "block numbers and times have 64 bits")
     return filled
-
-
-def check_moves(overrides: StateOverrides, is_precompile: Any) -> None:
-    """Which precompiles may be moved where. Raises `RpcError`."""
-    targets: set[bytes] = set()
-    for source, target in overrides.moves.items():
-        if not is_precompile(source):
-            raise RpcError(SERVER_ERROR, f"account 0x{source.hex()} is not a precompile")
-        if target == source:
-            raise RpcError(MOVE_TO_SELF, f"account 0x{source.hex()} is moved to itself")
-        if target in overrides.accounts:
-            raise RpcError(SERVER_ERROR, f"account 0x{target.hex()} is already overridden")
-        if target in targets:
-            raise RpcError(MOVE_TWICE, f"two precompiles are moved to 0x{target.hex()}")
-        targets.add(target)

@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from evmcore._diff import StateDiff
-from evmcore._precompiles import number_at
 from evmcore._results import TransactionResult
 from evmcore._session import Session
 from evmcore.blocks import Block, Header
 from evmcore.errors import ExecutionAborted, InvalidBlock, InvalidTransaction
 from evmcore.forks import ChainConfig, Fork
 from evmcore.headers import blob_base_fee
+from evmcore.service.moves import precompile_moves
 from evmcore.service.parse import CallObject
 from evmcore.service.rpc_errors import SERVER_ERROR, TIMEOUT, RpcError
 from evmcore.service.simulation.checks import call_transaction, check_transaction, invalid_call
 from evmcore.service.simulation.headers import begun_block, finished_block
 from evmcore.service.simulation.render import simulated_block_json
-from evmcore.service.simulation.request import SimulatedBlock, SimulationRequest, check_moves, with_gaps_filled
+from evmcore.service.simulation.request import SimulatedBlock, SimulationRequest, with_gaps_filled
 from evmcore.state import Backend
 from evmcore.state._view import DiffView
 from evmcore.transactions import Transaction
@@ -54,8 +54,8 @@ def simulate(
     """The answer of eth_simulateV1 for blocks that follow ``base``, whose state is ``backend``.
 
     ``block_hashes``: of ``base`` and of those before it that BLOCKHASH can reach. ``root``: gives the root of the state
-    after a diff, where ``backend`` cannot. Raises `RpcError`, and what running
-    raises otherwise (`StateError`, `ResourceError`).
+    after a diff, where ``backend`` cannot. Raises `RpcError`, and what running raises otherwise (`StateError`,
+    `ResourceError`).
     """
     return _Simulation(backend, chain, base, block_hashes, request, limits or SimulationLimits(), root).run()
 
@@ -84,7 +84,7 @@ class _Simulation:
 
     def run(self) -> list[dict[str, Any]]:
         blocks = with_gaps_filled(self.request.blocks, self.base, self.limits.blocks)
-        self.root = _root_function(self.backend, len(blocks), self.limits.root_work) or self.other_root
+        self.root = _root_function(self.backend, len(blocks), self.limits.root_work, self.other_root)
         answers: list[dict[str, Any]] = []
         parent = self.base
         try:
@@ -108,9 +108,9 @@ class _Simulation:
         changes, session = wanted.changes, self.session
         begun, fork = begun_block(self.chain, parent, changes, self.request.validation)
         self.hashes[parent.number] = parent.hash
-        check_moves(wanted.overrides, lambda address: number_at(address, fork.revision) != 0)
+        moves = precompile_moves(wanted.overrides, fork)
         session.override(wanted.overrides.accounts)
-        session.move_precompiles(wanted.overrides.accounts, wanted.overrides.moves)
+        session.move_precompiles(moves)
         session.begin_block(
             begun,
             fork=fork,
@@ -163,12 +163,17 @@ class _Simulation:
         return NO_ROOT if self.root is None else self.root(diff)
 
 
-def _root_function(backend: Backend, blocks: int, most: int) -> Callable[[StateDiff], bytes] | None:
-    """What computes the root of the state after a diff; None where nothing can, or where it would take too long."""
+def _root_function(
+    backend: Backend, blocks: int, most: int, other: Callable[[StateDiff], bytes] | None
+) -> Callable[[StateDiff], bytes] | None:
+    """What computes the root of the state after a diff: the backend, or ``other`` where it cannot. None where it would
+    take too long."""
     store: Any = backend
     while isinstance(store, DiffView):
         store = store.base
-    if not (hasattr(store, "state_root") and hasattr(store, "__len__")) or len(store) * blocks > most:
+    if not (hasattr(store, "state_root") and hasattr(store, "__len__")):
+        return other
+    if len(store) * blocks > most:
         return None
     function: Callable[[StateDiff], bytes] = cast(Any, backend).state_root
     return function

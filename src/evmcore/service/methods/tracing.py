@@ -1,0 +1,150 @@
+"""debug_traceTransaction, debug_traceBlock*, debug_traceCall."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evmcore.blocks import Block
+from evmcore.errors import InvalidBlock, InvalidTransaction, TraceTooLarge
+from evmcore.forks import Fork
+from evmcore.service.archive import ArchivedBlock
+from evmcore.service.context import Context
+from evmcore.service.method import rpc
+from evmcore.service.methods.blocks import find
+from evmcore.service.parse import call_object, data, hash32
+from evmcore.service.rpc_errors import SERVER_ERROR, InvalidParams, RpcError
+from evmcore.service.source import Pin
+from evmcore.service.tracers import Trace, TracedTransaction, TraceOptions, new_trace, trace_options
+from evmcore.service.tracing import TransactionPin, trace_transactions
+from evmcore.state import Backend
+from evmcore.tracing import Tracer
+
+
+def _time(context: Context, options: TraceOptions) -> float:
+    """Seconds that tracing may take: what was asked for, as far as the server allows it."""
+    limit = context.timeout()
+    return limit if options.timeout is None else min(limit, options.timeout)
+
+
+def _trace(
+    context: Context,
+    block: Block,
+    fork: Fork,
+    options: TraceOptions,
+    senders: tuple[bytes, ...] | None = None,
+    only: int | None = None,
+) -> list[tuple[bytes, Any]]:
+    if block.header.number == 0:
+        raise RpcError(SERVER_ERROR, "genesis is not traceable")
+    service = context.service
+    parent = context.pin(block.header.parent_hash)
+    hashes = parent.block_hashes()
+
+    def work(backend: Backend) -> list[tuple[bytes, Any]]:
+        return trace_transactions(
+            backend,
+            service.source.chain,
+            block,
+            fork,
+            hashes,
+            options,
+            senders=senders,
+            only=only,
+            timeout=_time(context, options),
+            size_limit=service.limits.response_size,
+        )
+
+    try:
+        return parent.run(work)
+    except (InvalidTransaction, InvalidBlock) as error:
+        raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from error
+    except TraceTooLarge as error:
+        raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from error
+
+
+def _trace_block(context: Context, block: ArchivedBlock, options: Any) -> list[dict[str, Any]]:
+    wanted = trace_options(options, "1")
+    context.answer_header = block.header
+    if block.result is not None:
+        context.gas_used += block.header.gas_used
+    return _listed(_trace(context, block.block, block.fork, wanted, block.senders))
+
+
+def _listed(traces: list[tuple[bytes, Any]]) -> list[dict[str, Any]]:
+    return [{"txHash": "0x" + digest.hex(), "result": result} for digest, result in traces]
+
+
+@rpc("debug_traceBlockByNumber", required=1, quick=False)
+def trace_block_by_number(context: Context, block: Any, options: Any) -> list[dict[str, Any]]:
+    found = find(context, block)
+    if found is None:
+        raise RpcError(SERVER_ERROR, f"block #{block} not found")
+    return _trace_block(context, found, options)
+
+
+@rpc("debug_traceBlockByHash", required=1, quick=False)
+def trace_block_by_hash(context: Context, block: Any, options: Any) -> list[dict[str, Any]]:
+    found = context.archive.block_by_hash(hash32(block, "0"))
+    if found is None:
+        raise RpcError(SERVER_ERROR, f"block {block} not found")
+    return _trace_block(context, found, options)
+
+
+@rpc("debug_traceBlock", required=1, quick=False)
+def trace_block(context: Context, block: Any, options: Any) -> list[dict[str, Any]]:
+    """A block by its RLP encoding; it need not be one of the chain, but its parent does."""
+    try:
+        given = Block.decode(data(block, "0"))
+    except InvalidBlock as error:
+        raise InvalidParams(f"could not decode block: {error}") from error
+    header = given.header
+    fork = context.service.source.chain.fork_of(header.number, header.timestamp, header.difficulty)
+    return _listed(_trace(context, given, fork, trace_options(options, "1")))
+
+
+@rpc("debug_traceTransaction", required=1, quick=False)
+def trace_transaction(context: Context, transaction: Any, options: Any) -> Any:
+    found = context.archive.transaction(hash32(transaction, "0"))
+    if found is None:
+        raise RpcError(SERVER_ERROR, "transaction not found")
+    block, index = found
+    wanted = trace_options(options, "1")
+    context.answer_header = block.header
+    context.gas_used += block.receipts[index].cumulative_gas_used
+    return _trace(context, block.block, block.fork, wanted, block.senders, index)[0][1]
+
+
+def _before(context: Context, pin: Pin, options: TraceOptions) -> Pin:
+    """The state before the transaction that ``options`` name, of the pinned block."""
+    found = context.archive.block_by_hash(pin.block_hash)
+    index = options.index or 0
+    if found is None or index >= len(found.transactions):
+        raise RpcError(SERVER_ERROR, f"transaction index {index} out of range for block {pin.header.number}")
+    parent = context.pin(found.header.parent_hash)
+    chain = context.service.source.chain
+    return TransactionPin(parent, pin, chain, found.block, found.fork, index, _time(context, options))
+
+
+@rpc("debug_traceCall", required=1, quick=False)
+def trace_call(context: Context, transaction: Any, block: Any, options: Any) -> Any:
+    call = call_object(transaction)
+    wanted = trace_options(options, "2")
+    pin = context.pin_of(block, "1")
+    if wanted.index is not None:
+        pin = _before(context, pin, wanted)
+    service, header = context.service, pin.header
+    fork = service.source.chain.fork_of(header.number, header.timestamp, header.difficulty)
+    place = TracedTransaction(fork.revision, None, header.number)
+    traces: list[Trace] = []
+
+    def watch() -> Tracer:
+        traces.append(new_trace(wanted, place, service.limits.response_size))
+        return traces[-1].tracer
+
+    try:
+        service.run_call(
+            context, pin, call, wanted.overrides, wanted.changes, watch=watch, timeout=_time(context, wanted)
+        )
+    except (InvalidTransaction, TraceTooLarge) as error:
+        raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from error
+    return traces[-1].result()
