@@ -30,6 +30,9 @@ def make_app(**limits: Any) -> App:
     return App(Dispatcher(service, METHODS), origins=("http://friend",))
 
 
+BOTH = pytest.mark.parametrize("protocol", [HttpProtocol, "httptools"], ids=["own protocol", "ASGI"])
+
+
 @pytest.fixture(scope="module", params=["own protocol", "ASGI"])
 def client(request: pytest.FixtureRequest) -> Iterator[Client]:
     protocol = HttpProtocol if request.param == "own protocol" else "httptools"
@@ -192,8 +195,9 @@ def test_scripts_of_friends_may_read_answers(client: Client) -> None:
     assert "access-control-allow-origin" not in client.post(body, {"origin": "http://stranger"})[1]
 
 
-def test_a_body_above_the_limit_is_refused(client: Client) -> None:
-    with serving(make_app()) as own:
+@BOTH
+def test_a_body_above_the_limit_is_refused(protocol: Any) -> None:
+    with serving(make_app(), protocol) as own:
         status, headers, _ = own.post(b" " * 100_001)
         assert (status, headers["connection"]) == (413, "close")
 
@@ -208,8 +212,9 @@ def test_an_answer_above_the_limit_is_an_error() -> None:
         assert {"result", "error"} == {key for answer in answers for key in answer} - {"jsonrpc", "id"}
 
 
-def test_long_calls_leave_room_for_short_ones_and_too_many_are_refused() -> None:
-    with serving(make_app(timeout=2.0)) as own:
+@BOTH
+def test_long_calls_leave_room_for_short_ones_and_too_many_are_refused(protocol: Any) -> None:
+    with serving(make_app(timeout=2.0), protocol) as own:
         spin = json.dumps(call(SPINNER))
         statuses: list[int] = []
 
@@ -235,8 +240,9 @@ def test_a_call_that_does_not_end_is_stopped() -> None:
         assert error == {"code": -32000, "message": "execution aborted (timeout = 0.05s)"}
 
 
-def test_clients_that_do_not_wait_do_no_harm(client: Client) -> None:
-    with serving(make_app(timeout=0.2)) as own:
+@BOTH
+def test_clients_that_do_not_wait_do_no_harm(protocol: Any) -> None:
+    with serving(make_app(timeout=0.2), protocol) as own:
         body = json.dumps(call(SPINNER)).encode()
         for _ in range(10):
             with socket.create_connection(("127.0.0.1", own.port)) as connection:
