@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 
+from eels_access import Recorder, access_list
 from ethereum.crypto.hash import keccak256
 from ethereum_spec_tools.evm_tools import create_parser
 from ethereum_spec_tools.evm_tools.t8n import T8N, ForkCache
@@ -60,9 +61,17 @@ def run_block(case, parser, cache):
     reward = str(case["reward"])
     options = parser.parse_args([*ARGUMENTS[:-1], "--state.fork", case["fork"], f"--state.reward={reward}"])
     t8n = T8N(options, io.StringIO(), io.StringIO(json.dumps(document)), cache)
-    t8n.run_blockchain_test()
+    listed = {}
+    if case.get("accesses"):
+        with Recorder(t8n) as recorder:
+            t8n.run_blockchain_test()
+            recorder.start_end()
+            recorder.end_part()
+        listed = {"accessList": access_list(recorder)}
+    else:
+        t8n.run_blockchain_test()
     result = t8n.result.to_json()
-    return {
+    return listed | {
         "stateRoot": result["stateRoot"],
         "logsHash": result["logsHash"],
         "gasUsed": int(result["gasUsed"], 16),
