@@ -41,6 +41,11 @@ cdef class Backend:
         Here: nothing, for a backend that cannot tell which slots an account has.
         """
 
+    def prefetcher(self):
+        """A function of a list of addresses and one of pairs of address and slot, that makes what is there quick to read;
+        None, as here, where nothing would be quicker. Called before the state is read, without a read section open."""
+        return None
+
     def snapshot(self) -> int:
         """Remembers the present state; `StateError` here: the backend keeps no snapshots."""
         raise StateError(f"{type(self).__name__} does not support snapshots")

@@ -52,6 +52,10 @@ cdef class PythonBackend(Backend):
         """Has the `State` make the changes of a diff permanent, if it can."""
         self.state.apply(diff)
 
+    def prefetcher(self):
+        """The `State`'s `prefetch`, where it defines one."""
+        return self.state.prefetch if type(self.state).prefetch is not State.prefetch else None
+
     def __repr__(self) -> str:
         return f"<PythonBackend of {self.state!r}>"
 

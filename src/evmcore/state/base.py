@@ -71,6 +71,12 @@ class State:
         """The 32-byte hash of an earlier block, for BLOCKHASH, or None when it is not known (read as zero)."""
         return None
 
+    def prefetch(self, addresses: list[bytes], slots: list[tuple[bytes, int]]) -> None:
+        """Told before a block with a given access list is executed: all accounts and slots that will be asked for.
+
+        Define it where one batch is quicker than many single reads; nothing is called where it is not defined.
+        """
+
     def apply(self, diff: StateDiff) -> None:
         """Makes the changes of a diff permanent. Define it to let `EVM.transact` and block execution write.
 
