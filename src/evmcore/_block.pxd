@@ -3,7 +3,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from evmcore._access cimport AccessRecord
 from evmcore._block_steps cimport (
-    BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_SYSTEM_CALL_FAILED, BLOCK_SYSTEM_CONTRACT_EMPTY, BLOCK_TRANSACTION_INVALID,
+    BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_SYSTEM_CALL_FAILED, BLOCK_SYSTEM_CONTRACT_EMPTY, BLOCK_TRANSACTION_INVALID,
     BlockFailure, BlockOutput, BlockRules, Credit, Gate, TxRecord, block_begin, block_end, block_keep, block_transaction,
     output_reserve,
 )
@@ -21,7 +21,10 @@ cdef class BlockResult
 
 cdef class Executor:
     cdef readonly int threads     # that it may use
+    cdef int prepare(self, BlockRun run, object block) except -1      # before anything of the block is run
     cdef BlockFailure transactions(self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status) noexcept nogil
+    cdef BlockFailure finish(self, BlockRun run, Status* status) noexcept nogil       # after all of it
+    cdef object wrong(self)       # the exception for BLOCK_ACCESS_LIST_WRONG
 
 cdef class BlockRun:
     """One execution of one block by the sequential executor."""
@@ -37,6 +40,7 @@ cdef class BlockRun:
     cdef uint32_t halt            # raised: whatever runs ahead ends
     cdef list prepared            # PreparedTransaction
     cdef StateDiff diff
+    cdef object given             # the BlockAccessList that the block was executed with, or None
 
     cdef void end_early(self) noexcept nogil      # from another thread
     cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1
@@ -71,4 +75,5 @@ cdef class BlockResult:
     cdef readonly object fork     # its Fork
     cdef readonly StateDiff diff
     cdef readonly list requests
+    cdef object given
 

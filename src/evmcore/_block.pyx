@@ -84,6 +84,15 @@ cdef class Executor:
     def __cinit__(self, *args, **kwargs):
         self.threads = 1
 
+    cdef int prepare(self, BlockRun run, object block) except -1:
+        return 0
+
+    cdef BlockFailure finish(self, BlockRun run, Status* status) noexcept nogil:
+        return BLOCK_OK
+
+    cdef object wrong(self):
+        return None
+
     cdef BlockFailure transactions(
         self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
     ) noexcept nogil:
@@ -234,6 +243,8 @@ cdef class BlockRun:
                     failure = block_end(self.machine, &self.rules, self.output, &status)
                     if failure == BLOCK_OK:
                         failure = self.end_part(&status)
+                    if failure == BLOCK_OK:
+                        failure = executor.finish(self, &status)
             if failure == BLOCK_OK:
                 self.diff = diff_collect(self.machine.ws)
                 self.phases[2] = monotonic_ns() - start
@@ -247,6 +258,8 @@ cdef class BlockRun:
         if failure == BLOCK_TRANSACTION_INVALID:
             error = transaction_error(invalid, at - 1, &(<PreparedTransaction>self.prepared[at - 1]).data)
             raise InvalidBlock(error.reason, str(error)) from error
+        if failure == BLOCK_ACCESS_LIST_WRONG:
+            raise executor.wrong()
         if failure == BLOCK_SYSTEM_CONTRACT_EMPTY:
             raise InvalidBlock(BlockReason.SYSTEM_CONTRACT_EMPTY, "a request contract (EIP-7002, EIP-7251) has no code")
         if failure == BLOCK_SYSTEM_CALL_FAILED:
@@ -331,7 +344,10 @@ cdef class BlockResult:
 
     @property
     def access_list(self):
-        """The block's `BlockAccessList` (EIP-7928), None unless ``access_list=True`` asked for it."""
+        """The block's `BlockAccessList` (EIP-7928): the one it was executed with, or where ``access_list=True`` asked for
+        it; else None."""
+        if self.given is not None:
+            return self.given
         return None if self.kept.accesses is None else self.kept.accesses.access_list
 
     @property
@@ -481,8 +497,12 @@ cdef BlockResult run_block(
     if access_list:
         run.kept.accesses = AccessRecord()
         run.output.notes = &run.kept.accesses.notes
+    executor.prepare(run, block)
     run.phases[0] = monotonic_ns() - start
     run.run(check_state_root and fork < Fork.BYZANTIUM, tracer, executor)
+    if run.given is not None:                    # the notes are not of every transaction by itself
+        run.output.notes = NULL
+        run.kept.accesses = None
 
     result = BlockResult.__new__(BlockResult)
     result.block = block
@@ -492,6 +512,7 @@ cdef BlockResult run_block(
     result.kept = run.kept
     result.threads = executor.threads
     result.output = run.output
+    result.given = run.given
     result.counters = run.counters
     result.phases = run.phases
     if fork >= Fork.PRAGUE:

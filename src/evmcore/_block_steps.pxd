@@ -86,6 +86,10 @@ cdef enum BlockFailure:
     BLOCK_TRANSACTION_INVALID     # the record after the last one says why
     BLOCK_SYSTEM_CONTRACT_EMPTY
     BLOCK_SYSTEM_CALL_FAILED
+    BLOCK_ACCESS_LIST_WRONG       # the executor says why
+
+cdef uint8_t[20] WITHDRAWAL_REQUESTS      # EIP-7002
+cdef uint8_t[20] CONSOLIDATION_REQUESTS   # EIP-7251
 
 # The DAO fork's change and the system calls of EIP-4788 and EIP-2935.
 cdef BlockFailure block_begin(Machine* machine, const BlockRules* rules, Status* status) noexcept nogil

@@ -20,8 +20,6 @@ cdef enum:
 cdef uint8_t[20] SYSTEM_ADDRESS
 cdef uint8_t[20] BEACON_ROOTS     # EIP-4788
 cdef uint8_t[20] HISTORY_STORAGE  # EIP-2935
-cdef uint8_t[20] WITHDRAWAL_REQUESTS      # EIP-7002
-cdef uint8_t[20] CONSOLIDATION_REQUESTS   # EIP-7251
 
 cdef int set_address(uint8_t* out, str digits) except -1:
     memcpy(out, PyBytes_AS_STRING(bytes.fromhex(digits)), 20)

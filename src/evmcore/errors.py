@@ -160,8 +160,6 @@ class BlockReason(Reason):
 
     # The block-level access list (EIP-7928).
     INVALID_BAL_HASH = auto()
-    INVALID_BAL_MISSING_ACCOUNT = auto()
-    INVALID_BAL_EXTRA_ACCOUNT = auto()
     INVALID_BLOCK_ACCESS_LIST = auto()
     BLOCK_ACCESS_LIST_GAS_LIMIT_EXCEEDED = auto()
 

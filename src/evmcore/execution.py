@@ -9,9 +9,11 @@ from typing import Any, Literal
 from evmcore import _block
 from evmcore._block import BlockResult, Executor
 from evmcore._stream import BlockStream
+from evmcore.access_lists import BlockAccessList
 from evmcore.blocks import Block, Header
 from evmcore.errors import InputError
 from evmcore.forks import ChainConfig, Fork
+from evmcore.listed import ListedExecutor
 from evmcore.state import Backend, State
 from evmcore.stm import ParallelExecutor
 from evmcore.tracing import Tracer
@@ -42,8 +44,15 @@ def thread_count(threads: Threads) -> int:
     return threads
 
 
-def executor_for(threads: Threads, executor: Executor | None) -> Executor:
+AccessListArgument = bool | BlockAccessList | bytes
+
+
+def executor_for(threads: Threads, executor: Executor | None, access_list: AccessListArgument = False) -> Executor:
     """What executes a block."""
+    if not isinstance(access_list, bool):
+        if executor is not None:
+            raise InputError("arguments 'access_list' and 'executor': give one of them; ListedExecutor takes the list")
+        return ListedExecutor(access_list, thread_count(threads))
     if executor is not None:
         if threads is not None:
             raise InputError("arguments 'threads' and 'executor': give one of them")
@@ -66,7 +75,7 @@ def execute_block(
     commit: bool = False,
     reward: int | None = None,
     tracer: Tracer | None = None,
-    access_list: bool = False,
+    access_list: AccessListArgument = False,
     executor: Executor | None = None,
     **options: Any,
 ) -> BlockResult:
@@ -84,8 +93,10 @@ def execute_block(
     changes. ``reward``: wei for the beneficiary of a block before Paris in place of the fork's block reward, of which
     ommers get their shares; below zero nobody is rewarded. ``tracer``: one of `evmcore.tracing`, which sees every
     transaction; with one, and with roots after each transaction, they run one after the other. ``access_list``: True to
-    note what is accessed, for `BlockResult.access_list` (EIP-7928, for blocks of any fork). ``executor``: what runs the
-    transactions, in place of ``threads``.
+    note what is accessed, for `BlockResult.access_list` (EIP-7928, for blocks of any fork); or the block's list, a
+    `BlockAccessList` or its RLP: then every transaction runs once, by itself, on what the list says was before it, and
+    a list that is not exactly the block's is an `InvalidBlock` (INVALID_BLOCK_ACCESS_LIST, or INCORRECT_BLOCK_FORMAT
+    for accounts out of order). ``executor``: what runs the transactions, in place of ``threads``.
 
     Senders are recovered from the signatures; a transaction that names its `sender` is taken at its word.
 
@@ -104,8 +115,8 @@ def execute_block(
         commit=commit,
         reward=reward,
         tracer=tracer,
-        access_list=access_list,
-        executor=executor_for(threads, executor),
+        access_list=access_list is True,
+        executor=executor_for(threads, executor, access_list),
         **options,
     )
 
@@ -124,7 +135,7 @@ def execute_block_stream(
     commit: bool = False,
     reward: int | None = None,
     tracer: Tracer | None = None,
-    access_list: bool = False,
+    access_list: AccessListArgument = False,
     executor: Executor | None = None,
 ) -> BlockStream:
     """Executes a block as `execute_block` does, and gives its transactions one after the other as they become final,
@@ -141,7 +152,7 @@ def execute_block_stream(
     with ``commit`` the changes are applied then. `BlockStream.close` (at the end of the ``with`` statement, or when the
     stream is dropped) stops and joins all threads; nothing is applied.
     """
-    chosen = executor_for(threads, executor)
+    chosen = executor_for(threads, executor, access_list)
     return BlockStream(
         block,
         state,
@@ -154,6 +165,6 @@ def execute_block_stream(
         commit,
         reward,
         tracer,
-        access_list,
+        access_list is True,
         chosen,
     )

@@ -1,0 +1,25 @@
+"""Executing a block with its access list given (EIP-7928). Layer 5, beside ``stm``."""
+from libc.stddef cimport size_t
+from libc.stdint cimport uint32_t
+from evmcore._block cimport BlockFailure, BlockRun, Executor
+from evmcore._declared cimport Declared
+from evmcore._interp cimport Status
+from evmcore._listed cimport Doubt, ListedBlock, Met
+from evmcore._tx cimport TxData, TxInvalid
+
+cdef class ListedExecutor(Executor):
+    cdef readonly object access_list
+    cdef bint limit_size
+    cdef Declared declared
+    cdef Met met
+    cdef Doubt doubt
+    cdef bint begun               # `transactions` was called: the notes hold what that says
+    cdef bint used
+
+    cdef int parse(self, object block) except -1
+    cdef int count_reads(self, BlockRun run) except -1
+    cdef int prefetch(self, BlockRun run) except -1
+    cdef bint open_block(self, ListedBlock* block, BlockRun run) noexcept nogil
+    cdef void close_block(self, ListedBlock* block) noexcept nogil
+    cdef void run_by_list(self, ListedBlock* block, BlockRun run) noexcept nogil
+    cdef BlockFailure go_on(self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status) noexcept nogil

@@ -1,0 +1,318 @@
+"""Executing a block with its access list given (EIP-7928).
+
+Every transaction runs once, by itself, on what the list says was before it, and is compared with the list as it finishes
+(`_listed`). The system calls around the transactions, and whatever cannot be told from the list, run on the block's own
+working set, whose notes (`_access`) are compared with the list in the same way. If every part of the block did exactly what
+the list says of it, starting from what the list says was before it, then by induction the list is the block's.
+
+The first transaction that does not do what the list says is run again on the state that those before it left, and the rest
+of the block after it: so what is wrong is said of a true execution, and is the same at any number of threads.
+"""
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint32_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memset
+
+from evmcore._access cimport (
+    CHANGED_BALANCE, CHANGED_CODE, CHANGED_NONCE, CHANGED_SLOT, AccessRecord,
+)
+from evmcore._block cimport (
+    BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_OK, BlockFailure, BlockRun, Executor, block_transaction,
+)
+from evmcore._block_steps cimport CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS
+from evmcore._declared cimport PARSED, PARSED_NO_MEMORY, Declared, Parsed, declared_parse, declared_release
+from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS
+from evmcore._listed cimport (
+    ACCOUNT_NOT_ACCESSED, ACCOUNT_NOT_LISTED, CHANGE_DIFFERS, CHANGE_NOT_LISTED, CHANGE_NOT_MADE, READS_TOO_MANY,
+    SLOT_NOT_ACCESSED, SLOT_NOT_LISTED, Doubt, ListedBlock, ListedRun, ListedWorker, check_all_met, check_part,
+    listed_adopt, listed_advance, listed_work, listed_worker_free, listed_worker_new, reads_are_payable,
+)
+from evmcore._rules cimport BERLIN, CANCUN, LONDON, PRAGUE, SPURIOUS_DRAGON
+from evmcore._stm cimport raise_flag
+from evmcore._tx cimport TxData, TxInvalid
+from evmcore._u256 cimport u256, u256_to_int, u_to_be
+
+from evmcore.access_lists import ITEM_COST, BlockAccessList
+from evmcore.errors import BlockReason, InputError, InvalidBlock, ResourceError, RlpError
+
+cdef extern from "include/workers.h" namespace "evmcore" nogil:
+    void run_on_workers(unsigned int count, void (*task)(void*) noexcept nogil, void* context)
+
+cdef extern from "include/stm/engine.h" namespace "evmcore::stm" nogil:
+    bint is_raised(const uint32_t* flag)
+
+
+cdef class ListedExecutor(Executor):
+    """Executes one block with its access list given; see ``listed.pyi``."""
+
+    def __init__(self, access_list, int threads=1, bint limit_size=False):
+        if isinstance(access_list, (bytes, bytearray, memoryview)):
+            access_list = BlockAccessList._of_rlp(bytes(access_list))
+        if not isinstance(access_list, BlockAccessList):
+            raise InputError(
+                f"access_list: expected a BlockAccessList or its RLP bytes, got {type(access_list).__name__}"
+            )
+        if threads < 1:
+            raise InputError(f"threads: expected at least 1, got {threads}")
+        self.access_list = access_list
+        self.threads = threads
+        self.limit_size = limit_size
+
+    def __dealloc__(self):
+        declared_release(&self.declared)
+        free(self.met.accounts)
+        free(self.met.slots)
+        free(self.met.counted)
+
+    # ------------------------------------------------------------ before the block
+
+    cdef int prepare(self, BlockRun run, object block) except -1:
+        if self.used:
+            raise InputError("executor: a ListedExecutor executes one block; make one for each")
+        self.used = True
+        self.parse(block)
+        run.given = self.access_list
+        run.kept.accesses = AccessRecord()
+        run.output.notes = &run.kept.accesses.notes
+        self.met.accounts = <uint8_t*>calloc(<size_t>self.declared.account_count + 1, 1)
+        self.met.slots = <uint8_t*>calloc(<size_t>self.declared.slot_count + 1, 1)
+        self.met.counted = <uint8_t*>calloc(<size_t>self.declared.slot_count + 1, 1)
+        if self.met.accounts == NULL or self.met.slots == NULL or self.met.counted == NULL:
+            raise ResourceError("no memory for the block access list")
+        self.declared.wipes = run.rules.revision < CANCUN
+        self.count_reads(run)
+        self.prefetch(run)
+        return 0
+
+    cdef int parse(self, object block) except -1:
+        """The list as native tables; what is wrong with one that is not in canonical form is said by its class."""
+        cdef bytes data = self.access_list.to_rlp()
+        cdef const uint8_t* start = data
+        cdef size_t size = len(data)
+        cdef uint32_t last = <uint32_t>(len(block.transactions) + 1)
+        cdef Parsed parsed
+        with nogil:
+            parsed = declared_parse(&self.declared, start, size, last)
+        if parsed == PARSED_NO_MEMORY:
+            raise ResourceError("no memory for the block access list")
+        if parsed != PARSED:
+            try:
+                BlockAccessList.from_rlp(data).check(last - 1)
+            except RlpError as error:
+                raise InvalidBlock(BlockReason.RLP_STRUCTURES_ENCODING, f"access list: {error}") from error
+            raise InvalidBlock(BlockReason.INCORRECT_BLOCK_FORMAT, "access list: it is not in canonical form")
+        if self.limit_size:
+            items = self.declared.account_count + self.declared.slot_count
+            if items > block.header.gas_limit // ITEM_COST:
+                self.access_list.check_size(block.header.gas_limit)
+        return 0
+
+    cdef int count_reads(self, BlockRun run) except -1:
+        """Which slots that are only read take gas of the block: all but those of contracts that the block itself calls
+        after its transactions."""
+        cdef uint32_t i, j
+        cdef const uint8_t* address
+        for i in range(self.declared.account_count):
+            address = self.declared.accounts[i].address
+            if run.rules.revision >= PRAGUE and (
+                memcmp(address, WITHDRAWAL_REQUESTS, 20) == 0 or memcmp(address, CONSOLIDATION_REQUESTS, 20) == 0
+            ):
+                continue
+            for j in range(self.declared.accounts[i].slot_count):
+                if self.declared.slots[self.declared.accounts[i].first_slot + j].changes.count == 0:
+                    self.met.counted[self.declared.accounts[i].first_slot + j] = 1
+                    self.met.reads_left += 1
+        return 0
+
+    cdef int prefetch(self, BlockRun run) except -1:
+        """Lets the backend bring all that the list names in one batch, if it can."""
+        cdef uint32_t i, j
+        fetch = run.backend.prefetcher()
+        if fetch is None:
+            return 0
+        addresses = []
+        slots = []
+        for i in range(self.declared.account_count):
+            address = self.declared.accounts[i].address[:20]
+            addresses.append(address)
+            for j in range(self.declared.accounts[i].slot_count):
+                slots.append((address, u256_to_int(&self.declared.slots[self.declared.accounts[i].first_slot + j].key)))
+        fetch(addresses, slots)
+        return 0
+
+    # ------------------------------------------------------------ the transactions
+
+    cdef BlockFailure transactions(
+        self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
+    ) noexcept nogil:
+        cdef ListedBlock block
+        cdef BlockFailure failure = BLOCK_OK
+        self.begun = True
+        if not check_part(&self.declared, &self.met, run.output.notes, 0, 0, &self.doubt):
+            return BLOCK_ACCESS_LIST_WRONG
+        memset(&block, 0, sizeof(ListedBlock))
+        block.declared = &self.declared
+        block.met = &self.met
+        block.txs = txs
+        block.count = <uint32_t>count
+        block.rules = &run.rules
+        block.base = &run.overlay.reader
+        block.output = run.output
+        block.stop = 0xffffffff
+        block.halted = &run.halt
+        # Every read takes at least 2,000 gas (EIP-2929, EIP-2930), of which refunds give back a fifth at most (EIP-3529).
+        if run.rules.revision >= LONDON:
+            block.gas_of_a_read = ITEM_GAS * 4 // 5
+        elif run.rules.revision >= BERLIN:
+            block.gas_of_a_read = ITEM_GAS // 2
+        # Before EIP-161 an account may exist and be empty, which a list does not tell.
+        if run.rules.revision >= SPURIOUS_DRAGON and self.open_block(&block, run):
+            self.run_by_list(&block, run)
+        if block.failure == BLOCK_OK and not block.starved and block.frontier and not listed_adopt(&block, run.machine):
+            block.failure = BLOCK_ENGINE_FAILED
+            block.status = NO_MEMORY
+        at[0] = block.frontier
+        failure = block.failure
+        status[0] = block.status
+        if block.starved:
+            memset(&self.doubt, 0, sizeof(Doubt))
+            self.doubt.kind = READS_TOO_MANY
+            self.doubt.index = block.frontier
+            self.doubt.reads_left = self.met.reads_left
+            self.doubt.gas_left = run.rules.env.gas_limit - run.output.gas_used
+            failure = BLOCK_ACCESS_LIST_WRONG
+        with gil:
+            run.counters = {
+                "threads": max(block.worker_count, 1),
+                "decision": f"a given access list, {max(block.worker_count, 1)} threads",
+                "runs": min(block.next, count) + count - block.frontier,
+                "fallback": "" if block.frontier == count or failure != BLOCK_OK else "more than the list tells",
+                "fallback_at": None if block.frontier == count or failure != BLOCK_OK else block.frontier,
+            }
+        self.close_block(&block)
+        if failure == BLOCK_OK:
+            failure = self.go_on(run, txs, count, at, invalid, status)
+        return failure
+
+    cdef void run_by_list(self, ListedBlock* block, BlockRun run) noexcept nogil:
+        if not reads_are_payable(block):
+            block.starved = True
+            return
+        run_on_workers(block.worker_count, listed_work, block)
+        listed_advance(block)
+        if not is_raised(&run.stop):
+            run.halt = 0
+
+    cdef BlockFailure go_on(
+        self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
+    ) noexcept nogil:
+        """The rest, one after the other on the block's working set, each compared with the list as it ends."""
+        cdef BlockFailure failure
+        while at[0] < count:
+            if is_raised(&run.stop):
+                status[0] = ABORTED
+                return BLOCK_ENGINE_FAILED
+            failure = block_transaction(run.machine, &run.rules, txs[at[0]], run.output, invalid, status)
+            at[0] += 1
+            if failure != BLOCK_OK:
+                return failure
+            if not check_part(
+                &self.declared, &self.met, run.output.notes, run.output.notes.part_count - 1, <uint32_t>at[0], &self.doubt
+            ):
+                return BLOCK_ACCESS_LIST_WRONG
+        return BLOCK_OK
+
+    cdef bint open_block(self, ListedBlock* block, BlockRun run) noexcept nogil:
+        """Takes workers and room for their runs. False: there is no memory for them."""
+        cdef ListedWorker* w
+        cdef int i
+        cdef int wanted = <int>min(<uint32_t>self.threads, block.count)
+        block.workers = <ListedWorker**>calloc(wanted, sizeof(ListedWorker*))
+        block.run_of = <ListedRun*>calloc(<size_t>block.count + 1, sizeof(ListedRun))
+        if block.workers == NULL or block.run_of == NULL:
+            return False
+        for i in range(wanted):
+            w = listed_worker_new()
+            if w == NULL:
+                break
+            w.block = block
+            w.machine.env = run.rules.env
+            w.machine.revision = run.rules.revision
+            w.machine.abort_flag = block.halted
+            w.machine.deadline_ns = 0
+            w.machine.tracer = NULL
+            w.machine.unlimited_code_size = run.machine.unlimited_code_size
+            block.workers[i] = w
+            block.worker_count += 1
+        return block.worker_count > 0
+
+    cdef void close_block(self, ListedBlock* block) noexcept nogil:
+        cdef int i
+        for i in range(block.worker_count):
+            listed_worker_free(block.workers[i])
+        free(block.workers)
+        free(block.run_of)
+
+    # ------------------------------------------------------------ after the block
+
+    cdef BlockFailure finish(self, BlockRun run, Status* status) noexcept nogil:
+        cdef uint32_t parts = run.output.notes.part_count
+        cdef uint32_t i
+        if not self.begun:                       # no transactions, or each was run by itself and noted
+            for i in range(parts - 1):
+                if not check_part(&self.declared, &self.met, run.output.notes, i, i, &self.doubt):
+                    return BLOCK_ACCESS_LIST_WRONG
+        if not check_part(
+            &self.declared, &self.met, run.output.notes, parts - 1, self.declared.last, &self.doubt
+        ) or not check_all_met(&self.declared, &self.met, &self.doubt):
+            return BLOCK_ACCESS_LIST_WRONG
+        return BLOCK_OK
+
+    cdef object wrong(self):
+        return InvalidBlock(BlockReason.INVALID_BLOCK_ACCESS_LIST, "access list: " + describe(&self.doubt, self.declared.last))
+
+
+cdef enum:
+    ITEM_GAS = 2000
+
+if ITEM_GAS != ITEM_COST:
+    raise AssertionError("one price of an item")
+
+
+# ---------------------------------------------------------------------------------------------------- words
+
+cdef str shown(const Doubt* doubt, const u256* value):
+    cdef uint8_t[32] word
+    if doubt.field == <int>CHANGED_CODE:
+        return "code of hash 0x" + (<const uint8_t*>value)[:32].hex()
+    if doubt.field == <int>CHANGED_SLOT:
+        return hex(u256_to_int(value))
+    return str(u256_to_int(value))
+
+
+cdef str describe(const Doubt* doubt, uint32_t last):
+    cdef str address = "0x" + doubt.address[:20].hex()
+    cdef str place = f"index {doubt.index}"
+    cdef str what
+    if doubt.kind == READS_TOO_MANY:
+        return (
+            f"after index {doubt.index} there are {doubt.reads_left} declared reads left and {doubt.gas_left} gas, with "
+            f"which they cannot be made at {<int>ITEM_GAS} gas each"
+        )
+    if doubt.kind == ACCOUNT_NOT_LISTED:
+        return f"{place} accesses account {address}, which is not listed"
+    if doubt.kind == SLOT_NOT_LISTED:
+        return f"{place} accesses slot {u256_to_int(&doubt.slot):#x} of {address}, which is not listed"
+    if doubt.kind == ACCOUNT_NOT_ACCESSED:
+        return f"account {address} is listed and never accessed, up to index {last}"
+    if doubt.kind == SLOT_NOT_ACCESSED:
+        return f"slot {u256_to_int(&doubt.slot):#x} of {address} is listed and never accessed, up to index {last}"
+    what = {
+        <int>CHANGED_BALANCE: "the balance", <int>CHANGED_NONCE: "the nonce", <int>CHANGED_CODE: "the code",
+        <int>CHANGED_SLOT: f"slot {u256_to_int(&doubt.slot):#x}",
+    }[doubt.field] + f" of {address}"
+    if doubt.kind == CHANGE_NOT_LISTED:
+        return f"{place} changes {what} to {shown(doubt, &doubt.made)}, which is not listed"
+    if doubt.kind == CHANGE_DIFFERS:
+        return f"{place} changes {what} to {shown(doubt, &doubt.made)}, listed is {shown(doubt, &doubt.listed)}"
+    return f"{place} does not change {what}, listed is {shown(doubt, &doubt.listed)}"
