@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from evmcore._block import BlockResult, execute_block
+from evmcore._block import BlockResult, Executor, execute_block
+from evmcore.access_lists import BlockAccessList
 from evmcore.blocks import Block
 from evmcore.errors import EvmcoreError
 from evmcore.forks import ChainConfig, Fork
+from evmcore.listed import ListedExecutor
 from evmcore.state import MemoryState
 from evmcore.state._reader import Backend
 from evmcore.stm import ParallelExecutor
@@ -36,7 +38,7 @@ def outcome_of(result: BlockResult) -> Outcome:
         "storage": {(change.address, change.key): change for change in result.diff.storage_changes},
         "codes": result.diff.codes,
         "diff": result.diff.to_bytes(),
-        "access list": None if result.access_list is None else result.access_list.to_json(),
+        "access list": result.access_list,
     }
 
 
@@ -56,7 +58,7 @@ def observe(
     block: Block,
     state: Backend,
     chain: ChainConfig | Fork,
-    executor: ParallelExecutor | None = None,
+    executor: Executor | None = None,
     *,
     state_root: bool = False,
     validate: bool = False,
@@ -65,8 +67,15 @@ def observe(
     """Executes a block without keeping its changes, sequentially without an ``executor``."""
     if executor is not None:
         options["executor"] = executor
+    return observe_result(
+        lambda: execute_block(block, state, chain, validate=validate, **options), state_root=state_root
+    )
+
+
+def observe_result(execute: Callable[[], BlockResult], *, state_root: bool = False) -> Outcome:
+    """What an execution gives or raises."""
     try:
-        result = execute_block(block, state, chain, validate=validate, **options)
+        result = execute()
         seen = outcome_of(result)
         if state_root:
             seen["state root"] = result.state_root()
@@ -83,6 +92,8 @@ def difference(expected: Outcome, given: Outcome) -> str | None:
         have = given[name]
         if want == have:
             continue
+        if isinstance(want, BlockAccessList) and isinstance(have, BlockAccessList):
+            want, have = ({account.address: account for account in given} for given in (want, have))
         if isinstance(want, list) and isinstance(have, list):
             if len(want) != len(have):
                 return f"{name}: {len(want)} expected, got {len(have)}"
@@ -115,7 +126,8 @@ def check_equal(
 
     Returns the sequential outcome, and in words the first difference, None if there is none. With ``before``, an equal
     copy of ``state``, the state has to be unchanged after each execution. ``delays``: seed of delays at the points
-    where threads meet, other ones in each repetition; 0 for none. Every second one notes what is accessed.
+    where threads meet, other ones in each repetition; 0 for none. Every second
+    number of threads notes what is accessed, and then executes the block with the access list given.
     """
     expected = observe(block, state, chain, access_list=True, **options)
     without = expected if "error" in expected else {**expected, "access list": None}
@@ -125,6 +137,10 @@ def check_equal(
             executor.delays = delays and (delays + repetition) % 2**63 + 1
             given = observe(block, state, chain, executor, access_list=listed, **options)
             found = difference(expected if listed else without, given)
+            if found is None and listed and "error" not in expected:
+                by_list = ListedExecutor(expected["access list"], threads)
+                found = difference(expected, observe(block, state, chain, by_list, **options))
+                found = found and f"with the access list given: {found}"
             if found is None and before is not None and state != before:
                 found = "the state was changed"
             if found is not None:
