@@ -5,6 +5,7 @@ older forks look at the state before they charge for it; the EIP says which char
 here, in the EIP's words, before an instruction runs, and what it looks at without having paid for it does not count.
 """
 
+import contextlib
 import sys
 
 COLD_ACCOUNT, COLD_SLOT, WARM = 2600, 2100, 100
@@ -198,10 +199,9 @@ class Recorder:
     def guarded(self, name, check, implementation):
         def run(evm):
             allowed = True
-            try:
+            # With too few words on the stack the instruction says so itself, before it looks at anything.
+            with contextlib.suppress(IndexError):
                 allowed = check(self, name, evm)
-            except IndexError:
-                pass  # too few words on the stack: the instruction says so itself, before it looks at anything
             if allowed:
                 return implementation(evm)
             self.paused += 1
