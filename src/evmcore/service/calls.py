@@ -21,6 +21,7 @@ from evmcore.service.memory_source import MemorySource
 from evmcore.service.moves import precompile_moves
 from evmcore.service.outcomes import call_error
 from evmcore.service.parse import TAGS, BlockOverrides, CallObject, StateOverrides, call_object
+from evmcore.service.pool import TransactionPool
 from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
 from evmcore.service.source import CallHint, Pin, Source, WouldBlock
 from evmcore.service.state_source import StateSource
@@ -120,6 +121,7 @@ class CallService:
         self.source: Source = source if hasattr(source, "pin") else StateSource(source)
         self.limits = Limits() if limits is None else limits
         self.engines = _Engines(self.source.chain)
+        self.pool = TransactionPool()
 
     # ---- as a library
 
