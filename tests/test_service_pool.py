@@ -80,7 +80,7 @@ def test_transactions_wait_by_nonce(served: Service) -> None:
     send(served, signed(0, key=1))
     assert served.result("txpool_status") == {"pending": "0x3", "queued": "0x1"}
     content = served.result("txpool_content")
-    [name] = [name for name in content["queued"]]
+    [name] = list(content["queued"])
     assert bytes.fromhex(name[2:]) == SENDERS[0] and name != name.lower()
     assert (list(content["pending"][name]), list(content["queued"][name])) == (["0", "1"], ["3"])
     mine = served.result("txpool_contentFrom", name)
