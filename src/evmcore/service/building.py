@@ -15,6 +15,7 @@ from evmcore.headers import MIN_GAS_LIMIT
 from evmcore.service.parse import BlockOverrides
 from evmcore.service.pool import Pooled
 from evmcore.service.render import data, effective_gas_price, withdrawal_json
+from evmcore.service.roots import ArchiveRoots
 from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
 from evmcore.service.simulation.headers import begun_block, finished_block
 from evmcore.state import Backend
@@ -53,11 +54,13 @@ def build_block(
     given: Sequence[Pooled] | None = None,
     pending: Mapping[bytes, Sequence[Pooled]] | None = None,
     timeout: float | None = None,
+    roots: ArchiveRoots | None = None,
 ) -> BuiltBlock:
     """The block on ``parent``, whose state is ``backend``, with exactly the transactions ``given``, or with those
     ``pending`` that pay best and fit in. ``attributes``: time, beneficiary, prevrandao, withdrawals, beacon root.
 
-    Raises `RpcError` for given transactions that cannot be in the block, and `InvalidBlock`.
+    ``roots``: computes the state root, where ``backend`` cannot. Raises `RpcError` for given transactions that cannot
+    be in the block, and `InvalidBlock`.
     """
     if len(extra_data) > MAX_EXTRA_DATA:
         raise RpcError(SERVER_ERROR, f"extra data has {len(extra_data)} bytes, at most {MAX_EXTRA_DATA}")
@@ -87,7 +90,12 @@ def build_block(
         value += result.gas_used * (effective_gas_price(tx, base_fee) - base_fee)
     begun = replace(begun, transactions=tuple(pooled.transaction for pooled in included))
     outcome = session.end_block(begun)
-    block = finished_block(begun, outcome, outcome.state_root())
+    if roots is None or hasattr(backend, "state_root"):
+        root = outcome.state_root()
+    else:
+        root = roots(outcome.diff)
+        roots.check()
+    block = finished_block(begun, outcome, root)
     return BuiltBlock(block, value, tuple(outcome.requests or ()), tuple(included))
 
 

@@ -8,14 +8,16 @@ from typing import Any
 from evmcore._hash import keccak256
 from evmcore.errors import BlockNotFound, InvalidBlock, InvalidTransaction
 from evmcore.service import parse
-from evmcore.service.building import build_block, payload_json
+from evmcore.service.building import BuiltBlock, build_block, payload_json
 from evmcore.service.context import Context
 from evmcore.service.method import rpc
 from evmcore.service.parse import BlockOverrides
 from evmcore.service.pool import Account, Pooled, decode_pooled
 from evmcore.service.render import effective_gas_price, transaction_json
+from evmcore.service.roots import ArchiveRoots
 from evmcore.service.rpc_errors import SERVER_ERROR, InvalidParams, RpcError
 from evmcore.service.source import Pin
+from evmcore.state import Backend
 from evmcore.state._view import read_account
 
 
@@ -130,12 +132,24 @@ def build(context: Context, parent: Any, attributes: Any, transactions: Any, ext
     else:
         entries = parse.array(transactions, "2")
         given = [_given(parse.data(entry, f"2[{place}]")) for place, entry in enumerate(entries)]
-    try:
-        built = pin.run(
-            lambda backend: build_block(
-                backend, chain, header, hashes, wanted, extra, given=given, pending=pending, timeout=context.timeout()
-            )
+    roots = ArchiveRoots.at(context, pin)
+
+    def work(backend: Backend) -> BuiltBlock:
+        return build_block(
+            backend,
+            chain,
+            header,
+            hashes,
+            wanted,
+            extra,
+            given=given,
+            pending=pending,
+            timeout=context.timeout(),
+            roots=roots,
         )
+
+    try:
+        built = pin.run(work)
     except InvalidBlock as error:
         raise RpcError(SERVER_ERROR, str(error)) from error
     context.gas_used += built.block.header.gas_used

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from evmcore._diff import StateDiff
-from evmcore.errors import StateError
 from evmcore.service.context import Context
 from evmcore.service.method import rpc
+from evmcore.service.roots import ArchiveRoots
 from evmcore.service.simulation import SimulationLimits, simulate, simulation_request
-from evmcore.service.simulation.run import NO_ROOT
 from evmcore.state import Backend
 
 
@@ -20,25 +18,12 @@ def simulate_v1(context: Context, simulation: Any, block: Any) -> list[dict[str,
     service = context.service
     limits = SimulationLimits(gas=service.limits.gas, timeout=context.timeout())
     hashes = pin.block_hashes()
-    archive = service.source.archive
-    block = None if archive is None else archive.block_by_hash(pin.block_hash)
+    roots = ArchiveRoots.at(context, pin)
 
     def work(backend: Backend) -> list[dict[str, Any]]:
-        problems: list[StateError] = []
-
-        def root(diff: StateDiff) -> bytes:
-            """By the archive, for states that cannot tell. On guesses it fails: what comes later is still found out."""
-            assert archive is not None and block is not None
-            try:
-                return archive.state_root(block, diff)
-            except StateError as error:
-                problems.append(error)
-                return NO_ROOT
-
-        other_root = None if block is None else root
-        answer = simulate(backend, service.source.chain, pin.header, hashes, request, limits, other_root)
-        if problems:
-            raise problems[0]
+        answer = simulate(backend, service.source.chain, pin.header, hashes, request, limits, roots)
+        if roots is not None:
+            roots.check()
         return answer
 
     answer = pin.run(work)

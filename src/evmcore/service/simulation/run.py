@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from evmcore._diff import StateDiff
 from evmcore._results import TransactionResult
@@ -16,6 +16,7 @@ from evmcore.forks import ChainConfig, Fork
 from evmcore.headers import blob_base_fee
 from evmcore.service.moves import precompile_moves
 from evmcore.service.parse import CallObject
+from evmcore.service.roots import NO_ROOT
 from evmcore.service.rpc_errors import SERVER_ERROR, TIMEOUT, RpcError
 from evmcore.service.simulation.checks import call_transaction, check_transaction, invalid_call
 from evmcore.service.simulation.headers import begun_block, finished_block
@@ -26,8 +27,6 @@ from evmcore.state._view import DiffView
 from evmcore.transactions import Transaction
 
 __all__ = ["SimulationLimits", "simulate"]
-
-NO_ROOT: Final = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
