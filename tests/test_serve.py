@@ -70,6 +70,13 @@ def test_a_genesis_file_is_served(genesis_file: Path) -> None:
     with served("--genesis", str(genesis_file)) as (client, _):
         assert int(client.call("eth_call", *CALL), 16) == 42
         assert client.get("/readyz")[0] == 200
+        assert client.call("txpool_status") == {"pending": "0x0", "queued": "0x0"}
+
+
+def test_other_namespaces_can_be_left_out(genesis_file: Path) -> None:
+    with served("--genesis", str(genesis_file), "--api", "eth,web3") as (client, _):
+        assert client.call("eth_chainId") == "0x539"
+        assert client.error("debug_getRawBlock", "latest")["code"] == -32601
 
 
 def test_a_chain_file_is_served() -> None:
@@ -88,6 +95,7 @@ def test_workers_share_the_port_and_their_figures_and_are_started_again(genesis_
             fresh.close()
         shown = figures(client)
         assert shown['evmcore_requests_total{method="eth_call",outcome="ok"}'] == 40
+        assert client.error("txpool_status")["code"] == -32601  # each worker would have a pool of its own
         first = workers_of(process)
         assert len(first) == 2
         os.kill(first[0], signal.SIGKILL)

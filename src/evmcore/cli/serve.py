@@ -261,6 +261,14 @@ def _own_source(options: argparse.Namespace, shared: MemorySource | None) -> Sou
     return ArchivedSource(stored, shared)
 
 
+def _is_answered(options: argparse.Namespace, name: str) -> bool:
+    """Whether a server answers a method. A pool of transactions is of one process: of several, none has one."""
+    namespace = name.partition("_")[0]
+    if options.workers > 1 and (namespace == "txpool" or name == "eth_sendRawTransaction"):
+        return False
+    return options.api is None or namespace in options.api
+
+
 def _app(options: argparse.Namespace, limits: Limits, source: Source) -> App:
     """What one process serves."""
     from evmcore.service.app import App
@@ -276,6 +284,6 @@ def _app(options: argparse.Namespace, limits: Limits, source: Source) -> App:
         from evmcore.service.metrics import Metrics
 
         metrics = Metrics()
-    methods = {name: m for name, m in METHODS.items() if options.api is None or name.partition("_")[0] in options.api}
+    methods = {name: method for name, method in METHODS.items() if _is_answered(options, name)}
     dispatcher = Dispatcher(CallService(source, limits), methods, metrics)
     return App(dispatcher, origins=tuple(options.cors), metrics=metrics)
