@@ -128,10 +128,13 @@ class Link:
 
 
 class FaultyProxy:
-    """Listens on 127.0.0.1:`port` and passes on to 127.0.0.1:`target`; see the methods for what it can do instead."""
+    """Listens on 127.0.0.1:`port` and passes on to 127.0.0.1:`targets`; see the methods for what it can do instead.
 
-    def __init__(self, target: int) -> None:
-        self.target = target
+    With several targets, each new connection goes to the next one by turns, as behind a load balancer.
+    """
+
+    def __init__(self, *targets: int) -> None:
+        self.targets = targets
         self.faults = Faults()
         self.request_bytes = self.reply_bytes = self.cuts = self.lost_replies = self.accepted = 0
         self._cut_after: int | None = None
@@ -171,7 +174,8 @@ class FaultyProxy:
             try:
                 if self.faults.refuse:
                     raise ConnectionRefusedError
-                server = socket.create_connection(("127.0.0.1", self.target), timeout=10)
+                target = self.targets[(self.accepted - 1) % len(self.targets)]
+                server = socket.create_connection(("127.0.0.1", target), timeout=10)
             except OSError:
                 client.close()
                 continue
@@ -234,7 +238,7 @@ class FaultyProxy:
 
     def retarget(self, port: int) -> None:
         """From now on the server is the one at this port; open connections are closed (a failover)."""
-        self.target = port
+        self.targets = (port,)
         self.cut_all()
 
     def heal(self) -> None:

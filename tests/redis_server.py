@@ -21,9 +21,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.faulty_proxy import FaultyProxy
 
 PROGRAM = os.environ.get("EVMCORE_REDIS_SERVER") or shutil.which("redis-server") or shutil.which("valkey-server")
 
@@ -158,7 +161,7 @@ class RedisServer:
         """A redis-py client over the unix socket; close it (``with server.client() as client``)."""
         return self.redis.Redis(unix_socket_path=self.path, **options)
 
-    def replica_of(self, primary: RedisServer) -> None:
+    def replica_of(self, primary: RedisServer | FaultyProxy) -> None:
         """Makes this server a replica of another, and waits until it has copied it."""
         with self.client() as client:
             client.execute_command("REPLICAOF", "127.0.0.1", str(primary.port))

@@ -25,6 +25,7 @@ from tests.invariant_chain import (
     check,
 )
 from tests.redis_server import RedisServer, redis_server  # noqa: F401
+from tests.torn_reads import places, torn_reads
 
 GROUPS = 64
 
@@ -84,5 +85,21 @@ def _read_naively(client: Any, keys: Keys, group: int) -> bytes:
     return b"".join([*words, *words[PER_GROUP : PER_GROUP + 2]])
 
 
-if __name__ == "__main__":
-    raise SystemExit(pytest.main([__file__, "-q"]))
+# ---- ours
+
+
+@pytest.mark.parametrize(
+    ("number", "calls", "cache_bytes"),
+    [(0, 3_000, 1 << 20), (0, 1_500, 0), (0, 3_000, 1 << 28), (1, 3_000, 1 << 20), (2, 600, 1 << 20)],
+    ids=["primary", "primary, no cache", "primary, large cache", "stale replica", "either by turns"],
+)
+def test_no_answer_is_put_together_from_two_blocks(
+    tmp_path_factory: pytest.TempPathFactory, number: int, calls: int, cache_bytes: int
+) -> None:
+    """`python -m tests.torn_reads` makes as many as one likes."""
+    with places(tmp_path_factory.mktemp("redis")) as found:
+        tally = torn_reads(found[number], calls, seed=11 + number, cache_bytes=cache_bytes)
+    assert not tally.torn
+    # It was a test: the chain moved meanwhile, and much had to be fetched.
+    assert tally.answers >= calls and tally.blocks > 20 and tally.counters["cold_rounds"] > calls // 10
+    assert sum(tally.refused.values()) < calls // 2
