@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from evmcore.service.calls import CallService
-from evmcore.service.limits import Limits
-from evmcore.service.memory_source import MemorySource
-from evmcore.service.rpc_errors import RpcError
-from evmcore.service.source import CallHint, Pin, Source, SourceStatus, WouldBlock
-from evmcore.service.state_source import StateSource
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evmcore.service.calls import CallService
+    from evmcore.service.limits import Limits
+    from evmcore.service.memory_source import MemorySource
+    from evmcore.service.rpc_errors import RpcError
+    from evmcore.service.source import CallHint, Pin, Source, SourceStatus, WouldBlock
+    from evmcore.service.state_source import StateSource
 
 __all__ = [
     "CallHint",
@@ -21,3 +25,24 @@ __all__ = [
     "StateSource",
     "WouldBlock",
 ]
+
+# Loaded when asked for: the command line looks at the limits alone.
+_HOMES = {
+    "CallHint": "source",
+    "CallService": "calls",
+    "Limits": "limits",
+    "MemorySource": "memory_source",
+    "Pin": "source",
+    "RpcError": "rpc_errors",
+    "Source": "source",
+    "SourceStatus": "source",
+    "StateSource": "state_source",
+    "WouldBlock": "source",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
