@@ -59,6 +59,14 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     return [int(word) for word in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended (a zombie has)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def figures(client: Client) -> dict[str, float]:
     """What /metrics shows."""
     text = client.get("/metrics")[2].decode()
@@ -107,6 +115,22 @@ def test_workers_share_the_port_and_their_figures_and_are_started_again(genesis_
         assert int(fresh.call("eth_call", *CALL), 16) == 42
         assert figures(fresh)['evmcore_requests_total{method="eth_call",outcome="ok"}'] == 41
         fresh.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find the workers")
+def test_workers_end_when_their_parent_is_killed(genesis_file: Path) -> None:
+    command = [sys.executable, "-m", "evmcore", "serve", "--port", "0", "--workers", "2", "--genesis"]
+    with subprocess.Popen([*command, str(genesis_file)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline().startswith("listening on ")
+        end = time.monotonic() + START_SECONDS
+        while len(workers_of(process)) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        workers = workers_of(process)
+        process.kill()
+    while any(is_running(pid) for pid in workers):
+        assert time.monotonic() < end, "workers outlive their parent"
+        time.sleep(0.1)
 
 
 def test_requests_end_before_the_server_does(genesis_file: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -111,6 +112,7 @@ class _Supervisor:
         # A signal to stop must not reach the child while it has the parent's handlers, nor the parent before it knows
         # of the child.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        parent = os.getpid()
         pid = os.fork()
         if pid:
             self._started[pid] = time.monotonic()
@@ -123,6 +125,7 @@ class _Supervisor:
             for number in STOP_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+            threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
             code = _serve(self._listener, self._make_app)
         except EvmcoreError as error:
             log.error("worker %d cannot serve: %s", os.getpid(), error)
@@ -139,6 +142,13 @@ class _Supervisor:
                 os.kill(pid, signal.SIGTERM)
             except ProcessLookupError:
                 continue
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when its parent has gone without saying so: nobody else would."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _forget_metrics(pid: int) -> None:
