@@ -289,7 +289,7 @@ def test_a_block_that_reaches_too_much_goes_on_sequentially() -> None:
             expected, words = check_equal(block, state, Fork.HOMESTEAD, {threads: executor}, delays=delays)
             assert words is None
             assert expected["gas used"] > 10 * 400_000
-            fallbacks += executor.counters["fallback"]
+            fallbacks += bool(executor.counters["fallback"])
     # The committer needs no room; those who ran ahead of it found none, and said so.
     assert fallbacks
 

@@ -19,6 +19,35 @@ from evmcore.tracing._hooks cimport Tracer
 cdef class BlockRun
 cdef class BlockResult
 
+# Why a block's transactions ran on one thread or several; `counters.ParallelCounters.decision` has the words.
+cdef enum Reason:
+    AS_ASKED
+    TOO_SHORT
+    PAYS_LITTLE
+    CHAINED
+    MEASURING
+    TRYING
+    PAYS
+
+cdef struct Decision:             # nanoseconds expected
+    Reason reason
+    int threads                   # chosen, or the best of those that were not
+    uint64_t sequential_ns
+    uint64_t parallel_ns
+    uint64_t path_ns              # of those that wait for each other
+
+cdef enum:
+    CHECKPOINTS = 3
+
+# When parts of the block should be final: an executor that falls behind had better go on sequentially. All zero: no hurry.
+cdef struct Pace:
+    uint32_t[4] at                # number of transactions; 0 ends
+    uint64_t[4] work              # ns, of theirs one after the other
+    int64_t[4] until              # ns from the start
+    int step                      # the next of them
+    bint behind                   # it fell behind at `step` ...
+    int64_t seen_ns               # ... so long after the start
+
 cdef class Executor:
     cdef readonly int threads     # that it may use
     cdef int prepare(self, BlockRun run, object block) except -1      # before anything of the block is run
@@ -38,6 +67,8 @@ cdef class BlockRun:
     cdef Overlay overlay
     cdef uint32_t stop            # raised: the block ends here, as aborted
     cdef uint32_t halt            # raised: whatever runs ahead ends
+    cdef Decision decision
+    cdef Pace pace
     cdef list prepared            # PreparedTransaction
     cdef StateDiff diff
     cdef object given             # the BlockAccessList that the block was executed with, or None
@@ -66,6 +97,7 @@ cdef class BlockResult:
     cdef BlockOutput* output      # of `kept`
     cdef unsigned int threads     # for what is made when asked for
     cdef dict counters
+    cdef Decision decision
     cdef int64_t[3] phases
     cdef Backend backend
     cdef bint committed

@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from evmcore import body
 from evmcore._precompiles import blst_unavailable
 from evmcore.blocks import Block
-from evmcore.counters import ParallelCounters
+from evmcore.counters import ParallelCounters, decision_words
 from evmcore.dao import DAO_ACCOUNTS, DAO_RECOVERY
 from evmcore.errors import (
     BlockReason, ExecutionAborted, InputError, InvalidBlock, InvalidTransaction, ResourceError, StateError,
@@ -319,7 +319,9 @@ cdef class BlockResult:
     @property
     def parallel(self):
         """How the transactions were executed, `counters.ParallelCounters`."""
-        return ParallelCounters.of(self.counters, self.output.record_count, self.phases)
+        cdef Decision* made = &self.decision
+        words = decision_words(made.reason, made.threads, made.sequential_ns, made.parallel_ns, made.path_ns)
+        return ParallelCounters.of(self.counters, self.output.record_count, self.phases, words)
 
     @property
     def gas_used(self):
@@ -514,6 +516,7 @@ cdef BlockResult run_block(
     result.output = run.output
     result.given = run.given
     result.counters = run.counters
+    result.decision = run.decision
     result.phases = run.phases
     if fork >= Fork.PRAGUE:
         result.requests = requests_of(result.output, chain.deposit_contract)

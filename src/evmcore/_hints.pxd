@@ -1,5 +1,5 @@
 """Scheduling hints: which transactions had better run behind which. They change speed, never results."""
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from evmcore._stm cimport Scheduler
 from evmcore._tx cimport TxData
 
@@ -8,3 +8,6 @@ cdef bint give_hints(Scheduler* scheduler, TxData** txs, uint32_t count) noexcep
 
 # What became of a transaction that had run ahead: whether it had to run again. Remembered for later blocks.
 cdef void note_outcome(const TxData* tx, bint again) noexcept nogil
+
+# How long the longest chain takes of transactions that the hints line up, by the cost of each. False: no memory.
+cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64_t* path) noexcept nogil

@@ -39,6 +39,11 @@ cdef struct Place:                # who was the last to touch it
     uint32_t tx
 
 
+cdef struct Queue:
+    uint64_t name
+    uint64_t until                # when the last of those in it is done
+
+
 cdef uint64_t name_of(const TxData* tx, const uint8_t* detail, int size) noexcept nogil:
     """A name, never 0, for something of the contract that a transaction calls."""
     cdef uint64_t[5] words
@@ -104,3 +109,35 @@ cdef void note_outcome(const TxData* tx, bint again) noexcept nogil:
         heat_store(known, <uint8_t>min(255, now + AGAIN))
     elif now:
         heat_store(known, <uint8_t>(now - FINE))
+
+
+cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64_t* path) noexcept nogil:
+    cdef uint64_t[2] names
+    cdef uint64_t[2] at
+    cdef uint64_t size = 64, ready
+    cdef uint32_t tx
+    cdef int i, found
+    cdef Queue* queues
+    path[0] = 0
+    while size < 4 * <uint64_t>count:
+        size *= 2
+    queues = <Queue*>calloc(size, sizeof(Queue))
+    if queues == NULL:
+        return False
+    for tx in range(count):
+        ready = 0
+        found = 0
+        if txs[tx].data_size >= 4 and heat_load(&heat[name_of(txs[tx], txs[tx].data, 4) % KINDS]) >= HOT:
+            found = names_of(txs[tx], names)
+        for i in range(found):
+            at[i] = names[i] & (size - 1)
+            while queues[at[i]].name != 0 and queues[at[i]].name != names[i]:
+                at[i] = (at[i] + 1) & (size - 1)
+            queues[at[i]].name = names[i]
+            ready = max(ready, queues[at[i]].until)
+        ready += cost[tx]
+        for i in range(found):
+            queues[at[i]].until = ready
+        path[0] = max(path[0], ready)
+    free(queues)
+    return True

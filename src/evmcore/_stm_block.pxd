@@ -3,7 +3,8 @@
 What each room of the executor does with it: ``_stm_read`` answers reads, ``_stm_run`` runs ahead and records,
 ``_stm_commit`` makes final, ``stm`` opens and closes.
 """
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from evmcore._block cimport Pace
 from evmcore._block_steps cimport BlockFailure, BlockOutput, BlockRules
 from evmcore._code cimport Code
 from evmcore._interp cimport Machine, Status
@@ -81,6 +82,8 @@ cdef struct Block:
     Run* run_of                   # by transaction, from 1
     const BlockRules* rules
     StateReader* base
+    Pace* pace
+    int64_t started               # ns, of the monotonic clock
     Machine* main                 # its working set is the block's: what is final
     BlockOutput* output
     BlockFailure failure

@@ -9,6 +9,23 @@ from typing import Any
 PHASES = ("prepare", "execute", "end")
 
 
+def decision_words(reason: int, threads: int, sequential: int, parallel: int, path: int) -> str:
+    """What `_block.Reason` says, with the expected nanoseconds. Empty for a number of threads that was asked for."""
+
+    def us(nanoseconds: int) -> str:
+        return f"{nanoseconds / 1000:.0f}"
+
+    return (
+        "",
+        f"one thread: too short ({us(sequential)} us)",
+        f"one thread: {threads} would gain too little ({us(parallel)} of {us(sequential)} us)",
+        f"one thread: most wait for each other ({us(path)} of {us(sequential)} us)",
+        "one thread: to measure again",
+        f"{threads} threads: to try again",
+        f"{threads} threads: {us(parallel)} of {us(sequential)} us expected",
+    )[reason]
+
+
 @dataclass(frozen=True, slots=True)
 class ParallelCounters:
     """How the transactions of a block were executed, on how many threads, and what went where.
@@ -52,18 +69,20 @@ class ParallelCounters:
         return self.validations / self.transactions if self.transactions else 0.0
 
     @classmethod
-    def of(cls, counted: Mapping[str, Any] | None, transactions: int, phases: Iterable[int]) -> ParallelCounters:
-        """From what an executor counted (None: sequential execution) and the times of `PHASES`."""
+    def of(
+        cls, counted: Mapping[str, Any] | None, transactions: int, phases: Iterable[int], decision: str = ""
+    ) -> ParallelCounters:
+        """From what an executor counted (None: sequential execution), the times of `PHASES`, and why."""
         times = dict(zip(PHASES, phases, strict=True))
         if not counted:
-            return cls(transactions=transactions, executions=transactions, phases=times)
+            return cls(transactions, decision=decision or "sequential", executions=transactions, phases=times)
         known = dict(counted)
         fallback = known.pop("fallback", "")
         threads = known.pop("threads", 1) or 1
         return cls(
             transactions=transactions,
             threads=threads,
-            decision=known.pop("decision", f"{threads} threads, as asked" if threads > 1 else "sequential"),
+            decision=decision or (f"{threads} threads, as asked" if threads > 1 else "sequential"),
             executions=known.pop("runs", 0) or transactions,
             validations=known.pop("validations", 0),
             reruns=known.pop("reruns", 0),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal
 
 from evmcore import _block
 from evmcore._block import BlockResult, Executor
+from evmcore._decision import ChoosingExecutor
 from evmcore._stream import BlockStream
 from evmcore.access_lists import BlockAccessList
 from evmcore.blocks import Block, Header
@@ -15,7 +17,6 @@ from evmcore.errors import InputError
 from evmcore.forks import ChainConfig, Fork
 from evmcore.listed import ListedExecutor
 from evmcore.state import Backend, State
-from evmcore.stm import ParallelExecutor
 from evmcore.tracing import Tracer
 
 MOST_THREADS = 1024
@@ -58,7 +59,13 @@ def executor_for(threads: Threads, executor: Executor | None, access_list: Acces
             raise InputError("arguments 'threads' and 'executor': give one of them")
         return executor
     count = thread_count(threads)
-    return ParallelExecutor(count) if count > 1 else SEQUENTIAL
+    return choosing(count) if count > 1 else SEQUENTIAL
+
+
+@cache
+def choosing(threads: int) -> Executor:
+    """The executor for up to so many threads; it keeps nothing of a block, so there is one for all."""
+    return ChoosingExecutor(threads)
 
 
 def execute_block(

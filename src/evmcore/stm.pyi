@@ -7,7 +7,7 @@ class Counters(TypedDict):
     runs: int
     reruns: int
     waits: int
-    fallback: bool
+    fallback: str
 
 class ParallelExecutor(Executor):
     """Executes a block's transactions on ``threads`` native threads (Block-STM with a commit frontier): pass one as

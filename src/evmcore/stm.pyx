@@ -2,13 +2,13 @@
 import os
 
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from libcpp cimport bool as cbool
 
 from evmcore._block cimport (
-    BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTION_INVALID, BlockFailure, BlockRun, Executor,
+    BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTION_INVALID, BlockFailure, BlockRun, Executor, Pace,
 )
 from evmcore._code cimport code_release
 from evmcore._hints cimport give_hints, note_outcome
@@ -20,11 +20,14 @@ from evmcore._stm cimport (
 from evmcore._stm_block cimport Block, Run, Worker
 from evmcore._stm_commit cimport bring_in, publish_beginning, run_directly, stands
 from evmcore._stm_read cimport reader_init
-from evmcore._stm_run cimport run_ahead
+from evmcore._stm_run cimport give_up, run_ahead
 from evmcore._tx cimport TxData, TxInvalid
 from evmcore._workers cimport run_on_workers
 
 from evmcore.errors import InputError
+
+cdef extern from "include/sync.h" nogil:
+    int64_t monotonic_ns()
 
 cdef extern from "include/spares.h" namespace "evmcore" nogil:
     ctypedef struct Spares:
@@ -65,12 +68,27 @@ cdef cbool conclude_task(void* self, TxIndex tx) noexcept nogil:
     delay_point(&w.delays)
     note_outcome(block.txs[tx - 1], block.run_of[tx].direct and block.run_of[tx].ran_ahead)
     if block.run_of[tx].direct:
+        if block.pace.at[block.pace.step] == tx:
+            keep_pace(block)
         return block.failure == BLOCK_OK
     if not bring_in(w, tx):
         block.failure = BLOCK_ENGINE_FAILED
         block.status = NO_MEMORY
         return False
+    if block.pace.at[block.pace.step] == tx:
+        keep_pace(block)
     return True
+
+
+cdef void keep_pace(Block* block) noexcept nogil:
+    """At a transaction by which the block should be so far: gives speculation up where it is not."""
+    cdef Pace* pace = block.pace
+    pace.seen_ns = monotonic_ns() - block.started
+    if pace.seen_ns > pace.until[pace.step]:
+        pace.behind = True
+        give_up(block)
+    else:
+        pace.step += 1
 
 
 cdef void pass_task(void* self, TxIndex tx) noexcept nogil:
@@ -177,6 +195,8 @@ cdef class ParallelExecutor(Executor):
         block.delays = self.delays
         block.output = run.output
         block.stop = &run.halt
+        block.pace = &run.pace
+        block.started = monotonic_ns()
         block.failure = BLOCK_OK
         block.status = SUCCESS
         if (self.always or (self.threads > 1 and count > 1)) and open_block(&block, min(<size_t>self.threads, count)):
@@ -195,9 +215,15 @@ cdef class ParallelExecutor(Executor):
         return failure
 
 
+cdef str fallback_words(const Block* block):
+    if not block.fallback:
+        return ""
+    return "behind its forecast" if block.pace.behind else "no room in the store"
+
+
 cdef dict counters_of(const Block* block):
     cdef int i
-    counters = {"threads": block.worker_count, "runs": 0, "reruns": 0, "waits": 0, "fallback": bool(block.fallback)}
+    counters = {"threads": block.worker_count, "runs": 0, "reruns": 0, "waits": 0, "fallback": fallback_words(block)}
     for i in range(block.worker_count):
         counters["runs"] += block.workers[i].tally.runs
         counters["reruns"] += block.workers[i].tally.reruns
