@@ -1,8 +1,9 @@
 """Scheduling hints from what transactions say before they run, and from what became of their like in earlier blocks.
 
-Two ERC-20 transfers of one token conflict where they have a holder in common; both holders stand in the calldata. Other
-calls are told apart by callee and selector: those whose like often had to run again are lined up one behind the other.
-Senders need no hint: nonces are assumed and fees are deltas.
+Two ERC-20 transfers of one token share slots where they have a holder in common; both holders stand in the calldata. Other
+calls are told apart by callee and selector: those whose like had to run again share something. Slots that are shared get
+symbols (see ops/symbolic.pxi), which is mostly enough; calls whose like often had to run again all the same are lined up
+one behind the other. Senders need no hint: nonces are assumed and fees are deltas.
 """
 import os
 
@@ -70,15 +71,22 @@ cdef int names_of(const TxData* tx, uint64_t* names) noexcept nogil:
         names[1] = name_of(tx, tx.data + 48, 20)
         return 2
     names[0] = name_of(tx, tx.data, 4)
-    return 1 if heat_load(&heat[names[0] % KINDS]) >= HOT else 0
+    return 1
 
 
-cdef bint give_hints(Scheduler* scheduler, TxData** txs, uint32_t count) noexcept nogil:
+cdef uint8_t heat_of(const TxData* tx) noexcept nogil:
+    if tx.is_create or tx.data_size < 4:
+        return 0
+    return heat_load(&heat[name_of(tx, tx.data, 4) % KINDS])
+
+
+cdef bint give_hints(Scheduler* scheduler, uint8_t* shared, TxData** txs, uint32_t count) noexcept nogil:
     cdef uint64_t[2] names
     cdef uint64_t size = 64
     cdef uint64_t at
     cdef uint32_t tx
-    cdef int i
+    cdef uint8_t warmth
+    cdef int i, found
     cdef Place* places
     while size < 4 * <uint64_t>count:
         size *= 2
@@ -86,12 +94,18 @@ cdef bint give_hints(Scheduler* scheduler, TxData** txs, uint32_t count) noexcep
     if places == NULL:
         return False
     for tx in range(1, count + 1):
-        for i in range(names_of(txs[tx - 1], names)):
+        found = names_of(txs[tx - 1], names)
+        warmth = heat_of(txs[tx - 1])
+        if found == 1 and warmth == 0:
+            continue
+        for i in range(found):
             at = names[i] & (size - 1)
             while places[at].name != 0 and places[at].name != names[i]:
                 at = (at + 1) & (size - 1)
             if places[at].tx and places[at].tx != tx:
-                scheduler.hint(tx, i, places[at].tx)
+                shared[tx] = shared[places[at].tx] = 1
+                if warmth >= HOT:
+                    scheduler.hint(tx, i, places[at].tx)
             places[at].name = names[i]
             places[at].tx = tx
     free(places)

@@ -78,12 +78,22 @@ cdef struct Outcome:
 
 cdef struct Frame                 # see _interp.pyx
 
+# The value that a storage slot had before the transaction, where the message did not depend on exactly that: with every
+# value from `low` to `high` it does the same, and what it adds to the slot stays the same (see ops/symbolic.pxi).
+cdef struct Symbol:
+    uint32_t slot                 # number of the entry, whose `symbol` is 0 if the exact value counts after all
+    u256 low
+    u256 high
+
 # One machine per thread: working set, environment and the arenas that all frames share.
 cdef struct Machine:
     WorkingSet* ws
     Environment env
     int revision
     bint switch_dispatch          # run the switch build (debugging, coverage, sanitizers); implied by tracing
+    bint symbolic                 # contended slots get symbols; see machine_make_symbolic
+    Symbol* symbols               # from 1; of the transaction
+    uint32_t symbol_count         # set to 0 before each transaction
     const uint32_t* abort_flag    # not zero: stop soon; may be NULL
     int64_t deadline_ns           # CLOCK_MONOTONIC; 0: none
     const int64_t* stop_at        # like deadline_ns, where somebody else sets it while the machine runs; may be NULL
@@ -119,6 +129,9 @@ cdef struct Tracer:
 
 cdef Machine* machine_new() noexcept nogil                # with a working set of its own; NULL: no memory
 cdef void machine_free(Machine* machine) noexcept nogil
+
+# Lets the machine give symbols to slots that its reader calls contended. The switch build never does. False: no memory.
+cdef bint machine_make_symbolic(Machine* machine) noexcept nogil
 
 # Runs one message to its end with all it calls. Value transfer, nonce of a creator (CREATE only, in the frame's own
 # account) and code deposit included; state of a failed message is reverted. Never uses the C stack for depth.

@@ -28,9 +28,9 @@ from evmcore._state cimport (
     ws_tstore, ws_warm_account, ws_warm_slot,
 )
 from evmcore._u256 cimport (
-    u_add, u_addmod, u_and, u_byte, u_byte_len, u_clz, u_copy, u_div, u_eq, u_exp, u_fits64, u_from_address, u_from_be,
+    u_add, u_add_carry, u_addmod, u_and, u_byte, u_byte_len, u_clz, u_copy, u_div, u_eq, u_exp, u_fits64, u_from_address, u_from_be,
     u_is_zero, u_lt, u_mod, u_mul, u_mulmod, u_not, u_or, u_sar, u_sat64, u_sdiv, u_set64, u_shl, u_shr, u_signextend, u_slt,
-    u_smod, u_sub, u_swap, u_to_address, u_to_be, u_xor, u_zero,
+    u_smod, u_sub, u_sub_borrow, u_swap, u_to_address, u_to_be, u_xor, u_zero,
 )
 
 cdef extern from *:
@@ -94,6 +94,7 @@ cdef enum:
     FIRST_CHUNK = 1 << 18
     KEPT_CHUNK = 1 << 26          # larger ones are given back after the message
     HASH_MEMOS = 1024
+    TAGS_MARGIN = 32
     POLL_INTERVAL = 2048          # backward jumps between two looks at the clock and the abort flag
 
 cdef struct HashMemo:
@@ -150,6 +151,8 @@ cdef struct Scratch:
     Frame* frames
     int32_t top                   # index of the running frame, -1 when idle
     u256* stack
+    uint8_t* tags                 # of the words of the stack, see ops/symbolic.pxi; NULL unless the machine was symbolic
+    uint32_t tagged               # how many tags there are: all in the running frame
     Chunk[CHUNKS] chunks
     HashMemo* hashes
     # what a tracer is shown of the moment before an instruction
@@ -300,6 +303,9 @@ include "ops/calls.pxi"
 # ---------------------------------------------------------------------------------------------------- dispatch
 
 cdef Handler[15][256] HANDLERS
+cdef Handler[15][256] WATCHING    # for symbolic machines ...
+cdef Handler[15][256] TRACKING    # ... and for frames with tagged words
+cdef uint8_t[256] OPERANDS        # of the instructions that use up what they take
 
 cdef int h_UNDEFINED(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:
     return INVALID_OPCODE
@@ -325,13 +331,24 @@ cdef int poll_and_go(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const v
     return (<const Handler*>table)[pc[0]](pc, sp, gas, f, table)
 
 include "_ops_generated.pxi"
+include "ops/symbolic.pxi"
+include "_symbolic_generated.pxi"
 
 fill_handlers()
+fill_symbolic()
 
 
 cdef inline int run_tail(Frame* f) noexcept nogil:
     cdef const Handler* table = HANDLERS[f.machine.revision]
+    if f.machine.symbolic:
+        table = WATCHING[f.machine.revision]
     return table[f.pc[0]](f.pc, f.sp, f.gas, f, <const void*>table)
+
+
+cdef void drop_tags(Frame* f) noexcept nogil:
+    """Words left on the stack of a frame that has ended, evaluated by nobody."""
+    memset(tags_at(f.bottom, f), 0, STACK_WORDS + 1)
+    scratch(f.machine).tagged = 0
 
 
 # ---------------------------------------------------------------------------------------------------- tracing (switch build)
@@ -682,6 +699,8 @@ cdef void execute(Machine* machine, const Message* message, Outcome* outcome) no
             status = ABORTED
         else:
             status = run_switch(f) if by_switch else run_tail(f)
+            if s.tagged:
+                drop_tags(f)
         if status == RUNNING:
             continue                         # into the callee
         if status >= STATE_FAILED:
@@ -750,6 +769,23 @@ cdef Machine* machine_new() noexcept nogil:
     return machine
 
 
+cdef bint machine_make_symbolic(Machine* machine) noexcept nogil:
+    cdef Scratch* s = scratch(machine)
+    cdef uint8_t* tags
+    if machine.switch_dispatch:
+        return True
+    if s.tags == NULL:
+        # Zero pages until they are written to. Instructions that fail look a few words beyond either end.
+        tags = <uint8_t*>calloc(<size_t>FRAMES * STACK_WORDS + 2 * TAGS_MARGIN, 1)
+        if tags == NULL:
+            return False
+        s.tags = tags + TAGS_MARGIN
+    if machine.symbols == NULL:
+        machine.symbols = <Symbol*>calloc(SYMBOLS + 1, sizeof(Symbol))
+    machine.symbolic = machine.symbols != NULL
+    return machine.symbolic
+
+
 cdef void machine_free(Machine* machine) noexcept nogil:
     cdef Scratch* s
     cdef int i
@@ -762,6 +798,9 @@ cdef void machine_free(Machine* machine) noexcept nogil:
         free(s.chunks[i].data)
     free(s.frames)
     free(s.stack)
+    if s.tags != NULL:
+        free(s.tags - TAGS_MARGIN)
+    free(machine.symbols)
     free(s.hashes)
     free(s.step_stack)
     free(s.step_memory)

@@ -5,7 +5,7 @@ transactions or where state lives. Entries are numbered in order of first touch 
 their addresses in memory move when the table grows, so hold numbers across calls, not pointers.
 """
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from evmcore._code cimport Code
 from evmcore._u256 cimport u256
 
@@ -23,7 +23,9 @@ cdef struct AccountData:
 # The four questions every backend answers; callable from any native thread without the GIL.
 cdef struct StateReader:
     void* self
-    void* origin                  # a reader of one thread may set it with each answer; the entry keeps it (see stm.pyx)
+    # A reader of one thread may set these with each answer; the entry keeps them (see _stm_read).
+    void* origin                  # where it found it
+    bint contended                # of a slot: its value is likely to be another one when the transaction counts
     Found (*account)(void* self, const uint8_t* address, AccountData* out) noexcept nogil
     Found (*storage)(void* self, const uint8_t* address, const u256* slot, u256* value) noexcept nogil   # FOUND with zero is allowed
     Code* (*code)(void* self, const uint8_t* address, const uint8_t* code_hash) noexcept nogil           # new reference (see code_intern); NULL: failed
@@ -75,6 +77,8 @@ cdef struct SlotEntry:
     uint32_t changed              # == ws.epoch: written in this transaction
     uint32_t lifetime             # of the account when `current` was set
     bint loaded                   # `base` and `current` are known
+    uint16_t contended            # what the reader said of it
+    uint16_t symbol               # its number among the machine's symbols (see ops/symbolic.pxi), 0: its exact value counts
     u256 key
     u256 current
     u256 original

@@ -686,6 +686,7 @@ cdef void ws_load_slot(WorkingSet* ws, uint32_t slot) noexcept nogil:
         if account.base_exists and ws.reader != NULL:
             found = ws.reader.storage(ws.reader.self, account.address, &entry.key, &entry.base)
             entry.origin = ws.reader.origin
+            entry.contended = ws.reader.contended
         if found != FOUND:
             memset(&entry.base, 0, sizeof(u256))
             if found == READ_FAILED:

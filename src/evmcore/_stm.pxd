@@ -52,6 +52,7 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
         bint prepare(size_t locations, const HashKey& key)
         Location* find(const uint8_t* address, const u256* slot)
         size_t used()
+        size_t bytes_used()
     ctypedef struct Write:
         Location* location
         Location* account         # of a slot
@@ -80,10 +81,16 @@ cdef extern from "include/stm/engine.h" namespace "evmcore::stm" nogil:
         cbool (*stands)(void* self, TxIndex tx) noexcept nogil
         cbool (*conclude)(void* self, TxIndex tx) noexcept nogil
         void (*skip "pass")(void* self, TxIndex tx) noexcept nogil
+    enum Cause:
+        kStands, kNonceChanged, kBalanceChanged, kBalanceTooLow, kCodeChanged, kExistenceChanged, kSlotChanged
+        kSlotOutOfBounds, kBlockGasGone, kEndedInvalid, kEngineFailed, kCauses
     ctypedef struct Tally:
         uint64_t runs
         uint64_t reruns
         uint64_t waits
+        uint64_t validations
+        uint64_t* aborts          # by Cause
+        uint64_t settled
     void engine_work "evmcore::stm::work"(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_t* stop, Tally& tally)
     void raise_flag "evmcore::stm::raise"(uint32_t* flag)
 

@@ -26,7 +26,8 @@ cdef struct AccountRead:
 cdef struct SlotRead:
     Location* location
     Location* account
-    u256 value
+    u256 low                      # its value was from this ...
+    u256 high                     # ... to this: all that mattered
 
 cdef struct Access:               # an account, or a slot of one
     Location* location
@@ -60,6 +61,7 @@ cdef struct Worker:
     TxIndex blocked_on            # the read met an estimate of this transaction
     bint full                     # the store has no room left
     Location* last_account
+    bint watches                  # slots that others write get symbols (see ops/symbolic.pxi)
     uint64_t delays               # tests: state of the delays' random numbers, 0: none
     Code** codes                  # of published code cells, released after the block
     uint32_t code_count
@@ -74,12 +76,14 @@ cdef struct Block:
     int worker_count
     uint32_t next_worker
     uint64_t delays               # tests: their seed
+    bint watch_all                # tests: every slot counts as contended
     uint32_t arrived              # tests: workers that have begun
     uint32_t* stop                # the run's `halt`
     uint32_t fallback             # go on without speculation from the frontier
     TxData** txs                  # txs[i] is transaction i + 1
     TxIndex count
     Run* run_of                   # by transaction, from 1
+    uint8_t* shared               # by transaction, from 1: its slots had better all be taken for contended
     const BlockRules* rules
     StateReader* base
     Pace* pace

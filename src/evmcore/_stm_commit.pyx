@@ -14,14 +14,15 @@ from evmcore._state cimport (
     ws_adopt_account, ws_adopt_slot, ws_note_account, ws_note_slot, ws_put_code, ws_wipe,
 )
 from evmcore._stm cimport (
-    Base, Location, TxIndex, Value, Write, account_before, is_written, kBalance, kCode, kLife, kNonce, publish,
-    publish_writes, replace, slot_before,
+    Base, Cause, Location, TxIndex, Value, Write, account_before, is_written, kBalance, kBalanceChanged, kBalanceTooLow,
+    kBlockGasGone, kCode, kCodeChanged, kEndedInvalid, kEngineFailed, kExistenceChanged, kLife, kNonce, kNonceChanged,
+    kSlotChanged, kSlotOutOfBounds, kStands, publish, publish_writes, replace, slot_before,
 )
 from evmcore._stm_block cimport Access, AccountRead, Block, Run, SlotRead, Worker
 from evmcore._stm_read cimport account_location, slot_location
 from evmcore._stm_run cimport give_up, note_writes
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxData
-from evmcore._u256 cimport u256, u_add, u_eq, u_is_zero, u_lt
+from evmcore._u256 cimport u256, u_add, u_eq, u_is_zero, u_lt, u_zero
 
 
 # ---------------------------------------------------------------------------------------------------- the beginning
@@ -88,48 +89,62 @@ cdef bint publish_beginning(Block* block) noexcept nogil:
 
 # ---------------------------------------------------------------------------------------------------- does it stand?
 
-cdef inline bint account_stands(const AccountRead* read, TxIndex tx) noexcept nogil:
+cdef inline Cause account_stands(const AccountRead* read, TxIndex tx) noexcept nogil:
     cdef Base now
     account_before(read.location[0], tx, &now)
     if read.uses & USE_NONCE and now.nonce != read.nonce:
-        return False
+        return kNonceChanged
     if read.uses & USE_NONCE_SET and now.nonce == 0:
-        return False
+        return kNonceChanged
     if read.uses & USE_CODE and memcmp(now.code_hash, read.code_hash, 32) != 0:
-        return False
+        return kCodeChanged
     if read.uses & USE_EXISTS and now.exists != read.exists:
-        return False
+        return kExistenceChanged
     if read.uses & USE_BALANCE and not u_eq(&now.balance, &read.balance):
-        return False
-    return not u_lt(&now.balance, &read.floor) and now.has_storage == read.has_storage
+        return kBalanceChanged
+    if u_lt(&now.balance, &read.floor):
+        return kBalanceTooLow
+    return kStands if now.has_storage == read.has_storage else kExistenceChanged
 
 
-cdef inline bint slot_stands(const SlotRead* read, TxIndex tx) noexcept nogil:
+cdef inline Cause slot_stands(const SlotRead* read, TxIndex tx) noexcept nogil:
     cdef u256 value
     if not is_written(read.location) and not is_written(read.account):
-        return True
+        return kStands
     slot_before(read.location[0], read.account[0], tx, &value)
-    return u_eq(&value, &read.value)
+    if not u_lt(&value, &read.low) and not u_lt(&read.high, &value):
+        return kStands
+    return kSlotChanged if u_eq(&read.low, &read.high) else kSlotOutOfBounds
+
+
+cdef Cause why_not(Block* block, TxIndex tx) noexcept nogil:
+    cdef Run* run = &block.run_of[tx]
+    cdef TxData* data = block.txs[tx - 1]
+    cdef Cause cause
+    cdef uint32_t i
+    if run.failed:
+        return kEngineFailed
+    if run.result.invalid != TX_VALID:
+        return kEndedInvalid
+    if data.gas_limit > block.rules.env.gas_limit - block.output.gas_used:
+        return kBlockGasGone
+    if GAS_PER_BLOB * data.blob_hash_count > block.rules.blob_gas_limit - block.output.blob_gas_used:
+        return kBlockGasGone
+    for i in range(run.account_read_count):
+        cause = account_stands(&run.account_reads[i], tx)
+        if cause != kStands:
+            return cause
+    for i in range(run.slot_read_count):
+        cause = slot_stands(&run.slot_reads[i], tx)
+        if cause != kStands:
+            return cause
+    return kStands
 
 
 cdef bint stands(Worker* w, TxIndex tx) noexcept nogil:
-    cdef Block* block = w.block
-    cdef Run* run = &block.run_of[tx]
-    cdef TxData* data = block.txs[tx - 1]
-    cdef uint32_t i
-    if run.failed or run.result.invalid != TX_VALID:
-        return False
-    if data.gas_limit > block.rules.env.gas_limit - block.output.gas_used:
-        return False
-    if GAS_PER_BLOB * data.blob_hash_count > block.rules.blob_gas_limit - block.output.blob_gas_used:
-        return False
-    for i in range(run.account_read_count):
-        if not account_stands(&run.account_reads[i], tx):
-            return False
-    for i in range(run.slot_read_count):
-        if not slot_stands(&run.slot_reads[i], tx):
-            return False
-    return True
+    cdef Cause cause = why_not(w.block, tx)
+    w.tally.aborts[<int>cause] += 1
+    return cause == kStands
 
 
 # ---------------------------------------------------------------------------------------------------- again, on final inputs
@@ -225,14 +240,6 @@ cdef uint32_t main_slot(Block* block, Location* location, Location* account) noe
     return location.main_number
 
 
-cdef void bring_in_slot(Block* block, const Write* write) noexcept nogil:
-    cdef WorkingSet* ws = block.main.ws
-    cdef uint32_t slot = main_slot(block, write.location, write.account)
-    cdef uint32_t account = ws.slots[slot].account
-    ws.slots[slot].current = write.value.word
-    ws.slots[slot].lifetime = ws.accounts[account].lifetime
-
-
 cdef bint settle(Worker* w, Write* write, const u256* before) noexcept nogil:
     """A delta becomes the value that it leads to."""
     cdef Value* settled = <Value*>w.arena.take(sizeof(Value))
@@ -241,7 +248,22 @@ cdef bint settle(Worker* w, Write* write, const u256* before) noexcept nogil:
     memset(settled, 0, sizeof(Value))
     u_add(&settled.word, before, &write.value.word)
     replace(write.version, settled)
+    w.tally.settled += 1
     write.value = settled
+    return True
+
+
+cdef bint bring_in_slot(Worker* w, Write* write) noexcept nogil:
+    cdef WorkingSet* ws = w.block.main.ws
+    cdef uint32_t slot = main_slot(w.block, write.location, write.account)
+    cdef uint32_t account = ws.slots[slot].account
+    cdef SlotEntry* entry = &ws.slots[slot]
+    if entry.lifetime != ws.accounts[account].lifetime:
+        u_zero(&entry.current)
+        entry.lifetime = ws.accounts[account].lifetime
+    if write.value.delta and not settle(w, write, &entry.current):
+        return False
+    entry.current = write.value.word
     return True
 
 
@@ -288,9 +310,7 @@ cdef bint bring_in(Worker* w, TxIndex tx) noexcept nogil:
     cdef WorkingSet view
     cdef uint32_t i
     for i in range(run.write_count):
-        if run.writes[i].account != NULL:
-            bring_in_slot(block, &run.writes[i])
-        elif not bring_in_account(w, tx, &run.writes[i]):
+        if not (bring_in_slot(w, &run.writes[i]) if run.writes[i].account != NULL else bring_in_account(w, tx, &run.writes[i])):
             return False
     memset(&view, 0, sizeof(WorkingSet))
     view.logs = run.logs

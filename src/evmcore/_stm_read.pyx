@@ -69,6 +69,15 @@ cdef bint met_estimate(Worker* w, const Location* location, int part) noexcept n
     return False
 
 
+cdef bint met_lasting_estimate(Worker* w, const Location* slot) noexcept nogil:
+    """Where a delta is an estimate, there will likely be one again, and it counts little which."""
+    cdef Seen seen = latest(slot.cells[0], w.tx)
+    if seen.estimate and not seen.value.delta:
+        w.blocked_on = seen.writer
+        return True
+    return False
+
+
 cdef Found read_account(void* self, const uint8_t* address, AccountData* out) noexcept nogil:
     cdef Worker* w = <Worker*>self
     cdef Location* location = account_location(w, address)
@@ -101,8 +110,9 @@ cdef Found read_storage(void* self, const uint8_t* address, const u256* key, u25
     if account == NULL:
         return READ_FAILED
     location = slot_location(w, address, key, NULL)
-    if location == NULL or met_estimate(w, location, 0) or met_estimate(w, account, <int>kLife):
+    if location == NULL or met_lasting_estimate(w, location) or met_estimate(w, account, <int>kLife):
         return READ_FAILED
+    w.reader.contended = w.watches and (w.block.shared[w.tx] or is_written(location))
     slot_before(location[0], account[0], w.tx, value)
     delay_point(&w.delays)
     w.reader.origin = location

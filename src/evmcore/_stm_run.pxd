@@ -9,8 +9,8 @@ from evmcore._stm_block cimport Block, Run, Worker
 cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil
 
 # What the latest transaction changed in a working set whose entries' `origin` is their Location, as the writes of `w.tx`.
-# `ahead`: the set holds nothing but that transaction, whose balances become deltas where they were never looked at
-# exactly; else everything is absolute. False: no memory, or the store is full.
+# `ahead`: the set holds nothing but that transaction, whose balances and slots become deltas where they were never looked
+# at exactly; else everything is absolute. False: no memory, or the store is full.
 cdef bint note_writes(Worker* w, WorkingSet* ws, bint ahead, Run* run) noexcept nogil
 
 # Ends speculation: what is not final yet will be run sequentially.

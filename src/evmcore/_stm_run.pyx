@@ -27,6 +27,7 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
     w.tx = tx
     w.blocked_on = 0
     w.last_account = NULL
+    machine.symbol_count = 0
     ws_reset(machine.ws, &w.reader, block.rules.revision)
     memset(&fresh, 0, sizeof(Run))
     transaction_run(
@@ -94,7 +95,12 @@ cdef bint note_reads(Worker* w, Run* run) noexcept nogil:
             run.slot_read_count += 1
             slot_read.location = <Location*>slot.origin
             slot_read.account = <Location*>ws.accounts[slot.account].origin
-            slot_read.value = slot.base
+            if slot.symbol:
+                slot_read.low = w.machine.symbols[slot.symbol].low
+                slot_read.high = w.machine.symbols[slot.symbol].high
+            else:
+                slot_read.low = slot.base
+                slot_read.high = slot.base
     return True
 
 
@@ -227,6 +233,9 @@ cdef bint note_slot(Worker* w, WorkingSet* ws, SlotEntry* slot, Run* run) noexce
     if value == NULL:
         return False
     value.word = slot.current
+    if slot.symbol:
+        u_sub(&value.word, &slot.current, &slot.base)
+        value.delta = True
     return True
 
 

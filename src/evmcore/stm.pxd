@@ -13,6 +13,9 @@ from evmcore._interp cimport Status
 cdef class ParallelExecutor(Executor):
     cdef readonly bint always     # speculate even where one thread, or one transaction, makes that pointless
     cdef public uint64_t delays   # for tests: seed of delays at the points where threads meet; 0: none
+    # For tests: take every slot for one that other transactions write too, run everything ahead, and fill `learnt`.
+    cdef public bint watch_all
     cdef readonly dict counters
+    cdef readonly list learnt     # (transaction, address, slot, low, high): a slot's values that would have changed nothing
 
     cdef BlockFailure transactions(self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status) noexcept nogil

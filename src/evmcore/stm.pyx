@@ -3,7 +3,7 @@ import os
 
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from libcpp cimport bool as cbool
 
@@ -12,16 +12,17 @@ from evmcore._block cimport (
 )
 from evmcore._code cimport code_release
 from evmcore._hints cimport give_hints, note_outcome
-from evmcore._interp cimport NO_MEMORY, SUCCESS, Status, machine_free, machine_new
+from evmcore._interp cimport NO_MEMORY, SUCCESS, Status, machine_free, machine_make_symbolic, machine_new
 from evmcore._state cimport ws_reset
 from evmcore._stm cimport (
-    Arena, HashKey, Scheduler, Store, Tally, TxIndex, delay_point, engine_work, wait_for_all,
+    Arena, HashKey, Scheduler, Store, Tally, TxIndex, delay_point, engine_work, kCauses, wait_for_all,
 )
-from evmcore._stm_block cimport Block, Run, Worker
+from evmcore._stm_block cimport Block, Run, SlotRead, Worker
 from evmcore._stm_commit cimport bring_in, publish_beginning, run_directly, stands
 from evmcore._stm_read cimport reader_init
 from evmcore._stm_run cimport give_up, run_ahead
 from evmcore._tx cimport TxData, TxInvalid
+from evmcore._u256 cimport u256_to_int
 from evmcore._workers cimport run_on_workers
 
 from evmcore.errors import InputError
@@ -48,6 +49,10 @@ cdef TxIndex run_task(void* self, TxIndex tx, cbool final) noexcept nogil:
     cdef Worker* w = <Worker*>self
     delay_point(&w.delays)
     if final:
+        if w.block.watch_all:
+            run_ahead(w, tx)
+            if not w.blocked_on and stands(w, tx):
+                return 0
         run_directly(w, tx)
         return 0
     run_ahead(w, tx)
@@ -170,7 +175,12 @@ cdef class ParallelExecutor(Executor):
     """Executes a block's transactions on ``threads`` native threads, with the outcome of sequential execution.
 
     Speculation is given up, and the rest of the block run sequentially from the last final transaction, when the store is
-    full. `counters` tells of the last block.
+    full.
+
+    `counters` tells of the last block: how many `threads` took part, `runs` of transactions begun, `reruns` by the committer
+    because a run did not stand, `waits` for an unfinished transaction, `validations`, `aborts` by what a validation found,
+    `lazies` settled (sums that were not looked at before they were final), `bytes` of store and versions, and whether there
+    was a `fallback` to sequential execution.
     """
 
     def __init__(self, int threads, bint always=False):
@@ -179,6 +189,7 @@ cdef class ParallelExecutor(Executor):
         self.threads = threads
         self.always = always
         self.counters = {}
+        self.learnt = []
 
     cdef BlockFailure transactions(
         self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
@@ -193,6 +204,7 @@ cdef class ParallelExecutor(Executor):
         block.base = &run.overlay.reader
         block.main = run.machine
         block.delays = self.delays
+        block.watch_all = self.watch_all
         block.output = run.output
         block.stop = &run.halt
         block.pace = &run.pace
@@ -209,6 +221,7 @@ cdef class ParallelExecutor(Executor):
             at[0] += 1
         with gil:
             self.counters = run.counters = counters_of(&block)
+            self.learnt = learnt_of(&block) if self.watch_all and block.worker_count else []
         close_block(&block)
         if failure == BLOCK_OK:
             failure = Executor.transactions(self, run, txs, count, at, invalid, status)
@@ -221,14 +234,50 @@ cdef str fallback_words(const Block* block):
     return "behind its forecast" if block.pace.behind else "no room in the store"
 
 
+CAUSES = (
+    "stands", "nonce", "balance", "floor", "code", "exists", "slot", "interval", "block_gas", "invalid", "failed"
+)
+assert len(CAUSES) == <int>kCauses
+
+
 cdef dict counters_of(const Block* block):
-    cdef int i
-    counters = {"threads": block.worker_count, "runs": 0, "reruns": 0, "waits": 0, "fallback": fallback_words(block)}
+    """What `ParallelExecutor.counters` holds; see there."""
+    cdef dict aborts = dict.fromkeys(CAUSES[1:], 0)
+    cdef dict counters
+    cdef const Tally* tally
+    cdef int i, cause
+    counters = dict.fromkeys(("runs", "reruns", "waits", "validations", "lazies", "bytes"), 0)
     for i in range(block.worker_count):
-        counters["runs"] += block.workers[i].tally.runs
-        counters["reruns"] += block.workers[i].tally.reruns
-        counters["waits"] += block.workers[i].tally.waits
-    return counters
+        tally = &block.workers[i].tally
+        counters["runs"] += tally.runs
+        counters["reruns"] += tally.reruns
+        counters["waits"] += tally.waits
+        counters["validations"] += tally.validations
+        counters["lazies"] += tally.settled
+        counters["bytes"] += block.workers[i].arena.taken()
+        for cause in range(1, <int>kCauses):
+            aborts[CAUSES[cause]] += tally.aborts[cause]
+    if block.store != NULL:
+        counters["bytes"] += block.store.bytes_used()
+    return counters | {"threads": block.worker_count, "fallback": fallback_words(block), "aborts": aborts}
+
+
+cdef list learnt_of(const Block* block):
+    """What `ParallelExecutor.learnt` holds; see there."""
+    cdef const Run* run
+    cdef const SlotRead* read
+    cdef list learnt = []
+    cdef size_t tx
+    cdef uint32_t i
+    for tx in range(1, <size_t>block.count + 1):
+        run = &block.run_of[tx]
+        for i in range(run.slot_read_count):
+            read = &run.slot_reads[i]
+            learnt.append((
+                tx - 1, (<const uint8_t*>read.location.address)[:20], u256_to_int(&read.location.slot),
+                u256_to_int(&read.low), u256_to_int(&read.high),
+            ))
+    return learnt
 
 
 cdef bint open_block(Block* block, int threads) noexcept nogil:
@@ -243,14 +292,18 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
         block.scheduler = new Scheduler()
     block.workers = <Worker**>calloc(threads, sizeof(Worker*))
     block.run_of = <Run*>calloc(<size_t>block.count + 1, sizeof(Run))
-    if block.workers == NULL or block.run_of == NULL:
+    block.shared = <uint8_t*>malloc(<size_t>block.count + 1)
+    if block.workers == NULL or block.run_of == NULL or block.shared == NULL:
         return False
+    memset(block.shared, block.watch_all, <size_t>block.count + 1)
     for i in range(threads):
         w = worker_new()
         if w == NULL:
             break
         w.block = block
         w.full = False
+        w.machine.symbolic = False
+        w.watches = (threads > 1 or block.watch_all) and machine_make_symbolic(w.machine)
         w.delays = block.delays * (i + 1)
         memset(&w.tally, 0, sizeof(Tally))
         w.machine.env = block.rules.env
@@ -265,7 +318,7 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
         block.worker_count > 0
         and block.store.prepare(expected_locations(block), store_key)
         and block.scheduler.prepare(block.count)
-        and (block.worker_count == 1 or give_hints(block.scheduler, block.txs, block.count))
+        and (block.worker_count == 1 or give_hints(block.scheduler, block.shared, block.txs, block.count))
         and publish_beginning(block)
     )
 
@@ -276,6 +329,7 @@ cdef void close_block(Block* block) noexcept nogil:
         worker_free(block.workers[i])
     free(block.workers)
     free(block.run_of)
+    free(block.shared)
     if block.store != NULL and not spares_give(&spare_stores, block.store):
         del block.store
     if block.scheduler != NULL and not spares_give(&spare_schedulers, block.scheduler):

@@ -80,21 +80,20 @@ cdef int64_t op_sload(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     u_copy(sp, &f.ws.slots[slot].current)
     return gas
 
-cdef int64_t op_sstore(u256* sp, int64_t gas, Frame* f) noexcept nogil:
-    cdef WorkingSet* ws = f.ws
-    cdef const Prices* prices = f.prices
-    cdef const u256* value = sp - 1
-    cdef SlotEntry* entry
-    cdef uint32_t slot
-    cdef int64_t price, refund
+cdef inline int64_t find_stored(const u256* sp, int64_t gas, Frame* f, uint32_t* slot) noexcept nogil:
+    """The slot that SSTORE is to write, loaded. Returns the gas or -1."""
     if f.is_static:
         return fail(f, WRITE_PROTECTION)
     if f.machine.revision >= ISTANBUL and gas <= GAS_SSTORE_SENTRY:
         return fail(f, OUT_OF_GAS)
-    slot = ws_slot(ws, f.account, sp)
-    if ws.failed:
-        return fail(f, STATE_FAILED)
-    entry = &ws.slots[slot]
+    slot[0] = ws_slot(f.ws, f.account, sp)
+    return unless_failed(gas, f)
+
+cdef inline int64_t store_word(uint32_t slot, const u256* value, int64_t gas, Frame* f) noexcept nogil:
+    cdef WorkingSet* ws = f.ws
+    cdef const Prices* prices = f.prices
+    cdef SlotEntry* entry = &ws.slots[slot]
+    cdef int64_t price, refund
     price = GAS_COLD_SLOAD if prices.warm and ws_warm_slot(ws, slot) else 0
     refund = 0
     if not prices.net_sstore:
@@ -132,6 +131,11 @@ cdef int64_t op_sstore(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     if not u_eq(&entry.current, value):
         ws_store(ws, slot, value)
     return gas
+
+cdef int64_t op_sstore(u256* sp, int64_t gas, Frame* f) noexcept nogil:
+    cdef uint32_t slot = 0
+    gas = find_stored(sp, gas, f, &slot)
+    return store_word(slot, sp - 1, gas, f) if gas >= 0 else gas
 
 cdef void op_tload(u256* sp, Frame* f) noexcept nogil:
     ws_tload(f.ws, f.account, sp, sp)

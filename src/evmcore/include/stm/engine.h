@@ -20,8 +20,20 @@ struct Tasks {
     void (*pass)(void* self, TxIndex tx);
 };
 
+// Why the frontier's transaction did not stand.
+enum Cause : uint32_t {
+    kStands, kNonceChanged, kBalanceChanged, kBalanceTooLow, kCodeChanged, kExistenceChanged, kSlotChanged, kSlotOutOfBounds,
+    kBlockGasGone, kEndedInvalid, kEngineFailed, kCauses
+};
+
+// What a worker did in a block. The engine counts what concerns the scheduler, the caller the rest.
 struct Tally {
-    uint64_t runs, reruns, waits;
+    uint64_t runs;                     // of transactions, begun
+    uint64_t reruns;                   // of those, by the committer because the run before did not stand
+    uint64_t waits;                    // runs and hints that met an unfinished transaction
+    uint64_t validations;              // at the frontier
+    uint64_t aborts[kCauses];          // of those, by what they found
+    uint64_t settled;                  // deltas that became values
 };
 
 inline bool is_raised(const uint32_t* flag) {
@@ -40,6 +52,7 @@ inline void advance(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Ta
         const TxIndex tx = scheduler.frontier();
         const Scheduler::Frontier frontier = scheduler.take_frontier(tx);
         if (frontier == Scheduler::kBusy) return;
+        tally.validations += frontier == Scheduler::kToCheck;
         if (frontier == Scheduler::kToRun || !tasks.stands(tasks.self, tx)) {
             if (frontier == Scheduler::kToCheck) {
                 scheduler.again(tx);

@@ -27,7 +27,7 @@ enum Part { kBalance = 0, kNonce = 1, kCode = 2, kLife = 3, kParts = 4 };  // a 
 struct Value {
     u256 word;          // balance or slot value; w[0]: nonce; 32 bytes of code hash; life: w[0] exists, w[1] != 0 wiped storage
     void* code;         // of a code cell
-    bool delta;         // a balance: to be added to what was there, modulo 2**256
+    bool delta;         // a balance or slot value: to be added to what was there, modulo 2**256
 };
 
 struct Version {
@@ -99,23 +99,20 @@ inline TxIndex wiped_before(const Location& account, TxIndex before) {
     return 0;
 }
 
-// The balance of an account before a transaction: deltas are summed up to the first absolute value. The base must be known.
-inline void balance_before(const Location& account, TxIndex before, u256* balance) {
-    u256 sum;
-    u_zero(&sum);
-    for (Version* at = account.cells[kBalance].head.load(std::memory_order_acquire); at != nullptr;
+// What a cell of numbers comes to before a transaction: deltas are summed up to the first absolute value, or to `base` where
+// nobody wrote one. What transactions before `from` wrote does not count.
+inline void sum_before(const Cell& cell, TxIndex before, TxIndex from, const u256& base, u256* sum) {
+    u_zero(sum);
+    for (Version* at = cell.head.load(std::memory_order_acquire); at != nullptr && at->tx >= from;
          at = at->next.load(std::memory_order_acquire)) {
         if (at->tx >= before) continue;
         const uintptr_t word = at->value.load(std::memory_order_acquire);
         if (word == 0) continue;
         const Value* value = reinterpret_cast<const Value*>(word & ~uintptr_t{1});
-        u_add(&sum, &sum, &value->word);
-        if (!value->delta) {
-            *balance = sum;
-            return;
-        }
+        u_add(sum, sum, &value->word);
+        if (!value->delta) return;
     }
-    u_add(balance, &sum, &account.base.balance);
+    u_add(sum, sum, &base);
 }
 
 inline bool is_written(const Location* location) { return location->written.load(std::memory_order_acquire); }
@@ -127,7 +124,7 @@ inline void account_before(const Location& account, TxIndex before, Base* found)
     const Value* nonce = latest(account.cells[kNonce], before).value;
     const Value* code = latest(account.cells[kCode], before).value;
     const Value* life = latest(account.cells[kLife], before).value;
-    balance_before(account, before, &found->balance);
+    sum_before(account.cells[kBalance], before, 0, account.base.balance, &found->balance);
     if (nonce != nullptr) found->nonce = nonce->word.w[0];
     if (code != nullptr) std::memcpy(found->code_hash, &code->word, 32);
     if (life != nullptr) {
@@ -143,15 +140,9 @@ inline void account_before(const Location& account, TxIndex before, Base* found)
 // The value of a slot before a transaction; both bases must be known, the slot's only where its account existed. A write
 // counts unless the account's storage was wiped since; a transaction that wipes it notes only what it wrote afterwards.
 inline void slot_before(const Location& slot, const Location& account, TxIndex before, u256* value) {
-    const Seen seen = latest(slot.cells[0], before);
     const TxIndex wiped = wiped_before(account, before);
-    if (seen.value != nullptr && seen.writer >= wiped) {
-        *value = seen.value->word;
-    } else if (wiped != 0) {
-        u_zero(value);
-    } else {
-        *value = slot.base.balance;
-    }
+    const u256 zero{};
+    sum_before(slot.cells[0], before, wiped, wiped != 0 ? zero : slot.base.balance, value);
 }
 
 // Links (or finds) the version of a transaction in a cell and sets what it says. nullptr: no memory.
@@ -295,6 +286,7 @@ public:
     }
 
     size_t used() const { return used_.load(std::memory_order_relaxed); }
+    size_t bytes_used() const { return (mask_ + 1) * sizeof(Shared<uint32_t>) + used() * sizeof(Location); }
     size_t held() const { return table_size_ * sizeof(Shared<uint32_t>) + table_size_ / 2 * sizeof(Location); }
 
 private:
