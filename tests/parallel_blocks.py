@@ -148,9 +148,13 @@ def check_equal(
     return expected, None
 
 
-def executors_for(threads: tuple[int, ...]) -> dict[int, ParallelExecutor]:
-    """An executor for each number of threads, that speculates on every block, however small."""
-    return {count: ParallelExecutor(count, always=True) for count in threads}
+def executors_for(threads: tuple[int, ...], *, watch_all: bool = False) -> dict[int, ParallelExecutor]:
+    """An executor for each number of threads, that speculates on every block, however small. ``watch_all``: it takes
+    every slot for one that several transactions write."""
+    executors = {count: ParallelExecutor(count, always=True) for count in threads}
+    for executor in executors.values():
+        executor.watch_all = watch_all
+    return executors
 
 
 def assert_bounded(executor: ParallelExecutor, transactions: int) -> None:

@@ -437,6 +437,8 @@ static const Program kShapes[] = {
     {{{kSload, 0, 0, 0, 0}, {kBranch, 0, 0, 1, 0}, {kSstore, 0, 1, 0, 2}}, 3, 1, {0, 0}},                // if x: y = 2
     {{{kDebit, 0, 0, 0, 3}}, 1, 1, {0, 0}},                                                              // a delta with a floor
     {{{kCredit, 0, 0, 0, 2}}, 1, 1, {0, 0}},                                                             // a delta
+    {{{kSpendSlot, 0, 1, 0, 2}}, 1, 1, {0, 0}},                                                          // the same in y
+    {{{kAddSlot, 0, 1, 0, 1}}, 1, 1, {0, 0}},
     {{{kReadBalance, 0, 0, 0, 0}, {kSstoreSeen, 0, 0, 0, 0}}, 2, 1, {0, 0}},                             // x = f(balance)
     {{{kWipe, 0, 0, 0, 0}}, 1, 1, {0, 0}},
     {{{kReadExists, 0, 0, 0, 0}, {kCreate, 0, 0, 0, 0}}, 2, 1, {0, 0}},

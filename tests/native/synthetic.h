@@ -35,7 +35,7 @@ inline uint64_t mix(uint64_t a, uint64_t b) { return Random{a * 31 + b}.next(); 
 // ---- what a block is
 
 enum OpKind : uint8_t {
-    kSload, kSstore, kSstoreSeen, kReadBalance, kCredit, kDebit, kReadNonce, kBump, kReadExists, kCreate, kWipe, kReadCode,
+    kSload, kSstore, kSstoreSeen, kAddSlot, kSpendSlot, kReadBalance, kCredit, kDebit, kReadNonce, kBump, kReadExists, kCreate, kWipe, kReadCode,
     kSetCode, kBranch, kRequire, kOpKinds
 };
 
@@ -141,11 +141,16 @@ inline Verdict run_program_plainly(const Spec& spec, TxIndex tx, PlainState& sta
         }
         if (op.account == spec.bad_account) return kFailed;
         PlainAccount& account = state.accounts[op.account];
-        if (op.kind <= kSstoreSeen && op.slot == spec.bad_slot && !wiped[op.account]) return kFailed;
+        if (op.kind <= kSpendSlot && op.slot == spec.bad_slot && !wiped[op.account]) return kFailed;
         switch (op.kind) {
             case kSload: r = mix(r, account.slots[op.slot]); break;
             case kSstore: account.slots[op.slot] = op.amount % 3; break;
             case kSstoreSeen: account.slots[op.slot] = r % 5; break;
+            case kAddSlot: account.slots[op.slot] += op.amount; break;
+            case kSpendSlot:
+                r = mix(r, account.slots[op.slot] >= op.amount);
+                if (account.slots[op.slot] >= op.amount) account.slots[op.slot] -= op.amount;
+                break;
             case kReadBalance: r = mix(r, account.balance); break;
             case kCredit: account.balance += op.amount; break;
             case kDebit:

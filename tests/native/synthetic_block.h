@@ -29,7 +29,9 @@ struct AccountEntry {
 struct SlotEntry {
     Location* location;
     uint64_t base, now;
+    uint64_t low, high;                         // with every base from here to there all would have been the same
     bool loaded, wiped;                         // wiped: after the account was, within this transaction
+    bool open;                                  // only added to and compared so far
 };
 
 struct AccountRead {
@@ -42,7 +44,7 @@ struct AccountRead {
 struct SlotRead {
     Location* location;
     Location* account;
-    uint64_t value;
+    uint64_t low, high;
 };
 
 struct Run {
@@ -154,7 +156,7 @@ inline Account resolve_account(const Location& location, TxIndex tx) {
     if (nonce != nullptr) found.nonce = nonce->word.w[0];
     if (code != nullptr) found.code = code->word.w[0];
     if (life != nullptr) found.exists = life->word.w[0];
-    balance_before(location, tx, &found.balance);
+    sum_before(location.cells[kBalance], tx, 0, location.base.balance, &found.balance);
     return found;
 }
 
@@ -178,7 +180,7 @@ inline AccountEntry* load_account(Worker& w, int number) {
     return &entry;
 }
 
-inline SlotEntry* load_slot(Worker& w, const AccountEntry& account, int number, int slot) {
+inline SlotEntry* load_slot(Worker& w, const AccountEntry& account, int number, int slot, OpKind op) {
     SlotEntry& entry = w.slots[number][slot];
     if (!entry.loaded && !account.wiped) {
         Location* location = find_slot(w, number, slot, true);
@@ -188,11 +190,18 @@ inline SlotEntry* load_slot(Worker& w, const AccountEntry& account, int number, 
         entry.location = location;
         entry.loaded = true;
         entry.base = entry.now = resolve_slot(*location, *account.location, w.tx);
+        entry.open = op == kAddSlot || op == kSpendSlot;
+        entry.high = ~uint64_t{0};
     }
     if (account.wiped && !entry.wiped) {
         entry.wiped = true;
         entry.now = 0;
+        if (entry.loaded && !entry.open) entry.low = entry.high = entry.base;
+        entry.open = false;
+        return &entry;
     }
+    if (!account.wiped && op != kAddSlot && op != kSpendSlot) entry.open = false;
+    if (!account.wiped && !entry.open) entry.low = entry.high = entry.base;
     return &entry;
 }
 
@@ -217,7 +226,7 @@ inline bool interpret(Worker& w, Run* run) {
         AccountEntry* account = load_account(w, op.account);
         if (account == nullptr) return false;
         SlotEntry* slot = nullptr;
-        if (op.kind <= kSstoreSeen && (slot = load_slot(w, *account, op.account, op.slot)) == nullptr) return false;
+        if (op.kind <= kSpendSlot && (slot = load_slot(w, *account, op.account, op.slot, op.kind)) == nullptr) return false;
         const auto use = [account](Use part) {
             if (!account->wiped) account->uses |= part;
         };
@@ -226,6 +235,19 @@ inline bool interpret(Worker& w, Run* run) {
             case kSload: r = mix(r, slot->now); break;
             case kSstore: slot->now = op.amount % 3; break;
             case kSstoreSeen: slot->now = r % 5; break;
+            case kAddSlot: slot->now += op.amount; break;
+            case kSpendSlot: {
+                const bool enough = slot->now >= op.amount;
+                r = mix(r, enough);
+                if (enough) {
+                    slot->now -= op.amount;
+                    // What is left must be there: the base is at least what has been taken in all.
+                    if (slot->open && slot->base > slot->now) slot->low = std::max(slot->low, slot->base - slot->now);
+                } else if (slot->open) {
+                    slot->high = std::min(slot->high, slot->base + (op.amount - 1 - slot->now));
+                }
+                break;
+            }
             case kReadBalance:
                 use(kUseBalance);
                 r = mix(r, account->now.balance.w[0]);
@@ -275,7 +297,7 @@ inline bool note_reads(Worker& w, Run* run) {
         run->accounts[run->account_count++] = {entry.location, entry.base, entry.floor, entry.uses};
         for (int s = 0; s < spec.slots; ++s) {
             const SlotEntry& slot = w.slots[a][s];
-            if (slot.loaded) run->slots[run->slot_count++] = {slot.location, entry.location, slot.base};
+            if (slot.loaded) run->slots[run->slot_count++] = {slot.location, entry.location, slot.low, slot.high};
         }
     }
     return true;
@@ -323,6 +345,8 @@ inline bool note_writes(Worker& w, Run* run) {
             if (slot.location == nullptr && (slot.location = find_slot(w, a, s, false)) == nullptr) return false;
             if ((value = add_write(w, run, slot.location, entry.location, 0)) == nullptr) return false;
             value->word.w[0] = slot.now;
+            value->delta = slot.open;
+            if (slot.open) value->word.w[0] = slot.now - slot.base;     // the upper words do not matter here
         }
     }
     return true;
@@ -340,7 +364,8 @@ inline bool learnt_rightly(const Block& block, TxIndex tx) {
     }
     for (uint32_t i = 0; i < run.slot_count; ++i) {
         const SlotRead& read = run.slots[i];
-        if (resolve_slot(*read.location, *read.account, tx) != read.value) return false;
+        const uint64_t now = resolve_slot(*read.location, *read.account, tx);
+        if (now < read.low || now > read.high) return false;
     }
     return true;
 }
@@ -404,6 +429,15 @@ inline bool stands_task(void* self, TxIndex tx) {
            learnt_rightly(block, tx);
 }
 
+inline void settle(Worker& w, Write& write, uint64_t before, TxIndex tx) {
+    Value* settled = w.arena->take_array<Value>(1);
+    if (settled == nullptr) fail("no memory", tx);
+    std::memset(static_cast<void*>(settled), 0, sizeof(Value));
+    settled->word.w[0] = before + write.value->word.w[0];
+    replace(write.version, settled);
+    write.value = settled;
+}
+
 inline bool conclude_task(void* self, TxIndex tx) {
     Worker& w = *static_cast<Worker*>(self);
     Block& block = *w.block;
@@ -419,7 +453,9 @@ inline bool conclude_task(void* self, TxIndex tx) {
         const Location& owner = write.account != nullptr ? *write.account : *write.location;
         PlainAccount& account = block.outcome.after.accounts[owner.address[19] - 1];
         if (write.account != nullptr) {
-            account.slots[write.location->slot.w[0]] = write.value->word.w[0];
+            uint64_t& slot = account.slots[write.location->slot.w[0]];
+            if (write.value->delta) settle(w, write, slot, tx);
+            slot = write.value->word.w[0];
         } else if (write.part == kLife) {
             if (write.value->word.w[1]) account = PlainAccount{};
             account.exists = write.value->word.w[0];
@@ -428,14 +464,7 @@ inline bool conclude_task(void* self, TxIndex tx) {
         } else if (write.part == kCode) {
             account.code = write.value->word.w[0];
         } else {
-            if (write.value->delta) {
-                Value* settled = w.arena->take_array<Value>(1);
-                if (settled == nullptr) fail("no memory", tx);
-                std::memset(static_cast<void*>(settled), 0, sizeof(Value));
-                settled->word.w[0] = account.balance + write.value->word.w[0];
-                replace(write.version, settled);
-                write.value = settled;
-            }
+            if (write.value->delta) settle(w, write, account.balance, tx);
             account.balance = write.value->word.w[0];
         }
     }

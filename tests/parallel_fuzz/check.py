@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from random import Random
 
 from evmcore._block import execute_block
 from evmcore.errors import InvalidBlock, InvalidTransaction, TransactionReason
@@ -63,6 +64,8 @@ def check_case(
     case: Case, executors: Mapping[int, ParallelExecutor], counts: Counter[str], *, repetitions: int = 1
 ) -> Difference | None:
     """Compares the outcomes of the case's block, and of the block repaired if it is invalid; counts what was run."""
+    for executor in executors.values():
+        executor.watch_all = _watches_all(case)
     for candidate in _candidates(case):
         state = MemoryState(candidate.alloc)
         expected, words = check_equal(
@@ -85,7 +88,9 @@ def check_case(
             counts[f"reason {error[1]}"] += 1
         for executor in executors.values():
             for name, value in executor.counters.items():
-                if name != "threads":
+                if name == "aborts":
+                    counts.update({f"counter aborts {cause}": number for cause, number in value.items()})
+                elif name != "threads":
                     counts[f"counter {name}"] += value
         if words is not None:
             return Difference(candidate, words)
@@ -95,6 +100,11 @@ def check_case(
 def _delays(case: Case) -> int:
     """The seed of the delays of a case."""
     return (case.seed + 1) * 0x9E3779B97F4A7C15 % 2**62 + 1
+
+
+def _watches_all(case: Case) -> bool:
+    """Whether every slot is to be taken for contended in a case."""
+    return Random(case.seed).random() < 0.4
 
 
 def _candidates(case: Case) -> Iterator[Case]:
