@@ -228,6 +228,17 @@ class UnsafeStorage(StateError):
     """The server is set up in a way that may silently lose state, such as evicting keys."""
 
 
+class NodeError(StateError):
+    """A node answered a request with an error. `code` is that of JSON-RPC."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message, code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class ResourceError(EvmcoreError):
     """The machine has not enough memory for what was asked."""
 

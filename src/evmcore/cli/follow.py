@@ -35,7 +35,27 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     source.add_argument(
         "--blocks", nargs="+", metavar="PATH", help="blocks with the state they read (.json.xz), or a folder of such"
     )
+    source.add_argument("--node", metavar="URL", help="JSON-RPC address of a node (http or https): its canonical chain")
     parser.add_argument("--genesis", metavar="FILE", help="geth genesis file of the chain")
+    parser.add_argument(
+        "--diffs",
+        action="store_true",
+        help="with --node: execute nothing, take the changes from the node's prestateTracer (debug_traceBlockByHash) "
+        "and proofs (eth_getProof); the way to keep selected accounts",
+    )
+    parser.add_argument(
+        "--trust-tracer",
+        action="store_true",
+        help="with --diffs: ask for proofs only of what the tracer does not show (rewards, withdrawals, system "
+        "contracts)",
+    )
+    parser.add_argument(
+        "--poll",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="with --node: time between looks for a block (default 1)",
+    )
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="threads that execute a block (default 1; 0: all cores)"
     )
@@ -128,12 +148,53 @@ def _open_blocks(options: argparse.Namespace) -> tuple[Publisher, BlockSource, C
     return storage.open_publisher(options, chain_id), source, StatefulChanger(source, threads=options.threads)
 
 
+def _open_node(options: argparse.Namespace) -> tuple[Publisher, BlockSource, Changer]:
+    from evmcore.follower import ExecutingChanger
+    from evmcore.node_source import NodeSource
+    from evmcore.state.rpc import Node
+    from evmcore.traced_diffs import TracingChanger
+
+    node = Node(options.node)
+    chain_id = node.chain_id()
+    if options.chain_id not in (None, chain_id):
+        raise CommandError(f"--chain-id {options.chain_id}: the node is of chain {chain_id}")
+    genesis = None if options.genesis is None else storage.Genesis(options.genesis)
+    if genesis is not None and genesis.chain.chain_id != chain_id:
+        raise CommandError(
+            f"genesis {options.genesis} is of chain {genesis.chain.chain_id}, the node of chain {chain_id}"
+        )
+    publisher = storage.open_publisher(options, chain_id)
+    if publisher.head() is None:
+        if genesis is None:
+            raise CommandError("no state is loaded: load one first, or give --genesis FILE")
+        storage.load_genesis(publisher, genesis)
+    changer: Changer
+    if options.diffs:
+        changer = TracingChanger(publisher, node, prove_all=not options.trust_tracer)
+    else:
+        chain = storage.stored_chain(publisher) if genesis is None else genesis.chain
+        if chain is None:
+            raise CommandError(
+                f"the rules of chain {chain_id} are not known: give --genesis FILE, or follow by --diffs"
+            )
+        changer = ExecutingChanger(publisher, chain, threads=options.threads, check_state_root=options.state_root)
+    return publisher, NodeSource(node, publisher.block_hashes), changer
+
+
+def _open(options: argparse.Namespace) -> tuple[Publisher, BlockSource, Changer]:
+    if options.node is not None:
+        return _open_node(options)
+    if options.diffs:
+        raise CommandError("--diffs needs --node URL")
+    return _open_chain(options) if options.chain is not None else _open_blocks(options)
+
+
 def _follow(options: argparse.Namespace) -> int:
     from evmcore.errors import InvalidBlock
     from evmcore.follower import Follower
 
     storage.start_logging()
-    publisher, source, changer = _open_chain(options) if options.chain is not None else _open_blocks(options)
+    publisher, source, changer = _open(options)
     start = time.perf_counter()
     count = 0
 
@@ -145,7 +206,7 @@ def _follow(options: argparse.Namespace) -> int:
 
     try:
         with stop_on_signals() as stop:
-            follower = Follower(publisher, source, changer, report=report)
+            follower = Follower(publisher, source, changer, poll=options.poll, report=report)
             try:
                 head = follower.run(stop, options.until)
             except InvalidBlock as error:

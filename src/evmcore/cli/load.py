@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,25 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "--block-file",
         metavar="FILE",
         help="block with the state it reads (.json.xz): what is known of the state after it",
+    )
+    source.add_argument("--node", metavar="URL", help="JSON-RPC address of a node (http or https); needs --account")
+    parser.add_argument(
+        "--block",
+        default="latest",
+        metavar="BLOCK",
+        help="with --node: number or tag of the block after which the accounts are (default latest, or, where accounts "
+        "are added to a state, its head)",
+    )
+    parser.add_argument(
+        "--slots",
+        metavar="FILE",
+        help="with --node: JSON of address to list of slots, to load of accounts whose whole storage the node does not "
+        "give",
+    )
+    parser.add_argument(
+        "--chain-config",
+        metavar="FILE",
+        help="geth genesis file whose chain rules are kept with the state (not its alloc)",
     )
     parser.add_argument(
         "--header",
@@ -164,10 +183,76 @@ def _from_block_file(options: argparse.Namespace, addresses: set[bytes] | None) 
     )
 
 
-def _told(accounts: Iterable[SourceAccount], told: Any) -> Iterator[SourceAccount]:
-    for account in accounts:
-        yield account
-        told(account.address)
+def _from_node(options: argparse.Namespace, addresses: set[bytes] | None) -> What:
+    from evmcore.state.rpc import Node, from_node
+    from evmcore.types import to_hash
+
+    slots = _slots(options.slots)
+    wanted = (addresses or set()) | slots.keys()
+    if not wanted:
+        raise CommandError(
+            "--node needs --account, --accounts or --slots: a node does not tell which accounts there are"
+        )
+    node = Node(options.node)
+    chain_id = node.chain_id()
+    header = node.header(_block(options, chain_id))
+    hashes = {}
+    parent = node.block(header.parent_hash) if header.number else None
+    if parent is not None:
+        hashes[header.number - 1] = to_hash(parent["hash"], "hash")
+    return What(
+        f"node {node.client.name}",
+        chain_id,
+        header,
+        from_node(node, header, wanted, slots),
+        len(wanted),
+        block_hashes=hashes,
+    )
+
+
+def _block(options: argparse.Namespace, chain_id: int) -> int | str | bytes:
+    """The block that is asked for: where a state is there that accounts can be added to, its head."""
+    from evmcore.state.loading import stored_head
+
+    text: str = options.block
+    if text != "latest":
+        return arguments.integer(text, 64) if text[:1].isdigit() else text
+    head = None if options.replace else stored_head(options.redis, chain_id)
+    return text if head is None else head.hash
+
+
+def _slots(path: str | None) -> dict[bytes, list[int]]:
+    from evmcore.errors import InputError
+    from evmcore.types import to_address, to_uint
+
+    if path is None:
+        return {}
+    found = {}
+    try:
+        for address, slots in storage.read_object(path, "slots").items():
+            if not isinstance(slots, list):
+                raise InputError(f"{address}: a list of slots is needed, got {type(slots).__name__}")
+            found[to_address(address, "address")] = [to_uint(slot, "slot") for slot in slots]
+    except InputError as error:
+        raise CommandError(f"slots {path}: {error}") from None
+    return found
+
+
+def _chain_config(path: str, chain_id: int) -> Mapping[str, Any]:
+    from evmcore.errors import InputError
+    from evmcore.forks import ChainConfig
+
+    document = storage.read_object(path, "chain configuration")
+    try:
+        chain = ChainConfig.from_genesis(document)
+    except InputError as error:
+        raise CommandError(f"chain configuration {path}: {error}") from None
+    if chain.chain_id != chain_id:
+        raise CommandError(
+            f"chain configuration {path} is of chain {chain.chain_id}, what is loaded of chain {chain_id}"
+        )
+    config: Mapping[str, Any] = document.get("config", document)
+    return config
 
 
 def _load(options: argparse.Namespace) -> int:
@@ -180,10 +265,14 @@ def _load(options: argparse.Namespace) -> int:
         what = _from_genesis(options, addresses)
     elif options.alloc is not None:
         what = _from_alloc(options, addresses)
+    elif options.node is not None:
+        what = _from_node(options, addresses)
     else:
         what = _from_block_file(options, addresses)
     if options.chain_id is not None and options.chain_id != what.chain_id:
         raise CommandError(f"--chain-id {options.chain_id}: {what.name} is of chain {what.chain_id}")
+    if options.chain_config is not None:
+        what.config = _chain_config(options.chain_config, what.chain_id)
     storage.start_logging()
     start = time.perf_counter()
     with storage.open_publisher(options, what.chain_id) as publisher, progress(what.count) as bar:

@@ -439,14 +439,23 @@ def load_memory(
         session.close()
 
 
-def _load_memory(session: Session, keys: Keys, progress: Progress | None) -> tuple[MemoryState, Head]:
-    def read_head() -> Head:
-        head = layout.decode_head(as_fields(session.request([(b"HGETALL", keys.head)], "reading")[0]), keys.head)
-        if head is None:
-            raise StateError(f"no state is loaded: there is no {layout.show_key(keys.head)}")
-        return head
+def stored_head(redis: str | Redis, chain_id: int, timeout: float = DEFAULT_TIMEOUT) -> Head | None:
+    """The head of the state in Redis; None when no state is loaded."""
+    session = Session(redis, timeout)
+    try:
+        return _read_head(session, Keys(chain_id))
+    finally:
+        session.close()
 
-    head = read_head()
+
+def _read_head(session: Session, keys: Keys) -> Head | None:
+    return layout.decode_head(as_fields(session.request([(b"HGETALL", keys.head)], "reading the head")[0]), keys.head)
+
+
+def _load_memory(session: Session, keys: Keys, progress: Progress | None) -> tuple[MemoryState, Head]:
+    head = _read_head(session, keys)
+    if head is None:
+        raise StateError(f"no state is loaded: there is no {layout.show_key(keys.head)}")
     state = MemoryState()
     seen: set[bytes] = set()
     codes: dict[bytes, bytes] = {EMPTY_CODE_HASH: b""}
@@ -466,7 +475,7 @@ def _load_memory(session: Session, keys: Keys, progress: Progress | None) -> tup
     hashes = as_fields(session.request([(b"HGETALL", keys.block_hashes)], "reading block hashes")[0])
     for number, block_hash in hashes.items():
         state.set_block_hash(layout.decimal(number, keys.block_hashes, "number"), block_hash)
-    if read_head().seq != head.seq:
+    if _read_head(session, keys) != head:
         raise StateUnavailable("the head moved while the state was read: a writer is at work")
     return state, head
 

@@ -120,6 +120,18 @@ class Publisher:
         """The records of accounts, None where there is none."""
         return self._records(addresses, self.session.request([self._get_records(addresses)])[0] if addresses else [])
 
+    def stored_slots(self, address: bytes, record: Record, slots: Sequence[int]) -> dict[int, int]:
+        """Some slots of an account, zero for those that are not stored."""
+        if not slots:
+            return {}
+        key = self.keys.storage(address, record.generation)
+        names = [slot.to_bytes(32, "big") for slot in slots]
+        values = self.session.request([(b"HMGET", key, *names)], "reading storage")[0]
+        return {
+            slot: 0 if value is None else layout.decode_value(value, key, name)
+            for slot, name, value in zip(slots, names, values, strict=True)
+        }
+
     def _is_complete(self, value: bytes | None) -> bool:
         if value not in (b"0", b"1"):
             raise StateCorrupted(f"{layout.show_key(self.keys.meta)}: the field complete is {value!r:.40}, not 0 or 1")

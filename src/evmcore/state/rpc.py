@@ -1,0 +1,339 @@
+"""A node as a source of state: accounts and storage by JSON-RPC, proven against a block's state root."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from evmcore import rlp
+from evmcore._hash import keccak256
+from evmcore.blocks import Header
+from evmcore.errors import InputError, NodeError, RlpError, StateError
+from evmcore.state.base import EMPTY_CODE_HASH, AccountInfo, State
+from evmcore.state.proofs import EMPTY_ROOT, storage_root, verify_proof
+from evmcore.state.rpc_client import METHOD_NOT_FOUND, Call, RpcClient
+from evmcore.state.sources import SourceAccount
+from evmcore.types import to_bytes, to_hash, to_object, to_uint
+
+log = logging.getLogger(__name__)
+
+# Accounts in one batch of requests, slots in one proof, and slots in one page of a whole storage.
+ACCOUNTS_PER_BATCH: Final = 32
+SLOTS_PER_PROOF: Final = 256
+SLOTS_PER_PAGE: Final = 4096
+# What a node answers that does not offer a method, or not for this block.
+_NOT_OFFERED: Final = (METHOD_NOT_FOUND, -32004)
+
+BlockName = int | str | bytes
+
+
+class ProvenAccount(NamedTuple):
+    """An account as a block's state root has it; with `storage_root`, and the values of the slots asked for.
+
+    `proven` is False where the node offers no proofs and is taken at its word; `storage_root` is None then.
+    """
+
+    exists: bool
+    nonce: int
+    balance: int
+    code_hash: bytes
+    storage_root: bytes | None
+    slots: dict[int, int]
+    proven: bool = True
+
+
+def block_parameter(block: BlockName) -> Any:
+    """A block as a parameter of a request: a number, a tag, or the 32 bytes of a hash (EIP-1898)."""
+    if isinstance(block, bytes):
+        return {"blockHash": "0x" + block.hex()}
+    return hex(block) if isinstance(block, int) else block
+
+
+class Node:
+    """Questions about state to a node. Safe for use from several threads, one question at a time."""
+
+    def __init__(self, client: RpcClient | str) -> None:
+        self.client = RpcClient(client) if isinstance(client, str) else client
+        self._lock = threading.Lock()
+        self._proofs_offered = True
+
+    def close(self) -> None:
+        self.client.close()
+
+    def batch(self, calls: Sequence[Call]) -> list[Any]:
+        """As `RpcClient.batch`."""
+        with self._lock:
+            return self.client.batch(calls)
+
+    def call(self, method: str, *params: Any) -> Any:
+        """As `RpcClient.call`."""
+        with self._lock:
+            return self.client.call(method, *params)
+
+    # ---- chain
+
+    def chain_id(self) -> int:
+        return to_uint(self.call("eth_chainId"), "eth_chainId")
+
+    def block(self, block: BlockName, full: bool = False) -> Mapping[str, Any] | None:
+        """A block as JSON, by number, tag or hash; None where the node has none. Its hash is checked."""
+        if isinstance(block, bytes):
+            found = self.call("eth_getBlockByHash", "0x" + block.hex(), full)
+        else:
+            found = self.call("eth_getBlockByNumber", block_parameter(block), full)
+        return None if found is None else checked_block(found)
+
+    def header(self, block: BlockName) -> Header:
+        """A block's header. `StateError` where the node has none."""
+        found = self.block(block)
+        if found is None:
+            shown = "0x" + block.hex() if isinstance(block, bytes) else block
+            raise StateError(f"node {self.client.name} has no block {shown}")
+        return Header.from_json(found)
+
+    # ---- accounts
+
+    def accounts(
+        self, header: Header, wanted: Mapping[bytes, Sequence[int]], by_number: bool = True
+    ) -> dict[bytes, ProvenAccount]:
+        """Accounts, each with some slots, after a block; each is proven against the header's state root.
+
+        `by_number`: the block is asked for by its number, which every node understands, instead of its hash. Raises
+        `StateError` naming the account when a proof does not hold: the node's chain may have changed meanwhile.
+        """
+        block = block_parameter(header.number if by_number else header.hash)
+        found: dict[bytes, ProvenAccount] = {}
+        pieces = [(address, part) for address in sorted(wanted) for part in _parts(list(wanted[address]))]
+        for at in range(0, len(pieces), ACCOUNTS_PER_BATCH):
+            for address, part, account in self._some(header, block, pieces[at : at + ACCOUNTS_PER_BATCH]):
+                if address in found:
+                    found[address].slots.update(account.slots)
+                else:
+                    found[address] = account
+                assert len(account.slots) == len(set(part))
+        return found
+
+    def _some(
+        self, header: Header, block: Any, pieces: list[tuple[bytes, list[int]]]
+    ) -> Iterator[tuple[bytes, list[int], ProvenAccount]]:
+        if self._proofs_offered:
+            calls: list[Call] = [
+                ("eth_getProof", ["0x" + address.hex(), [f"0x{slot:064x}" for slot in part], block])
+                for address, part in pieces
+            ]
+            answers = self.batch(calls)
+            for (address, part), answer in zip(pieces, answers, strict=True):
+                if isinstance(answer, NodeError):
+                    if answer.code not in _NOT_OFFERED:
+                        raise answer
+                    log.warning("%s: its answers are taken at their word", answer)
+                    self._proofs_offered = False
+                    break
+                yield address, part, check_account(header.state_root, address, part, answer)
+            else:
+                return
+        for address, part in pieces:
+            yield address, part, self._unproven(block, address, part)
+
+    def _unproven(self, block: Any, address: bytes, slots: list[int]) -> ProvenAccount:
+        name = "0x" + address.hex()
+        calls: list[Call] = [(f"eth_get{what}", [name, block]) for what in ("Balance", "TransactionCount", "Code")]
+        calls += [("eth_getStorageAt", [name, f"0x{slot:064x}", block]) for slot in slots]
+        answers = self.batch(calls)
+        for answer in answers:
+            if isinstance(answer, NodeError):
+                raise answer
+        balance, nonce = to_uint(answers[0], "eth_getBalance"), to_uint(answers[1], "eth_getTransactionCount", 64)
+        code = to_bytes(answers[2], "eth_getCode")
+        values = [int.from_bytes(to_bytes(answer, "eth_getStorageAt"), "big") for answer in answers[3:]]
+        return ProvenAccount(
+            bool(balance or nonce or code),
+            nonce,
+            balance,
+            keccak256(code),
+            None,
+            dict(zip(slots, values, strict=True)),
+            False,
+        )
+
+    def code(self, address: bytes, code_hash: bytes, header: Header) -> bytes:
+        """The code of an account after a block. `StateError` when it is not that of the hash."""
+        if code_hash == EMPTY_CODE_HASH:
+            return b""
+        found = self.call("eth_getCode", "0x" + address.hex(), block_parameter(header.number))
+        return checked_code(address, code_hash, found)
+
+    # ---- whole storage
+
+    def storage(self, address: bytes, header: Header, root: bytes) -> dict[int, int] | None:
+        """The whole storage of an account after a block, if its root is `root`; None where the node does not give it.
+
+        By ``debug_storageRangeAt``, which tells of the state before a transaction: the first of the next block, or,
+        where there is none yet, the one after the last of the block itself.
+        """
+        if root == EMPTY_ROOT:
+            return {}
+        problem = ""
+        for block, index in self._places_after(header):
+            try:
+                slots = self._pages(address, block, index)
+            except NodeError as error:
+                if error.code == METHOD_NOT_FOUND:
+                    return None
+                problem = str(error)
+                continue
+            if slots is None:
+                problem = "the node does not know the slots' numbers (preimages)"
+                continue
+            if storage_root(slots) == root:
+                return slots
+            problem = f"it has the root 0x{storage_root(slots).hex()}, the block 0x{root.hex()}"
+        log.warning("account 0x%s: the node's debug_storageRangeAt is of no use: %s", address.hex(), problem)
+        return None
+
+    def _places_after(self, header: Header) -> Iterator[tuple[bytes, int]]:
+        child = self.block(header.number + 1)
+        if child is not None and to_hash(child.get("parentHash"), "parentHash") == header.hash:
+            yield to_hash(child.get("hash"), "hash"), 0
+        block = self.block(header.hash)
+        transactions = block.get("transactions") if block is not None else None
+        if isinstance(transactions, list):
+            yield header.hash, len(transactions)
+
+    def _pages(self, address: bytes, block: bytes, index: int) -> dict[int, int] | None:
+        slots: dict[int, int] = {}
+        start = "0x" + bytes(32).hex()
+        while True:
+            name = "0x" + address.hex()
+            page = self.call("debug_storageRangeAt", "0x" + block.hex(), index, name, start, SLOTS_PER_PAGE)
+            page = to_object(page, "debug_storageRangeAt")
+            entries = to_object(page.get("storage") or {}, "storage")
+            for hashed, entry in entries.items():
+                entry = to_object(entry, "storage")
+                if entry.get("key") is None:
+                    return None
+                key = to_uint(entry["key"], "storage key")
+                if keccak256(key.to_bytes(32, "big")) != to_hash(hashed, "storage key hash"):
+                    raise StateError(f"account {name}: slot {key:#x} is given with the hash of another")
+                slots[key] = to_uint(entry.get("value"), "storage value")
+            following = page.get("nextKey")
+            if following is None:
+                return slots
+            if to_hash(following, "nextKey") <= to_hash(start, "nextKey"):
+                raise StateError(f"account {name}: debug_storageRangeAt goes in circles at {following}")
+            start = following
+
+
+def _parts(slots: list[int]) -> list[list[int]]:
+    return [slots[at : at + SLOTS_PER_PROOF] for at in range(0, len(slots), SLOTS_PER_PROOF)] or [[]]
+
+
+def checked_block(found: Any) -> Mapping[str, Any]:
+    """A block's JSON whose header has the hash that stands beside it. Raises `StateError`."""
+    block: Mapping[str, Any] = to_object(found, "block")
+    header = Header.from_json(block)
+    if header.hash != to_hash(block.get("hash"), "hash"):
+        raise StateError(
+            f"block {header.number}: the header has the hash 0x{header.hash.hex()}, the node says {block.get('hash')}: "
+            "it is damaged, or of a fork that is not known here"
+        )
+    return block
+
+
+def checked_code(address: bytes, code_hash: bytes, found: Any) -> bytes:
+    """A code that has the hash it should. Raises `StateError`."""
+    code = to_bytes(found, "eth_getCode")
+    if keccak256(code) != code_hash:
+        raise StateError(
+            f"account 0x{address.hex()}: the code has the hash 0x{keccak256(code).hex()}, 0x{code_hash.hex()} is right"
+        )
+    return code
+
+
+def check_account(state_root: bytes, address: bytes, slots: Sequence[int], answer: Any) -> ProvenAccount:
+    """The account that the answer of eth_getProof proves. Raises `StateError` when it does not."""
+    answer = to_object(answer, "eth_getProof")
+    name = f"account 0x{address.hex()}"
+    try:
+        leaf = verify_proof(state_root, address, _nodes(answer.get("accountProof")))
+        if leaf is None:
+            return ProvenAccount(False, 0, 0, EMPTY_CODE_HASH, EMPTY_ROOT, dict.fromkeys(slots, 0))
+        items = rlp.decode_list(rlp.decode(leaf), "account")
+        if len(items) != 4:
+            raise RlpError(f"RLP: account: expected 4 fields, got {len(items)}")
+        nonce, balance = rlp.decode_uint(items[0], "nonce", 64), rlp.decode_uint(items[1], "balance")
+        root, code_hash = rlp.decode_fixed(items[2], "storage root", 32), rlp.decode_fixed(items[3], "code hash", 32)
+        given = answer.get("storageProof") or []
+        if not isinstance(given, list) or len(given) != len(slots):
+            raise StateError("the storage proofs are not those asked for")
+        values = {}
+        for slot, entry in zip(slots, given, strict=True):
+            value = verify_proof(root, slot.to_bytes(32, "big"), _nodes(to_object(entry, "storageProof").get("proof")))
+            values[slot] = 0 if value is None else rlp.decode_uint(rlp.decode(value), f"slot {slot:#x}")
+    except (StateError, RlpError) as error:
+        raise StateError(f"{name}: the node's proof does not hold: {error}") from error
+    return ProvenAccount(True, nonce, balance, code_hash, root, values)
+
+
+def _nodes(value: Any) -> list[bytes]:
+    if not isinstance(value, list):
+        raise InputError(f"eth_getProof: a list of nodes is needed, got {value!r:.60}")
+    return [to_bytes(node, "eth_getProof") for node in value]
+
+
+def from_node(
+    node: Node, header: Header, addresses: Collection[bytes], slots: Mapping[bytes, Collection[int]] | None = None
+) -> Iterator[SourceAccount]:
+    """Accounts after a block from a node, ascending by address.
+
+    Storage is whole where the node gives it (``debug_storageRangeAt``) and its root is the proven one, or where the
+    account has none; otherwise only the given slots are known.
+    """
+    wanted = sorted(addresses)
+    slots = slots or {}
+    for at in range(0, len(wanted), ACCOUNTS_PER_BATCH):
+        part = wanted[at : at + ACCOUNTS_PER_BATCH]
+        found = node.accounts(header, {address: sorted(slots.get(address, ())) for address in part})
+        for address in part:
+            account = found[address]
+            if not account.exists:
+                yield SourceAccount(address, absent=True)
+                continue
+            code = node.code(address, account.code_hash, header)
+            whole = None if account.storage_root is None else node.storage(address, header, account.storage_root)
+            yield SourceAccount(
+                address,
+                account.nonce,
+                account.balance,
+                account.code_hash,
+                code,
+                (account.slots if whole is None else whole).items(),
+                whole is not None,
+            )
+
+
+class RpcState(State):
+    """The state after one block, read from a node when it is needed; each answer proven against the state root."""
+
+    def __init__(self, node: Node, header: Header) -> None:
+        self.node = node
+        self.header = header
+
+    def account(self, address: bytes) -> AccountInfo | None:
+        account = self.node.accounts(self.header, {address: ()})[address]
+        if not account.exists:
+            return None
+        has_storage = account.storage_root not in (None, EMPTY_ROOT)
+        return AccountInfo(account.nonce, account.balance, account.code_hash, has_storage)
+
+    def storage(self, address: bytes, slot: int) -> int:
+        return self.node.accounts(self.header, {address: (slot,)})[address].slots[slot]
+
+    def code(self, address: bytes, code_hash: bytes) -> bytes:
+        return self.node.code(address, code_hash, self.header)
+
+    def block_hash(self, number: int) -> bytes | None:
+        block = self.node.block(number)
+        return None if block is None else to_hash(block["hash"], "hash")
