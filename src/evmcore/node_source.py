@@ -11,7 +11,7 @@ from evmcore.blocks import Block, Header
 from evmcore.errors import NodeError, ReorgTooDeep, StateError
 from evmcore.headers import MAX_OMMER_DEPTH
 from evmcore.state.rpc import Node, checked_block
-from evmcore.types import to_hash, to_object
+from evmcore.types import to_hash, to_object, to_uint
 
 # Blocks that are asked for together while the head is far behind.
 BLOCKS_PER_BATCH: Final = 16
@@ -39,14 +39,10 @@ class NodeSource:
         if not self._ahead or not self._follows(self._ahead[0], head):
             self._fetch(head)
         if not self._ahead:
-            ours = self.node.block(head.number)
-            # A node that is behind may still get there.
-            if ours is None or to_hash(ours["hash"], "hash") == head.hash:
-                return None
-            return self._branch(head)
+            return self._compare(head)
         if not self._follows(self._ahead[0], head):
             self._ahead.clear()
-            return self._branch(head)
+            return self._branch(head, head.number - 1)
         block = self._block(self._ahead.popleft())
         # Until the block is published, the same head comes again; it is then asked for again.
         ancestors = self._ancestors(block) if block.header.difficulty else None
@@ -75,10 +71,21 @@ class NodeSource:
                 return
             self._ahead.append(block)
 
-    def _branch(self, head: Header) -> Rewind | None:
-        """Back to the last block that the node's chain and ours have in common."""
+    def _compare(self, head: Header) -> Rewind | None:
+        """Whether the node, which has nothing after the head, is behind, or on a branch that is not longer."""
+        newest = self.node.block("latest")
+        if newest is None:
+            return None
+        number = min(to_uint(newest["number"], "number", 64), head.number)
+        theirs = newest if number < head.number else self.node.block(number)
+        ours = head.hash if number == head.number else self._known_hashes().get(number)
+        if theirs is None or ours is None or to_hash(theirs["hash"], "hash") == ours:
+            return None
+        return self._branch(head, number - 1)
+
+    def _branch(self, head: Header, number: int) -> Rewind | None:
+        """Back to the last block, not after `number`, that the node's chain and ours have in common."""
         known = self._known_hashes()
-        number = head.number - 1
         while number in known:
             theirs = self.node.block(number)
             if theirs is None:

@@ -159,7 +159,8 @@ class TracingChanger:
         except InputError as error:
             raise StateError(f"{where}: trace: {error}") from error
         if not account.nonce and not account.balance and account.code_hash == EMPTY_CODE_HASH:
-            account.exists = False  # EIP-161
+            # EIP-161. Before Spurious Dragon it may be there and be empty.
+            account.exists, account.uncertain = False, True
 
     @staticmethod
     def _check_start(where: str, account: _Traced, pre: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ class What:
     complete: bool = False
     config: Mapping[str, Any] | None = None
     block_hashes: Mapping[int, bytes] = field(default_factory=dict)
+    close: Callable[[], None] = lambda: None
 
 
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
@@ -207,6 +208,7 @@ def _from_node(options: argparse.Namespace, addresses: set[bytes] | None) -> Wha
         from_node(node, header, wanted, slots),
         len(wanted),
         block_hashes=hashes,
+        close=node.close,
     )
 
 
@@ -290,6 +292,8 @@ def _load(options: argparse.Namespace) -> int:
             result = loader.run(what.accounts)
         except InputError as error:
             raise CommandError(f"{what.name}: {error}") from None
+        finally:
+            what.close()
     seconds = time.perf_counter() - start
     print(
         f"chain {what.chain_id}, block {result.head.number} 0x{result.head.hash.hex()}: {result.accounts:,} accounts "

@@ -58,6 +58,7 @@ class Node:
         self.client = RpcClient(client) if isinstance(client, str) else client
         self._lock = threading.Lock()
         self._proofs_offered = True
+        self._places: tuple[bytes, list[tuple[bytes, int]]] = (b"", [])
 
     def close(self) -> None:
         self.client.close()
@@ -160,10 +161,19 @@ class Node:
 
     def code(self, address: bytes, code_hash: bytes, header: Header) -> bytes:
         """The code of an account after a block. `StateError` when it is not that of the hash."""
-        if code_hash == EMPTY_CODE_HASH:
-            return b""
-        found = self.call("eth_getCode", "0x" + address.hex(), block_parameter(header.number))
-        return checked_code(address, code_hash, found)
+        return self.codes({address: code_hash}, header)[address]
+
+    def codes(self, hashes: Mapping[bytes, bytes], header: Header) -> dict[bytes, bytes]:
+        """The codes of accounts after a block, by address; `hashes` are those they must have. Raises `StateError`."""
+        asked = [address for address, code_hash in hashes.items() if code_hash != EMPTY_CODE_HASH]
+        block = block_parameter(header.number)
+        answers = self.batch([("eth_getCode", ["0x" + address.hex(), block]) for address in asked])
+        codes = dict.fromkeys(hashes, b"")
+        for address, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, NodeError):
+                raise answer
+            codes[address] = checked_code(address, hashes[address], answer)
+        return codes
 
     # ---- whole storage
 
@@ -193,14 +203,19 @@ class Node:
         log.warning("account 0x%s: the node's debug_storageRangeAt is of no use: %s", address.hex(), problem)
         return None
 
-    def _places_after(self, header: Header) -> Iterator[tuple[bytes, int]]:
+    def _places_after(self, header: Header) -> list[tuple[bytes, int]]:
+        if self._places[0] == header.hash:
+            return self._places[1]
+        places = []
         child = self.block(header.number + 1)
         if child is not None and to_hash(child.get("parentHash"), "parentHash") == header.hash:
-            yield to_hash(child.get("hash"), "hash"), 0
+            places.append((to_hash(child.get("hash"), "hash"), 0))
         block = self.block(header.hash)
         transactions = block.get("transactions") if block is not None else None
         if isinstance(transactions, list):
-            yield header.hash, len(transactions)
+            places.append((header.hash, len(transactions)))
+        self._places = (header.hash, places)
+        return places
 
     def _pages(self, address: bytes, block: bytes, index: int) -> dict[int, int] | None:
         slots: dict[int, int] = {}
@@ -296,19 +311,19 @@ def from_node(
     for at in range(0, len(wanted), ACCOUNTS_PER_BATCH):
         part = wanted[at : at + ACCOUNTS_PER_BATCH]
         found = node.accounts(header, {address: sorted(slots.get(address, ())) for address in part})
+        codes = node.codes({address: account.code_hash for address, account in found.items()}, header)
         for address in part:
             account = found[address]
             if not account.exists:
                 yield SourceAccount(address, absent=True)
                 continue
-            code = node.code(address, account.code_hash, header)
             whole = None if account.storage_root is None else node.storage(address, header, account.storage_root)
             yield SourceAccount(
                 address,
                 account.nonce,
                 account.balance,
                 account.code_hash,
-                code,
+                codes[address],
                 (account.slots if whole is None else whole).items(),
                 whole is not None,
             )
