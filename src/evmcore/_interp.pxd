@@ -138,9 +138,9 @@ cdef bint machine_make_symbolic(Machine* machine) noexcept nogil
 # For a top-level CREATE the caller's nonce must already have been increased: the address uses `nonce - 1`.
 cdef void execute(Machine* machine, const Message* message, Outcome* outcome) noexcept nogil
 
-# 64 bytes that the machine has lately hashed to `slot`, or to up to 255 less (`offset`): the key of a mapping's entry, or
-# of a struct in it. NULL: not remembered.
-cdef const uint8_t* hash_preimage(const Machine* machine, const u256* slot, uint64_t* offset) noexcept nogil
+# What the machine remembers of the 64 bytes it has lately hashed (keys of mappings): one after the other, from `first` = 0
+# on and then from what the call before returned; 0 after the last.
+cdef size_t hash_memo(const Machine* machine, size_t first, const uint8_t** data, const u256** digest) noexcept nogil
 
 cdef void create_address(const uint8_t* sender, uint64_t nonce, uint8_t* out) noexcept nogil
 cdef void create2_address(const uint8_t* sender, const u256* salt, const uint8_t* init_code_hash, uint8_t* out) noexcept nogil

@@ -200,18 +200,15 @@ cdef bint must_stop(Machine* machine) noexcept nogil:
     return machine.deadline_ns != 0 and monotonic_ns() >= machine.deadline_ns
 
 
-cdef const uint8_t* hash_preimage(const Machine* machine, const u256* slot, uint64_t* offset) noexcept nogil:
-    cdef const HashMemo* memo = (<Scratch*>machine.private).hashes
-    cdef int i
-    for i in range(HASH_MEMOS):
-        if (
-            memo.digest.w[3] == slot.w[3] and memo.digest.w[2] == slot.w[2] and memo.digest.w[1] == slot.w[1]
-            and slot.w[0] - memo.digest.w[0] < 256 and memo.used
-        ):
-            offset[0] = slot.w[0] - memo.digest.w[0]
-            return memo.data
-        memo += 1
-    return NULL
+cdef size_t hash_memo(const Machine* machine, size_t first, const uint8_t** data, const u256** digest) noexcept nogil:
+    cdef const HashMemo* memos = (<Scratch*>machine.private).hashes
+    while first < HASH_MEMOS and not memos[first].used:
+        first += 1
+    if first == HASH_MEMOS:
+        return 0
+    data[0] = <const uint8_t*>memos[first].data
+    digest[0] = &memos[first].digest
+    return first + 1
 
 
 cdef inline bint within_memory(const u256* offset, uint64_t size, Frame* f) noexcept nogil:

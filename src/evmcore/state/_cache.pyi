@@ -2,6 +2,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from evmcore.errors import StateError
+from evmcore.state._prefetch import CallBook
 from evmcore.state._reader import Backend
 from evmcore.state._wire import Connection
 from evmcore.state.base import AccountInfo
@@ -56,6 +57,8 @@ class Cache:
 
 class Fetcher:
     """Where a view gets what is not in the cache."""
+
+    book: CallBook
 
 class NotHere(StateError):
     """Something is not in the cache, and the caller does not want to wait for it."""

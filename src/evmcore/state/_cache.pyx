@@ -10,6 +10,11 @@ from evmcore._hash cimport keccak256
 from evmcore._interp cimport Machine
 from evmcore._state cimport ABSENT, AccountData, FOUND, Found, READ_FAILED
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_from_be, u_zero
+from evmcore.state._cache_native cimport (
+    AccountRecord, Added, Answer, EXISTS, Followed, Follower, Hash, HashKey, IS_ABSENT, Label, Reader, StateCache, StateKey,
+    parse_record, read_value, record_without_account,
+)
+from evmcore.state._prefetch cimport CallBook, learn_call, predict_call
 from evmcore.state._reader cimport Backend
 from evmcore.state._wire cimport Connection, Io, monotonic_now
 
@@ -25,6 +30,10 @@ from evmcore.types import Account, to_address, to_uint
 MOST_ROUNDS = 64
 LONG_RUN = 4                      # rounds
 cdef int64_t MOST_GUESS_NS = 1_000_000_000
+
+cdef uint8_t[32] NO_CODE_HASH
+keccak256(NULL, 0, NO_CODE_HASH)
+
 
 cdef bint take_code(const uint8_t* code_hash, const uint8_t* data, size_t size) noexcept nogil:
     """A code that a block has deployed goes into the process's code cache, if it is what it says."""
@@ -247,6 +256,7 @@ cdef class CacheView(Backend):
         self.fetcher = fetcher
         self.block_hash = block_hash
         self.damaged = {}
+        self.book = (<CallBook>fetcher.book).book
         self.view.owner = <void*>self
         self.view.complete_state = cache.complete
         self.view.guess_ns = <int64_t>(guess * 1e9)
@@ -317,8 +327,11 @@ cdef class CacheView(Backend):
     cdef object run_rounds(self, object work, object hint, bint wait):
         cdef int rounds = 0
         cdef object result, failure
+        # What goes as predicted is learnt from now and then only, so that what is not needed any more loses weight.
+        self.view.surprised.store(self.cold_runs % 8 == 0)
         while True:
             self.view.forget_missing()
+            self.view.rounds = rounds
             self.view.speculating = True
             result = failure = None
             try:
@@ -336,6 +349,7 @@ cdef class CacheView(Backend):
                 raise NotHere("something that is needed is not in the cache")
             rounds += 1
             if rounds == 1:
+                self.cold_runs += 1
                 self.add_hints(hint)
             elif rounds > LONG_RUN:       # work that reads a lot: let each guess go on for longer than the one before
                 self.view.guess_ns = min(2 * self.view.guess_ns, MOST_GUESS_NS)
@@ -351,10 +365,38 @@ cdef class CacheView(Backend):
         elif self.view.missing_codes.size():
             self.check_damage(hash_bytes(&self.view.missing_codes[0]))
         if self.view.missing.size() or self.view.missing_codes.size():
+            self.view.missing.insert(self.view.missing.end(), self.view.guesses.begin(), self.view.guesses.end())
             self.fetcher.fetch(self, self.view.missing, self.view.missing_codes)
+            self.want_codes()
+            if self.view.missing_codes.size():
+                self.view.missing.clear()
+                self.fetcher.fetch(self, self.view.missing, self.view.missing_codes)
         else:
             for i in range(self.view.unknown.size()):
                 self.ask_upstream(&self.view.unknown[i])
+        return 0
+
+    cdef int want_codes(self) except -1:
+        """Accounts have come whose code is not here: no run is needed to know that it will be."""
+        cdef AccountRecord record
+        cdef Hash code_hash
+        cdef Code* code
+        cdef size_t i
+        self.view.missing_codes.clear()
+        self.begin_read()
+        for i in range(self.view.missing.size()):
+            if (
+                self.view.missing[i].is_slot
+                or self.view.account(self.view.missing[i].address_data(), &record) != Answer.KNOWN
+                or record.presence != EXISTS or memcmp(record.code_hash, NO_CODE_HASH, 32) == 0
+            ):
+                continue
+            code = code_find(record.code_hash)
+            if code == NULL and self.kept_code(record.code_hash) == NULL:
+                memcpy(code_hash.data(), record.code_hash, 32)
+                self.view.missing_codes.push_back(code_hash)
+            code_release(code)
+        self.end_read()
         return 0
 
     cdef int add_hints(self, object hint) except -1:
@@ -683,3 +725,9 @@ cdef void run_ended(void* self, Machine* machine, const uint8_t* target, const u
                     size_t size) noexcept nogil:
     cdef Reader* view = <Reader*>self
     view.reads.fetch_add(machine.ws.account_count + machine.ws.slot_count - 2)
+    if target == NULL or not view.speculating:
+        return
+    if view.incomplete.load():
+        predict_call((<CacheView>view.owner).book, view, machine, target, sender, data, size)
+    elif view.rounds and view.surprised.load():
+        learn_call((<CacheView>view.owner).book, machine, target, sender, data, size)

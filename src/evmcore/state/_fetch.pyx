@@ -6,9 +6,11 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from evmcore._code cimport code_intern
 from evmcore._hash cimport keccak256
 from evmcore._u256 cimport u256_to_int
-from evmcore.state._cache cimport (
-    Added, Ask, CacheView, CodeAsk, Fault, Fetcher, Followed, Hash, Reader, Round, RoundOutcome, StateCache, StateKey,
+from evmcore.state._cache cimport CacheView, Fetcher
+from evmcore.state._cache_native cimport (
+    Added, Ask, CodeAsk, Fault, Followed, Hash, Round, RoundOutcome, StateCache, StateKey,
 )
+from evmcore.state._prefetch import CallBook
 from evmcore.state._wire cimport Connection, monotonic_now, refusal
 
 import time
@@ -36,6 +38,7 @@ cdef class RedisFetcher(Fetcher):
         self.timeout = timeout
         self.upstream = upstream
         self.moved = moved
+        self.book = CallBook()
 
     cdef int fetch(self, CacheView view, vector[StateKey]& keys, vector[Hash]& codes) except -1:
         cdef Round round

@@ -376,11 +376,15 @@ class RedisState:
                 ready = False
         figures = {} if cache is None else cache.figures()
         fetcher = self._fetcher
+        predictions = fetcher.book.figures()
         counters = {
             "pins": self._pins,
             "cold_rounds": fetcher.rounds,
             "keys_fetched": fetcher.keys_asked,
             "corrections": fetcher.corrections,
+            "predicted": predictions["predicted"],
+            "predictions_used": predictions["came_true"],
+            "cold_reads": predictions["read"],
             "damaged_values": fetcher.faults,
             "redis_errors": self._links.failures + self._feed_links.failures,
             "feed_restarts": feed.restarts,

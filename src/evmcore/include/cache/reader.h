@@ -57,10 +57,12 @@ public:
     int64_t guess_ns = 1'000'000;       // how long runs go on after something was missing
     size_t most_missing = 512;          // and up to how many things
     std::atomic<uint64_t> reads{0};     // of finished runs
+    int rounds = 0;                     // of fetching, for the run that is under way
+    std::atomic<bool> surprised{false}; // it missed something though something was known of such calls, or nothing was
 
     // What the run could not know, in the order in which it asked. Guarded by `mutex`: batches run on many threads.
     std::mutex mutex;
-    std::vector<StateKey> missing, unknown;
+    std::vector<StateKey> missing, guesses, unknown;
     std::vector<Hash> missing_codes;
     std::atomic<bool> incomplete{false};    // any of them
 
@@ -144,8 +146,25 @@ public:
         return noted() && missing_codes.size() < most_missing;
     }
 
+    // What is to be fetched with the rest, though nobody has asked for it. Without memory it is not.
+    void guess(const StateKey& key) noexcept {
+        std::lock_guard<std::mutex> guard(mutex);
+        try {
+            guesses.push_back(key);
+        } catch (...) {
+        }
+    }
+    void guess_code(const Hash& hash) noexcept {
+        std::lock_guard<std::mutex> guard(mutex);
+        try {
+            missing_codes.push_back(hash);
+        } catch (...) {
+        }
+    }
+
     void forget_missing() noexcept {
         missing.clear();
+        guesses.clear();
         unknown.clear();
         missing_codes.clear();
         incomplete.store(false, std::memory_order_relaxed);

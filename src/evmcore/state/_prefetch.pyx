@@ -1,0 +1,95 @@
+"""What calls are likely to read. See `_prefetch.pxd`."""
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcmp
+from evmcore._code cimport Code, code_find, code_release
+from evmcore._hash cimport keccak256
+from evmcore._interp cimport Machine, hash_memo
+from evmcore._state cimport AccountEntry, SlotEntry, WorkingSet
+from evmcore._u256 cimport u256
+from evmcore.state._cache_native cimport AccessBook, CallSeen, Lesson, Reader, expect
+
+cdef uint8_t[32] NO_CODE_HASH
+keccak256(NULL, 0, NO_CODE_HASH)
+
+
+cdef class CallBook:
+    """Which accounts and slots calls read, by code and function. Thread-safe."""
+
+    def __cinit__(self):
+        self.book = new AccessBook(keccak256)
+
+    def __dealloc__(self):
+        del self.book
+
+    def figures(self) -> dict[str, int]:
+        """How good the predictions were, over the calls that were learnt from: `read` things, of which `came_true` had
+        been predicted among `predicted`; and for how many functions something is known."""
+        return {
+            "functions": self.book.functions(),
+            "predicted": self.book.predicted.load(),
+            "came_true": self.book.came_true.load(),
+            "read": self.book.read.load(),
+        }
+
+
+cdef int have_code(const uint8_t* code_hash) noexcept nogil:
+    cdef Code* code = code_find(code_hash)
+    code_release(code)
+    return code != NULL
+
+
+cdef CallSeen call_seen(Machine* machine, const uint8_t* target, const uint8_t* sender, const uint8_t* data,
+                        size_t size) noexcept nogil:
+    cdef CallSeen call
+    call.target = target
+    call.sender = sender
+    call.coinbase = machine.env.coinbase
+    call.data = data
+    call.size = size
+    return call
+
+
+cdef void predict_call(AccessBook* book, Reader* view, Machine* machine, const uint8_t* target, const uint8_t* sender,
+                       const uint8_t* data, size_t size) noexcept nogil:
+    cdef CallSeen call = call_seen(machine, target, sender, data, size)
+    # What was to be expected and is still missing, or could not be expected at all, is there to be learnt.
+    if not expect(view[0], book[0], call, have_code) or view.rounds:
+        view.surprised.store(True)
+
+
+cdef void learn_call(AccessBook* book, Machine* machine, const uint8_t* target, const uint8_t* sender,
+                     const uint8_t* data, size_t size) noexcept nogil:
+    cdef WorkingSet* ws = machine.ws
+    cdef CallSeen call = call_seen(machine, target, sender, data, size)
+    cdef AccountEntry* account
+    cdef SlotEntry* slot
+    cdef const uint8_t* code_hash
+    cdef const uint8_t* target_code = NULL
+    cdef const uint8_t* hashed = NULL
+    cdef const u256* digest = NULL
+    cdef size_t at
+    cdef uint32_t i
+    cdef Lesson lesson
+    for i in range(1, ws.account_count):
+        account = &ws.accounts[i]
+        if not account.loaded:
+            continue
+        code_hash = NULL
+        if account.base_exists and memcmp(account.base.code_hash, NO_CODE_HASH, 32) != 0:
+            code_hash = account.base.code_hash
+        if memcmp(account.address, target, 20) == 0:
+            target_code = code_hash
+        lesson.account(account.address, code_hash)
+    if target_code == NULL:
+        return                                    # a transfer
+    for i in range(1, ws.slot_count):
+        slot = &ws.slots[i]
+        if slot.loaded:
+            lesson.slot(ws.accounts[slot.account].address, &slot.key)
+    if lesson.slots():
+        at = hash_memo(machine, 0, &hashed, &digest)
+        while at:
+            lesson.hashed(hashed, digest)
+            at = hash_memo(machine, at, &hashed, &digest)
+    lesson.learn(book[0], call, target_code)
