@@ -74,8 +74,24 @@ cdef void declared_release(Declared* declared) noexcept nogil
 cdef uint32_t declared_account(const Declared* declared, const uint8_t* address) noexcept nogil
 cdef uint32_t declared_slot(const Declared* declared, uint32_t account, const u256* key) noexcept nogil
 
-# The latest change before a place in the block, and the one at it; NULL: there is none.
-cdef const DeclaredChange* change_before(const Declared* declared, const ChangeRange* changes, uint32_t index) noexcept nogil
 # Where before a place in the block the account's storage was last wiped, plus one; 0: nowhere.
 cdef uint32_t wiped_before(const Declared* declared, const DeclaredAccount* account, uint32_t index) noexcept nogil
-cdef const DeclaredChange* change_at(const Declared* declared, const ChangeRange* changes, uint32_t index) noexcept nogil
+
+
+cdef inline const DeclaredChange* change_before(const Declared* declared, const ChangeRange* changes, uint32_t index) noexcept nogil:
+    """The latest change before a place in the block; NULL: there is none."""
+    cdef const DeclaredChange* items = declared.changes + changes.first
+    cdef uint32_t low = 0, high = changes.count, middle
+    while low < high:                        # all before `low` come before `index`, all from `high` on do not
+        middle = (low + high) >> 1
+        if items[middle].index < index:
+            low = middle + 1
+        else:
+            high = middle
+    return items + (low - 1) if low else NULL
+
+
+cdef inline const DeclaredChange* change_at(const Declared* declared, const ChangeRange* changes, uint32_t index) noexcept nogil:
+    """The change at a place in the block; NULL: there is none."""
+    cdef const DeclaredChange* latest = change_before(declared, changes, index + 1)
+    return latest if latest != NULL and latest.index == index else NULL

@@ -108,11 +108,16 @@ cdef u256 read_number(Cursor* c, size_t most) noexcept nogil:
     cdef const uint8_t* data = NULL
     cdef u256 value
     cdef size_t size = read_string(c, &data)
+    cdef size_t i
     memset(&value, 0, sizeof(u256))
     if c.wrong or size > most or (size and data[0] == 0):
         c.wrong = True
         return value
-    u_from_be_n(&value, data, size)
+    if size <= 8:
+        for i in range(size):
+            value.w[0] = (value.w[0] << 8) | data[i]
+    else:
+        u_from_be_n(&value, data, size)
     return value
 
 
@@ -326,23 +331,6 @@ cdef uint32_t declared_slot(const Declared* declared, uint32_t account, const u2
         ):
             return number
         at = (at + 1) & declared.slot_mask
-
-
-cdef const DeclaredChange* change_before(const Declared* declared, const ChangeRange* changes, uint32_t index) noexcept nogil:
-    cdef const DeclaredChange* items = declared.changes + changes.first
-    cdef uint32_t low = 0, high = changes.count, middle
-    while low < high:                        # all before `low` come before `index`, all from `high` on do not
-        middle = (low + high) >> 1
-        if items[middle].index < index:
-            low = middle + 1
-        else:
-            high = middle
-    return items + (low - 1) if low else NULL
-
-
-cdef const DeclaredChange* change_at(const Declared* declared, const ChangeRange* changes, uint32_t index) noexcept nogil:
-    cdef const DeclaredChange* latest = change_before(declared, changes, index + 1)
-    return latest if latest != NULL and latest.index == index else NULL
 
 
 cdef uint32_t wiped_before(const Declared* declared, const DeclaredAccount* account, uint32_t index) noexcept nogil:

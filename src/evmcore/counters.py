@@ -40,7 +40,8 @@ class ParallelCounters:
     - `fallback`: empty, or why the rest of the block went on without speculation, from the transaction `fallback_at`.
     - `phases`: nanoseconds by name. ``prepare``: block to native data, senders; ``execute``: begin of the block and all
       transactions; ``end``: withdrawals, rewards, requests and the diff. Within ``execute``, summed over the threads:
-      ``idle`` and ``commit``, where the executor measures them.
+      ``idle`` and ``commit``, where the executor measures them. Within ``prepare``: ``list``, reading a given access
+      list.
     - `more`: whatever else the executor counted, by name.
     """
 

@@ -1,6 +1,6 @@
 """Executing a block with its access list given (EIP-7928). Layer 5, beside ``stm``."""
 from libc.stddef cimport size_t
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from evmcore._block cimport BlockFailure, BlockRun, Executor
 from evmcore._declared cimport Declared
 from evmcore._interp cimport Status
@@ -15,6 +15,7 @@ cdef class ListedExecutor(Executor):
     cdef Doubt doubt
     cdef bint begun               # `transactions` was called: the notes hold what that says
     cdef bint used
+    cdef int64_t reading          # ns that reading the list took, fetching what it names included
 
     cdef int parse(self, object block) except -1
     cdef int count_reads(self, BlockRun run) except -1

@@ -9,7 +9,7 @@ The first transaction that does not do what the list says is run again on the st
 of the block after it: so what is wrong is said of a true execution, and is the same at any number of threads.
 """
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memset
 
@@ -37,6 +37,9 @@ from evmcore.errors import BlockReason, InputError, InvalidBlock, ResourceError,
 
 cdef extern from "include/workers.h" namespace "evmcore" nogil:
     void run_on_workers(unsigned int count, void (*task)(void*) noexcept nogil, void* context)
+
+cdef extern from "include/sync.h" nogil:
+    int64_t monotonic_ns()
 
 cdef extern from "include/stm/engine.h" namespace "evmcore::stm" nogil:
     bint is_raised(const uint32_t* flag)
@@ -70,6 +73,7 @@ cdef class ListedExecutor(Executor):
         if self.used:
             raise InputError("executor: a ListedExecutor executes one block; make one for each")
         self.used = True
+        cdef int64_t start = monotonic_ns()
         self.parse(block)
         run.given = self.access_list
         run.kept.accesses = AccessRecord()
@@ -82,6 +86,7 @@ cdef class ListedExecutor(Executor):
         self.declared.wipes = run.rules.revision < CANCUN
         self.count_reads(run)
         self.prefetch(run)
+        self.reading = monotonic_ns() - start
         return 0
 
     cdef int parse(self, object block) except -1:
@@ -185,6 +190,7 @@ cdef class ListedExecutor(Executor):
             run.counters = {
                 "threads": max(block.worker_count, 1),
                 "decision": f"a given access list, {max(block.worker_count, 1)} threads",
+                "phases": {"list": self.reading},
                 "runs": min(block.next, count) + count - block.frontier,
                 "fallback": "" if block.frontier == count or failure != BLOCK_OK else "more than the list tells",
                 "fallback_at": None if block.frontier == count or failure != BLOCK_OK else block.frontier,

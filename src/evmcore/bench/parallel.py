@@ -2,7 +2,7 @@
 
 What is timed is the part of a block that runs on the threads: its begin and its transactions, by the wall clock inside
 `execute_block` (the phase ``execute`` of its counters). Preparing the block and collecting the diff are the same in
-both and are left out.
+both and are left out. Execution with the block's access list given (EIP-7928) counts reading the list's RLP as well.
 
 Beside every ratio stands what bounds it. The machine: how much more work two threads do than one when they share
 nothing (cores that are hyper-threads or rented by the slice do less than twice the work). The block: the longest chain
@@ -39,6 +39,11 @@ SEQUENTIAL: Configuration = "sequential"
 AUTO: Configuration = "auto"
 
 
+def listed(threads: int) -> Configuration:
+    """So many threads, with the block's access list given."""
+    return f"list {threads}"
+
+
 @dataclass
 class Subject:
     """A block with the state it is executed on, time after time."""
@@ -49,11 +54,25 @@ class Subject:
     chain: ChainConfig
     block_hashes: dict[int, bytes] | None = None
     valid: bool = True
+    listed: bytes | None = None
+
+    def access_list(self) -> bytes:
+        """The block's access list as RLP, made when first asked for."""
+        if self.listed is None:
+            hashes = self.block_hashes
+            made = execute_block(
+                self.block, self.state, self.chain, block_hashes=hashes, validate=False, access_list=True
+            ).access_list
+            assert made is not None
+            self.listed = made.to_rlp()
+        return self.listed
 
     def execute(self, configuration: Configuration, threads: int = 1, tracer: DependencyTracer | None = None) -> Any:
         options: dict[str, Any] = {}
         if configuration == AUTO:
             options["threads"] = threads
+        elif isinstance(configuration, str) and configuration.startswith("list "):
+            options.update(threads=int(configuration[5:]), access_list=self.access_list())
         elif configuration != SEQUENTIAL:
             options["executor"] = ParallelExecutor(int(configuration), always=True)
         try:
@@ -107,7 +126,8 @@ def sample(subject: Subject, configuration: Configuration, threads: int) -> tupl
         start = time.perf_counter_ns()
         result = subject.execute(configuration, threads)
         spent += time.perf_counter_ns() - start
-        times.append(result.parallel.phases["execute"])
+        phases = result.parallel.phases
+        times.append(phases["execute"] + phases.get("list", 0))
         if spent + spent / len(times) > SAMPLE_NS or len(times) >= 99:
             return statistics.median(times), result.parallel
 
@@ -115,7 +135,7 @@ def sample(subject: Subject, configuration: Configuration, threads: int) -> tupl
 def measure(subject: Subject, threads: Sequence[int], rounds: int) -> Row:
     """Configurations by turns; who begins changes from round to round."""
     row = Row(subject)
-    configurations: list[Configuration] = [SEQUENTIAL, *threads, AUTO]
+    configurations: list[Configuration] = [SEQUENTIAL, *threads, AUTO, *map(listed, threads)]
     for configuration in configurations:  # code is analysed, memory is there
         subject.execute(configuration, max(threads))
     for round_ in range(rounds):
@@ -204,12 +224,14 @@ def table_of(what: str, rows: Sequence[Row], threads: Sequence[int]) -> str:
     """Ratios to sequential execution, beside what bounds them."""
     most = max(threads)
     headers = [what, "txs", "seq ms", *(f"{count} thr" for count in threads), f"auto {most}", "decision"]
+    headers += [f"list {count}" for count in threads]
     headers += [f"residue us/tx ({most})", "runs/tx", "total/path", "total/longest"]
     lines = []
     for row in rows:
         cells = [row.subject.name, str(row.transactions), report.number(row.median(SEQUENTIAL) / 1e6)]
         cells += [f"{row.ratio(count):.2f}" for count in threads]
         cells += [f"{row.ratio(AUTO):.2f}", row.counters[AUTO].decision]
+        cells += [f"{row.ratio(listed(count)):.2f}" for count in threads]
         cells += [f"{row.residue(most) / 1e3:.2f}", f"{row.counters[most].executions_per_transaction:.2f}"]
         cells += [f"{row.total / max(1, bound):.1f}" for bound in (row.critical_path, row.longest)]
         lines.append(cells)
@@ -219,12 +241,15 @@ def table_of(what: str, rows: Sequence[Row], threads: Sequence[int]) -> str:
 def summary_of(what: str, rows: Sequence[Row], threads: Sequence[int]) -> str:
     """Mean, median, least and greatest ratio of each configuration."""
     lines = []
-    for configuration in [*threads, AUTO]:
+    for configuration in [*threads, AUTO, *map(listed, threads)]:
         ratios = {row.subject.name: row.ratio(configuration) for row in rows}
         least, greatest = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
         lines.append(
             [
-                f"auto, at most {max(threads)}" if configuration == AUTO else f"{configuration} threads",
+                f"auto, at most {max(threads)}"
+                if configuration == AUTO
+                else f"{str(configuration).removeprefix('list ')} threads"
+                + (", access list given" if isinstance(configuration, str) else ""),
                 f"{statistics.mean(ratios.values()):.2f}",
                 f"{statistics.median(ratios.values()):.2f}",
                 f"{ratios[least]:.2f} ({least})",
