@@ -463,6 +463,10 @@ cdef class CacheView(Backend):
             self.fetcher.fetch(self, keys, codes)
             self.damaged = {}                     # whoever needs it will see
 
+    def prefetcher(self):
+        """`prefetch`: one request for what is going to be read."""
+        return self.prefetch
+
     # ---- what an incomplete state lacks
 
     cdef int ask_upstream(self, const StateKey* key) except -1:

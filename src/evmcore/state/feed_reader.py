@@ -103,6 +103,17 @@ class FeedReader:
             time.sleep(0.002)
         return self.following
 
+    def restart(self) -> None:
+        """Gives the cache up and starts another one. `wait` for it."""
+        current = self.current
+        if current is not None:
+            self.reason = "the cache is started anew"
+            current.cache.give_up()
+        connection = self._connection
+        if connection is not None:
+            connection.interrupt()
+        self._wake.set()
+
     def moved(self, reason: str) -> None:
         """Somebody found that Redis holds another state than the cache: the feed's thread is to look at once."""
         connection = self._connection
@@ -116,6 +127,7 @@ class FeedReader:
     def _run(self) -> None:
         pause = 0.0
         while not self._stop.is_set():
+            started = time.monotonic()
             try:
                 self._connection = self.links.connect()
                 try:
@@ -131,6 +143,8 @@ class FeedReader:
             except Exception as error:  # a defect must not end the thread without a word
                 log.exception("following the feed failed")
                 self._fail(StateError(f"{type(error).__name__}: {error}"))
+            if time.monotonic() - started > LONGEST_PAUSE:  # it went well for a while
+                pause = 0.0
             if not self._stop.is_set():
                 self._wake.wait(pause)
                 self._wake.clear()
@@ -151,7 +165,7 @@ class FeedReader:
         self.reason = ""
         self.error = None
         outcome = cache.follow(connection, self._stop, BLOCK_MS, self.timeout)
-        if outcome == "stopped":
+        if outcome == "stopped" or cache.given_up:
             return
         if outcome == "io":
             raise StateUnavailable(f"the connection to the Redis server at {connection.peer} was lost")

@@ -356,6 +356,12 @@ class RedisState:
         """Whether every account of the chain is there."""
         return self._following().cache.complete
 
+    def restart(self, wait: float = 10.0) -> None:
+        """Forgets everything that is cached and starts from what Redis holds. Pins that are open keep what they have."""
+        self._feed.restart()
+        self._latest = None
+        self._feed.wait(wait)
+
     # ---- how it is doing
 
     def status(self) -> StateStatus:

@@ -128,13 +128,20 @@ public:
     explicit AccessBook(Hasher hasher) : hasher_(hasher) {}
 
     // What the call is expected to read goes to `take(key)`; codes of its accounts to `take_code(hash)`. `code_hash`: of
-    // the target, NULL where that is not known here. False: nothing is known of such calls.
+    // the target, NULL where that is not known here. False: nothing is known of such calls; what is predicted then is what
+    // a function of the same selector has read elsewhere.
     template <class Take, class TakeCode>
     bool predict(const CallSeen& call, const uint8_t* code_hash, const Take& take, const TakeCode& take_code) {
         std::lock_guard<std::mutex> guard(mutex_);
         const Function* function = find(call, code_hash);
-        if (!function)
-            return false;
+        const bool known = function != nullptr;
+        if (!known) {
+            const auto namesake = namesakes_.find(selector_of(call));
+            const auto found = namesake == namesakes_.end() ? functions_.end() : functions_.find(namesake->second);
+            if (found == functions_.end())
+                return false;
+            function = &found->second;
+        }
         for (const Form& form : function->forms) {
             StateKey key;
             if (form.weight < WORTH_FETCHING || !fill_in(form, call, &key))
@@ -143,7 +150,7 @@ public:
             if (form.has_code)
                 take_code(form.code_hash);
         }
-        return true;
+        return known;
     }
 
     // A run that was complete, and all it has read.
@@ -153,7 +160,9 @@ public:
         if (functions_.size() >= MOST_FUNCTIONS)
             forget_some();
         targets_[address_of(call.target)] = hash_of(code_hash);
-        Function& function = functions_[key_of(call, code_hash)];
+        const Key name = key_of(call, code_hash);
+        Function& function = functions_[name];
+        namesakes_[name.selector] = name;
         function.last_used = ++clock_;
         std::vector<StateKey> seen;
         for (const AccountSeen& account : accounts)
@@ -164,18 +173,22 @@ public:
         judge(function, call, seen);
         for (const AccountSeen& account : accounts) {
             Form form = {};
-            form.address = address_word(account.address, call);
+            form.address = address_word(account.address, call, nullptr);
             form.has_code = account.code_hash != nullptr;
             if (form.has_code)
                 memcpy(form.code_hash.data(), account.code_hash, 32);
             add(function, form);
         }
-        for (const SlotSeen& slot : slots) {
-            Form form = {};
-            form.is_slot = true;
-            form.address = address_word(slot.address, call);
-            explain(slot.key, call, preimages, &form);
-            add(function, form);
+        std::vector<Form> forms(slots.size());
+        for (size_t i = 0; i < slots.size(); ++i) {
+            forms[i].is_slot = true;
+            explain(slots[i].key, call, preimages, &forms[i]);
+        }
+        for (size_t i = 0; i < slots.size(); ++i) {
+            if (forms[i].levels == 0 && slots[i].key.w[3])
+                search(slots[i].key, call, forms, &forms[i]);
+            forms[i].address = address_word(slots[i].address, call, &forms[i]);
+            add(function, forms[i]);
         }
         function.forms.erase(std::remove_if(function.forms.begin(), function.forms.end(),
                                             [](const Form& form) { return form.weight < FORGOTTEN; }),
@@ -225,8 +238,12 @@ private:
     static Key key_of(const CallSeen& call, const uint8_t* code_hash) noexcept {
         Key key;
         key.code_hash = hash_of(code_hash);
-        key.selector = call.size >= 4 ? static_cast<uint32_t>(big_endian(call.data, 4)) : 0;
+        key.selector = selector_of(call);
         return key;
+    }
+
+    static uint32_t selector_of(const CallSeen& call) noexcept {
+        return call.size >= 4 ? static_cast<uint32_t>(big_endian(call.data, 4)) : 0;
     }
 
     const Function* find(const CallSeen& call, const uint8_t* code_hash) {
@@ -254,6 +271,8 @@ private:
             entry = entry->second.last_used <= limit ? functions_.erase(entry) : std::next(entry);
         if (targets_.size() > 8 * MOST_FUNCTIONS)
             targets_.clear();
+        if (namesakes_.size() > 2 * MOST_FUNCTIONS)
+            namesakes_.clear();
     }
 
     // ---- words
@@ -285,9 +304,28 @@ private:
         return result;
     }
 
-    static Word address_word(const uint8_t* address, const CallSeen& call) noexcept {
+    // The address of an account, or of the slot of a form. In calls that carry calls the address of the callee stands
+    // before its arguments: where address or key stand several times, those that are nearest to each other are meant.
+    static Word address_word(const uint8_t* address, const CallSeen& call, Form* slot) noexcept {
         u256 value;
         u_from_address(&value, address);
+        if (slot && slot->levels && slot->keys[0].source == Word::DATA) {
+            uint8_t sought[32], key[32];
+            size_t last = 0, best_address = 0, best_key = 0;
+            u_to_be(sought, &value);
+            memcpy(key, call.data + slot->keys[0].offset, 32);
+            for (size_t at = 4; at + 32 <= call.size && at < MOST_DATA; at += 4) {
+                if (memcmp(call.data + at, sought, 32) == 0)
+                    last = at;
+                else if (last && memcmp(call.data + at, key, 32) == 0 &&
+                         (!best_key || at - last < best_key - best_address))
+                    best_address = last, best_key = at;
+            }
+            if (best_key) {
+                slot->keys[0].offset = static_cast<uint32_t>(best_key);
+                return Word{Word::DATA, static_cast<uint32_t>(best_address), {}};
+            }
+        }
         if (memcmp(address, call.target, 20) == 0)
             return Word{Word::TARGET, 0, {}};
         if (memcmp(address, call.sender, 20) == 0)
@@ -355,6 +393,31 @@ private:
         }
     }
 
+    // The machine has forgotten what was hashed to this slot: perhaps it is an entry of a mapping of which another entry
+    // was read as well, with another word of the call as key.
+    void search(const u256& key, const CallSeen& call, const std::vector<Form>& others, Form* form) const noexcept {
+        int mappings = 0;
+        const Form* last = nullptr;
+        for (const Form& other : others) {
+            if (other.levels != 1 || other.keys[0].source != Word::DATA ||
+                (last && other.slot == last->slot && other.key_last[0] == last->key_last[0]))
+                continue;
+            if (++mappings > 4)
+                return;
+            last = &other;
+            Form tried = other;
+            for (size_t at = other.keys[0].offset % 32; at + 32 <= call.size && at < MOST_DATA; at += 32) {
+                tried.keys[0].offset = static_cast<uint32_t>(at);
+                tried.address = Word{Word::TARGET, 0, {}};
+                StateKey found;
+                if (fill_in(tried, call, &found) && u_eq(&found.slot, &key)) {
+                    *form = tried;
+                    return;
+                }
+            }
+        }
+    }
+
     bool fill_in(const Form& form, const CallSeen& call, StateKey* key) const noexcept {
         u256 address, slot, value;
         if (!value_of(form.address, call, &address) || address.w[3] || address.w[2] >> 32)
@@ -419,7 +482,8 @@ private:
     const Hasher hasher_;
     mutable std::mutex mutex_;
     std::unordered_map<Key, Function, KeyHash> functions_;
-    std::map<Address, Hash, AddressOrder> targets_;
+    std::map<Address, Hash, AddressOrder> targets_;         // code of addresses that were called
+    std::unordered_map<uint32_t, Key> namesakes_;           // by selector: the function that was learnt last
     uint64_t clock_ = 0;
 };
 
@@ -488,11 +552,33 @@ inline bool predict_into(Reader& reader, AccessBook& book, const CallSeen& call,
         });
 }
 
+inline void guess_first_slots(Reader& reader, const uint8_t* address) {
+    constexpr uint64_t FIRST_SLOTS = 12;
+    for (uint64_t i = 0; i < FIRST_SLOTS; ++i) {
+        const u256 slot = {{i, 0, 0, 0}};
+        reader.guess(StateKey::of_slot(address, &slot));
+    }
+}
+
+// Of accounts that the run has met and did not know: they are likely to be called next.
+inline void guess_for_strangers(Reader& reader, const CallSeen& call) {
+    constexpr size_t MOST_STRANGERS = 8;
+    std::vector<StateKey> strangers;
+    {
+        std::lock_guard<std::mutex> guard(reader.mutex);
+        for (const StateKey& key : reader.missing)
+            if (!key.is_slot && strangers.size() < MOST_STRANGERS && memcmp(key.address.data(), call.target, 20) != 0 &&
+                memcmp(key.address.data(), call.sender, 20) != 0 && memcmp(key.address.data(), call.coinbase, 20) != 0)
+                strangers.push_back(key);
+    }
+    for (const StateKey& key : strangers)
+        guess_first_slots(reader, key.address.data());
+}
+
 // Of a call that nothing is known of: its accounts, those whose addresses are in its data, and the first slots of the
 // target, where contracts keep what they always need.
 inline void guess_into(Reader& reader, const CallSeen& call) {
     constexpr int MOST_ADDRESSES = 16;
-    constexpr uint64_t FIRST_SLOTS = 12;
     AccountRecord record;
     const auto account = [&](const uint8_t* address) {
         const bool missing = reader.account(address, &record) == Answer::MISSING;
@@ -502,12 +588,8 @@ inline void guess_into(Reader& reader, const CallSeen& call) {
     };
     account(call.sender);
     account(call.coinbase);
-    if (account(call.target)) {
-        for (uint64_t i = 0; i < FIRST_SLOTS; ++i) {
-            const u256 slot = {{i, 0, 0, 0}};
-            reader.guess(StateKey::of_slot(call.target, &slot));
-        }
-    }
+    if (account(call.target))
+        guess_first_slots(reader, call.target);
     // A word of twelve zero bytes and an address; a number that is as large is not likely.
     static const uint8_t zeros[12] = {};
     int found = 0;
@@ -522,9 +604,13 @@ inline void guess_into(Reader& reader, const CallSeen& call) {
 // The one, or else the other. False: nothing was known of such calls.
 inline bool expect(Reader& reader, AccessBook& book, const CallSeen& call, HaveCode have_code) noexcept {
     try {
-        if (predict_into(reader, book, call, have_code))
+        if (predict_into(reader, book, call, have_code)) {
+            if (reader.rounds)
+                guess_for_strangers(reader, call);
             return true;
+        }
         guess_into(reader, call);
+        guess_for_strangers(reader, call);
     } catch (...) {
     }
     return false;
