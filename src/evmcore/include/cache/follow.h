@@ -94,7 +94,10 @@ public:
 
     static constexpr size_t REPLIES = 2;
 
+    // The first requests do not wait for news: there is a past to catch up with.
     void write(Wire& wire, int64_t block_ms) const {
+        if (!caught_up.load(std::memory_order_relaxed))
+            block_ms = 1;
         Bytes& out = wire.out;
         out.clear();
         Round::write_head(out, prefix);
