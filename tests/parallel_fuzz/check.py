@@ -90,6 +90,8 @@ def check_case(
             for name, value in executor.counters.items():
                 if name == "aborts":
                     counts.update({f"counter aborts {cause}": number for cause, number in value.items()})
+                elif name == "fallback":
+                    counts["counter fallbacks"] += bool(value)
                 elif name != "threads":
                     counts[f"counter {name}"] += value
         if words is not None:
