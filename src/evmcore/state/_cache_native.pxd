@@ -121,6 +121,7 @@ cdef extern from "include/cache/round.h" namespace "evmcore::cache" nogil:
         NONE
         RECORD
         COUNT
+        LOST
         VALUE
         TYPE
     cdef cppclass Ask:
@@ -133,12 +134,12 @@ cdef extern from "include/cache/round.h" namespace "evmcore::cache" nogil:
         Fault fault
         AccountRecord record
         uint64_t stored
-        size_t damaged
         string problem
     cdef struct SlotAsk:
         u256 key
         u256 value
         bint stored
+        bint damaged
     cdef cppclass CodeAsk:
         Hash hash
         const char* data
@@ -159,7 +160,7 @@ cdef extern from "include/cache/round.h" namespace "evmcore::cache" nogil:
         string error
         void gather(vector[StateKey]& keys, vector[Hash]& hashes, const StateCache& cache) except +
         size_t write(Wire& wire, const string& prefix) except +
-        RoundOutcome read(const Wire& wire, size_t replies) except +
+        RoundOutcome read(const Wire& wire, size_t replies, bint complete_state) except +
         bint to_be_continued() noexcept
         Added settle(StateCache& cache, Reader* reader, bint complete_state) except +
 

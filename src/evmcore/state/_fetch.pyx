@@ -77,7 +77,7 @@ cdef class RedisFetcher(Fetcher):
             self.rounds += 1
             replies = round.write(connection.wire[0], self.prefix)
             connection.exchange(replies, deadline, NULL)
-            outcome = round.read(connection.wire[0], replies)
+            outcome = round.read(connection.wire[0], replies, view.cache.complete)
             if outcome != RoundOutcome.DONE:
                 self.explain(outcome, round.error, connection)
             if round.codes.size():
@@ -147,11 +147,13 @@ cdef class RedisFetcher(Fetcher):
         storage = self.keys.storage(address, ask.record.generation)
         self.faults += 1
         if ask.fault == Fault.VALUE:
-            slot = u256_to_int(&round.slots[ask.damaged].key)
-            view.damaged[address, slot] = StateCorrupted(
-                f"{show_key(storage)}: slot {slot:#x} has a value that is not a number of at most 32 bytes without leading "
-                "zeros (or empty where zero is not stored)"
-            )
+            for i in range(ask.first, ask.first + ask.count):
+                if round.slots[i].damaged:
+                    slot = u256_to_int(&round.slots[i].key)
+                    view.damaged[address, slot] = StateCorrupted(
+                        f"{show_key(storage)}: slot {slot:#x} has a value that is not a number of at most 32 bytes "
+                        "without leading zeros (or empty where zero is not stored)"
+                    )
             return 0
         if ask.fault == Fault.RECORD:
             error = StateCorrupted(f"{account}: account record: {ask.problem.decode()}")
@@ -160,6 +162,8 @@ cdef class RedisFetcher(Fetcher):
                 f"{show_key(storage)}: {ask.stored} slots are stored, the account's record says {ask.record.slot_count}: "
                 "some were lost"
             )
+        elif ask.fault == Fault.LOST:
+            error = StateCorrupted(f"{account}: the account's record is missing, its storage is there")
         else:
             error = StateCorrupted(f"{account} or its storage: {ask.problem.decode('utf-8', 'backslashreplace')}")
         view.damaged[address, None] = error

@@ -357,7 +357,7 @@ class RedisState:
         return self._following().cache.complete
 
     def restart(self, wait: float = 10.0) -> None:
-        """Forgets everything that is cached and starts from what Redis holds. Pins that are open keep what they have."""
+        """Forgets everything that is cached and starts from what Redis holds. Open pins keep what they have."""
         self._feed.restart()
         self._latest = None
         self._feed.wait(wait)

@@ -14,7 +14,8 @@ enum class Fault : uint8_t {
     NONE,
     RECORD,             // the account's record is damaged (`problem`)
     COUNT,              // its storage has another number of slots than the record says
-    VALUE,              // a slot's value is not one
+    LOST,               // it has storage, and no record
+    VALUE,              // values of some slots are none: those that are `damaged`
     TYPE,               // Redis answered something else than asked for (`problem`: its error)
 };
 
@@ -29,7 +30,6 @@ struct Ask {
     Fault fault;
     AccountRecord record;       // with NO_KEY where there is none
     uint64_t stored;            // HLEN
-    size_t damaged;             // VALUE: which slot
     std::string problem;
 };
 
@@ -37,6 +37,7 @@ struct SlotAsk {
     u256 key;
     u256 value;
     bool stored;
+    bool damaged;               // what is stored is no value
 };
 
 struct CodeAsk {
@@ -87,7 +88,7 @@ public:
                 ask.generation = cache.account(StateCache::LATEST - 1, key.address.data(), &known) ? known.generation : 0;
             }
             if (key.is_slot) {
-                slots.push_back(SlotAsk{key.slot, {}, false});
+                slots.push_back(SlotAsk{key.slot, {}, false, false});
                 ++asks.back().count;
             }
         }
@@ -110,9 +111,6 @@ public:
             write_command(out, 2);
             write_part(out, "GET");
             write_part(out, account.data(), account.size(), ask.address.data(), 20);
-            ++commands;
-            if (!ask.count)
-                continue;
             char suffix[32];
             memcpy(suffix, ask.address.data(), 20);
             const size_t size =
@@ -120,6 +118,9 @@ public:
             write_command(out, 2);
             write_part(out, "HLEN");
             write_part(out, storage.data(), storage.size(), suffix, size);
+            commands += 2;
+            if (!ask.count)
+                continue;
             write_command(out, 2 + ask.count);
             write_part(out, "HMGET");
             write_part(out, storage.data(), storage.size(), suffix, size);
@@ -128,7 +129,7 @@ public:
                 u_to_be(key, &slots[i].key);
                 write_part(out, key, 32);
             }
-            commands += 2;
+            ++commands;
         }
         if (!codes.empty()) {
             write_command(out, 1 + codes.size());
@@ -152,8 +153,8 @@ public:
         write_part(out, "hash");
     }
 
-    // Understands the replies to `write`.
-    RoundOutcome read(const Wire& wire, size_t replies) {
+    // Understands the replies to `write`. In a complete state every account that has storage has a record.
+    RoundOutcome read(const Wire& wire, size_t replies, bool complete_state) {
         const std::vector<Node>& nodes = wire.parser.nodes;
         const char* bytes = wire.in.data();
         for (size_t i = 0; i + 1 < replies; ++i) {
@@ -178,7 +179,7 @@ public:
         if (outcome != RoundOutcome::DONE)
             return outcome;
         for (Ask& ask : asks)
-            if (!ask.answered && !read_ask(ask, nodes, bytes))
+            if (!ask.answered && !read_ask(ask, nodes, bytes, complete_state))
                 return RoundOutcome::MALFORMED;
         if (!codes.empty() && !read_codes(nodes, bytes))
             return RoundOutcome::MALFORMED;
@@ -250,7 +251,7 @@ public:
             const bool zeros_hold = zeros && cache.storage_always_complete(ask.address.data(), complete_state);
             for (size_t i = ask.first; i < ask.first + ask.count; ++i) {
                 const SlotAsk& slot = slots[i];
-                if (ask.fault == Fault::VALUE && i == ask.damaged)
+                if (slot.damaged)
                     continue;
                 if (slot.stored || zeros_hold) {
                     const Added put = cache.add_slot(head.seq, ask.address.data(), &slot.key, &slot.value);
@@ -287,7 +288,7 @@ private:
             }
             for (size_t i = ask.first; i < ask.first + ask.count; ++i) {
                 const SlotAsk& slot = slots[i];
-                if ((ask.fault == Fault::VALUE && i == ask.damaged) ||
+                if (slot.damaged ||
                     reader.slot(address, &slot.key, &value) != Answer::MISSING)
                     continue;
                 // A slot that is not stored is zero for this reader if the storage is complete at its own step.
@@ -323,7 +324,7 @@ private:
         return skip(nodes, &at_);
     }
 
-    bool read_ask(Ask& ask, const std::vector<Node>& nodes, const char* bytes) {
+    bool read_ask(Ask& ask, const std::vector<Node>& nodes, const char* bytes, bool complete_state) {
         ask.answered = true;
         ask.fault = Fault::NONE;
         if (at_ >= nodes.size())
@@ -341,16 +342,22 @@ private:
         } else if (!odd(ask, nodes, bytes)) {
             return false;
         }
-        if (!ask.count)
-            return true;
         if (at_ >= nodes.size())
             return false;
+        ask.stored = 0;
         if (nodes[at_].is(':') && nodes[at_].number >= 0) {
             ask.stored = static_cast<uint64_t>(nodes[at_].number);
+            ++at_;
+        } else if (!ask.count && nodes[at_].is('-')) {
+            ask.stored = 1;     // something else under the name of the storage, which only matters without a record
             ++at_;
         } else if (!odd(ask, nodes, bytes)) {
             return false;
         }
+        if (complete_state && ask.fault == Fault::NONE && ask.record.presence == NO_KEY && ask.stored)
+            ask.fault = Fault::LOST;
+        if (!ask.count)
+            return true;
         if (at_ < nodes.size() && nodes[at_].is('*') && nodes[at_].number == static_cast<int64_t>(ask.count)) {
             if (++at_ + ask.count > nodes.size())
                 return false;
@@ -358,15 +365,15 @@ private:
                 SlotAsk& slot = slots[i];
                 u_zero(&slot.value);
                 slot.stored = nodes[at_].is('$');
+                slot.damaged = false;
                 if (nodes[at_].is('_'))
                     continue;
                 const bool right = slot.stored && read_value(reinterpret_cast<const uint8_t*>(bytes + nodes[at_].at),
                                                              static_cast<size_t>(nodes[at_].number), &slot.value);
                 const bool empty = right && nodes[at_].number == 0 && ask.record.storage_complete;
-                if ((!right || empty) && ask.fault == Fault::NONE) {
+                slot.damaged = !right || empty;
+                if (slot.damaged && ask.fault == Fault::NONE)
                     ask.fault = Fault::VALUE;
-                    ask.damaged = i;
-                }
             }
         } else if (!odd(ask, nodes, bytes)) {
             return false;
@@ -381,7 +388,7 @@ private:
         } else if (ask.record.presence != EXISTS) {
             ask.fault = Fault::NONE;
             for (size_t i = ask.first; i < ask.first + ask.count; ++i)     // whatever an old generation still holds
-                slots[i].stored = false, u_zero(&slots[i].value);
+                slots[i].stored = slots[i].damaged = false, u_zero(&slots[i].value);
         }
         return true;
     }
