@@ -94,6 +94,7 @@ class Books:
     headers: list[Header] = field(init=False)
     diffs: list[StateDiff] = field(default_factory=list)
     made: int = 0  # blocks, those of abandoned branches too
+    touched: set[int] = field(default_factory=set)  # groups that some block changed
 
     def __post_init__(self) -> None:
         storage: tuple[dict[int, int], dict[int, int]] = ({}, {})
@@ -132,6 +133,7 @@ class Books:
         )
         after: tuple[dict[int, int], dict[int, int]] = ({}, {})
         for group in self.dice.sample(range(self.groups), min(self.moves, self.groups)):
+            self.touched.add(group)
             shares = [(vault, group * PER_GROUP + share) for vault in (0, 1) for share in range(PER_GROUP)]
             values = [self.state.storage(VAULTS[vault], slot) for vault, slot in shares]
             # Cut anew at random: some shares become zero, which deletes them.
