@@ -301,7 +301,8 @@ def test_parallel_is_printed_beside_what_bounds_it(tmp_path: Path) -> None:
     assert re.search(
         r"^3 threads that share nothing do \d\.\d\d times the work of one on this machine$", done.stdout, re.M
     )
-    assert re.search(r"^workload +txs +seq ms +1 thr +3 thr +auto 3 +decision +list 1 +list 3 +residue", done.stdout, re.M)
+    columns = r"^workload +txs +seq ms +1 thr +3 thr +auto 3 +decision +list 1 +list 3 +residue"
+    assert re.search(columns, done.stdout, re.M)
     assert re.search(r"^one counter +120 ", done.stdout, re.M)
     assert re.search(r"^all of these workloads \(2\) +mean +median +least +greatest$", done.stdout, re.M)
     record = json.loads(file.read_text())
