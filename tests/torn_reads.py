@@ -80,10 +80,11 @@ class Caller:
             return self.state.pin("latest")
         if kind < 0.75 and self.kept:
             return self.dice.choice(self.kept)
-        number = max(0, self.state.head().number - self.dice.randrange(60))
-        if kind < 0.9:
-            return self.state.pin(number)
-        return self.state.pin(self.state.pin("latest").block_hashes()[number])
+        # Number and hash from one pin: the chain may take blocks back at any moment.
+        with self.state.pin("latest") as head:
+            number = max(0, head.header.number - self.dice.randrange(60))
+            block_hash = head.block_hashes()[number]
+        return self.state.pin(number if kind < 0.9 else block_hash)
 
     def _ask(self, pin: RedisPin) -> None:
         header = pin.header
