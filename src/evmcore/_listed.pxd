@@ -106,8 +106,8 @@ cdef void listed_advance(ListedBlock* block) noexcept nogil
 # Whether the gas that is left is enough for the reads that are declared and have not been made.
 cdef bint reads_are_payable(const ListedBlock* block) noexcept nogil
 
-# Brings what the list says was after the frontier into the block's own working set. False: no memory.
-cdef bint listed_adopt(ListedBlock* block, Machine* main) noexcept nogil
+# Brings what the list says was after the frontier into the block's own working set. SUCCESS, NO_MEMORY or STATE_FAILED.
+cdef Status listed_adopt(ListedBlock* block, Machine* main) noexcept nogil
 
 # Compares a part of what was noted with what the list says of a place in the block. False: `doubt` says in what they differ.
 cdef bint check_part(const Declared* declared, Met* met, const AccessNotes* notes, uint32_t part, uint32_t index, Doubt* doubt) noexcept nogil

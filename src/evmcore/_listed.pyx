@@ -14,7 +14,7 @@ from evmcore._declared cimport (
     DeclaredSlot, change_at, change_before, declared_account, declared_slot, wiped_before,
 )
 from evmcore._hash cimport keccak256
-from evmcore._interp cimport NO_MEMORY, STATE_FAILED, machine_free, machine_new
+from evmcore._interp cimport NO_MEMORY, STATE_FAILED, SUCCESS, machine_free, machine_new
 from evmcore._state cimport (
     ABSENT, FOUND, READ_FAILED, AccountData, AccountEntry, Found, SlotEntry, WorkingSet, ws_adopt_account, ws_adopt_slot,
     ws_note_account, ws_note_slot, ws_put_code, ws_reset,
@@ -52,13 +52,13 @@ cdef bint is_empty(const AccountData* account) noexcept nogil:
     )
 
 
-cdef Found account_base(ListedWorker* w, DeclaredAccount* account, AccountData* out) noexcept nogil:
+cdef Found account_base(ListedBlock* block, DeclaredAccount* account, AccountData* out) noexcept nogil:
     """The account before the block, which is read once for all workers. `out` is filled in also when it was absent."""
     cdef Found found
     if listed_known(&account.base_state):
         out[0] = account.base
         return FOUND if account.base_exists else ABSENT
-    found = w.block.base.account(w.block.base.self, account.address, out)
+    found = block.base.account(block.base.self, account.address, out)
     if found == READ_FAILED:
         return READ_FAILED
     if found == ABSENT:
@@ -84,7 +84,7 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
         w.undeclared = True
         return READ_FAILED
     account = &d.accounts[number]
-    found = account_base(w, account, out)
+    found = account_base(w.block, account, out)
     if found == READ_FAILED:
         return READ_FAILED
     w.reader.origin = <void*>(<size_t>number + 1)
@@ -118,33 +118,39 @@ cdef const DeclaredChange* slot_before(
     return NULL
 
 
+cdef bint slot_base(ListedBlock* block, DeclaredAccount* account, DeclaredSlot* slot, u256* value) noexcept nogil:
+    """The slot before the block, which is read once for all workers; zero where it was absent. False: it cannot be read."""
+    cdef AccountData data
+    cdef Found found
+    if listed_known(&slot.base_state):
+        value[0] = slot.base
+        return True
+    found = account_base(block, account, &data)
+    if found == FOUND:
+        found = block.base.storage(block.base.self, account.address, &slot.key, value)
+    if found == READ_FAILED:
+        return False
+    if found == ABSENT:
+        u_zero(value)
+    if listed_may_keep(&slot.base_state):
+        slot.base = value[0]
+        listed_kept(&slot.base_state)
+    return True
+
+
 cdef Found read_storage(void* self, const uint8_t* address, const u256* key, u256* value) noexcept nogil:
     cdef ListedWorker* w = <ListedWorker*>self
     cdef const Declared* d = w.block.declared
     cdef uint32_t owner = declared_account(d, address)
     cdef uint32_t number = declared_slot(d, owner, key) if owner != NONE else NONE
     cdef DeclaredSlot* slot
-    cdef DeclaredAccount* account
-    cdef AccountData data
-    cdef Found found
     if number == NONE:
         w.undeclared = True
         return READ_FAILED
     slot = &d.slots[number]
     w.reader.origin = <void*>(<size_t>number + 1)
-    if listed_known(&slot.base_state):
-        value[0] = slot.base
-    else:
-        found = account_base(w, &d.accounts[owner], &data)
-        if found == FOUND:
-            found = w.block.base.storage(w.block.base.self, address, key, value)
-        if found == READ_FAILED:
-            return READ_FAILED
-        if found == ABSENT:
-            u_zero(value)
-        if listed_may_keep(&slot.base_state):
-            slot.base = value[0]
-            listed_kept(&slot.base_state)
+    if not slot_base(w.block, &d.accounts[owner], slot, value):
+        return READ_FAILED
     slot_before(d, &d.accounts[owner], slot, w.index, value)
     return FOUND
 
@@ -416,7 +422,7 @@ cdef bint adopt_account(ListedBlock* block, WorkingSet* ws, uint32_t number) noe
     return True
 
 
-cdef bint listed_adopt(ListedBlock* block, Machine* main) noexcept nogil:
+cdef Status listed_adopt(ListedBlock* block, Machine* main) noexcept nogil:
     cdef const Declared* d = block.declared
     cdef WorkingSet* ws = main.ws
     cdef DeclaredAccount* account
@@ -428,21 +434,21 @@ cdef bint listed_adopt(ListedBlock* block, Machine* main) noexcept nogil:
         if not block.met.accounts[i] or not listed_known(&account.base_state):
             continue                         # nobody was there yet, or only what came before the transactions
         if not adopt_account(block, ws, i):
-            return False
+            return NO_MEMORY
         owner = ws_adopt_account(ws, account.address, &account.base, account.base_exists)
         for j in range(account.first_slot, account.first_slot + account.slot_count):
             slot = &d.slots[j]
             if not block.met.slots[j]:
                 continue
-            u_zero(&base)
-            if listed_known(&slot.base_state):
-                base = slot.base
+            # Nobody asked for its value where its account was gone by then; what is there before the block goes with it.
+            if not slot_base(block, account, slot, &base):
+                return STATE_FAILED
             place = ws_adopt_slot(ws, owner, &slot.key, &base)
             if slot_before(d, account, slot, block.frontier + 1, &base) != NULL:
                 ws.slots[place].current = base
                 ws.slots[place].lifetime = ws.accounts[owner].lifetime
             ws_note_slot(ws, place)
-    return not ws.failed and access_end_part(block.output.notes, ws)
+    return NO_MEMORY if ws.failed or not access_end_part(block.output.notes, ws) else SUCCESS
 
 
 # ---------------------------------------------------------------------------------------------------- comparing notes

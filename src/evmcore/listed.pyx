@@ -21,7 +21,7 @@ from evmcore._block cimport (
 )
 from evmcore._block_steps cimport CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS
 from evmcore._declared cimport PARSED, PARSED_NO_MEMORY, Declared, Parsed, declared_parse, declared_release
-from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS
+from evmcore._interp cimport ABORTED, SUCCESS
 from evmcore._listed cimport (
     ACCOUNT_NOT_ACCESSED, ACCOUNT_NOT_LISTED, CHANGE_DIFFERS, CHANGE_NOT_LISTED, CHANGE_NOT_MADE, READS_TOO_MANY,
     SLOT_NOT_ACCESSED, SLOT_NOT_LISTED, Doubt, ListedBlock, ListedRun, ListedWorker, check_all_met, check_part,
@@ -173,9 +173,10 @@ cdef class ListedExecutor(Executor):
         # Before EIP-161 an account may exist and be empty, which a list does not tell.
         if run.rules.revision >= SPURIOUS_DRAGON and self.open_block(&block, run):
             self.run_by_list(&block, run)
-        if block.failure == BLOCK_OK and not block.starved and block.frontier and not listed_adopt(&block, run.machine):
-            block.failure = BLOCK_ENGINE_FAILED
-            block.status = NO_MEMORY
+        if block.failure == BLOCK_OK and not block.starved and block.frontier:
+            block.status = listed_adopt(&block, run.machine)
+            if block.status != SUCCESS:
+                block.failure = BLOCK_ENGINE_FAILED
         at[0] = block.frontier
         failure = block.failure
         status[0] = block.status
