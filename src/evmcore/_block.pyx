@@ -16,6 +16,7 @@ from evmcore._outcome cimport (
     KeptOutput, committed_transaction, encoded_receipts, receipt_of, receipts_root, slice_of,
 )
 from evmcore._rules cimport CANCUN, OSAKA, PARIS
+from evmcore._senders cimport usual_senders
 from evmcore._state cimport ws_keep_seen, ws_reset
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, PreparedTransaction, transaction_error
 from evmcore._u256 cimport u256_from_int, u256_to_int
@@ -400,12 +401,16 @@ cdef class BlockResult:
 
 # ------------------------------------------------------------ the way in
 
-cdef list prepare_transactions(object block, object fork):
+cdef list prepare_transactions(object block, object fork, unsigned int threads):
     """Senders recovered, numbers converted. Raises `InvalidBlock` for a transaction without a valid signature."""
     cdef list prepared = []
+    unknown = [transaction for transaction in block.transactions if transaction.sender is None]
+    recovered = iter(usual_senders(unknown, threads, fork))
     for index, transaction in enumerate(block.transactions):
         try:
             sender = transaction.sender
+            if sender is None:
+                sender = next(recovered)
             if sender is None:
                 sender = transaction.recover_sender(fork)
             prepared.append(PreparedTransaction(transaction, sender))
@@ -494,7 +499,7 @@ cdef BlockResult run_block(
     if validate:
         body.check_body(block, fork)
     run.backend = state
-    run.prepared = prepare_transactions(block, fork)
+    run.prepared = prepare_transactions(block, fork, executor.threads)
     run.prepare(block, chain, fork, block_hashes, reward)
     if access_list:
         run.kept.accesses = AccessRecord()
