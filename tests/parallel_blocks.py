@@ -158,9 +158,9 @@ def executors_for(threads: tuple[int, ...], *, watch_all: bool = False) -> dict[
 
 
 def assert_bounded(executor: ParallelExecutor, transactions: int) -> None:
-    """The last block ended without needless work: a transaction is run to its end once by itself and at most once more,
-    on final inputs; and only where one is run again do others, at most one a thread, begin in vain and wait for it."""
+    """The last block ended within bounds that hold whatever the system does with the threads: a transaction is run to its
+    end once by itself and at most once more, on final inputs; before that it begins in vain three times at most."""
     counters = executor.counters
     assert counters["reruns"] <= transactions, counters
     assert counters["runs"] - counters["waits"] <= 2 * transactions, counters
-    assert counters["waits"] <= (counters["reruns"] + 1) * executor.threads, counters
+    assert counters["waits"] <= 3 * transactions, counters

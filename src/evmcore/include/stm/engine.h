@@ -30,7 +30,7 @@ enum Cause : uint32_t {
 struct Tally {
     uint64_t runs;                     // of transactions, begun
     uint64_t reruns;                   // of those, by the committer because the run before did not stand
-    uint64_t waits;                    // runs and hints that met an unfinished transaction
+    uint64_t waits;                    // runs that met an unfinished transaction: at most kMostTries for each transaction
     uint64_t validations;              // at the frontier
     uint64_t aborts[kCauses];          // of those, by what they found
     uint64_t settled;                  // deltas that became values
@@ -69,20 +69,20 @@ inline void advance(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Ta
     }
 }
 
-// Runs a claimed transaction ahead of time. When it meets an estimate it waits, unless the run that it waits for has just
-// ended; then it starts again at once, but only once: a transaction that does not get through is left to the committer.
+// Runs a claimed transaction ahead of time. When it meets an estimate it waits, unless the run that it would wait for has
+// just ended; then it starts again at once. A transaction that does not get through is left to the committer.
 inline void speculate(Scheduler& scheduler, const Tasks& tasks, Arena& arena, TxIndex tx, Tally& tally) {
-    for (int attempt = 0; attempt < 2; ++attempt) {
+    for (;;) {
         ++tally.runs;
         const TxIndex blocker = tasks.run(tasks.self, tx, false);
-        if (blocker == 0) {
-            scheduler.finish(tx);
-            return;
-        }
+        if (blocker == 0) break;
         ++tally.waits;
+        if (!scheduler.may_retry(tx)) {
+            tasks.pass(tasks.self, tx);
+            break;
+        }
         if (scheduler.wait_for(tx, blocker, arena)) return;
     }
-    tasks.pass(tasks.self, tx);
     scheduler.finish(tx);
 }
 

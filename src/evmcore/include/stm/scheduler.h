@@ -25,7 +25,12 @@ struct TxState {
     Shared<uint64_t> word;             // status 8 bits, incarnation 24, wait epoch 32
     Shared<Waiter*> waiters;
     TxIndex after[2];                  // hints: run behind these, 0 for none
+    uint32_t vain;                     // runs that met an estimate; of whoever has it Executing
 };
+
+// So often a transaction begins ahead of time, at most; then it is left to the committer. This bounds what a block can take
+// in vain, whatever the system does with its threads.
+constexpr uint32_t kMostTries = 3;
 
 inline Status status_of(uint64_t word) { return static_cast<Status>(word & 0xff); }
 inline uint32_t incarnation_of(uint64_t word) { return static_cast<uint32_t>(word >> 8) & 0xffffff; }
@@ -55,6 +60,7 @@ public:
             new (&states_[tx].word) Shared<uint64_t>(word_of(tx ? kReady : kCommitted, 0, 0));
             new (&states_[tx].waiters) Shared<Waiter*>(nullptr);
             states_[tx].after[0] = states_[tx].after[1] = 0;
+            states_[tx].vain = 0;
         }
         next_.store(1);
         frontier_.store(1);
@@ -107,6 +113,9 @@ public:
         uint64_t seen = blocked;
         return !has_run(blocker) || !states_[tx].word.replace(seen, word_of(kExecuting, incarnation_of(word), epoch));
     }
+
+    // After a run that met an estimate: whether there may be another one ahead of time.
+    bool may_retry(TxIndex tx) { return ++states_[tx].vain < kMostTries; }
 
     // Executing -> Executed: the writes are in the store. Wakes those who wait.
     void finish(TxIndex tx) { become(tx, kExecuted); }
