@@ -158,8 +158,8 @@ def executors_for(threads: tuple[int, ...], *, watch_all: bool = False) -> dict[
 
 
 def assert_bounded(executor: ParallelExecutor, transactions: int) -> None:
-    """The last block ended within bounds that hold whatever the system does with the threads: a transaction is run to its
-    end once by itself and at most once more, on final inputs; before that it begins in vain three times at most."""
+    """The last block ended within bounds that hold whatever the system does with the threads: a transaction is run to
+    its end once by itself and at most once more, on final inputs; before that it begins in vain three times at most."""
     counters = executor.counters
     assert counters["reruns"] <= transactions, counters
     assert counters["runs"] - counters["waits"] <= 2 * transactions, counters
