@@ -37,6 +37,8 @@ cdef extern from "include/cache/wire.h" namespace "evmcore::cache" nogil:
         Parser parser
         int error
         Io exchange(int fd, size_t replies, int64_t deadline, const int* stop) noexcept
+        Io send_all(int fd, const char* data, size_t size, int64_t deadline, const int* stop) noexcept
+        Io receive(int fd, size_t replies, int64_t deadline, const int* stop) noexcept
         Io parsed() noexcept
     int64_t monotonic_now() noexcept
 
@@ -54,7 +56,13 @@ cdef class Connection:
     # Sends what is in `wire.out` and waits for the replies. `deadline` is monotonic, in nanoseconds. Closes the
     # connection and raises StateUnavailable when it fails. -1 is raised; 0 done; 1 `stop` was set (and it is closed).
     cdef int exchange(self, size_t replies, int64_t deadline, const int* stop) except -1
-    cdef Io exchange_tls(self, size_t replies, int64_t deadline, const int* stop)
+    # The two halves of it. What is sent need not be in `wire.out`.
+    cdef int send(self, const char* data, size_t size, int64_t deadline) except -1
+    cdef int receive(self, size_t replies, int64_t deadline) except -1
+    cdef int opened(self) except -1
+    cdef int outcome(self, Io outcome) except -1
+    cdef Io send_tls(self, const char* data, size_t size, int64_t deadline, const int* stop)
+    cdef Io receive_tls(self, size_t replies, int64_t deadline, const int* stop)
     cdef object wait_tls(self, int what, int64_t deadline, const int* stop)
     cdef object reply(self, size_t* at)
 

@@ -3,6 +3,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
+import copy
 import os
 import select
 import ssl
@@ -41,8 +42,8 @@ cdef object refusal(str text, str doing):
 def open_connection(client, str peer not None) -> Connection:
     """A connection that a redis-py client opens. Raises `StateUnavailable` (also for a refused password)."""
     from redis import exceptions
-    pool = client.connection_pool
-    pool.connection_kwargs["protocol"] = 2
+    pool = copy.copy(client.connection_pool)     # the client may be another's, for other uses
+    pool.connection_kwargs = {**pool.connection_kwargs, "protocol": 2}
     cdef Connection connection = Connection.__new__(Connection)
     owner = None
     try:
@@ -97,17 +98,52 @@ cdef class Connection:
 
     cdef int exchange(self, size_t replies, int64_t deadline, const int* stop) except -1:
         cdef Io outcome
-        if self.fd < 0:
-            raise StateUnavailable("the connection to the Redis server is closed")
+        self.opened()
         self.requests += 1
         self.bytes_out += self.wire.out.size()
         if self.socket is None:
             with nogil:
                 outcome = self.wire.exchange(self.fd, replies, deadline, stop)
+        elif self.wire.out.failed():
+            outcome = Io.NO_MEMORY
         else:
-            outcome = self.exchange_tls(replies, deadline, stop)
+            outcome = self.send_tls(self.wire.out.data(), self.wire.out.size(), deadline, stop)
+            if outcome == Io.DONE:
+                outcome = self.receive_tls(replies, deadline, stop)
+        self.bytes_in += self.wire.in_.size()
+        return self.outcome(outcome)
+
+    cdef int send(self, const char* data, size_t size, int64_t deadline) except -1:
+        cdef Io outcome
+        self.opened()
+        self.requests += 1
+        self.bytes_out += size
+        if self.socket is None:
+            with nogil:
+                outcome = self.wire.send_all(self.fd, data, size, deadline, NULL)
+        else:
+            outcome = self.send_tls(data, size, deadline, NULL)
+        return self.outcome(outcome)
+
+    cdef int receive(self, size_t replies, int64_t deadline) except -1:
+        cdef Io outcome
+        self.opened()
+        if self.socket is None:
+            with nogil:
+                outcome = self.wire.receive(self.fd, replies, deadline, NULL)
+        else:
+            outcome = self.receive_tls(replies, deadline, NULL)
+        self.bytes_in += self.wire.in_.size()
+        return self.outcome(outcome)
+
+    cdef int opened(self) except -1:
+        if self.fd < 0:
+            raise StateUnavailable("the connection to the Redis server is closed")
+        return 0
+
+    cdef int outcome(self, Io outcome) except -1:
+        """What became of sending or receiving: closes the connection and raises unless it went well."""
         if outcome == Io.DONE:
-            self.bytes_in += self.wire.in_.size()
             return 0
         self.close()
         if outcome == Io.STOPPED:
@@ -124,22 +160,36 @@ cdef class Connection:
             problem = f"cannot be reached: {os.strerror(self.wire.error)}"
         raise StateUnavailable(f"the Redis server at {self.peer} {problem}")
 
-    cdef Io exchange_tls(self, size_t replies, int64_t deadline, const int* stop):
-        """As `Wire.exchange`, through the Python socket that encrypts."""
+    cdef Io send_tls(self, const char* data, size_t size, int64_t deadline, const int* stop):
+        """As `Wire.send_all`, through the Python socket that encrypts."""
         cdef size_t sent = 0
+        view = memoryview(PyBytes_FromStringAndSize(data, size))
+        try:
+            while sent < size:
+                try:
+                    sent += self.socket.send(view[sent:])
+                    continue
+                except ssl.SSLWantReadError:
+                    ready = self.wait_tls(select.POLLIN, deadline, stop)
+                except ssl.SSLWantWriteError:
+                    ready = self.wait_tls(select.POLLOUT, deadline, stop)
+                if ready is None:
+                    return Io.STOPPED
+                if not ready:
+                    return Io.TIMED_OUT
+        except OSError as error:
+            self.wire.error = error.errno or 0
+            return Io.FAILED
+        return Io.DONE
+
+    cdef Io receive_tls(self, size_t replies, int64_t deadline, const int* stop):
+        """As `Wire.receive`."""
         cdef Io taken
-        cdef char* place
-        data = PyBytes_FromStringAndSize(self.wire.out.data(), self.wire.out.size())
-        if self.wire.out.failed():
-            return Io.NO_MEMORY
         self.wire.in_.clear()
         self.wire.parser.start(replies)
         try:
             while True:
                 try:
-                    if sent < <size_t>len(data):
-                        sent += self.socket.send(data[sent:])
-                        continue
                     received = self.socket.recv(65536)
                 except ssl.SSLWantReadError:
                     ready = self.wait_tls(select.POLLIN, deadline, stop)

@@ -18,6 +18,8 @@ from evmcore._hash import keccak256
 from evmcore.blocks import Header
 from evmcore.errors import InputError, StateCorrupted, StateError, StateUnavailable, WriterFenced
 from evmcore.state import layout
+from evmcore.state._requests import Request
+from evmcore.state._wire import ErrorReply
 from evmcore.state.base import EMPTY_CODE_HASH
 from evmcore.state.layout import AccountChange, Changes, Head, Keys, Record, SlotChange
 from evmcore.state.memory import MemoryState
@@ -320,11 +322,10 @@ class _Batch:
         self.mark: Command | None = None
         self._gathered: list[Command] = []
         self._bytes = 0
-        self._sent: list[Command] = []
+        self._sent = Request()
 
     def __enter__(self) -> _Batch:
-        self._sent = self._watching()
-        self.session.send(self._sent, "loading")
+        self._sent = self.session.send(self._watching(), "loading")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -348,19 +349,17 @@ class _Batch:
         if not commands:
             return
         self._settle()
-        self._sent = [(b"MULTI",), *commands, (b"EXEC",), *self._watching()]
-        self.session.send(self._sent, "loading")
+        self._sent = self.session.send([(b"MULTI",), *commands, (b"EXEC",), *self._watching()], "loading")
 
     def _settle(self) -> None:
         """Takes the replies to what was sent last."""
         replies = self.session.receive(self._sent, "loading")
-        self._sent = []
         executed = replies[-3] if len(replies) > 2 else ()
         if executed is None or replies[-1] != b"%d" % self.publisher.epoch:
             self.session.drop()
             raise WriterFenced("another writer took over while accounts were loaded")
         for result in executed:
-            if isinstance(result, Exception):
+            if isinstance(result, ErrorReply):
                 raise StateCorrupted(f"loading: a command failed: {result}: replace the state")
 
 

@@ -24,6 +24,7 @@ from evmcore.errors import (
     WrongParent,
 )
 from evmcore.state import layout
+from evmcore.state._wire import ErrorReply
 from evmcore.state.layout import AccountChange, Changes, FeedEntry, Head, Keys, Record
 from evmcore.state.planning import AccountPlan, change_commands, load_commands, needed_codes, touched_accounts
 from evmcore.state.session import DEFAULT_TIMEOUT, Command, Session, as_fields
@@ -467,7 +468,7 @@ class Publisher:
             if results is None:
                 return False
             for command, result in zip(commands, results, strict=True):
-                if isinstance(result, Exception):
+                if isinstance(result, ErrorReply):
                     raise StateCorrupted(
                         f"{doing}: {command[0].decode()} {layout.show_key(command[1])} failed inside the transaction, "
                         f"whose other commands were carried out: {result}: the state has to be loaded anew"

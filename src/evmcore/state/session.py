@@ -1,16 +1,18 @@
 """One connection to a Redis server, for requests of many commands at once, with this package's errors.
 
-Addressing, TLS, AUTH and Sentinel are redis-py's; its command layer, which costs far more than the commands, is not
-used. Readers on the hot path have a socket of their own.
+Addressing, TLS, AUTH and Sentinel are redis-py's; requests go through native code (see `_requests` and `_wire`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from evmcore.errors import InputError, StateCorrupted, StateError, StateUnavailable, WriteRefused
+from evmcore.state._requests import Request
+from evmcore.state._wire import Connection, ErrorReply, open_connection
 from evmcore.state.layout import show_key
 
 if TYPE_CHECKING:
@@ -81,38 +83,22 @@ def _without_password(url: str) -> str:
     return parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]).geturl()
 
 
-def state_error(error: Exception, doing: str = "") -> StateError:
-    """The exception of this package for one of redis-py's."""
+def state_error(text: str, doing: str = "", cause: BaseException | None = None) -> StateError:
+    """The exception for an error reply, or for a connection that could not be opened because of `cause`."""
     from redis import exceptions
 
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(text.split()) or type(cause).__name__
     place = f"{doing}: " if doing else ""
     word = text.partition(" ")[0]
     if "Transaction discarded because of: " in text:
         word = text.partition("because of: ")[2].partition(" ")[0]
-    refusals = (
-        exceptions.OutOfMemoryError,
-        exceptions.ReadOnlyError,
-        exceptions.NoPermissionError,
-        exceptions.AuthenticationError,
-    )
-    if isinstance(error, refusals) or word in _REFUSALS:
+    if isinstance(cause, (exceptions.AuthenticationError, exceptions.NoPermissionError)) or word in _REFUSALS:
         return WriteRefused(f"{place}the Redis server refuses: {text}")
-    if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, OSError)) or word in _TRANSIENT:
+    if cause is not None or word in _TRANSIENT:
         return StateUnavailable(f"{place}the Redis server cannot be reached: {text}")
     if word == "WRONGTYPE":
         return StateCorrupted(f"{place}a key has another type than it should: {text}")
     return StateError(f"{place}the Redis server answered: {text}")
-
-
-def pack(commands: Iterable[Command]) -> bytes:
-    """Commands as bytes to send (RESP)."""
-    parts: list[bytes] = []
-    for command in commands:
-        parts.append(b"*%d\r\n" % len(command))
-        for word in command:
-            parts += (b"$%d\r\n" % len(word), word, b"\r\n")
-    return b"".join(parts)
 
 
 def as_fields(reply: Any) -> dict[bytes, bytes]:
@@ -126,70 +112,95 @@ class Session:
     """A connection that is opened when first used and after every failure. Not for several threads at once."""
 
     def __init__(self, source: str | Redis, timeout: float = DEFAULT_TIMEOUT) -> None:
-        """`source`: an address for `open_client`, or a redis-py client, which stays the caller's."""
-        self.client = open_client(source, timeout) if isinstance(source, str) else source
-        self._own = isinstance(source, str)
-        self._connection: Any = None
+        """`source`: an address for `open_client`, or a redis-py client, which stays the caller's.
 
-    def request(self, commands: Sequence[Command], doing: str = "") -> list[Any]:
+        `timeout`: seconds until a reply is given up, and a second more for each 32 KiB that is sent.
+        """
+        self.client = open_client(source, timeout) if isinstance(source, str) else source
+        self.timeout = timeout
+        self._own = isinstance(source, str)
+        self._connection: Connection | None = None
+
+    def request(self, commands: Iterable[Command] | Request, doing: str = "") -> list[Any]:
         """Sends commands together; the reply to each. Raises for the first reply that is an error, by `state_error`.
 
         Error replies inside an EXEC's reply are left for the caller to look at. After `StateUnavailable` nobody knows
         what was carried out.
         """
-        self.send(commands, doing)
-        return self.receive(commands, doing)
+        return self.receive(self.send(commands, doing), doing)
 
-    def send(self, commands: Sequence[Command], doing: str = "") -> None:
+    def send(self, commands: Iterable[Command] | Request, doing: str = "") -> Request:
         """The first half of `request`, so that something else can be done until the replies are there."""
-        from redis import exceptions
+        request = commands if isinstance(commands, Request) else Request(commands)
+        connection = self.connection(doing)
+        with self.guard(doing):
+            request.send(connection, self.timeout)
+        return request
 
-        data = pack(commands)
-        try:
-            if self._connection is None:
-                self._connection = self.client.connection_pool.make_connection()
-                self._connection.connect()
-            self._connection.send_packed_command([data], check_health=False)
-        except (exceptions.RedisError, OSError) as error:
-            self.drop()
-            raise state_error(error, doing) from error
-        except BaseException:
-            self.drop()
-            raise
-
-    def receive(self, commands: Sequence[Command], doing: str = "") -> list[Any]:
+    def receive(self, request: Request, doing: str = "") -> list[Any]:
         """The second half of `request`."""
-        from redis import exceptions
+        connection = self.connection(doing)
+        with self.guard(doing):
+            replies = request.receive(connection, self.timeout)
+        self.check(request, replies, doing)
+        return replies
 
-        replies: list[Any] = []
+    def check(self, request: Request, replies: Sequence[Any], doing: str = "") -> None:
+        """Raises for the first reply that is an error; `replies` are those to the first commands of a request."""
+        for index, reply in enumerate(replies):
+            # That a transaction is aborted, which comes last, says less than why one of its commands was not taken.
+            if isinstance(reply, ErrorReply):
+                where = command_text(request, index)
+                raise state_error(reply, f"{doing}: {where}" if doing else where)
+
+    def connection(self, doing: str = "") -> Connection:
+        """The connection; opened when there is none."""
+        if self._connection is None or self._connection.closed:
+            try:
+                self._connection = open_connection(self.client, peer_text(self.client))
+            except StateUnavailable as error:
+                cause = error.__cause__
+                raise state_error(str(cause) if cause is not None else str(error), doing, cause) from cause
+        return self._connection
+
+    @contextmanager
+    def guard(self, doing: str = "") -> Iterator[None]:
+        """Whatever goes wrong inside leaves a connection with replies to come: it is closed."""
         try:
-            for _ in commands:
-                try:
-                    replies.append(self._connection.read_response(disable_decoding=True))
-                except exceptions.ResponseError as error:
-                    replies.append(error)
-        except (exceptions.RedisError, OSError) as error:
+            yield
+        except StateUnavailable as error:
             self.drop()
-            raise state_error(error, doing) from error
+            text = str(error).removeprefix("the Redis server at ")
+            place = f"{doing}: " if doing else ""
+            raise StateUnavailable(f"{place}the Redis server cannot be reached: {text}") from error
         except BaseException:
-            # Replies are still to come: the connection is of no use any more.
             self.drop()
             raise
-        for command, reply in zip(commands, replies, strict=True):
-            # That a transaction is aborted, which comes last, says less than why one of its commands was not taken.
-            if isinstance(reply, Exception):
-                where = f"{command[0].decode()} {show_key(command[1])}" if len(command) > 1 else command[0].decode()
-                raise state_error(reply, f"{doing}: {where}" if doing else where) from reply
-        return replies
 
     def drop(self) -> None:
         """Closes the connection; the next request opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.disconnect()
+            connection.close()
 
     def close(self) -> None:
         """Closes everything that this session opened."""
         self.drop()
         if self._own:
             self.client.close()
+
+
+def command_text(request: Request, index: int) -> str:
+    """The name and key of a command, for messages."""
+    name, *key = request.words(index)
+    return " ".join([name.decode("ascii", "backslashreplace"), *(show_key(word) for word in key)])
+
+
+def peer_text(client: Redis) -> str:
+    """What a client's connections lead to, for messages."""
+    options = client.connection_pool.connection_kwargs
+    if "path" in options:
+        return str(options["path"])
+    if "service_name" in options:
+        return str(options["service_name"])
+    return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"

@@ -29,9 +29,15 @@ public:
     Io exchange(int fd, size_t replies, int64_t deadline, const int* stop = nullptr) noexcept {
         if (out.failed())
             return Io::NO_MEMORY;
+        const Io sent = send_all(fd, out.data(), out.size(), deadline, stop);
+        return sent == Io::DONE ? receive(fd, replies, deadline, stop) : sent;
+    }
+
+    // The two halves, for who has other work while the replies are on their way.
+    Io send_all(int fd, const char* data, size_t size, int64_t deadline, const int* stop = nullptr) noexcept {
         size_t sent = 0;
-        while (sent < out.size()) {
-            const ssize_t count = send(fd, out.data() + sent, out.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        while (sent < size) {
+            const ssize_t count = send(fd, data + sent, size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
             if (count >= 0) {
                 sent += static_cast<size_t>(count);
             } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -42,10 +48,10 @@ public:
                 return failed();
             }
         }
-        return receive(fd, replies, deadline, stop);
+        return Io::DONE;
     }
 
-    Io receive(int fd, size_t replies, int64_t deadline, const int* stop) noexcept {
+    Io receive(int fd, size_t replies, int64_t deadline, const int* stop = nullptr) noexcept {
         in.clear();
         parser.start(replies);
         for (;;) {

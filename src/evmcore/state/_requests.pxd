@@ -1,0 +1,26 @@
+"""Requests of many commands as bytes, sent over a connection of ours, and their replies.
+
+Commands are written one behind the other, from Python or natively, and sent in one piece. Replies come as Python objects,
+or are looked at natively where they lie, in `Connection.wire`.
+"""
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from evmcore.state._wire cimport Bytes, Connection
+
+cdef extern from "include/cache/resp.h" namespace "evmcore::cache" nogil:
+    void write_size(Bytes& out, char mark, uint64_t size) noexcept
+    void write_command(Bytes& out, size_t parts) noexcept
+    void write_part(Bytes& out, const void* bytes, size_t size) noexcept
+
+cdef class Request:
+    cdef Bytes out
+    cdef size_t count             # commands
+
+    # The next command has so many parts, which follow by `write_part`.
+    cdef void command(self, size_t parts) noexcept nogil
+    cdef size_t number(self, size_t* at) noexcept
+    cdef bytes part(self, size_t* at)
+    cdef void skip(self, size_t* at) noexcept
+
+# Monotonic nanoseconds until which a request of `size` bytes may take, if each reply may take `timeout` seconds.
+cdef int64_t deadline(double timeout, size_t size) noexcept

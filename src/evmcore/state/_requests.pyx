@@ -1,0 +1,94 @@
+"""Requests of many commands as bytes. See `_requests.pxd`."""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+
+from evmcore.errors import ResourceError
+from evmcore.state._wire cimport monotonic_now
+
+# Bytes a second below which a connection is given up.
+cdef enum:
+    SLOWEST = 32 * 1024
+
+
+cdef int64_t deadline(double timeout, size_t size) noexcept:
+    return monotonic_now() + <int64_t>((timeout + size / <double>SLOWEST) * 1e9)
+
+
+cdef class Request:
+    """Commands as bytes, to be sent together."""
+
+    def __init__(self, commands=()):
+        self.extend(commands)
+
+    def __len__(self):
+        return self.count
+
+    @property
+    def size(self) -> int:
+        """Bytes to send."""
+        return self.out.size()
+
+    cdef void command(self, size_t parts) noexcept nogil:
+        write_command(self.out, parts)
+        self.count += 1
+
+    def add(self, *words) -> None:
+        """Adds a command."""
+        self.extend((words,))
+
+    def extend(self, commands) -> None:
+        """Adds commands."""
+        cdef bytes word
+        for words in commands:
+            self.command(len(words))
+            for word in words:
+                write_part(self.out, PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word))
+        if self.out.failed():
+            raise ResourceError("no memory for a request to the Redis server")
+
+    def words(self, size_t index) -> list:
+        """The first two words of a command, for messages."""
+        cdef size_t at = 0
+        cdef size_t i
+        for i in range(index):
+            self.skip(&at)
+        if self.number(&at) < 2:
+            return [self.part(&at)]
+        return [self.part(&at), self.part(&at)]
+
+    cdef size_t number(self, size_t* at) noexcept:
+        """The number in the line at `at`, behind its mark."""
+        cdef const char* text = self.out.data()
+        cdef size_t number = 0
+        at[0] += 1
+        while text[at[0]] != c"\r":
+            number = number * 10 + <size_t>(text[at[0]] - c"0")
+            at[0] += 1
+        at[0] += 2
+        return number
+
+    cdef bytes part(self, size_t* at):
+        cdef size_t size = self.number(at)
+        cdef size_t start = at[0]
+        at[0] += size + 2
+        return self.out.data()[start:start + size]
+
+    cdef void skip(self, size_t* at) noexcept:
+        cdef size_t parts = self.number(at)
+        cdef size_t size
+        while parts:
+            size = self.number(at)
+            at[0] += size + 2
+            parts -= 1
+
+    def send(self, Connection connection not None, double timeout) -> None:
+        """Sends the commands. Raises `StateUnavailable`, after which the connection is closed."""
+        if self.out.failed():
+            raise ResourceError("no memory for a request to the Redis server")
+        connection.send(self.out.data(), self.out.size(), deadline(timeout, self.out.size()))
+
+    def receive(self, Connection connection not None, double timeout) -> list:
+        """The replies to the commands, once they were sent, as Python objects."""
+        cdef size_t at = 0
+        if self.count:
+            connection.receive(self.count, deadline(timeout, self.out.size()))
+        return [connection.reply(&at) for _ in range(self.count)]
