@@ -13,6 +13,7 @@ from tests.parallel_blocks import THREADS, executors_for
 from tests.parallel_fuzz.__main__ import describe, main
 from tests.parallel_fuzz.cases import FORKS, make_case
 from tests.parallel_fuzz.check import check_case, minimised
+from tests.parallel_fuzz.lists import check_lists
 
 BLOCKS = int(os.environ.get("EVMCORE_PARALLEL_BLOCKS", "600"))
 
@@ -28,6 +29,16 @@ def test_random_blocks_are_equal(fork: Fork) -> None:
     assert counts["valid blocks"] >= BLOCKS // len(FORKS)
     assert counts["invalid blocks"], "some blocks should be invalid"
     assert counts["counter reruns"], "some transactions should have been run again"
+
+
+def test_random_blocks_with_lists_given_are_equal_or_refused_by_name_and_place() -> None:
+    """Right lists and wrong ones, streamed too, with delays where threads meet."""
+    counts: Counter[str] = Counter()
+    for seed in range(70_000, 70_000 + BLOCKS // 3):
+        found = check_lists(make_case(seed), (2, 3, 8), counts)
+        assert found is None, describe(found)
+    assert counts["blocks"] >= BLOCKS // 4
+    assert counts["wrong lists"] > counts["blocks"]
 
 
 def test_cases_follow_from_their_seed() -> None:

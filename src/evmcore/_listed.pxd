@@ -1,12 +1,10 @@
-"""Transactions of a block whose access list is given (EIP-7928): each run once, by itself, on what the list says was before
-it, and compared with what the list says of it.
+"""A block whose access list is given (EIP-7928), as C data: its workers, and what the run of each transaction left.
 
-Layer 5, beside ``_stm_*``. What the list cannot tell (that an empty account was cleared, that storage was wiped) makes a
-transaction doubtful, like everything that is not as the list says. The first doubtful transaction ends the run by list;
-it and what follows are run by the caller on the state that those before it left.
+Layer 5, beside ``_stm_*``. What each room of the executor does with it: ``_listed_read`` answers reads from the list,
+``_listed_run`` runs and makes final, ``_listed_check`` compares what was noted with the list, ``listed`` opens and closes.
 """
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from evmcore._access cimport AccessNotes
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libcpp cimport bool as cbool
 from evmcore._block_steps cimport BlockFailure, BlockOutput, BlockRules
 from evmcore._declared cimport Declared
 from evmcore._interp cimport Machine, Status
@@ -15,16 +13,27 @@ from evmcore._stm cimport Arena
 from evmcore._tx cimport TxData, TxResult
 from evmcore._u256 cimport u256
 
-cdef enum RunState:
-    NOT_RUN = 0
-    STANDS
-    DOUBTFUL
-    NOT_FINISHED                  # the engine stopped: see the status
+cdef extern from "include/listed.h" namespace "evmcore::listed" nogil:
+    enum Verdict:
+        kNotRun, kStands, kDoubtful, kNotFinished
+    ctypedef struct Turns:
+        uint32_t* verdict_of      # by transaction, from 1
+        uint32_t* halted
+        uint32_t frontier         # transactions that are final
+    ctypedef struct Tasks:
+        void* self
+        uint64_t delays
+        uint32_t (*run)(void* self, uint32_t tx) noexcept nogil
+        cbool (*commit)(void* self, uint32_t tx) noexcept nogil
+    void open_turns(Turns& turns, uint32_t count, uint32_t* verdict_of, uint32_t* halted)
+    void turns_work "evmcore::listed::work"(Turns& turns, Tasks& tasks)
+    bint is_kept(const int32_t* once)
+    bint may_keep(int32_t* once)
+    void keep(int32_t* once)
 
 # One transaction's run, in the arena of the worker that did it.
 cdef struct ListedRun:
-    uint32_t state                # of RunState; written last
-    Status status                 # of NOT_FINISHED
+    Status status                 # of one that did not finish
     TxResult result
     u256 gas_price
     LogEntry* logs
@@ -44,6 +53,7 @@ cdef struct ListedWorker:
     ListedBlock* block
     uint32_t index
     bint undeclared               # a read was not in the list
+    Tasks tasks
 
 # What of the list has been met so far, in the order of the block.
 cdef struct Met:
@@ -61,59 +71,13 @@ cdef struct ListedBlock:
     StateReader* base
     BlockOutput* output
     ListedRun* run_of             # by transaction, from 1
+    Turns turns
     uint64_t gas_of_a_read        # least gas that a declared read takes of the block's limit; 0: cannot be told
     ListedWorker** workers
     int worker_count
-    uint32_t next_worker
-    uint32_t next                 # transactions taken
-    uint32_t stop                 # no transaction after this one need be run
-    uint32_t* halted              # raised: the frontier will not go on
-    uint32_t frontier             # transactions that are final
-    uint32_t committing           # somebody advances the frontier
+    int32_t next_worker
+    uint32_t arrived              # tests: workers that have begun
+    bint delays                   # tests: there are some
     bint starved                  # there is not gas enough left for the reads that are declared
     BlockFailure failure
     Status status
-
-cdef enum DoubtKind:
-    NO_DOUBT = 0
-    ACCOUNT_NOT_LISTED
-    SLOT_NOT_LISTED
-    CHANGE_NOT_LISTED
-    CHANGE_DIFFERS
-    CHANGE_NOT_MADE
-    ACCOUNT_NOT_ACCESSED
-    SLOT_NOT_ACCESSED
-    READS_TOO_MANY
-
-# The first thing in which block and list differ.
-cdef struct Doubt:
-    DoubtKind kind
-    uint32_t index
-    uint8_t[20] address
-    int field                     # of _access.ChangeKind
-    u256 slot
-    u256 listed                   # values; of a code its hash
-    u256 made
-    uint64_t gas_left             # of READS_TOO_MANY
-    uint32_t reads_left
-
-# A worker's task (`context` is the block): takes transactions until there is none left to run.
-cdef void listed_work(void* context) noexcept nogil
-
-# Goes on with the frontier as far as the runs that are there allow.
-cdef void listed_advance(ListedBlock* block) noexcept nogil
-
-# Whether the gas that is left is enough for the reads that are declared and have not been made.
-cdef bint reads_are_payable(const ListedBlock* block) noexcept nogil
-
-# Brings what the list says was after the frontier into the block's own working set. SUCCESS, NO_MEMORY or STATE_FAILED.
-cdef Status listed_adopt(ListedBlock* block, Machine* main) noexcept nogil
-
-# Compares a part of what was noted with what the list says of a place in the block. False: `doubt` says in what they differ.
-cdef bint check_part(const Declared* declared, Met* met, const AccessNotes* notes, uint32_t part, uint32_t index, Doubt* doubt) noexcept nogil
-
-# Whether everything in the list has been met.
-cdef bint check_all_met(const Declared* declared, const Met* met, Doubt* doubt) noexcept nogil
-
-cdef ListedWorker* listed_worker_new() noexcept nogil
-cdef void listed_worker_free(ListedWorker* w) noexcept nogil

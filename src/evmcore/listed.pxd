@@ -1,14 +1,16 @@
 """Executing a block with its access list given (EIP-7928). Layer 5, beside ``stm``."""
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint64_t
 from evmcore._block cimport BlockFailure, BlockRun, Executor
 from evmcore._declared cimport Declared
 from evmcore._interp cimport Status
-from evmcore._listed cimport Doubt, ListedBlock, Met
+from evmcore._listed cimport ListedBlock, Met
+from evmcore._listed_check cimport Doubt
 from evmcore._tx cimport TxData, TxInvalid
 
 cdef class ListedExecutor(Executor):
     cdef readonly object access_list
+    cdef public uint64_t delays   # for tests: seed of delays at the points where threads meet; 0: none
     cdef bint limit_size
     cdef Declared declared
     cdef Met met

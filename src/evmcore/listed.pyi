@@ -10,4 +10,7 @@ class ListedExecutor(Executor):
 
     access_list: BlockAccessList
     threads: int
+    delays: int
+    """For tests: seed of delays at the points where threads meet; 0: none."""
+
     def __init__(self, access_list: BlockAccessList | bytes, threads: int = 1, limit_size: bool = False) -> None: ...

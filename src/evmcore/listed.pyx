@@ -13,35 +13,28 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memset
 
-from evmcore._access cimport (
-    CHANGED_BALANCE, CHANGED_CODE, CHANGED_NONCE, CHANGED_SLOT, AccessRecord,
-)
+from evmcore._access cimport AccessRecord
 from evmcore._block cimport (
     BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_OK, BlockFailure, BlockRun, Executor, block_transaction,
 )
 from evmcore._block_steps cimport CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS
 from evmcore._declared cimport PARSED, PARSED_NO_MEMORY, Declared, Parsed, declared_parse, declared_release
 from evmcore._interp cimport ABORTED, SUCCESS
-from evmcore._listed cimport (
-    ACCOUNT_NOT_ACCESSED, ACCOUNT_NOT_LISTED, CHANGE_DIFFERS, CHANGE_NOT_LISTED, CHANGE_NOT_MADE, READS_TOO_MANY,
-    SLOT_NOT_ACCESSED, SLOT_NOT_LISTED, Doubt, ListedBlock, ListedRun, ListedWorker, check_all_met, check_part,
-    listed_adopt, listed_advance, listed_work, listed_worker_free, listed_worker_new, reads_are_payable,
+from evmcore._listed cimport ListedBlock, ListedRun, ListedWorker, kNotRun, open_turns
+from evmcore._listed_check cimport READS_TOO_MANY, Doubt, check_all_met, check_part, describe
+from evmcore._listed_run cimport (
+    listed_adopt, listed_work, listed_worker_free, listed_worker_new, reads_are_payable,
 )
 from evmcore._rules cimport BERLIN, CANCUN, LONDON, PRAGUE, SPURIOUS_DRAGON
-from evmcore._stm cimport raise_flag
 from evmcore._tx cimport TxData, TxInvalid
-from evmcore._u256 cimport u256, u256_to_int, u_to_be
+from evmcore._u256 cimport u256_to_int
+from evmcore._workers cimport run_on_workers
 
 from evmcore.access_lists import ITEM_COST, BlockAccessList
 from evmcore.errors import BlockReason, InputError, InvalidBlock, ResourceError, RlpError
 
-cdef extern from "include/workers.h" namespace "evmcore" nogil:
-    void run_on_workers(unsigned int count, void (*task)(void*) noexcept nogil, void* context)
-
 cdef extern from "include/sync.h" nogil:
     int64_t monotonic_ns()
-
-cdef extern from "include/stm/engine.h" namespace "evmcore::stm" nogil:
     bint is_raised(const uint32_t* flag)
 
 
@@ -163,8 +156,7 @@ cdef class ListedExecutor(Executor):
         block.rules = &run.rules
         block.base = &run.overlay.reader
         block.output = run.output
-        block.stop = 0xffffffff
-        block.halted = &run.halt
+        block.delays = self.delays != 0
         # Every read takes at least 2,000 gas (EIP-2929, EIP-2930), of which refunds give back a fifth at most (EIP-3529).
         if run.rules.revision >= LONDON:
             block.gas_of_a_read = ITEM_GAS * 4 // 5
@@ -173,17 +165,17 @@ cdef class ListedExecutor(Executor):
         # Before EIP-161 an account may exist and be empty, which a list does not tell.
         if run.rules.revision >= SPURIOUS_DRAGON and self.open_block(&block, run):
             self.run_by_list(&block, run)
-        if block.failure == BLOCK_OK and not block.starved and block.frontier:
+        if block.failure == BLOCK_OK and not block.starved and block.turns.frontier:
             block.status = listed_adopt(&block, run.machine)
             if block.status != SUCCESS:
                 block.failure = BLOCK_ENGINE_FAILED
-        at[0] = block.frontier
+        at[0] = block.turns.frontier
         failure = block.failure
         status[0] = block.status
         if block.starved:
             memset(&self.doubt, 0, sizeof(Doubt))
             self.doubt.kind = READS_TOO_MANY
-            self.doubt.index = block.frontier
+            self.doubt.index = block.turns.frontier
             self.doubt.reads_left = self.met.reads_left
             self.doubt.gas_left = run.rules.env.gas_limit - run.output.gas_used
             failure = BLOCK_ACCESS_LIST_WRONG
@@ -192,9 +184,9 @@ cdef class ListedExecutor(Executor):
                 "threads": max(block.worker_count, 1),
                 "decision": f"a given access list, {max(block.worker_count, 1)} threads",
                 "phases": {"list": self.reading},
-                "runs": min(block.next, count) + count - block.frontier,
-                "fallback": "" if block.frontier == count or failure != BLOCK_OK else "more than the list tells",
-                "fallback_at": None if block.frontier == count or failure != BLOCK_OK else block.frontier,
+                "runs": runs_of(&block) + count - block.turns.frontier,
+                "fallback": "" if block.turns.frontier == count or failure != BLOCK_OK else "more than the list tells",
+                "fallback_at": None if block.turns.frontier == count or failure != BLOCK_OK else block.turns.frontier,
             }
         self.close_block(&block)
         if failure == BLOCK_OK:
@@ -206,7 +198,6 @@ cdef class ListedExecutor(Executor):
             block.starved = True
             return
         run_on_workers(block.worker_count, listed_work, block)
-        listed_advance(block)
         if not is_raised(&run.stop):
             run.halt = 0
 
@@ -234,18 +225,21 @@ cdef class ListedExecutor(Executor):
         cdef ListedWorker* w
         cdef int i
         cdef int wanted = <int>min(<uint32_t>self.threads, block.count)
+        cdef uint32_t* verdict_of = <uint32_t*>calloc(<size_t>block.count + 1, sizeof(uint32_t))
+        open_turns(block.turns, block.count, verdict_of, &run.halt)
         block.workers = <ListedWorker**>calloc(wanted, sizeof(ListedWorker*))
         block.run_of = <ListedRun*>calloc(<size_t>block.count + 1, sizeof(ListedRun))
-        if block.workers == NULL or block.run_of == NULL:
+        if block.workers == NULL or block.run_of == NULL or verdict_of == NULL:
             return False
         for i in range(wanted):
             w = listed_worker_new()
             if w == NULL:
                 break
             w.block = block
+            w.tasks.delays = self.delays * (i + 1)
             w.machine.env = run.rules.env
             w.machine.revision = run.rules.revision
-            w.machine.abort_flag = block.halted
+            w.machine.abort_flag = &run.halt
             w.machine.deadline_ns = 0
             w.machine.tracer = NULL
             w.machine.unlimited_code_size = run.machine.unlimited_code_size
@@ -259,6 +253,7 @@ cdef class ListedExecutor(Executor):
             listed_worker_free(block.workers[i])
         free(block.workers)
         free(block.run_of)
+        free(block.turns.verdict_of)
 
     # ------------------------------------------------------------ after the block
 
@@ -279,47 +274,18 @@ cdef class ListedExecutor(Executor):
         return InvalidBlock(BlockReason.INVALID_BLOCK_ACCESS_LIST, "access list: " + describe(&self.doubt, self.declared.last))
 
 
+cdef uint32_t runs_of(const ListedBlock* block) noexcept nogil:
+    """How many transactions were run by the list."""
+    cdef uint32_t runs = 0
+    cdef uint32_t tx
+    if block.turns.verdict_of != NULL:
+        for tx in range(1, block.count + 1):
+            runs += block.turns.verdict_of[tx] != kNotRun
+    return runs
+
+
 cdef enum:
     ITEM_GAS = 2000
 
 if ITEM_GAS != ITEM_COST:
     raise AssertionError("one price of an item")
-
-
-# ---------------------------------------------------------------------------------------------------- words
-
-cdef str shown(const Doubt* doubt, const u256* value):
-    cdef uint8_t[32] word
-    if doubt.field == <int>CHANGED_CODE:
-        return "code of hash 0x" + (<const uint8_t*>value)[:32].hex()
-    if doubt.field == <int>CHANGED_SLOT:
-        return hex(u256_to_int(value))
-    return str(u256_to_int(value))
-
-
-cdef str describe(const Doubt* doubt, uint32_t last):
-    cdef str address = "0x" + doubt.address[:20].hex()
-    cdef str place = f"index {doubt.index}"
-    cdef str what
-    if doubt.kind == READS_TOO_MANY:
-        return (
-            f"after index {doubt.index} there are {doubt.reads_left} declared reads left and {doubt.gas_left} gas, with "
-            f"which they cannot be made at {<int>ITEM_GAS} gas each"
-        )
-    if doubt.kind == ACCOUNT_NOT_LISTED:
-        return f"{place} accesses account {address}, which is not listed"
-    if doubt.kind == SLOT_NOT_LISTED:
-        return f"{place} accesses slot {u256_to_int(&doubt.slot):#x} of {address}, which is not listed"
-    if doubt.kind == ACCOUNT_NOT_ACCESSED:
-        return f"account {address} is listed and never accessed, up to index {last}"
-    if doubt.kind == SLOT_NOT_ACCESSED:
-        return f"slot {u256_to_int(&doubt.slot):#x} of {address} is listed and never accessed, up to index {last}"
-    what = {
-        <int>CHANGED_BALANCE: "the balance", <int>CHANGED_NONCE: "the nonce", <int>CHANGED_CODE: "the code",
-        <int>CHANGED_SLOT: f"slot {u256_to_int(&doubt.slot):#x}",
-    }[doubt.field] + f" of {address}"
-    if doubt.kind == CHANGE_NOT_LISTED:
-        return f"{place} changes {what} to {shown(doubt, &doubt.made)}, which is not listed"
-    if doubt.kind == CHANGE_DIFFERS:
-        return f"{place} changes {what} to {shown(doubt, &doubt.made)}, listed is {shown(doubt, &doubt.listed)}"
-    return f"{place} does not change {what}, listed is {shown(doubt, &doubt.listed)}"

@@ -15,6 +15,7 @@ from evmcore.forks import Fork
 from tests.parallel_blocks import executors_for
 from tests.parallel_fuzz.cases import make_case
 from tests.parallel_fuzz.check import Difference, check_case, minimised
+from tests.parallel_fuzz.lists import check_lists
 
 
 def describe(difference: Difference) -> str:
@@ -53,12 +54,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", default="2,3,8", help="numbers of threads (default %(default)s)")
     parser.add_argument("--repeat", type=int, default=1, help="executions on each number (default %(default)s)")
     parser.add_argument("--fork", help="a fork for all blocks instead of a random one each")
+    parser.add_argument("--lists", action="store_true", help="only with access lists given, right ones and wrong ones")
     parser.add_argument("--replay", type=int, metavar="SEED", help="run this seed only, 200 times on each number")
     parser.add_argument("--no-delays", action="store_true", help="contracts without busy loops")
     parser.add_argument("--keep-going", action="store_true", help="go on after a difference")
     parser.add_argument("--dump", type=Path, metavar="FILE", help="append differences to this file")
     options = parser.parse_args(arguments)
-    executors = executors_for(tuple(int(part) for part in options.threads.split(",")))
+    threads = tuple(int(part) for part in options.threads.split(","))
+    executors = executors_for(threads)
     fork = None if options.fork is None else Fork.from_name(options.fork)
     seeds = range(options.seed, options.seed + options.blocks)
     repetitions = options.repeat
@@ -69,11 +72,14 @@ def main(arguments: list[str] | None = None) -> int:
     start = time.monotonic()
     for seed in seeds:
         case = make_case(seed, fork=fork, delays=not options.no_delays)
-        found = check_case(case, executors, counts, repetitions=repetitions)
+        if options.lists:
+            found = check_lists(case, threads, counts)
+        else:
+            found = check_case(case, executors, counts, repetitions=repetitions)
         if found is None:
             continue
         failed += 1
-        text = describe(minimised(found, executors, max(50, repetitions)))
+        text = describe(found if options.lists else minimised(found, executors, max(50, repetitions)))
         print(text, flush=True)
         if options.dump is not None:
             with options.dump.open("a") as file:

@@ -75,7 +75,7 @@ def check_case(
             executors,
             before=state.copy(),
             repetitions=repetitions,
-            delays=_delays(case),
+            delays=delays_of(case),
             state_root=True,
         )
         error = expected.get("error")
@@ -99,7 +99,7 @@ def check_case(
     return None
 
 
-def _delays(case: Case) -> int:
+def delays_of(case: Case) -> int:
     """The seed of the delays of a case."""
     return (case.seed + 1) * 0x9E3779B97F4A7C15 % 2**62 + 1
 
@@ -128,7 +128,7 @@ def minimised(difference: Difference, executors: Mapping[int, ParallelExecutor],
             executors,
             before=state.copy(),
             repetitions=repetitions,
-            delays=_delays(case),
+            delays=delays_of(case),
             state_root=True,
         )
         return None if words is None else Difference(case, words)

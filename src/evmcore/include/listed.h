@@ -1,26 +1,105 @@
-// Words that the threads of a block with a given access list share.
+// How the transactions of a block with a given access list are handed out to workers, and become final in order.
+//
+// How one is run and what becoming final means is the caller's, as two functions; the executor (_listed_run.pyx) and the
+// driver in tests/native share all the rest.
 #pragma once
 #include <cstdint>
 
-namespace evmcore {
+#include "stm/delays.h"
 
-inline uint32_t listed_take(uint32_t* next) { return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED); }
-inline uint32_t listed_load(const uint32_t* word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
-inline void listed_store(uint32_t* word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
-inline uint32_t listed_exchange(uint32_t* word, uint32_t value) { return __atomic_exchange_n(word, value, __ATOMIC_SEQ_CST); }
+namespace evmcore::listed {
 
-inline void listed_lower(uint32_t* word, uint32_t value) {
-    uint32_t current = __atomic_load_n(word, __ATOMIC_RELAXED);
-    while (value < current && !__atomic_compare_exchange_n(word, &current, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+enum Verdict : uint32_t {
+    kNotRun = 0,
+    kStands,
+    kDoubtful,           // not as the list says, or more than the list can tell
+    kNotFinished,        // the engine stopped
+};
+
+// Transactions are numbered from 1.
+struct Turns {
+    uint32_t count;
+    uint32_t* verdict_of;        // by transaction, from 1; of Verdict, written when its run is over
+    uint32_t* halted;            // raised: nothing more becomes final, and nothing more is begun
+    uint32_t next;               // handed out
+    uint32_t stop;               // none after this one need be run
+    uint32_t frontier;           // final; changed by who holds the office below
+    uint32_t committing;         // somebody holds the office of making final
+};
+
+struct Tasks {
+    void* self;                                          // the worker
+    uint64_t delays;                                     // tests: state of their random numbers, 0: none
+    uint32_t (*run)(void* self, uint32_t tx);            // gives the Verdict
+    // Takes a transaction into the block; all before it is final, nobody else commits. False: the frontier stays before it.
+    bool (*commit)(void* self, uint32_t tx);
+};
+
+inline void open_turns(Turns& turns, uint32_t count, uint32_t* verdict_of, uint32_t* halted) {
+    turns = Turns{count, verdict_of, halted, 0, UINT32_MAX, 0, 0};
+}
+
+inline uint32_t load(const uint32_t* word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
+inline void store(uint32_t* word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
+
+// Lowers `stop` to a transaction that does not stand.
+inline void stop_after(Turns& turns, uint32_t tx) {
+    uint32_t current = load(&turns.stop);
+    while (tx < current &&
+           !__atomic_compare_exchange_n(&turns.stop, &current, tx, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
 }
 
-// A value that whoever has it first keeps for all: 0 nobody has, 1 it is being written, 2 it is there.
-inline bool listed_known(const int32_t* state) { return __atomic_load_n(state, __ATOMIC_ACQUIRE) == 2; }
-inline bool listed_may_keep(int32_t* state) {
-    int32_t nobody = 0;
-    return __atomic_compare_exchange_n(state, &nobody, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+// Makes final what can be. Nobody waits for the office: who holds it looks, after giving it up, whether another run has
+// ended meanwhile; so every run that ends is seen by the holder or finds the office free. (The four accesses that this
+// rests on, to a verdict and to the office from both sides, are sequentially consistent.)
+inline void advance(Turns& turns, Tasks& tasks) {
+    bool more = true;
+    while (more && !load(turns.halted)) {
+        stm::delay_point(&tasks.delays);
+        if (__atomic_exchange_n(&turns.committing, 1, __ATOMIC_SEQ_CST)) return;
+        uint32_t tx = turns.frontier + 1;
+        for (; tx <= turns.count && load(&turns.verdict_of[tx]) != kNotRun; ++tx) {
+            if (load(turns.halted)) break;
+            if (!tasks.commit(tasks.self, tx)) {
+                store(turns.halted, 1);
+                break;
+            }
+            turns.frontier = tx;
+            stm::delay_point(&tasks.delays);
+        }
+        store(&turns.committing, 0);
+        stm::delay_point(&tasks.delays);
+        more = tx <= turns.count && load(&turns.verdict_of[tx]) != kNotRun;
+    }
 }
-inline void listed_kept(int32_t* state) { __atomic_store_n(state, 2, __ATOMIC_RELEASE); }
 
-}  // namespace evmcore
+// A worker's share: runs transactions, each by itself, until all are handed out or the frontier will not go on.
+inline void work(Turns& turns, Tasks& tasks) {
+    while (!load(turns.halted)) {
+        stm::delay_point(&tasks.delays);
+        const uint32_t tx = __atomic_add_fetch(&turns.next, 1, __ATOMIC_RELAXED);
+        if (tx > turns.count || tx > load(&turns.stop)) return;
+        const uint32_t verdict = tasks.run(tasks.self, tx);
+        if (verdict != kStands) stop_after(turns, tx);
+        stm::delay_point(&tasks.delays);
+        store(&turns.verdict_of[tx], verdict);
+        advance(turns, tasks);
+    }
+}
+
+// ---- a value from before the block, which whoever has it first keeps for all
+
+enum Once : int32_t { kNobodyHas = 0, kBeingKept, kKept };
+
+inline bool is_kept(const int32_t* once) { return __atomic_load_n(once, __ATOMIC_ACQUIRE) == kKept; }
+
+// True: the caller writes it, and then says `keep`.
+inline bool may_keep(int32_t* once) {
+    int32_t nobody = kNobodyHas;
+    return __atomic_compare_exchange_n(once, &nobody, kBeingKept, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+inline void keep(int32_t* once) { __atomic_store_n(once, kKept, __ATOMIC_RELEASE); }
+
+}  // namespace evmcore::listed
