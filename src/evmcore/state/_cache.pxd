@@ -26,6 +26,7 @@ cdef class Cache:
 # Where a view gets what is not in the cache.
 cdef class Fetcher:
     cdef object upstream                          # asked for what an incomplete state lacks; None: nobody
+    cdef readonly uint64_t upstream_questions
     cdef readonly object book                     # CallBook
     # Brings all of it into the cache or into the view's own keeping. What is there and damaged it notes in
     # `view.damaged`. Raises StateUnavailable.
@@ -52,8 +53,11 @@ cdef class CacheView(Backend):
     cdef int fetch_now(self, const StateKey* key, const uint8_t* code_hash) except -1
     cdef object run_rounds(self, object work, object hint, bint wait)
     cdef int fetch_all(self) except -1
-    cdef int ask_upstream(self, const StateKey* key) except -1
+    cdef int ask_upstream(self, vector[StateKey]& keys) except -1
+    cdef int keep_codes_of(self, object upstream, object header, dict hashes) except -1
+    cdef int keep_account(self, StateKey& key, object account) except -1
+    cdef int keep_slot(self, StateKey& key, object given) except -1
     cdef int add_hints(self, object hint) except -1
     cdef int check_damage(self, object key) except -1
-    cdef object block(self)
+    cdef object header(self)
     cdef object key_of(self, const StateKey* key)

@@ -24,7 +24,8 @@ from evmcore.errors import (
     ResourceError, StateCorrupted, StateError, StateNotAvailable, StateUnavailable, StateUnknown,
 )
 from evmcore.state.base import EMPTY_CODE_HASH, AccountInfo
-from evmcore.types import Account, to_address, to_uint
+from evmcore.state.proofs import EMPTY_ROOT
+from evmcore.types import to_address, to_uint
 
 # Rounds of one `run` after which something must be wrong: every round makes something known that the work needs.
 MOST_ROUNDS = 64
@@ -259,6 +260,7 @@ cdef class CacheView(Backend):
         self.book = (<CallBook>fetcher.book).book
         self.view.owner = <void*>self
         self.view.complete_state = cache.complete
+        self.view.has_upstream = fetcher.upstream is not None
         self.view.guess_ns = <int64_t>(guess * 1e9)
         self.run_hooks.self = self.view
         self.run_hooks.stop_at = &self.view.stop_at
@@ -359,7 +361,9 @@ cdef class CacheView(Backend):
 
     cdef int fetch_all(self) except -1:
         """Fetches what the last run missed. What it missed first it certainly needs: raises when that cannot be had."""
-        cdef size_t i
+        if self.view.unknown_first:
+            self.ask_upstream(self.view.unknown)
+            return 0
         if self.view.missing.size():
             self.check_damage(self.key_of(&self.view.missing[0]))
         elif self.view.missing_codes.size():
@@ -371,9 +375,6 @@ cdef class CacheView(Backend):
             if self.view.missing_codes.size():
                 self.view.missing.clear()
                 self.fetcher.fetch(self, self.view.missing, self.view.missing_codes)
-        else:
-            for i in range(self.view.unknown.size()):
-                self.ask_upstream(&self.view.unknown[i])
         return 0
 
     cdef int want_codes(self) except -1:
@@ -469,46 +470,101 @@ cdef class CacheView(Backend):
 
     # ---- what an incomplete state lacks
 
-    cdef int ask_upstream(self, const StateKey* key) except -1:
-        """Asks the other source, if there is one, for what Redis does not have; raises StateUnknown where there is none."""
-        cdef AccountRecord record
-        cdef u256 value
-        cdef bytes code, code_hash, address
-        address, slot = self.key_of(key)
+    cdef int ask_upstream(self, vector[StateKey]& keys) except -1:
+        """Asks the other source, if there is one, for what Redis does not have, all of it at once; raises StateUnknown
+        where there is none. What it says holds at this view's step; see `keep_slot` for what holds longer."""
+        cdef dict wanted = {}
+        cdef set accounts = set()
+        cdef bytes address
+        cdef size_t i
         upstream = self.fetcher.upstream
         if upstream is None:
+            address, slot = self.key_of(&keys[0])
             what = f"account 0x{address.hex()}" if slot is None else f"slot {slot:#x} of 0x{address.hex()}"
             raise StateUnknown(
                 f"{what} was not loaded into this incomplete state, and no node is configured to ask for it"
             )
-        if slot is not None:
-            value = u256_from_int(upstream.storage(address, slot, self.block()), "upstream storage")
-            self.view.own_slot(key.address_data(), &key.slot, value)
-            return 0
-        account = upstream.account(address, self.block())
-        if account is None:
+        for i in range(keys.size()):
+            address, slot = self.key_of(&keys[i])
+            slots = wanted.setdefault(address, [])
+            if slot is None:
+                accounts.add(address)
+            elif slot not in slots:
+                slots.append(slot)
+        header = self.header()
+        self.fetcher.upstream_questions += 1
+        found = upstream.accounts(header, wanted)
+        self.keep_codes_of(upstream, header, {address: found[address].code_hash for address in accounts})
+        for i in range(keys.size()):
+            address, slot = self.key_of(&keys[i])
+            if slot is None:
+                self.keep_account(keys[i], found[address])
+            else:
+                self.keep_slot(keys[i], found[address].slots[slot])
+        return 0
+
+    cdef int keep_codes_of(self, object upstream, object header, dict hashes) except -1:
+        """Gets the codes of accounts, given by their hashes, unless they are in this process."""
+        cdef bytes code_hash, code
+        cdef Code* known
+        cdef dict needed = {}
+        for address, code_hash in hashes.items():
+            if code_hash == EMPTY_CODE_HASH:
+                continue
+            known = code_find(<const uint8_t*>PyBytes_AS_STRING(code_hash))
+            if known == NULL:
+                needed[address] = code_hash
+            else:
+                self.keep_code(known)
+        if needed:
+            for address, code in upstream.codes(header, needed).items():
+                code_hash = needed[address]
+                self.keep_code(code_intern(
+                    <const uint8_t*>PyBytes_AS_STRING(code_hash), <const uint8_t*>PyBytes_AS_STRING(code), len(code)
+                ))
+        return 0
+
+    cdef int keep_account(self, StateKey& key, object account) except -1:
+        """An account that Redis does not have: nothing will tell how it changes, so it holds at this step alone."""
+        cdef AccountRecord record
+        cdef bytes code_hash
+        if not account.exists:
             record = record_without_account(IS_ABSENT)
         else:
+            code_hash = account.code_hash
             record = record_without_account(EXISTS)
             record.nonce = account.nonce
             record.balance = u256_from_int(account.balance, "upstream balance")
-            if isinstance(account, Account):
-                code = account.code
-                keccak256(<const uint8_t*>PyBytes_AS_STRING(code), len(code), record.code_hash)
-                self.keep_code(code_intern(record.code_hash, <const uint8_t*>PyBytes_AS_STRING(code), len(code)))
-                record.slot_count = len(account.storage)
-            else:
-                code_hash = account.code_hash
-                memcpy(record.code_hash, PyBytes_AS_STRING(code_hash), 32)
-                record.slot_count = bool(account.has_storage)
-            record.storage_complete = False
+            memcpy(record.code_hash, PyBytes_AS_STRING(code_hash), 32)
+            record.storage_complete = account.storage_root == EMPTY_ROOT
+            record.slot_count = account.storage_root is not None and not record.storage_complete
         self.view.own_account(key.address_data(), record)
         return 0
 
-    cdef object block(self):
-        """The block number of the step."""
+    cdef int keep_slot(self, StateKey& key, object given) except -1:
+        """A slot of an account that is known in part goes into the cache for all: the feed tells how it changes."""
+        cdef u256 value = u256_from_int(given, "upstream storage")
+        cdef u256 here
+        cdef Added added = Added.OUTSIDE
+        cdef AccountRecord record
+        self.begin_read()
+        try:
+            if self.cache.cache.account(self.view.view.seq, key.address_data(), &record) and record.presence == EXISTS:
+                self.cache.cache.editing.lock()
+                added = self.cache.cache.add_slot(self.view.view.seq, key.address_data(), &key.slot, &value)
+                self.cache.cache.editing.unlock()
+            if added == Added.NO_MEMORY:
+                raise ResourceError("no memory for the state cache")
+            if self.view.slot(key.address_data(), &key.slot, &here) != Answer.KNOWN:
+                self.view.own_slot(key.address_data(), &key.slot, value)
+        finally:
+            self.end_read()
+        return 0
+
+    cdef object header(self):
+        """The header of the block that is the head after this step."""
         from evmcore.blocks import Header
-        return Header.decode(self.cache.label(self.view.view.seq)[2]).number
+        return Header.decode(self.cache.label(self.view.view.seq)[2])
 
     cdef object key_of(self, const StateKey* key):
         address = PyBytes_FromStringAndSize(<char*>key.address_data(), 20)
@@ -615,10 +671,12 @@ cdef bint expired(Reader* view) noexcept with gil:
 
 cdef bint resolve(Reader* view, const StateKey& key, Answer answer) noexcept with gil:
     """Gets what is missing, or what the state lacks. False: `error` says why not."""
+    cdef vector[StateKey] alone
     owner = <CacheView>view.owner
     try:
         if answer == Answer.UNKNOWN:
-            owner.ask_upstream(&key)
+            alone.push_back(key)
+            owner.ask_upstream(alone)
         else:
             owner.fetch_now(&key, NULL)
         return True
@@ -652,7 +710,7 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
             expired(view)
             return READ_FAILED
         if view.speculating:
-            if not view.note(StateKey.of_account(address), answer == Answer.UNKNOWN) or answer == Answer.UNKNOWN:
+            if not view.note(StateKey.of_account(address), answer == Answer.UNKNOWN):
                 return READ_FAILED
             return ABSENT
         tries += 1
@@ -680,7 +738,7 @@ cdef Found read_storage(void* self, const uint8_t* address, const u256* slot, u2
             expired(view)
             return READ_FAILED
         if view.speculating:
-            if not view.note(StateKey.of_slot(address, slot), answer == Answer.UNKNOWN) or answer == Answer.UNKNOWN:
+            if not view.note(StateKey.of_slot(address, slot), answer == Answer.UNKNOWN):
                 return READ_FAILED
             u_zero(value)
             return FOUND

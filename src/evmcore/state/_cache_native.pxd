@@ -60,6 +60,7 @@ cdef extern from "include/cache/state_cache.h" namespace "evmcore::cache" nogil:
         void close(View* view) noexcept
         void begin(View* view) noexcept
         void end(View* view) noexcept
+        bint account(uint64_t seq, const uint8_t* address, AccountRecord* out) noexcept
         Added add_account(uint64_t seq, const uint8_t* address, const AccountRecord& record) noexcept
         Added add_slot(uint64_t seq, const uint8_t* address, const u256* key, const u256* value) noexcept
         size_t slot_count() noexcept
@@ -94,6 +95,8 @@ cdef extern from "include/cache/reader.h" namespace "evmcore::cache" nogil:
     cdef cppclass Reader:
         View view
         bint complete_state
+        bint has_upstream
+        bint unknown_first
         bint speculating
         int64_t stop_at
         int64_t guess_ns

@@ -1,9 +1,9 @@
 from collections.abc import Callable
-from typing import Any
 
 from evmcore.state._cache import Fetcher
 from evmcore.state.layout import Keys
 from evmcore.state.links import Links
+from evmcore.state.upstream import Upstream
 
 class RedisFetcher(Fetcher):
     """Fetches over connections of `links`, for the chain of `keys`; `timeout` in seconds, for one fetch."""
@@ -12,12 +12,13 @@ class RedisFetcher(Fetcher):
     keys_asked: int
     corrections: int
     faults: int
+    upstream_questions: int
 
     def __init__(
         self,
         links: Links,
         keys: Keys,
         timeout: float,
-        upstream: Any = None,
+        upstream: Upstream | None = None,
         moved: Callable[[str], None] | None = None,
     ) -> None: ...

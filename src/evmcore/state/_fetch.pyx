@@ -26,9 +26,8 @@ cdef int MOST_REQUESTS = 50
 cdef class RedisFetcher(Fetcher):
     """Fetches over connections of `links`, for the chain of `keys`; `timeout` in seconds, for one fetch.
 
-    `upstream`: asked for what an incomplete state lacks: `account(address, block)` gives an `Account`, an `AccountInfo`
-    or None, `storage(address, slot, block)` an int, `code(code_hash)` bytes. `moved(reason)` is called when the state
-    in Redis turns out to be another one than the cached one.
+    `upstream`: asked for what an incomplete state lacks (see `upstream.Upstream`). `moved(reason)` is called when the
+    state in Redis turns out to be another one than the cached one.
     """
 
     def __init__(self, links, keys: Keys, timeout: float, upstream=None, moved=None) -> None:
@@ -177,17 +176,10 @@ cdef class RedisFetcher(Fetcher):
         cdef CodeAsk* ask
         cdef const uint8_t* data
         cdef bytes code_hash
-        cdef bytes given
         for i in range(round.codes.size()):
             ask = &round.codes[i]
             data = <const uint8_t*>ask.data
             code_hash = PyBytes_FromStringAndSize(<char*>ask.hash.data(), 32)
-            given = None
-            if data == NULL and self.upstream is not None and not view.cache.complete:
-                given = self.upstream.code(code_hash)
-                if given is not None:
-                    data = given
-                    ask.size = len(given)
             if data == NULL:
                 self.faults += 1
                 view.damaged[code_hash] = StateCorrupted(f"{show_key(self.keys.code(code_hash))}: the code is missing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +24,13 @@ from evmcore.state.base import AccountInfo
 from evmcore.state.feed_reader import FeedReader, Following
 from evmcore.state.layout import BLOCK_HASH_WINDOW, DEFAULT_RING, Keys
 from evmcore.state.links import Links
-from evmcore.types import Account
+from evmcore.state.upstream import Upstream, UpstreamNode
 
-__all__ = ["NotHere", "RedisPin", "RedisState", "StateStatus", "Upstream"]
+__all__ = ["NotHere", "RedisPin", "RedisState", "StateStatus", "Upstream", "UpstreamNode"]
 
 T = TypeVar("T")
+
+FORKED = "this state was opened before the process was forked: open another in each process"
 
 # Steps beyond the ring that an open pin may fall behind before it is given up.
 SLACK = 1024
@@ -38,16 +41,6 @@ class CallHint(Protocol):
 
     @property
     def access_list(self) -> Sequence[tuple[bytes, Sequence[int]]]: ...
-
-
-class Upstream(Protocol):
-    """A node that is asked for what an incomplete state lacks; `block` is a number."""
-
-    def account(self, address: bytes, block: int) -> Account | AccountInfo | None: ...
-
-    def storage(self, address: bytes, slot: int, block: int) -> int: ...
-
-    def code(self, code_hash: bytes) -> bytes | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +224,12 @@ class RedisState:
     - `ring`: how many blocks before the head can be pinned.
     - `connections`: at most so many for reading, besides that of the feed.
     - `timeout`: seconds for one fetch, and for one reply.
-    - `upstream`: a node to ask for what an incomplete state lacks.
+    - `upstream`: who is asked for what an incomplete state lacks (`UpstreamNode`); without one that is an error. It is
+      closed with the state.
     - `wait`: seconds to wait for the state at the start; afterwards, and with 0 at once, `pin` raises what is wrong.
 
-    Must be made in each process: after a fork the child has to make its own. Raises `InputError` for a bad argument.
+    Must be made in each process: threads and connections do not survive a fork, and `pin` raises `StateUnavailable` in
+    the child of one. Raises `InputError` for a bad argument.
     """
 
     def __init__(
@@ -268,6 +263,8 @@ class RedisState:
             timeout=timeout,
             patience=10.0 if max_head_age is None else max_head_age,
         )
+        self._upstream = upstream
+        self._process = os.getpid()
         self._fetcher = RedisFetcher(self._links, self._keys, timeout, upstream, self._feed.moved)
         self._lock = threading.Lock()
         self._latest: _Moment | None = None
@@ -332,6 +329,8 @@ class RedisState:
         return CacheView(moment.cache, moment.seq, self._fetcher, moment.point.hash_of)
 
     def _following(self) -> Following:
+        if self._process != os.getpid():
+            raise StateUnavailable(FORKED)
         following = self._feed.current
         if following is None or not following.cache.caught_up:
             error = self._feed.error
@@ -366,6 +365,8 @@ class RedisState:
 
     def status(self) -> StateStatus:
         """For readiness checks and metrics."""
+        if self._process != os.getpid():
+            return StateStatus(False, FORKED, float("inf"), 0, False, {}, {})
         feed = self._feed
         following = feed.current
         cache = None if following is None else following.cache
@@ -397,6 +398,7 @@ class RedisState:
             "feed_entries": figures.get("feed_entries", 0),
             "feed_bytes": figures.get("feed_bytes", 0),
             "evictions": figures.get("evictions", 0),
+            "upstream_questions": fetcher.upstream_questions,
         }
         gauges: dict[str, float] = {
             "cache_bytes": figures.get("bytes", 0),
@@ -410,9 +412,13 @@ class RedisState:
 
     def close(self) -> None:
         """Ends the feed's thread and closes all connections. Pins that are open go on with what is in the cache."""
+        if self._process != os.getpid():  # they are the parent's
+            return
         self._feed.close()
         self._feed_links.close()
         self._links.close()
+        if self._upstream is not None:
+            self._upstream.close()
         self._latest = None
 
     def __enter__(self) -> RedisState:

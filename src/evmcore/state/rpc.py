@@ -163,10 +163,10 @@ class Node:
         """The code of an account after a block. `StateError` when it is not that of the hash."""
         return self.codes({address: code_hash}, header)[address]
 
-    def codes(self, hashes: Mapping[bytes, bytes], header: Header) -> dict[bytes, bytes]:
+    def codes(self, hashes: Mapping[bytes, bytes], header: Header, by_number: bool = True) -> dict[bytes, bytes]:
         """The codes of accounts after a block, by address; `hashes` are those they must have. Raises `StateError`."""
         asked = [address for address, code_hash in hashes.items() if code_hash != EMPTY_CODE_HASH]
-        block = block_parameter(header.number)
+        block = block_parameter(header.number if by_number else header.hash)
         answers = self.batch([("eth_getCode", ["0x" + address.hex(), block]) for address in asked])
         codes = dict.fromkeys(hashes, b"")
         for address, answer in zip(asked, answers, strict=True):

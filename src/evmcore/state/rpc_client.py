@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import base64
 import http.client
+import io
 import json
+import math
+import socket
 import ssl
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -27,8 +31,19 @@ class RpcClient:
     JSON-RPC; `NodeError` when it answers with an error.
     """
 
-    def __init__(self, url: str, timeout: float = 30.0, headers: Mapping[str, str] | None = None) -> None:
-        """`url`: http:// or https://, with ``user:password@`` for basic authentication; `timeout` in seconds."""
+    def __init__(
+        self,
+        url: str,
+        timeout: float = 30.0,
+        headers: Mapping[str, str] | None = None,
+        *,
+        limit: float = math.inf,
+    ) -> None:
+        """`url`: http:// or https://, with ``user:password@`` for basic authentication.
+
+        `timeout`: seconds in which something has to come; `limit`: seconds for an exchange from its first byte to the
+        last, however steadily it goes on.
+        """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError(f"node address {url!r:.80}: http://host:port or https://host is needed")
@@ -38,7 +53,8 @@ class RpcClient:
             raise InputError(f"node address: {error}") from None
         self.name = f"{parts.hostname}:{port}" if port else parts.hostname
         self._secure = parts.scheme == "https"
-        self._host, self._port, self._timeout = parts.hostname, port, timeout
+        self._host, self._port, self._timeout, self._limit = parts.hostname, port, timeout, limit
+        self._until = math.inf
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._headers = {"Content-Type": "application/json", "User-Agent": f"evmcore/{__version__}", **(headers or {})}
         if parts.username is not None:
@@ -98,6 +114,7 @@ class RpcClient:
 
     def _post(self, document: Any) -> Any:
         body = json.dumps(document).encode()
+        self._until = time.monotonic() + self._limit
         try:
             try:
                 status, data = self._exchange(body)
@@ -125,10 +142,45 @@ class RpcClient:
             if self._secure:
                 context = ssl.create_default_context()
                 self._connection = http.client.HTTPSConnection(
-                    self._host, self._port, timeout=self._timeout, context=context
+                    self._host, self._port, timeout=self._left(), context=context
                 )
             else:
-                self._connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
-        self._connection.request("POST", self._path, body, self._headers)
-        response = self._connection.getresponse()
+                self._connection = http.client.HTTPConnection(self._host, self._port, timeout=self._left())
+            self._connection.connect()
+        connection = self._connection
+        assert connection.sock is not None
+        connection.sock.settimeout(self._left())
+        connection.response_class = self._response  # type: ignore[assignment]
+        connection.request("POST", self._path, body, self._headers)
+        response = connection.getresponse()
         return response.status, response.read(MAX_RESPONSE + 1)
+
+    def _response(self, sock: socket.socket, **options: Any) -> http.client.HTTPResponse:
+        response = http.client.HTTPResponse(sock, **options)
+        response.fp = io.BufferedReader(_Timed(sock, response.fp, self._left))
+        return response
+
+    def _left(self) -> float:
+        """Seconds that the next step of the exchange may take. `TimeoutError` when there are none."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"no answer within {self._limit:g} s")
+        return min(left, self._timeout)
+
+
+class _Timed(io.RawIOBase):
+    """What comes from a socket, each piece in the time that is left. ``stream`` is the socket's own, which holds it."""
+
+    def __init__(self, sock: socket.socket, stream: io.BufferedIOBase, left: Callable[[], float]) -> None:
+        self._sock, self._stream, self._left = sock, stream, left
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._sock.settimeout(self._left())
+        return self._sock.recv_into(buffer)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()

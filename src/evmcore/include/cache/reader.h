@@ -52,6 +52,7 @@ class Reader {
 public:
     View view;
     bool complete_state = true;         // an account without a key does not exist
+    bool has_upstream = false;          // somebody can be asked for what is UNKNOWN, so runs go on after it
     bool speculating = false;           // what is missing is noted and answered as empty
     int64_t stop_at = 0;                // when the run is to end because it is a guess only (monotonic ns; 0: it is none)
     int64_t guess_ns = 1'000'000;       // how long runs go on after something was missing
@@ -65,6 +66,7 @@ public:
     std::vector<StateKey> missing, guesses, unknown;
     std::vector<Hash> missing_codes;
     std::atomic<bool> incomplete{false};    // any of them
+    bool unknown_first = false;             // what came first, and so is certainly needed, is in `unknown`
 
     // Fetched, but not to be had from the cache: true at this view's step only, or evicted at once.
     std::map<StateKey, AccountRecord> own_accounts;
@@ -95,7 +97,8 @@ public:
         if (!view.usable)
             return Answer::EXPIRED;
         const bool here = view.cache->slot(view.seq, address, key, &found);
-        if (here && found.known) {
+        const Answer told = here && found.known ? changes_told(address) : Answer::UNKNOWN;
+        if (told == Answer::KNOWN) {
             *out = found.value;
             return Answer::KNOWN;
         }
@@ -112,6 +115,8 @@ public:
             u_zero(out);
             return Answer::KNOWN;
         }
+        if (told == Answer::MISSING)
+            return Answer::MISSING;
         return here || lacks(StateKey::of_slot(address, key)) ? Answer::UNKNOWN : Answer::MISSING;
     }
 
@@ -127,12 +132,14 @@ public:
 
     bool note(const StateKey& key, bool known_to_nobody) noexcept {
         std::lock_guard<std::mutex> guard(mutex);
+        if (known_to_nobody && missing.empty() && missing_codes.empty())
+            unknown_first = true;
         try {
             (known_to_nobody ? unknown : missing).push_back(key);
         } catch (...) {
             return false;
         }
-        return noted() && missing.size() < most_missing;
+        return noted() && missing.size() + unknown.size() < most_missing && (has_upstream || !known_to_nobody);
     }
 
     bool note_code(const uint8_t* hash) noexcept {
@@ -167,11 +174,26 @@ public:
         guesses.clear();
         unknown.clear();
         missing_codes.clear();
+        unknown_first = false;
         incomplete.store(false, std::memory_order_relaxed);
         stop_at = 0;
     }
 
 private:
+    // Whether the feed has told of all changes of an account's slots, as it does of accounts that are in the state: of
+    // an incomplete one, a cached slot says nothing about steps at which its account was not there.
+    Answer changes_told(const uint8_t* address) const noexcept {
+        if (complete_state)
+            return Answer::KNOWN;
+        AccountRecord record;
+        if (view.cache->account(view.seq, address, &record))
+            return record.presence != NO_KEY ? Answer::KNOWN : Answer::UNKNOWN;
+        const StateKey key = StateKey::of_account(address);
+        if (lacks(key))
+            return Answer::UNKNOWN;
+        return own_accounts.count(key) ? Answer::KNOWN : Answer::MISSING;
+    }
+
     bool lacks(const StateKey& key) const noexcept { return !nowhere.empty() && nowhere.count(key); }
 
     bool noted() noexcept {
