@@ -46,8 +46,10 @@ def served(*arguments: str) -> Iterator[tuple[Client, subprocess.Popen[str]]]:
             match = re.fullmatch(r"listening on http://127\.0\.0\.1:(\d+)\n", line)
             assert match is not None, f"got {line!r}"
             client = Client(int(match[1]))
-            yield client, process
-            client.close()
+            try:
+                yield client, process
+            finally:
+                client.close()
             if process.poll() is None:
                 process.terminate()
             assert process.wait(START_SECONDS) == 0

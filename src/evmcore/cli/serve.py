@@ -61,6 +61,11 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         help="methods to answer, by their first words: eth,net,web3,debug,... (default: all)",
     )
     server.add_argument("--no-metrics", action="store_true", help="no /metrics")
+    server.add_argument(
+        "--unavailable-503",
+        action="store_true",
+        help="HTTP status 503, not 200, where the state cannot be had just now, for a proxy to try another server",
+    )
     _add_limits(parser)
     parser.set_defaults(handler=_serve)
 
@@ -95,6 +100,18 @@ def _add_redis(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         metavar="S",
         help="seconds for one fetch (default 1)",
+    )
+    group.add_argument(
+        "--upstream",
+        metavar="URL",
+        help="a node's JSON-RPC, http:// or https://, to ask for accounts and slots that were not loaded",
+    )
+    group.add_argument(
+        "--upstream-timeout",
+        type=_above_zero(float),
+        default=2.0,
+        metavar="S",
+        help="seconds for one question to it (default 2)",
     )
 
 
@@ -205,6 +222,8 @@ def _serve(options: argparse.Namespace) -> int:
         _require("prometheus_client")
     if options.workers > 1 and not hasattr(os, "fork"):
         raise CommandError("--workers needs a system with fork")
+    if options.upstream is not None and options.redis is None:
+        raise CommandError("--upstream is asked for what a state in Redis lacks: give --redis URL")
     limits = _limits(options)
     source = _source(options)
     with ExitStack() as stack:
@@ -218,6 +237,7 @@ def _serve(options: argparse.Namespace) -> int:
         except OSError as error:
             raise CommandError(f"cannot listen on {options.host} port {options.port}: {error.strerror}") from None
         host, port = listener.getsockname()[:2]
+        workers.end_on_signals()
         print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
 
         def make_app() -> App:
@@ -242,6 +262,11 @@ def _own_source(options: argparse.Namespace, shared: MemorySource | None) -> Sou
     if options.redis is None:
         assert shared is not None
         return shared
+    upstream = None
+    if options.upstream is not None:
+        from evmcore.state.upstream import UpstreamNode
+
+        upstream = UpstreamNode(options.upstream, timeout=options.upstream_timeout)
     from evmcore.service.archived_source import ArchivedSource
     from evmcore.service.redis_source import RedisSource
 
@@ -255,6 +280,7 @@ def _own_source(options: argparse.Namespace, shared: MemorySource | None) -> Sou
         cache_bytes=options.cache * 2**20,
         connections=options.connections,
         timeout=options.redis_timeout,
+        upstream=upstream,
     )
     if shared is None or options.chain is None:
         return stored
@@ -286,4 +312,9 @@ def _app(options: argparse.Namespace, limits: Limits, source: Source) -> App:
         metrics = Metrics()
     methods = {name: method for name, method in METHODS.items() if _is_answered(options, name)}
     dispatcher = Dispatcher(CallService(source, limits), methods, metrics)
-    return App(dispatcher, origins=tuple(options.cors), metrics=metrics)
+    return App(
+        dispatcher,
+        origins=tuple(options.cors),
+        metrics=metrics,
+        unavailable_status=503 if options.unavailable_503 else 200,
+    )

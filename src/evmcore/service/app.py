@@ -36,9 +36,14 @@ class App:
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, *, origins: tuple[str, ...] = (), metrics: Metrics | None = None
+        self,
+        dispatcher: Dispatcher,
+        *,
+        origins: tuple[str, ...] = (),
+        metrics: Metrics | None = None,
+        unavailable_status: int = 200,
     ) -> None:
-        self.front = Front(dispatcher, origins=origins, metrics=metrics)
+        self.front = Front(dispatcher, origins=origins, metrics=metrics, unavailable_status=unavailable_status)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

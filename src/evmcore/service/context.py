@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ class Context:
     Tags mean the same block for as long as the context is open, so all requests of a batch see one state. With
     ``inline`` set nothing may wait: methods then raise `WouldBlock` and are called again in a thread. A context manager
     that closes the pins. For use by one thread at a time.
+
+    `seconds`: for all that is done in it; each request in it has the service's own limit besides (`begin`).
     """
 
     def __init__(self, service: CallService, *, inline: bool = False, seconds: float | None = None) -> None:
@@ -34,7 +37,9 @@ class Context:
         self.inline = inline
         self.gas_used = 0
         self.answer_header: Header | None = None
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self.unavailable = False  # some answer says that the state cannot be had just now
+        self._deadline = math.inf if seconds is None else time.monotonic() + seconds
+        self.begin()
         self._pins: dict[int | bytes | str, Pin] = {}
         self._open = ExitStack()
 
@@ -54,14 +59,17 @@ class Context:
             )
         return archive
 
+    def begin(self) -> None:
+        """Starts the time of the next request."""
+        self._until = min(self._deadline, time.monotonic() + self.service.limits.timeout)
+
     def timeout(self) -> float:
-        """Seconds that a run may take from now on. `ExecutionAborted` when there are none left."""
-        limit = self.service.limits.timeout
-        if self._deadline is not None:
-            limit = min(limit, self._deadline - time.monotonic())
-            if limit <= 0:
-                raise ExecutionAborted("the time for the whole batch is over")
-        return min(limit, INLINE_SECONDS) if self.inline else limit
+        """Seconds that a run may take from now on. `ExecutionAborted` when there are none left: what a request waits
+        for between runs counts."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise ExecutionAborted("the time for the request, or for the whole batch, is over")
+        return min(left, INLINE_SECONDS) if self.inline else left
 
     # ---- blocks
 

@@ -23,6 +23,7 @@ from evmcore.service.rpc_errors import (
     PARSE_ERROR,
     SERVER_ERROR,
     RpcError,
+    Unavailable,
 )
 from evmcore.service.source import WouldBlock
 
@@ -51,10 +52,11 @@ class _Nobody:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A response body, and the header of the block it was answered from, where there was one. An empty body: there was
-    nothing to answer."""
+    nothing to answer. `unavailable`: something was answered with `Unavailable`."""
 
     body: bytes
     header: Header | None = None
+    unavailable: bool = False
 
 
 class Dispatcher:
@@ -100,7 +102,7 @@ class Dispatcher:
                 return Answer(b"", context.answer_header)
             if len(text) > self.service.limits.response_size:
                 text = failure_text(_identity(request), self._too_large(len(text)))
-            return Answer(text, context.answer_header)
+            return Answer(text, context.answer_header, context.unavailable)
 
     def _plain(self, call: PlainCall) -> Answer | None:
         """The answer to a plain call. None: the general way has to give it."""
@@ -151,7 +153,7 @@ class Dispatcher:
                     text = failure_text(_identity(request), self._too_large(size))
                 texts.append(text)
             header = context.answer_header
-        return Answer(b"[" + b",".join(texts) + b"]" if texts else b"", header)
+        return Answer(b"[" + b",".join(texts) + b"]" if texts else b"", header, context.unavailable)
 
     def _too_large(self, size: int) -> RpcError:
         return RpcError(
@@ -167,6 +169,7 @@ class Dispatcher:
         identity = request.get("id", _ABSENT)
         name = request.get("method")
         start = time.perf_counter()
+        context.begin()
         used = context.gas_used
         code = 0
         label = "invalid"
@@ -195,6 +198,7 @@ class Dispatcher:
         except EvmcoreError as error:
             failure = exception_error(error, self.service.limits.timeout)
             code = failure.code
+            context.unavailable = context.unavailable or isinstance(failure, Unavailable)
             answer = failure_text(identity, failure)
         except RecursionError:
             code = INVALID_REQUEST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
@@ -24,6 +25,7 @@ Headers: TypeAlias = "tuple[tuple[bytes, bytes], ...]"
 
 JSON: Final = (b"content-type", b"application/json")
 TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
+RETRY: Final = (b"retry-after", b"1")
 MIN_BLOCK: Final = b"evm-min-block"
 INTERNAL: Final = "internal error; the log has it"
 
@@ -58,20 +60,33 @@ class Front:
     ``evm-min-block`` for a head that is at least that high, and is answered with status 503 where it is not.
 
     ``origins``: whose scripts may read answers (CORS), "*" for any. ``metrics``: what /metrics shows, without which it
-    is not there. `close` ends the threads and closes the source.
+    is not there. ``unavailable_status``: the HTTP status of an answer, or a batch with an answer, that says that the
+    state cannot be had just now; 503 lets a proxy in front try another server. `close` ends the threads and closes the
+    source.
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, *, origins: tuple[str, ...] = (), metrics: Metrics | None = None
+        self,
+        dispatcher: Dispatcher,
+        *,
+        origins: tuple[str, ...] = (),
+        metrics: Metrics | None = None,
+        unavailable_status: int = 200,
     ) -> None:
         self.dispatcher = dispatcher
         self.source = dispatcher.service.source
         self.limits = dispatcher.service.limits
         self.metrics = metrics
         self._origins = frozenset(origin.encode() for origin in origins)
-        self._pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="evmcore-call")
+        self._unavailable_status = unavailable_status
+        self._start_threads()
         self._waiting = 0
         self._named: tuple[Header | None, Headers] = (None, ())
+
+    def _start_threads(self) -> None:
+        """Threads do not survive a fork: each process has its own."""
+        self._process = os.getpid()
+        self._pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="evmcore-call")
 
     def close(self) -> None:
         """Waits for what runs in threads, and closes the source."""
@@ -113,13 +128,15 @@ class Front:
             if self._waiting >= self.limits.queue + self.limits.threads:
                 self._note_refusal("busy")
                 busy = RpcError(SERVER_ERROR, "the server is busy; try again")
-                return Response(503, (*common, (b"retry-after", b"1")), failure_text(None, busy))
+                return Response(503, (*common, RETRY), failure_text(None, busy))
             return Waiting(request, common)
         return self._response(answer, common)
 
     def submit(self, waiting: Waiting) -> Future[Answer]:
         """Has a thread answer; give what comes of it, or of cancelling it, to `finish`."""
         self._waiting += 1
+        if self._process != os.getpid():
+            self._start_threads()
         try:
             return self._pool.submit(self.dispatcher.answer_parsed, waiting.request)
         except RuntimeError as error:  # no thread can be started, or the server is ending
@@ -145,6 +162,8 @@ class Front:
         return Response(413, (JSON,), failure_text(None, error), True)
 
     def _response(self, answer: Answer, common: Headers) -> Response:
+        if answer.unavailable and self._unavailable_status != 200:
+            return Response(self._unavailable_status, (*common, RETRY), answer.body)
         header = answer.header
         if header is None:
             return Response(200, common, answer.body)

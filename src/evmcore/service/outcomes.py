@@ -12,12 +12,13 @@ from evmcore.errors import (
     InputError,
     InvalidTransaction,
     ResourceError,
+    StaleState,
     StateError,
     StateUnavailable,
     TransactionReason,
 )
 from evmcore.reverts import decode_revert
-from evmcore.service.rpc_errors import INVALID_PARAMS, REVERTED, SERVER_ERROR, RpcError
+from evmcore.service.rpc_errors import INVALID_PARAMS, REVERTED, SERVER_ERROR, RpcError, Unavailable
 
 __all__ = ["call_error", "exception_error", "revert_error", "status_text"]
 
@@ -115,8 +116,10 @@ def exception_error(error: EvmcoreError, timeout: float | None = None) -> RpcErr
         return RpcError(SERVER_ERROR, "execution aborted" + (f" (timeout = {timeout:g}s)" if timeout else ""))
     if isinstance(error, BlockNotFound):
         return RpcError(SERVER_ERROR, "header not found")
-    if isinstance(error, StateUnavailable):
-        return RpcError(SERVER_ERROR, f"state backend unavailable: {error}")
+    if isinstance(error, StateUnavailable) or isinstance(error.__cause__, StateUnavailable):
+        return Unavailable(f"state backend unavailable: {error}")
+    if isinstance(error, StaleState):
+        return Unavailable(f"stale state: {error}")
     if isinstance(error, StateError):
         return RpcError(SERVER_ERROR, str(error))
     if isinstance(error, ResourceError):

@@ -54,6 +54,16 @@ class RpcError(EvmcoreError):
         return answer
 
 
+class Unavailable(RpcError):
+    """The state cannot be had just now; another try, or another server, may succeed (-32000)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(SERVER_ERROR, message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Unavailable, (self.message,)
+
+
 class InvalidParams(RpcError):
     """A parameter is missing, malformed or too many (-32602). The message names it."""
 

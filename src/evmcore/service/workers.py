@@ -17,7 +17,7 @@ import uvicorn
 from evmcore.errors import EvmcoreError
 from evmcore.service.http import HttpProtocol
 
-__all__ = ["listen", "run"]
+__all__ = ["end_on_signals", "listen", "run"]
 
 SHUTDOWN_SECONDS: Final = 10  # for requests that are being answered
 QUICK_DEATH: Final = 2.0  # seconds; a worker that lives shorter could not start
@@ -33,6 +33,16 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.create_server((host, port), family=family, backlog=2048)
     listener.setblocking(False)
     return listener
+
+
+def end_on_signals() -> None:
+    """Has SIGINT and SIGTERM end this process with code 0, until `run` has handlers of its own."""
+
+    def end(*ignored: Any) -> None:
+        sys.exit(0)
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, end)
 
 
 def run(listener: socket.socket, make_app: Callable[[], Any], workers: int = 1) -> int:
