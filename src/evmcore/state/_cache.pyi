@@ -20,6 +20,7 @@ class Cache:
 
     complete: bool
     feed: bytes
+    evicted: int
     latest: int
     oldest: int
     newest_seen: int

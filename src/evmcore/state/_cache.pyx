@@ -103,6 +103,7 @@ cdef class Cache:
         """
         cdef Followed outcome = Followed.GOING_ON
         cdef int64_t timeout_ns = <int64_t>(timeout * 1e9)
+        self.follower.whole = connection.whole
         if connection.socket is None:
             with nogil:
                 outcome = self.follower.run(connection.wire[0], connection.fd, &stop.flag, block_ms, timeout_ns)
@@ -110,7 +111,7 @@ cdef class Cache:
                 connection.close()
         while outcome == Followed.GOING_ON:
             self.follower.write(connection.wire[0], block_ms)
-            if connection.exchange(2, monotonic_now() + block_ms * 1_000_000 + timeout_ns, &stop.flag):
+            if connection.exchange(self.follower.replies(), monotonic_now() + block_ms * 1_000_000 + timeout_ns, &stop.flag):
                 outcome = Followed.STOPPED
             else:
                 with nogil:
@@ -130,6 +131,11 @@ cdef class Cache:
     def given_up(self) -> bool:
         """Whether `give_up` was called."""
         return self.cache.given_up()
+
+    @property
+    def evicted(self) -> int:
+        """Keys that the server has evicted, as it counted them last; -1: not known."""
+        return self.follower.evicted.load()
 
     @property
     def latest(self) -> int:
@@ -228,6 +234,7 @@ cdef class Cache:
 
 cdef list FOLLOWED = [
     "going on", "stopped", "io", "refused", "malformed", "no head", "rebuilt", "diverged", "gap", "damaged", "no memory",
+    "evicted", "may evict",
 ]
 
 

@@ -5,7 +5,7 @@ from libcpp cimport bool as cbool
 from libcpp.string cimport string
 from libcpp.vector cimport vector
 from evmcore._u256 cimport u256
-from evmcore.state._wire cimport Io, Wire
+from evmcore.state._wire cimport Bytes, Io, Wire
 
 cdef extern from "<mutex>" namespace "std" nogil:
     cdef cppclass mutex:
@@ -119,6 +119,9 @@ cdef extern from "include/cache/reader.h" namespace "evmcore::cache" nogil:
         void own_account(const uint8_t* address, const AccountRecord& record) except +
         void own_slot(const uint8_t* address, const u256* key, const u256& value) except +
 
+cdef extern from "include/cache/info.h" namespace "evmcore::cache" nogil:
+    int64_t evicted_keys(const char* text, size_t size) noexcept
+
 cdef extern from "include/cache/round.h" namespace "evmcore::cache" nogil:
     cdef enum class Fault:
         NONE
@@ -161,10 +164,16 @@ cdef extern from "include/cache/round.h" namespace "evmcore::cache" nogil:
         vector[CodeAsk] codes
         HeadSeen head
         string error
+        bint count_evictions
+        int64_t evicted
         void gather(vector[StateKey]& keys, vector[Hash]& hashes, const StateCache& cache) except +
         size_t write(Wire& wire, const string& prefix) except +
         RoundOutcome read(const Wire& wire, size_t replies, bint complete_state) except +
         bint to_be_continued() noexcept
+        bint lacks_accounts() noexcept
+        bint may_lack_accounts() noexcept
+        @staticmethod
+        void write_evictions(Bytes& out) noexcept
         Added settle(StateCache& cache, Reader* reader, bint complete_state) except +
 
 cdef extern from "include/cache/follow.h" namespace "evmcore::cache" nogil:
@@ -187,6 +196,8 @@ cdef extern from "include/cache/follow.h" namespace "evmcore::cache" nogil:
         GAP
         DAMAGED
         NO_MEMORY
+        EVICTED
+        MAY_EVICT
     cdef cppclass Follower:
         Io io
         string problem
@@ -196,6 +207,8 @@ cdef extern from "include/cache/follow.h" namespace "evmcore::cache" nogil:
         atomic_bool behind
         atomic_u64 entries
         atomic_u64 entry_bytes
+        atomic_i64 evicted
+        int64_t whole
         Follower(StateCache& cache, string prefix, const uint8_t* feed,
                  void (*hasher)(const uint8_t*, size_t, uint8_t*) noexcept nogil,
                  bint (*take_code)(const uint8_t*, const uint8_t*, size_t) noexcept nogil) except +
@@ -203,6 +216,7 @@ cdef extern from "include/cache/follow.h" namespace "evmcore::cache" nogil:
         bint copy_label(uint64_t seq, Label* out) except +
         Followed check(const HeadSeen& head) noexcept
         Followed run(Wire& wire, int fd, const int* stop, int64_t block_ms, int64_t timeout_ns) except +
+        size_t replies() noexcept
         void write(Wire& wire, int64_t block_ms) except +
         Followed take(const Wire& wire) noexcept
 

@@ -8,7 +8,7 @@ from evmcore.state._wire cimport Connection
 
 cdef class RedisFetcher(Fetcher):
     cdef object links                 # `take` a connection, `give` it back
-    cdef object moved                 # called with a reason when the state in Redis is not the one that is cached
+    cdef object watch                 # FeedReader: is told what is wrong with the server, and may refuse fetching
     cdef object keys                  # layout.Keys
     cdef string prefix
     cdef double timeout
@@ -17,7 +17,11 @@ cdef class RedisFetcher(Fetcher):
     cdef readonly uint64_t corrections    # rounds whose values were of another step than the reader's
     cdef readonly uint64_t faults     # accounts and codes that were damaged
 
+    # 1: the server is a replica, and too far behind.
     cdef int fetch_once(self, CacheView view, Round* round, Connection connection, int64_t deadline) except -1
+    cdef int confirm_absence(self, Round* round, Connection connection, int64_t deadline) except -1
+    cdef int64_t count_evictions(self, Connection connection, int64_t deadline) except -2
+    cdef int refuse_suspect(self) except -1
     cdef int explain(self, RoundOutcome outcome, string error, Connection connection) except -1
     cdef int tell(self, str reason) except -1
     cdef int note_fault(self, CacheView view, Round* round, Ask* ask) except -1

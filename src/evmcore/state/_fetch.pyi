@@ -1,6 +1,5 @@
-from collections.abc import Callable
-
 from evmcore.state._cache import Fetcher
+from evmcore.state.feed_reader import FeedReader
 from evmcore.state.layout import Keys
 from evmcore.state.links import Links
 from evmcore.state.upstream import Upstream
@@ -20,5 +19,5 @@ class RedisFetcher(Fetcher):
         keys: Keys,
         timeout: float,
         upstream: Upstream | None = None,
-        moved: Callable[[str], None] | None = None,
+        watch: FeedReader | None = None,
     ) -> None: ...

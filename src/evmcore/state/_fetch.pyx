@@ -9,13 +9,15 @@ from evmcore._u256 cimport u256_to_int
 from evmcore.state._cache cimport CacheView, Fetcher
 from evmcore.state._cache_native cimport (
     Added, Ask, CodeAsk, Fault, Followed, Hash, Round, RoundOutcome, StateCache, StateKey,
+    evicted_keys,
 )
 from evmcore.state._prefetch import CallBook
-from evmcore.state._wire cimport Connection, monotonic_now, refusal
+from evmcore.state._wire cimport Connection, Node, monotonic_now, refusal
 
 import time
 
-from evmcore.errors import ResourceError, StateCorrupted, StateNotAvailable, StateUnavailable
+from evmcore.errors import ResourceError, StateCorrupted, StateNotAvailable, StateUnavailable, UnsafeStorage
+from evmcore.state.evictions import evicted
 from evmcore.state.layout import Keys, show_key
 
 # Requests of one fetch: another one is needed where an account's storage turned out to be of another generation, or
@@ -26,17 +28,17 @@ cdef int MOST_REQUESTS = 50
 cdef class RedisFetcher(Fetcher):
     """Fetches over connections of `links`, for the chain of `keys`; `timeout` in seconds, for one fetch.
 
-    `upstream`: asked for what an incomplete state lacks (see `upstream.Upstream`). `moved(reason)` is called when the
-    state in Redis turns out to be another one than the cached one.
+    `upstream`: asked for what an incomplete state lacks (see `upstream.Upstream`). `watch` (a `FeedReader`) is told when
+    the state in Redis turns out to be another one than the cached one, or its server to have lost keys.
     """
 
-    def __init__(self, links, keys: Keys, timeout: float, upstream=None, moved=None) -> None:
+    def __init__(self, links, keys: Keys, timeout: float, upstream=None, watch=None) -> None:
         self.links = links
         self.keys = keys
         self.prefix = keys.prefix
         self.timeout = timeout
         self.upstream = upstream
-        self.moved = moved
+        self.watch = watch
         self.book = CallBook()
 
     cdef int fetch(self, CacheView view, vector[StateKey]& keys, vector[Hash]& codes) except -1:
@@ -44,17 +46,22 @@ cdef class RedisFetcher(Fetcher):
         cdef int64_t deadline = monotonic_now() + <int64_t>(self.timeout * 1e9)
         cdef int requests = 0
         cdef Connection connection
+        cdef object links = self.links
+        cdef bint behind
+        self.refuse_suspect()
         view.begin_read()
         try:
             round.gather(keys, codes, view.cache.cache[0])
             self.keys_asked += round.asks.size() + round.slots.size() + round.codes.size()
             while True:
-                connection = self.links.take()
+                connection = links.take()
                 try:
-                    self.fetch_once(view, &round, connection, deadline)
+                    behind = self.fetch_once(view, &round, connection, deadline)
                 finally:
-                    self.links.give(connection)
-                if not round.to_be_continued():
+                    links.give(connection)
+                if behind:
+                    links = self.watch.primary_links()
+                elif not round.to_be_continued():
                     return 0
                 requests += 1
                 if requests > MOST_REQUESTS or monotonic_now() > deadline:
@@ -63,7 +70,7 @@ cdef class RedisFetcher(Fetcher):
             view.end_read()
 
     cdef int fetch_once(self, CacheView view, Round* round, Connection connection, int64_t deadline) except -1:
-        """One request and what follows from its reply."""
+        """One request and what follows from its reply. 1: a replica is before the window, and its primary can be asked."""
         cdef StateCache* cache = view.cache.cache
         cdef size_t replies
         cdef size_t i
@@ -74,6 +81,7 @@ cdef class RedisFetcher(Fetcher):
         cdef int stale = 0
         while True:
             self.rounds += 1
+            round.count_evictions = view.cache.complete and not connection.replica and round.may_lack_accounts()
             replies = round.write(connection.wire[0], self.prefix)
             connection.exchange(replies, deadline, NULL)
             outcome = round.read(connection.wire[0], replies, view.cache.complete)
@@ -81,6 +89,8 @@ cdef class RedisFetcher(Fetcher):
                 self.explain(outcome, round.error, connection)
             if round.codes.size():
                 self.take_codes(view, round)
+            if view.cache.complete and round.lacks_accounts():
+                self.confirm_absence(round, connection, deadline)
             same = view.cache.follower.check(round.head)
             if same != Followed.GOING_ON:
                 reason = "was replaced by another one" if same == Followed.REBUILT else "has another history"
@@ -101,14 +111,16 @@ cdef class RedisFetcher(Fetcher):
                 break
             # A replica that is far behind, or a server that has lost its last steps: it may catch up.
             stale += 1
+            for i in range(round.asks.size()):
+                if not round.asks[i].settled:
+                    round.asks[i].answered = False
+            if connection.replica and stale > 2 and self.watch is not None and self.watch.primary_links() is not None:
+                return 1
             if monotonic_now() > deadline or stale > MOST_REQUESTS:
                 raise StateUnavailable(
                     f"the Redis server is at step {round.head.seq}, before the window from step {cache.oldest()} on"
                 )
             time.sleep(min(0.001 * stale, 0.02))
-            for i in range(round.asks.size()):
-                if not round.asks[i].settled:
-                    round.asks[i].answered = False
         with nogil:
             added = round.settle(cache[0], view.view, view.cache.complete)
         if added == Added.NO_MEMORY:
@@ -119,6 +131,56 @@ cdef class RedisFetcher(Fetcher):
             if round.asks[i].answered and round.asks[i].fault != Fault.NONE:
                 self.note_fault(view, round, &round.asks[i])
         return 0
+
+    # ---- whether what is missing was there
+
+    cdef int refuse_suspect(self) except -1:
+        """What a server lacks that has evicted keys says nothing."""
+        if self.watch is not None and self.watch.suspicion is not None:
+            raise UnsafeStorage(str(self.watch.suspicion))
+        return 0
+
+    cdef int confirm_absence(self, Round* round, Connection connection, int64_t deadline) except -1:
+        """Accounts have no record: they do not exist, unless the server evicted them. Asked after they were read."""
+        cdef int64_t count = round.evicted
+        cdef int64_t whole = connection.whole
+        cdef Connection other
+        if connection.replica:
+            links = None if self.watch is None else self.watch.primary_links()
+            if links is None:
+                return 0
+            other = links.take()
+            try:
+                whole = other.whole
+                count = self.count_evictions(other, deadline)
+            finally:
+                links.give(other)
+        elif whole < 0:
+            return 0
+        elif not round.count_evictions:
+            count = self.count_evictions(connection, deadline)
+        if count != whole:
+            error = evicted(count, whole)
+            if self.watch is not None:
+                self.watch.suspect(error)
+            raise error
+        return 0
+
+    cdef int64_t count_evictions(self, Connection connection, int64_t deadline) except -2:
+        """How many keys the server has evicted since its start; -1 where it does not say."""
+        cdef Node node
+        self.rounds += 1
+        connection.wire.out.clear()
+        Round.write_evictions(connection.wire.out)
+        connection.exchange(1, deadline, NULL)
+        node = connection.wire.parser.nodes[0]
+        if node.type == b"-":
+            text = PyBytes_FromStringAndSize(connection.wire.in_.data() + node.at, node.number)
+            raise refusal(text.decode("utf-8", "backslashreplace"), "asking for evicted keys")
+        if node.type != b"$":
+            connection.close()
+            raise StateUnavailable(f"the Redis server at {connection.peer} sent another reply than was asked for")
+        return evicted_keys(connection.wire.in_.data() + node.at, node.number)
 
     cdef int explain(self, RoundOutcome outcome, string error, Connection connection) except -1:
         text = error.decode("utf-8", "backslashreplace")
@@ -134,8 +196,8 @@ cdef class RedisFetcher(Fetcher):
         raise StateUnavailable(f"the Redis server at {connection.peer} sent other replies than were asked for")
 
     cdef int tell(self, str reason) except -1:
-        if self.moved is not None:
-            self.moved(reason)
+        if self.watch is not None:
+            self.watch.moved(reason)
         return 0
 
     cdef int note_fault(self, CacheView view, Round* round, Ask* ask) except -1:

@@ -49,6 +49,9 @@ cdef class Connection:
     cdef int fd
     cdef int process              # that opened it
     cdef readonly str peer        # for messages
+    cdef public int64_t whole     # the server's counter of evicted keys as long as it has lost nothing; -1: not asked
+    cdef public int era           # for whoever keeps it
+    cdef public bint replica      # the server is one: what its primary evicts, its own counter does not say
     cdef readonly uint64_t requests
     cdef readonly uint64_t bytes_out
     cdef readonly uint64_t bytes_in

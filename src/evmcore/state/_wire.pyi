@@ -11,6 +11,9 @@ class Connection:
     requests: int
     bytes_out: int
     bytes_in: int
+    whole: int
+    era: int
+    replica: bool
 
     @property
     def closed(self) -> bool: ...

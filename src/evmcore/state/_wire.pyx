@@ -23,7 +23,7 @@ cdef dict MEANINGS = {
     "CROSSSLOT": "is part of a cluster that keeps this chain's keys apart",
     "NOAUTH": "wants a password",
     "WRONGPASS": "does not take the password",
-    "NOPERM": "does not allow this user what reading needs (+@read +multi +exec on the chain's keys)",
+    "NOPERM": "does not allow this user what reading needs (+@read +multi +exec on the chain's keys, and +info)",
     "READONLY": "is a replica that cannot be written to",
     "OOM": "has no memory left (maxmemory)",
     "MISCONF": "cannot save its data",
@@ -71,6 +71,7 @@ cdef class Connection:
     def __cinit__(self):
         self.wire = new Wire()
         self.fd = -1
+        self.whole = -1
 
     def __dealloc__(self):
         del self.wire

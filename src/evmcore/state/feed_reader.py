@@ -12,12 +12,12 @@ from typing import Any
 
 from evmcore._hash import keccak256
 from evmcore.blocks import Header
-from evmcore.errors import EvmcoreError, StateCorrupted, StateError, StateUnavailable
-from evmcore.state import layout
+from evmcore.errors import EvmcoreError, StateCorrupted, StateError, StateUnavailable, UnsafeStorage
+from evmcore.state import evictions, layout
 from evmcore.state._cache import Cache, Stop
 from evmcore.state._wire import Connection
 from evmcore.state.layout import Head, Keys
-from evmcore.state.links import Links
+from evmcore.state.links import Links, client_for
 from evmcore.state.session import as_fields
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class Following:
     cache: Cache
     block_hashes: Mapping[int, bytes]  # as they were stored at the start
     chain: Mapping[str, Any] | None  # configuration, where it was stored
+    mark: bytes | None  # of the server's evictions, when the state was begun (`evictions.mark`)
 
 
 class FeedReader:
@@ -52,6 +53,9 @@ class FeedReader:
     `current` is what it follows, or followed last; None until there was something. `reason` says why it is not being
     followed, and is empty when it is. `ring`, `slack` and `limit` are those of `Cache`; `patience`: seconds for which a
     state that Redis has lost is kept, so that it is not replaced by an earlier one.
+
+    `suspicion` is set when the server has evicted keys, or is set up to: then nothing is fetched from it, until the
+    state was loaded again or the server set right. What is in the cache is exact all the same.
     """
 
     def __init__(
@@ -67,7 +71,12 @@ class FeedReader:
         self.current: Following | None = None
         self.reason = "the state has not been read yet"
         self.error: EvmcoreError | None = None
+        self.suspicion: UnsafeStorage | None = None
         self.restarts = 0
+        self.readers: Links | None = None  # which fetch what the cache lacks; looked at anew with each state
+        self._primary: Links | None = None
+        self._primary_place: tuple[str, int] | None = None
+        self._lock = threading.Lock()
         self._whole_window = True  # whether the next start goes back as far as the feed does
         self._stop = Stop()
         self._wake = threading.Event()
@@ -89,6 +98,8 @@ class FeedReader:
             self._thread.join()
         if self.current is not None:
             self.current.cache.give_up()
+        if self._primary is not None:
+            self._primary.close()
 
     @property
     def following(self) -> bool:
@@ -116,11 +127,57 @@ class FeedReader:
 
     def moved(self, reason: str) -> None:
         """Somebody found that Redis holds another state than the cache: the feed's thread is to look at once."""
+        self._look_again(f"the state in Redis {reason}")
+
+    def _look_again(self, why: str) -> None:
         connection = self._connection
         if connection is not None and not self.reason:
-            log.warning("the state in Redis %s", reason)
+            log.warning("%s", why)
             connection.interrupt()
         self._wake.set()
+
+    # ---- whether the server may have lost something
+
+    def admit(self, connection: Connection) -> None:
+        """Looks at the server behind a new connection. Raises `UnsafeStorage` where what it lacks says nothing."""
+        current = self.current
+        self._look_at_server(connection, None if current is None else current.mark)
+
+    def suspect(self, error: UnsafeStorage) -> None:
+        """The server has evicted keys: nothing more is fetched from it, the feed's thread is to find out more."""
+        self.suspicion = error
+        self._look_again(str(error))
+
+    def primary_links(self) -> Links | None:
+        """Connections to the primary of the replica that was met last; None where none was."""
+        with self._lock:
+            return self._primary
+
+    def _look_at_server(self, connection: Connection, mark: bytes | None) -> None:
+        text = connection.request([(b"INFO",)], self.timeout, "asking whether the server evicts keys")[0]
+        info = evictions.parse_info(text)
+        evictions.check_policy(info.maxmemory, info.policy)
+        connection.whole = evictions.check_count(info, mark)
+        connection.replica = info.primary is not None
+        if info.primary is not None:
+            self._meet_primary(info.primary)
+
+    def _meet_primary(self, place: tuple[str, int]) -> None:
+        """What a replica lacks its primary may have evicted: there it can be asked."""
+        with self._lock:
+            if place == self._primary_place:
+                return
+            old, self._primary_place = self._primary, place
+            host, port = place
+            self._primary = Links(
+                client_for(host, port, self.links.client, self.timeout),
+                1,
+                self.timeout,
+                f"{host}:{port}",
+                self.admit,
+            )
+        if old is not None:
+            old.close()
 
     # ---- the thread
 
@@ -131,9 +188,11 @@ class FeedReader:
             try:
                 self._connection = self.links.connect()
                 try:
-                    if self.current is None or self.current.cache.given_up:
+                    if self.current is None or self.current.cache.given_up or self.suspicion is not None:
                         self._begin(self._connection)
                         pause = 0.0
+                    else:
+                        self.admit(self._connection)
                     self._follow(self._connection)
                 finally:
                     connection, self._connection = self._connection, None
@@ -155,6 +214,8 @@ class FeedReader:
             return
         if str(error) != self.reason:
             log.warning("the feed is not followed: %s", error)
+        if isinstance(error, UnsafeStorage):
+            self.suspicion = error
         self.error = error
         self.reason = str(error) or type(error).__name__
 
@@ -171,6 +232,11 @@ class FeedReader:
             raise StateUnavailable(f"the connection to the Redis server at {connection.peer} was lost")
         if outcome == "malformed":
             raise StateUnavailable(f"the Redis server at {connection.peer} sent other replies than were asked for")
+        if outcome == "evicted":
+            raise evictions.evicted(cache.evicted, connection.whole)
+        if outcome == "may evict":
+            self.admit(connection)  # which says how it is set up
+            raise StateUnavailable(f"the Redis server at {connection.peer} was set up otherwise: looking again")
         if outcome == "refused":
             raise StateUnavailable(f"the Redis server refuses to be followed: {cache.problem}")
         cache.give_up()
@@ -190,11 +256,13 @@ class FeedReader:
             (b"MULTI",),
             (b"HGETALL", keys.head),
             (b"HGETALL", keys.block_hashes),
-            (b"HMGET", keys.meta, b"complete", b"chain"),
+            (b"HMGET", keys.meta, b"complete", b"chain", b"evicted"),
             (b"XRANGE", keys.feed, b"-", b"+", b"COUNT", b"1"),
             (b"EXEC",),
         ]
         replies = connection.request(commands, self.timeout, "reading the head")[-1]
+        mark = replies[2].pop()
+        self._look_at_server(connection, mark)
         head = layout.decode_head(as_fields(replies[0]), keys.head)
         if head is None:
             raise StateUnavailable(f"no state is loaded: there is no {layout.show_key(keys.head)}")
@@ -219,7 +287,14 @@ class FeedReader:
             slack=self.slack,
             limit=self.limit,
         )
-        self.current = Following(cache, hashes, None if chain is None else json.loads(chain))
+        old = self.current
+        self.current = Following(cache, hashes, None if chain is None else json.loads(chain), mark)
+        self.suspicion = None
+        for links in (self.readers, self.primary_links()):
+            if links is not None:
+                links.renew()
+        if old is not None:
+            old.cache.give_up()
 
     def _check_not_back(self, head: Head) -> None:
         """What was served is not taken back by a server that has lost its last blocks, while it may get them back."""

@@ -17,7 +17,8 @@ With ``h`` = ``{evm:<chain id, decimal>}``; the braces are part of the name and 
     h:feed                           stream  one entry a change of the state, id <seq>-0
     h:writer                         string  epoch of the writer in office (decimal)
     h:meta                           hash    `complete` (1 or 0); `chain` (chain configuration as JSON, as a geth-style
-                                             genesis has it; may be missing)
+                                             genesis has it; may be missing); `evicted` (run_id and evicted_keys of the
+                                             server when the state was begun, by INFO; may be missing)
     h:loader                         hash    how far an interrupted load came; of no concern to readers
 
 Complete and incomplete states

@@ -6,11 +6,16 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from evmcore.errors import StateUnavailable
 from evmcore.state._wire import Connection, open_connection
 from evmcore.state.session import open_client
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 FIRST_PAUSE = 0.02  # seconds between attempts to connect; doubled after each failure
 LONGEST_PAUSE = 2.0
@@ -22,18 +27,40 @@ def peer_name(url: str) -> str:
     return parts.netloc.rpartition("@")[2] or parts.path
 
 
+def client_for(host: str, port: int, like: Redis, timeout: float) -> Redis:
+    """A redis-py client for another server, with user, password, database and TLS as another client has them."""
+    import redis
+
+    known = like.connection_pool.connection_kwargs
+    secure = issubclass(like.connection_pool.connection_class, redis.connection.SSLConnection)
+    options: dict[str, Any] = {name: known[name] for name in ("username", "password", "db", "retry") if name in known}
+    options |= {name: value for name, value in known.items() if name.startswith("ssl_")}
+    return redis.Redis(
+        host=host, port=port, ssl=secure, socket_timeout=timeout, socket_connect_timeout=timeout, **options
+    )
+
+
 class Links:
-    """Up to `most` connections to `url`; who takes one gives it back. Safe for use from several threads.
+    """Up to `most` connections to `source` (an address, or a redis-py client); who takes one gives it back. Safe for
+    use from several threads. `admit` looks at each new connection and raises where it is not to be used.
 
     After a failure to connect, further attempts wait a while, longer each time; until then `take` fails at once, so
     that a server that is down costs callers nothing.
     """
 
-    def __init__(self, url: str, most: int, timeout: float) -> None:
-        self.peer = peer_name(url)
+    def __init__(
+        self,
+        source: str | Redis,
+        most: int,
+        timeout: float,
+        peer: str = "",
+        admit: Callable[[Connection], None] | None = None,
+    ) -> None:
+        self.peer = peer or (peer_name(source) if isinstance(source, str) else "")
         self.timeout = timeout
         self.failures = 0  # to connect, and connections lost
-        self._client = open_client(url, timeout)
+        self.client = open_client(source, timeout) if isinstance(source, str) else source
+        self._admit = admit
         self._idle: deque[Connection] = deque()
         self._slots = threading.Semaphore(most)
         self._lock = threading.Lock()
@@ -41,6 +68,7 @@ class Links:
         self._next_try = 0.0
         self._problem: StateUnavailable | None = None
         self._process = os.getpid()
+        self._era = 0
         self._closed = False
 
     def take(self) -> Connection:
@@ -50,7 +78,11 @@ class Links:
         if not self._slots.acquire(timeout=self.timeout):
             raise StateUnavailable(f"no connection to the Redis server at {self.peer} became free in time")
         try:
-            return self._idle.pop()
+            while True:
+                connection = self._idle.pop()
+                if connection.era == self._era:
+                    return connection
+                connection.close()
         except IndexError:
             pass
         try:
@@ -63,7 +95,7 @@ class Links:
         """Gives a connection back, whatever became of it."""
         if connection.closed:
             self.failures += 1
-        elif self._closed:
+        elif self._closed or connection.era != self._era:
             connection.close()
         else:
             self._idle.append(connection)
@@ -77,7 +109,15 @@ class Links:
             if self._problem is not None and time.monotonic() < self._next_try:
                 raise StateUnavailable(str(self._problem)) from self._problem
             try:
-                connection = open_connection(self._client, self.peer)
+                era = self._era
+                connection = open_connection(self.client, self.peer)
+                connection.era = era
+                if self._admit is not None:
+                    try:
+                        self._admit(connection)
+                    except BaseException:
+                        connection.close()
+                        raise
             except StateUnavailable as error:
                 self.failures += 1
                 self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
@@ -87,6 +127,10 @@ class Links:
             self._pause = 0.0
             self._problem = None
             return connection
+
+    def renew(self) -> None:
+        """Connections that are open now are used no more once they are given back: the next one is looked at anew."""
+        self._era += 1
 
     @property
     def reachable(self) -> bool:
@@ -100,4 +144,4 @@ class Links:
         while self._idle:
             self._idle.pop().close()
         if self._process == os.getpid():
-            self._client.close()
+            self.client.close()

@@ -20,10 +20,11 @@ from evmcore.errors import (
     StateError,
     StateUnavailable,
     UnsafeStorage,
+    WriteRefused,
     WriterFenced,
     WrongParent,
 )
-from evmcore.state import layout
+from evmcore.state import evictions, layout
 from evmcore.state._wire import ErrorReply
 from evmcore.state.layout import AccountChange, Changes, FeedEntry, Head, Keys, Record
 from evmcore.state.planning import AccountPlan, change_commands, load_commands, needed_codes, touched_accounts
@@ -80,6 +81,7 @@ class Publisher:
         self._last_seq = 0
         try:
             check_server(self.session)
+            self._mark = _eviction_mark(self.session)
             self.epoch: int = self.session.request([(b"INCR", self.keys.writer)], "taking office")[0]
             self._check_feed()
         except BaseException:
@@ -356,7 +358,7 @@ class Publisher:
             (b"UNLINK", self.keys.block_hashes, self.keys.feed),
             (b"HSET", self.keys.block_hashes, *hashes),
             (b"DEL", self.keys.meta, self.keys.loader),
-            (b"HSET", self.keys.meta, b"complete", b"1" if complete else b"0", *chain_field),
+            (b"HSET", self.keys.meta, b"complete", b"1" if complete else b"0", b"evicted", self._mark, *chain_field),
             (b"HSET", self.keys.head, *_flat(layout.encode_head(head))),
         ]
         if not self._execute(commands, head, "writing the first head"):
@@ -550,6 +552,14 @@ def check_server(session: Session) -> None:
             f"the Redis server evicts keys when its memory is full (maxmemory {limit}, maxmemory-policy {policy}): "
             "set maxmemory-policy to noeviction"
         )
+
+
+def _eviction_mark(session: Session) -> bytes:
+    """How the server's counter of evicted keys stands, for readers; empty where this user may not ask."""
+    try:
+        return evictions.mark(session.request([(b"INFO",)], "reading the server's state")[0])
+    except WriteRefused:
+        return b""
 
 
 def _memory_policy(session: Session) -> tuple[str, int | None]:

@@ -16,6 +16,7 @@ from evmcore.errors import (
     StaleState,
     StateNotAvailable,
     StateUnavailable,
+    UnsafeStorage,
 )
 from evmcore.state._cache import CacheView, NotHere
 from evmcore.state._fetch import RedisFetcher
@@ -166,7 +167,8 @@ class RedisPin:
         access lists. With `wait` False, `NotHere` is raised where something would have to be fetched.
 
         Raises `StateUnavailable`, `StateCorrupted`, `StateUnknown`, `StateNotAvailable` (the pin was open for too
-        long), and what `work` raises.
+        long), `UnsafeStorage` (something would have to be fetched from a server that has evicted keys or may do so),
+        and what `work` raises.
         """
         idle = self._moment.idle
         try:
@@ -251,7 +253,6 @@ class RedisState:
             raise InputError("arguments 'ring', 'cache_bytes', 'timeout': positive numbers are needed")
         self.chain_id = chain_id
         self.max_head_age = max_head_age
-        self._links = Links(url, connections, timeout)
         self._feed_links = Links(url, 1, timeout)
         self._keys = Keys(chain_id)
         self._feed = FeedReader(
@@ -265,7 +266,8 @@ class RedisState:
         )
         self._upstream = upstream
         self._process = os.getpid()
-        self._fetcher = RedisFetcher(self._links, self._keys, timeout, upstream, self._feed.moved)
+        self._links = self._feed.readers = Links(url, connections, timeout, admit=self._feed.admit)
+        self._fetcher = RedisFetcher(self._links, self._keys, timeout, upstream, self._feed)
         self._lock = threading.Lock()
         self._latest: _Moment | None = None
         self._pins = 0
@@ -278,7 +280,8 @@ class RedisState:
         """Pins a block: by number, 32-byte hash, or tag (latest; pending, safe and finalized mean the same here).
 
         Raises `BlockNotFound` for a block that is not known, `StateNotAvailable` for one whose state is not held,
-        `StaleState` when the head is older than `max_head_age`, `StateUnavailable` when there is no state (yet).
+        `StaleState` when the head is older than `max_head_age`, `StateUnavailable` when there is no state (yet),
+        `UnsafeStorage` when there is none that can be trusted: its server has evicted keys, or is set up to.
         """
         following = self._following()
         cache = following.cache
@@ -334,6 +337,8 @@ class RedisState:
         following = self._feed.current
         if following is None or not following.cache.caught_up:
             error = self._feed.error
+            if isinstance(error, UnsafeStorage):
+                raise UnsafeStorage(str(error)) from error
             if error is not None:
                 raise StateUnavailable(str(error)) from error
             raise StateUnavailable("the state is being read: try again in a moment")
@@ -379,7 +384,7 @@ class RedisState:
             ready = self.max_head_age is None or age <= self.max_head_age
             if not ready:
                 reason = f"the head was last confirmed {age:.1f} s ago" + (f": {reason}" if reason else "")
-            elif cache.given_up:
+            elif cache.given_up or feed.suspicion is not None:
                 ready = False
         figures = {} if cache is None else cache.figures()
         fetcher = self._fetcher

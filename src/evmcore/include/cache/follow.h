@@ -29,6 +29,8 @@ enum class Followed {
     GAP,                // entries were trimmed before they were read
     DAMAGED,            // a head or an entry is not what it should be: `problem`
     NO_MEMORY,
+    EVICTED,            // the server has evicted keys since the state was whole
+    MAY_EVICT,          // the server is set up to evict keys when its memory is full
 };
 
 class Follower {
@@ -46,6 +48,8 @@ public:
     std::atomic<bool> caught_up{false};     // every entry that existed at the start is here
     std::atomic<bool> behind{false};        // Redis has lost steps that are known here, and may get them back
     std::atomic<uint64_t> entries{0}, entry_bytes{0}, corrections{0};
+    std::atomic<int64_t> evicted{-1};       // keys, as the server last counted them
+    int64_t whole = -1;                     // how that counter stands as long as nothing was lost; -1: it does not matter
 
     Follower(StateCache& cache, std::string prefix, const uint8_t* feed, Hasher hasher, TakeCode take_code)
         : cache(cache), prefix(std::move(prefix)), hasher_(hasher), take_code_(take_code) {
@@ -83,7 +87,7 @@ public:
             if (__atomic_load_n(stop, __ATOMIC_RELAXED))
                 return Followed::STOPPED;
             write(wire, block_ms);
-            io = wire.exchange(fd, REPLIES, monotonic_now() + block_ms * 1'000'000 + timeout_ns, stop);
+            io = wire.exchange(fd, replies(), monotonic_now() + block_ms * 1'000'000 + timeout_ns, stop);
             if (io != Io::DONE)
                 return io == Io::STOPPED ? Followed::STOPPED : Followed::IO;
             const Followed outcome = take(wire);
@@ -92,15 +96,25 @@ public:
         }
     }
 
-    static constexpr size_t REPLIES = 2;
+    // To what was written last.
+    size_t replies() const noexcept { return asked_memory_ ? 4 : 3; }
 
     // The first requests do not wait for news: there is a past to catch up with.
-    void write(Wire& wire, int64_t block_ms) const {
+    void write(Wire& wire, int64_t block_ms) {
         if (!caught_up.load(std::memory_order_relaxed))
             block_ms = 1;
         Bytes& out = wire.out;
         out.clear();
         Round::write_head(out, prefix);
+        Round::write_evictions(out);
+        const int64_t now = monotonic_now();
+        asked_memory_ = now >= next_look_;
+        if (asked_memory_) {
+            next_look_ = now + LOOK_AGAIN;
+            write_command(out, 2);
+            write_part(out, "INFO");
+            write_part(out, "memory");
+        }
         const std::string feed = prefix + ":feed", block = std::to_string(block_ms),
                           id = std::to_string(cache.latest()) + "-0";
         write_command(out, 8);
@@ -124,6 +138,8 @@ public:
     }
 
 private:
+    static constexpr int64_t LOOK_AGAIN = 2'000'000'000;    // ns between two looks at how the server is set up
+
     struct Piece {
         const uint8_t* data = nullptr;
         size_t size = 0;
@@ -154,6 +170,9 @@ private:
         const Followed same = check(head);
         if (same != Followed::GOING_ON)
             return same;
+        const Followed kept = check_evictions(nodes, bytes, &at);
+        if (kept != Followed::GOING_ON)
+            return kept;
         const uint64_t before = cache.latest();
         behind.store(head.seq < before, std::memory_order_relaxed);
         if (head.seq > seen_seq.load(std::memory_order_relaxed))
@@ -181,6 +200,8 @@ private:
             }
         } else if (!nodes[at].is('_')) {
             return Followed::MALFORMED;
+        } else if (head.seq > before) {
+            return Followed::GAP;       // the head is ahead, and there is no feed
         } else {
             std::lock_guard<std::mutex> guard(cache.editing);
             cache.tidy();
@@ -188,6 +209,32 @@ private:
         if (cache.latest() >= head.seq && !behind.load(std::memory_order_relaxed)) {
             caught_up.store(true, std::memory_order_release);
             confirmed.store(monotonic_now(), std::memory_order_release);
+        }
+        return Followed::GOING_ON;
+    }
+
+    Followed check_evictions(const std::vector<Node>& nodes, const char* bytes, size_t* at) {
+        for (int look = asked_memory_ ? 2 : 1; look; --look, ++*at) {
+            if (*at >= nodes.size())
+                return Followed::MALFORMED;
+            const Node& node = nodes[*at];
+            if (node.is('-')) {
+                problem.assign(bytes + node.at, static_cast<size_t>(node.number));
+                return Followed::REFUSED;
+            }
+            if (!node.is('$'))
+                return Followed::MALFORMED;
+            const char* text = bytes + node.at;
+            const size_t size = static_cast<size_t>(node.number);
+            if (asked_memory_ && look == 1) {
+                if (may_evict(text, size))
+                    return Followed::MAY_EVICT;
+                continue;
+            }
+            const int64_t count = evicted_keys(text, size);
+            evicted.store(count, std::memory_order_relaxed);
+            if (whole >= 0 && count != whole)
+                return Followed::EVICTED;
         }
         return Followed::GOING_ON;
     }
@@ -311,6 +358,8 @@ private:
     }
 
     uint8_t feed_[16];
+    bool asked_memory_ = false;
+    int64_t next_look_ = 0;     // monotonic ns
     const Hasher hasher_;
     const TakeCode take_code_;
     mutable std::mutex labels_mutex_;

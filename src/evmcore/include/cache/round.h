@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string>
 
+#include "info.h"
 #include "reader.h"
 
 namespace evmcore::cache {
@@ -67,6 +68,8 @@ public:
     std::vector<CodeAsk> codes;
     HeadSeen head = {};
     std::string error;
+    bool count_evictions = false;       // ask with it how many keys the server has evicted
+    int64_t evicted = -1;               // the answer; -1: none
 
     // From what readers miss (any order, any number of times). The caller has a section open.
     void gather(std::vector<StateKey>& keys, std::vector<Hash>& hashes, const StateCache& cache) {
@@ -138,9 +141,17 @@ public:
                 write_part(out, code.data(), code.size(), ask.hash.data(), 32);
             ++commands;
         }
+        if (count_evictions)
+            write_evictions(out), ++commands;
         write_command(out, 1);
         write_part(out, "EXEC");
         return commands + 2;
+    }
+
+    static void write_evictions(Bytes& out) {
+        write_command(out, 2);
+        write_part(out, "INFO");
+        write_part(out, "stats");
     }
 
     static void write_head(Bytes& out, const std::string& prefix) {
@@ -183,6 +194,18 @@ public:
                 return RoundOutcome::MALFORMED;
         if (!codes.empty() && !read_codes(nodes, bytes))
             return RoundOutcome::MALFORMED;
+        if (count_evictions) {
+            if (at_ >= nodes.size())
+                return RoundOutcome::MALFORMED;
+            if (nodes[at_].is('-')) {
+                error.assign(bytes + nodes[at_].at, static_cast<size_t>(nodes[at_].number));
+                return RoundOutcome::REFUSED;
+            }
+            if (!nodes[at_].is('$'))
+                return RoundOutcome::MALFORMED;
+            evicted = evicted_keys(bytes + nodes[at_].at, static_cast<size_t>(nodes[at_].number));
+            ++at_;
+        }
         return at_ == nodes.size() ? RoundOutcome::DONE : RoundOutcome::MALFORMED;
     }
 
@@ -232,6 +255,17 @@ public:
     // for these alone.
     bool to_be_continued() const noexcept {
         return std::any_of(asks.begin(), asks.end(), [](const Ask& ask) { return !ask.answered; });
+    }
+
+    // Whether it asks for an account without slots, which may well not exist: that it was not lost is then known with it.
+    bool may_lack_accounts() const noexcept {
+        return std::any_of(asks.begin(), asks.end(), [](const Ask& ask) { return !ask.answered && !ask.count; });
+    }
+
+    // Whether an account has no record though all accounts should be there: it does not exist, or was lost.
+    bool lacks_accounts() const noexcept {
+        return std::any_of(asks.begin(), asks.end(),
+                           [](const Ask& ask) { return usable(ask) && ask.record.presence == NO_KEY; });
     }
 
     // Puts what was read at `head.seq`, a step of the cache's window, into the cache, and what the cache does not take

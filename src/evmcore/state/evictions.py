@@ -1,0 +1,85 @@
+"""Whether a Redis server has given up keys to make room, or may: a lost key must not be taken for an absent one.
+
+What a server has evicted can be seen from its counter (`evicted_keys` of INFO), which starts at zero with the server.
+Whoever begins a state stores beside it how the counter stood then (`mark`), so that what was evicted before does not
+matter; readers compare. A server that is set up to evict is refused before it does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evmcore.errors import UnsafeStorage
+
+HARMLESS_POLICY = "noeviction"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """What a server says of itself (INFO). `policy` is empty and `evicted` None where it does not say."""
+
+    run_id: str
+    evicted: int | None
+    maxmemory: int  # bytes; 0: no limit
+    policy: str
+    primary: tuple[str, int] | None  # host and port, if the server is a replica
+
+
+def parse_info(text: bytes) -> ServerInfo:
+    """Reads the reply to INFO (all default sections)."""
+    fields = {}
+    for line in text.decode("utf-8", "backslashreplace").splitlines():
+        name, colon, value = line.partition(":")
+        if colon:
+            fields[name] = value
+    primary = None
+    if fields.get("role") == "slave" and fields.get("master_port", "").isdecimal():
+        primary = (fields.get("master_host", ""), int(fields["master_port"]))
+    return ServerInfo(
+        run_id=fields.get("run_id", ""),
+        evicted=_number(fields.get("evicted_keys", "")),
+        maxmemory=_number(fields.get("maxmemory", "")) or 0,
+        policy=fields.get("maxmemory_policy", ""),
+        primary=primary,
+    )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
+def mark(text: bytes) -> bytes:
+    """What is stored with a state that begins now, from the server's reply to INFO."""
+    info = parse_info(text)
+    return f"{info.run_id} {info.evicted or 0}".encode()
+
+
+def check_policy(maxmemory: int, policy: str) -> None:
+    """Raises `UnsafeStorage` where a full server evicts keys. A server without a limit is never full."""
+    if maxmemory and policy not in ("", HARMLESS_POLICY):
+        raise UnsafeStorage(
+            f"the Redis server evicts keys when its memory is full (maxmemory {maxmemory}, maxmemory-policy {policy}): "
+            f"set maxmemory-policy to {HARMLESS_POLICY}"
+        )
+
+
+def check_count(info: ServerInfo, stored: bytes | None) -> int:
+    """How the counter of evicted keys stands as long as the state is whole. `stored`: its `mark`, where there is one.
+
+    Raises `UnsafeStorage` when it stands elsewhere already, or the server has none.
+    """
+    if info.evicted is None:
+        raise UnsafeStorage("the Redis server does not tell how many keys it has evicted (evicted_keys of INFO)")
+    run_id, _, count = (stored or b"").decode("ascii", "replace").partition(" ")
+    whole = int(count) if run_id == info.run_id and count.isdecimal() else 0
+    if info.evicted != whole:
+        raise evicted(info.evicted, whole)
+    return whole
+
+
+def evicted(now: int, whole: int) -> UnsafeStorage:
+    """The exception for a server whose counter of evicted keys has moved."""
+    return UnsafeStorage(
+        f"the Redis server has evicted {now - whole} keys, perhaps of this state: what is missing may be lost. "
+        f"Set maxmemory-policy to {HARMLESS_POLICY}, give the server more memory and load the state again"
+    )
