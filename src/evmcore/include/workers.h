@@ -1,14 +1,22 @@
 // Native worker threads for batches: started on demand, kept for the life of the process, parked between batches.
 // A forked child starts without them and makes its own.
+//
+// Linux likes to wake a thread on the processor of whoever woke it. There it displaces that one or waits for it, milliseconds
+// long, while another processor has nothing to do. So the workers are told to keep off the caller's processor.
 #pragma once
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <signal.h>
-#include <system_error>
+#include <exception>
 #include <thread>
 #include <unistd.h>
+#include <vector>
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#endif
 
 namespace evmcore {
 
@@ -28,6 +36,7 @@ public:
             return;
         }
         unsigned helpers = grow(count - 1);
+        place(helpers);
         {
             std::lock_guard<std::mutex> lock(mutex_);
             task_ = task;
@@ -53,13 +62,39 @@ private:
             sigfillset(&all);
             pthread_sigmask(SIG_SETMASK, &all, &before);
             try {
-                for (; started_ < count; ++started_)
-                    std::thread(&Workers::work, this, started_, generation_).detach();
-            } catch (const std::system_error&) {
+#if defined(__linux__)
+                threads_.reserve(count);
+#endif
+                for (; started_ < count; ++started_) {
+                    std::thread thread(&Workers::work, this, started_, generation_);
+#if defined(__linux__)
+                    threads_.push_back(thread.native_handle());
+#endif
+                    thread.detach();
+                }
+            } catch (const std::exception&) {
             }
             pthread_sigmask(SIG_SETMASK, &before, nullptr);
         }
         return started_ < count ? started_ : count;
+    }
+
+    // Keeps the first `helpers` workers off this thread's processor, where there is another that they may run on.
+    void place([[maybe_unused]] unsigned helpers) {
+#if defined(__linux__)
+        const int here = sched_getcpu();
+        if (here < 0 || here >= CPU_SETSIZE) return;
+        if (here != avoided_) {
+            avoided_ = here;
+            placed_ = 0;
+        }
+        if (placed_ >= helpers) return;
+        cpu_set_t elsewhere;
+        if (sched_getaffinity(0, sizeof elsewhere, &elsewhere) != 0) return;
+        CPU_CLR(here, &elsewhere);
+        if (CPU_COUNT(&elsewhere) == 0) return;
+        for (; placed_ < helpers; ++placed_) pthread_setaffinity_np(threads_[placed_], sizeof elsewhere, &elsewhere);
+#endif
     }
 
     void work(unsigned number, uint64_t seen) {
@@ -87,6 +122,11 @@ private:
     unsigned started_ = 0, wanted_ = 0, running_ = 0;
     WorkerTask task_ = nullptr;
     void* context_ = nullptr;
+#if defined(__linux__)
+    std::vector<pthread_t> threads_;        // that were started; this and what follows are the caller's
+    int avoided_ = -1;                      // the processor that ...
+    unsigned placed_ = 0;                   // ... so many of them keep off
+#endif
 };
 
 // The process's workers. Never freed: threads may be parked in them until the process ends.
