@@ -74,6 +74,29 @@ cdef extern from "include/stm/scheduler.h" namespace "evmcore::stm" nogil:
         void hint(TxIndex tx, int which, TxIndex after)
         TxIndex frontier()
 
+cdef extern from "include/stm/watch.h" namespace "evmcore::stm" nogil:
+    uint64_t ticks()
+    enum Doing:
+        kWaiting, kRunning, kCommitting, kDoings
+    enum Deed:
+        kRanAhead, kRanInVain, kRanAgain, kRanAtFrontier, kMadeFinal, kRefused, kWaited
+    ctypedef struct Event:
+        uint64_t begin            # ticks
+        uint64_t end
+        TxIndex tx
+        uint32_t deed
+        uint32_t detail
+    cppclass Events:
+        Events(size_t capacity) except +
+        size_t count()
+        size_t lost()
+        const Event& at(size_t index)
+    ctypedef struct Watch:
+        uint64_t* spent           # ticks, by Doing
+        uint64_t since            # 0: the worker never came
+        uint64_t came
+        Events* events
+
 cdef extern from "include/stm/engine.h" namespace "evmcore::stm" nogil:
     ctypedef struct Tasks:
         void* self
@@ -91,6 +114,8 @@ cdef extern from "include/stm/engine.h" namespace "evmcore::stm" nogil:
         uint64_t validations
         uint64_t* aborts          # by Cause
         uint64_t settled
+        uint32_t cause
+        Watch watch
     void engine_work "evmcore::stm::work"(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_t* stop, Tally& tally)
     void raise_flag "evmcore::stm::raise"(uint32_t* flag)
 

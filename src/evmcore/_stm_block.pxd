@@ -88,6 +88,12 @@ cdef struct Block:
     StateReader* base
     Pace* pace
     int64_t started               # ns, of the monotonic clock
+    int64_t opened_ns             # when all was there for the workers ...
+    uint64_t opened               # ... and the same in ticks
+    uint64_t closed               # when they had ended ...
+    int64_t took                  # ... and ns since `opened`
+    bint watched                  # for a picture: who does what and when
+    bint refused                  # no speculation at all: it could not be begun
     Machine* main                 # its working set is the block's: what is final
     BlockOutput* output
     BlockFailure failure

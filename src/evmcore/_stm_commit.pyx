@@ -144,6 +144,7 @@ cdef Cause why_not(Block* block, TxIndex tx) noexcept nogil:
 cdef bint stands(Worker* w, TxIndex tx) noexcept nogil:
     cdef Cause cause = why_not(w.block, tx)
     w.tally.aborts[<int>cause] += 1
+    w.tally.cause = <uint32_t>cause
     return cause == kStands
 
 

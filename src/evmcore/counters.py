@@ -30,18 +30,21 @@ def decision_words(reason: int, threads: int, sequential: int, parallel: int, pa
 class ParallelCounters:
     """How the transactions of a block were executed, on how many threads, and what went where.
 
-    - `threads`: native threads that took part; 1 when the transactions ran one after the other. `decision` says in a
+    - `threads`: native threads that took part, which are fewer than were asked for where others keep them busy; 1 when the transactions ran one after the other. `decision` says in a
       few words why so many.
     - `executions`: runs begun, speculative and final ones, those that had to wait included; `validations`: checks of
       what a run had learnt; `reruns`: transactions whose speculative run did not stand. Sequential execution runs each
       transaction once and validates nothing.
     - `aborts`: runs that did not stand, by cause. `waits`: runs that met a value that was about to change, and waited.
     - `lazies`: deltas (fees, transfers) that were settled at the commit frontier.
-    - `fallback`: empty, or why the rest of the block went on without speculation, from the transaction `fallback_at`.
+    - `fallback`: empty, or why the rest of the block went on without speculation, from the transaction `fallback_at`
+      (its index; the number of transactions where none was left).
     - `phases`: nanoseconds by name. ``prepare``: block to native data, senders; ``execute``: begin of the block and all
-      transactions; ``end``: withdrawals, rewards, requests and the diff. Within ``execute``, summed over the threads:
-      ``idle`` and ``commit``, where the executor measures them. Within ``prepare``: ``list``, reading a given access
-      list.
+      transactions; ``end``: withdrawals, rewards, requests and the diff. Within ``execute``, of a block that ran on
+      several threads: ``opening``, what was made ready for them, and, summed over the threads that came, ``waking``
+      (until they were there), ``running`` (transactions, for the first time or again), ``committing`` and ``waiting``
+      (for work, or for others to end); ``sequential``, what ran on after a fallback. Within ``prepare``: ``list``,
+      reading a given access list.
     - `more`: whatever else the executor counted, by name.
     """
 

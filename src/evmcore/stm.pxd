@@ -15,6 +15,8 @@ cdef class ParallelExecutor(Executor):
     cdef public uint64_t delays   # for tests: seed of delays at the points where threads meet; 0: none
     # For tests: take every slot for one that other transactions write too, run everything ahead, and fill `learnt`.
     cdef public bint watch_all
+    cdef public bint recording    # note who does what and when, for `timeline`
+    cdef readonly tuple timeline
     cdef readonly dict counters
     cdef readonly list learnt     # (transaction, address, slot, low, high): a slot's values that would have changed nothing
 

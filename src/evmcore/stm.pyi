@@ -7,17 +7,34 @@ class Counters(TypedDict):
     runs: int
     reruns: int
     waits: int
+    validations: int
+    lazies: int
+    bytes: int
+    aborts: dict[str, int]
+    phases: dict[str, int]
     fallback: str
+    fallback_at: int | None
+
+CAUSES: tuple[str, ...]
+
+Event = tuple[int, str, int | None, int, int, int | None]
+"""Worker, what it did, index of the transaction, begin and end in ns, detail; see `ParallelExecutor.timeline`."""
 
 class ParallelExecutor(Executor):
     """Executes a block's transactions on ``threads`` native threads (Block-STM with a commit frontier): pass one as
     ``executor`` to `execute_block`. The outcome is that of sequential execution at any number of threads.
 
     ``always``: speculate even where one thread, or one transaction, makes that pointless (measurements).
+
+    With `recording`, `timeline` tells what the workers of the last block did: nanoseconds in all, number of events for
+    which there was no room, and the events. What they did is one of `DEEDS` or ``woke``; the detail is the index of the
+    transaction whose estimate was met, or the cause (a number of `CAUSES`) why a run did not stand.
     """
 
     threads: int
     always: bool
     counters: Counters
     delays: int
+    recording: bool
+    timeline: tuple[int, int, list[Event]]
     def __init__(self, threads: int, always: bool = False) -> None: ...

@@ -15,12 +15,13 @@ from evmcore._hints cimport give_hints, note_outcome
 from evmcore._interp cimport NO_MEMORY, SUCCESS, Status, machine_free, machine_make_symbolic, machine_new
 from evmcore._state cimport ws_reset
 from evmcore._stm cimport (
-    Arena, HashKey, Scheduler, Store, Tally, TxIndex, delay_point, engine_work, kCauses, wait_for_all,
+    Arena, Events, HashKey, Scheduler, Store, Tally, TxIndex, delay_point, engine_work, kCauses, wait_for_all,
 )
 from evmcore._stm_block cimport Block, Run, SlotRead, Worker
 from evmcore._stm_commit cimport bring_in, publish_beginning, run_directly, stands
 from evmcore._stm_read cimport reader_init
 from evmcore._stm_run cimport give_up, run_ahead
+from evmcore._stm_watch cimport clocks_close, clocks_open, phases_of, threads_of, timeline_of
 from evmcore._tx cimport TxData, TxInvalid
 from evmcore._u256 cimport u256_to_int
 from evmcore._workers cimport run_on_workers
@@ -41,6 +42,11 @@ cdef extern from *:
     static inline uint32_t stm_fetch_add(uint32_t* p) { return __atomic_fetch_add(p, 1, __ATOMIC_ACQ_REL); }
     """
     uint32_t stm_fetch_add(uint32_t* p) noexcept nogil
+
+
+cdef enum:
+    EVENTS_EACH = 16              # of a picture, by transaction ...
+    MOST_EVENTS = 1 << 20         # ... and in all, for each worker: 40 bytes each
 
 
 # ---------------------------------------------------------------------------------------------------- a worker's tasks
@@ -179,8 +185,14 @@ cdef class ParallelExecutor(Executor):
 
     `counters` tells of the last block: how many `threads` took part, `runs` of transactions begun, `reruns` by the committer
     because a run did not stand, `waits` for an unfinished transaction, `validations`, `aborts` by what a validation found,
-    `lazies` settled (sums that were not looked at before they were final), `bytes` of store and versions, and whether there
-    was a `fallback` to sequential execution.
+    `lazies` settled (sums that were not looked at before they were final), `bytes` of store and versions, `phases` (see
+    `counters.ParallelCounters`), and whether there was a `fallback` to
+    sequential execution (why) and from which transaction on (`fallback_at`).
+
+    With `recording`, `timeline` tells what the workers of the last block did: nanoseconds in all, events for which there was
+    no room, and a list of events: (worker, what, index of the transaction or None, begin, end, detail), with begin and end
+    in nanoseconds from the start. What they did is one of `_stm_watch.DEEDS` or ``woke``; the detail is the index of the
+    transaction whose estimate was met, or the cause (of `CAUSES`) why a run did not stand.
     """
 
     def __init__(self, int threads, bint always=False):
@@ -190,13 +202,15 @@ cdef class ParallelExecutor(Executor):
         self.always = always
         self.counters = {}
         self.learnt = []
+        self.timeline = (0, 0, [])
 
     cdef BlockFailure transactions(
         self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
     ) noexcept nogil:
         cdef Block block
         cdef BlockFailure failure
-        cdef int i
+        cdef size_t from_here
+        cdef int64_t alone
         memset(&block, 0, sizeof(Block))
         block.txs = txs
         block.count = <TxIndex>count
@@ -208,39 +222,54 @@ cdef class ParallelExecutor(Executor):
         block.output = run.output
         block.stop = &run.halt
         block.pace = &run.pace
+        block.watched = self.recording
         block.started = monotonic_ns()
         block.failure = BLOCK_OK
         block.status = SUCCESS
-        if (self.always or (self.threads > 1 and count > 1)) and open_block(&block, min(<size_t>self.threads, count)):
-            run_on_workers(block.worker_count, work, &block)
-            at[0] = block.scheduler.frontier() - 1
+        if self.always or (self.threads > 1 and count > 1):
+            if open_block(&block, min(<size_t>self.threads, count)):
+                clocks_open(&block)
+                run_on_workers(block.worker_count, work, &block)
+                clocks_close(&block)
+                at[0] = block.scheduler.frontier() - 1
+            else:
+                block.refused = True
         failure = block.failure
         invalid[0] = block.invalid
         status[0] = block.status
         if failure == BLOCK_TRANSACTION_INVALID:
             at[0] += 1
         with gil:
-            self.counters = run.counters = counters_of(&block)
+            self.counters = run.counters = counters_of(&block, at[0])
+            self.timeline = timeline_of(&block)
             self.learnt = learnt_of(&block) if self.watch_all and block.worker_count else []
         close_block(&block)
-        if failure == BLOCK_OK:
+        if failure == BLOCK_OK and at[0] < count:
+            from_here = at[0]
+            alone = monotonic_ns()
             failure = Executor.transactions(self, run, txs, count, at, invalid, status)
+            alone = monotonic_ns() - alone
+            with gil:
+                run.counters["runs"] += at[0] - from_here
+                run.counters["phases"]["sequential"] = alone
         return failure
 
 
 cdef str fallback_words(const Block* block):
+    if block.refused:
+        return "speculation could not begin"
     if not block.fallback:
         return ""
     return "behind its forecast" if block.pace.behind else "no room in the store"
 
 
-CAUSES = (
+CAUSES = (                        # of `_stm.Cause`
     "stands", "nonce", "balance", "floor", "code", "exists", "slot", "interval", "block_gas", "invalid", "failed"
 )
 assert len(CAUSES) == <int>kCauses
 
 
-cdef dict counters_of(const Block* block):
+cdef dict counters_of(const Block* block, size_t at):
     """What `ParallelExecutor.counters` holds; see there."""
     cdef dict aborts = dict.fromkeys(CAUSES[1:], 0)
     cdef dict counters
@@ -259,7 +288,10 @@ cdef dict counters_of(const Block* block):
             aborts[CAUSES[cause]] += tally.aborts[cause]
     if block.store != NULL:
         counters["bytes"] += block.store.bytes_used()
-    return counters | {"threads": block.worker_count, "fallback": fallback_words(block), "aborts": aborts}
+    counters["threads"] = max(threads_of(block), 1)
+    counters["fallback"] = fallback_words(block)
+    counters["fallback_at"] = at if counters["fallback"] else None
+    return counters | {"aborts": aborts, "phases": phases_of(block)}
 
 
 cdef list learnt_of(const Block* block):
@@ -306,6 +338,8 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
         w.watches = (threads > 1 or block.watch_all) and machine_make_symbolic(w.machine)
         w.delays = block.delays * (i + 1)
         memset(&w.tally, 0, sizeof(Tally))
+        if block.watched:
+            w.tally.watch.events = new Events(min(EVENTS_EACH * <size_t>block.count + 4096, <size_t>MOST_EVENTS))
         w.machine.env = block.rules.env
         w.machine.revision = block.rules.revision
         w.machine.abort_flag = block.stop
@@ -326,6 +360,7 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
 cdef void close_block(Block* block) noexcept nogil:
     cdef int i
     for i in range(block.worker_count):
+        del block.workers[i].tally.watch.events
         worker_free(block.workers[i])
     free(block.workers)
     free(block.run_of)

@@ -16,6 +16,7 @@ static void stm_yield(const void* address, bool write);
 static void stm_pause();
 #define STM_YIELD(address, write) stm_yield(address, write)
 #define STM_PAUSE() stm_pause()
+#define STM_TICKS 1
 #define STM_MAX_TXS 6
 #define STM_MAX_ACCOUNTS 2
 #define STM_MAX_SLOTS 2

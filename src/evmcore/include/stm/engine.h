@@ -4,6 +4,7 @@
 // drivers in tests/native share all the rest.
 #pragma once
 #include "scheduler.h"
+#include "watch.h"
 
 namespace evmcore::stm {
 
@@ -34,6 +35,8 @@ struct Tally {
     uint64_t validations;              // at the frontier
     uint64_t aborts[kCauses];          // of those, by what they found
     uint64_t settled;                  // deltas that became values
+    uint32_t cause;                    // what the latest check found; of Cause
+    Watch watch;
 };
 
 inline bool is_raised(const uint32_t* flag) {
@@ -52,19 +55,26 @@ inline void advance(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Ta
         const TxIndex tx = scheduler.frontier();
         const Scheduler::Frontier frontier = scheduler.take_frontier(tx);
         if (frontier == Scheduler::kBusy) return;
+        tally.watch.turn_to(kCommitting);
+        tally.watch.begin();
         tally.validations += frontier == Scheduler::kToCheck;
         if (frontier == Scheduler::kToRun || !tasks.stands(tasks.self, tx)) {
             if (frontier == Scheduler::kToCheck) {
                 scheduler.again(tx);
                 ++tally.reruns;
+                tally.watch.end(kRefused, tx, tally.cause);
             }
             ++tally.runs;
+            tally.watch.turn_to(kRunning);
             tasks.run(tasks.self, tx, true);
+            tally.watch.end(frontier == Scheduler::kToCheck ? kRanAgain : kRanAtFrontier, tx);
+            tally.watch.turn_to(kCommitting);
         }
         if (!tasks.conclude(tasks.self, tx)) {
             raise(stop);
             return;
         }
+        tally.watch.end(kMadeFinal, tx);
         scheduler.commit(tx);
     }
 }
@@ -72,9 +82,12 @@ inline void advance(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Ta
 // Runs a claimed transaction ahead of time. When it meets an estimate it waits, unless the run that it would wait for has
 // just ended; then it starts again at once. A transaction that does not get through is left to the committer.
 inline void speculate(Scheduler& scheduler, const Tasks& tasks, Arena& arena, TxIndex tx, Tally& tally) {
+    tally.watch.turn_to(kRunning);
+    tally.watch.begin();
     for (;;) {
         ++tally.runs;
         const TxIndex blocker = tasks.run(tasks.self, tx, false);
+        tally.watch.end(blocker == 0 ? kRanAhead : kRanInVain, tx, blocker);
         if (blocker == 0) break;
         ++tally.waits;
         if (!scheduler.may_retry(tx)) {
@@ -89,16 +102,19 @@ inline void speculate(Scheduler& scheduler, const Tasks& tasks, Arena& arena, Tx
 // Until the block is final, or `stop` is raised: also by others, to end it early.
 inline void work(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_t* stop, Tally& tally) {
     unsigned idle = 0;
+    tally.watch.start();
     while (!is_raised(stop) && !scheduler.finished()) {
         advance(scheduler, tasks, stop, tally);
         const TxIndex tx = scheduler.claim(arena);
         if (tx == 0) {
+            tally.watch.turn_to(kWaiting);
             idle = pause(idle);
             continue;
         }
         idle = 0;
         speculate(scheduler, tasks, arena, tx, tally);
     }
+    tally.watch.turn_to(kWaiting);
 }
 
 }  // namespace evmcore::stm

@@ -1,0 +1,85 @@
+"""What the workers of a parallel block did; see ``_stm_watch.pxd``."""
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint64_t
+
+from evmcore._stm cimport Event, Watch, kCommitting, kRefused, kRunning, kWaiting, ticks
+from evmcore._stm_block cimport Block
+
+cdef extern from "include/sync.h" nogil:
+    int64_t monotonic_ns()
+
+DEEDS = ("ran ahead", "met an estimate", "ran again", "ran at the frontier", "made final", "did not stand", "waited")
+
+
+cdef void clocks_open(Block* block) noexcept nogil:
+    block.opened_ns = monotonic_ns()
+    block.opened = ticks()
+
+
+cdef void clocks_close(Block* block) noexcept nogil:
+    block.closed = ticks()
+    block.took = monotonic_ns() - block.opened_ns
+
+
+cdef double scale(const Block* block):
+    """Nanoseconds of a tick."""
+    return <double>block.took / <double>max(block.closed - block.opened, <uint64_t>1)
+
+
+cdef int64_t span(uint64_t begin, uint64_t end, double unit):
+    """Nanoseconds; cores whose clocks differ by a little do not make it negative."""
+    return <int64_t>(<double>(end - begin) * unit) if end > begin else 0
+
+
+cdef int threads_of(const Block* block):
+    cdef int i, came = 0
+    for i in range(block.worker_count):
+        came += block.workers[i].tally.watch.since != 0
+    return came
+
+
+cdef dict phases_of(const Block* block):
+    cdef dict phases = dict.fromkeys(("opening", "waking", "running", "committing", "waiting"), 0)
+    cdef const Watch* watch
+    cdef double unit = scale(block)
+    cdef int i
+    if block.opened:
+        phases["opening"] = block.opened_ns - block.started
+    for i in range(block.worker_count):
+        watch = &block.workers[i].tally.watch
+        if watch.since == 0:
+            continue
+        phases["waking"] += span(block.opened, watch.came, unit)
+        phases["running"] += span(0, watch.spent[<int>kRunning], unit)
+        phases["committing"] += span(0, watch.spent[<int>kCommitting], unit)
+        # Whoever has ended waits for the others.
+        phases["waiting"] += span(0, watch.spent[<int>kWaiting], unit) + span(watch.since, block.closed, unit)
+    return phases
+
+
+cdef tuple timeline_of(const Block* block):
+    cdef const Watch* watch
+    cdef const Event* event
+    cdef double unit = scale(block)
+    cdef list events = []
+    cdef size_t lost = 0, n, deed
+    cdef int i
+    for i in range(block.worker_count):
+        watch = &block.workers[i].tally.watch
+        if watch.since == 0 or watch.events == NULL:
+            continue
+        events.append((i, "woke", None, 0, span(block.opened, watch.came, unit), None))
+        for n in range(watch.events.count()):
+            event = &watch.events.at(n)
+            deed = event.deed
+            detail = None
+            if deed == <size_t>kRefused:
+                detail = <int>event.detail
+            elif event.detail:
+                detail = <int>event.detail - 1
+            events.append((
+                i, DEEDS[deed], <int>event.tx - 1 if event.tx else None,
+                span(block.opened, event.begin, unit), span(block.opened, event.end, unit), detail,
+            ))
+        lost += watch.events.lost()
+    return (block.took, lost, events)
