@@ -105,10 +105,11 @@ class Link:
                     self.client.sendall(piece[: self.left])
                     self.proxy.cut_done()
                     return
-                self.client.sendall(piece)
+                # Counted before it is sent: whoever has read it must find it counted.
                 self.proxy.reply_bytes += len(piece)
                 if self.left is not None:
                     self.left -= len(piece)
+                self.client.sendall(piece)
 
     def _throttled(self, data: bytes) -> Iterator[bytes]:
         at = 0
