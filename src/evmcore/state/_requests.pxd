@@ -11,6 +11,9 @@ cdef extern from "include/cache/resp.h" namespace "evmcore::cache" nogil:
     void write_size(Bytes& out, char mark, uint64_t size) noexcept
     void write_command(Bytes& out, size_t parts) noexcept
     void write_part(Bytes& out, const void* bytes, size_t size) noexcept
+    void write_key "evmcore::cache::write_part"(
+        Bytes& out, const void* prefix, size_t prefix_size, const void* rest, size_t rest_size
+    ) noexcept
 
 cdef class Request:
     cdef Bytes out

@@ -554,16 +554,20 @@ def entry_id(seq: int) -> bytes:
     return b"%d-0" % seq
 
 
+def entry_fields(kind: bytes, header: Header, parent: Header, time: int) -> dict[bytes, bytes]:
+    """The fields of a feed entry besides its changes; see `FeedEntry`."""
+    return {
+        b"k": kind,
+        b"h": header.encode(),
+        b"x": header.hash,
+        b"p": parent.encode(),
+        b"t": b"%d" % time,
+    }
+
+
 def encode_entry(entry: FeedEntry) -> dict[bytes, bytes]:
     """The fields of a feed entry."""
-    return {
-        b"k": entry.kind,
-        b"h": entry.header.encode(),
-        b"x": entry.header.hash,
-        b"p": entry.parent.encode(),
-        b"d": entry.changes,
-        b"t": b"%d" % entry.time,
-    }
+    return {**entry_fields(entry.kind, entry.header, entry.parent, entry.time), b"d": entry.changes}
 
 
 def decode_entry(stream_id: bytes, fields: Mapping[bytes, bytes], key: bytes) -> FeedEntry:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import time
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from evmcore._diff import StateDiff
 from evmcore.blocks import Block, Header
@@ -25,10 +26,14 @@ from evmcore.errors import (
     WrongParent,
 )
 from evmcore.state import evictions, layout
+from evmcore.state._changes import ChangeSet
+from evmcore.state._planning import Plan
+from evmcore.state._replies import Replies
+from evmcore.state._requests import Request
 from evmcore.state._wire import ErrorReply
-from evmcore.state.layout import AccountChange, Changes, FeedEntry, Head, Keys, Record
-from evmcore.state.planning import AccountPlan, change_commands, load_commands, needed_codes, touched_accounts
-from evmcore.state.session import DEFAULT_TIMEOUT, Command, Session, as_fields
+from evmcore.state.layout import Changes, FeedEntry, Head, Keys, Record
+from evmcore.state.planning import load_commands
+from evmcore.state.session import DEFAULT_TIMEOUT, Command, Session, as_fields, command_text
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -38,13 +43,9 @@ log = logging.getLogger(__name__)
 # How often a transaction is tried again when something else touched the watched keys without taking office.
 ATTEMPTS = 3
 
-
-class Situation(NamedTuple):
-    """What a transaction starts from, read under WATCH."""
-
-    head: Head | None
-    complete: bool
-    records: list[Record | None]
+DEFAULT_CHECKED_SLOTS = 256
+# Of so many accounts whose storage was destroyed once it is remembered which generation it is of.
+MOST_GENERATIONS = 100_000
 
 
 class Publisher:
@@ -64,11 +65,15 @@ class Publisher:
         replicas: int = 0,
         replica_timeout: float = 1.0,
         timeout: float = DEFAULT_TIMEOUT,
+        checked_slots: int | None = DEFAULT_CHECKED_SLOTS,
     ) -> None:
         """Takes office. `redis`: an address (see `session.open_client`) or a redis-py client.
 
         `ring`: how many feed entries are kept, and so how many blocks can be taken back. `replicas`: after each change,
         wait until so many replicas have it, at most `replica_timeout` seconds; `replicated` tells how it went.
+        `checked_slots`: of how many slots of a block the value is compared with what is stored before anything is
+        written, chosen at random; None: of all, which takes Redis as long as writing them. Whatever it is, all account
+        records and numbers of slots are compared, and that each slot that was zero was not there.
         Raises `UnsafeStorage` when the server may evict keys, `StateUnavailable`, `WriteRefused`, `StateCorrupted`.
         """
         self.keys = Keys(chain_id)
@@ -78,7 +83,10 @@ class Publisher:
         self.timeout = timeout
         self.replicated: bool | None = None
         self.session = Session(redis, timeout)
+        self.checked_slots = checked_slots
         self._last_seq = 0
+        self._complete = False  # as it was last seen
+        self._generations: dict[bytes, int] = {}  # of accounts whose storage was destroyed, as far as is known here
         try:
             check_server(self.session)
             self._mark = _eviction_mark(self.session)
@@ -175,26 +183,7 @@ class Publisher:
         `WriteRefused`, `StateUnavailable`.
         """
         header = block.header if isinstance(block, Block) else block
-        touched = touched_accounts(diff)
-
-        def plan(now: Situation) -> tuple[FeedEntry, Changes] | Head:
-            head = self._need_head(now.head)
-            if header.hash == head.hash:
-                return head
-            if header.parent_hash != head.hash or header.number != head.number + 1:
-                raise WrongParent(
-                    f"block {header.number} 0x{header.hash.hex()} has the parent 0x{header.parent_hash.hex()}, "
-                    f"the head is block {head.number} 0x{head.hash.hex()}"
-                )
-            plans = [
-                AccountPlan(account, record, self.keys, now.complete)
-                for account, record in zip(touched, now.records, strict=True)
-                if now.complete or record is not None
-            ]
-            changes = self._finish_plans(plans, diff)
-            return self._entry(head, layout.BLOCK, header, changes), changes
-
-        return self._transact([account.address for account in touched], plan, f"block {header.number}")
+        return self._transact(_Publication(self, header, diff), f"block {header.number}")
 
     def revert(self) -> Head:
         """Takes the head block back; gives the head before it. See `revert_to`."""
@@ -248,30 +237,8 @@ class Publisher:
         return way
 
     def _take_back(self, entry: FeedEntry, forgotten: set[bytes]) -> Head:
-        back = entry.decode(self.keys.feed).invert()
-        if forgotten:
-            back = Changes(tuple(account for account in back.accounts if account.address not in forgotten))
-        addresses = [account.address for account in back.accounts]
-
-        def plan(now: Situation) -> tuple[FeedEntry, Changes] | Head:
-            head = self._need_head(now.head)
-            if head.hash == entry.parent.hash:
-                return head
-            if head.hash != entry.header.hash:
-                raise WrongParent(
-                    f"block {entry.header.number} 0x{entry.header.hash.hex()} cannot be taken back: the head is block "
-                    f"{head.number} 0x{head.hash.hex()}"
-                )
-            for account, record in zip(back.accounts, now.records, strict=True):
-                if record != account.old:
-                    raise StateCorrupted(
-                        f"{layout.show_key(self.keys.account(account.address))}: {record} is stored, "
-                        f"the feed says that block {entry.header.number} left {account.old}"
-                    )
-            self._check_counts(back.accounts)
-            return self._entry(head, layout.REVERT, entry.parent, back), back
-
-        return self._transact(addresses, plan, f"taking back block {entry.header.number}")
+        back = ChangeSet.decode(entry.changes, self.keys.feed).invert(forgotten)
+        return self._transact(_Undoing(self, entry, back), f"taking back block {entry.header.number}")
 
     def _forget(self, addresses: set[bytes], entry: FeedEntry) -> None:
         """Makes accounts of an incomplete state unknown, and readers start anew."""
@@ -298,22 +265,7 @@ class Publisher:
         `changes` has their records; slots only of accounts that were known in part. Raises `StateError` when the head
         is another block, or a record is not what `changes` starts from.
         """
-
-        def plan(now: Situation) -> tuple[FeedEntry, Changes] | Head:
-            head = self._need_head(now.head)
-            if now.complete:
-                raise StateError("the state is complete: there is no account to load")
-            if head.hash != header.hash:
-                raise StateError(
-                    f"what was loaded is the state after block {header.number} 0x{header.hash.hex()}, "
-                    f"the head is block {head.number} 0x{head.hash.hex()}: load again"
-                )
-            for account, record in zip(changes.accounts, now.records, strict=True):
-                if record != account.old:
-                    raise StateError(f"account 0x{account.address.hex()} changed while it was loaded: load again")
-            return self._entry(head, layout.LOAD, header, changes), changes
-
-        return self._transact([account.address for account in changes.accounts], plan, "loading accounts")
+        return self._transact(_Loading(self, header, changes), "loading accounts")
 
     def load_anew(self, header: Header, changes: Changes) -> Head:
         """As `load`, without a feed entry: readers start anew. For changes too large for an entry."""
@@ -355,13 +307,14 @@ class Publisher:
             hashes += (b"%d" % number, block_hash)
         chain_field = () if chain is None else (b"chain", chain)
         commands: list[Command] = [
+            (b"MULTI",),
             (b"UNLINK", self.keys.block_hashes, self.keys.feed),
             (b"HSET", self.keys.block_hashes, *hashes),
             (b"DEL", self.keys.meta, self.keys.loader),
             (b"HSET", self.keys.meta, b"complete", b"1" if complete else b"0", b"evicted", self._mark, *chain_field),
             (b"HSET", self.keys.head, *_flat(layout.encode_head(head))),
         ]
-        if not self._execute(commands, head, "writing the first head"):
+        if not self._execute(Request(commands), head, "writing the first head"):
             raise StateError("another writer was at work while the first head was written")
         return head
 
@@ -375,7 +328,7 @@ class Publisher:
             (b"XTRIM", self.keys.feed, b"MAXLEN", b"0"),
             (b"HSET", self.keys.head, *_flat(layout.encode_head(new))),
         ]
-        if not self._execute([*commands, *own], new, "starting a new feed"):
+        if not self._execute(Request([(b"MULTI",), *commands, *own]), new, "starting a new feed"):
             raise StateError("another writer was at work while a new feed was started")
         return new
 
@@ -386,78 +339,85 @@ class Publisher:
             raise StateError(f"no state is loaded: there is no {layout.show_key(self.keys.head)}")
         return head
 
-    def _entry(self, head: Head, kind: bytes, header: Header, changes: Changes) -> FeedEntry:
-        data = layout.encode_changes(changes)
-        return FeedEntry(head.seq + 1, kind, header, head.header, data, time.time_ns() // 1000)
-
     def _watch(self, commands: list[Command]) -> list[Any]:
         """Begins a transaction: watches head and office, and reads. `WriterFenced` when the office is lost."""
         watch: list[Command] = [(b"WATCH", self.keys.head, self.keys.writer), (b"GET", self.keys.writer)]
         replies = self.session.request([*watch, *commands], "reading the head")
-        if replies[1] != b"%d" % self.epoch:
-            self.session.drop()
-            raise WriterFenced(
-                f"another writer took over {self.keys.prefix.decode()}: its epoch is "
-                f"{(replies[1] or b'missing').decode('ascii', 'replace')}, this one's {self.epoch}"
-            )
+        with self.session.guard_watch():
+            self._check_office(replies[1])
         return replies[2:]
 
-    def _transact(self, addresses: Sequence[bytes], plan: Any, doing: str) -> Head:
-        """Reads under WATCH, lets `plan` say what to change, and executes it; again when nothing came of it."""
+    def _transact(self, work: _Work, doing: str) -> Head:
+        """Reads under WATCH, lets `work` say what to change, and executes it; again when nothing came of it."""
+        keys = self.keys
         for _ in range(ATTEMPTS):
-            commands: list[Command] = [
-                (b"HGETALL", self.keys.head),
-                (b"HGET", self.keys.meta, b"complete"),
-                (b"HLEN", self.keys.block_hashes),
-                (b"XLEN", self.keys.feed),
-            ]
-            if addresses:
-                commands.append(self._get_records(addresses))
-            replies = self._watch(commands)
-            try:
-                head = layout.decode_head(as_fields(replies[0]), self.keys.head)
-                complete = head is not None and self._is_complete(replies[1])
-                records = self._records(addresses, replies[4]) if addresses else []
-                planned = plan(Situation(head, complete, records))
-            except BaseException:
-                self.session.drop()
-                raise
-            if isinstance(planned, Head):
+            request = Request(
+                (
+                    (b"WATCH", keys.head, keys.writer),
+                    (b"GET", keys.writer),
+                    (b"HGETALL", keys.head),
+                    (b"HGET", keys.meta, b"complete"),
+                    # Of another type they would fail inside the transaction, when it is too late.
+                    (b"HLEN", keys.block_hashes),
+                    (b"XLEN", keys.feed),
+                )
+            )
+            first = len(request)
+            work.ask(request)
+            replies = self.session.exchange(request, "reading the head")
+            with self.session.guard_watch():
+                self._check_office(replies[1])
+                head = self._need_head(layout.decode_head(as_fields(replies[2]), keys.head))
+                self._complete = self._is_complete(replies[3])
+                changes = None if work.is_done(head) else work.changes(head, self._complete, replies, first)
+            if changes is None:
                 self.session.request([(b"UNWATCH",)])
-                return planned
-            entry, changes = planned
-            assert head is not None
+                return head
             # After a failover the server may lack what readers have seen; what follows has the same numbers.
             feed = os.urandom(16) if head.seq < self._last_seq else head.feed
-            new = Head(entry.seq, feed, self.epoch, entry.header)
-            if self._execute(self._entry_commands(head, entry, changes, new), new, doing):
+            new = Head(head.seq + 1, feed, self.epoch, work.header)
+            request = Request(((b"MULTI",),))
+            work.write(request, changes)
+            request.extend(self._head_commands(head, work.kind, new))
+            self._write_entry(request, changes, head, work.kind, new)
+            if self._execute(request, new, doing, changes):
                 return new
         raise StateUnavailable(f"{doing}: nothing came of {ATTEMPTS} tries; the state is as before")
 
-    def _entry_commands(self, old: Head, entry: FeedEntry, changes: Changes, new: Head) -> list[Command]:
-        made = load_commands if entry.kind == layout.LOAD else change_commands
-        commands = list(made(self.keys, changes))
+    def _head_commands(self, old: Head, kind: bytes, new: Head) -> Iterator[Command]:
         hashes = self.keys.block_hashes
-        if entry.kind == layout.BLOCK:
-            commands.append((b"HSET", hashes, b"%d" % new.number, new.hash))
+        if kind == layout.BLOCK:
+            yield b"HSET", hashes, b"%d" % new.number, new.hash
             # As many more as can be taken back, so that the last 256 are there afterwards.
             forgotten = new.number - layout.BLOCK_HASH_WINDOW - self.ring
             if forgotten >= 0:
-                commands.append((b"HDEL", hashes, b"%d" % forgotten))
-        elif entry.kind == layout.REVERT:
-            commands.append((b"HDEL", hashes, b"%d" % old.number))
+                yield b"HDEL", hashes, b"%d" % forgotten
+        elif kind == layout.REVERT:
+            yield b"HDEL", hashes, b"%d" % old.number
         else:
-            commands.append((b"DEL", self.keys.loader))
-        commands.append((b"HSET", self.keys.head, *_flat(layout.encode_head(new))))
-        fields = _flat(layout.encode_entry(entry))
-        limit = b"%d" % self.ring
-        commands.append((b"XADD", self.keys.feed, b"MAXLEN", b"~", limit, layout.entry_id(entry.seq), *fields))
-        return commands
+            yield b"DEL", self.keys.loader
+        yield b"HSET", self.keys.head, *_flat(layout.encode_head(new))
 
-    def _execute(self, commands: list[Command], new: Head, doing: str) -> bool:
-        """MULTI, the commands, EXEC. False: nothing was done, and trying again makes sense."""
+    def _write_entry(self, request: Request, changes: ChangeSet, old: Head, kind: bytes, new: Head) -> None:
+        place = [b"XADD", self.keys.feed, b"MAXLEN", b"~", b"%d" % self.ring, layout.entry_id(new.seq)]
+        fields = layout.entry_fields(kind, new.header, old.header, time.time_ns() // 1000)
+        changes.write_entry(request, place, _flat(fields))
+
+    def _check_office(self, epoch: bytes | None) -> None:
+        if epoch != b"%d" % self.epoch:
+            raise WriterFenced(
+                f"another writer took over {self.keys.prefix.decode()}: its epoch is "
+                f"{(epoch or b'missing').decode('ascii', 'replace')}, this one's {self.epoch}"
+            )
+
+    def _execute(self, request: Request, new: Head, doing: str, changes: ChangeSet | None = None) -> bool:
+        """Carries out a request that begins with MULTI. False: nothing was done, and trying again makes sense.
+
+        `changes` knows what some of its commands have to change.
+        """
+        request.add(b"EXEC")
         try:
-            replies = self.session.request([(b"MULTI",), *commands, (b"EXEC",)], doing)
+            results = self.session.exchange(request, doing)[-1]
         except StateUnavailable:
             # Should the lost request still arrive, it fails by what it watches as soon as another try was carried out.
             if not self._happened(new):
@@ -466,19 +426,27 @@ class Publisher:
             self.session.drop()
             raise
         else:
-            results = replies[-1]
             if results is None:
                 return False
-            for command, result in zip(commands, results, strict=True):
-                if isinstance(result, ErrorReply):
-                    raise StateCorrupted(
-                        f"{doing}: {command[0].decode()} {layout.show_key(command[1])} failed inside the transaction, "
-                        f"whose other commands were carried out: {result}: the state has to be loaded anew"
-                    )
+            self._check_results(request, results, doing, changes)
         self._last_seq = new.seq
         if self.replicas:
             self._wait_for_replicas()
         return True
+
+    def _check_results(self, request: Request, results: list[Any], doing: str, changes: ChangeSet | None) -> None:
+        for index, result in enumerate(results):
+            if isinstance(result, ErrorReply):
+                raise StateCorrupted(
+                    f"{doing}: {command_text(request, index + 1)} failed inside the transaction, whose other commands "
+                    f"were carried out: {result}: the state has to be loaded anew"
+                )
+        odd = None if changes is None else changes.unexpected(results)
+        if odd is not None:
+            raise StateCorrupted(
+                f"{doing}: {command_text(request, odd + 1)} changed {results[odd]} fields, not as many as the "
+                "changes say: what was stored is not what they start from, the state has to be loaded anew"
+            )
 
     def _happened(self, new: Head) -> bool:
         """Whether the transaction was carried out whose reply did not come. `StateUnavailable` if nobody can tell."""
@@ -507,35 +475,177 @@ class Publisher:
             count = 0
         self.replicated = count >= self.replicas
 
-    # ---- reading what a plan needs
+    # ---- what a block changes
 
-    def _finish_plans(self, plans: list[AccountPlan], diff: StateDiff) -> Changes:
-        reads = [plan.reads() for plan in plans]
-        replies = iter(self.session.request([command for read in reads for command in read], "reading storage"))
-        finished = (plan.finish([next(replies) for _ in read]) for plan, read in zip(plans, reads, strict=True))
-        accounts = tuple(account for account in finished if account is not None)
-        needed = needed_codes(accounts)
-        codes = {code_hash: diff.codes[code_hash] for code_hash in sorted(needed) if code_hash in diff.codes}
-        missing = sorted(needed - codes.keys())
-        if missing:
-            there = self.session.request([(b"EXISTS", self.keys.code(code_hash)) for code_hash in missing])
-            for code_hash, exists in zip(missing, there, strict=True):
-                if not exists:
-                    raise StateError(f"the code of hash 0x{code_hash.hex()} is neither in the diff nor in the state")
-        return Changes(accounts, codes)
+    def _finish_plans(self, plan: Plan, replies: Replies, diff: StateDiff) -> ChangeSet:
+        """What a planned diff changes; `replies` are those that hold the storage it asked for."""
+        if not plan.answered():
+            request = Request()
+            plan.ask_storage(request)
+            replies = self.session.exchange(request, "reading storage")
+            if len(self._generations) > MOST_GENERATIONS:
+                self._generations.clear()
+            self._generations.update(plan.generations())
+        changes = plan.finish(replies)
+        needed = changes.needed_codes()
+        changes.codes.update((code_hash, diff.codes[code_hash]) for code_hash in sorted(needed & diff.codes.keys()))
+        missing = sorted(needed - diff.codes.keys())
+        there = self.session.request([(b"EXISTS", self.keys.code(code_hash)) for code_hash in missing])
+        for code_hash, exists in zip(missing, there, strict=True):
+            if not exists:
+                raise StateError(f"the code of hash 0x{code_hash.hex()} is neither in the diff nor in the state")
+        return changes
 
-    def _check_counts(self, accounts: Sequence[AccountChange]) -> None:
-        olds = [
-            (self.keys.storage(account.address, account.old.generation), account.old.slot_count)
-            for account in accounts
-            if account.old is not None
+
+class _Work:
+    """What a transaction is to change. `kind` and `header` are those of the feed entry that tells of it."""
+
+    kind: bytes
+    header: Header
+
+    def __init__(self, publisher: Publisher) -> None:
+        self.publisher = publisher
+        self.keys = publisher.keys
+
+    def ask(self, request: Request) -> None:
+        """Adds commands that read what `changes` needs."""
+        raise NotImplementedError
+
+    def is_done(self, head: Head) -> bool:
+        """Whether there is nothing left to do. Raises `WrongParent`, `StateError` where it cannot be done."""
+        raise NotImplementedError
+
+    def changes(self, head: Head, complete: bool, replies: Replies, first: int) -> ChangeSet:
+        """What changes; `replies` from `first` on are those to what was asked for."""
+        raise NotImplementedError
+
+    def write(self, request: Request, changes: ChangeSet) -> None:
+        """Adds the commands that make the changes."""
+        changes.write(request, self.keys.prefix)
+
+    def read_records(self, replies: Replies, first: int, addresses: Sequence[bytes]) -> list[Record | None]:
+        return [
+            None if value is None else layout.decode_record(value, self.keys.account(address))
+            for address, value in zip(addresses, replies[first] if addresses else (), strict=True)
         ]
-        counts = self.session.request([(b"HLEN", key) for key, _ in olds], "reading storage")
-        for (key, right), count in zip(olds, counts, strict=True):
-            if count != right:
+
+
+class _Publication(_Work):
+    """A block that follows the head."""
+
+    kind = layout.BLOCK
+
+    def __init__(self, publisher: Publisher, header: Header, diff: StateDiff) -> None:
+        super().__init__(publisher)
+        self.header = header
+        self.diff = diff
+
+    def ask(self, request: Request) -> None:
+        publisher = self.publisher
+        checked = len(self.diff) if publisher.checked_slots is None else publisher.checked_slots
+        self.plan = Plan(self.diff, self.keys.prefix, checked, secrets.randbits(64))
+        self.plan.ask_records(request)
+        if publisher._complete:
+            # Most accounts have the generation they always had: one round instead of two.
+            self.plan.ask_storage(request, publisher._generations)
+
+    def is_done(self, head: Head) -> bool:
+        header = self.header
+        if header.hash == head.hash:
+            return True
+        if header.parent_hash != head.hash or header.number != head.number + 1:
+            raise WrongParent(
+                f"block {header.number} 0x{header.hash.hex()} has the parent 0x{header.parent_hash.hex()}, "
+                f"the head is block {head.number} 0x{head.hash.hex()}"
+            )
+        return False
+
+    def changes(self, head: Head, complete: bool, replies: Replies, first: int) -> ChangeSet:
+        self.plan.take_records(replies, first, complete)
+        return self.publisher._finish_plans(self.plan, replies, self.diff)
+
+
+class _Undoing(_Work):
+    """The block at the head is taken back."""
+
+    kind = layout.REVERT
+
+    def __init__(self, publisher: Publisher, entry: FeedEntry, back: ChangeSet) -> None:
+        super().__init__(publisher)
+        self.header = entry.parent
+        self.entry = entry
+        self.back = back
+        self.accounts = back.records()
+
+    def ask(self, request: Request) -> None:
+        if self.accounts:
+            request.add(b"MGET", *(self.keys.account(address) for address, _, _ in self.accounts))
+        for address, old, _ in self.accounts:
+            if old is not None:
+                request.add(b"HLEN", self.keys.storage(address, old.generation))
+
+    def is_done(self, head: Head) -> bool:
+        number = self.entry.header.number
+        if head.hash != self.entry.parent.hash and head.hash != self.entry.header.hash:
+            raise WrongParent(
+                f"block {number} 0x{self.entry.header.hash.hex()} cannot be taken back: the head is block "
+                f"{head.number} 0x{head.hash.hex()}"
+            )
+        return head.hash == self.entry.parent.hash
+
+    def changes(self, head: Head, complete: bool, replies: Replies, first: int) -> ChangeSet:
+        records = self.read_records(replies, first, [address for address, _, _ in self.accounts])
+        reply = first + 1
+        for (address, old, _), record in zip(self.accounts, records, strict=True):
+            if record != old:
                 raise StateCorrupted(
-                    f"{layout.show_key(key)}: {count} slots, the account record has {right}: some are lost"
+                    f"{layout.show_key(self.keys.account(address))}: {record} is stored, "
+                    f"the feed says that block {self.entry.header.number} left {old}"
                 )
+            if old is not None:
+                if replies[reply] != old.slot_count:
+                    raise StateCorrupted(
+                        f"{layout.show_key(self.keys.storage(address, old.generation))}: {replies[reply]} slots, the "
+                        f"account record has {old.slot_count}: some are lost"
+                    )
+                reply += 1
+        return self.back
+
+
+class _Loading(_Work):
+    """Accounts become known."""
+
+    kind = layout.LOAD
+
+    def __init__(self, publisher: Publisher, header: Header, changes: Changes) -> None:
+        super().__init__(publisher)
+        self.header = header
+        self.loaded = changes
+
+    def ask(self, request: Request) -> None:
+        if self.loaded.accounts:
+            request.add(b"MGET", *(self.keys.account(account.address) for account in self.loaded.accounts))
+
+    def is_done(self, head: Head) -> bool:
+        if head.hash != self.header.hash:
+            raise StateError(
+                f"what was loaded is the state after block {self.header.number} 0x{self.header.hash.hex()}, "
+                f"the head is block {head.number} 0x{head.hash.hex()}: load again"
+            )
+        return False
+
+    def changes(self, head: Head, complete: bool, replies: Replies, first: int) -> ChangeSet:
+        if complete:
+            raise StateError("the state is complete: there is no account to load")
+        accounts = self.loaded.accounts
+        records = self.read_records(replies, first, [account.address for account in accounts])
+        for account, record in zip(accounts, records, strict=True):
+            if record != account.old:
+                raise StateError(f"account 0x{account.address.hex()} changed while it was loaded: load again")
+        return ChangeSet.decode(layout.encode_changes(self.loaded), self.keys.feed)
+
+    def write(self, request: Request, changes: ChangeSet) -> None:
+        request.extend(load_commands(self.keys, self.loaded))
 
 
 def _flat(fields: dict[bytes, bytes]) -> list[bytes]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from evmcore.errors import InputError, StateCorrupted, StateError, StateUnavailable, WriteRefused
+from evmcore.state._replies import Replies
 from evmcore.state._requests import Request
 from evmcore.state._wire import Connection, ErrorReply, open_connection
 from evmcore.state.layout import show_key
@@ -144,6 +145,27 @@ class Session:
             replies = request.receive(connection, self.timeout)
         self.check(request, replies, doing)
         return replies
+
+    def exchange(self, request: Request, doing: str = "") -> Replies:
+        """As `request`; the replies stay where they lie until the next ones come."""
+        connection = self.connection(doing)
+        with self.guard(doing):
+            request.send(connection, self.timeout)
+            replies = Replies.receive(connection, len(request), self.timeout)
+        index = replies.first_error()
+        if index is not None:
+            where = command_text(request, index)
+            raise state_error(replies[index], f"{doing}: {where}" if doing else where)
+        return replies
+
+    @contextmanager
+    def guard_watch(self) -> Iterator[None]:
+        """An error inside ends the connection, and with it what is watched."""
+        try:
+            yield
+        except BaseException:
+            self.drop()
+            raise
 
     def check(self, request: Request, replies: Sequence[Any], doing: str = "") -> None:
         """Raises for the first reply that is an error; `replies` are those to the first commands of a request."""

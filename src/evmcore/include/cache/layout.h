@@ -184,6 +184,7 @@ private:
         if (*flags > 7 || !(*flags & 3))
             return wrong("a changed account has flags without a meaning");
         change.before = change.after = record_without_account(NO_KEY);
+        change.wiped = *flags & 4;
         const size_t before = at;
         if ((*flags & 1) && !body(&change.before))
             return false;

@@ -92,6 +92,7 @@ struct AccountChange {
     uint8_t address[20];
     AccountRecord before, after;
     bool record_changes;
+    bool wiped;                         // its storage was destroyed in between
     size_t first_slot, slot_count;      // into the slots of the step
 };
 

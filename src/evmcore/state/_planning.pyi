@@ -1,0 +1,35 @@
+from evmcore._diff import StateDiff
+from evmcore.state._changes import ChangeSet
+from evmcore.state._replies import Replies
+from evmcore.state._requests import Request
+
+class Plan:
+    """One diff on its way to become changes: asks what is stored, compares, and says what changes."""
+
+    def __init__(self, diff: StateDiff, prefix: bytes, checked_slots: int, seed: int = 1) -> None:
+        """`prefix`: of the chain's keys. `checked_slots`: how many slots at most are compared with what is stored, of
+        accounts that are known completely; which ones depends on `seed`."""
+
+    def ask_records(self, request: Request) -> None:
+        """Adds the command for the records of the diff's accounts; none when there are no accounts."""
+
+    def take_records(self, replies: Replies, index: int, complete: bool) -> None:
+        """Reads the reply to it. `complete`: whether the state holds every account. Raises `StateCorrupted`, and
+        `StateError` where a record is not what the diff starts from."""
+
+    def ask_storage(self, request: Request, generations: dict[bytes, int] | None = None) -> None:
+        """Adds the commands for the storage of the accounts. Before the records are known, `generations` has those of
+        accounts whose storage is not of generation 0."""
+
+    def answered(self) -> bool:
+        """Whether what was asked for before the records were known is what is needed."""
+
+    def generations(self) -> dict[bytes, int]:
+        """The generations of the accounts' storage that are not 0, once the records are known."""
+
+    def finish(self, replies: Replies) -> ChangeSet:
+        """What changes, once the storage is known; without codes. Raises `StateCorrupted`, `StateError`."""
+
+    @property
+    def touched(self) -> int:
+        """How many accounts the diff names."""
