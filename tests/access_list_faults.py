@@ -300,7 +300,7 @@ WRONG_FORMAT = (account_twice, accounts_swapped)
 
 def faulty_lists(seed: int, right: BlockAccessList, transactions: int) -> Iterator[tuple[Fault, BlockAccessList]]:
     """The list with each kind of fault that it can have."""
-    for number, fault in enumerate(FAULTS):
+    for number, fault in enumerate(FAULTS if right.accounts else (account_too_many,)):
         accounts = fault(Random(f"{seed} {number}"), list(right.accounts), transactions + 1)
         if accounts is not None and (wrong := BlockAccessList(accounts)) != right:
             yield fault, wrong

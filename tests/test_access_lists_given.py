@@ -26,6 +26,7 @@ from evmcore.tracing import CallTracer
 from evmcore.transactions import Transaction
 from evmcore.types import Account, Withdrawal
 from tests.access_list_faults import FAULTS, WRONG_FORMAT, faulty_lists
+from tests.assembly import assemble
 from tests.fixture_archives import SHARED
 from tests.parallel_blocks import Outcome, difference, observe_result, outcome_of
 from tests.parallel_fuzz.cases import make_case
@@ -332,3 +333,24 @@ def test_committing_applies_what_sequential_execution_would() -> None:
     )
     assert difference(outcome_of(sequential), outcome_of(by_list)) is None
     assert one == other
+
+
+def test_an_empty_account_that_went_before_the_transactions_is_gone_for_them() -> None:
+    """EIP-161 clears an empty account that a system call touches, which no list tells; calling it with value then costs
+    25,000 gas for a new account."""
+    roots = bytes.fromhex("000f3df6d732807ef1319fb7b8bb8522d0beac02")
+    empty = b"\xe0" * 20
+    alloc = {
+        **ALLOC,
+        empty: Account(0, 0, b"", {7: 1}),  # with storage, as the accounts that EIP-7610 is about
+        roots: Account(1, 0, assemble(f"0 0 0 0 0 0x{empty.hex()} GAS CALL STOP")),
+        READER: Account(1, 5, assemble(f"0 0 0 0 1 0x{empty.hex()} GAS CALL STOP")),
+    }
+    block = block_of(pay(0, READER), pay(1, READER))
+    right = listed_by(block, alloc, Fork.CANCUN)
+    state = MemoryState(alloc)
+    expected = outcome_of(execute_block(block, state, Fork.CANCUN, access_list=True, validate=False))
+    first, second = (gas_used for _, gas_used, *_ in expected["transactions"])
+    assert first == second + 25_000
+    for outcome in given(block, state, Fork.CANCUN, right):
+        assert difference(expected, outcome) is None

@@ -32,6 +32,7 @@ cdef struct DeclaredAccount:
     uint32_t first_slot           # the changed ones, then those only read
     uint32_t slot_count
     bint base_exists
+    bint cleared                  # it was there, empty, and went before the transactions (EIP-161): its list does not tell
     AccountData base              # before the block
 
 cdef struct DeclaredSlot:

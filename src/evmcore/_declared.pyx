@@ -335,6 +335,8 @@ cdef uint32_t declared_slot(const Declared* declared, uint32_t account, const u2
 
 cdef uint32_t wiped_before(const Declared* declared, const DeclaredAccount* account, uint32_t index) noexcept nogil:
     cdef const DeclaredChange* code
+    if account.cleared:
+        return 1
     if not declared.wipes or account.fields[<int>FIELD_CODE].count == 0:
         return 0
     code = change_before(declared, &account.fields[<int>FIELD_CODE], index)

@@ -59,8 +59,10 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
     balance = change_before(d, &account.fields[<int>FIELD_BALANCE], w.index)
     nonce = change_before(d, &account.fields[<int>FIELD_NONCE], w.index)
     code = change_before(d, &account.fields[<int>FIELD_CODE], w.index)
+    if account.cleared:
+        out.has_storage = False
     if balance == NULL and nonce == NULL and code == NULL:
-        return found
+        return ABSENT if account.cleared else found
     if balance != NULL:
         out.balance = balance.value
     if nonce != NULL:

@@ -6,6 +6,10 @@ the caller on the state that those before it left.
 """
 from evmcore._interp cimport Machine, Status
 from evmcore._listed cimport ListedBlock, ListedWorker
+from evmcore._state cimport WorkingSet
+
+# Notes which accounts were cleared by what came before the transactions (EIP-161), in the block's own working set.
+cdef void listed_note_cleared(ListedBlock* block, const WorkingSet* ws) noexcept nogil
 
 # A worker's task (`context` is the block): takes transactions until there is none left to run, and makes final what can be.
 cdef void listed_work(void* context) noexcept nogil

@@ -10,7 +10,7 @@ from evmcore._block_steps cimport BLOCK_ENGINE_FAILED, block_keep
 from evmcore._code cimport Code, code_intern, code_release
 from evmcore._declared cimport (
     FIELD_BALANCE, FIELD_CODE, FIELD_NONCE, NONE, ChangeRange, Declared, DeclaredAccount, DeclaredChange, DeclaredSlot,
-    change_at, change_before, declared_slot,
+    change_at, change_before, declared_account, declared_slot,
 )
 from evmcore._interp cimport NO_MEMORY, STATE_FAILED, SUCCESS, Machine, Status, machine_free, machine_new
 from evmcore._listed cimport ListedBlock, ListedRun, ListedWorker, is_kept, kDoubtful, kNotFinished, kStands, turns_work
@@ -34,6 +34,17 @@ cdef extern from "include/spares.h" namespace "evmcore" nogil:
     bint spares_give(Spares* spares, void* item)
 
 cdef Spares spare_workers
+
+
+cdef void listed_note_cleared(ListedBlock* block, const WorkingSet* ws) noexcept nogil:
+    cdef const AccountEntry* entry
+    cdef uint32_t i, number
+    for i in range(1, ws.account_count):
+        entry = &ws.accounts[i]
+        if entry.loaded and entry.base_exists and not entry.exists and is_empty(&entry.base):
+            number = declared_account(block.declared, entry.address)
+            if number != NONE:
+                block.declared.accounts[number].cleared = True
 
 
 cdef uint32_t run_one(void* self, uint32_t index) noexcept nogil:

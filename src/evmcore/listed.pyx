@@ -23,7 +23,7 @@ from evmcore._interp cimport ABORTED, SUCCESS
 from evmcore._listed cimport ListedBlock, ListedRun, ListedWorker, kNotRun, open_turns
 from evmcore._listed_check cimport READS_TOO_MANY, Doubt, check_all_met, check_part, describe
 from evmcore._listed_run cimport (
-    listed_adopt, listed_work, listed_worker_free, listed_worker_new, reads_are_payable,
+    listed_adopt, listed_note_cleared, listed_work, listed_worker_free, listed_worker_new, reads_are_payable,
 )
 from evmcore._rules cimport BERLIN, CANCUN, LONDON, PRAGUE, SPURIOUS_DRAGON
 from evmcore._tx cimport TxData, TxInvalid
@@ -197,6 +197,7 @@ cdef class ListedExecutor(Executor):
         if not reads_are_payable(block):
             block.starved = True
             return
+        listed_note_cleared(block, run.machine.ws)
         run_on_workers(block.worker_count, listed_work, block)
         if not is_raised(&run.stop):
             run.halt = 0
