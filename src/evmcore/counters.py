@@ -8,6 +8,10 @@ from typing import Any
 
 PHASES = ("prepare", "execute", "end")
 
+# Something that a worker did in a parallel block: worker, what, index of the transaction if any, begin and end in
+# nanoseconds, detail if any. See `stm.ParallelExecutor`.
+WorkerEvent = tuple[int, str, int | None, int, int, int | None]
+
 
 def decision_words(reason: int, threads: int, sequential: int, parallel: int, path: int) -> str:
     """What `_block.Reason` says, with the expected nanoseconds. Empty for a number of threads that was asked for."""
@@ -30,8 +34,8 @@ def decision_words(reason: int, threads: int, sequential: int, parallel: int, pa
 class ParallelCounters:
     """How the transactions of a block were executed, on how many threads, and what went where.
 
-    - `threads`: native threads that took part, which are fewer than were asked for where others keep them busy; 1 when the transactions ran one after the other. `decision` says in a
-      few words why so many.
+    - `threads`: native threads that took part, fewer than were asked for where others keep them busy; 1 when the
+      transactions ran one after the other. `decision` says in a few words why so many.
     - `executions`: runs begun, speculative and final ones, those that had to wait included; `validations`: checks of
       what a run had learnt; `reruns`: transactions whose speculative run did not stand. Sequential execution runs each
       transaction once and validates nothing.

@@ -1,6 +1,7 @@
 from typing import TypedDict
 
 from evmcore._block import Executor
+from evmcore.counters import WorkerEvent
 
 class Counters(TypedDict):
     threads: int
@@ -17,9 +18,6 @@ class Counters(TypedDict):
 
 CAUSES: tuple[str, ...]
 
-Event = tuple[int, str, int | None, int, int, int | None]
-"""Worker, what it did, index of the transaction, begin and end in ns, detail; see `ParallelExecutor.timeline`."""
-
 class ParallelExecutor(Executor):
     """Executes a block's transactions on ``threads`` native threads (Block-STM with a commit frontier): pass one as
     ``executor`` to `execute_block`. The outcome is that of sequential execution at any number of threads.
@@ -27,8 +25,8 @@ class ParallelExecutor(Executor):
     ``always``: speculate even where one thread, or one transaction, makes that pointless (measurements).
 
     With `recording`, `timeline` tells what the workers of the last block did: nanoseconds in all, number of events for
-    which there was no room, and the events. What they did is one of `DEEDS` or ``woke``; the detail is the index of the
-    transaction whose estimate was met, or the cause (a number of `CAUSES`) why a run did not stand.
+    which there was no room, and the events. What they did is one of `_stm_watch.DEEDS` or ``woke``; the detail is the
+    index of the transaction whose estimate was met, or the cause (a number of `CAUSES`) why a run did not stand.
     """
 
     threads: int
@@ -36,5 +34,5 @@ class ParallelExecutor(Executor):
     counters: Counters
     delays: int
     recording: bool
-    timeline: tuple[int, int, list[Event]]
+    timeline: tuple[int, int, list[WorkerEvent]]
     def __init__(self, threads: int, always: bool = False) -> None: ...

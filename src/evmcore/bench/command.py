@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evmcore.bench import cases, engine, lua, parallel, replay, report
+from evmcore.bench import cases, engine, lua, parallel, picture, replay, report, timeline
 from evmcore.bench.load import command as load
 from evmcore.bench.measure import Samples, geometric_mean, measure
 from evmcore.bench.peer import Pyrevm
@@ -29,7 +29,9 @@ before it is timed.
 
 def parser() -> Parser:
     made = Parser(prog="evmcore bench", description=DESCRIPTION)
-    made.add_argument("--blocks", type=Path, metavar="DIR", help="run the real blocks (*.json.xz) of a directory")
+    made.add_argument(
+        "--blocks", type=Path, metavar="DIR", help="run the real blocks (*.json.xz) of a directory, or one"
+    )
     made.add_argument("--cases", type=Path, metavar="DIR", help="run the programs (*.json) of a directory")
     made.add_argument("--peer", choices=["pyrevm"], help="measure this engine by turns on the same work")
     made.add_argument("--filter", type=pattern, default="", metavar="REGEX", help="only what has this in its name")
@@ -37,7 +39,13 @@ def parser() -> Parser:
     made.add_argument("--seed", type=int, default=1, help="of the package's own workloads (default 1)")
     made.add_argument("--parallel", action="store_true", help="sequential against parallel execution, by turns")
     made.add_argument("--gigagas", action="store_true", help="with --parallel: blocks of 1 Ggas")
-    made.add_argument("--threads", type=thread_counts, metavar="LIST", help="with --parallel: numbers, as in 1,2,4")
+    threads_help = "with --parallel: numbers, as in 1,2,4; with --timeline: one number"
+    made.add_argument("--threads", type=thread_counts, metavar="LIST", help=threads_help)
+    timeline_help = (
+        "draw who ran what and when in one parallel block, as SVG: the block that --blocks and --filter name, or the "
+        "workload that --filter names (default: mixed)"
+    )
+    made.add_argument("--timeline", type=Path, metavar="FILE", help=timeline_help)
     made.add_argument("--json", type=Path, metavar="FILE", help="write every sample to this file")
     lua_help = "measure EVM.lua (its source) inside a Redis server of our own on its two sample programs"
     made.add_argument("--peer-lua", type=Path, metavar="FILE", help=lua_help)
@@ -155,6 +163,35 @@ class Bench:
             rows = parallel.run(what, wanted, threads, self.rounds)
             self.measured += len(rows)
             self.record[f"parallel_{what}s"] = [parallel.record_of(row) for row in rows]
+
+    def timeline(self, options: argparse.Namespace) -> None:
+        threads = options.threads or [max(2, thread_count("auto"))]
+        if len(threads) != 1:
+            raise CommandError(f"--threads: one number with --timeline, got {len(threads)}")
+        if options.blocks:
+            makers = parallel.block_makers(options.blocks)
+        else:
+            makers = parallel.workload_makers(options.seed, options.gigagas)
+        if options.blocks or options.filter:
+            chosen = [name for name in makers if self.wanted.search(name)]
+        else:
+            chosen = ["mixed"]
+        exact = [name for name in chosen if name == options.filter]
+        chosen = exact or chosen
+        if len(chosen) != 1:
+            named = f": {'; '.join(chosen)}" if 1 < len(chosen) < 20 else ""
+            raise CommandError(f"--timeline: draws one block; --filter {options.filter!r} names {len(chosen)}{named}")
+        subject = makers[chosen[0]]()
+        if not subject.valid or not subject.block.transactions:
+            raise CommandError(f"--timeline: {subject.name}: the block is invalid or has no transactions")
+        recorded, sequential = timeline.record(subject, threads[0])
+        try:
+            options.timeline.write_text(picture.draw(recorded), encoding="utf-8")
+        except OSError as error:
+            raise CommandError(f"--timeline: {options.timeline}: cannot be written: {error.strerror}") from None
+        self.measured += 1
+        print(timeline.summary(recorded, sequential))
+        print(f"{options.timeline}: written")
 
     def print_blocks(self, what: str, rows: Sequence[BlockRow]) -> None:
         self.measured += len(rows)
@@ -326,8 +363,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         bench = Bench(options)
         line = report.machine_line(bench.record["machine"])
         print(line + (f"; {bench.peer.name} {bench.peer.version}" if bench.peer else "") + "\n")
-        if (options.gigagas or options.threads) and not options.parallel:
-            raise CommandError("--gigagas and --threads: only with --parallel")
+        if (options.gigagas or options.threads) and not options.parallel and not options.timeline:
+            raise CommandError("--gigagas and --threads: only with --parallel or --timeline")
+        if options.timeline:
+            if options.parallel or options.cases or options.peer:
+                raise CommandError("--timeline: not together with --parallel, --cases or --peer")
+            if options.timeline.is_dir() or not options.timeline.parent.is_dir():
+                raise CommandError(f"--timeline: {options.timeline}: a directory, or not in one that exists")
+            bench.timeline(options)
+            return 0
         if options.cases:
             bench.programs(options.cases)
         if options.parallel:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evmcore._block import Executor
 from evmcore.bench import engine, replay, report
 from evmcore.bench.shapes import gigagas, shapes
 from evmcore.bench.workloads import Computing, Shape, Workload, build
@@ -66,6 +67,13 @@ class Subject:
             assert made is not None
             self.listed = made.to_rlp()
         return self.listed
+
+    def execute_by(self, executor: Executor) -> ParallelCounters:
+        """One execution by an executor of the caller's; the block has to be valid."""
+        result = execute_block(
+            self.block, self.state, self.chain, block_hashes=self.block_hashes, validate=False, executor=executor
+        )
+        return result.parallel
 
     def execute(self, configuration: Configuration, threads: int = 1, tracer: DependencyTracer | None = None) -> Any:
         options: dict[str, Any] = {}

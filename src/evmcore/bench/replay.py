@@ -92,9 +92,11 @@ def _read(name: str, fields: dict[str, Any]) -> RealBlock:
 
 
 def paths(directory: Path) -> list[Path]:
-    """The block files of a directory by block number. Raises InputError where there is none."""
+    """The block files of a directory by block number, or the one file. Raises InputError where there is none."""
+    if directory.is_file():
+        return [directory]
     if not directory.is_dir():
-        raise InputError(f"{directory}: not a directory")
+        raise InputError(f"{directory}: not a directory, nor a file")
     found = sorted(directory.glob(f"*{SUFFIX}"), key=lambda path: (len(path.name), path.name))
     if not found:
         raise InputError(f"{directory}: no *{SUFFIX} in it")

@@ -114,7 +114,7 @@ inline void work(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_
         idle = 0;
         speculate(scheduler, tasks, arena, tx, tally);
     }
-    tally.watch.turn_to(kWaiting);
+    tally.watch.finish();
 }
 
 }  // namespace evmcore::stm

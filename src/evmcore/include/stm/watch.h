@@ -85,6 +85,11 @@ struct Watch {
         doing = next;
     }
 
+    void finish() {
+        turn_to(kDoings);
+        doing = kWaiting;              // for the others
+    }
+
     void begin() {
         if (__builtin_expect(events != nullptr, 0)) began = ticks();
     }
