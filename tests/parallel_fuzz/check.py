@@ -15,6 +15,8 @@ from evmcore.transactions import Transaction
 from tests.parallel_blocks import check_equal
 from tests.parallel_fuzz.cases import Case
 
+SUMMED = ("runs", "reruns", "waits", "validations", "lazies", "bytes")
+"""The counters of executors that are summed up over all cases."""
 WRONG_NONCE = (TransactionReason.NONCE_MISMATCH_TOO_HIGH, TransactionReason.NONCE_MISMATCH_TOO_LOW)
 
 
@@ -87,13 +89,10 @@ def check_case(
         else:
             counts[f"reason {error[1]}"] += 1
         for executor in executors.values():
-            for name, value in executor.counters.items():
-                if name == "aborts":
-                    counts.update({f"counter aborts {cause}": number for cause, number in value.items()})
-                elif name == "fallback":
-                    counts["counter fallbacks"] += bool(value)
-                elif name != "threads":
-                    counts[f"counter {name}"] += value
+            found = executor.counters
+            counts.update({f"counter {name}": found[name] for name in SUMMED if name in found})
+            counts.update({f"counter aborts {cause}": number for cause, number in found.get("aborts", {}).items()})
+            counts["counter fallbacks"] += bool(found.get("fallback"))
         if words is not None:
             return Difference(candidate, words)
     return None
