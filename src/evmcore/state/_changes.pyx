@@ -47,7 +47,7 @@ cdef void put_integer(Bytes& out, uint64_t value, int size) noexcept nogil:
     out.add(text, size)
 
 
-cdef size_t value_bytes(uint8_t* out, const u256* value) noexcept nogil:
+cdef inline size_t value_bytes(uint8_t* out, const u256* value) noexcept nogil:
     """Big-endian without leading zeros, into 32 bytes; gives the size."""
     cdef uint8_t[32] text
     cdef size_t size = u_byte_len(value)
@@ -56,18 +56,33 @@ cdef size_t value_bytes(uint8_t* out, const u256* value) noexcept nogil:
     return size
 
 
+cdef inline size_t number_bytes(uint8_t* out, const u256* value) noexcept nogil:
+    out[0] = <uint8_t>value_bytes(out + 1, value)
+    return 1 + <size_t>out[0]
+
+
+cdef inline size_t known_bytes(uint8_t* out, const SlotValue* value) noexcept nogil:
+    if value.known:
+        return number_bytes(out, &value.value)
+    out[0] = NOT_KNOWN
+    return 1
+
+
+cdef void put_slot(Bytes& out, const ChangedSlot* slot) noexcept nogil:
+    """Key, old and new value."""
+    cdef uint8_t* place = <uint8_t*>out.room(3 * 33)
+    cdef size_t size
+    if place == NULL:
+        return
+    size = number_bytes(place, &slot.key)
+    size += known_bytes(place + size, &slot.before)
+    size += known_bytes(place + size, &slot.after)
+    out.grew(size)
+
+
 cdef void put_number(Bytes& out, const u256* value) noexcept nogil:
     cdef uint8_t[33] text
-    text[0] = <uint8_t>value_bytes(text + 1, value)
-    out.add(text, 1 + text[0])
-
-
-cdef void put_known(Bytes& out, const SlotValue* value) noexcept nogil:
-    cdef uint8_t unknown = NOT_KNOWN
-    if value.known:
-        put_number(out, &value.value)
-    else:
-        out.add(&unknown, 1)
+    out.add(text, number_bytes(text, value))
 
 
 cdef void put_record(Bytes& out, const AccountRecord* record) noexcept nogil:
@@ -164,7 +179,6 @@ cdef class ChangeSet:
 
     cdef void encode_into(self, Bytes& out) noexcept nogil:
         cdef const ChangedAccount* account
-        cdef const ChangedSlot* slot
         cdef size_t i, j
         cdef uint64_t flags
         put_integer(out, VERSION, 1)
@@ -182,10 +196,7 @@ cdef class ChangeSet:
                 put_record(out, &account.after)
             put_integer(out, account.slot_count, 4)
             for j in range(account.first_slot, account.first_slot + account.slot_count):
-                slot = &self.slots[j]
-                put_number(out, &slot.key)
-                put_known(out, &slot.before)
-                put_known(out, &slot.after)
+                put_slot(out, &self.slots[j])
 
     cdef int encode_codes(self, Bytes& out) except -1:
         cdef bytes code_hash, code
@@ -292,7 +303,6 @@ cdef class ChangeSet:
 
     cdef void write_fields(self, Request request, const ChangedAccount* account, const uint8_t* key, size_t key_size):
         cdef const ChangedSlot* slot
-        cdef uint8_t[32] name
         cdef uint8_t[32] value
         cdef Effect effect
         cdef size_t put = 0
@@ -319,8 +329,7 @@ cdef class ChangeSet:
                 write_part(request.out, b"HSET", 4)
                 write_part(request.out, key, key_size)
             now -= 1
-            u_to_be(name, &slot.key)
-            write_part(request.out, name, 32)
+            put_name(request.out, &slot.key)
             write_part(request.out, value, value_bytes(value, &slot.after.value))
             if account.wiped or not there_before(account, slot):
                 self.effects[self.effects.size() - 1].count += 1
@@ -342,21 +351,20 @@ cdef class ChangeSet:
                 write_part(request.out, b"HDEL", 4)
                 write_part(request.out, key, key_size)
             now -= 1
-            u_to_be(name, &slot.key)
-            write_part(request.out, name, 32)
+            put_name(request.out, &slot.key)
             if there_before(account, slot):
                 self.effects[self.effects.size() - 1].count += 1
 
     def write_entry(self, Request request not None, list place not None, list fields not None) -> None:
         """Adds the command of a feed entry: the words `place` and `fields`, then `d` with the changes."""
-        cdef Bytes out
         cdef bytes word
-        self.encode_into(out)
-        self.encode_codes(out)
+        request.part.clear()
+        self.encode_into(request.part)
+        self.encode_codes(request.part)
         request.command(len(place) + len(fields) + 2)
         for word in [*place, *fields, b"d"]:
             write_part(request.out, PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word))
-        write_part(request.out, out.data(), out.size())
+        write_part(request.out, request.part.data(), request.part.size())
 
     def unexpected(self, list replies not None) -> object:
         """The index of the first reply that tells of another number of fields than the command had to change."""
@@ -365,6 +373,17 @@ cdef class ChangeSet:
             if replies[effect.command - 1] != effect.count:
                 return effect.command - 1
         return None
+
+
+cdef inline void put_name(Bytes& out, const u256* key) noexcept nogil:
+    """A slot's name as a part of a command."""
+    cdef char* place = out.room(39)
+    if place == NULL:
+        return
+    memcpy(place, b"$32\r\n", 5)
+    u_to_be(<uint8_t*>place + 5, key)
+    memcpy(place + 37, b"\r\n", 2)
+    out.grew(39)
 
 
 cdef inline bint stays(const ChangedAccount* account, const ChangedSlot* slot) noexcept nogil:

@@ -18,11 +18,13 @@ cdef extern from "include/cache/resp.h" namespace "evmcore::cache" nogil:
 cdef class Request:
     cdef Bytes out
     cdef size_t count             # commands
+    cdef size_t sent              # bytes
+    cdef Bytes part               # room for a long part of a command, whose size stands before it
 
     # The next command has so many parts, which follow by `write_part`.
     cdef void command(self, size_t parts) noexcept nogil
     cdef size_t number(self, size_t* at) noexcept
-    cdef bytes part(self, size_t* at)
+    cdef bytes word(self, size_t* at)
     cdef void skip(self, size_t* at) noexcept
 
 # Monotonic nanoseconds until which a request of `size` bytes may take, if each reply may take `timeout` seconds.

@@ -14,6 +14,9 @@ class Request:
     def size(self) -> int:
         """Bytes to send."""
 
+    def clear(self) -> None:
+        """Forgets the commands; the room they took is used again."""
+
     def add(self, *words: bytes) -> None:
         """Adds a command."""
 
@@ -24,7 +27,7 @@ class Request:
         """The first two words of a command, for messages."""
 
     def send(self, connection: Connection, timeout: float) -> None:
-        """Sends the commands. Raises `StateUnavailable`, after which the connection is closed."""
+        """Sends the commands not sent yet. Raises `StateUnavailable`, after which the connection is closed."""
 
     def receive(self, connection: Connection, timeout: float) -> list[Any]:
         """The replies to the commands, once they were sent.

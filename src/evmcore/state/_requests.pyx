@@ -27,6 +27,11 @@ cdef class Request:
         """Bytes to send."""
         return self.out.size()
 
+    def clear(self) -> None:
+        """Forgets the commands; the room they took is used again."""
+        self.out.clear()
+        self.count = self.sent = 0
+
     cdef void command(self, size_t parts) noexcept nogil:
         write_command(self.out, parts)
         self.count += 1
@@ -52,8 +57,8 @@ cdef class Request:
         for i in range(index):
             self.skip(&at)
         if self.number(&at) < 2:
-            return [self.part(&at)]
-        return [self.part(&at), self.part(&at)]
+            return [self.word(&at)]
+        return [self.word(&at), self.word(&at)]
 
     cdef size_t number(self, size_t* at) noexcept:
         """The number in the line at `at`, behind its mark."""
@@ -66,7 +71,7 @@ cdef class Request:
         at[0] += 2
         return number
 
-    cdef bytes part(self, size_t* at):
+    cdef bytes word(self, size_t* at):
         cdef size_t size = self.number(at)
         cdef size_t start = at[0]
         at[0] += size + 2
@@ -81,10 +86,12 @@ cdef class Request:
             parts -= 1
 
     def send(self, Connection connection not None, double timeout) -> None:
-        """Sends the commands. Raises `StateUnavailable`, after which the connection is closed."""
+        """Sends the commands that were not sent yet. Raises `StateUnavailable`, after which the connection is closed."""
+        cdef size_t size = self.out.size() - self.sent
         if self.out.failed():
             raise ResourceError("no memory for a request to the Redis server")
-        connection.send(self.out.data(), self.out.size(), deadline(timeout, self.out.size()))
+        connection.send(self.out.data() + self.sent, size, deadline(timeout, size))
+        self.sent += size
 
     def receive(self, Connection connection not None, double timeout) -> list:
         """The replies to the commands, once they were sent, as Python objects."""

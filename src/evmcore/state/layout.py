@@ -90,7 +90,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from evmcore._hash import keccak256
@@ -326,10 +326,12 @@ class Head:
     epoch: int
     header: Header
     schema: int = SCHEMA
+    encoded: bytes = field(init=False, repr=False, compare=False)  # the header's RLP
+    hash: bytes = field(init=False, repr=False, compare=False)
 
-    @property
-    def hash(self) -> bytes:
-        return self.header.hash
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "encoded", self.header.encode())
+        object.__setattr__(self, "hash", keccak256(self.encoded))
 
     @property
     def number(self) -> int:
@@ -343,7 +345,7 @@ def encode_head(head: Head) -> dict[bytes, bytes]:
         b"feed": head.feed,
         b"schema": b"%d" % head.schema,
         b"epoch": b"%d" % head.epoch,
-        b"header": head.header.encode(),
+        b"header": head.encoded,
         b"hash": head.hash,
         b"number": b"%d" % head.number,
     }
@@ -554,20 +556,15 @@ def entry_id(seq: int) -> bytes:
     return b"%d-0" % seq
 
 
-def entry_fields(kind: bytes, header: Header, parent: Header, time: int) -> dict[bytes, bytes]:
-    """The fields of a feed entry besides its changes; see `FeedEntry`."""
-    return {
-        b"k": kind,
-        b"h": header.encode(),
-        b"x": header.hash,
-        b"p": parent.encode(),
-        b"t": b"%d" % time,
-    }
+def entry_fields(kind: bytes, header: bytes, block_hash: bytes, parent: bytes, time: int) -> dict[bytes, bytes]:
+    """The fields of a feed entry besides its changes; `header` and `parent` in RLP. See `FeedEntry`."""
+    return {b"k": kind, b"h": header, b"x": block_hash, b"p": parent, b"t": b"%d" % time}
 
 
 def encode_entry(entry: FeedEntry) -> dict[bytes, bytes]:
     """The fields of a feed entry."""
-    return {**entry_fields(entry.kind, entry.header, entry.parent, entry.time), b"d": entry.changes}
+    header, parent = entry.header.encode(), entry.parent.encode()
+    return {**entry_fields(entry.kind, header, keccak256(header), parent, entry.time), b"d": entry.changes}
 
 
 def decode_entry(stream_id: bytes, fields: Mapping[bytes, bytes], key: bytes) -> FeedEntry:

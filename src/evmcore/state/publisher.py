@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 3
 
 DEFAULT_CHECKED_SLOTS = 256
+# Requests of more bytes are sent in parts.
+AHEAD = 32 * 1024
 # Of so many accounts whose storage was destroyed once it is remembered which generation it is of.
 MOST_GENERATIONS = 100_000
 
@@ -85,6 +87,8 @@ class Publisher:
         self.session = Session(redis, timeout)
         self.checked_slots = checked_slots
         self._last_seq = 0
+        self._written: tuple[Head, dict[bytes, bytes]] | None = None  # the last head that was written
+        self._request = Request()
         self._complete = False  # as it was last seen
         self._generations: dict[bytes, int] = {}  # of accounts whose storage was destroyed, as far as is known here
         try:
@@ -142,6 +146,13 @@ class Publisher:
             slot: 0 if value is None else layout.decode_value(value, key, name)
             for slot, name, value in zip(slots, names, values, strict=True)
         }
+
+    def _decode_head(self, reply: Any) -> Head | None:
+        """The head in the reply to an HGETALL; it need not be read again as long as it is what was written last."""
+        fields = as_fields(reply)
+        if self._written is not None and fields == self._written[1]:
+            return self._written[0]
+        return layout.decode_head(fields, self.keys.head)
 
     def _is_complete(self, value: bytes | None) -> bool:
         if value not in (b"0", b"1"):
@@ -351,7 +362,9 @@ class Publisher:
         """Reads under WATCH, lets `work` say what to change, and executes it; again when nothing came of it."""
         keys = self.keys
         for _ in range(ATTEMPTS):
-            request = Request(
+            request = self._request
+            request.clear()
+            request.extend(
                 (
                     (b"WATCH", keys.head, keys.writer),
                     (b"GET", keys.writer),
@@ -367,7 +380,7 @@ class Publisher:
             replies = self.session.exchange(request, "reading the head")
             with self.session.guard_watch():
                 self._check_office(replies[1])
-                head = self._need_head(layout.decode_head(as_fields(replies[2]), keys.head))
+                head = self._need_head(self._decode_head(replies[2]))
                 self._complete = self._is_complete(replies[3])
                 changes = None if work.is_done(head) else work.changes(head, self._complete, replies, first)
             if changes is None:
@@ -376,8 +389,15 @@ class Publisher:
             # After a failover the server may lack what readers have seen; what follows has the same numbers.
             feed = os.urandom(16) if head.seq < self._last_seq else head.feed
             new = Head(head.seq + 1, feed, self.epoch, work.header)
-            request = Request(((b"MULTI",),))
+            request.clear()
+            request.add(b"MULTI")
             work.write(request, changes)
+            if request.size > AHEAD:
+                # The server reads it while the rest is written. Without EXEC nothing comes of it.
+                try:
+                    self.session.send(request, doing)
+                except StateUnavailable:
+                    continue
             request.extend(self._head_commands(head, work.kind, new))
             self._write_entry(request, changes, head, work.kind, new)
             if self._execute(request, new, doing, changes):
@@ -396,11 +416,13 @@ class Publisher:
             yield b"HDEL", hashes, b"%d" % old.number
         else:
             yield b"DEL", self.keys.loader
-        yield b"HSET", self.keys.head, *_flat(layout.encode_head(new))
+        fields = layout.encode_head(new)
+        self._written = (new, fields)
+        yield b"HSET", self.keys.head, *_flat(fields)
 
     def _write_entry(self, request: Request, changes: ChangeSet, old: Head, kind: bytes, new: Head) -> None:
         place = [b"XADD", self.keys.feed, b"MAXLEN", b"~", b"%d" % self.ring, layout.entry_id(new.seq)]
-        fields = layout.entry_fields(kind, new.header, old.header, time.time_ns() // 1000)
+        fields = layout.entry_fields(kind, new.encoded, new.hash, old.encoded, time.time_ns() // 1000)
         changes.write_entry(request, place, _flat(fields))
 
     def _check_office(self, epoch: bytes | None) -> None:
@@ -538,6 +560,7 @@ class _Publication(_Work):
     def __init__(self, publisher: Publisher, header: Header, diff: StateDiff) -> None:
         super().__init__(publisher)
         self.header = header
+        self.hash = header.hash
         self.diff = diff
 
     def ask(self, request: Request) -> None:
@@ -551,11 +574,11 @@ class _Publication(_Work):
 
     def is_done(self, head: Head) -> bool:
         header = self.header
-        if header.hash == head.hash:
+        if self.hash == head.hash:
             return True
         if header.parent_hash != head.hash or header.number != head.number + 1:
             raise WrongParent(
-                f"block {header.number} 0x{header.hash.hex()} has the parent 0x{header.parent_hash.hex()}, "
+                f"block {header.number} 0x{self.hash.hex()} has the parent 0x{header.parent_hash.hex()}, "
                 f"the head is block {head.number} 0x{head.hash.hex()}"
             )
         return False
