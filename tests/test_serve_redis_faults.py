@@ -1,4 +1,4 @@
-"""`serve --redis` on a bad day, over HTTP: what is known is answered, the rest is a clear error, and it passes by itself.
+"""`serve --redis` on a bad day, over HTTP: what is known is answered, the rest is a clear error, which passes.
 
 Two servers each time: a patient one, whose head may get old, and a strict one, whose head may not.
 """
@@ -237,7 +237,7 @@ def test_hot_calls_are_right_all_the_time_while_the_server_comes_and_goes(
     publisher: Publisher,
     books: Books,
 ) -> None:
-    """Blocks go on, connections are cut at random; whatever is answered is of one block, and the head never goes back."""
+    """Blocks go on, connections are cut at random: each answer is of one block, and the head never goes back."""
     stop = threading.Event()
     with FaultyProxy(redis_server.port) as proxy, servers(proxy.url, books.head) as (patient, strict):
 
