@@ -8,13 +8,9 @@ processor time: what one core does, wherever the rest of the machine's time goes
 from __future__ import annotations
 
 import resource
-import shutil
 import socket
-import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +18,7 @@ from typing import Any, Final
 from evmcore import EVM, BlockEnv, MemoryState
 from evmcore.bench import report
 from evmcore.bench.engine import WrongResult
+from evmcore.bench.redis_server import private_server
 from evmcore.errors import EvmcoreError, InputError
 from evmcore.types import Account
 
@@ -151,37 +148,6 @@ class Connection:
         return float(info["used_cpu_user" + suffix]) + float(info["used_cpu_sys" + suffix])
 
 
-@contextmanager
-def private_server() -> Iterator[str]:
-    """A Redis server of our own; gives the path of its unix socket. Raises InputError where there is none."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        raise InputError("--peer-lua: no redis-server on this machine")
-    with tempfile.TemporaryDirectory(prefix="evmcore-") as folder:
-        path = f"{folder}/r.sock"
-        command = [program, "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", folder]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        try:
-            _wait_for(path, process)
-            yield path
-        finally:
-            process.kill()
-            process.wait()
-
-
-def _wait_for(path: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(path)
-                return
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise LuaError("--peer-lua: the redis-server does not start") from None
-            time.sleep(0.01)
-
-
 # ---- the peer
 
 
@@ -285,7 +251,7 @@ class LuaBench:
         self.record: dict[str, Any] = {}
 
     def run(self) -> None:
-        with private_server() as path, Connection(path) as redis:
+        with private_server() as server, Connection(server.path) as redis:
             peer = LuaPeer(redis, self.source)
             self._results(peer)
             for program in SAMPLES:

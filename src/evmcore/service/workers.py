@@ -68,6 +68,7 @@ def _serve(listener: socket.socket, make_app: Callable[[], Any]) -> int:
         proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
+    sys.setswitchinterval(0.0002)
     server = uvicorn.Server(config)
 
     def stop(*ignored: Any) -> None:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +18,7 @@ from evmcore.bench.contracts import contract
 from evmcore.bench.load import figures
 from evmcore.bench.load.mixes import MIXES, Request, rpc
 from evmcore.bench.load.sending import Answers, Sender, Target
+from evmcore.bench.load.servers import SOURCES, Server, own_servers
 from evmcore.bench.load.trivial import trivial_server
 from evmcore.bench.load.world import LoadWorld
 from evmcore.cli.arguments import CommandError, positive
@@ -37,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " Figures have flood's names. Every answer is compared with what it has to be.",
     )
     add = group.add_argument
-    add("--load", metavar="URL", help="test the server at this URL; 'self': one that does nothing")
+    whom = "test the server at this URL; 'own': servers of our own; 'self': one that does nothing"
+    add("--load", metavar="URL", help=whom)
+    names = f"with --load own: where their state is (default {','.join(SOURCES)})"
+    add("--sources", type=_sources, default=list(SOURCES), metavar="NAMES", help=names)
+    add("--workers", type=positive, default=1, metavar="N", help="with --load own: processes of each (default 1)")
     add("--load-setup", metavar="FILE", help="write the genesis file the server has to start from")
     add("--size", type=positive, default=20, metavar="N", help="N tokens, 100*N holders (default 20)")
     names = f"of {', '.join(MIXES)} (default hot,cold,adversarial); noop goes first in any case"
@@ -57,6 +62,14 @@ def _mixes(text: str) -> list[str]:
     for name in names:
         if name not in MIXES:
             raise argparse.ArgumentTypeError(f"{name!r:.40} is no mix; there are {', '.join(MIXES)}")
+    return names
+
+
+def _sources(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in SOURCES:
+            raise argparse.ArgumentTypeError(f"{name!r:.40} is no source; there are {', '.join(SOURCES)}")
     return names
 
 
@@ -90,8 +103,8 @@ def run(options: argparse.Namespace) -> int:
     if options.load_setup:
         return _setup(options)
     test = LoadTest(options)
-    with _server(options.load) as url:
-        test.run(url)
+    with _servers(options, test.world) as servers:
+        test.run(servers)
     if options.json:
         options.json.write_text(json.dumps(test.record, indent=1) + "\n")
     return 1 if test.wrong else 0
@@ -104,24 +117,35 @@ def _setup(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _server(url: str) -> Iterator[str]:
-    if url != "self":
-        yield url
-        return
-    with trivial_server() as own:
-        yield own
+def _servers(options: argparse.Namespace, world: LoadWorld) -> Iterator[list[Server]]:
+    if options.load == "self":
+        with trivial_server() as url:
+            yield [Server(url)]
+    elif options.load == "own":
+        with own_servers(world, options.sources, options.workers) as servers:
+            yield servers
+    else:
+        yield [Server(options.load)]
 
 
 @dataclass
 class Attack:
-    """One mix at one rate."""
+    """One mix at one rate. `cpu`: share of one core that the server took, Redis included; `rounds`: requests to Redis
+    for one answer."""
 
+    server: str
     mix: str
     rate: float | None
     answers: Answers
     figures: dict[str, Any]
     deep: dict[str, dict[str, Any]]
     wrong: int
+    cpu: float | None
+    rounds: float | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.mix} ({self.server})" if self.server else self.mix
 
 
 class LoadTest:
@@ -143,22 +167,32 @@ class LoadTest:
         elif not options.no_noop and "noop" not in self.mixes:
             self.mixes = ["noop", *self.mixes]
 
-    def run(self, url: str) -> None:
+    def run(self, servers: Sequence[Server]) -> None:
+        """Attacks the servers by turns: each mix at each rate."""
         options = self.options
-        target = Target.parse(url, remote=options.remote)
+        targets = {server: Target.parse(server.url, remote=options.remote) for server in servers}
         begun = time.time()
-        version = "trivial server" if options.load == "self" else self._check(target)
         print(report.machine_line(report.machine()))
-        print(f"{url}: {version}; {options.duration:g} s an attack, {options.connections} connections at most\n")
+        versions = {}
+        for server, target in targets.items():
+            versions[server] = "trivial server" if options.load == "self" else self._check(target)
+            print(f"{server.name or server.url}: {versions[server]}")
+        print(f"{options.duration:g} s an attack, {options.connections} connections at most\n")
         attacks = []
-        with report.progress(len(self.mixes) * len(options.rates)) as bar:
+        with report.progress(len(self.mixes) * len(options.rates) * len(servers)) as bar:
             for mix in self.mixes:
-                pool = self._pool(mix, target)
+                requests = self._pool(mix)
+                asked = dict.fromkeys(servers, 0)
                 for rate in options.rates:
-                    attacks.append(self._attack(target, mix, rate, *pool))
-                    bar.step(f"{mix} {_rate(rate)}")
+                    for server, target in targets.items():
+                        # Goes on where the last attack on it ended: nobody is asked for twice who need not be.
+                        at = asked[server] % len(requests)
+                        attack = self._attack(server, target, mix, rate, requests[at:] + requests[:at])
+                        asked[server] += len(attack.answers)
+                        attacks.append(attack)
+                        bar.step(f"{attack.name} {_rate(rate)}")
         self._print(attacks)
-        self._write(attacks, url, version, begun)
+        self._write(attacks, versions, begun)
 
     def _check(self, target: Target) -> str:
         """The server's name for itself. Raises CommandError if it does not answer, or has another state."""
@@ -183,41 +217,46 @@ class LoadTest:
             )
         return name
 
-    def _pool(self, mix: str, target: Target) -> tuple[list[Request], list[bytes]]:
-        most = max((rate or MAX_RATE) * self.options.duration for rate in self.options.rates)
+    def _pool(self, mix: str) -> list[Request]:
+        most = sum((rate or MAX_RATE) * self.options.duration for rate in self.options.rates)
         size = min(int(most) + 1, COLD_POOL if mix == "cold" else POOL)
-        requests = list(islice(MIXES[mix](self.world, self.options.seed), size))
-        return requests, [target.request(request.body) for request in requests]
+        return list(islice(MIXES[mix](self.world, self.options.seed), size))
 
     def _attack(
-        self, target: Target, mix: str, rate: float | None, requests: Sequence[Request], messages: Sequence[bytes]
+        self, server: Server, target: Target, mix: str, rate: float | None, requests: Sequence[Request]
     ) -> Attack:
         options = self.options
+        messages = [target.request(request.body) for request in requests]
+        rounds, cpu, start = server.rounds(), server.processor_time(), time.monotonic()
         with Sender(target, connections=options.connections, timeout=options.timeout) as sender:
             if rate is None:
                 answers = sender.at_most(messages, options.duration, min(options.clients, options.connections))
             else:
                 answers = sender.at_rate(messages, rate, options.duration)
+        now, seconds = server.processor_time(), time.monotonic() - start
+        share = None if now is None or cpu is None else (now - cpu) / seconds
+        fetched = server.rounds()
+        of_one = None if fetched is None or rounds is None else (fetched - rounds) / max(len(answers), 1)
         verdict = figures.judge(answers, requests)
         self.wrong += verdict.wrong
         for example in verdict.examples:
             print(f"{mix}: wrong answer: {example}", file=sys.stderr)
         all_figures = figures.datum(answers, rate, options.duration)
         deep = figures.deep_metrics(answers, verdict, rate, options.duration)
-        return Attack(mix, rate, answers, all_figures, deep, verdict.wrong)
+        return Attack(server.name, mix, rate, answers, all_figures, deep, verdict.wrong, share, of_one)
 
     # ---- output
 
     def _print(self, attacks: Sequence[Attack]) -> None:
         headers = ["mix", "rate", "throughput", "success", "p50 ms", "p90", "p95", "p99", "max", "no answer", "wrong",
-                   "of no-op", "own cpu"]  # fmt: skip
-        noop = {attack.rate: attack.figures["throughput"] for attack in attacks if attack.mix == "noop"}
+                   "of no-op", "own cpu", "server cpu", "rounds"]  # fmt: skip
+        noop = {(it.server, it.rate): it.figures["throughput"] for it in attacks if it.mix == "noop"}
         lines = []
         for attack in attacks:
             shown = attack.figures
-            base = noop.get(attack.rate)
+            base = noop.get((attack.server, attack.rate))
             lines.append([
-                attack.mix,
+                attack.name,
                 _rate(attack.rate),
                 report.number(shown["throughput"]),
                 f"{100 * shown['success']:.2f}%",
@@ -226,30 +265,44 @@ class LoadTest:
                 str(attack.wrong),
                 f"{shown['throughput'] / base:.2f}" if base else "-",
                 f"{100 * attack.answers.cpu:.0f}%",
+                "-" if attack.cpu is None else f"{100 * attack.cpu:.0f}%",
+                "-" if attack.rounds is None else f"{attack.rounds:.2f}",
             ])  # fmt: skip
         print(report.table(headers, lines) + "\n")
         for attack in attacks:
             for error in attack.figures["errors"]:
                 count = sum(text == error for text in attack.answers.errors.values())
-                print(f"{attack.mix} at {_rate(attack.rate)}: {count} without an answer: {error}")
+                print(f"{attack.name} at {_rate(attack.rate)}: {count} without an answer: {error}")
             if attack.rate is not None and attack.answers.late > 10_000_000:
                 late = attack.answers.late / 1e6
-                print(f"{attack.mix} at {_rate(attack.rate)}: the generator itself was up to {late:.0f} ms late")
+                print(f"{attack.name} at {_rate(attack.rate)}: the generator itself was up to {late:.0f} ms late")
         print(f"wrong answers: {self.wrong}")
 
-    def _write(self, attacks: Sequence[Attack], url: str, version: str, begun: float) -> None:
+    def _write(self, attacks: Sequence[Attack], versions: Mapping[Server, str], begun: float) -> None:
         import evmcore
 
-        by_mix = {mix: [attack for attack in attacks if attack.mix == mix] for mix in self.mixes}
+        by_name: dict[str, list[Attack]] = {}
+        for attack in attacks:
+            by_name.setdefault(attack.name, []).append(attack)
         results = {}
-        for mix, rows in by_mix.items():
+        for name, rows in by_name.items():
             deep = {category: figures.columns([row.deep[category] for row in rows]) for category in figures.CATEGORIES}
-            results[mix] = figures.columns([row.figures for row in rows]) | {
+            results[name] = figures.columns([row.figures for row in rows]) | {
                 "deep_raw_output": None,
                 "deep_metrics": deep,
                 "deep_rpc_error_pairs": None,
             }
-        node = {"url": url, "remote": None, "client_version": version, "network": None}
+        by_server = {server.name: server for server in versions}
+        nodes = {}
+        for name, rows in by_name.items():
+            server = by_server[rows[0].server]
+            nodes[name] = {
+                "name": name,
+                "url": server.url,
+                "remote": None,
+                "client_version": versions[server],
+                "network": None,
+            }
         self.record = {
             "flood_version": None,
             "dependency_versions": {"evmcore": evmcore.__version__},
@@ -257,17 +310,20 @@ class LoadTest:
             "type": "single_test",
             "t_run_start": begun,
             "t_run_end": time.time(),
-            "nodes": {mix: {"name": mix, **node} for mix in self.mixes},
+            "nodes": nodes,
             "results": results,
             # Not in flood's files.
             "evmcore": {
                 "machine": report.machine(),
                 "seed": self.options.seed,
                 "size": self.options.size,
-                "wrong_answers": {mix: [row.wrong for row in rows] for mix, rows in by_mix.items()},
-                "generator_cpu": {mix: [row.answers.cpu for row in rows] for mix, rows in by_mix.items()},
-                "generator_late": {mix: [row.answers.late / 1e9 for row in rows] for mix, rows in by_mix.items()},
-                "connections": {mix: [row.answers.connections for row in rows] for mix, rows in by_mix.items()},
+                "workers": self.options.workers if self.options.load == "own" else None,
+                "wrong_answers": {name: [row.wrong for row in rows] for name, rows in by_name.items()},
+                "generator_cpu": {name: [row.answers.cpu for row in rows] for name, rows in by_name.items()},
+                "generator_late": {name: [row.answers.late / 1e9 for row in rows] for name, rows in by_name.items()},
+                "connections": {name: [row.answers.connections for row in rows] for name, rows in by_name.items()},
+                "server_cpu": {name: [row.cpu for row in rows] for name, rows in by_name.items()},
+                "rounds": {name: [row.rounds for row in rows] for name, rows in by_name.items()},
             },
         }
 
