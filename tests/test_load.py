@@ -26,6 +26,7 @@ from evmcore.bench.load.trivial import trivial_server
 from evmcore.bench.load.world import TIMESTAMP, LoadWorld
 from evmcore.chain import BlockChain
 from evmcore.errors import InputError
+from tests.redis_server import need_redis
 
 # What flood 0.3.1 writes for each rate (spec.py, LoadTestOutputDatum).
 FLOOD_FIELDS = {
@@ -412,6 +413,23 @@ def test_the_command_writes_what_flood_writes(tmp_path: Path) -> None:
     assert figures_["target_rate"] == [200.0, None] and figures_["success"] == [1.0, 1.0]
     for category in ("all", "successful", "failed"):
         assert figures_["deep_metrics"][category].keys() == FLOOD_FIELDS | DEEP_FIELDS
+
+
+def test_the_command_brings_servers_on_memory_and_on_redis(tmp_path: Path) -> None:
+    need_redis()
+    path = tmp_path / "result.json"
+    done = bench(
+        *("--load", "own", "--size", "2", "--rates", "50", "--duration", "0.4", "--warm-up", "0.2"),
+        *("--mix", "hot,cold,adversarial", "--json", str(path)),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    record = json.loads(path.read_text())
+    names = {f"{mix} ({source})" for mix in ("noop", "hot", "cold", "adversarial") for source in ("memory", "redis")}
+    assert record["results"].keys() == record["nodes"].keys() == names
+    assert all(row["success"] == [1.0] for row in record["results"].values())
+    rounds = record["evmcore"]["rounds"]
+    assert rounds["noop (redis)"] == [0.0] and rounds["cold (redis)"][0] > 0
+    assert rounds["cold (memory)"] == [None]
 
 
 def test_a_server_with_another_state_is_not_tested() -> None:

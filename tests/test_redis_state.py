@@ -246,6 +246,35 @@ def test_without_waiting_nothing_is_fetched(server: RedisServer) -> None:
         assert int.from_bytes(pin.run(call, wait=False).output, "big") == 1000
 
 
+def test_a_fetch_that_is_brief_is_made_without_waiting_and_a_long_one_is_not(server: RedisServer) -> None:
+    with load(server, token_state()), RedisState(server.tcp_url, timeout=30.0) as state, state.pin() as pin:
+
+        def ask(holder: bytes) -> int:
+            return pin.run(lambda backend: call_token(backend, holder), wait=False, brief=True)
+
+        with pytest.raises(NotHere):  # no connection is open yet
+            ask(HOLDERS[0])
+        assert pin.run(lambda backend: call_token(backend, HOLDERS[0])) == 1000
+        deadline = time.monotonic() + PATIENCE
+        while True:  # a machine may be too slow to be brief now and then
+            try:
+                assert ask(HOLDERS[1]) == 1001
+                break
+            except NotHere:
+                assert time.monotonic() < deadline
+                time.sleep(0.06)
+        server.pause()
+        try:
+            began = time.monotonic()
+            for _ in range(3):
+                with pytest.raises(NotHere):
+                    ask(HOLDERS[2])
+            assert time.monotonic() - began < PATIENCE / 3
+        finally:
+            server.resume()
+        assert pin.run(lambda backend: call_token(backend, HOLDERS[2])) == 1002
+
+
 def test_overrides_stand_in_front_of_what_is_fetched(server: RedisServer) -> None:
     slot = mapping_slot(TOKEN.slots["balanceOf"], HOLDERS[1])
     with load(server, token_state()), RedisState(server.url) as state, state.pin() as pin:

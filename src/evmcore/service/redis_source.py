@@ -44,7 +44,7 @@ class RedisSourcePin:
     ) -> T:
         """What `work` gives once nothing it reads is missing (`RedisPin.run`)."""
         try:
-            return self.pin.run(work, () if hint is None else hint, wait=wait)
+            return self.pin.run(work, () if hint is None else hint, wait=wait, brief=not wait)
         except NotHere as error:
             raise WouldBlock(str(error)) from None
 

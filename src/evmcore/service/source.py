@@ -87,7 +87,7 @@ class Pin(Protocol):
         the block, and should be, where it can: who caches something by backend gains by that.
 
         `hint`: what `work` will call, several for a batch. With `wait` False, `WouldBlock` is raised instead of
-        waiting for anything outside of this process.
+        waiting for longer than an event loop may be held up: a few milliseconds, and usually far less.
         """
 
     def close(self) -> None: ...

@@ -31,6 +31,9 @@ cdef class Fetcher:
     # Brings all of it into the cache or into the view's own keeping. What is there and damaged it notes in
     # `view.damaged`. Raises StateUnavailable.
     cdef int fetch(self, CacheView view, vector[StateKey]& keys, vector[Hash]& codes) except -1
+    # Whether a fetch takes no longer than an event loop may be held up; and it did all the same.
+    cdef bint is_brief(self) noexcept
+    cdef void was_long(self) noexcept
 
 cdef class CacheView(Backend):
     cdef Reader* view
@@ -44,6 +47,7 @@ cdef class CacheView(Backend):
     cdef size_t code_count
     cdef size_t code_capacity
     cdef uint64_t cold_runs
+    cdef bint brief                               # fetches must not take long
     cdef dict damaged                             # (address, slot or None), or code hash: the error to raise
     cdef object __weakref__
 
@@ -51,7 +55,7 @@ cdef class CacheView(Backend):
     cdef Code* kept_code(self, const uint8_t* code_hash) noexcept nogil
     cdef int want_codes(self) except -1
     cdef int fetch_now(self, const StateKey* key, const uint8_t* code_hash) except -1
-    cdef object run_rounds(self, object work, object hint, bint wait)
+    cdef object run_rounds(self, object work, object hint, bint wait, bint brief)
     cdef int fetch_all(self) except -1
     cdef int ask_upstream(self, vector[StateKey]& keys) except -1
     cdef int keep_codes_of(self, object upstream, object header, dict hashes) except -1

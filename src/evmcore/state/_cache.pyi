@@ -78,7 +78,7 @@ class CacheView(Backend):
         block_hash: Callable[[int], bytes | None] | None,
         guess: float = 0.001,
     ) -> None: ...
-    def run(self, work: Callable[[Backend], T], hint: Any = (), wait: bool = True) -> T:
+    def run(self, work: Callable[[Backend], T], hint: Any = (), wait: bool = True, brief: bool = False) -> T:
         """What `work(self)` gives once nothing it read was missing."""
 
     def prefetch(self, addresses: Iterable[bytes] = (), slots: Iterable[tuple[bytes, int]] = ()) -> None:

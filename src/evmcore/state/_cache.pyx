@@ -30,6 +30,7 @@ from evmcore.types import to_address, to_uint
 # Rounds of one `run` after which something must be wrong: every round makes something known that the work needs.
 MOST_ROUNDS = 64
 LONG_RUN = 4                      # rounds
+BRIEF_ROUNDS = 3                  # of a run on an event loop
 cdef int64_t MOST_GUESS_NS = 1_000_000_000
 
 cdef uint8_t[32] NO_CODE_HASH
@@ -244,6 +245,12 @@ cdef class Fetcher:
     cdef int fetch(self, CacheView view, vector[StateKey]& keys, vector[Hash]& codes) except -1:
         raise StateUnavailable("what is not in the cache cannot be fetched")
 
+    cdef bint is_brief(self) noexcept:
+        return False
+
+    cdef void was_long(self) noexcept:
+        pass
+
 
 class NotHere(StateError):
     """Something is not in the cache, and the caller does not want to wait for it."""
@@ -319,21 +326,22 @@ cdef class CacheView(Backend):
 
     # ---- running on guesses
 
-    def run(self, work, hint=(), wait=True):
+    def run(self, work, hint=(), wait=True, brief=False):
         """What `work(self)` gives once nothing it read was missing.
 
         Until then it is run again: what is missing is answered as empty, noted, and fetched, all of it in one request,
         before the next try; so `work` must be free of side effects. With `wait` False, `NotHere` is raised instead of
-        fetching anything. Raises what `work` raised when it had everything, `StateUnavailable`, `StateCorrupted`,
+        fetching anything; with `brief` besides, instead of fetching what takes longer than an event loop may be held up,
+        a few milliseconds at most. Raises what `work` raised when it had everything, `StateUnavailable`, `StateCorrupted`,
         `StateUnknown`, `StateNotAvailable`.
         """
         cdef int64_t first_guess = self.view.guess_ns
         try:
-            return self.run_rounds(work, hint, wait)
+            return self.run_rounds(work, hint, wait, brief)
         finally:
             self.view.guess_ns = first_guess
 
-    cdef object run_rounds(self, object work, object hint, bint wait):
+    cdef object run_rounds(self, object work, object hint, bint wait, bint brief):
         cdef int rounds = 0
         cdef object result, failure
         # What goes as predicted is learnt from now and then only, so that what is not needed any more loses weight.
@@ -354,7 +362,9 @@ cdef class CacheView(Backend):
                     raise failure
                 return result
             self.error = None
-            if not wait:
+            if not wait and (
+                not brief or rounds == BRIEF_ROUNDS or self.view.unknown_first or not self.fetcher.is_brief()
+            ):
                 raise NotHere("something that is needed is not in the cache")
             rounds += 1
             if rounds == 1:
@@ -364,7 +374,16 @@ cdef class CacheView(Backend):
                 self.view.guess_ns = min(2 * self.view.guess_ns, MOST_GUESS_NS)
             if rounds > MOST_ROUNDS:
                 raise StateUnavailable(f"the state that is needed was not complete after {MOST_ROUNDS} rounds of fetching")
-            self.fetch_all()
+            self.brief = not wait
+            try:
+                self.fetch_all()
+            except (StateUnavailable, StateNotAvailable):
+                if wait:
+                    raise
+                self.fetcher.was_long()
+                raise NotHere("something that is needed takes longer to fetch") from None
+            finally:
+                self.brief = False
 
     cdef int fetch_all(self) except -1:
         """Fetches what the last run missed. What it missed first it certainly needs: raises when that cannot be had."""

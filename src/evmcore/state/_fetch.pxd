@@ -13,10 +13,13 @@ cdef class RedisFetcher(Fetcher):
     cdef string prefix
     cdef double timeout
     cdef readonly uint64_t rounds     # requests
+    cdef int64_t usual                # nanoseconds that a request takes, by the last few
+    cdef int64_t patient_until        # monotonic: a short fetch took long, none is tried until then
     cdef readonly uint64_t keys_asked
     cdef readonly uint64_t corrections    # rounds whose values were of another step than the reader's
     cdef readonly uint64_t faults     # accounts and codes that were damaged
 
+    cdef Connection take_brief(self)
     # 1: the server is a replica, and too far behind.
     cdef int fetch_once(self, CacheView view, Round* round, Connection connection, int64_t deadline) except -1
     cdef int confirm_absence(self, Round* round, Connection connection, int64_t deadline) except -1

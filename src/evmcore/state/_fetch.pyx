@@ -23,6 +23,11 @@ from evmcore.state.layout import Keys, show_key
 # Requests of one fetch: another one is needed where an account's storage turned out to be of another generation, or
 # where a replica was too far behind.
 cdef int MOST_REQUESTS = 50
+# A fetch that may hold up an event loop: tried where requests usually take less than the first, given up after the
+# second, and then not tried for the third.
+cdef int64_t USUALLY_BRIEF_NS = 1_000_000
+cdef int64_t BRIEF_NS = 5_000_000
+cdef int64_t PATIENT_NS = 50_000_000
 
 
 cdef class RedisFetcher(Fetcher):
@@ -43,7 +48,7 @@ cdef class RedisFetcher(Fetcher):
 
     cdef int fetch(self, CacheView view, vector[StateKey]& keys, vector[Hash]& codes) except -1:
         cdef Round round
-        cdef int64_t deadline = monotonic_now() + <int64_t>(self.timeout * 1e9)
+        cdef int64_t deadline = monotonic_now() + (BRIEF_NS if view.brief else <int64_t>(self.timeout * 1e9))
         cdef int requests = 0
         cdef Connection connection
         cdef object links = self.links
@@ -54,11 +59,13 @@ cdef class RedisFetcher(Fetcher):
             round.gather(keys, codes, view.cache.cache[0])
             self.keys_asked += round.asks.size() + round.slots.size() + round.codes.size()
             while True:
-                connection = links.take()
+                connection = self.take_brief() if view.brief else links.take()
                 try:
                     behind = self.fetch_once(view, &round, connection, deadline)
                 finally:
                     links.give(connection)
+                if view.brief and (behind or round.to_be_continued()):
+                    raise StateUnavailable("more than one request is needed")
                 if behind:
                     links = self.watch.primary_links()
                 elif not round.to_be_continued():
@@ -68,6 +75,21 @@ cdef class RedisFetcher(Fetcher):
                     raise StateUnavailable("the accounts' storage was replaced again and again while it was read")
         finally:
             view.end_read()
+
+    cdef bint is_brief(self) noexcept:
+        return self.usual < USUALLY_BRIEF_NS and monotonic_now() >= self.patient_until
+
+    cdef void was_long(self) noexcept:
+        self.patient_until = monotonic_now() + PATIENT_NS
+
+    cdef Connection take_brief(self):
+        """A connection that is open, and whose server answers for itself: a replica's primary may have to be asked."""
+        cdef Connection connection = self.links.take_idle()
+        if connection is not None and not connection.replica:
+            return connection
+        if connection is not None:
+            self.links.give(connection)
+        raise StateUnavailable("no connection is idle")
 
     cdef int fetch_once(self, CacheView view, Round* round, Connection connection, int64_t deadline) except -1:
         """One request and what follows from its reply. 1: a replica is before the window, and its primary can be asked."""
@@ -84,6 +106,7 @@ cdef class RedisFetcher(Fetcher):
             round.count_evictions = view.cache.complete and not connection.replica and round.may_lack_accounts()
             replies = round.write(connection.wire[0], self.prefix)
             connection.exchange(replies, deadline, NULL)
+            self.usual += (connection.taken - self.usual) // 8
             outcome = round.read(connection.wire[0], replies, view.cache.complete)
             if outcome != RoundOutcome.DONE:
                 self.explain(outcome, round.error, connection)
@@ -116,7 +139,7 @@ cdef class RedisFetcher(Fetcher):
                     round.asks[i].answered = False
             if connection.replica and stale > 2 and self.watch is not None and self.watch.primary_links() is not None:
                 return 1
-            if monotonic_now() > deadline or stale > MOST_REQUESTS:
+            if view.brief or monotonic_now() > deadline or stale > MOST_REQUESTS:
                 raise StateUnavailable(
                     f"the Redis server is at step {round.head.seq}, before the window from step {cache.oldest()} on"
                 )

@@ -52,6 +52,7 @@ cdef class Connection:
     cdef public int64_t whole     # the server's counter of evicted keys as long as it has lost nothing; -1: not asked
     cdef public int era           # for whoever keeps it
     cdef public bint replica      # the server is one: what its primary evicts, its own counter does not say
+    cdef int64_t taken            # nanoseconds of the last exchange, without what waiting for the GIL took
     cdef readonly uint64_t requests
     cdef readonly uint64_t bytes_out
     cdef readonly uint64_t bytes_in

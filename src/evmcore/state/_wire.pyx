@@ -104,7 +104,9 @@ cdef class Connection:
         self.bytes_out += self.wire.out.size()
         if self.socket is None:
             with nogil:
+                self.taken = monotonic_now()
                 outcome = self.wire.exchange(self.fd, replies, deadline, stop)
+                self.taken = monotonic_now() - self.taken
         elif self.wire.out.failed():
             outcome = Io.NO_MEMORY
         else:

@@ -91,6 +91,20 @@ class Links:
             self._slots.release()
             raise
 
+    def take_idle(self) -> Connection | None:
+        """As `take`, but without waiting for anything: None where no open connection is idle."""
+        if self._process != os.getpid() or not self._slots.acquire(blocking=False):
+            return None
+        try:
+            while True:
+                connection = self._idle.pop()
+                if connection.era == self._era:
+                    return connection
+                connection.close()
+        except IndexError:
+            self._slots.release()
+            return None
+
     def give(self, connection: Connection) -> None:
         """Gives a connection back, whatever became of it."""
         if connection.closed:

@@ -158,13 +158,16 @@ class RedisPin:
         hint: Sequence[CallHint] | CallHint = (),
         *,
         wait: bool = True,
+        brief: bool = False,
     ) -> T:
         """What `work(backend)` gives for this state, once it has run on state that was known completely.
 
         It is called again when something it read had to be fetched first, so it must be free of side effects; what it
         raised before does not count. All that one run missed is fetched with one request, and with it what calls like
         those that missed something have read before (see `_prefetch`). `hint`: what `work` is going to call, for its
-        access lists. With `wait` False, `NotHere` is raised where something would have to be fetched.
+        access lists. With `wait` False, `NotHere` is raised where something would have to be fetched;
+        with `brief` besides, where that would take longer than an event loop may be held up: usually a request takes
+        tens of microseconds, and a change of threads more.
 
         Raises `StateUnavailable`, `StateCorrupted`, `StateUnknown`, `StateNotAvailable` (the pin was open for too
         long), `UnsafeStorage` (something would have to be fetched from a server that has evicted keys or may do so),
@@ -176,7 +179,7 @@ class RedisPin:
         except IndexError:
             view = self._state._view(self._moment)
         try:
-            return view.run(work, hint, wait)
+            return view.run(work, hint, wait, brief)
         finally:
             idle.append(view)
 

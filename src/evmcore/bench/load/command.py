@@ -28,7 +28,7 @@ MAX_SECONDS: Final = 3_600.0
 # Of one attack. A prepared request is used again after as many others.
 MAX_REQUESTS: Final = 5_000_000
 POOL: Final = 20_000
-COLD_POOL: Final = 100_000
+POOLS: Final = {"cold": 100_000, "hot": 5_000}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rates = "requests a second, or 'max' (default 100,1000,max)"
     add("--rates", type=_rates, default=[100.0, 1000.0, None], metavar="LIST", help=rates)
     add("--duration", type=_seconds, default=10.0, metavar="S", help="of each attack (default 10)")
+    add("--warm-up", type=_seconds, default=2.0, metavar="S", help="before the hot mix, not counted (default 2)")
     add("--connections", type=positive, default=256, metavar="N", help="open at most (default 256)")
     add("--clients", type=positive, default=16, metavar="N", help="at the rate 'max' (default 16)")
     add("--timeout", type=_seconds, default=10.0, metavar="S", help="of a request (default 10)")
@@ -172,17 +173,22 @@ class LoadTest:
         options = self.options
         targets = {server: Target.parse(server.url, remote=options.remote) for server in servers}
         begun = time.time()
+        versions = {
+            server: "trivial server" if options.load == "self" else self._check(target)
+            for server, target in targets.items()
+        }
         print(report.machine_line(report.machine()))
-        versions = {}
-        for server, target in targets.items():
-            versions[server] = "trivial server" if options.load == "self" else self._check(target)
-            print(f"{server.name or server.url}: {versions[server]}")
+        for server, version in versions.items():
+            print(f"{server.name or server.url}: {version}")
         print(f"{options.duration:g} s an attack, {options.connections} connections at most\n")
         attacks = []
         with report.progress(len(self.mixes) * len(options.rates) * len(servers)) as bar:
             for mix in self.mixes:
                 requests = self._pool(mix)
                 asked = dict.fromkeys(servers, 0)
+                if mix == "hot":
+                    for target in targets.values():
+                        self._warm_up(target, requests)
                 for rate in options.rates:
                     for server, target in targets.items():
                         # Goes on where the last attack on it ended: nobody is asked for twice who need not be.
@@ -219,8 +225,12 @@ class LoadTest:
 
     def _pool(self, mix: str) -> list[Request]:
         most = sum((rate or MAX_RATE) * self.options.duration for rate in self.options.rates)
-        size = min(int(most) + 1, COLD_POOL if mix == "cold" else POOL)
+        size = min(int(most) + 1, POOLS.get(mix, POOL))
         return list(islice(MIXES[mix](self.world, self.options.seed), size))
+
+    def _warm_up(self, target: Target, requests: Sequence[Request]) -> None:
+        with Sender(target, timeout=self.options.timeout) as sender:
+            sender.at_most([target.request(request.body) for request in requests], self.options.warm_up, 16)
 
     def _attack(
         self, server: Server, target: Target, mix: str, rate: float | None, requests: Sequence[Request]
