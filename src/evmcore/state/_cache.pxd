@@ -1,16 +1,8 @@
-"""The cache of a chain's state in this process, and readers of it that are pinned to one step of its history.
+"""The cache of a chain's state in this process, with its recent history.
 
-`include/cache/` holds the mechanics (state_cache.h says why it is exact); here they get a Python face. A `CacheView` is a
-`Backend`: the engine reads through it without locks and without the GIL as long as everything is in the cache. What is
-missing it asks of its `Fetcher`: outside of `run` at once, in the thread that reads; inside of `run` all of it together,
-after the work has run to its end on guesses.
+`include/cache/` holds the mechanics (state_cache.h says why it is exact); here they get a Python face.
 """
-from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint64_t
-from libcpp.vector cimport vector
-from evmcore._code cimport Code
-from evmcore.state._cache_native cimport AccessBook, Follower, Hash, Reader, StateCache, StateKey
-from evmcore.state._reader cimport Backend, RunHooks
+from evmcore.state._cache_native cimport Follower, StateCache
 
 # Ends the following of a feed from another thread.
 cdef class Stop:
@@ -22,46 +14,3 @@ cdef class Cache:
     cdef readonly bint complete                   # an account without a key does not exist
     cdef readonly bytes feed
     cdef object __weakref__
-
-# Where a view gets what is not in the cache.
-cdef class Fetcher:
-    cdef object upstream                          # asked for what an incomplete state lacks; None: nobody
-    cdef readonly uint64_t upstream_questions
-    cdef readonly object book                     # CallBook
-    # Brings all of it into the cache or into the view's own keeping. What is there and damaged it notes in
-    # `view.damaged`. Raises StateUnavailable.
-    cdef int fetch(self, CacheView view, vector[StateKey]& keys, vector[Hash]& codes) except -1
-    # Whether a fetch takes no longer than an event loop may be held up; and it did all the same.
-    cdef bint is_brief(self) noexcept
-    cdef void was_long(self) noexcept
-
-cdef class CacheView(Backend):
-    cdef Reader* view
-    cdef RunHooks run_hooks
-    cdef AccessBook* book                         # the fetcher's
-    cdef Cache cache
-    cdef Fetcher fetcher
-    cdef object block_hash                        # int -> bytes or None; asked with the GIL
-    cdef object error
-    cdef Code** codes                             # references: what was fetched must not leave the code cache meanwhile
-    cdef size_t code_count
-    cdef size_t code_capacity
-    cdef uint64_t cold_runs
-    cdef bint brief                               # fetches must not take long
-    cdef dict damaged                             # (address, slot or None), or code hash: the error to raise
-    cdef object __weakref__
-
-    cdef int keep_code(self, Code* code) except -1
-    cdef Code* kept_code(self, const uint8_t* code_hash) noexcept nogil
-    cdef int want_codes(self) except -1
-    cdef int fetch_now(self, const StateKey* key, const uint8_t* code_hash) except -1
-    cdef object run_rounds(self, object work, object hint, bint wait, bint brief)
-    cdef int fetch_all(self) except -1
-    cdef int ask_upstream(self, vector[StateKey]& keys) except -1
-    cdef int keep_codes_of(self, object upstream, object header, dict hashes) except -1
-    cdef int keep_account(self, StateKey& key, object account) except -1
-    cdef int keep_slot(self, StateKey& key, object given) except -1
-    cdef int add_hints(self, object hint) except -1
-    cdef int check_damage(self, object key) except -1
-    cdef object header(self)
-    cdef object key_of(self, const StateKey* key)

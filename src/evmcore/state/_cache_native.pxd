@@ -104,6 +104,10 @@ cdef extern from "include/cache/reader.h" namespace "evmcore::cache" nogil:
         atomic_u64 reads
         int rounds
         atomic_bool surprised
+        atomic_bool by_name
+        atomic_bool strange
+        vector[StateKey] chased
+        vector[StateKey] followed
         vector[StateKey] missing
         vector[StateKey] guesses
         vector[StateKey] unknown
@@ -114,6 +118,7 @@ cdef extern from "include/cache/reader.h" namespace "evmcore::cache" nogil:
         Answer slot(const uint8_t* address, const u256* key, u256* out) noexcept
         bint note(const StateKey& key, bint known_to_nobody) noexcept
         bint note_code(const uint8_t* code_hash) noexcept
+        void begin_work(bint learn) noexcept
         void forget_missing() noexcept
         # for what another source has said: true at the reader's step
         void own_account(const uint8_t* address, const AccountRecord& record) except +
@@ -227,8 +232,13 @@ cdef extern from "include/cache/access.h" namespace "evmcore::cache" nogil:
         const uint8_t* coinbase
         const uint8_t* data
         size_t size
+    cdef enum class Basis:
+        FUNCTION
+        NAMESAKE
+        NOTHING
     cdef cppclass AccessBook:
         AccessBook(void (*hasher)(const uint8_t*, size_t, uint8_t*) noexcept nogil) except +
+        bint knows(const CallSeen& call, const uint8_t* code_hash) except +
         size_t functions() noexcept
         atomic_u64 predicted
         atomic_u64 came_true
@@ -239,4 +249,9 @@ cdef extern from "include/cache/access.h" namespace "evmcore::cache" nogil:
         void hashed(const uint8_t* data, const u256* digest) noexcept
         size_t slots() noexcept
         void learn(AccessBook& book, const CallSeen& call, const uint8_t* code_hash) noexcept
-    bint expect(Reader& reader, AccessBook& book, const CallSeen& call, int (*have_code)(const uint8_t*) noexcept nogil) noexcept
+
+cdef extern from "include/cache/guesses.h" namespace "evmcore::cache" nogil:
+    Basis expect(Reader& reader, AccessBook& book, void (*hasher)(const uint8_t*, size_t, uint8_t*) noexcept nogil,
+                const CallSeen& call, int (*have_code)(const uint8_t*) noexcept nogil) noexcept
+    void follow_up(Reader& reader, void (*hasher)(const uint8_t*, size_t, uint8_t*) noexcept nogil,
+                   const vector[StateKey]& asked) noexcept

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 from libcpp.string cimport string
 from libcpp.vector cimport vector
-from evmcore.state._cache cimport CacheView, Fetcher
+from evmcore.state._cache_view cimport CacheView, Fetcher
 from evmcore.state._cache_native cimport Ask, Hash, Round, RoundOutcome, StateKey
 from evmcore.state._wire cimport Connection
 

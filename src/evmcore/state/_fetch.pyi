@@ -1,4 +1,4 @@
-from evmcore.state._cache import Fetcher
+from evmcore.state._cache_view import Fetcher
 from evmcore.state.feed_reader import FeedReader
 from evmcore.state.layout import Keys
 from evmcore.state.links import Links

@@ -6,7 +6,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from evmcore._code cimport code_intern
 from evmcore._hash cimport keccak256
 from evmcore._u256 cimport u256_to_int
-from evmcore.state._cache cimport CacheView, Fetcher
+from evmcore.state._cache_view cimport CacheView, Fetcher
 from evmcore.state._cache_native cimport (
     Added, Ask, CodeAsk, Fault, Followed, Hash, Round, RoundOutcome, StateCache, StateKey,
     evicted_keys,

@@ -16,5 +16,6 @@ cdef void predict_call(
 
 # A call has run on complete state: what it has read is in the machine's working set.
 cdef void learn_call(
-    AccessBook* book, Machine* machine, const uint8_t* target, const uint8_t* sender, const uint8_t* data, size_t size
+    AccessBook* book, Reader* view, Machine* machine, const uint8_t* target, const uint8_t* sender, const uint8_t* data,
+    size_t size,
 ) noexcept nogil

@@ -7,7 +7,7 @@ from evmcore._hash cimport keccak256
 from evmcore._interp cimport Machine, hash_memo
 from evmcore._state cimport AccountEntry, SlotEntry, WorkingSet
 from evmcore._u256 cimport u256
-from evmcore.state._cache_native cimport AccessBook, CallSeen, Lesson, Reader, expect
+from evmcore.state._cache_native cimport AccessBook, Basis, CallSeen, Lesson, Reader, expect
 
 cdef uint8_t[32] NO_CODE_HASH
 keccak256(NULL, 0, NO_CODE_HASH)
@@ -53,12 +53,15 @@ cdef CallSeen call_seen(Machine* machine, const uint8_t* target, const uint8_t* 
 cdef void predict_call(AccessBook* book, Reader* view, Machine* machine, const uint8_t* target, const uint8_t* sender,
                        const uint8_t* data, size_t size) noexcept nogil:
     cdef CallSeen call = call_seen(machine, target, sender, data, size)
+    cdef Basis basis = expect(view[0], book[0], keccak256, call, have_code)
     # What was to be expected and is still missing, or could not be expected at all, is there to be learnt.
-    if not expect(view[0], book[0], call, have_code) or view.rounds:
+    if basis == Basis.NOTHING or view.rounds:
         view.surprised.store(True)
+    elif basis == Basis.NAMESAKE:
+        view.by_name.store(True)
 
 
-cdef void learn_call(AccessBook* book, Machine* machine, const uint8_t* target, const uint8_t* sender,
+cdef void learn_call(AccessBook* book, Reader* view, Machine* machine, const uint8_t* target, const uint8_t* sender,
                      const uint8_t* data, size_t size) noexcept nogil:
     cdef WorkingSet* ws = machine.ws
     cdef CallSeen call = call_seen(machine, target, sender, data, size)
@@ -71,6 +74,12 @@ cdef void learn_call(AccessBook* book, Machine* machine, const uint8_t* target, 
     cdef size_t at
     cdef uint32_t i
     cdef Lesson lesson
+    if not view.surprised.load():
+        for i in range(1, ws.account_count):
+            account = &ws.accounts[i]
+            if account.loaded and account.base_exists and memcmp(account.address, target, 20) == 0:
+                if book.knows(call, account.base.code_hash):
+                    return                        # the other function was this one, of another address
     for i in range(1, ws.account_count):
         account = &ws.accounts[i]
         if not account.loaded:

@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,7 @@ class FeedReader:
         self.error: EvmcoreError | None = None
         self.suspicion: UnsafeStorage | None = None
         self.restarts = 0
+        self.on_begin: Callable[[Following], None] | None = None  # called with each cache that is started
         self.readers: Links | None = None  # which fetch what the cache lacks; looked at anew with each state
         self._primary: Links | None = None
         self._primary_place: tuple[str, int] | None = None
@@ -295,6 +296,8 @@ class FeedReader:
                 links.renew()
         if old is not None:
             old.cache.give_up()
+        if self.on_begin is not None:
+            self.on_begin(self.current)
 
     def _check_not_back(self, head: Head) -> None:
         """What was served is not taken back by a server that has lost its last blocks, while it may get them back."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -61,8 +62,9 @@ class Links:
         self.failures = 0  # to connect, and connections lost
         self.client = open_client(source, timeout) if isinstance(source, str) else source
         self._admit = admit
-        self._idle: deque[Connection] = deque()
-        self._slots = threading.Semaphore(most)
+        self._places: deque[Connection | None] = deque([None] * most)  # not in use; None: not open
+        self._freed = threading.Condition()
+        self._waiting = 0
         self._lock = threading.Lock()
         self._pause = 0.0
         self._next_try = 0.0
@@ -75,20 +77,18 @@ class Links:
         """A connection for one request at a time. Raises `StateUnavailable`."""
         if self._process != os.getpid():
             raise StateUnavailable("this state was opened before the process was forked: open another in each process")
-        if not self._slots.acquire(timeout=self.timeout):
-            raise StateUnavailable(f"no connection to the Redis server at {self.peer} became free in time")
         try:
-            while True:
-                connection = self._idle.pop()
-                if connection.era == self._era:
-                    return connection
-                connection.close()
+            connection = self._places.pop()
         except IndexError:
-            pass
+            connection = self._wait()
+        if connection is not None:
+            if connection.era == self._era:
+                return connection
+            connection.close()
         try:
             return self.connect()
         except BaseException:
-            self._slots.release()
+            self._give(None)
             raise
 
     def take_idle(self) -> Connection | None:
@@ -109,11 +109,38 @@ class Links:
         """Gives a connection back, whatever became of it."""
         if connection.closed:
             self.failures += 1
+            self._give(None)
         elif self._closed or connection.era != self._era:
             connection.close()
+            self._give(None)
         else:
-            self._idle.append(connection)
-        self._slots.release()
+            self._give(connection)
+
+    def _give(self, connection: Connection | None) -> None:
+        if connection is None:
+            self._places.appendleft(None)  # open ones are taken first
+        else:
+            self._places.append(connection)
+        if self._waiting:
+            with self._freed:
+                self._freed.notify()
+
+    def _wait(self) -> Connection | None:
+        deadline = time.monotonic() + self.timeout
+        with self._freed:
+            self._waiting += 1
+            try:
+                while True:
+                    try:
+                        return self._places.pop()
+                    except IndexError:
+                        pass
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        raise StateUnavailable(f"no connection to the Redis server at {self.peer} became free in time")
+                    self._freed.wait(left)
+            finally:
+                self._waiting -= 1
 
     def connect(self) -> Connection:
         """A new connection, not counted; who calls this closes it."""
@@ -155,7 +182,11 @@ class Links:
         """Closes what is idle; connections that are in use are closed when they are given back."""
         with self._lock:
             self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        for _ in range(len(self._places)):
+            with suppress(IndexError):
+                connection = self._places.pop()
+                if connection is not None:
+                    connection.close()
+                self._give(None)
         if self._process == os.getpid():
             self.client.close()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
@@ -12,24 +14,30 @@ from typing import Any, Protocol, TypeVar
 from evmcore.blocks import Header
 from evmcore.errors import (
     BlockNotFound,
+    EvmcoreError,
     InputError,
     StaleState,
     StateNotAvailable,
     StateUnavailable,
     UnsafeStorage,
 )
-from evmcore.state._cache import CacheView, NotHere
+from evmcore.state._cache import Cache
+from evmcore.state._cache_view import CacheView, NotHere, PinRunner
 from evmcore.state._fetch import RedisFetcher
 from evmcore.state._reader import Backend
 from evmcore.state.base import AccountInfo
 from evmcore.state.feed_reader import FeedReader, Following
 from evmcore.state.layout import BLOCK_HASH_WINDOW, DEFAULT_RING, Keys
 from evmcore.state.links import Links
+from evmcore.state.preload import read_whole
 from evmcore.state.upstream import Upstream, UpstreamNode
+from evmcore.types import to_address
 
 __all__ = ["NotHere", "RedisPin", "RedisState", "StateStatus", "Upstream", "UpstreamNode"]
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 FORKED = "this state was opened before the process was forked: open another in each process"
 
@@ -114,74 +122,44 @@ class _Moment:
         self.idle: list[CacheView] = []
 
 
-class RedisPin:
+class RedisPin(PinRunner):
     """One block of a `RedisState` with its state, the same for as long as the pin is open. A context manager.
 
     May be used from any thread; `run` also from several at once.
     """
 
+    state: RedisState
+    moment: _Moment
+
     def __init__(self, state: RedisState, moment: _Moment) -> None:
-        self._state = state
-        self._moment = moment
         self._own: CacheView | None = None
 
     @property
     def header(self) -> Header:
         """The block's header."""
-        return self._moment.point.header
+        return self.moment.point.header
 
     @property
     def block_hash(self) -> bytes:
         """The block's 32-byte hash."""
-        return self._moment.point.block_hash
+        return self.moment.point.block_hash
 
     @property
     def seq(self) -> int:
         """The step of the state's history."""
-        return self._moment.seq
+        return self.moment.seq
 
     def block_hashes(self) -> Mapping[int, bytes]:
         """Number to hash of the block itself and of those before it that BLOCKHASH can reach."""
-        return self._moment.point.hashes()
+        return self.moment.point.hashes()
 
     @property
     def backend(self) -> CacheView:
         """The state as a backend for `EVM` or `execute_block`. What is not in the cache is fetched in the thread that
         reads, one by one; `backend.prefetch` fetches many at once."""
         if self._own is None:
-            self._own = self._state._view(self._moment)
+            self._own = self.state._view(self.moment)
         return self._own
-
-    def run(
-        self,
-        work: Callable[[Backend], T],
-        hint: Sequence[CallHint] | CallHint = (),
-        *,
-        wait: bool = True,
-        brief: bool = False,
-    ) -> T:
-        """What `work(backend)` gives for this state, once it has run on state that was known completely.
-
-        It is called again when something it read had to be fetched first, so it must be free of side effects; what it
-        raised before does not count. All that one run missed is fetched with one request, and with it what calls like
-        those that missed something have read before (see `_prefetch`). `hint`: what `work` is going to call, for its
-        access lists. With `wait` False, `NotHere` is raised where something would have to be fetched;
-        with `brief` besides, where that would take longer than an event loop may be held up: usually a request takes
-        tens of microseconds, and a change of threads more.
-
-        Raises `StateUnavailable`, `StateCorrupted`, `StateUnknown`, `StateNotAvailable` (the pin was open for too
-        long), `UnsafeStorage` (something would have to be fetched from a server that has evicted keys or may do so),
-        and what `work` raises.
-        """
-        idle = self._moment.idle
-        try:
-            view = idle.pop()
-        except IndexError:
-            view = self._state._view(self._moment)
-        try:
-            return view.run(work, hint, wait, brief)
-        finally:
-            idle.append(view)
 
     def account(self, address: bytes) -> AccountInfo | None:
         """An account without code and storage; None when it does not exist."""
@@ -231,7 +209,8 @@ class RedisState:
     - `timeout`: seconds for one fetch, and for one reply.
     - `upstream`: who is asked for what an incomplete state lacks (`UpstreamNode`); without one that is an error. It is
       closed with the state.
-    - `wait`: seconds to wait for the state at the start; afterwards, and with 0 at once, `pin` raises what is wrong.
+    - `preload`: addresses of accounts that are read whole, all their slots, whenever the cache starts.
+    - `wait`: seconds to wait for the state at the start (and for what is preloaded); afterwards, and with 0 at once, `pin` raises what is wrong.
 
     Must be made in each process: threads and connections do not survive a fork, and `pin` raises `StateUnavailable` in
     the child of one. Raises `InputError` for a bad argument.
@@ -249,6 +228,7 @@ class RedisState:
         timeout: float = 1.0,
         upstream: Upstream | None = None,
         wait: float = 10.0,
+        preload: Iterable[bytes] = (),
     ) -> None:
         if not 1 <= connections <= 64:
             raise InputError(f"argument 'connections': expected a number from 1 to 64, got {connections}")
@@ -274,8 +254,50 @@ class RedisState:
         self._lock = threading.Lock()
         self._latest: _Moment | None = None
         self._pins = 0
+        self._preloads = [to_address(address, "preload") for address in preload]
+        self._preloaded = 0
+        self._preloading: threading.Thread | None = None
+        self._feed.on_begin = self._begun
+        deadline = time.monotonic() + wait
         self._feed.start()
-        self._feed.wait(wait)
+        if self._feed.wait(wait) and self._preloading is not None:
+            self._preloading.join(max(0.0, deadline - time.monotonic()))
+
+    # ---- whole contracts
+
+    def _begun(self, following: Following) -> None:
+        if self._preloads:
+            self._preloading = threading.Thread(
+                target=self._preload, args=(following,), name="evmcore preload", daemon=True
+            )
+            self._preloading.start()
+
+    def preload(self, addresses: Iterable[bytes]) -> int:
+        """Reads accounts into the cache now, with all their slots; gives the number of slots.
+
+        Raises `StateUnavailable`, `StateCorrupted`, `UnsafeStorage`, and `StateNotAvailable` when the state was replaced
+        meanwhile.
+        """
+        cache = self._following().cache
+        return sum(self._read_whole(cache, to_address(address, "addresses")) for address in addresses)
+
+    def _read_whole(self, cache: Cache, address: bytes) -> int:
+        connection = self._links.take()
+        try:
+            count = read_whole(connection, self._keys, cache, [address], max(self._links.timeout, 10.0))
+        finally:
+            self._links.give(connection)
+        self._preloaded += count
+        return count
+
+    def _preload(self, following: Following) -> None:
+        for address in self._preloads:
+            try:
+                self._read_whole(following.cache, address)
+            except EvmcoreError as error:  # whoever needs the account will be told
+                if following.cache.given_up:
+                    return
+                log.warning("0x%s was not read whole: %s", address.hex(), error)
 
     # ---- pinning
 
@@ -405,6 +427,7 @@ class RedisState:
             "feed_restarts": feed.restarts,
             "feed_entries": figures.get("feed_entries", 0),
             "feed_bytes": figures.get("feed_bytes", 0),
+            "preloaded_slots": self._preloaded,
             "evictions": figures.get("evictions", 0),
             "upstream_questions": fetcher.upstream_questions,
         }

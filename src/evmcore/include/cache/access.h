@@ -114,6 +114,9 @@ struct Form {
     }
 };
 
+// What a prediction rests on: what the function itself has read, what one of the same selector has, or nothing.
+enum class Basis { FUNCTION, NAMESAKE, NOTHING };
+
 class AccessBook {
 public:
     using Hasher = void (*)(const uint8_t* data, size_t size, uint8_t* digest);
@@ -128,10 +131,10 @@ public:
     explicit AccessBook(Hasher hasher) : hasher_(hasher) {}
 
     // What the call is expected to read goes to `take(key)`; codes of its accounts to `take_code(hash)`. `code_hash`: of
-    // the target, NULL where that is not known here. False: nothing is known of such calls; what is predicted then is what
-    // a function of the same selector has read elsewhere.
+    // the target, NULL where that is not known here. Where nothing is known of such calls, what is predicted is what a
+    // function of the same selector has read elsewhere.
     template <class Take, class TakeCode>
-    bool predict(const CallSeen& call, const uint8_t* code_hash, const Take& take, const TakeCode& take_code) {
+    Basis predict(const CallSeen& call, const uint8_t* code_hash, const Take& take, const TakeCode& take_code) {
         std::lock_guard<std::mutex> guard(mutex_);
         const Function* function = find(call, code_hash);
         const bool known = function != nullptr;
@@ -139,7 +142,7 @@ public:
             const auto namesake = namesakes_.find(selector_of(call));
             const auto found = namesake == namesakes_.end() ? functions_.end() : functions_.find(namesake->second);
             if (found == functions_.end())
-                return false;
+                return Basis::NOTHING;
             function = &found->second;
         }
         for (const Form& form : function->forms) {
@@ -150,7 +153,7 @@ public:
             if (form.has_code)
                 take_code(form.code_hash);
         }
-        return known;
+        return known ? Basis::FUNCTION : Basis::NAMESAKE;
     }
 
     // A run that was complete, and all it has read.
@@ -193,6 +196,12 @@ public:
         function.forms.erase(std::remove_if(function.forms.begin(), function.forms.end(),
                                             [](const Form& form) { return form.weight < FORGOTTEN; }),
                              function.forms.end());
+    }
+
+    // Whether something was learnt of a function.
+    bool knows(const CallSeen& call, const uint8_t* code_hash) const {
+        std::lock_guard<std::mutex> guard(mutex_);
+        return functions_.count(key_of(call, code_hash)) != 0;
     }
 
     size_t functions() const {
@@ -523,98 +532,6 @@ private:
     Preimages preimages_;
     bool whole_ = true;
 };
-
-// ---- into what a reader is going to fetch; inside a section of its view
-
-using HaveCode = int (*)(const uint8_t* code_hash);
-
-// What is expected of the call and not here. False: nothing is known of such calls.
-inline bool predict_into(Reader& reader, AccessBook& book, const CallSeen& call, HaveCode have_code) {
-    AccountRecord record;
-    u256 value;
-    const uint8_t* code_hash = nullptr;
-    if (reader.account(call.target, &record) == Answer::KNOWN) {
-        if (record.presence != EXISTS)
-            return true;
-        code_hash = record.code_hash;
-    }
-    return book.predict(
-        call, code_hash,
-        [&](const StateKey& key) {
-            const Answer answer = key.is_slot ? reader.slot(key.address.data(), &key.slot, &value)
-                                              : reader.account(key.address.data(), &record);
-            if (answer == Answer::MISSING)
-                reader.guess(key);
-        },
-        [&](const Hash& hash) {
-            if (!have_code(hash.data()))
-                reader.guess_code(hash);
-        });
-}
-
-inline void guess_first_slots(Reader& reader, const uint8_t* address) {
-    constexpr uint64_t FIRST_SLOTS = 12;
-    for (uint64_t i = 0; i < FIRST_SLOTS; ++i) {
-        const u256 slot = {{i, 0, 0, 0}};
-        reader.guess(StateKey::of_slot(address, &slot));
-    }
-}
-
-// Of accounts that the run has met and did not know: they are likely to be called next.
-inline void guess_for_strangers(Reader& reader, const CallSeen& call) {
-    constexpr size_t MOST_STRANGERS = 8;
-    std::vector<StateKey> strangers;
-    {
-        std::lock_guard<std::mutex> guard(reader.mutex);
-        for (const StateKey& key : reader.missing)
-            if (!key.is_slot && strangers.size() < MOST_STRANGERS && memcmp(key.address.data(), call.target, 20) != 0 &&
-                memcmp(key.address.data(), call.sender, 20) != 0 && memcmp(key.address.data(), call.coinbase, 20) != 0)
-                strangers.push_back(key);
-    }
-    for (const StateKey& key : strangers)
-        guess_first_slots(reader, key.address.data());
-}
-
-// Of a call that nothing is known of: its accounts, those whose addresses are in its data, and the first slots of the
-// target, where contracts keep what they always need.
-inline void guess_into(Reader& reader, const CallSeen& call) {
-    constexpr int MOST_ADDRESSES = 16;
-    AccountRecord record;
-    const auto account = [&](const uint8_t* address) {
-        const bool missing = reader.account(address, &record) == Answer::MISSING;
-        if (missing)
-            reader.guess(StateKey::of_account(address));
-        return missing;
-    };
-    account(call.sender);
-    account(call.coinbase);
-    if (account(call.target))
-        guess_first_slots(reader, call.target);
-    // A word of twelve zero bytes and an address; a number that is as large is not likely.
-    static const uint8_t zeros[12] = {};
-    int found = 0;
-    for (size_t at = 4; at + 32 <= call.size && at < AccessBook::MOST_DATA && found < MOST_ADDRESSES; at += 4) {
-        if (memcmp(call.data + at, zeros, 12) == 0 && big_endian(call.data + at + 12, 4)) {
-            found += account(call.data + at + 12);
-            at += 28;
-        }
-    }
-}
-
-// The one, or else the other. False: nothing was known of such calls.
-inline bool expect(Reader& reader, AccessBook& book, const CallSeen& call, HaveCode have_code) noexcept {
-    try {
-        if (predict_into(reader, book, call, have_code)) {
-            if (reader.rounds)
-                guess_for_strangers(reader, call);
-            return true;
-        }
-        guess_into(reader, call);
-        guess_for_strangers(reader, call);
-    } catch (...) {
-    }
-    return false;
-}
 
 }  // namespace evmcore::cache
 

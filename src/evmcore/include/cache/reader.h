@@ -61,6 +61,12 @@ public:
     int rounds = 0;                     // of fetching, for the run that is under way
     std::atomic<bool> surprised{false}; // it missed something though something was known of such calls, or nothing was
 
+    std::atomic<bool> by_name{false};   // what was predicted rests on another function of the same selector
+    std::atomic<bool> strange{false};   // nothing was known of such calls
+    std::vector<u256> words;            // of strange calls, that look like addresses; guarded by `mutex`
+    std::vector<StateKey> chased;       // accounts that were fetched because their addresses lay in slots
+    std::vector<StateKey> followed;     // was fetched last, and what it leads to was not looked at yet
+
     // What the run could not know, in the order in which it asked. Guarded by `mutex`: batches run on many threads.
     std::mutex mutex;
     std::vector<StateKey> missing, guesses, unknown;
@@ -167,6 +173,17 @@ public:
             missing_codes.push_back(hash);
         } catch (...) {
         }
+    }
+
+    // Of one piece of work. `learn`: also from what goes as predicted.
+    void begin_work(bool learn) noexcept {
+        surprised.store(learn, std::memory_order_relaxed);
+        by_name.store(false, std::memory_order_relaxed);
+        strange.store(false, std::memory_order_relaxed);
+        rounds = 0;
+        words.clear();
+        chased.clear();
+        followed.clear();
     }
 
     void forget_missing() noexcept {

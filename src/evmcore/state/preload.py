@@ -1,0 +1,73 @@
+"""Whole contracts into the cache, before anybody asks for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from evmcore.errors import StateCorrupted, StateNotAvailable
+from evmcore.state import layout
+from evmcore.state._cache import Cache
+from evmcore.state._wire import Connection
+from evmcore.state.layout import Keys
+from evmcore.state.session import as_fields
+
+AT_ONCE = b"1000"  # fields of a storage hash in one request: what the server does for it, others wait for
+
+
+def read_whole(connection: Connection, keys: Keys, cache: Cache, addresses: Iterable[bytes], timeout: float) -> int:
+    """Reads accounts with all their slots into a cache that is being followed; gives the number of slots.
+
+    Each request says after which step it was read, and what changes meanwhile the feed tells, so that it does not matter
+    how long it takes. Raises `StateUnavailable`; `StateCorrupted` naming what is damaged; `StateNotAvailable` when the
+    cache is not followed any more.
+    """
+    return sum(_read_account(connection, keys, cache, address, timeout) for address in addresses)
+
+
+def _read_account(connection: Connection, keys: Keys, cache: Cache, address: bytes, timeout: float) -> int:
+    account = keys.account(address)
+    seq, record = _read(connection, keys, cache, [(b"GET", account)], timeout)
+    if record is None:
+        return 0  # it does not exist, or is not known: who asks for it will be told
+    _fill(cache, seq, address, record, [], layout.show_key(account))
+    storage = keys.storage(address, layout.decode_record(record, account).generation)
+    cursor, count = b"0", 0
+    while True:
+        scan = [(b"HSCAN", storage, cursor, b"COUNT", AT_ONCE), (b"GET", account), (b"HLEN", storage)]
+        seq, (cursor, fields), now, length = _read(connection, keys, cache, scan, timeout)
+        current = None if now is None else layout.decode_record(now, account)
+        if current is None or keys.storage(address, current.generation) != storage:
+            return count  # it was replaced meanwhile: what was read of it before, the feed has corrected
+        if current.slot_count != length:
+            raise StateCorrupted(
+                f"{layout.show_key(storage)}: {length} slots are stored, the account's record says {current.slot_count}: "
+                "some were lost"
+            )
+        _fill(cache, seq, address, b"", fields, layout.show_key(storage))
+        count += len(fields) // 2
+        if cursor == b"0":
+            return count
+
+
+def _read(
+    connection: Connection, keys: Keys, cache: Cache, commands: Sequence[Sequence[bytes]], timeout: float
+) -> list[Any]:
+    """The step that something was read after, which the cache has come to, and the replies."""
+    transaction = [(b"MULTI",), (b"HGETALL", keys.head), *commands, (b"EXEC",)]
+    replies = connection.request(transaction, timeout, "reading whole contracts")[-1]
+    head = layout.decode_head(as_fields(replies[0]), keys.head)
+    if head is None or head.feed != cache.feed or cache.given_up:
+        raise StateNotAvailable("the state was read anew meanwhile")
+    deadline = time.monotonic() + timeout
+    while cache.latest < head.seq:
+        if cache.given_up or time.monotonic() > deadline:
+            raise StateNotAvailable("the cache has not followed the feed so far")
+        time.sleep(0.001)
+    return [head.seq, *replies[1:]]
+
+
+def _fill(cache: Cache, seq: int, address: bytes, record: bytes, fields: list[bytes], key: str) -> None:
+    if not cache.fill(seq, address, record, fields, key):
+        raise StateNotAvailable("the server is a replica that is too far behind, or the state was read anew meanwhile")
