@@ -362,6 +362,73 @@ def test_threads_share_a_pin(server: RedisServer) -> None:
         assert not wrong
 
 
+# ---- whole contracts
+
+
+def test_contracts_that_are_preloaded_are_answered_without_a_request(server: RedisServer) -> None:
+    with load(server, token_state()) as publisher, RedisState(server.url, preload=[TOKEN_ADDRESS, bytes(20)]) as state:
+        assert state.status().counters["preloaded_slots"] == len(HOLDERS)
+        with state.pin() as pin:
+            for i, holder in enumerate(HOLDERS):
+                assert pin.storage(TOKEN_ADDRESS, mapping_slot(TOKEN.slots["balanceOf"], holder)) == 1000 + i
+        assert state.status().counters["cold_rounds"] == 0
+        # They are kept exact as everything is.
+        slot = mapping_slot(TOKEN.slots["balanceOf"], HOLDERS[3])
+        header = child(GENESIS)
+        publisher.publish(header, slot_diff(slot, 1003, 7))
+        wait_for(state, header)
+        with state.pin() as pin, state.pin(GENESIS.number) as before:
+            assert (pin.storage(TOKEN_ADDRESS, slot), before.storage(TOKEN_ADDRESS, slot)) == (7, 1003)
+        # And read again with a new cache.
+        state.restart()
+        deadline = time.monotonic() + PATIENCE
+        while state.status().counters["preloaded_slots"] < 2 * len(HOLDERS):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        assert state.preload([TOKEN_ADDRESS]) == len(HOLDERS)
+        assert state.status().counters["cold_rounds"] == 0
+
+
+def test_contracts_are_read_whole_while_they_change(server: RedisServer) -> None:
+    """More slots than come at once, and a writer that changes them meanwhile."""
+    memory = MemoryState({TOKEN_ADDRESS: Account(1, 0, b"\0", dict.fromkeys(range(1, 5000), 1))})
+    with load(server, memory) as publisher, RedisState(server.url) as state:
+        values = dict.fromkeys(range(1, 5000), 1)
+        header = GENESIS
+        done = threading.Event()
+
+        def write() -> None:
+            nonlocal header
+            rng = random.Random(5)
+            while not done.is_set():
+                slot = rng.randrange(1, 5000)
+                header = child(header)
+                publisher.publish(header, slot_diff(slot, values[slot], values[slot] + 1))
+                values[slot] += 1
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(10):
+                assert state.preload([TOKEN_ADDRESS]) == 4999
+        finally:
+            done.set()
+            writer.join()
+        wait_for(state, header)
+        rounds = state.status().counters["cold_rounds"]
+        with state.pin() as pin:
+            assert {slot: pin.storage(TOKEN_ADDRESS, slot) for slot in values} == values
+        assert state.status().counters["cold_rounds"] == rounds
+
+
+def test_damage_is_noticed_while_contracts_are_read_whole(server: RedisServer) -> None:
+    with load(server, token_state()), RedisState(server.url) as state, server.client() as client:
+        storage = KEYS.storage(TOKEN_ADDRESS, 0)
+        client.hdel(storage, client.hkeys(storage)[0])
+        with pytest.raises(StateCorrupted, match="19 slots are stored, the account's record says 20"):
+            state.preload([TOKEN_ADDRESS])
+
+
 # ---- what is damaged, what is not known
 
 
@@ -400,6 +467,7 @@ def test_damage_is_named_and_repaired_state_is_read_again(server: RedisServer) -
         client.delete(code)
         poisoned(server, state, "the code is missing")
         client.set(code, program)
+        state.restart()  # the slot was right when it was fetched with the account
         client.hset(storage, slot, b"\0\1")
         poisoned(server, state, f"s:0x{TOKEN_ADDRESS.hex()}: slot 0x.*value")
         client.hset(storage, slot, b"\1" * 33)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evmcore.bench import cases, engine, lua, parallel, picture, replay, report, timeline
+from evmcore.bench import cases, engine, lua, parallel, picture, redis_calls, replay, report, timeline
 from evmcore.bench.load import command as load
 from evmcore.bench.measure import Samples, geometric_mean, measure
 from evmcore.bench.peer import Pyrevm
@@ -49,6 +49,8 @@ def parser() -> Parser:
     made.add_argument("--json", type=Path, metavar="FILE", help="write every sample to this file")
     lua_help = "measure EVM.lua (its source) inside a Redis server of our own on its two sample programs"
     made.add_argument("--peer-lua", type=Path, metavar="FILE", help=lua_help)
+    redis_help = "calls on state in Redis beside memory and beside HMGET; on a server of our own, or the one at URL"
+    made.add_argument("--redis", nargs="?", const="", metavar="URL", help=redis_help)
     load.add_arguments(made)
     return made
 
@@ -359,6 +361,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             record = {"machine": report.machine(), "lua": lua.run(options.peer_lua, seconds=0.4 * options.rounds)}
             if options.json:
                 options.json.write_text(json.dumps(record, indent=1) + "\n")
+            return 0
+        if options.redis is not None:
+            facts = report.machine()
+            print(report.machine_line(facts) + "\n")
+            redis_record = {"machine": facts, "rounds": options.rounds, "unit": "ns", "redis": redis_calls.run(options)}
+            if options.json:
+                options.json.write_text(json.dumps(redis_record, indent=1) + "\n")
             return 0
         bench = Bench(options)
         line = report.machine_line(bench.record["machine"])

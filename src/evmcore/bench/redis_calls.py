@@ -5,15 +5,12 @@ What is asked of the server is counted, not only timed. Everything is checked be
 
 from __future__ import annotations
 
+import argparse
 import random
-import shutil
-import socket
-import subprocess
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +22,7 @@ from evmcore.bench.engine import WrongResult
 from evmcore.bench.load.mixes import Call, Calls
 from evmcore.bench.load.world import LoadWorld
 from evmcore.bench.measure import Samples, Task, measure
+from evmcore.bench.redis_server import private_server
 from evmcore.blocks import Header
 from evmcore.errors import InputError
 from evmcore.state import Backend
@@ -43,35 +41,6 @@ PATIENCE: Final = 20.0  # seconds until the server has to answer
 HEADER: Final = Header(number=5, timestamp=1_750_000_000, gas_limit=60_000_000)
 SENDER: Final = b"\x5e" * 20
 ENTRIES: Final = 20  # slots of one cold call
-
-
-@contextmanager
-def private_server() -> Iterator[str]:
-    """A Redis server of our own on a unix socket; gives its address. Raises InputError where there is none."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        raise InputError(
-            "--redis: no redis-server on this machine; install one, or give the address of one: --redis URL"
-        )
-    with tempfile.TemporaryDirectory(prefix="evmcore-") as folder:
-        path = f"{folder}/r.sock"
-        command = [program, "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", folder]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        try:
-            deadline = time.monotonic() + PATIENCE
-            while True:
-                try:
-                    with socket.socket(socket.AF_UNIX) as probe:
-                        probe.connect(path)
-                    break
-                except OSError:
-                    if process.poll() is not None or time.monotonic() > deadline:
-                        raise InputError("--redis: the redis-server does not start") from None
-                    time.sleep(0.01)
-            yield f"unix://{path}"
-        finally:
-            process.kill()
-            process.wait()
 
 
 # ---- the world: contracts that a load test calls, and many that are each called once
@@ -200,7 +169,7 @@ class RedisBench:
                 tasks = [
                     Task(lambda work=work: work(self.memory)),  # type: ignore[misc]
                     Task(lambda work=work: work(pin.backend)),  # type: ignore[misc]
-                    Task(lambda work=work: run(work)),  # type: ignore[misc]
+                    Task(lambda work=work, run=run: run(work)),  # type: ignore[misc]
                 ]
                 memory, view, through = measure(tasks, self.rounds)
                 after = self.commands(), state.status().counters["cold_rounds"]
@@ -228,7 +197,7 @@ class RedisBench:
 
     def commands(self) -> Counter[str]:
         """How often the server was asked what only readers of state ask."""
-        stats: dict[str, Any] = self.client.info("commandstats")  # type: ignore[assignment]
+        stats: dict[str, Any] = self.client.info("commandstats")
         return Counter(
             {name: int(stats.get(f"cmdstat_{name}", {}).get("calls", 0)) for name in ("multi", "get", "hlen", "mget")}
         )
@@ -414,13 +383,16 @@ def histogram(counts: Counter[int]) -> str:
     return ", ".join(f"{number}: {count}" for number, count in sorted(counts.items()))
 
 
-def run(url: str, rounds: int, size: int = 20, fresh: int = 300) -> dict[str, Any]:
-    """Measures and prints; `url` empty: on a server of our own. `size` and `fresh`: of the world.
+def run(options: argparse.Namespace, size: int = 20, fresh: int = 300) -> dict[str, Any]:
+    """Measures and prints: `options.redis` is the server's address, empty for one of our own; `options.rounds` samples.
 
-    Raises `InputError` where no server can be had, `WrongResult` for a wrong answer, `StateError`.
+    `size` and `fresh`: of the world. Raises `InputError` where no server can be had, `WrongResult` for a wrong answer,
+    `StateError`.
     """
     with ExitStack() as stack:
-        own = not url
-        url = url or stack.enter_context(private_server())
-        record = RedisBench(url, rounds, size, fresh).run()
-    return {"server": "its own" if own else peer_name(url), **record}
+        try:
+            url = options.redis or f"unix://{stack.enter_context(private_server()).path}"
+        except InputError as error:
+            raise InputError(f"--redis: {error}; install one, or give the address of one: --redis URL") from None
+        record = RedisBench(url, options.rounds, size, fresh).run()
+    return {"server": peer_name(options.redis) if options.redis else "its own", **record}

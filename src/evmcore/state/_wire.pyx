@@ -271,7 +271,7 @@ class ErrorReply(str):
 
 cdef int raise_errors(object reply, str doing) except -1:
     if isinstance(reply, ErrorReply):
-        raise refusal(reply, doing or "reading from Redis")
+        raise refusal(str(reply), doing or "reading from Redis")
     if isinstance(reply, list):
         for element in reply:
             raise_errors(element, doing)

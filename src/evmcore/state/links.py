@@ -93,17 +93,18 @@ class Links:
 
     def take_idle(self) -> Connection | None:
         """As `take`, but without waiting for anything: None where no open connection is idle."""
-        if self._process != os.getpid() or not self._slots.acquire(blocking=False):
+        if self._process != os.getpid():
             return None
         try:
-            while True:
-                connection = self._idle.pop()
-                if connection.era == self._era:
-                    return connection
-                connection.close()
+            connection = self._places.pop()
         except IndexError:
-            self._slots.release()
             return None
+        if connection is not None and connection.era == self._era:
+            return connection
+        if connection is not None:
+            connection.close()
+        self._give(None)
+        return None
 
     def give(self, connection: Connection) -> None:
         """Gives a connection back, whatever became of it."""

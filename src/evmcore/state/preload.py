@@ -19,9 +19,9 @@ AT_ONCE = b"1000"  # fields of a storage hash in one request: what the server do
 def read_whole(connection: Connection, keys: Keys, cache: Cache, addresses: Iterable[bytes], timeout: float) -> int:
     """Reads accounts with all their slots into a cache that is being followed; gives the number of slots.
 
-    Each request says after which step it was read, and what changes meanwhile the feed tells, so that it does not matter
-    how long it takes. Raises `StateUnavailable`; `StateCorrupted` naming what is damaged; `StateNotAvailable` when the
-    cache is not followed any more.
+    Each request says after which step it was read, and the feed tells what changes meanwhile, so that it does not
+    matter how long it takes. Raises `StateUnavailable`; `StateCorrupted` naming what is damaged; `StateNotAvailable`
+    when the cache is not followed any more.
     """
     return sum(_read_account(connection, keys, cache, address, timeout) for address in addresses)
 
@@ -42,8 +42,8 @@ def _read_account(connection: Connection, keys: Keys, cache: Cache, address: byt
             return count  # it was replaced meanwhile: what was read of it before, the feed has corrected
         if current.slot_count != length:
             raise StateCorrupted(
-                f"{layout.show_key(storage)}: {length} slots are stored, the account's record says {current.slot_count}: "
-                "some were lost"
+                f"{layout.show_key(storage)}: {length} slots are stored, "
+                f"the account's record says {current.slot_count}: some were lost"
             )
         _fill(cache, seq, address, b"", fields, layout.show_key(storage))
         count += len(fields) // 2

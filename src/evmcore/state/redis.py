@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from evmcore.blocks import Header
 from evmcore.errors import (
@@ -24,7 +24,6 @@ from evmcore.errors import (
 from evmcore.state._cache import Cache
 from evmcore.state._cache_view import CacheView, NotHere, PinRunner
 from evmcore.state._fetch import RedisFetcher
-from evmcore.state._reader import Backend
 from evmcore.state.base import AccountInfo
 from evmcore.state.feed_reader import FeedReader, Following
 from evmcore.state.layout import BLOCK_HASH_WINDOW, DEFAULT_RING, Keys
@@ -34,8 +33,6 @@ from evmcore.state.upstream import Upstream, UpstreamNode
 from evmcore.types import to_address
 
 __all__ = ["NotHere", "RedisPin", "RedisState", "StateStatus", "Upstream", "UpstreamNode"]
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +207,8 @@ class RedisState:
     - `upstream`: who is asked for what an incomplete state lacks (`UpstreamNode`); without one that is an error. It is
       closed with the state.
     - `preload`: addresses of accounts that are read whole, all their slots, whenever the cache starts.
-    - `wait`: seconds to wait for the state at the start (and for what is preloaded); afterwards, and with 0 at once, `pin` raises what is wrong.
+    - `wait`: seconds to wait for the state at the start, and for what is preloaded; afterwards, and with 0 at once,
+      `pin` raises what is wrong.
 
     Must be made in each process: threads and connections do not survive a fork, and `pin` raises `StateUnavailable` in
     the child of one. Raises `InputError` for a bad argument.
@@ -275,8 +273,8 @@ class RedisState:
     def preload(self, addresses: Iterable[bytes]) -> int:
         """Reads accounts into the cache now, with all their slots; gives the number of slots.
 
-        Raises `StateUnavailable`, `StateCorrupted`, `UnsafeStorage`, and `StateNotAvailable` when the state was replaced
-        meanwhile.
+        Raises `StateUnavailable`, `StateCorrupted`, `UnsafeStorage`, and `StateNotAvailable` when the state was
+        replaced meanwhile.
         """
         cache = self._following().cache
         return sum(self._read_whole(cache, to_address(address, "addresses")) for address in addresses)

@@ -1,0 +1,313 @@
+"""Reading from servers that are reached by socket, with a password, as an ACL user, by TLS, through Sentinel."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evmcore import EVM
+from evmcore._diff import StateDiff
+from evmcore.blocks import Header
+from evmcore.errors import StateError, StateUnavailable
+from evmcore.state import MemoryState
+from evmcore.state.loading import Loader
+from evmcore.state.publisher import Publisher
+from evmcore.state.redis import RedisState
+from evmcore.state.session import open_client
+from evmcore.state.sources import from_memory
+from evmcore.types import Account
+from tests.redis_server import PATIENCE, PROGRAM, RedisServer, free_port
+from tests.stored_state import child
+
+GENESIS = Header(number=0, timestamp=1)
+CONTRACT = b"\x70" * 20
+# Returns the slot that the first word of calldata names.
+CODE = bytes.fromhex("5f35545f5260205ff3")
+NOTHING = StateDiff.from_json({"accounts": {}, "storage": {}, "codes": {}})
+
+
+def load(url: str) -> Publisher:
+    publisher = Publisher(url, 1)
+    memory = MemoryState({CONTRACT: Account(1, 0, CODE, {slot: slot + 100 for slot in range(40)})})
+    Loader(publisher, GENESIS, complete=True).run(from_memory(memory))
+    return publisher
+
+
+def ask(state: RedisState, slot: int) -> int:
+    with state.pin() as pin:
+        output = pin.run(lambda backend: EVM(backend).call(CONTRACT, slot.to_bytes(32, "big"))).output
+    return int.from_bytes(output, "big")
+
+
+def wait_for(state: RedisState, header: Header, patience: float = PATIENCE) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            if state.head().hash == header.hash:
+                return
+        except StateError:
+            pass
+        assert time.monotonic() < deadline, state.status()
+        time.sleep(0.01)
+
+
+def assert_serves(writer_url: str, reader_url: str) -> None:
+    """Cold and hot calls, the feed, and whole contracts."""
+    with load(writer_url) as publisher, RedisState(reader_url, preload=[CONTRACT]) as state:
+        assert state.status().counters["preloaded_slots"] == 40
+        assert [ask(state, slot) for slot in (1, 2, 1, 50)] == [101, 102, 101, 0]
+        header = child(GENESIS)
+        publisher.publish(header, NOTHING)
+        wait_for(state, header)
+        assert state.status().ready
+        with state.pin() as pin:
+            assert pin.account(b"\x99" * 20) is None
+
+
+# ---- passwords and users
+
+
+def test_a_unix_socket_with_a_password_and_a_database(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "redis", "--requirepass", "s3cret/+ @") as server:
+        url = f"unix://:s3cret%2F%2B%20%40@{server.path}?db=3"
+        assert_serves(url, url)
+        with pytest.raises(StateUnavailable, match=r"(?i)auth") as caught, RedisState(server.url, wait=0.2) as state:
+            state.pin()
+        assert "s3cret" not in str(caught.value)
+
+
+def test_a_user_that_may_only_read_the_chain(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "redis") as server:
+        with server.client() as client:
+            rules = "resetkeys ~{evm:1}:* resetchannels -@all +@read +multi +exec +info"
+            client.execute_command("ACL", "SETUSER", "reader", "on", ">pw", *rules.split())
+        reader = f"redis://reader:pw@127.0.0.1:{server.port}/0"
+        assert_serves(server.url, reader)
+        with server.client() as client:
+            client.execute_command("ACL", "SETUSER", "reader", "-info")
+            client.client_kill_filter(_type="normal")
+        with RedisState(reader, wait=0.3) as state, pytest.raises(StateUnavailable, match=r"\+info.*NOPERM"):
+            state.pin()
+
+
+def test_a_wrong_password_is_said_and_not_shown(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "redis", "--requirepass", "right") as server:
+        url = f"redis://:wr0ng@127.0.0.1:{server.port}/0"
+        with RedisState(url, wait=0.3) as state:
+            with pytest.raises(StateUnavailable, match=r"WRONGPASS|invalid") as caught:
+                state.pin()
+            assert "wr0ng" not in str(caught.value) + repr(state) + state.status().reason
+
+
+# ---- TLS
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    pytest.importorskip("cryptography", reason="the package cryptography is not installed")
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "evmcore test")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    cert_path, key_path = folder / "cert.pem", folder / "key.pem"
+    cert_path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return cert_path, key_path
+
+
+@contextmanager
+def tls_server(folder: Path, *options: str) -> Iterator[tuple[RedisServer, str, Path]]:
+    """A server, the place of its TLS port, and the certificate to trust."""
+    cert, key = certificate(folder / "tls")
+    port = free_port()
+    tls = ["--tls-port", str(port), "--tls-cert-file", str(cert), "--tls-key-file", str(key)]
+    tls += ["--tls-ca-cert-file", str(cert), "--tls-auth-clients", "no", *options]
+    try:
+        server = RedisServer(folder / "redis", *tls).start()
+    except AssertionError as error:
+        if "tls" in str(error).lower() and "redis-server ended" in str(error):
+            pytest.skip("this redis-server was built without TLS")
+        raise
+    with server:
+        yield server, f"127.0.0.1:{port}", cert
+
+
+def test_tls_with_a_password(tmp_path: Path) -> None:
+    with tls_server(tmp_path, "--requirepass", "pw") as (_, place, cert):
+        url = f"rediss://:pw@{place}/0?ssl_ca_certs={cert}"
+        assert_serves(url, url)
+
+
+def test_tls_with_a_certificate_that_is_not_trusted(tmp_path: Path) -> None:
+    with tls_server(tmp_path) as (server, place, _):
+        load(server.url).close()
+        url = f"rediss://{place}/0"
+        with RedisState(url, wait=0.3) as state, pytest.raises(StateUnavailable, match=r"(?i)certificate"):
+            state.pin()
+
+
+def test_tls_survives_a_restart_of_the_server(tmp_path: Path) -> None:
+    with tls_server(tmp_path) as (server, place, cert):
+        url = f"rediss://{place}/0?ssl_ca_certs={cert}"
+        with load(url), RedisState(url) as state:
+            assert ask(state, 23) == 123
+            server.restart()
+            assert ask(state, 23) == 123
+            with pytest.raises(StateUnavailable):
+                ask(state, 24)
+            with load(url):
+                wait_for(state, GENESIS)
+                deadline = time.monotonic() + PATIENCE
+                while True:
+                    try:
+                        assert ask(state, 24) == 124
+                        break
+                    except StateError:
+                        assert time.monotonic() < deadline
+                        time.sleep(0.01)
+
+
+# ---- Sentinel
+
+
+class Sentinel:
+    """One sentinel that watches a primary by the name of evm."""
+
+    def __init__(self, folder: Path, primary: RedisServer, password: str = "", own_password: str = "") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        lines = [
+            f"port {self.port}",
+            "bind 127.0.0.1",
+            f"dir {folder}",
+            f"sentinel monitor evm 127.0.0.1 {primary.port} 1",
+            "sentinel down-after-milliseconds evm 400",
+            "sentinel failover-timeout evm 3000",
+        ]
+        if password:
+            lines.append(f"sentinel auth-pass evm {password}")
+        if own_password:
+            lines.append(f"requirepass {own_password}")
+        config = folder / "sentinel.conf"
+        config.write_text("\n".join(lines) + "\n")
+        self.log = open(folder / "sentinel.log", "wb")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [str(PROGRAM), str(config), "--sentinel"], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log
+        )
+
+    def __enter__(self) -> Sentinel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait(PATIENCE)
+        self.log.close()
+
+
+def test_sentinel_gives_the_address_and_the_new_one_after_a_failover(tmp_path: Path) -> None:
+    """With passwords of the servers and of the sentinel. The reader comes to the promoted replica by itself."""
+    options = ["--requirepass", "pw", "--masterauth", "pw"]
+    with RedisServer(tmp_path / "a", *options) as primary, RedisServer(tmp_path / "b", *options) as replica:
+        with open_client(f"unix://:pw@{replica.path}") as client:
+            client.execute_command("REPLICAOF", "127.0.0.1", str(primary.port))
+            deadline = time.monotonic() + PATIENCE
+            while client.info("replication")["master_link_status"] != "up":
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        with Sentinel(tmp_path / "s", primary, "pw", "sp") as sentinel:
+            url = f"redis+sentinel://:pw@127.0.0.1:{sentinel.port}/evm?sentinel_password=sp"
+            wait_for_sentinel(url, replicas=1)
+            with load(url) as publisher, RedisState(url, max_head_age=None) as state:
+                assert ask(state, 25) == 125
+                header = child(GENESIS)
+                publisher.publish(header, NOTHING)
+                wait_for(state, header)
+                with open_client(f"unix://:pw@{primary.path}") as client:
+                    assert client.wait(1, int(PATIENCE * 1000)) == 1
+                primary.kill()
+                assert ask(state, 25) == 125
+                deadline = time.monotonic() + PATIENCE
+                while True:
+                    try:
+                        assert ask(state, 26) == 126
+                        break
+                    except StateError:
+                        assert time.monotonic() < deadline, state.status()
+                        time.sleep(0.05)
+                with Publisher(url, 1) as promoted:
+                    header = child(header)
+                    promoted.publish(header, NOTHING)
+                wait_for(state, header)
+
+
+def wait_for_sentinel(url: str, replicas: int) -> None:
+    from redis.sentinel import MasterNotFoundError
+
+    deadline = time.monotonic() + PATIENCE
+    with open_client(url) as client:
+        while True:
+            try:
+                client.ping()
+                manager: Any = client.connection_pool.sentinel_manager  # type: ignore[attr-defined]
+                if manager.sentinels[0].sentinel_masters()["evm"]["num-slaves"] >= replicas:
+                    return
+            except (MasterNotFoundError, OSError, Exception) as error:
+                assert time.monotonic() < deadline, error
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+# ---- replicas
+
+
+def test_where_a_replica_is_before_the_window_its_primary_is_read(tmp_path: Path) -> None:
+    """An address behind which several servers stand: the feed came from one, a cold read meets another that lags."""
+    options = ["--requirepass", "pw", "--masterauth", "pw"]
+    with RedisServer(tmp_path / "a", *options) as primary, RedisServer(tmp_path / "b", *options) as replica:
+        replica_url = f"unix://:pw@{replica.path}"
+        with load(f"unix://:pw@{primary.path}") as publisher, open_client(replica_url) as lagging:
+            lagging.execute_command("REPLICAOF", "127.0.0.1", str(primary.port))
+            deadline = time.monotonic() + PATIENCE
+            while lagging.info("replication")["master_link_status"] != "up":
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            # It will not be let in again.
+            lagging.config_set("masterauth", "wrong")
+            with open_client(f"unix://:pw@{primary.path}") as client:
+                client.client_kill_filter(_type="replica")
+            with RedisState(f"redis://:pw@127.0.0.1:{primary.port}/0", ring=4) as state:
+                state._links.client = open_client(replica_url)  # where the next connections for cold reads end
+                header = GENESIS
+                for _ in range(8):
+                    header = child(header)
+                    publisher.publish(header, NOTHING)
+                wait_for(state, header)
+                assert ask(state, 27) == 127
+                with state.pin() as pin:
+                    assert pin.account(b"\x99" * 20) is None
