@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from evmcore.errors import BlockNotFound
 from evmcore.service.context import Context
@@ -12,28 +13,32 @@ from evmcore.service.rpc_errors import CLIENT_LIMIT, InvalidParams, RpcError
 from evmcore.state import Backend
 from evmcore.state._view import read_account, read_code, read_storage
 
+T = TypeVar("T")
+
+
+def _read(context: Context, block: Any, name: str, read: Callable[[Backend], T]) -> T:
+    """What `read` gives for the state at a block; `name` is that of the block's parameter."""
+    return context.pin_of(block, name).run(read, wait=not context.inline)
+
 
 @rpc("eth_getBalance", required=1)
 def get_balance(context: Context, account: Any, block: Any) -> str:
     wanted = address(account, "0")
-    pin = context.pin_of(block, "1")
-    found = pin.run(lambda backend: read_account(backend, wanted), wait=not context.inline)
+    found = _read(context, block, "1", lambda backend: read_account(backend, wanted))
     return "0x0" if found is None else hex(found.balance)
 
 
 @rpc("eth_getTransactionCount", required=1)
 def get_transaction_count(context: Context, account: Any, block: Any) -> str:
     wanted = address(account, "0")
-    pin = context.pin_of(block, "1")
-    found = pin.run(lambda backend: read_account(backend, wanted), wait=not context.inline)
+    found = _read(context, block, "1", lambda backend: read_account(backend, wanted))
     return "0x0" if found is None else hex(found.nonce)
 
 
 @rpc("eth_getCode", required=1)
 def get_code(context: Context, account: Any, block: Any) -> str:
     wanted = address(account, "0")
-    pin = context.pin_of(block, "1")
-    return "0x" + pin.run(lambda backend: read_code(backend, wanted), wait=not context.inline).hex()
+    return "0x" + _read(context, block, "1", lambda backend: read_code(backend, wanted)).hex()
 
 
 def storage_key(value: Any) -> int:
@@ -51,8 +56,7 @@ def storage_key(value: Any) -> int:
 @rpc("eth_getStorageAt", required=2)
 def get_storage_at(context: Context, account: Any, slot: Any, block: Any) -> str:
     wanted, key = address(account, "0"), storage_key(slot)
-    pin = context.pin_of(block, "2")
-    return f"0x{pin.run(lambda backend: read_storage(backend, wanted, key), wait=not context.inline):064x}"
+    return f"0x{_read(context, block, '2', lambda backend: read_storage(backend, wanted, key)):064x}"
 
 
 @rpc("eth_getStorageValues", required=1)
@@ -65,12 +69,11 @@ def get_storage_values(context: Context, requests: Any, block: Any) -> dict[str,
     if not count:
         raise InvalidParams("empty request")
     _check_slots(context, count)
-    pin = context.pin_of(block, "1")
 
     def work(backend: Backend) -> list[list[int]]:
         return [[read_storage(backend, account, slot) for slot in slots] for account, slots in wanted]
 
-    values = pin.run(work, wait=not context.inline)
+    values = _read(context, block, "1", work)
     return {
         "0x" + account.hex(): [f"0x{value:064x}" for value in found]
         for (account, _), found in zip(wanted, values, strict=True)
