@@ -49,6 +49,9 @@ def test_the_peer_is_measured_on_its_samples_and_its_wrong_results_are_shown(tmp
     assert lua["results"] == {"programs": 19, "wrong": 17, "needs_stop": False}
     for program in SAMPLES:
         assert all(row["calls"] > 0 for row in lua[program.name].values())
+        assert "evmcore, cold from Redis, one at a time" in lua[program.name]
+    # All that such a call reads is fetched with one request, once that has been learnt.
+    assert done.stdout.count("cold calls, one at a time: 1.0") == len(SAMPLES)
 
 
 def test_a_peer_that_cannot_run_its_own_samples_is_not_measured(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from evmcore import EVM, BlockEnv, MemoryState
 from evmcore.bench import report
 from evmcore.bench.engine import WrongResult
+from evmcore.bench.redis_fed import redis_fed
 from evmcore.bench.redis_server import private_server
 from evmcore.errors import EvmcoreError, InputError
 from evmcore.types import Account
@@ -255,7 +256,7 @@ class LuaBench:
             peer = LuaPeer(redis, self.source)
             self._results(peer)
             for program in SAMPLES:
-                self._speed(peer, program)
+                self._speed(peer, program, f"unix://{server.path}")
 
     def _results(self, peer: LuaPeer) -> None:
         lines, wrong = [], 0
@@ -274,7 +275,7 @@ class LuaBench:
             if peer.run(program) != program.right:
                 raise LuaError(f"--peer-lua: {program.name}: returns {_shown(peer.run(program))}, not {program.right}")
 
-    def _speed(self, peer: LuaPeer, program: Program) -> None:
+    def _speed(self, peer: LuaPeer, program: Program, url: str) -> None:
         redis = peer.redis
         get = redis.pack("GET", peer._key(program))
         one = peer.request(program)
@@ -297,6 +298,13 @@ class LuaBench:
             "EVM.lua, pipelined 64 deep": timed(piped(one), self.seconds, server),
             "evmcore, state in memory": timed(single, self.seconds),
         }
+        with redis_fed(url, program.code + RETURN_TOP, dict(program.storage), program.right) as fed:
+            rows["evmcore, hot from Redis"] = timed(fed.hot(), self.seconds, server)
+            rounds = fed.state.status().counters["cold_rounds"]
+            cold = timed(fed.cold(1), self.seconds, server)
+            rounds = fed.state.status().counters["cold_rounds"] - rounds
+            rows["evmcore, cold from Redis, one at a time"] = cold
+            rows["evmcore, cold from Redis, 64 together"] = timed(fed.cold(PIPELINE), self.seconds, server)
         base = rows["EVM.lua, pipelined 64 deep"]
         lines = [
             [name, report.number(row.by_clock), report.number(row.per_core),
@@ -304,7 +312,8 @@ class LuaBench:
             for name, row in rows.items()
         ]  # fmt: skip
         headers = [program.name, "calls/s", "calls/s per core", "to EVM.lua", "per core"]
-        print(report.table(headers, lines) + "\n")
+        print(report.table(headers, lines))
+        print(f"cold calls, one at a time: {rounds / cold.calls:.2f} requests to Redis each\n")
         self.record[program.name] = {name: vars(row) for name, row in rows.items()}
 
 
