@@ -212,24 +212,27 @@ class RedisBench:
             ("1 slot", self.world.single, 1),
             (f"{ENTRIES} slots", self.world.many, ENTRIES),
         ):
-            ours, wire, client, requests = self.cold_samples(addresses, entries)
-            lines.append(
-                [name, us(ours), us(wire), us(client), ratio(ours, wire), ratio(ours, client), histogram(requests)]
-            )
+            (ours, wire, client, hot), requests = self.cold_samples(addresses, entries)
+            cells = [name, *map(us, (ours, hot, wire, client)), ratio(ours, wire)]
+            cells += [f"{(ours.median - hot.median) / wire.median:.2f}", ratio(ours, client), histogram(requests)]
+            lines.append(cells)
             self.record["cold"][name] = {
                 "call": list(ours.values),
+                "hot": list(hot.values),
                 "hmget": list(wire.values),
                 "hmget_redis_py": list(client.values),
                 "requests": dict(requests),
             }
         print("cold calls of functions that were learnt, us, beside one HMGET of the same slots over the same kind of")
-        print("connection by the same native client, and by redis-py; requests: how many of the calls took how many")
-        headers = ["reads", "call", "HMGET", "redis-py", "ratio", "to redis-py", "requests"]
+        print("connection by the same native client, and by redis-py; hot: the same call once more; requests: how many")
+        print("of the calls took how many")
+        headers = ["reads", "cold", "hot", "HMGET", "redis-py", "ratio", "without hot", "to redis-py", "requests"]
         print(report.table(headers, lines) + "\n")
 
-    def cold_samples(self, addresses: Sequence[bytes], entries: int) -> tuple[Samples, Samples, Samples, Counter[int]]:
+    def cold_samples(self, addresses: Sequence[bytes], entries: int) -> tuple[tuple[Samples, ...], Counter[int]]:
+        """The call, HMGET, HMGET by redis-py, the call again; and how many calls took how many requests."""
         fields = [slot.to_bytes(32, "big") for slot in self.world.slots()[:entries]]
-        times: tuple[list[float], ...] = ([], [], [])
+        times: tuple[list[float], ...] = ([], [], [], [])
         requests: Counter[int] = Counter()
         engines = Engines()
         with self.state() as state, state.pin() as pin:
@@ -260,12 +263,14 @@ class RedisBench:
                     call.output or b"", "big"
                 ):
                     raise WrongResult(f"HMGET: {answers[1]!r:.200}")
+                start = time.perf_counter_ns()
+                pin.run(work)
+                taken.append(time.perf_counter_ns() - start)
                 if number >= 2:  # before, the function was not known
                     requests[state.status().counters["cold_rounds"] - before] += 1
                     for samples, value in zip(times, taken, strict=True):
                         samples.append(value)
-        ours, wire, client = (Samples(tuple(values)) for values in times)
-        return ours, wire, client, requests
+        return tuple(Samples(tuple(values)) for values in times), requests
 
     # ---- cold, and nothing known
 
