@@ -19,8 +19,6 @@ cdef struct Settings:
     int max_blobs_per_tx
     uint64_t blob_gas_limit
 
-cdef Machine* machine_take() except NULL                 # a machine nobody else uses; ResourceError
-cdef void machine_give(Machine* machine) noexcept nogil  # back to the others; what it lent out is no longer valid
 
 # Runs one transaction on the machine's fresh working set.
 cdef void settings_run(

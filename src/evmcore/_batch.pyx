@@ -1,4 +1,4 @@
-"""A batch of calls on native threads, and the machines that single calls share with it."""
+"""A batch of calls on native threads, on machines that single calls use too (`_machines`)."""
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -6,8 +6,9 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from evmcore._code cimport Code
 from evmcore._interp cimport (
-    CREATE, Machine, Message, NO_MEMORY, Outcome, STATE_FAILED, SUCCESS, execute, machine_free, machine_new,
+    CREATE, Machine, Message, NO_MEMORY, Outcome, STATE_FAILED, SUCCESS, execute,
 )
+from evmcore._machines cimport FOR_CALLS, machine_give, machine_take
 from evmcore._results cimport CallResult
 from evmcore._rules cimport BERLIN, PRAGUE, SHANGHAI
 from evmcore._state cimport (
@@ -21,31 +22,9 @@ from evmcore.state._reader cimport RunHooks
 
 from evmcore.errors import ResourceError
 
-cdef extern from "include/spares.h" namespace "evmcore" nogil:
-    cdef cppclass Spares:
-        pass
-    void* spares_take(Spares* spares)
-    bint spares_give(Spares* spares, void* item)
-
 cdef extern from "include/workers.h" namespace "evmcore" nogil:
     cdef cppclass Counter:
         uint64_t take(uint64_t amount) noexcept
-
-cdef Spares machines
-
-
-cdef Machine* machine_take() except NULL:
-    cdef Machine* machine = <Machine*>spares_take(&machines)
-    if machine == NULL:
-        machine = machine_new()
-        if machine == NULL:
-            raise ResourceError("no memory for another machine (stack, memory and journal of a call)")
-    return machine
-
-
-cdef void machine_give(Machine* machine) noexcept nogil:
-    if not spares_give(&machines, machine):
-        machine_free(machine)
 
 
 cdef void set_up(const Settings* settings, Machine* machine) noexcept nogil:
@@ -128,16 +107,12 @@ NO_CHECKS.sender_is_eoa = NO_CHECKS.gas_cap = False
 cdef void work(void* context) noexcept nogil:
     """Runs jobs until none is left. Jobs keep the status NO_MEMORY they start with when no thread gets a machine."""
     cdef Run* run = <Run*>context
-    cdef Machine* machine = <Machine*>spares_take(&machines)
+    cdef Machine* machine = machine_take(FOR_CALLS)
     cdef size_t first, i
     cdef Job* job
     if machine == NULL:
-        machine = machine_new()
-    if machine == NULL:
         return
-    machine.abort_flag = NULL
     machine.deadline_ns = run.deadline_ns
-    machine.tracer = NULL
     while True:
         first = run.next.take(SHARE)
         if first >= run.count:
@@ -146,7 +121,7 @@ cdef void work(void* context) noexcept nogil:
             job = &run.jobs[i]
             settings_run(run.settings, machine, &job.tx, &NO_CHECKS, job.tx.gas_limit, &job.result)
             keep(machine.ws, job)
-    machine_give(machine)
+    machine_give(machine, FOR_CALLS)
 
 
 cdef void keep(WorkingSet* ws, Job* job) noexcept nogil:

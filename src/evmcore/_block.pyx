@@ -10,7 +10,8 @@ from cpython.bytes cimport PyBytes_AS_STRING
 
 from evmcore._access cimport AccessRecord, access_end_part
 from evmcore._diff cimport StateDiff, diff_collect
-from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS, UNAVAILABLE, machine_free, machine_new
+from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS, UNAVAILABLE
+from evmcore._machines cimport FOR_BLOCKS, machine_give, machine_take
 from evmcore._overlay cimport Overlay, overlay_new
 from evmcore._outcome cimport (
     KeptOutput, committed_transaction, encoded_receipts, receipt_of, receipts_root, slice_of,
@@ -37,18 +38,10 @@ from evmcore.forks import Fork, chain_of, fork_of
 from evmcore.headers import blob_base_fee, check_header
 from evmcore.state.adapter import as_backend
 
-cdef extern from "include/spares.h" namespace "evmcore" nogil:
-    cppclass Spares:
-        pass
-    void* spares_take(Spares* spares)
-    bint spares_give(Spares* spares, void* item)
-
 cdef extern from "include/sync.h" nogil:
     int64_t monotonic_ns()
     bint is_raised(const uint32_t* flag)
     void raise_flag(uint32_t* flag)
-
-cdef Spares machines              # between blocks
 
 cdef enum:
     MAX_BLOBS_PER_TX = 6          # EIP-7594
@@ -117,21 +110,14 @@ cdef class BlockRun:
     def __cinit__(self):
         self.kept = KeptOutput()
         self.output = &self.kept.data
-        self.machine = <Machine*>spares_take(&machines)
-        if self.machine == NULL:
-            self.machine = machine_new()
+        self.machine = machine_take(FOR_BLOCKS)
         if self.machine == NULL:
             raise ResourceError("no memory for a machine")
-        self.machine.moves = NULL
-        self.machine.stop_at = NULL
-        self.machine.show_transfers = False
 
     def __dealloc__(self):
         free(self.rules.credits)
         if self.machine != NULL:
-            ws_reset(self.machine.ws, NULL, 0)
-            if not spares_give(&machines, self.machine):
-                machine_free(self.machine)
+            machine_give(self.machine, FOR_BLOCKS)
 
     cdef void end_early(self) noexcept nogil:
         raise_flag(&self.stop)

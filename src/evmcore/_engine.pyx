@@ -7,11 +7,12 @@ from evmcore._arguments cimport (
     fill_call, fill_environment, prepare_call, prepare_transaction, read_address, read_bytes, read_gas, read_timeout,
     read_word,
 )
-from evmcore._batch cimport Batch, Settings, batch_new, machine_give, machine_take, settings_message, settings_run
+from evmcore._batch cimport Batch, Settings, batch_new, settings_message, settings_run
 from evmcore._diff cimport StateDiff, diff_collect
 from evmcore._interp cimport (
     ABORTED, CALL, CREATE, Machine, Message, NO_MEMORY, Outcome, STATE_FAILED, SUCCESS, Status,
 )
+from evmcore._machines cimport FOR_CALLS, machine_give, machine_or_error
 from evmcore._overlay cimport MovedPrecompiles, Overlay, moves_new, overlay_new
 from evmcore._results cimport CallResult, TransactionResult
 from evmcore._tx cimport PreparedTransaction, TX_VALID, TxChecks, TxData, TxResult
@@ -205,7 +206,7 @@ cdef class EVM:
         cdef TxResult outcome
         cdef Tracer watcher = None if tracer is None else read_tracer(tracer)
         cdef int64_t deadline = 0 if timeout is None else read_timeout(timeout)
-        cdef Machine* machine = machine_take()
+        cdef Machine* machine = machine_or_error(FOR_CALLS)
         try:
             machine.abort_flag = NULL
             machine.deadline_ns = deadline
@@ -227,7 +228,7 @@ cdef class EVM:
                 self.finish(watcher, machine, tx.gas_limit, outcome.gas_used, result)
         finally:
             machine.moves = NULL
-            machine_give(machine)
+            machine_give(machine, FOR_CALLS)
         return result
 
     cdef int finish(self, Tracer watcher, Machine* machine, int64_t gas, int64_t gas_used, CallResult result) except -1:
@@ -285,7 +286,7 @@ cdef class EVM:
             over_all = overlay_new(seen.reader)
             over_all.add_accounts(overrides)
             seen.reader = &over_all.reader
-        machine = machine_take()
+        machine = machine_or_error(FOR_CALLS)
         try:
             machine.abort_flag = NULL
             machine.deadline_ns = deadline
@@ -310,7 +311,7 @@ cdef class EVM:
             if watcher is not None:
                 self.finish(watcher, machine, message.gas, result.gas_used, result)
         finally:
-            machine_give(machine)
+            machine_give(machine, FOR_CALLS)
         return result
 
     def call_many(self, calls, *, threads=None, overrides=None, block=None, timeout=None):
@@ -405,7 +406,7 @@ cdef class EVM:
         cdef int64_t deadline = read_timeout(timeout)
         cdef Machine* machine
         with self.applying:
-            machine = machine_take()
+            machine = machine_or_error(FOR_CALLS)
             try:
                 machine.abort_flag = NULL
                 machine.deadline_ns = deadline
@@ -426,7 +427,7 @@ cdef class EVM:
                     self.finish(watcher, machine, tx.gas_limit, outcome.gas_used, result)
                 self.backend.apply(result.diff)
             finally:
-                machine_give(machine)
+                machine_give(machine, FOR_CALLS)
         return result
 
     def snapshot(self):

@@ -128,6 +128,7 @@ cdef struct Tracer:
     void (*leave)(void* self, const Message* message, const Outcome* outcome) noexcept nogil
 
 cdef Machine* machine_new() noexcept nogil                # with a working set of its own; NULL: no memory
+cdef void machine_neutral(Machine* machine) noexcept nogil                  # all that users set is as in a new one
 cdef void machine_free(Machine* machine) noexcept nogil
 
 # Lets the machine give symbols to slots that its reader calls contended. The switch build never does. False: no memory.

@@ -762,8 +762,20 @@ cdef Machine* machine_new() noexcept nogil:
     ):
         machine_free(machine)
         return NULL
-    machine.switch_dispatch = default_switch
+    machine_neutral(machine)
     return machine
+
+
+cdef void machine_neutral(Machine* machine) noexcept nogil:
+    machine.switch_dispatch = default_switch
+    machine.symbolic = False
+    machine.abort_flag = NULL
+    machine.deadline_ns = 0
+    machine.stop_at = NULL
+    machine.unlimited_code_size = False
+    machine.tracer = NULL
+    machine.moves = NULL
+    machine.show_transfers = False
 
 
 cdef bint machine_make_symbolic(Machine* machine) noexcept nogil:

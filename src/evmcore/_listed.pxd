@@ -9,7 +9,7 @@ from evmcore._block_steps cimport BlockFailure, BlockOutput, BlockRules
 from evmcore._declared cimport Declared
 from evmcore._interp cimport Machine, Status
 from evmcore._state cimport LogEntry, StateReader
-from evmcore._stm cimport Arena
+from evmcore._machines cimport Arena
 from evmcore._tx cimport TxData, TxResult
 from evmcore._u256 cimport u256
 

@@ -12,28 +12,21 @@ from evmcore._declared cimport (
     FIELD_BALANCE, FIELD_CODE, FIELD_NONCE, NONE, ChangeRange, Declared, DeclaredAccount, DeclaredChange, DeclaredSlot,
     change_at, change_before, declared_account, declared_slot,
 )
-from evmcore._interp cimport NO_MEMORY, STATE_FAILED, SUCCESS, Machine, Status, machine_free, machine_new
+from evmcore._interp cimport NO_MEMORY, STATE_FAILED, SUCCESS, Machine, Status
 from evmcore._listed cimport ListedBlock, ListedRun, ListedWorker, is_kept, kDoubtful, kNotFinished, kStands, turns_work
 from evmcore._listed_check cimport meet_slot
 from evmcore._listed_read cimport is_empty, reader_init, slot_base, slot_before
+from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
 from evmcore._state cimport (
     AccountEntry, LogEntry, SlotEntry, WorkingSet, ws_adopt_account, ws_adopt_slot, ws_note_account, ws_note_slot,
     ws_put_code, ws_reset,
 )
-from evmcore._stm cimport EMPTY_CODE_HASH, Arena, wait_for_all
+from evmcore._stm cimport EMPTY_CODE_HASH, wait_for_all
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxData, transaction_run
 from evmcore._u256 cimport u256, u_eq, u_is_zero, u_set64, u_zero
 
 cdef extern from "include/sync.h" nogil:
     int32_t atomic_add32(int32_t* word, int32_t amount)
-
-cdef extern from "include/spares.h" namespace "evmcore" nogil:
-    ctypedef struct Spares:
-        pass
-    void* spares_take(Spares* spares)
-    bint spares_give(Spares* spares, void* item)
-
-cdef Spares spare_workers
 
 
 cdef void listed_note_cleared(ListedBlock* block, const WorkingSet* ws) noexcept nogil:
@@ -295,17 +288,13 @@ cdef Status listed_adopt(ListedBlock* block, Machine* main) noexcept nogil:
 # ---------------------------------------------------------------------------------------------------- workers
 
 cdef ListedWorker* listed_worker_new() noexcept nogil:
-    cdef ListedWorker* w = <ListedWorker*>spares_take(&spare_workers)
-    if w != NULL:
-        return w
-    w = <ListedWorker*>calloc(1, sizeof(ListedWorker))
+    cdef ListedWorker* w = <ListedWorker*>calloc(1, sizeof(ListedWorker))
     if w == NULL:
         return NULL
-    w.machine = machine_new()
-    w.arena = new Arena()
-    if w.machine == NULL:
-        del w.arena
-        free(w)
+    w.machine = machine_take(FOR_WORKERS)
+    w.arena = arena_take()
+    if w.machine == NULL or w.arena == NULL:
+        listed_worker_free(w)
         return NULL
     reader_init(w)
     w.tasks.self = w
@@ -315,10 +304,8 @@ cdef ListedWorker* listed_worker_new() noexcept nogil:
 
 
 cdef void listed_worker_free(ListedWorker* w) noexcept nogil:
-    ws_reset(w.machine.ws, NULL, 0)
-    w.arena.reset()
-    if spares_give(&spare_workers, w):
-        return
-    machine_free(w.machine)
-    del w.arena
+    if w.machine != NULL:
+        machine_give(w.machine, FOR_WORKERS)
+    if w.arena != NULL:
+        arena_give(w.arena)
     free(w)

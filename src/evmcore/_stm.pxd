@@ -2,6 +2,7 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
+from evmcore._machines cimport Arena
 from evmcore._u256 cimport u256
 
 cdef extern from "include/keyed_hash.h" nogil:
@@ -15,11 +16,6 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
     ctypedef uint32_t TxIndex
     enum Part:
         kBalance, kNonce, kCode, kLife, kParts
-    cppclass Arena:
-        Arena() except +
-        void* take(size_t size)
-        void reset()
-        size_t taken()
     cppclass Value:
         u256 word
         void* code

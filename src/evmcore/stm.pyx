@@ -12,10 +12,10 @@ from evmcore._block cimport (
 )
 from evmcore._code cimport code_release
 from evmcore._hints cimport give_hints, note_outcome
-from evmcore._interp cimport NO_MEMORY, SUCCESS, Status, machine_free, machine_make_symbolic, machine_new
-from evmcore._state cimport ws_reset
+from evmcore._interp cimport NO_MEMORY, SUCCESS, Status, machine_make_symbolic
+from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
 from evmcore._stm cimport (
-    Arena, Events, HashKey, Scheduler, Store, Tally, TxIndex, delay_point, engine_work, kCauses, wait_for_all,
+    Events, HashKey, Scheduler, Store, Tally, TxIndex, delay_point, engine_work, kCauses, wait_for_all,
 )
 from evmcore._stm_block cimport Block, Run, SlotRead, Worker
 from evmcore._stm_commit cimport bring_in, publish_beginning, run_directly, stands
@@ -124,23 +124,18 @@ cdef HashKey store_key
 cdef bytes random_key = os.urandom(sizeof(HashKey))
 memcpy(&store_key, <const uint8_t*>random_key, sizeof(HashKey))
 
-cdef Spares spare_workers
 cdef Spares spare_stores
 cdef Spares spare_schedulers
 
 
 cdef Worker* worker_new() noexcept nogil:
-    cdef Worker* w = <Worker*>spares_take(&spare_workers)
-    if w != NULL:
-        return w
-    w = <Worker*>calloc(1, sizeof(Worker))
+    cdef Worker* w = <Worker*>calloc(1, sizeof(Worker))
     if w == NULL:
         return NULL
-    w.machine = machine_new()
-    w.arena = new Arena()
-    if w.machine == NULL:
-        del w.arena
-        free(w)
+    w.machine = machine_take(FOR_WORKERS)
+    w.arena = arena_take()
+    if w.machine == NULL or w.arena == NULL:
+        worker_free(w)
         return NULL
     reader_init(w)
     w.tasks.self = w
@@ -155,14 +150,11 @@ cdef void worker_free(Worker* w) noexcept nogil:
     cdef uint32_t i
     for i in range(w.code_count):
         code_release(w.codes[i])
-    w.code_count = 0
-    ws_reset(w.machine.ws, NULL, 0)
-    w.arena.reset()
-    if spares_give(&spare_workers, w):
-        return
-    machine_free(w.machine)
-    del w.arena
     free(w.codes)
+    if w.machine != NULL:
+        machine_give(w.machine, FOR_WORKERS)
+    if w.arena != NULL:
+        arena_give(w.arena)
     free(w)
 
 
