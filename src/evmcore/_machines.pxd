@@ -24,7 +24,7 @@ cdef Machine* machine_take(MachineUse use) noexcept nogil
 # The same; ResourceError where there is no memory.
 cdef Machine* machine_or_error(MachineUse use) except NULL
 
-# Back to the others; what it lent out is no longer valid.
+# Back to the others; what it lent out is no longer valid. The working set is reset, but for that of a call.
 cdef void machine_give(Machine* machine, MachineUse use) noexcept nogil
 
 # An empty arena that nobody else uses. NULL: no memory.
