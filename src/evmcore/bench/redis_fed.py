@@ -35,6 +35,10 @@ class RedisFed:
         self.right = right
         self._addresses = addresses
         self._fresh = self._begin()
+        # Once through all of them: the memory that the cache takes is new only once.
+        together = self.cold(LEARNING)
+        for _ in range(len(addresses) // LEARNING):
+            together()
 
     def _begin(self) -> Iterator[bytes]:
         self.state.restart()
