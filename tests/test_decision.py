@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from evmcore import execute_block
-from evmcore._decision import ChoosingExecutor, forget, learnt
+from evmcore._decision import ChoosingExecutor, forget, learnt, teach
 from evmcore.bench import engine
 from evmcore.bench.scenes import scenes
 from evmcore.bench.shapes import shapes
@@ -24,6 +24,7 @@ from tests.test_parallel_failures import block_of, people, person
 
 SCENES = {scene.name: scene for scene in scenes(seed=2, size=60)}
 LOOP = b"\x70" * 20
+SELECTOR = bytes.fromhex("11223344")
 # Goes round as often as the calldata's second word says; the first four bytes of the first are a selector.
 TURNS = assemble("32 CALLDATALOAD loop: 1 SWAP1 SUB DUP1 @loop JUMPI")
 
@@ -35,12 +36,12 @@ def nothing_known() -> Iterator[None]:
     forget()
 
 
-def loops(count: int, turns: int) -> Block:
+def loops(count: int, turns: int, gas_limit: int = 1_000_000) -> Block:
     """Calls of one kind."""
-    data = bytes.fromhex("11223344").ljust(32, b"\0") + turns.to_bytes(32, "big")
+    data = SELECTOR.ljust(32, b"\0") + turns.to_bytes(32, "big")
     return block_of(
         *(
-            Transaction(sender=person(number), to=LOOP, data=data, gas_limit=1_000_000, gas_price=0)
+            Transaction(sender=person(number), to=LOOP, data=data, gas_limit=gas_limit, gas_price=0)
             for number in range(count)
         ),
         gas_limit=10**9,
@@ -80,26 +81,55 @@ def test_what_a_kind_of_call_takes_is_learnt_from_sequential_blocks() -> None:
     assert learnt()["kinds"] == 1
 
 
-def test_a_block_of_long_transactions_is_given_to_the_threads_sooner_or_later() -> None:
-    """Whether they are quick or not: that can only be seen by trying."""
+def test_threads_are_chosen_only_after_a_kind_was_timed_in_several_blocks() -> None:
+    """In the first it pays for memory and code that are not there yet."""
     state = loop_state()
     block = loops(100, 3_000)
-    decisions = [counters(block, state).decision for _ in range(4)]
-    assert any(decision.startswith("2 threads: ") for decision in decisions), decisions
+    decisions = [counters(block, state).decision for _ in range(6)]
+    assert all(decision.startswith("one thread: ") for decision in decisions[:3]), decisions
+    assert learnt()["kinds"] == 1
+
+
+def test_a_forecast_that_pays_is_given_to_the_threads() -> None:
+    teach(LOOP, SELECTOR, 100_000)
+    found = counters(loops(60, 100), loop_state())
+    assert found.decision.startswith("one thread: to measure again")  # of the first one in so many
+    teach(LOOP, SELECTOR, 100_000)
+    found = counters(loops(60, 100), loop_state())
+    assert found.decision.startswith("2 threads: ") and "of 6000 us expected" in found.decision
+    assert found.threads in (1, 2) and found.fallback == "" and found.fallback_at is None
     assert learnt()["residues"]
 
 
-def test_a_block_that_falls_behind_goes_on_sequentially_and_says_so() -> None:
+def test_a_forecast_that_does_not_pay_is_not() -> None:
+    teach(LOOP, SELECTOR, 600)
+    found = counters(loops(60, 100), loop_state())
+    assert (found.threads, found.decision) == (1, "one thread: too short (36 us)")
+
+
+def test_a_block_that_falls_behind_goes_on_sequentially_from_what_is_final_and_says_so() -> None:
+    """Each call is believed to take 0.1 ms and takes some: by the first checkpoint, an eighth of the work, the block is
+    late on any machine."""
     state = loop_state()
-    for _ in range(3):
-        counters(loops(150, 300), state)
-    # The same calls as far as can be seen, but each takes a hundred times as long.
-    expected = execute_block(loops(150, 30_000), state, Fork.LONDON, validate=False)
-    result = execute_block(loops(150, 30_000), state, Fork.LONDON, validate=False, threads=2)
+    block = loops(60, 200_000, gas_limit=10_000_000)
+    expected = execute_block(block, state, Fork.LONDON, validate=False)
+    teach(LOOP, SELECTOR, 100_000)
+    counters(loops(60, 100), state)  # the first of so many is measured
+    teach(LOOP, SELECTOR, 100_000)
+    result = execute_block(block, state, Fork.LONDON, validate=False, threads=2)
     assert difference(outcome_of(expected), outcome_of(result)) is None
-    if result.parallel.threads == 1:
-        pytest.skip("two threads do not pay on this machine")
-    assert result.parallel.fallback == "behind its forecast"
+    found = result.parallel
+    assert found.decision.startswith("2 threads: ") and "of 6000 us expected" in found.decision
+    assert found.fallback == "behind its forecast"
+    assert found.fallback_at is not None and 8 <= found.fallback_at < 60
+    # Those before ran on the threads, those after once more and alone; one a thread may have been under way.
+    assert 60 <= found.executions <= 60 + 2 + found.reruns
+    assert found.phases["sequential"] > found.phases["execute"] // 2
+    assert found.phases["running"] > 0 and found.phases["committing"] > 0
+    # The next one is measured, and what is learnt then is right.
+    again = counters(block, state)
+    assert again.threads == 1 and again.fallback == ""
+    assert counters(block, state).decision.split("of ")[-1] != "6000 us expected"
 
 
 def test_results_do_not_depend_on_what_is_known() -> None:

@@ -14,7 +14,8 @@ cdef struct Forecast:
     uint64_t sequential           # its transactions one after the other
     uint64_t longest              # of one transaction
     uint64_t path                 # of those that the hints line up; `longest` where there was no need to look
-    uint32_t unknown              # transactions of kinds that were not seen before
+    uint32_t unknown              # transactions of kinds that were not seen before ...
+    uint32_t unsure               # ... or not in several blocks
 
 cdef class ChoosingExecutor(Executor):
     """Executes a block on as many threads as are expected to pay, up to a number; on one where none do."""

@@ -38,7 +38,9 @@ cdef extern from "include/pace.h" namespace "evmcore" nogil:
         bint is_tag "is"(uint32_t tag)
         uint32_t nanoseconds()
         uint32_t samples()
-        void learn(uint32_t tag, uint64_t sample)
+        uint32_t blocks()
+        bint was_in(uint32_t block)
+        void learn(uint32_t tag, uint64_t sample, uint32_t block)
         void forget()
 
 cdef extern from "include/pace.h" namespace "evmcore" nogil:
@@ -54,6 +56,7 @@ cdef enum:
     KINDS = 4096                  # of calls that are remembered, by 12 bits of their name
     WELL_KNOWN = 4                # samples of a kind after which it is timed only now and then ...
     NOW_AND_THEN = 8              # ... once in so many, in one block out of four
+    SURE = 3                      # blocks in which a kind was timed before threads are chosen by it
     CHOICES = 10                  # numbers of threads
     LENGTHS = 16                  # of transactions, by powers of two from 256 ns
     REMEASURE = 32                # parallel blocks after which one runs sequentially, so that kinds stay known
@@ -98,7 +101,7 @@ cdef uint32_t selector_of(const TxData* tx) noexcept nogil:
     return (<uint32_t>tx.data[0] << 24 | <uint32_t>tx.data[1] << 16 | <uint32_t>tx.data[2] << 8 | tx.data[3]) | 2
 
 
-cdef uint32_t guess(const TxData* tx, uint32_t* unknown) noexcept nogil:
+cdef uint32_t guess(const TxData* tx, Forecast* out) noexcept nogil:
     """What a transaction takes sequentially."""
     cdef uint64_t name, limit
     cdef Kind* kind
@@ -107,12 +110,14 @@ cdef uint32_t guess(const TxData* tx, uint32_t* unknown) noexcept nogil:
     name = call_name(tx)
     kind = &kinds[name >> 52]
     if kind.is_tag(<uint32_t>(name >> 20)):
+        out.unsure += kind.blocks() < SURE
         return kind.nanoseconds()
     # Another contract, but the same function.
+    out.unsure += 1
     kind = &functions[selector_of(tx) % KINDS]
     if kind.is_tag(selector_of(tx)):
         return kind.nanoseconds()
-    unknown[0] += 1
+    out.unknown += 1
     limit = min(tx.gas_limit, <uint64_t>LARGEST_LIMIT)
     return plain.value() + <uint32_t>((limit - min(limit, <uint64_t>21000)) // 1000 * per_kilogas.value())
 
@@ -123,24 +128,26 @@ cdef void forecast(TxData** txs, size_t count, size_t stride, Forecast* out) noe
     cdef uint32_t one
     memset(out, 0, sizeof(Forecast))
     while i < count:
-        one = guess(txs[i], &out.unknown)
+        one = guess(txs[i], out)
         out.sequential += one
         out.longest = max(out.longest, <uint64_t>one)
         i += stride
         looked += 1
     out.sequential = out.sequential * count // looked
     out.unknown = <uint32_t>(out.unknown * count // looked)
+    out.unsure = <uint32_t>(out.unsure * count // looked)
     out.path = out.longest
 
 
 cdef void find_path(TxData** txs, size_t count, Forecast* out) noexcept nogil:
     cdef uint32_t* cost = <uint32_t*>malloc((count + 1) * sizeof(uint32_t))
-    cdef uint32_t unknown = 0
+    cdef Forecast ignored
     cdef size_t i
+    memset(&ignored, 0, sizeof(Forecast))
     if cost == NULL:
         return
     for i in range(count):
-        cost[i] = guess(txs[i], &unknown)
+        cost[i] = guess(txs[i], &ignored)
     if not hinted_path(txs, <uint32_t>count, cost, &out.path):
         out.path = out.longest
     free(cost)
@@ -199,7 +206,7 @@ cdef BlockFailure run_timed(
     cdef uint32_t tag
     cdef Kind* kind
     cdef int64_t start
-    cdef uint32_t now = <uint32_t>atomic_add32(&phase, 1)
+    cdef uint32_t block = <uint32_t>atomic_add32(&phase, 1), now = block
     cdef bint known
     while at[0] < count and failure == BLOCK_OK:
         if is_raised(&run.stop):
@@ -223,14 +230,14 @@ cdef BlockFailure run_timed(
         tag = <uint32_t>(name >> 20)
         kind = &kinds[name >> 52]
         known = kind.is_tag(tag)
-        if known and kind.samples() >= WELL_KNOWN and now % NOW_AND_THEN:
+        if known and (kind.blocks() >= SURE or kind.was_in(block)) and kind.samples() >= WELL_KNOWN and now % NOW_AND_THEN:
             failure = block_transaction(run.machine, &run.rules, tx, run.output, invalid, status)
             continue
         start = monotonic_ns()
         failure = block_transaction(run.machine, &run.rules, tx, run.output, invalid, status)
         start = monotonic_ns() - start
-        kind.learn(tag, <uint64_t>start)
-        functions[selector_of(tx) % KINDS].learn(selector_of(tx), <uint64_t>start)
+        kind.learn(tag, <uint64_t>start, block)
+        functions[selector_of(tx) % KINDS].learn(selector_of(tx), <uint64_t>start, block)
         limit = min(tx.gas_limit, <uint64_t>LARGEST_LIMIT)
         if not known and limit > 21000:
             timed_gas += limit - 21000
@@ -243,11 +250,12 @@ cdef BlockFailure run_timed(
 cdef void set_pace(Pace* pace, TxData** txs, size_t count, const Forecast* seen, uint64_t waking_ns) noexcept nogil:
     """Times by which parts of the block should be final, from the first eighth on."""
     cdef uint64_t done = 0, mark = seen.sequential // 8
-    cdef uint32_t unknown = 0
+    cdef Forecast ignored
     cdef size_t i
     cdef int step = 0
+    memset(&ignored, 0, sizeof(Forecast))
     for i in range(count):
-        done += guess(txs[i], &unknown)
+        done += guess(txs[i], &ignored)
         if done >= mark:
             pace.at[step] = <uint32_t>i + 1
             pace.work[step] = done
@@ -310,7 +318,7 @@ cdef class ChoosingExecutor(Executor):
             choice[0] = self.best(seen, count, length, expected)
             if expected[0] >= worth:
                 return CHAINED
-        if 2 * seen.unknown > count or atomic_add32(&parallel_blocks, 1) % REMEASURE == 1:
+        if 2 * seen.unsure > count or atomic_add32(&parallel_blocks, 1) % REMEASURE == 1:
             return MEASURING
         return PAYS
 
@@ -330,19 +338,20 @@ cdef class ChoosingExecutor(Executor):
         run.decision.threads = self.counts[choice]
         if run.decision.reason == PAYS or run.decision.reason == TRYING:
             return self.run_parallel(run, txs, count, at, invalid, status, &seen, length, choice)
-        if seen.unknown == 0 and atomic_add32(&turn, 1) % 4:
+        if seen.unsure == 0 and atomic_add32(&turn, 1) % 4:
             return Executor.transactions(self, run, txs, count, at, invalid, status)
-        return run_timed(run, txs, count, at, invalid, status, seen.unknown == 0)
+        return run_timed(run, txs, count, at, invalid, status, seen.unsure == 0)
 
     cdef BlockFailure run_parallel(
         self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status,
         const Forecast* seen, int length, int choice,
     ) noexcept nogil:
+        global parallel_blocks
         cdef Record* record = &records[choice * LENGTHS + length]
         cdef int threads = self.counts[choice]
         cdef BlockFailure failure
         cdef int64_t took = monotonic_ns()
-        cdef uint64_t ideal, done = count
+        cdef uint64_t ideal, residue, done = count
         record.begin()
         if 4 * seen.unknown <= count:
             set_pace(&run.pace, txs, count, seen, waking_time(choice, threads))
@@ -360,7 +369,11 @@ cdef class ChoosingExecutor(Executor):
         if done < SMALL:
             waking[choice].learn(max(<uint64_t>took, ideal) - ideal, 8)
         ideal += waking_time(choice, threads)
-        record.residue.learn((max(<uint64_t>took, ideal) - ideal) // done, 4)
+        # A residue of a whole transaction says no, one of several would say no for longer than it is worth.
+        residue = (max(<uint64_t>took, ideal) - ideal) // done
+        record.residue.learn(min(residue, seen.sequential // count), 4)
+        if run.pace.behind:
+            parallel_blocks = 0                  # the next one is measured
         record.judge(not run.pace.behind and <uint64_t>took < seen.sequential)
         return failure
 
@@ -381,6 +394,23 @@ def forget():
         waking[i].set(0)
     plain.set(PLAIN_NS)
     per_kilogas.set(KILOGAS_NS)
+
+
+def teach(bytes address not None, bytes selector not None, uint32_t nanoseconds):
+    """That calls of a function (4 bytes) of a contract (20 bytes) take so long, as if it had been seen in several blocks."""
+    cdef TxData tx
+    cdef uint64_t name
+    cdef uint32_t block
+    if len(address) != 20 or len(selector) != 4:
+        raise InputError("teach: an address of 20 bytes and a selector of 4 are needed")
+    memset(&tx, 0, sizeof(TxData))
+    memcpy(tx.to, <const char*>address, 20)
+    tx.data = <const unsigned char*>selector
+    tx.data_size = 4
+    name = call_name(&tx)
+    kinds[name >> 52].forget()
+    for block in range(1, WELL_KNOWN + 1):
+        kinds[name >> 52].learn(<uint32_t>(name >> 20), nanoseconds, block)
 
 
 def learnt():

@@ -104,7 +104,7 @@ class Picture:
         for kind in DRAWN:
             yield f'<rect x="{x:g}" y="64" width="12" height="12" fill="{COLOURS[kind]}"/>'
             yield self.text(x + 17, 74, kind.value)
-            x += 30 + 6.4 * len(kind.value)
+            x += 34 + 6.5 * len(kind.value)
 
     def grid(self) -> Iterator[str]:
         step = step_of(self.timeline.took)

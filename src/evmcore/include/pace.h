@@ -33,21 +33,33 @@ public:
     bool is(uint32_t tag) const { return tag_.load(std::memory_order_relaxed) == tag; }
     uint32_t nanoseconds() const { return time_.value(); }
     uint32_t samples() const { return samples_.load(std::memory_order_relaxed); }
+    // In how many blocks it was timed. In the first of them it paid for memory and code that were not there yet.
+    uint32_t blocks() const { return blocks_.load(std::memory_order_relaxed); }
 
-    void learn(uint32_t tag, uint64_t sample) {
+    bool was_in(uint32_t block) const { return samples() != 0 && latest_.load(std::memory_order_relaxed) == block; }
+
+    void learn(uint32_t tag, uint64_t sample, uint32_t block) {
         if (!is(tag)) {
+            forget();
             tag_.store(tag, std::memory_order_relaxed);
-            samples_.store(0, std::memory_order_relaxed);
-            time_.set(0);
+        }
+        if (!was_in(block)) {
+            latest_.store(block, std::memory_order_relaxed);
+            blocks_.store(blocks() + 1, std::memory_order_relaxed);
         }
         samples_.store(samples() + 1, std::memory_order_relaxed);
         time_.learn(sample, 4);
     }
 
-    void forget() { samples_.store(0, std::memory_order_relaxed); tag_.store(0, std::memory_order_relaxed); time_.set(0); }
+    void forget() {
+        samples_.store(0, std::memory_order_relaxed);
+        blocks_.store(0, std::memory_order_relaxed);
+        tag_.store(0, std::memory_order_relaxed);
+        time_.set(0);
+    }
 
 private:
-    std::atomic<uint32_t> tag_{0}, samples_{0};
+    std::atomic<uint32_t> tag_{0}, samples_{0}, blocks_{0}, latest_{0};
     Estimate time_;
 };
 
