@@ -46,6 +46,7 @@ cdef extern from "include/pace.h" namespace "evmcore" nogil:
 cdef extern from "include/pace.h" namespace "evmcore" nogil:
     cppclass Record:
         Estimate residue
+        Estimate outcome
         bint was_tried()
         void begin()
         bint passed_over()
@@ -62,7 +63,9 @@ cdef enum:
     REMEASURE = 32                # parallel blocks after which one runs sequentially, so that kinds stay known
     SHORT_NS = 40000              # what is not worth waking anybody
     LEAST_GAIN_NS = 30000
+    LOOKED_AT = 32                # transactions of a block, at first: from here on it is not all of them
     SMALL = 64                    # transactions of a block that mostly shows what waking takes
+    WHOLE = 1024
     GAIN_PERCENT = 93             # of the sequential time: threads that are not expected below it are left alone
     PLAIN_NS = 700                # before anything was measured
     KILOGAS_NS = 150
@@ -75,6 +78,7 @@ cdef Estimate plain               # ns of a transfer without data
 cdef Estimate per_kilogas         # ns for 1,000 gas of limit beyond a transfer's, of kinds that are not known
 cdef Estimate[10] waking          # ns that threads take to begin and end
 cdef Record[160] records          # CHOICES times LENGTHS
+cdef Estimate[16] alone           # by length: what blocks took on one thread, in 1,024ths of what was forecast
 cdef int32_t turn                 # which of the known blocks are timed here and there ...
 cdef int32_t phase                # ... and where
 cdef int32_t parallel_blocks
@@ -179,6 +183,11 @@ cdef int length_class(uint64_t sequential, size_t count) noexcept nogil:
         mean //= 2
         length += 1
     return length
+
+
+cdef bint has_paid(Record* record, int length) noexcept nogil:
+    """Whether blocks took less on these threads than on one, measured by forecasts for the same kinds of calls."""
+    return <uint64_t>record.outcome.value() * 100 < <uint64_t>alone[length].value() * GAIN_PERCENT
 
 
 cdef uint64_t shared_work(const Forecast* seen, int threads) noexcept nogil:
@@ -300,7 +309,7 @@ cdef class ChoosingExecutor(Executor):
         """Why the block is to run on one thread or on those of `choice`."""
         cdef uint64_t worth = seen.sequential * GAIN_PERCENT // 100
         cdef Record* record
-        if seen.sequential < SHORT_NS:
+        if min(seen.sequential, seen.sequential * alone[length].value() // WHOLE) < SHORT_NS:
             return TOO_SHORT
         worth = min(worth, seen.sequential - LEAST_GAIN_NS)
         choice[0] = self.best(seen, count, length, expected)
@@ -318,6 +327,9 @@ cdef class ChoosingExecutor(Executor):
             choice[0] = self.best(seen, count, length, expected)
             if expected[0] >= worth:
                 return CHAINED
+            record = &records[choice[0] * LENGTHS + length]
+        if record.was_tried() and not has_paid(record, length):
+            return TRYING if record.passed_over() else PAYS_LITTLE
         if 2 * seen.unsure > count or atomic_add32(&parallel_blocks, 1) % REMEASURE == 1:
             return MEASURING
         return PAYS
@@ -326,11 +338,13 @@ cdef class ChoosingExecutor(Executor):
         self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
     ) noexcept nogil:
         cdef Forecast seen
+        cdef BlockFailure failure
+        cdef int64_t took
         cdef int choice = 0, length
         if count < 2:
             run.decision.reason = TOO_SHORT
             return Executor.transactions(self, run, txs, count, at, invalid, status)
-        forecast(txs, count, 4 if count >= 32 else 1, &seen)
+        forecast(txs, count, max(count // LOOKED_AT, <size_t>1), &seen)
         length = length_class(seen.sequential, count)
         run.decision.sequential_ns = run.decision.parallel_ns = seen.sequential
         run.decision.reason = self.look(txs, count, &seen, length, &choice, &run.decision.parallel_ns)
@@ -338,9 +352,15 @@ cdef class ChoosingExecutor(Executor):
         run.decision.threads = self.counts[choice]
         if run.decision.reason == PAYS or run.decision.reason == TRYING:
             return self.run_parallel(run, txs, count, at, invalid, status, &seen, length, choice)
-        if seen.unsure == 0 and atomic_add32(&turn, 1) % 4:
-            return Executor.transactions(self, run, txs, count, at, invalid, status)
-        return run_timed(run, txs, count, at, invalid, status, seen.unsure == 0)
+        took = monotonic_ns()
+        if 8 * seen.unsure <= count and atomic_add32(&turn, 1) % 4:
+            failure = Executor.transactions(self, run, txs, count, at, invalid, status)
+        else:
+            failure = run_timed(run, txs, count, at, invalid, status, 8 * seen.unsure <= count)
+        took = monotonic_ns() - took
+        if failure == BLOCK_OK and seen.sequential and 4 * seen.unsure <= count:
+            alone[length].learn(<uint64_t>took * WHOLE // seen.sequential, 4)
+        return failure
 
     cdef BlockFailure run_parallel(
         self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status,
@@ -360,6 +380,8 @@ cdef class ChoosingExecutor(Executor):
         took = monotonic_ns() - took
         if failure != BLOCK_OK:
             return failure
+        record.outcome.learn(<uint64_t>took * WHOLE // seen.sequential, 4)
+        record.judge(has_paid(record, length))
         ideal = shared_work(seen, threads)
         if run.pace.behind:
             # What it took up to there; the rest ran sequentially.
@@ -374,7 +396,6 @@ cdef class ChoosingExecutor(Executor):
         record.residue.learn(min(residue, seen.sequential // count), 4)
         if run.pace.behind:
             parallel_blocks = 0                  # the next one is measured
-        record.judge(not run.pace.behind and <uint64_t>took < seen.sequential)
         return failure
 
 
@@ -392,6 +413,8 @@ def forget():
         functions[i].forget()
     for i in range(CHOICES):
         waking[i].set(0)
+    for i in range(LENGTHS):
+        alone[i].set(WHOLE)
     plain.set(PLAIN_NS)
     per_kilogas.set(KILOGAS_NS)
 

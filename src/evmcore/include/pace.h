@@ -48,7 +48,9 @@ public:
             blocks_.store(blocks() + 1, std::memory_order_relaxed);
         }
         samples_.store(samples() + 1, std::memory_order_relaxed);
-        time_.learn(sample, 4);
+        // At first what disturbs is larger than what is measured: the least counts.
+        if (samples() <= FEW && samples() > 1) time_.set(sample < time_.value() ? static_cast<uint32_t>(sample) : time_.value());
+        else time_.learn(sample, 4);
     }
 
     void forget() {
@@ -59,6 +61,8 @@ public:
     }
 
 private:
+    static constexpr uint32_t FEW = 4;
+
     std::atomic<uint32_t> tag_{0}, samples_{0}, blocks_{0}, latest_{0};
     Estimate time_;
 };
@@ -68,6 +72,7 @@ private:
 class Record {
 public:
     Estimate residue;                       // of a transaction, ns
+    Estimate outcome;                       // what blocks took, in 1,024ths of what was forecast for one thread
 
     bool was_tried() const { return tried_.load(std::memory_order_relaxed); }
     void begin() {
@@ -84,13 +89,14 @@ public:
     }
     void forget() {
         residue.set(0);
+        outcome.set(0);
         tried_.store(false, std::memory_order_relaxed);
         passed_.store(0, std::memory_order_relaxed);
         patience_.store(LEAST_PATIENCE, std::memory_order_relaxed);
     }
 
 private:
-    static constexpr uint32_t LEAST_PATIENCE = 64, MOST_PATIENCE = 4096;     // blocks
+    static constexpr uint32_t LEAST_PATIENCE = 16, MOST_PATIENCE = 4096;     // blocks
 
     std::atomic<bool> tried_{false};
     std::atomic<uint32_t> passed_{0}, patience_{LEAST_PATIENCE};
