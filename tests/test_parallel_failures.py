@@ -289,7 +289,14 @@ def test_a_block_that_reaches_too_much_goes_on_sequentially() -> None:
             expected, words = check_equal(block, state, Fork.HOMESTEAD, {threads: executor}, delays=delays)
             assert words is None
             assert expected["gas used"] > 10 * 400_000
-            fallbacks += bool(executor.counters["fallback"])
+            found = executor.counters
+            if found["fallback"]:
+                fallbacks += 1
+                at = found["fallback_at"]
+                assert found["fallback"] == "no room in the store" and at is not None and 0 <= at <= 30
+                assert ("sequential" in found["phases"]) == (at < 30) and found["runs"] >= 30
+            else:
+                assert found["fallback_at"] is None
     # The committer needs no room; those who ran ahead of it found none, and said so.
     assert fallbacks
 

@@ -142,3 +142,37 @@ def test_the_receipts_root_is_that_of_the_encoded_receipts_on_any_number_of_thre
         assert result.receipts_root == ordered_root(encoded)
         assert result.logs_bloom == logs_bloom([log for receipt in result.receipts for log in receipt.logs])
         assert [receipt.bloom for receipt in result.receipts] == [logs_bloom(r.logs) for r in result.receipts]
+
+
+@pytest.mark.parametrize("name", ["one counter", "delegations", "destroyed and made again"])
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_every_counter_is_filled(name: str, threads: int) -> None:
+    (block,) = SCENES[name].blocks
+    state, count = MemoryState(SCENES[name].alloc), len(block.transactions)
+    executor = ParallelExecutor(threads, always=True)
+    found = execute_block(block, state, SCENES[name].fork, validate=False, executor=executor).parallel
+    assert found.transactions == count and 1 <= found.threads <= threads
+    assert found.decision == (f"{found.threads} threads, as asked" if found.threads > 1 else "sequential")
+    # Each is checked at most once, and run again when the check found something.
+    assert found.validations <= count and found.reruns == sum(found.aborts.values())
+    assert found.executions >= count + found.reruns
+    assert (found.fallback, found.fallback_at) == ("", None)
+    assert set(found.phases) == {
+        *("prepare", "execute", "end", "opening", "waking", "running", "committing", "waiting")
+    }
+    assert all(found.phases[phase] > 0 for phase in ("opening", "waking", "running", "committing"))
+    # What the threads did is what passed while they were there.
+    spent = sum(found.phases[phase] for phase in ("waking", "running", "committing", "waiting"))
+    assert 0 < spent <= 1.01 * found.threads * found.phases["execute"]
+    assert spent >= found.phases["running"] > found.phases["committing"] / 100
+
+
+def test_settled_deltas_are_counted() -> None:
+    (block,) = SCENES["one counter"].blocks
+    executor = ParallelExecutor(1, always=True)
+    executor.watch_all = True  # everything is run ahead, even here
+    found = execute_block(
+        block, MemoryState(SCENES["one counter"].alloc), "cancun", validate=False, executor=executor
+    ).parallel
+    # Of each transaction at least what its sender pays and what the beneficiary gets.
+    assert found.lazies >= 2 * len(block.transactions)
