@@ -1,0 +1,158 @@
+"""The native planner against the plain one: the same changes, byte by byte, and the same refusals."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from evmcore._diff import StateDiff
+from evmcore.blocks import Header
+from evmcore.errors import StateError
+from evmcore.state import MemoryState
+from evmcore.state._changes import ChangeSet
+from evmcore.state._planning import Plan
+from evmcore.state._requests import Request
+from evmcore.state.layout import Changes, Keys, decode_record, encode_changes
+from evmcore.state.loading import Loader
+from evmcore.state.publisher import Publisher
+from evmcore.state.session import Session
+from evmcore.state.sources import from_memory
+from evmcore.types import Account
+from tests.plain_planning import AccountPlan, change_commands, needed_codes, touched_accounts
+from tests.redis_server import RedisServer, shared_redis  # noqa: F401
+from tests.stored_state import ADDRESSES, child, random_diff, random_state
+
+KEYS = Keys(1)
+GENESIS = Header(number=0, timestamp=1)
+
+
+@pytest.fixture
+def session(shared_redis: RedisServer) -> Iterator[Session]:  # noqa: F811
+    session = Session(shared_redis.url)
+    session.request([(b"FLUSHALL",)])
+    yield session
+    session.close()
+
+
+def plain(session: Session, diff: StateDiff, complete: bool) -> Changes:
+    """What the plain planner makes of a diff and what is stored."""
+    touched = touched_accounts(diff)
+    if not touched:
+        return Changes()
+    values = session.request([(b"MGET", *(KEYS.account(account.address) for account in touched))])[0]
+    records = [
+        None if value is None else decode_record(value, KEYS.account(account.address))
+        for account, value in zip(touched, values, strict=True)
+    ]
+    accounts = []
+    for account, record in zip(touched, records, strict=True):
+        if complete or record is not None:
+            plan = AccountPlan(account, record, KEYS, complete)
+            change = plan.finish(session.request(plan.reads()))
+            if change is not None:
+                accounts.append(change)
+    return Changes(tuple(accounts), {code_hash: diff.codes[code_hash] for code_hash in sorted(needed_codes(accounts))})
+
+
+def native(session: Session, diff: StateDiff, complete: bool, *, guess: bool, checked: int = 1000) -> ChangeSet:
+    """What the native planner makes of them, in one round of questions where `guess`, else in two."""
+    plan = Plan(diff, KEYS.prefix, checked, 7)
+    request = Request([(b"PING",)])
+    plan.ask_records(request)
+    if guess:
+        plan.ask_storage(request, {})
+    replies = session.exchange(request)
+    plan.take_records(replies, 1, complete)
+    if not plan.answered():
+        request = Request([(b"PING",)])
+        plan.ask_storage(request)
+        replies = session.exchange(request)
+    changes = plan.finish(replies)
+    changes.codes.update((code_hash, diff.codes[code_hash]) for code_hash in changes.needed_codes())
+    return changes
+
+
+def sent(commands: Any) -> bytes:
+    return b"".join(
+        b"*%d\r\n" % len(command) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in command)
+        for command in commands
+    )
+
+
+@pytest.mark.parametrize("guess", [False, True])
+def test_native_plans_are_those_of_the_plain_planner(session: Session, guess: bool) -> None:
+    wiped = 0
+    for seed in range(25):
+        rng = random.Random(seed)
+        session.request([(b"FLUSHALL",)])
+        with Publisher(session.client, 1) as publisher:
+            state = random_state(rng)
+            Loader(publisher, GENESIS, complete=True).run(from_memory(state))
+            header = GENESIS
+            for step in range(20):
+                diff = random_diff(rng, state)
+                expected = plain(session, diff, True)
+                changes = native(session, diff, True, guess=guess)
+                assert changes.encode() == encode_changes(expected)
+                assert ChangeSet.decode(changes.encode(), b"feed").encode() == changes.encode()
+                assert changes.invert().encode() == encode_changes(expected.invert())
+                request = Request()
+                changes.write(request, KEYS.prefix)
+                assert request.size == len(sent(change_commands(KEYS, expected)))
+                wiped += sum(account.wiped for account in expected.accounts)
+                header = child(header, salt=step)
+                publisher.publish(header, diff)
+                state.apply(diff)
+    assert wiped > 20
+
+
+@pytest.mark.parametrize("guess", [False, True])
+def test_diffs_of_another_state_are_refused_alike(session: Session, guess: bool) -> None:
+    refused = 0
+    for seed in range(60):
+        rng = random.Random(seed)
+        session.request([(b"FLUSHALL",)])
+        with Publisher(session.client, 1) as publisher:
+            Loader(publisher, GENESIS, complete=True).run(from_memory(random_state(rng)))
+        diff = random_diff(rng, random_state(rng))
+        outcomes: list[Any] = []
+        for planner in (plain, lambda *arguments: native(*arguments, guess=guess)):
+            try:
+                outcomes.append(planner(session, diff, True))
+            except StateError as error:
+                outcomes.append(str(error))
+        if isinstance(outcomes[0], str):
+            # Both look at everything; which fault they come upon first is theirs.
+            assert isinstance(outcomes[1], str)
+            refused += 1
+        else:
+            assert outcomes[1].encode() == encode_changes(outcomes[0])
+    assert refused > 30
+
+
+def test_of_many_slots_as_many_as_wanted_are_compared(session: Session) -> None:
+    """A wrong value among 200 slots is found by a quarter of the plans that compare a quarter of the slots."""
+    address = ADDRESSES[0]
+    state = MemoryState({address: Account(balance=1, storage={slot: slot for slot in range(1, 201)})})
+    with Publisher(session.client, 1) as publisher:
+        Loader(publisher, GENESIS, complete=True).run(from_memory(state))
+    slots = {hex(slot): {"old": hex(slot + (slot == 77)), "new": hex(slot + 1000)} for slot in range(1, 201)}
+    diff = StateDiff.from_json({"accounts": {}, "storage": {"0x" + address.hex(): slots}, "codes": {}})
+    found = 0
+    for seed in range(400):
+        plan = Plan(diff, KEYS.prefix, 50, random.Random(seed).getrandbits(64))
+        request = Request()
+        plan.ask_records(request)
+        plan.ask_storage(request, {})
+        replies = session.exchange(request)
+        plan.take_records(replies, 0, True)
+        assert plan.answered() and len(replies[2]) == 50
+        try:
+            plan.finish(replies)
+        except StateError as error:
+            assert "slot 0x4d of account" in str(error)
+            found += 1
+    assert 60 < found < 140
