@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 # How often a transaction is tried again when something else touched the watched keys without taking office.
 ATTEMPTS = 3
 
-DEFAULT_CHECKED_SLOTS = 256
+DEFAULT_CHECKED_SLOTS = 64
 # Requests of more bytes are sent in parts.
 AHEAD = 32 * 1024
 # Of so many accounts whose storage was destroyed once it is remembered which generation it is of.
