@@ -125,6 +125,28 @@ def test_blocks_can_be_executed_on_several_threads(client: Any, server: RedisSer
     assert read_state(client, 3503995874084926) == head_state(folder / "headstate.json")
 
 
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_blocks_can_be_executed_on_the_state_in_redis(client: Any, server: RedisServer, threads: str) -> None:
+    folder = shared_path("rpc-compat", "chain")
+    files = ["--chain", str(folder / "chain.rlp"), "--genesis", str(folder / "genesis.json")]
+    where = ["--redis", server.url, "--execute-on", "redis", "--threads", threads, "--quiet"]
+    assert main(["follow", *where, *files, "--until", "20"]) == 0
+    assert main(["follow", *where, *files]) == 0
+    assert read_state(client, 3503995874084926) == head_state(folder / "headstate.json")
+
+
+def test_branches_are_followed_on_the_state_in_redis(
+    client: Any, server: RedisServer, chain: SmallChain, tmp_path: Path
+) -> None:
+    trunk = chain.grow(chain.genesis, 8)
+    first, second = chain.grow(trunk[-1], 4, b"first"), chain.grow(trunk[-1], 6, b"second")
+    path = write(tmp_path / "chain.rlp", [*trunk, *first, *second])
+    files = ("--chain", str(path), "--genesis", genesis_file(tmp_path))
+    assert main(["follow", "--redis", server.url, "--execute-on", "redis", *files, "--quiet"]) == 0
+    assert client.hget(KEYS.head, "hash") == second[-1].hash
+    assert read_state(client, 77) == state_of(chain.states[second[-1].hash])
+
+
 # ---- restarts and signals
 
 

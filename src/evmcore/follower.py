@@ -13,7 +13,7 @@ from typing import Protocol
 from evmcore._diff import StateDiff
 from evmcore.block_sources import Advance, BlockSource, BlocksWithState, Rewind
 from evmcore.blocks import Header
-from evmcore.errors import StateError, StateUnavailable
+from evmcore.errors import BlockNotFound, StateError, StateUnavailable
 from evmcore.execution import Threads, execute_block
 from evmcore.forks import ChainConfig, Fork
 from evmcore.headers import check_header, check_ommers
@@ -21,6 +21,7 @@ from evmcore.state.layout import BLOCK_HASH_WINDOW, Head
 from evmcore.state.loading import load_memory
 from evmcore.state.memory import MemoryState
 from evmcore.state.publisher import Publisher
+from evmcore.state.redis import RedisPin, RedisState
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,9 @@ class Changer(Protocol):
 
     def rewound(self, head: Head) -> None:
         """Redis is back at an earlier block."""
+
+    def close(self) -> None:
+        """Lets go of what it holds."""
 
 
 class ExecutingChanger:
@@ -88,25 +92,16 @@ class ExecutingChanger:
             self.published(*self._pending)
         if self._at != parent.hash:
             self._read()
-        block = step.block
-        header = block.header
-        if step.parent_difficulty is not None:
-            fork = self.chain.fork_at(header.number, header.timestamp, step.parent_difficulty)
-        else:
-            fork = self.chain.fork_of(header.number, header.timestamp, header.difficulty)
-        check_header(header, parent, self.chain, fork)
-        if fork < Fork.PARIS and step.ancestors is not None:
-            check_ommers(block, step.ancestors, self.chain)
         diff = execute_block(
-            block,
+            step.block,
             self.state,
             self.chain,
-            fork=fork,
+            fork=checked_fork(step, parent, self.chain),
             block_hashes=block_hashes,
             threads=self.threads,
             check_state_root=self.check_state_root,
         ).diff
-        self._pending = (header, diff)
+        self._pending = (step.block.header, diff)
         return diff
 
     def published(self, header: Header, diff: StateDiff) -> None:
@@ -126,6 +121,76 @@ class ExecutingChanger:
             parent, diff = self._diffs.pop(self._at)
             self.state.undo(diff)
             self._at = parent
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+def checked_fork(step: Advance, parent: Header, chain: ChainConfig) -> Fork:
+    """The fork of a block, whose header and ommers are checked here. Raises `InvalidBlock`."""
+    block = step.block
+    header = block.header
+    if step.parent_difficulty is not None:
+        fork = chain.fork_at(header.number, header.timestamp, step.parent_difficulty)
+    else:
+        fork = chain.fork_of(header.number, header.timestamp, header.difficulty)
+    check_header(header, parent, chain, fork)
+    if fork < Fork.PARIS and step.ancestors is not None:
+        check_ommers(block, step.ancestors, chain)
+    return fork
+
+
+class RemoteChanger:
+    """Executes blocks on the state in Redis itself, read through a cache: for states that memory does not hold.
+
+    What a block reads and is not in the cache is fetched while it is executed. Header rules, ommers, body, receipts and
+    gas are checked; the state root is not, which would need the whole state.
+    """
+
+    def __init__(self, publisher: Publisher, state: RedisState, chain: ChainConfig, *, threads: Threads = None) -> None:
+        """`state`: of the same chain as the publisher's; closed with this. Raises `StateError` if not complete."""
+        self.state = state
+        self.chain = chain
+        self.threads = threads
+        self.timeout = publisher.timeout
+        if not publisher.complete():
+            raise StateError(
+                "the state holds some accounts only, which is not enough to execute blocks: follow a node by --diffs"
+            )
+
+    def changes(self, step: Advance, parent: Header, block_hashes: Mapping[int, bytes]) -> StateDiff:
+        fork = checked_fork(step, parent, self.chain)
+        with self._pin(parent) as pin:
+            return execute_block(
+                step.block,
+                pin.backend,
+                self.chain,
+                fork=fork,
+                block_hashes=block_hashes,
+                threads=self.threads,
+                check_state_root=False,
+            ).diff
+
+    def _pin(self, block: Header) -> RedisPin:
+        """The state after a block that was published; what was published a moment ago may take a moment to come."""
+        deadline = time.monotonic() + self.timeout
+        block_hash = block.hash
+        while True:
+            try:
+                return self.state.pin(block_hash)
+            except (BlockNotFound, StateUnavailable) as error:
+                if time.monotonic() > deadline:
+                    raise StateUnavailable(f"block {block.number} does not come back by the feed: {error}") from error
+            time.sleep(0.0005)
+
+    def published(self, header: Header, diff: StateDiff) -> None:
+        """It comes by the feed."""
+
+    def rewound(self, head: Head) -> None:
+        """It comes by the feed."""
+
+    def close(self) -> None:
+        self.state.close()
 
 
 class StatefulChanger:
@@ -149,6 +214,9 @@ class StatefulChanger:
 
     def rewound(self, head: Head) -> None:
         """Nothing is kept from block to block."""
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,9 @@ class TracingChanger:
     def rewound(self, head: Head) -> None:
         """Nothing is kept from block to block."""
 
+    def close(self) -> None:
+        """The node's connection is the caller's."""
+
     def changes(self, step: Advance, parent: Header, block_hashes: Mapping[int, bytes]) -> StateDiff:
         block = step.block
         traces = self._traces(block)

@@ -17,6 +17,7 @@ from evmcore.cli.arguments import CommandError
 if TYPE_CHECKING:
     from evmcore.block_sources import BlockSource
     from evmcore.follower import Changer, Progress
+    from evmcore.forks import ChainConfig
     from evmcore.state.publisher import Publisher
 
 
@@ -58,6 +59,13 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     )
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="threads that execute a block (default 1; 0: all cores)"
+    )
+    parser.add_argument(
+        "--execute-on",
+        choices=("memory", "redis"),
+        default="memory",
+        help="memory (default): read the whole state from Redis at the start, and execute on that; redis: execute on "
+        "the state in Redis through a cache, for states that memory does not hold; without checking state roots",
     )
     parser.add_argument(
         "--no-state-root",
@@ -108,7 +116,6 @@ def _report(progress: Progress) -> None:
 
 def _open_chain(options: argparse.Namespace) -> tuple[Publisher, BlockSource, Changer]:
     from evmcore.block_sources import ChainFile
-    from evmcore.follower import ExecutingChanger
 
     path = storage.file_path(options.chain, "chain")
     genesis = None if options.genesis is None else storage.Genesis(options.genesis)
@@ -124,8 +131,21 @@ def _open_chain(options: argparse.Namespace) -> tuple[Publisher, BlockSource, Ch
     chain = storage.stored_chain(publisher) if genesis is None else genesis.chain
     if chain is None:
         raise CommandError(f"the rules of chain {chain_id} are not known: give --genesis FILE")
-    changer = ExecutingChanger(publisher, chain, threads=options.threads, check_state_root=options.state_root)
-    return publisher, source, changer
+    return publisher, source, _executing(options, publisher, chain)
+
+
+def _executing(options: argparse.Namespace, publisher: Publisher, chain: ChainConfig) -> Changer:
+    from evmcore.follower import ExecutingChanger, RemoteChanger
+    from evmcore.state.redis import RedisState
+
+    if options.execute_on == "memory":
+        return ExecutingChanger(publisher, chain, threads=options.threads, check_state_root=options.state_root)
+    state = RedisState(options.redis, publisher.keys.chain_id, max_head_age=None)
+    try:
+        return RemoteChanger(publisher, state, chain, threads=options.threads)
+    except BaseException:
+        state.close()
+        raise
 
 
 def _open_blocks(options: argparse.Namespace) -> tuple[Publisher, BlockSource, Changer]:
@@ -149,7 +169,6 @@ def _open_blocks(options: argparse.Namespace) -> tuple[Publisher, BlockSource, C
 
 
 def _open_node(options: argparse.Namespace) -> tuple[Publisher, BlockSource, Changer]:
-    from evmcore.follower import ExecutingChanger
     from evmcore.node_source import NodeSource
     from evmcore.state.rpc import Node
     from evmcore.traced_diffs import TracingChanger
@@ -170,6 +189,7 @@ def _open_node(options: argparse.Namespace) -> tuple[Publisher, BlockSource, Cha
         storage.load_genesis(publisher, genesis)
     changer: Changer
     if options.diffs:
+        publisher.checked_slots = None  # Another program's account of what changed: all of it is compared.
         changer = TracingChanger(publisher, node, prove_all=not options.trust_tracer)
     else:
         chain = storage.stored_chain(publisher) if genesis is None else genesis.chain
@@ -177,7 +197,7 @@ def _open_node(options: argparse.Namespace) -> tuple[Publisher, BlockSource, Cha
             raise CommandError(
                 f"the rules of chain {chain_id} are not known: give --genesis FILE, or follow by --diffs"
             )
-        changer = ExecutingChanger(publisher, chain, threads=options.threads, check_state_root=options.state_root)
+        changer = _executing(options, publisher, chain)
     return publisher, NodeSource(node, publisher.block_hashes), changer
 
 
@@ -214,6 +234,7 @@ def _follow(options: argparse.Namespace) -> int:
                 where = "" if at is None else f" after block {at.number}"
                 raise CommandError(f"the block{where}: {error}", 1) from None
     finally:
+        changer.close()
         source.close()
         publisher.close()
     seconds = time.perf_counter() - start
