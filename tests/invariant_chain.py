@@ -205,12 +205,14 @@ def follow(
 class Writer:
     """Applies blocks as fast as it can, or one each `interval` seconds, until it is told to stop."""
 
-    def __init__(self, url: str, groups: int, seed: int, interval: float = 0.001, **options: Any) -> None:
+    def __init__(
+        self, url: str, groups: int, seed: int, interval: float = 0.001, moves: int = 8, **options: Any
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self._stop: EventType = context.Event()
         self._ready: EventType = context.Event()
         self._count = context.Value("q", 0)
-        arguments = (url, groups, seed, interval, options, self._stop, self._ready, self._count)
+        arguments = (url, groups, seed, moves, interval, options, self._stop, self._ready, self._count)
         self._process = context.Process(target=_write, args=arguments, daemon=True)
 
     @property
@@ -235,13 +237,14 @@ def _write(
     url: str,
     groups: int,
     seed: int,
+    moves: int,
     interval: float,
     options: dict[str, Any],
     stop: EventType,
     ready: EventType,
     count: Any,
 ) -> None:
-    books = Books(groups, seed)
+    books = Books(groups, seed, moves)
     with Publisher(url, CHAIN_ID) as publisher:
         begin(publisher, books)
         for header in follow(publisher, books, interval=interval, **options):

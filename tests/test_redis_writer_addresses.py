@@ -1,4 +1,4 @@
-"""Ways to a Redis server: TCP, a unix socket, TLS, passwords and users; for the writer and for the reader after it."""
+"""The writer by every way to a Redis server: TCP, a unix socket, TLS, passwords, a user with a writer's rights only."""
 
 from __future__ import annotations
 

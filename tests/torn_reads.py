@@ -48,7 +48,8 @@ class Tally:
         refused = ", ".join(f"{count} {name}" for name, count in self.refused.items()) or "none"
         rounds = self.counters.get("cold_rounds", 0)
         return (
-            f"{self.answers:,} answers in {self.seconds:.1f} s, {self.blocks:,} new heads, {rounds:,} cold rounds; "
+            f"{self.answers:,} answers in {self.seconds:.1f} s, {self.blocks:,} new heads "
+            f"({self.blocks / max(self.seconds, 1e-9):,.0f} a second), {rounds:,} cold rounds; "
             f"refused: {refused}; inconsistent: {len(self.torn)}"
         )
 
@@ -106,12 +107,15 @@ class Caller:
 
 
 def torn_reads(
-    place: Place, calls: int, seed: int, *, threads: int = 2, interval: float = 0.001, **options: Any
+    place: Place, calls: int, seed: int, *, threads: int = 2, interval: float = 0.001, moves: int = 8, **options: Any
 ) -> Tally:
-    """Makes `calls` calls on the state at a place, while a writer applies blocks, with reorgs, to the primary."""
+    """Makes `calls` calls on the state at a place, while a writer applies blocks, with reorgs, to the primary.
+
+    `moves`: groups that a block changes; the fewer, the more blocks a second.
+    """
     tally = Tally()
     with ExitStack() as stack:
-        writer = stack.enter_context(Writer(place.servers[0].url, GROUPS, seed, interval))
+        writer = stack.enter_context(Writer(place.servers[0].url, GROUPS, seed, interval, moves))
         place.settle()
         state = stack.enter_context(RedisState(place.url, CHAIN_ID, wait=60.0, **options))
         callers = [Caller(state, tally, calls // threads, seed * 100 + number) for number in range(threads)]
@@ -181,12 +185,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--calls", type=int, default=100_000, help="of each kind of place (default 100,000)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--moves", type=int, default=2, help="groups that a block changes (default 2)")
     parser.add_argument("--cache-bytes", type=int, default=1 << 20, help="of the reader's cache (default 1 MiB)")
     options = parser.parse_args()
     torn = 0
     with tempfile.TemporaryDirectory(prefix="evmcore-") as folder, places(Path(folder)) as found:
         for place in found:
-            tally = torn_reads(place, options.calls, options.seed, cache_bytes=options.cache_bytes)
+            tally = torn_reads(place, options.calls, options.seed, moves=options.moves, cache_bytes=options.cache_bytes)
             print(f"{place.name}: {tally}", flush=True)
             for problem in tally.torn[:10]:
                 print(f"  {problem}")
