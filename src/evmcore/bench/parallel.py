@@ -296,7 +296,9 @@ def run(
         print(summary_of(f"all of these {what}s", rows, threads) + "\n")
         large = [row for row in rows if row.transactions > LARGE]
         if 0 < len(large) < len(rows):
+            small = [row for row in rows if row.transactions <= LARGE]
             print(summary_of(f"{what}s of more than {LARGE} transactions", large, threads) + "\n")
+            print(summary_of(f"the other {what}s", small, threads) + "\n")
     return rows
 
 
