@@ -1,4 +1,4 @@
-"""Blocks with their access list given, on state in Redis: what the list names comes in one batch, before anything runs."""
+"""Blocks with their access list given, on state in Redis: what the list names comes in one batch, before all else."""
 
 from __future__ import annotations
 
