@@ -18,6 +18,7 @@ def forget() -> None:
 def learnt() -> dict[str, Any]:
     """What is known: nanoseconds of a plain transfer and of 1,000 gas of unknown calls, kinds of calls that are known,
     and (choice, nanoseconds, residue) for lengths of transactions that were tried."""
+
 def teach(address: bytes, selector: bytes, nanoseconds: int) -> None:
     """That calls of a function (4 bytes) of a contract (20 bytes) take so long, as if they had been seen in several
     blocks (for tests)."""
