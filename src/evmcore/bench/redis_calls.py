@@ -6,7 +6,9 @@ What is asked of the server is counted, not only timed. Everything is checked be
 from __future__ import annotations
 
 import argparse
+import operator
 import random
+import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -214,7 +216,8 @@ class RedisBench:
         ):
             (ours, wire, client, hot), requests = self.cold_samples(addresses, entries)
             cells = [name, *map(us, (ours, hot, wire, client)), ratio(ours, wire)]
-            cells += [f"{(ours.median - hot.median) / wire.median:.2f}", ratio(ours, client), histogram(requests)]
+            rest = Samples(tuple(map(operator.sub, ours.values, hot.values)))
+            cells += [ratio(rest, wire), ratio(ours, client), histogram(requests)]
             lines.append(cells)
             self.record["cold"][name] = {
                 "call": list(ours.values),
@@ -381,7 +384,8 @@ def us(samples: Samples) -> str:
 
 
 def ratio(ours: Samples, floor: Samples) -> str:
-    return f"{ours.median / floor.median:.2f}"
+    """The median of the rounds' ratios: one round is measured at one speed of the machine, more or less."""
+    return f"{statistics.median(map(operator.truediv, ours.values, floor.values)):.2f}"
 
 
 def histogram(counts: Counter[int]) -> str:
