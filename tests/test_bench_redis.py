@@ -19,7 +19,7 @@ from tests.redis_server import RedisServer, need_redis, redis_server  # noqa: F4
 
 def measured(url: str) -> dict[str, Any]:
     need_redis()
-    return redis_calls.run(argparse.Namespace(redis=url, rounds=1), size=3, fresh=8)
+    return redis_calls.run(argparse.Namespace(redis=url, rounds=1), size=3, fresh=8, blocks=0)
 
 
 def test_every_row_is_there_and_what_is_counted_is_right(capsys: pytest.CaptureFixture[str]) -> None:

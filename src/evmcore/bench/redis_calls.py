@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from evmcore import EVM, MemoryState
@@ -24,6 +24,7 @@ from evmcore.bench.engine import WrongResult
 from evmcore.bench.load.mixes import Call, Calls
 from evmcore.bench.load.world import LoadWorld
 from evmcore.bench.measure import Samples, Task, measure
+from evmcore.bench.redis_publish import publishing
 from evmcore.bench.redis_server import private_server
 from evmcore.blocks import Header
 from evmcore.errors import InputError
@@ -392,11 +393,11 @@ def histogram(counts: Counter[int]) -> str:
     return ", ".join(f"{number}: {count}" for number, count in sorted(counts.items()))
 
 
-def run(options: argparse.Namespace, size: int = 20, fresh: int = 300) -> dict[str, Any]:
+def run(options: argparse.Namespace, size: int = 20, fresh: int = 300, blocks: int = 40) -> dict[str, Any]:
     """Measures and prints: `options.redis` is the server's address, empty for one of our own; `options.rounds` samples.
 
-    `size` and `fresh`: of the world. Raises `InputError` where no server can be had, `WrongResult` for a wrong answer,
-    `StateError`.
+    `size` and `fresh`: of the world. `blocks`: of each kind that the writer publishes; 0: without it. Raises
+    `InputError` where no server can be had, `WrongResult` for a wrong answer, `StateError`.
     """
     with ExitStack() as stack:
         try:
@@ -404,4 +405,9 @@ def run(options: argparse.Namespace, size: int = 20, fresh: int = 300) -> dict[s
         except InputError as error:
             raise InputError(f"--redis: {error}; install one, or give the address of one: --redis URL") from None
         record = RedisBench(url, options.rounds, size, fresh).run()
+        if blocks:
+            rows = publishing(url, blocks=blocks)
+            cells = [[row.name, report.number(row.value), row.unit, row.note] for row in rows]
+            print(report.table(["the writer", "", "", ""], cells))
+            record["writer"] = [asdict(row) for row in rows]
     return {"server": peer_name(options.redis) if options.redis else "its own", **record}
