@@ -164,6 +164,7 @@ def publishing(url: str, *, blocks: int = 40, pause: float = 0.02, shapes: Seque
             rows += _bulk(publisher)
         finally:
             clear(publisher)
+            publisher.session.request([(b"DEL", publisher.keys.writer, publisher.keys.meta)])
     return rows
 
 
