@@ -26,6 +26,9 @@ cdef struct StateReader:
     # A reader of one thread may set these with each answer; the entry keeps them (see _stm_read).
     void* origin                  # where it found it
     bint contended                # of a slot: its value is likely to be another one when the transaction counts
+    bint rough                    # of an account: the balance is a guess, `balance` tells
+    Code* known_code              # of an account: its code, which lives as long as the reader; NULL: ask for it
+    void (*balance)(void* self, void* origin, u256* balance) noexcept nogil
     Found (*account)(void* self, const uint8_t* address, AccountData* out) noexcept nogil
     Found (*storage)(void* self, const uint8_t* address, const u256* slot, u256* value) noexcept nogil   # FOUND with zero is allowed
     Code* (*code)(void* self, const uint8_t* address, const uint8_t* code_hash) noexcept nogil           # new reference (see code_intern); NULL: failed
@@ -67,6 +70,7 @@ cdef struct AccountEntry:
     Code* code                    # NULL until asked for
     AccountData base              # as the reader gave it
     int uses                      # of Use
+    bint rough                    # base.balance is a guess, and `balance` as far off
     u256 balance_floor
     void* origin                  # where the reader found it
 

@@ -82,6 +82,7 @@ memcpy(&hash_key, <const uint8_t*>random_key, sizeof(HashKey))
 
 cdef uint8_t[32] EMPTY_CODE_HASH
 keccak256(EMPTY_CODE_HASH, 0, EMPTY_CODE_HASH)
+cdef Code* EMPTY_CODE = code_empty()
 
 
 # ---------------------------------------------------------------------------------------------------- memory
@@ -410,6 +411,8 @@ cdef void load_account(WorkingSet* ws, uint32_t account) noexcept nogil:
     if ws.reader != NULL:
         found = ws.reader.account(ws.reader.self, entry.address, &entry.base)
         entry.origin = ws.reader.origin
+        entry.rough = ws.reader.rough
+        entry.code = ws.reader.known_code
     entry.loaded = True
     if found == FOUND:
         entry.exists = True
@@ -454,9 +457,34 @@ cdef bint ws_warm_account(WorkingSet* ws, uint32_t account) noexcept nogil:
     return True
 
 
+cdef void ask_balance(WorkingSet* ws, uint32_t account) noexcept nogil:
+    """Of a reader that has only guessed it."""
+    cdef AccountEntry* entry = &ws.accounts[account]
+    cdef Private* p = private(ws)
+    cdef u256 exact, off
+    cdef uint32_t i
+    entry.rough = False
+    if entry.lifetime:
+        return
+    ws.reader.balance(ws.reader.self, entry.origin, &exact)
+    u_sub(&off, &exact, &entry.base.balance)
+    entry.base.balance = exact
+    u_add(&entry.balance, &entry.balance, &off)
+    for i in range(p.journal_count):
+        if p.journal[i].kind == UNDO_BALANCE and p.journal[i].number == account:
+            u_add(&p.journal[i].word, &p.journal[i].word, &off)
+
+
+cdef inline void use_balance(WorkingSet* ws, uint32_t account) noexcept nogil:
+    """The exact balance counts."""
+    if ws.accounts[account].rough:
+        ask_balance(ws, account)
+    ws.accounts[account].uses |= USE_BALANCE
+
+
 cdef const u256* ws_balance(WorkingSet* ws, uint32_t account) noexcept nogil:
     ws_load(ws, account)
-    ws.accounts[account].uses |= USE_BALANCE
+    use_balance(ws, account)
     return &ws.accounts[account].balance
 
 
@@ -465,8 +493,10 @@ cdef bint ws_can_pay(WorkingSet* ws, uint32_t account, const u256* amount) noexc
     cdef u256 needed
     ws_load(ws, account)
     entry = &ws.accounts[account]
+    if entry.rough and u_lt(&entry.balance, amount):
+        ask_balance(ws, account)
     if u_lt(&entry.balance, amount):
-        entry.uses |= USE_BALANCE
+        use_balance(ws, account)
         return False
     # The same is true of every earlier balance of at least base - (balance - amount).
     u_sub(&needed, &entry.balance, amount)
@@ -525,14 +555,14 @@ cdef Code* ws_code(WorkingSet* ws, uint32_t account) noexcept nogil:
     if code != NULL:
         return code
     if memcmp(entry.code_hash, EMPTY_CODE_HASH, 32) == 0:
-        code = code_empty()
-    else:
-        code = code_find(entry.code_hash)
-        if code == NULL and ws.reader != NULL:
-            code = ws.reader.code(ws.reader.self, entry.address, entry.code_hash)
-        if code == NULL:
-            ws.failed = True
-            return NULL
+        entry.code = EMPTY_CODE                  # never freed: no count of references, at which threads would meet
+        return EMPTY_CODE
+    code = code_find(entry.code_hash)
+    if code == NULL and ws.reader != NULL:
+        code = ws.reader.code(ws.reader.self, entry.address, entry.code_hash)
+    if code == NULL:
+        ws.failed = True
+        return NULL
     if not hold_code(ws, code):
         return NULL
     entry.code = code
@@ -575,7 +605,7 @@ cdef void change_balance(WorkingSet* ws, uint32_t account, const u256* balance) 
 
 cdef void ws_set_balance(WorkingSet* ws, uint32_t account, const u256* balance) noexcept nogil:
     ws_load(ws, account)
-    ws.accounts[account].uses |= USE_BALANCE
+    use_balance(ws, account)
     change_balance(ws, account, balance)
 
 

@@ -21,7 +21,7 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
         void* code
         bint delta
     cppclass Version:
-        pass
+        Value first
     cppclass Cell:
         pass
     cppclass Seen:
@@ -40,27 +40,32 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
         u256 slot
         Base base
         Cell[4] cells
-        uint32_t main_number
         bint base_known()
         void set_base(const Base& value)
+        void* code() const
+        bint keep_code(void* code)
     cppclass Store:
         Store() except +
         bint prepare(size_t locations, const HashKey& key)
         Location* find(const uint8_t* address, const u256* slot)
+        uint32_t main_number(const Location* location) const
+        void set_main_number(const Location* location, uint32_t number)
         size_t used()
         size_t bytes_used()
     ctypedef struct Write:
         Location* location
         Location* account         # of a slot
-        int part
-        Value* value
         Version* version
+        const Value* value
+        int part
     Seen latest(const Cell& cell, TxIndex before)
     bint is_written(const Location* location)
-    void account_before(const Location& account, TxIndex before, Base* found)
+    bint account_roughly_before(const Location& account, TxIndex before, Base* found)
+    void balance_before(const Location& account, TxIndex before, u256* balance)
     void slot_before(const Location& slot, const Location& account, TxIndex before, u256* value)
-    Version* publish(Location& location, int part, TxIndex tx, const Value* value, Arena& arena)
-    bint publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count, Arena& arena, uint64_t* delays)
+    Version* new_version(Arena& arena)
+    Version* publish(Location& location, int part, TxIndex tx, Version* fresh)
+    void publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count, uint64_t* delays)
     void replace(Version* version, const Value* value)
 
 cdef extern from "include/stm/scheduler.h" namespace "evmcore::stm" nogil:

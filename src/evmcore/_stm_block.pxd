@@ -15,12 +15,16 @@ from evmcore._u256 cimport u256
 
 cdef struct AccountRead:
     Location* location
-    int uses                      # of _state.Use: what of the following mattered
-    bint exists
-    bint has_storage
     uint64_t nonce
-    u256 balance
+    int uses                      # of _state.Use: what mattered
+    uint8_t exists
+    uint8_t has_storage
+    uint8_t has_floor
     u256 floor                    # the balance was at least this
+    AccountSeen* seen             # NULL: balance and code were those before the block
+
+cdef struct AccountSeen:
+    u256 balance
     uint8_t[32] code_hash
 
 cdef struct SlotRead:
@@ -33,28 +37,36 @@ cdef struct Access:               # an account, or a slot of one
     Location* location
     Location* account             # whose slot it is; NULL: an account
 
-# The latest run of one transaction, in the arena of the worker that did it.
+# The latest run of one transaction; what it points to is in `records` of the worker that did it.
 cdef struct Run:
-    TxResult result
-    u256 gas_price
     bint failed                   # the engine failed; nothing else holds
     bint ran_ahead                # a speculative run came before
     bint direct                   # run by the committer on the block's own working set: brought in already
-    AccountRead* account_reads
     uint32_t account_read_count
-    SlotRead* slot_reads
     uint32_t slot_read_count
-    Access* accesses              # all of them, where the block notes them
-    uint32_t access_count
-    Write* writes
     uint32_t write_count
-    LogEntry* logs
     uint32_t log_count
+    uint32_t access_count
+    AccountRead* account_reads
+    SlotRead* slot_reads
+    Write* writes
+    LogEntry* logs
     uint8_t* log_data
+    Access* accesses              # all of them, where the block notes them
+    u256 gas_price
+    TxResult result
+
+# What a block needs for each of its transactions, kept from block to block.
+cdef struct Runs:
+    size_t capacity
+    Run* run_of                   # by transaction, from 1
+    uint8_t* shared               # by transaction, from 1: its slots had better all be taken for contended
 
 cdef struct Worker:
     Machine* machine
-    Arena* arena
+    Arena* arena                  # for what lives as long as the block
+    Arena* records                # of runs that are not final yet
+    TxIndex last                  # the highest transaction with records there
     StateReader reader            # answers from the store, for the transaction this worker runs
     Block* block
     TxIndex tx
@@ -82,8 +94,10 @@ cdef struct Block:
     uint32_t fallback             # go on without speculation from the frontier
     TxData** txs                  # txs[i] is transaction i + 1
     TxIndex count
-    Run* run_of                   # by transaction, from 1
-    uint8_t* shared               # by transaction, from 1: its slots had better all be taken for contended
+    Runs* runs
+    Run* run_of                   # of `runs`
+    uint8_t* shared               # of `runs`
+    bint alone                    # nobody runs ahead: what is final need not be published
     const BlockRules* rules
     StateReader* base
     Pace* pace

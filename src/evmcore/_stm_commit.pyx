@@ -1,9 +1,9 @@
 """The committer; see ``_stm_commit.pxd``.
 
-In the block's working set, an entry's `origin` is its Location where it has been looked up, and the Location's
-`main_number` is the entry's number.
+In the block's working set, an entry's `origin` is its Location where it has been looked up, and the store keeps the entry's
+number as that Location's `main_number`. What transactions changed has always been looked up.
 """
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._access cimport access_end_part
@@ -14,27 +14,29 @@ from evmcore._state cimport (
     ws_adopt_account, ws_adopt_slot, ws_note_account, ws_note_slot, ws_put_code, ws_wipe,
 )
 from evmcore._stm cimport (
-    Base, Cause, Location, TxIndex, Value, Write, account_before, is_written, kBalance, kBalanceChanged, kBalanceTooLow,
-    kBlockGasGone, kCode, kCodeChanged, kEndedInvalid, kEngineFailed, kExistenceChanged, kLife, kNonce, kNonceChanged,
-    kSlotChanged, kSlotOutOfBounds, kStands, publish, publish_writes, replace, slot_before,
+    Base, Cause, Location, TxIndex, Value, Version, Write, kBalance, kBalanceChanged, kBalanceTooLow, kBlockGasGone, kCode,
+    kCodeChanged, kEndedInvalid, kEngineFailed, kExistenceChanged, kLife, kNonce, kNonceChanged, kSlotChanged,
+    kSlotOutOfBounds, kStands, new_version, publish, publish_writes, replace,
 )
 from evmcore._stm_block cimport Access, AccountRead, Block, Run, SlotRead, Worker
 from evmcore._stm_read cimport account_location, slot_location
-from evmcore._stm_run cimport give_up, note_writes
+from evmcore._stm_run cimport give_up, note_writes, run_clear
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxData
 from evmcore._u256 cimport u256, u_add, u_eq, u_is_zero, u_lt, u_zero
+
+cdef u256 NOTHING
+u_zero(&NOTHING)
 
 
 # ---------------------------------------------------------------------------------------------------- the beginning
 
 cdef Value* publish_zeroth(Worker* w, Location* location, int part) noexcept nogil:
     """What transaction 0 leaves in a cell, to be filled in. NULL: no memory."""
-    cdef Value* value = <Value*>w.arena.take(sizeof(Value))
-    if value != NULL:
-        memset(value, 0, sizeof(Value))
-        if publish(location[0], part, 0, value, w.arena[0]) == NULL:
-            return NULL
-    return value
+    cdef Version* version = new_version(w.arena[0])
+    if version == NULL:
+        return NULL
+    publish(location[0], part, 0, version)
+    return &version.first
 
 
 cdef bint publish_beginning(Block* block) noexcept nogil:
@@ -53,7 +55,7 @@ cdef bint publish_beginning(Block* block) noexcept nogil:
         location = account_location(w, entry.address)
         if location == NULL or entry.lifetime or memcmp(entry.code_hash, entry.base.code_hash, 32) != 0:
             return False
-        location.main_number = i
+        block.store.set_main_number(location, i)
         entry.origin = location
         if not u_eq(&entry.balance, &entry.base.balance):
             value = publish_zeroth(w, location, <int>kBalance)
@@ -77,7 +79,7 @@ cdef bint publish_beginning(Block* block) noexcept nogil:
         location = slot_location(w, ws.accounts[slot.account].address, &slot.key, &slot.base)
         if location == NULL:
             return False
-        location.main_number = i
+        block.store.set_main_number(location, i)
         slot.origin = location
         if not u_eq(&slot.current, &slot.base):
             value = publish_zeroth(w, location, 0)
@@ -89,30 +91,59 @@ cdef bint publish_beginning(Block* block) noexcept nogil:
 
 # ---------------------------------------------------------------------------------------------------- does it stand?
 
-cdef inline Cause account_stands(const AccountRead* read, TxIndex tx) noexcept nogil:
-    cdef Base now
-    account_before(read.location[0], tx, &now)
-    if read.uses & USE_NONCE and now.nonce != read.nonce:
+cdef inline Cause account_stands(const Block* block, const AccountRead* read) noexcept nogil:
+    """What is final stands in the block's working set, and where it has no entry there, nobody has changed it."""
+    cdef const Location* location = read.location
+    cdef const AccountEntry* entry
+    cdef const uint8_t* code_hash
+    cdef const u256* balance
+    cdef uint32_t number = block.store.main_number(location)
+    if number == 0:
+        if read.uses & (USE_NONCE | USE_NONCE_SET) and location.base.nonce != read.nonce:
+            if read.uses & USE_NONCE or location.base.nonce == 0:
+                return kNonceChanged
+        if read.seen != NULL:
+            if read.uses & USE_CODE and memcmp(location.base.code_hash, read.seen.code_hash, 32) != 0:
+                return kCodeChanged
+            if read.uses & USE_BALANCE and not u_eq(&location.base.balance, &read.seen.balance):
+                return kBalanceChanged
+        if read.uses & USE_EXISTS and location.base.exists != read.exists:
+            return kExistenceChanged
+        if read.has_floor and u_lt(&location.base.balance, &read.floor):
+            return kBalanceTooLow
+        return kStands if location.base.has_storage == read.has_storage else kExistenceChanged
+    entry = &block.main.ws.accounts[number]
+    if read.uses & USE_NONCE and entry.nonce != read.nonce:
         return kNonceChanged
-    if read.uses & USE_NONCE_SET and now.nonce == 0:
+    if read.uses & USE_NONCE_SET and entry.nonce == 0:
         return kNonceChanged
-    if read.uses & USE_CODE and memcmp(now.code_hash, read.code_hash, 32) != 0:
-        return kCodeChanged
-    if read.uses & USE_EXISTS and now.exists != read.exists:
+    if read.uses & USE_CODE:
+        code_hash = <const uint8_t*>location.base.code_hash
+        if read.seen != NULL:
+            code_hash = <const uint8_t*>read.seen.code_hash
+        if memcmp(entry.code_hash, code_hash, 32) != 0:
+            return kCodeChanged
+    if read.uses & USE_EXISTS and entry.exists != read.exists:
         return kExistenceChanged
-    if read.uses & USE_BALANCE and not u_eq(&now.balance, &read.balance):
-        return kBalanceChanged
-    if u_lt(&now.balance, &read.floor):
+    if read.uses & USE_BALANCE:
+        balance = &location.base.balance if read.seen == NULL else &read.seen.balance
+        if not u_eq(&entry.balance, balance):
+            return kBalanceChanged
+    if read.has_floor and u_lt(&entry.balance, &read.floor):
         return kBalanceTooLow
-    return kStands if now.has_storage == read.has_storage else kExistenceChanged
+    return kStands if (entry.base.has_storage and entry.lifetime == 0) == read.has_storage else kExistenceChanged
 
 
-cdef inline Cause slot_stands(const SlotRead* read, TxIndex tx) noexcept nogil:
-    cdef u256 value
-    if not is_written(read.location) and not is_written(read.account):
-        return kStands
-    slot_before(read.location[0], read.account[0], tx, &value)
-    if not u_lt(&value, &read.low) and not u_lt(&read.high, &value):
+cdef inline Cause slot_stands(const Block* block, const SlotRead* read) noexcept nogil:
+    cdef const WorkingSet* ws = block.main.ws
+    cdef uint32_t slot = block.store.main_number(read.location)
+    cdef uint32_t account = block.store.main_number(read.account)
+    cdef const u256* value = &read.location.base.balance
+    if slot:
+        value = &ws.slots[slot].current
+    if account and ws.accounts[account].lifetime != (ws.slots[slot].lifetime if slot else 0):
+        value = &NOTHING
+    if not u_lt(value, &read.low) and not u_lt(&read.high, value):
         return kStands
     return kSlotChanged if u_eq(&read.low, &read.high) else kSlotOutOfBounds
 
@@ -131,11 +162,11 @@ cdef Cause why_not(Block* block, TxIndex tx) noexcept nogil:
     if GAS_PER_BLOB * data.blob_hash_count > block.rules.blob_gas_limit - block.output.blob_gas_used:
         return kBlockGasGone
     for i in range(run.account_read_count):
-        cause = account_stands(&run.account_reads[i], tx)
+        cause = account_stands(block, &run.account_reads[i])
         if cause != kStands:
             return cause
     for i in range(run.slot_read_count):
-        cause = slot_stands(&run.slot_reads[i], tx)
+        cause = slot_stands(block, &run.slot_reads[i])
         if cause != kStands:
             return cause
     return kStands
@@ -167,7 +198,7 @@ cdef bint locate_changes(Worker* w) noexcept nogil:
             slot.origin = slot_location(w, ws.accounts[slot.account].address, &slot.key, &slot.base)
             if slot.origin == NULL:
                 return False
-            (<Location*>slot.origin).main_number = ws.changed_slots[i]
+            w.block.store.set_main_number(<Location*>slot.origin, ws.changed_slots[i])
     return True
 
 
@@ -191,28 +222,31 @@ cdef Location* main_location(Worker* w, uint32_t account) noexcept nogil:
         memcpy(base.code_hash, entry.base.code_hash, 32)
         location.set_base(base)
     entry.origin = location
-    location.main_number = account
+    w.block.store.set_main_number(location, account)
     return location
 
 
 cdef void run_directly(Worker* w, TxIndex tx) noexcept nogil:
     cdef Block* block = w.block
     cdef Run* run = &block.run_of[tx]
-    cdef Run fresh
-    memset(&fresh, 0, sizeof(Run))
-    fresh.direct = True
-    fresh.ran_ahead = run.account_reads != NULL
+    cdef Write* old = run.writes
+    cdef uint32_t old_count = run.write_count
+    cdef bint ran_ahead = run.ran_ahead
     block.failure = block_transaction(
         block.main, block.rules, block.txs[tx - 1], block.output, &block.invalid, &block.status
     )
+    run_clear(run)
+    run.direct = True
+    run.ran_ahead = ran_ahead
     w.tx = tx
-    if block.failure == BLOCK_OK and block.worker_count > 1:
-        if not (locate_changes(w) and note_writes(w, block.main.ws, False, &fresh)):
+    if block.alone:
+        return
+    if block.failure == BLOCK_OK:
+        if not (locate_changes(w) and note_writes(w, block.main.ws, False, run)):
             # No room to tell the others: this transaction stands, the rest goes on without speculation.
-            fresh.write_count = 0
+            run.write_count = 0
             give_up(block)
-    publish_writes(tx, run.writes, run.write_count, fresh.writes, fresh.write_count, w.arena[0], &w.delays)
-    run[0] = fresh
+    publish_writes(tx, old, old_count, run.writes, run.write_count, &w.delays)
 
 
 # ---------------------------------------------------------------------------------------------------- bringing in
@@ -220,25 +254,27 @@ cdef void run_directly(Worker* w, TxIndex tx) noexcept nogil:
 cdef inline uint32_t main_account(Block* block, Location* location) noexcept nogil:
     """The number of an account's entry in the block's working set."""
     cdef AccountData data
-    if location.main_number == 0:
+    cdef uint32_t number = block.store.main_number(location)
+    if number == 0:
         data.balance = location.base.balance
         data.nonce = location.base.nonce
         memcpy(data.code_hash, location.base.code_hash, 32)
         data.has_storage = location.base.has_storage
-        location.main_number = ws_adopt_account(block.main.ws, location.address, &data, location.base.exists)
-        block.main.ws.accounts[location.main_number].origin = location
-    return location.main_number
+        number = ws_adopt_account(block.main.ws, location.address, &data, location.base.exists)
+        block.main.ws.accounts[number].origin = location
+        block.store.set_main_number(location, number)
+    return number
 
 
 cdef uint32_t main_slot(Block* block, Location* location, Location* account) noexcept nogil:
     """The number of a slot in the block's working set."""
     cdef WorkingSet* ws = block.main.ws
-    cdef uint32_t owner
-    if location.main_number == 0:
-        owner = main_account(block, account)
-        location.main_number = ws_adopt_slot(ws, owner, &location.slot, &location.base.balance)
-        ws.slots[location.main_number].origin = location
-    return location.main_number
+    cdef uint32_t number = block.store.main_number(location)
+    if number == 0:
+        number = ws_adopt_slot(ws, main_account(block, account), &location.slot, &location.base.balance)
+        ws.slots[number].origin = location
+        block.store.set_main_number(location, number)
+    return number
 
 
 cdef bint settle(Worker* w, Write* write, const u256* before) noexcept nogil:
@@ -246,8 +282,9 @@ cdef bint settle(Worker* w, Write* write, const u256* before) noexcept nogil:
     cdef Value* settled = <Value*>w.arena.take(sizeof(Value))
     if settled == NULL:
         return False
-    memset(settled, 0, sizeof(Value))
     u_add(&settled.word, before, &write.value.word)
+    settled.code = NULL
+    settled.delta = False
     replace(write.version, settled)
     w.tally.settled += 1
     write.value = settled

@@ -5,8 +5,8 @@ from libc.string cimport memcmp, memcpy, memset
 from evmcore._code cimport Code, code_retain
 from evmcore._state cimport ABSENT, FOUND, READ_FAILED, AccountData, Found
 from evmcore._stm cimport (
-    EMPTY_CODE_HASH, Base, Location, Seen, account_before, delay_point, is_written, kCode, kLife, kNonce, kParts, latest,
-    slot_before,
+    EMPTY_CODE_HASH, Base, Location, Seen, account_roughly_before, balance_before, delay_point, is_written, kCode, kLife, kNonce,
+    kParts, latest, slot_before,
 )
 from evmcore._stm_block cimport Worker
 from evmcore._u256 cimport u256
@@ -89,7 +89,7 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
         for part in range(<int>kNonce, <int>kParts):
             if met_estimate(w, location, part):
                 return READ_FAILED
-    account_before(location[0], w.tx, &found)
+    w.reader.rough = account_roughly_before(location[0], w.tx, &found)
     # The sender's nonce is taken to be what the transaction says: the committer checks it.
     if memcmp(address, w.block.txs[w.tx - 1].sender, 20) == 0:
         found.nonce = w.block.txs[w.tx - 1].nonce
@@ -99,8 +99,17 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
     out.has_storage = found.has_storage
     memcpy(out.code_hash, found.code_hash, 32)
     w.reader.origin = location
+    w.reader.known_code = <Code*>location.code()
+    if w.reader.known_code != NULL and memcmp(found.code_hash, location.base.code_hash, 32) != 0:
+        w.reader.known_code = NULL
     delay_point(&w.delays)
     return FOUND if found.exists else ABSENT
+
+
+cdef void read_balance(void* self, void* origin, u256* balance) noexcept nogil:
+    cdef Worker* w = <Worker*>self
+    delay_point(&w.delays)
+    balance_before((<Location*>origin)[0], w.tx, balance)
 
 
 cdef Found read_storage(void* self, const uint8_t* address, const u256* key, u256* value) noexcept nogil:
@@ -146,6 +155,7 @@ cdef Found read_block_hash(void* self, uint64_t number, uint8_t* out) noexcept n
 cdef void reader_init(Worker* w) noexcept nogil:
     w.reader.self = w
     w.reader.account = read_account
+    w.reader.balance = read_balance
     w.reader.storage = read_storage
     w.reader.code = read_code
     w.reader.block_hash = read_block_hash

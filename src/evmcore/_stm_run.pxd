@@ -13,5 +13,8 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil
 # at exactly; else everything is absolute. False: no memory, or the store is full.
 cdef bint note_writes(Worker* w, WorkingSet* ws, bint ahead, Run* run) noexcept nogil
 
+# As if the transaction had not run.
+cdef void run_clear(Run* run) noexcept nogil
+
 # Ends speculation: what is not final yet will be run sequentially.
 cdef void give_up(Block* block) noexcept nogil

@@ -7,52 +7,68 @@ from libc.string cimport memcmp, memcpy, memset
 from evmcore._code cimport Code, code_retain
 from evmcore._interp cimport STATE_FAILED, Machine
 from evmcore._state cimport (
-    PART_BALANCE, PART_CODE, PART_EXISTS, PART_NONCE, PART_WIPED, USE_BALANCE, AccountEntry, LogEntry, SlotEntry,
+    PART_BALANCE, PART_CODE, PART_EXISTS, PART_NONCE, PART_WIPED, USE_BALANCE, USE_CODE, AccountEntry, LogEntry, SlotEntry,
     WorkingSet, ws_reset,
 )
 from evmcore._stm cimport (
-    Location, TxIndex, Value, Write, kBalance, kCode, kLife, kNonce, publish_writes, raise_flag,
+    Location, TxIndex, Value, Version, Write, kBalance, kCode, kLife, kNonce, new_version, publish_writes, raise_flag,
 )
-from evmcore._stm_block cimport Access, AccountRead, Block, Run, SlotRead, Worker
+from evmcore._stm_block cimport Access, AccountRead, AccountSeen, Block, Run, SlotRead, Worker
 from evmcore._stm_read cimport slot_location
 from evmcore._tx cimport TX_VALID, transaction_run
 from evmcore._u256 cimport u_eq, u_is_zero, u_sub
 
 
+cdef enum:
+    RECORDS = 1 << 16             # bytes of records that stay in the caches; more only where runs are not final for long
+
+
+cdef void drop_records(Worker* w) noexcept nogil:
+    """Takes the memory of records back that nobody will look at any more: all of them, or none."""
+    if w.block.scheduler.frontier() > w.last and not w.block.watch_all:
+        w.records.reset()
+
+
 cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
     cdef Block* block = w.block
     cdef Machine* machine = w.machine
-    cdef Run* before = &block.run_of[tx]
-    cdef Run fresh
+    cdef Run* run = &block.run_of[tx]
+    cdef Write* old = run.writes
+    cdef uint32_t old_count = run.write_count
+    if w.records.taken() > RECORDS:
+        drop_records(w)
+    w.last = max(w.last, tx)
     w.tx = tx
     w.blocked_on = 0
     w.last_account = NULL
     machine.symbol_count = 0
     ws_reset(machine.ws, &w.reader, block.rules.revision)
-    memset(&fresh, 0, sizeof(Run))
     transaction_run(
         machine, block.txs[tx - 1], &block.rules.checks, block.rules.env.gas_limit, block.rules.blob_gas_limit,
-        block.rules.max_blobs_per_tx, &fresh.result,
+        block.rules.max_blobs_per_tx, &run.result,
     )
     if w.blocked_on:
         return
     if w.full:
         give_up(block)
-    fresh.gas_price = machine.env.gas_price
-    fresh.failed = machine.ws.failed or fresh.result.status >= STATE_FAILED
-    if not fresh.failed and not note_reads(w, &fresh):
-        fresh.failed = True
-    if not fresh.failed and fresh.result.invalid == TX_VALID:
-        fresh.failed = not (note_writes(w, machine.ws, True, &fresh) and note_logs(w, &fresh))
-    if w.block.output.notes != NULL and not fresh.failed and not note_accesses(w, &fresh):
-        fresh.failed = True
-    if fresh.failed:
-        fresh.write_count = 0
-    if not publish_writes(
-        tx, before.writes, before.write_count, fresh.writes, fresh.write_count, w.arena[0], &w.delays
-    ):
-        fresh.failed = True
-    before[0] = fresh
+    run_clear(run)
+    run.ran_ahead = True
+    run.gas_price = machine.env.gas_price
+    run.failed = machine.ws.failed or run.result.status >= STATE_FAILED
+    if not run.failed and not note_reads(w, run):
+        run.failed = True
+    if not run.failed and run.result.invalid == TX_VALID:
+        run.failed = not (note_writes(w, machine.ws, True, run) and note_logs(w, run))
+    if w.block.output.notes != NULL and not run.failed and not note_accesses(w, run):
+        run.failed = True
+    if run.failed:
+        run.write_count = 0
+    publish_writes(tx, old, old_count, run.writes, run.write_count, &w.delays)
+
+
+cdef void run_clear(Run* run) noexcept nogil:
+    run.failed = run.ran_ahead = run.direct = False
+    run.account_read_count = run.slot_read_count = run.write_count = run.log_count = run.access_count = 0
 
 
 cdef void give_up(Block* block) noexcept nogil:
@@ -62,32 +78,62 @@ cdef void give_up(Block* block) noexcept nogil:
 
 # ---------------------------------------------------------------------------------------------------- what it learnt
 
+cdef bint keep_code(Worker* w, const AccountEntry* account) noexcept nogil:
+    """Leaves the code that an account has had since before the block to those who ask for it later. False: no memory."""
+    cdef Location* location = <Location*>account.origin
+    if account.code == NULL or location.code() != NULL or account.code.size == 0:
+        return True
+    if memcmp(account.code.hash, location.base.code_hash, 32) != 0:
+        return True
+    if not hold_code(w, account.code):
+        return False
+    location.keep_code(account.code)
+    return True
+
+
+cdef bint note_account_read(Worker* w, const AccountEntry* account, AccountRead* read) noexcept nogil:
+    cdef Location* location = <Location*>account.origin
+    read.location = location
+    read.uses = account.uses
+    read.exists = account.base_exists
+    read.has_storage = account.base.has_storage
+    read.nonce = account.base.nonce
+    read.has_floor = not u_is_zero(&account.balance_floor)
+    read.floor = account.balance_floor
+    read.seen = NULL
+    if not (
+        (account.uses & USE_BALANCE and not u_eq(&account.base.balance, &location.base.balance))
+        or (account.uses & USE_CODE and memcmp(account.base.code_hash, location.base.code_hash, 32) != 0)
+    ):
+        return True
+    read.seen = <AccountSeen*>w.records.take(sizeof(AccountSeen))
+    if read.seen == NULL:
+        return False
+    read.seen.balance = account.base.balance
+    memcpy(read.seen.code_hash, account.base.code_hash, 32)
+    return True
+
+
 cdef bint note_reads(Worker* w, Run* run) noexcept nogil:
     """What the run learnt of values from before it. False: no memory."""
     cdef WorkingSet* ws = w.machine.ws
     cdef AccountEntry* account
     cdef SlotEntry* slot
-    cdef AccountRead* account_read
     cdef SlotRead* slot_read
     cdef uint32_t i
-    run.account_reads = <AccountRead*>w.arena.take(ws.account_count * sizeof(AccountRead))
-    run.slot_reads = <SlotRead*>w.arena.take(ws.slot_count * sizeof(SlotRead))
+    run.account_reads = <AccountRead*>w.records.take(ws.account_count * sizeof(AccountRead))
+    run.slot_reads = <SlotRead*>w.records.take(ws.slot_count * sizeof(SlotRead))
     if run.account_reads == NULL or run.slot_reads == NULL:
         return False
     for i in range(1, ws.account_count):
         account = &ws.accounts[i]
         if not account.loaded or (account.uses == 0 and u_is_zero(&account.balance_floor)):
             continue
-        account_read = &run.account_reads[run.account_read_count]
+        if not note_account_read(w, account, &run.account_reads[run.account_read_count]):
+            return False
         run.account_read_count += 1
-        account_read.location = <Location*>account.origin
-        account_read.uses = account.uses
-        account_read.exists = account.base_exists
-        account_read.has_storage = account.base.has_storage
-        account_read.nonce = account.base.nonce
-        account_read.balance = account.base.balance
-        account_read.floor = account.balance_floor
-        memcpy(account_read.code_hash, account.base.code_hash, 32)
+        if account.uses & USE_CODE and not keep_code(w, account):
+            return False
     for i in range(1, ws.slot_count):
         slot = &ws.slots[i]
         if slot.loaded and slot.origin != NULL:
@@ -111,7 +157,7 @@ cdef bint note_accesses(Worker* w, Run* run) noexcept nogil:
     cdef AccountEntry* account
     cdef SlotEntry* slot
     cdef uint32_t i
-    run.accesses = <Access*>w.arena.take((<size_t>ws.account_count + ws.slot_count) * sizeof(Access))
+    run.accesses = <Access*>w.records.take((<size_t>ws.account_count + ws.slot_count) * sizeof(Access))
     if run.accesses == NULL:
         return False
     for i in range(1, ws.account_count):
@@ -139,18 +185,17 @@ cdef bint note_accesses(Worker* w, Run* run) noexcept nogil:
 
 cdef Value* add_write(Worker* w, Run* run, Location* location, Location* account, int part) noexcept nogil:
     """Room for what is written to a cell; NULL: no memory. `account`: whose slot it is, NULL for an account's own cell."""
-    cdef Value* value = <Value*>w.arena.take(sizeof(Value))
+    cdef Version* version = new_version(w.arena[0])
     cdef Write* write = &run.writes[run.write_count]
-    if value == NULL:
+    if version == NULL:
         return NULL
-    memset(value, 0, sizeof(Value))
     write.location = location
     write.account = account
+    write.version = version
+    write.value = &version.first
     write.part = part
-    write.value = value
-    write.version = NULL
     run.write_count += 1
-    return value
+    return &version.first
 
 
 cdef bint hold_code(Worker* w, Code* code) noexcept nogil:
@@ -244,7 +289,7 @@ cdef bint note_writes(Worker* w, WorkingSet* ws, bint ahead, Run* run) noexcept 
     cdef AccountEntry* entry
     cdef SlotEntry* slot
     cdef uint32_t i
-    run.writes = <Write*>w.arena.take((most + 1) * sizeof(Write))
+    run.writes = <Write*>w.records.take((most + 1) * sizeof(Write))
     if run.writes == NULL:
         return False
     for i in range(ws.changed_account_count):
@@ -270,14 +315,14 @@ cdef bint note_logs(Worker* w, Run* run) noexcept nogil:
         size = max(size, ws.logs[i].data_offset + ws.logs[i].data_size)
     run.log_count = ws.log_count
     if ws.log_count:
-        run.logs = <LogEntry*>w.arena.take(ws.log_count * sizeof(LogEntry))
-        run.log_data = <uint8_t*>w.arena.take(size + 1)
+        run.logs = <LogEntry*>w.records.take(ws.log_count * sizeof(LogEntry))
+        run.log_data = <uint8_t*>w.records.take(size + 1)
         if run.logs == NULL or run.log_data == NULL:
             return False
         memcpy(run.logs, ws.logs, ws.log_count * sizeof(LogEntry))
         memcpy(run.log_data, ws.log_data, size)
     if run.result.output_size:
-        output = <uint8_t*>w.arena.take(run.result.output_size)
+        output = <uint8_t*>w.records.take(run.result.output_size)
         if output == NULL:
             return False
         memcpy(output, run.result.output, run.result.output_size)

@@ -17,10 +17,10 @@ from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give
 from evmcore._stm cimport (
     Events, HashKey, Scheduler, Store, Tally, TxIndex, delay_point, engine_work, kCauses, wait_for_all,
 )
-from evmcore._stm_block cimport Block, Run, SlotRead, Worker
+from evmcore._stm_block cimport Block, Run, Runs, SlotRead, Worker
 from evmcore._stm_commit cimport bring_in, publish_beginning, run_directly, stands
 from evmcore._stm_read cimport reader_init
-from evmcore._stm_run cimport give_up, run_ahead
+from evmcore._stm_run cimport give_up, run_ahead, run_clear
 from evmcore._stm_watch cimport clocks_close, clocks_open, phases_of, threads_of, timeline_of
 from evmcore._tx cimport TxData, TxInvalid
 from evmcore._u256 cimport u256_to_int
@@ -126,6 +126,7 @@ memcpy(&store_key, <const uint8_t*>random_key, sizeof(HashKey))
 
 cdef Spares spare_stores
 cdef Spares spare_schedulers
+cdef Spares spare_runs
 
 
 cdef Worker* worker_new() noexcept nogil:
@@ -134,7 +135,8 @@ cdef Worker* worker_new() noexcept nogil:
         return NULL
     w.machine = machine_take(FOR_WORKERS)
     w.arena = arena_take()
-    if w.machine == NULL or w.arena == NULL:
+    w.records = arena_take()
+    if w.machine == NULL or w.arena == NULL or w.records == NULL:
         worker_free(w)
         return NULL
     reader_init(w)
@@ -155,6 +157,8 @@ cdef void worker_free(Worker* w) noexcept nogil:
         machine_give(w.machine, FOR_WORKERS)
     if w.arena != NULL:
         arena_give(w.arena)
+    if w.records != NULL:
+        arena_give(w.records)
     free(w)
 
 
@@ -275,7 +279,7 @@ cdef dict counters_of(const Block* block, size_t at):
         counters["waits"] += tally.waits
         counters["validations"] += tally.validations
         counters["lazies"] += tally.settled
-        counters["bytes"] += block.workers[i].arena.taken()
+        counters["bytes"] += block.workers[i].arena.taken() + block.workers[i].records.taken()
         for cause in range(1, <int>kCauses):
             aborts[CAUSES[cause]] += tally.aborts[cause]
     if block.store != NULL:
@@ -304,6 +308,35 @@ cdef list learnt_of(const Block* block):
     return learnt
 
 
+cdef void runs_free(Runs* runs) noexcept nogil:
+    if runs != NULL:
+        free(runs.run_of)
+        free(runs.shared)
+        free(runs)
+
+
+cdef Runs* runs_for(size_t count) noexcept nogil:
+    """Room for the runs of so many transactions, none of which has run. NULL: no memory."""
+    cdef Runs* runs = <Runs*>spares_take(&spare_runs)
+    cdef size_t tx
+    if runs == NULL:
+        runs = <Runs*>calloc(1, sizeof(Runs))
+    if runs == NULL:
+        return NULL
+    if count + 1 > runs.capacity:
+        free(runs.run_of)
+        free(runs.shared)
+        runs.run_of = <Run*>calloc(count + 1, sizeof(Run))
+        runs.shared = <uint8_t*>malloc(count + 1)
+        runs.capacity = count + 1
+        if runs.run_of == NULL or runs.shared == NULL:
+            runs_free(runs)
+            return NULL
+    for tx in range(count + 1):
+        run_clear(&runs.run_of[tx])
+    return runs
+
+
 cdef bint open_block(Block* block, int threads) noexcept nogil:
     """Takes what a parallel block needs. False: something is missing; the block then runs sequentially."""
     cdef Worker* w
@@ -315,10 +348,12 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
     if block.scheduler == NULL:
         block.scheduler = new Scheduler()
     block.workers = <Worker**>calloc(threads, sizeof(Worker*))
-    block.run_of = <Run*>calloc(<size_t>block.count + 1, sizeof(Run))
-    block.shared = <uint8_t*>malloc(<size_t>block.count + 1)
-    if block.workers == NULL or block.run_of == NULL or block.shared == NULL:
+    block.runs = runs_for(block.count)
+    if block.workers == NULL or block.runs == NULL:
         return False
+    block.run_of = block.runs.run_of
+    block.shared = block.runs.shared
+    block.alone = threads == 1 and not block.watch_all
     memset(block.shared, block.watch_all, <size_t>block.count + 1)
     for i in range(threads):
         w = worker_new()
@@ -326,6 +361,7 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
             break
         w.block = block
         w.full = False
+        w.last = 0
         w.machine.symbolic = False
         w.watches = (threads > 1 or block.watch_all) and machine_make_symbolic(w.machine)
         w.delays = block.delays * (i + 1)
@@ -355,8 +391,8 @@ cdef void close_block(Block* block) noexcept nogil:
         del block.workers[i].tally.watch.events
         worker_free(block.workers[i])
     free(block.workers)
-    free(block.run_of)
-    free(block.shared)
+    if block.runs != NULL and not spares_give(&spare_runs, block.runs):
+        runs_free(block.runs)
     if block.store != NULL and not spares_give(&spare_stores, block.store):
         del block.store
     if block.scheduler != NULL and not spares_give(&spare_schedulers, block.scheduler):

@@ -304,12 +304,10 @@ inline bool note_reads(Worker& w, Run* run) {
 }
 
 inline Value* add_write(Worker& w, Run* run, Location* location, Location* account, int part) {
-    Value* value = w.arena->take_array<Value>(1);
-    if (value != nullptr) {
-        std::memset(static_cast<void*>(value), 0, sizeof(Value));
-        run->writes[run->write_count++] = {location, account, part, value, nullptr};
-    }
-    return value;
+    Version* version = new_version(*w.arena);
+    if (version == nullptr) return nullptr;
+    run->writes[run->write_count++] = {location, account, version, &version->first, part};
+    return &version->first;
 }
 
 inline bool note_writes(Worker& w, Run* run) {
@@ -382,7 +380,7 @@ inline void review(Worker& w) {
     const bool stands = run.verdict != kValid || learnt_rightly(block, tx);
     if (!stands) {
         for (uint32_t i = 0; i < run.write_count; ++i)
-            if (run.writes[i].version != nullptr) mark_estimate(run.writes[i].version);
+            mark_estimate(run.writes[i].version);
         ++w.reviews;
     }
     block.scheduler->checked(tx, stands);
@@ -417,8 +415,7 @@ inline TxIndex run_task(void* self, TxIndex tx, bool final) {
         fresh.write_count = 0;
     }
     Run& before = block.run_of[tx];
-    if (!publish_writes(tx, before.writes, before.write_count, fresh.writes, fresh.write_count, *w.arena, &w.delays))
-        fresh.verdict = kFailed;
+    publish_writes(tx, before.writes, before.write_count, fresh.writes, fresh.write_count, &w.delays);
     before = fresh;
     return 0;
 }

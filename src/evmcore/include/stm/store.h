@@ -34,6 +34,7 @@ struct Version {
     TxIndex tx;
     Shared<uintptr_t> value;           // Value*, with bit 0 set for an estimate; 0: nothing
     Shared<Version*> next;
+    Value first;                       // what it says at first: beside it, so that a reader waits for memory once
 };
 
 struct Cell {
@@ -54,16 +55,26 @@ struct Base {                          // before the block
     bool has_storage;
 };
 
-struct Location {
+// Three lines of 64 bytes: the key, which does not change; most of the base, which is written once; what the workers write to.
+struct alignas(64) Location {
     uint64_t hash;
     uint8_t address[20];
     bool is_slot;
     u256 slot;
-    Shared<uint32_t> base_state;       // 0: unknown, 1: being written, 2: known
+
     Base base;
-    Cell cells[kParts];
+    Shared<uint32_t> base_state;       // 0: unknown, 1: being written, 2: known
     Shared<bool> written;              // some version was ever linked here
-    uint32_t main_number;              // its entry in the block's working set, 0: none yet; the committer's alone
+    Shared<void*> base_code;           // of the base's code hash, once somebody has looked it up; lives as long as the block
+    Cell cells[kParts];
+
+    void* code() const { return base_code.load(std::memory_order_acquire); }
+
+    // False: somebody else has done so.
+    bool keep_code(void* code) {
+        void* none = nullptr;
+        return base_code.replace(none, code, std::memory_order_acq_rel);
+    }
 
     bool base_known() const { return base_state.load(std::memory_order_acquire) == 2; }
 
@@ -117,24 +128,30 @@ inline void sum_before(const Cell& cell, TxIndex before, TxIndex from, const u25
 
 inline bool is_written(const Location* location) { return location->written.load(std::memory_order_acquire); }
 
-// An account as a transaction finds it. The base must be known.
-inline void account_before(const Location& account, TxIndex before, Base* found) {
+// An account as a transaction finds it, except that its balance may be left as it was before the block; false: it is exact
+// all the same. The base must be known.
+inline bool account_roughly_before(const Location& account, TxIndex before, Base* found) {
     *found = account.base;
-    if (!is_written(&account)) return;
+    if (!is_written(&account)) return false;
     const Value* nonce = latest(account.cells[kNonce], before).value;
     const Value* code = latest(account.cells[kCode], before).value;
     const Value* life = latest(account.cells[kLife], before).value;
-    sum_before(account.cells[kBalance], before, 0, account.base.balance, &found->balance);
     if (nonce != nullptr) found->nonce = nonce->word.w[0];
     if (code != nullptr) std::memcpy(found->code_hash, &code->word, 32);
     if (life != nullptr) {
         found->exists = life->word.w[0] != 0;
         if (wiped_before(account, before) != 0) found->has_storage = false;
     }
-    if (!found->exists) {              // credited by transactions that saw it exist
-        found->exists =
-            found->nonce != 0 || !u_is_zero(&found->balance) || std::memcmp(found->code_hash, EMPTY_CODE_HASH, 32) != 0;
-    }
+    if (found->exists) return account.cells[kBalance].head.load(std::memory_order_acquire) != nullptr;
+    sum_before(account.cells[kBalance], before, 0, account.base.balance, &found->balance);
+    // Credited by transactions that saw it exist?
+    found->exists =
+        found->nonce != 0 || !u_is_zero(&found->balance) || std::memcmp(found->code_hash, EMPTY_CODE_HASH, 32) != 0;
+    return false;
+}
+
+inline void balance_before(const Location& account, TxIndex before, u256* balance) {
+    sum_before(account.cells[kBalance], before, 0, account.base.balance, balance);
 }
 
 // The value of a slot before a transaction; both bases must be known, the slot's only where its account existed. A write
@@ -145,29 +162,31 @@ inline void slot_before(const Location& slot, const Location& account, TxIndex b
     sum_before(slot.cells[0], before, wiped, wiped != 0 ? zero : slot.base.balance, value);
 }
 
-// Links (or finds) the version of a transaction in a cell and sets what it says. nullptr: no memory.
-inline Version* publish(Location& location, int part, TxIndex tx, const Value* value, Arena& arena) {
-    Cell& cell = location.cells[part];
-    Version* fresh = nullptr;
-    Shared<Version*>* link = &cell.head;
+// A version to be filled in (`first`) and published. nullptr: no memory.
+inline Version* new_version(Arena& arena) {
+    Version* fresh = static_cast<Version*>(arena.take(sizeof(Version)));
+    if (fresh != nullptr) std::memset(static_cast<void*>(&fresh->first), 0, sizeof(Value));
+    return fresh;
+}
+
+// Links a transaction's version in a cell, or lets the version that is there say what `fresh` does; returns the one that
+// is linked.
+inline Version* publish(Location& location, int part, TxIndex tx, Version* fresh) {
+    const uintptr_t value = reinterpret_cast<uintptr_t>(&fresh->first);
+    Shared<Version*>* link = &location.cells[part].head;
     Version* at = link->load(std::memory_order_acquire);
+    fresh->tx = tx;
+    new (&fresh->value) Shared<uintptr_t>(value);
     for (;;) {
         while (at != nullptr && at->tx > tx) {
             link = &at->next;
             at = link->load(std::memory_order_acquire);
         }
         if (at != nullptr && at->tx == tx) {
-            at->value.store(reinterpret_cast<uintptr_t>(value), std::memory_order_release);
+            at->value.store(value, std::memory_order_release);
             return at;
         }
-        if (fresh == nullptr) {
-            fresh = static_cast<Version*>(arena.take(sizeof(Version)));
-            if (fresh == nullptr) return nullptr;
-            fresh->tx = tx;
-            new (&fresh->value) Shared<uintptr_t>(reinterpret_cast<uintptr_t>(value));
-            new (&fresh->next) Shared<Version*>(nullptr);
-        }
-        fresh->next.store(at, std::memory_order_relaxed);
+        new (&fresh->next) Shared<Version*>(at);
         // Only one worker at a time runs a transaction, so nobody else links the same number; others may link neighbours.
         if (link->replace(at, fresh, std::memory_order_acq_rel)) {
             if (!location.written.load(std::memory_order_relaxed)) location.written.store(true, std::memory_order_release);
@@ -193,32 +212,29 @@ inline void mark_estimate(Version* version) {
 struct Write {
     Location* location;
     Location* account;                 // of a slot
+    Version* version;                  // before `publish_writes` one of its own, after it the one that is linked
+    const Value* value;
     int part;
-    Value* value;
-    Version* version;                  // set by publish_writes
 };
 
 // Puts the writes of a transaction's latest run into the store and withdraws what the run before it wrote and this one did
-// not. In between those are estimates, so that no reader falls through to an older value. False: no memory.
-inline bool publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count,
-                           Arena& arena, uint64_t* delays) {
-    bool complete = true;
+// not. In between those are estimates, so that no reader falls through to an older value.
+inline void publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count,
+                           uint64_t* delays) {
     for (uint32_t i = 0; i < before_count; ++i) {
-        if (before[i].version != nullptr) mark_estimate(before[i].version);
+        mark_estimate(before[i].version);
         delay_point(delays);
     }
     for (uint32_t i = 0; i < fresh_count; ++i) {
         delay_point(delays);
-        fresh[i].version = publish(*fresh[i].location, fresh[i].part, tx, fresh[i].value, arena);
-        if (fresh[i].version == nullptr) complete = false;
+        fresh[i].version = publish(*fresh[i].location, fresh[i].part, tx, fresh[i].version);
     }
     for (uint32_t i = 0; i < before_count; ++i) {
-        if (before[i].version != nullptr && is_estimate(before[i].version)) {
+        if (is_estimate(before[i].version)) {
             delay_point(delays);
             withdraw(before[i].version);
         }
     }
-    return complete;
 }
 
 // Locations by key. Fixed capacity: when it is full `find` says so and the block goes on without speculation.
@@ -230,23 +246,26 @@ public:
     ~Store() {
         std::free(locations_);
         std::free(table_);
+        std::free(main_numbers_);
     }
 
     // Forgets everything and makes room for `locations`. False: no memory.
     bool prepare(size_t locations, const HashKey& key) {
+        clear();
         key_ = key;
         size_t size = 64;
         while (size < 2 * locations) size *= 2;
         if (size > table_size_) {
             std::free(locations_);
             std::free(table_);
+            std::free(main_numbers_);
             table_size_ = 0;
-            locations_ = static_cast<Location*>(std::malloc(size / 2 * sizeof(Location)));
-            table_ = static_cast<Shared<uint32_t>*>(std::malloc(size * sizeof(Shared<uint32_t>)));
-            if (locations_ == nullptr || table_ == nullptr) return false;
+            locations_ = static_cast<Location*>(std::aligned_alloc(alignof(Location), size / 2 * sizeof(Location)));
+            table_ = static_cast<Shared<uint32_t>*>(std::calloc(size, sizeof(Shared<uint32_t>)));
+            main_numbers_ = static_cast<uint32_t*>(std::calloc(size / 2, sizeof(uint32_t)));
+            if (locations_ == nullptr || table_ == nullptr || main_numbers_ == nullptr) return false;
             table_size_ = size;
         }
-        for (size_t i = 0; i < size; ++i) new (&table_[i]) Shared<uint32_t>(0);
         mask_ = size - 1;
         capacity_ = size / 2;
         used_.store(0, std::memory_order_relaxed);
@@ -285,12 +304,32 @@ public:
         }
     }
 
+    // The number of a location's entry in the block's working set, 0: none yet. The committer's alone.
+    uint32_t main_number(const Location* location) const { return main_numbers_[location - locations_]; }
+    void set_main_number(const Location* location, uint32_t number) { main_numbers_[location - locations_] = number; }
+
     size_t used() const { return used_.load(std::memory_order_relaxed); }
-    size_t bytes_used() const { return (mask_ + 1) * sizeof(Shared<uint32_t>) + used() * sizeof(Location); }
-    size_t held() const { return table_size_ * sizeof(Shared<uint32_t>) + table_size_ / 2 * sizeof(Location); }
+    size_t bytes_used() const { return (mask_ + 1) * sizeof(Shared<uint32_t>) + used() * (sizeof(Location) + sizeof(uint32_t)); }
+    size_t held() const { return table_size_ * sizeof(Shared<uint32_t>) + table_size_ / 2 * (sizeof(Location) + sizeof(uint32_t)); }
 
 private:
     friend struct Inspect;             // tests/native
+
+    // Empties the table: only what was used, where that is little. A used place lies in a run of used places that begins at
+    // the home of some location that was made, and every home is looked at.
+    void clear() {
+        const size_t count = used();
+        if (table_size_ == 0) return;
+        if (count > (mask_ + 1) / 16) {
+            std::memset(static_cast<void*>(table_), 0, (mask_ + 1) * sizeof(Shared<uint32_t>));
+        } else {
+            for (size_t i = 0; i < count; ++i)
+                for (size_t at = locations_[i].hash & mask_; table_[at].load(std::memory_order_relaxed) != 0; at = (at + 1) & mask_)
+                    table_[at].store(0, std::memory_order_relaxed);
+        }
+        std::memset(main_numbers_, 0, count * sizeof(uint32_t));
+        used_.store(0, std::memory_order_relaxed);
+    }
 
     Location* make(uint32_t number, uint64_t h, const uint8_t* address, const u256* slot) {
         Location* fresh = new (&locations_[number]) Location;
@@ -300,7 +339,7 @@ private:
         if (slot != nullptr) fresh->slot = *slot;
         fresh->base_state.store(0, std::memory_order_relaxed);
         fresh->written.store(false, std::memory_order_relaxed);
-        fresh->main_number = 0;
+        fresh->base_code.store(nullptr, std::memory_order_relaxed);
         return fresh;
     }
 
@@ -312,6 +351,7 @@ private:
     HashKey key_{};
     Location* locations_ = nullptr;
     Shared<uint32_t>* table_ = nullptr;
+    uint32_t* main_numbers_ = nullptr;
     size_t table_size_ = 0, mask_ = 0, capacity_ = 0;
     Shared<uint32_t> used_{0};
 };
