@@ -82,4 +82,4 @@ def test_random_and_priority_based_orders_of_steps(steps: Path) -> None:
 
 
 def test_every_order_of_steps_of_three_transactions_on_two_workers(steps: Path) -> None:
-    assert "every order" in report(steps, "exhaustive", "--blocks", "16")
+    assert "every order" in report(steps, "exhaustive", "--blocks", "4")

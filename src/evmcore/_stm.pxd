@@ -63,7 +63,7 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
     bint account_roughly_before(const Location& account, TxIndex before, Base* found)
     void balance_before(const Location& account, TxIndex before, u256* balance)
     void slot_before(const Location& slot, const Location& account, TxIndex before, u256* value)
-    Version* new_version(Arena& arena)
+    Version* new_version(Arena& arena)     # NULL: no memory
     Version* publish(Location& location, int part, TxIndex tx, Version* fresh)
     void publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count, uint64_t* delays)
     void replace(Version* version, const Value* value)
@@ -73,6 +73,7 @@ cdef extern from "include/stm/scheduler.h" namespace "evmcore::stm" nogil:
         Scheduler() except +
         bint prepare(TxIndex count)
         void hint(TxIndex tx, int which, TxIndex after)
+        void offer(TxIndex first, TxIndex end, bint brief)
         TxIndex frontier()
 
 cdef extern from "include/stm/watch.h" namespace "evmcore::stm" nogil:

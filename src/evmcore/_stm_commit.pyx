@@ -1,7 +1,8 @@
 """The committer; see ``_stm_commit.pxd``.
 
 In the block's working set, an entry's `origin` is its Location where it has been looked up, and the store keeps the entry's
-number as that Location's `main_number`. What transactions changed has always been looked up.
+number as that Location's `main_number`. Slots that transactions changed have always been looked up, and accounts whose
+storage was destroyed; others are when they are needed.
 """
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
@@ -20,7 +21,7 @@ from evmcore._stm cimport (
 )
 from evmcore._stm_block cimport Access, AccountRead, Block, Run, SlotRead, Worker
 from evmcore._stm_read cimport account_location, slot_location
-from evmcore._stm_run cimport give_up, note_writes, run_clear
+from evmcore._stm_run cimport drop_records, give_up, note_account, note_slot, parts_to_tell, room_for_writes, run_clear
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxData
 from evmcore._u256 cimport u256, u_add, u_eq, u_is_zero, u_lt, u_zero
 
@@ -91,34 +92,18 @@ cdef bint publish_beginning(Block* block) noexcept nogil:
 
 # ---------------------------------------------------------------------------------------------------- does it stand?
 
-cdef inline Cause account_stands(const Block* block, const AccountRead* read) noexcept nogil:
-    """What is final stands in the block's working set, and where it has no entry there, nobody has changed it."""
-    cdef const Location* location = read.location
-    cdef const AccountEntry* entry
+cdef inline Cause account_stands(Block* block, const AccountRead* read) noexcept nogil:
+    """Against what is final, which stands in the block's working set."""
+    cdef uint32_t number = main_account(block, read.location)      # entries may move here, so not within the next line
+    cdef const AccountEntry* entry = &block.main.ws.accounts[number]
     cdef const uint8_t* code_hash
     cdef const u256* balance
-    cdef uint32_t number = block.store.main_number(location)
-    if number == 0:
-        if read.uses & (USE_NONCE | USE_NONCE_SET) and location.base.nonce != read.nonce:
-            if read.uses & USE_NONCE or location.base.nonce == 0:
-                return kNonceChanged
-        if read.seen != NULL:
-            if read.uses & USE_CODE and memcmp(location.base.code_hash, read.seen.code_hash, 32) != 0:
-                return kCodeChanged
-            if read.uses & USE_BALANCE and not u_eq(&location.base.balance, &read.seen.balance):
-                return kBalanceChanged
-        if read.uses & USE_EXISTS and location.base.exists != read.exists:
-            return kExistenceChanged
-        if read.has_floor and u_lt(&location.base.balance, &read.floor):
-            return kBalanceTooLow
-        return kStands if location.base.has_storage == read.has_storage else kExistenceChanged
-    entry = &block.main.ws.accounts[number]
     if read.uses & USE_NONCE and entry.nonce != read.nonce:
         return kNonceChanged
     if read.uses & USE_NONCE_SET and entry.nonce == 0:
         return kNonceChanged
     if read.uses & USE_CODE:
-        code_hash = <const uint8_t*>location.base.code_hash
+        code_hash = <const uint8_t*>read.location.base.code_hash
         if read.seen != NULL:
             code_hash = <const uint8_t*>read.seen.code_hash
         if memcmp(entry.code_hash, code_hash, 32) != 0:
@@ -126,7 +111,7 @@ cdef inline Cause account_stands(const Block* block, const AccountRead* read) no
     if read.uses & USE_EXISTS and entry.exists != read.exists:
         return kExistenceChanged
     if read.uses & USE_BALANCE:
-        balance = &location.base.balance if read.seen == NULL else &read.seen.balance
+        balance = &read.location.base.balance if read.seen == NULL else &read.seen.balance
         if not u_eq(&entry.balance, balance):
             return kBalanceChanged
     if read.has_floor and u_lt(&entry.balance, &read.floor):
@@ -181,14 +166,23 @@ cdef bint stands(Worker* w, TxIndex tx) noexcept nogil:
 
 # ---------------------------------------------------------------------------------------------------- again, on final inputs
 
-cdef bint locate_changes(Worker* w) noexcept nogil:
-    """Sees to it that all that the latest transaction changed in the block's working set has its Location. False: the store
-    is full."""
-    cdef WorkingSet* ws = w.block.main.ws
+cdef bint note_direct_writes(Worker* w, Run* run) noexcept nogil:
+    """What others should know of what the latest transaction changed in the block's working set. False: no memory, or the
+    store is full."""
+    cdef Block* block = w.block
+    cdef WorkingSet* ws = block.main.ws
+    cdef AccountEntry* entry
     cdef SlotEntry* slot
+    cdef int parts
     cdef uint32_t i
+    if not room_for_writes(w, ws, run):
+        return False
     for i in range(ws.changed_account_count):
-        if main_location(w, ws.changed_accounts[i]) == NULL:
+        entry = &ws.accounts[ws.changed_accounts[i]]
+        parts = parts_to_tell(block, w.tx, entry, entry.parts)
+        if parts == 0:
+            continue
+        if main_location(w, ws.changed_accounts[i]) == NULL or not note_account(w, entry, parts, parts, False, run):
             return False
     for i in range(ws.changed_slot_count):
         slot = &ws.slots[ws.changed_slots[i]]
@@ -198,7 +192,9 @@ cdef bint locate_changes(Worker* w) noexcept nogil:
             slot.origin = slot_location(w, ws.accounts[slot.account].address, &slot.key, &slot.base)
             if slot.origin == NULL:
                 return False
-            w.block.store.set_main_number(<Location*>slot.origin, ws.changed_slots[i])
+            block.store.set_main_number(<Location*>slot.origin, ws.changed_slots[i])
+        if slot.lifetime == ws.accounts[slot.account].lifetime and not note_slot(w, ws, slot, run):
+            return False
     return True
 
 
@@ -241,8 +237,9 @@ cdef void run_directly(Worker* w, TxIndex tx) noexcept nogil:
     w.tx = tx
     if block.alone:
         return
+    drop_records(w)
     if block.failure == BLOCK_OK:
-        if not (locate_changes(w) and note_writes(w, block.main.ws, False, run)):
+        if not note_direct_writes(w, run):
             # No room to tell the others: this transaction stands, the rest goes on without speculation.
             run.write_count = 0
             give_up(block)
@@ -277,17 +274,23 @@ cdef uint32_t main_slot(Block* block, Location* location, Location* account) noe
     return number
 
 
-cdef bint settle(Worker* w, Write* write, const u256* before) noexcept nogil:
-    """A delta becomes the value that it leads to."""
-    cdef Value* settled = <Value*>w.arena.take(sizeof(Value))
+cdef bint settle(Worker* w, Write* write, u256* now) noexcept nogil:
+    """What is written, where a delta becomes the value that it leads to. False: no memory."""
+    cdef Value* settled
+    if not write.value.delta:
+        now[0] = write.value.word
+        return True
+    u_add(now, now, &write.value.word)
+    w.tally.settled += 1
+    if write.version == NULL:
+        return True
+    settled = <Value*>w.arena.take(sizeof(Value))
     if settled == NULL:
         return False
-    u_add(&settled.word, before, &write.value.word)
+    settled.word = now[0]
     settled.code = NULL
     settled.delta = False
     replace(write.version, settled)
-    w.tally.settled += 1
-    write.value = settled
     return True
 
 
@@ -299,10 +302,7 @@ cdef bint bring_in_slot(Worker* w, Write* write) noexcept nogil:
     if entry.lifetime != ws.accounts[account].lifetime:
         u_zero(&entry.current)
         entry.lifetime = ws.accounts[account].lifetime
-    if write.value.delta and not settle(w, write, &entry.current):
-        return False
-    entry.current = write.value.word
-    return True
+    return settle(w, write, &entry.current)
 
 
 cdef bint bring_in_account(Worker* w, TxIndex tx, Write* write) noexcept nogil:
@@ -319,10 +319,8 @@ cdef bint bring_in_account(Worker* w, TxIndex tx, Write* write) noexcept nogil:
     elif write.part == <int>kCode:
         if not ws_put_code(ws, number, <const unsigned char*>&write.value.word, <Code*>write.value.code):
             return False
-    else:
-        if write.value.delta and not settle(w, write, &entry.balance):
-            return False
-        entry.balance = write.value.word
+    elif not settle(w, write, &entry.balance):
+        return False
     if not entry.exists and (entry.nonce or not u_is_zero(&entry.balance)):
         entry.exists = True
     return True

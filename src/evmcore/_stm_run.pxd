@@ -1,6 +1,5 @@
 """Running transactions ahead of time, and recording what a run learnt and wrote."""
-from evmcore._code cimport Code
-from evmcore._state cimport WorkingSet
+from evmcore._state cimport AccountEntry, SlotEntry, WorkingSet
 from evmcore._stm cimport TxIndex
 from evmcore._stm_block cimport Block, Run, Worker
 
@@ -8,10 +7,19 @@ from evmcore._stm_block cimport Block, Run, Worker
 # published and `w.blocked_on` says whose.
 cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil
 
-# What the latest transaction changed in a working set whose entries' `origin` is their Location, as the writes of `w.tx`.
-# `ahead`: the set holds nothing but that transaction, whose balances and slots become deltas where they were never looked
-# at exactly; else everything is absolute. False: no memory, or the store is full.
-cdef bint note_writes(Worker* w, WorkingSet* ws, bint ahead, Run* run) noexcept nogil
+# Which of the parts of an account that a transaction changed others should know before they are final. The rest would cost
+# more to tell than it saves: the nonce of a sender is known from its transactions, a balance mostly suffices as it was before
+# the block. Who needs one of those exactly runs again.
+cdef int parts_to_tell(const Block* block, TxIndex tx, const AccountEntry* entry, int parts) noexcept nogil
+
+# Writes of `w.tx` to the cells of an account, and to a slot; `origin` of both is their Location. `ahead`: balances may be
+# deltas. False: no memory, or the store is full. First, room for all that the latest transaction changed in a working set.
+cdef bint room_for_writes(Worker* w, const WorkingSet* ws, Run* run) noexcept nogil
+cdef bint note_account(Worker* w, const AccountEntry* entry, int parts, int told, bint ahead, Run* run) noexcept nogil
+cdef bint note_slot(Worker* w, WorkingSet* ws, SlotEntry* slot, Run* run) noexcept nogil
+
+# Takes the memory of records back when it is much and nobody will look at any of them any more.
+cdef void drop_records(Worker* w) noexcept nogil
 
 # As if the transaction had not run.
 cdef void run_clear(Run* run) noexcept nogil

@@ -16,7 +16,7 @@ from evmcore._stm cimport (
 from evmcore._stm_block cimport Access, AccountRead, AccountSeen, Block, Run, SlotRead, Worker
 from evmcore._stm_read cimport slot_location
 from evmcore._tx cimport TX_VALID, transaction_run
-from evmcore._u256 cimport u_eq, u_is_zero, u_sub
+from evmcore._u256 cimport u256, u_eq, u_is_zero, u_lt, u_sub
 
 
 cdef enum:
@@ -24,8 +24,7 @@ cdef enum:
 
 
 cdef void drop_records(Worker* w) noexcept nogil:
-    """Takes the memory of records back that nobody will look at any more: all of them, or none."""
-    if w.block.scheduler.frontier() > w.last and not w.block.watch_all:
+    if w.records.taken() > RECORDS and w.block.scheduler.frontier() > w.last and not w.block.watch_all:
         w.records.reset()
 
 
@@ -35,8 +34,7 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
     cdef Run* run = &block.run_of[tx]
     cdef Write* old = run.writes
     cdef uint32_t old_count = run.write_count
-    if w.records.taken() > RECORDS:
-        drop_records(w)
+    drop_records(w)
     w.last = max(w.last, tx)
     w.tx = tx
     w.blocked_on = 0
@@ -58,7 +56,7 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
     if not run.failed and not note_reads(w, run):
         run.failed = True
     if not run.failed and run.result.invalid == TX_VALID:
-        run.failed = not (note_writes(w, machine.ws, True, run) and note_logs(w, run))
+        run.failed = not (note_writes(w, run) and note_logs(w, run))
     if w.block.output.notes != NULL and not run.failed and not note_accesses(w, run):
         run.failed = True
     if run.failed:
@@ -183,19 +181,29 @@ cdef bint note_accesses(Worker* w, Run* run) noexcept nogil:
 
 # ---------------------------------------------------------------------------------------------------- what it wrote
 
-cdef Value* add_write(Worker* w, Run* run, Location* location, Location* account, int part) noexcept nogil:
-    """Room for what is written to a cell; NULL: no memory. `account`: whose slot it is, NULL for an account's own cell."""
-    cdef Version* version = new_version(w.arena[0])
+cdef Value* add_write(Worker* w, Run* run, Location* location, Location* account, int part, bint told) noexcept nogil:
+    """Room for what is written to a cell; NULL: no memory. `account`: whose slot it is, NULL for an account's own cell.
+    `told`: to others, before it is final."""
     cdef Write* write = &run.writes[run.write_count]
-    if version == NULL:
-        return NULL
+    cdef Version* version = NULL
+    cdef Value* value
+    if told:
+        version = new_version(w.arena[0])
+        if version == NULL:
+            return NULL
+        value = &version.first
+    else:
+        value = <Value*>w.records.take(sizeof(Value))
+        if value == NULL:
+            return NULL
+        memset(value, 0, sizeof(Value))
     write.location = location
     write.account = account
     write.version = version
-    write.value = &version.first
+    write.value = value
     write.part = part
     run.write_count += 1
-    return &version.first
+    return value
 
 
 cdef bint hold_code(Worker* w, Code* code) noexcept nogil:
@@ -234,22 +242,38 @@ cdef int parts_changed(const AccountEntry* entry) noexcept nogil:
     return parts
 
 
-cdef bint note_account(Worker* w, const AccountEntry* entry, int parts, bint ahead, Run* run) noexcept nogil:
+cdef int parts_to_tell(const Block* block, TxIndex tx, const AccountEntry* entry, int parts) noexcept nogil:
+    cdef u256 half
+    cdef int i
+    if parts & (PART_EXISTS | PART_WIPED | PART_CODE):
+        return parts
+    if parts & PART_NONCE and memcmp(entry.address, block.txs[tx - 1].sender, 20) == 0:
+        parts &= ~PART_NONCE
+    if parts & PART_BALANCE:
+        for i in range(3):
+            half.w[i] = entry.balance.w[i] >> 1 | entry.balance.w[i + 1] << 63
+        half.w[3] = entry.balance.w[3] >> 1
+        if not u_lt(&entry.base.balance, &half) or memcmp(entry.address, block.rules.env.coinbase, 20) == 0:
+            parts &= ~PART_BALANCE
+    return parts
+
+
+cdef bint note_account(Worker* w, const AccountEntry* entry, int parts, int told, bint ahead, Run* run) noexcept nogil:
     cdef Location* location = <Location*>entry.origin
     cdef Value* value
     if parts & (PART_EXISTS | PART_WIPED):
-        value = add_write(w, run, location, NULL, <int>kLife)
+        value = add_write(w, run, location, NULL, <int>kLife, True)
         if value == NULL:
             return False
         value.word.w[0] = entry.exists
         value.word.w[1] = w.tx if parts & PART_WIPED else 0
     if parts & PART_NONCE:
-        value = add_write(w, run, location, NULL, <int>kNonce)
+        value = add_write(w, run, location, NULL, <int>kNonce, told & PART_NONCE)
         if value == NULL:
             return False
         value.word.w[0] = entry.nonce
     if parts & PART_BALANCE:
-        value = add_write(w, run, location, NULL, <int>kBalance)
+        value = add_write(w, run, location, NULL, <int>kBalance, told & PART_BALANCE)
         if value == NULL:
             return False
         value.word = entry.balance
@@ -257,7 +281,7 @@ cdef bint note_account(Worker* w, const AccountEntry* entry, int parts, bint ahe
             u_sub(&value.word, &entry.balance, &entry.base.balance)
             value.delta = True
     if parts & PART_CODE:
-        value = add_write(w, run, location, NULL, <int>kCode)
+        value = add_write(w, run, location, NULL, <int>kCode, True)
         if value == NULL:
             return False
         memcpy(&value.word, entry.code_hash, 32)
@@ -274,7 +298,7 @@ cdef bint note_slot(Worker* w, WorkingSet* ws, SlotEntry* slot, Run* run) noexce
         slot.origin = slot_location(w, account.address, &slot.key, NULL)
         if slot.origin == NULL:
             return False
-    value = add_write(w, run, <Location*>slot.origin, <Location*>account.origin, 0)
+    value = add_write(w, run, <Location*>slot.origin, <Location*>account.origin, 0, True)
     if value == NULL:
         return False
     value.word = slot.current
@@ -284,21 +308,29 @@ cdef bint note_slot(Worker* w, WorkingSet* ws, SlotEntry* slot, Run* run) noexce
     return True
 
 
-cdef bint note_writes(Worker* w, WorkingSet* ws, bint ahead, Run* run) noexcept nogil:
-    cdef size_t most = 4 * <size_t>ws.changed_account_count + ws.changed_slot_count
+cdef bint room_for_writes(Worker* w, const WorkingSet* ws, Run* run) noexcept nogil:
+    run.writes = <Write*>w.records.take((4 * <size_t>ws.changed_account_count + ws.changed_slot_count + 1) * sizeof(Write))
+    return run.writes != NULL
+
+
+cdef bint note_writes(Worker* w, Run* run) noexcept nogil:
+    """What the run changed, whose working set holds nothing else. Balances and slots become deltas where they were never
+    looked at exactly. False: no memory, or the store is full."""
+    cdef WorkingSet* ws = w.machine.ws
     cdef AccountEntry* entry
     cdef SlotEntry* slot
+    cdef int parts
     cdef uint32_t i
-    run.writes = <Write*>w.records.take((most + 1) * sizeof(Write))
-    if run.writes == NULL:
+    if not room_for_writes(w, ws, run):
         return False
     for i in range(ws.changed_account_count):
         entry = &ws.accounts[ws.changed_accounts[i]]
-        if not note_account(w, entry, parts_changed(entry) if ahead else entry.parts, ahead, run):
+        parts = parts_changed(entry)
+        if parts and not note_account(w, entry, parts, parts_to_tell(w.block, w.tx, entry, parts), True, run):
             return False
     for i in range(ws.changed_slot_count):
         slot = &ws.slots[ws.changed_slots[i]]
-        if slot.lifetime != ws.accounts[slot.account].lifetime or (ahead and u_eq(&slot.current, &slot.base)):
+        if slot.lifetime != ws.accounts[slot.account].lifetime or u_eq(&slot.current, &slot.base):
             continue
         if not note_slot(w, ws, slot, run):
             return False

@@ -337,6 +337,38 @@ cdef Runs* runs_for(size_t count) noexcept nogil:
     return runs
 
 
+cdef enum:
+    BRIEF_GAS = 100000            # limit of a transaction that takes a few microseconds at most
+    STRETCH = 16                  # such transactions that one worker runs one after the other
+    STRETCH_GAS = 400000
+
+
+cdef void offer_stretches(Block* block) noexcept nogil:
+    """Says what to run ahead of time: neighbours that are brief together, others one by one. Of each as many stretches as
+    there are workers, one that is brief is left to the committer."""
+    cdef Scheduler* scheduler = block.scheduler
+    cdef TxIndex first = 1, end, most
+    cdef uint64_t gas
+    cdef uint32_t brief = 0
+    most = max(<TxIndex>1, min(<TxIndex>STRETCH, block.count // (8 * block.worker_count)))
+    while first <= block.count:
+        end = first
+        gas = 0
+        while end <= block.count and end - first < most:
+            gas += block.txs[end - 1].gas_limit
+            if block.txs[end - 1].gas_limit > BRIEF_GAS or gas > STRETCH_GAS:
+                break
+            end += 1
+        if end - first > 1:
+            if brief % <uint32_t>block.worker_count:
+                scheduler.offer(first, end, True)
+            brief += 1
+        else:
+            end = first + 1
+            scheduler.offer(first, end, False)
+        first = end
+
+
 cdef bint open_block(Block* block, int threads) noexcept nogil:
     """Takes what a parallel block needs. False: something is missing; the block then runs sequentially."""
     cdef Worker* w
@@ -376,10 +408,11 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
         w.machine.unlimited_code_size = block.main.unlimited_code_size
         block.workers[i] = w
         block.worker_count += 1
+    if block.worker_count == 0 or not block.scheduler.prepare(block.count):
+        return False
+    offer_stretches(block)
     return (
-        block.worker_count > 0
-        and block.store.prepare(expected_locations(block), store_key)
-        and block.scheduler.prepare(block.count)
+        block.store.prepare(expected_locations(block), store_key)
         and (block.worker_count == 1 or give_hints(block.scheduler, block.shared, block.txs, block.count))
         and publish_beginning(block)
     )

@@ -72,7 +72,7 @@ int main(int argc, char** argv) {
     block.store = &store;
     block.scheduler = &scheduler;
     for (int i = 0; i < STM_MAX_WORKERS; ++i) block.workers[i].arena = &arenas[i];
-    uint64_t transactions = 0, runs = 0, reruns = 0, waits = 0, reviews = 0, fallbacks = 0, ended = 0;
+    uint64_t transactions = 0, runs = 0, reruns = 0, waits = 0, fallbacks = 0, ended = 0;
     const auto start = std::chrono::steady_clock::now();
     for (now_block = first; now_block < first + blocks; ++now_block) {
         const uint64_t block_seed = mix(seed, now_block);
@@ -93,15 +93,14 @@ int main(int argc, char** argv) {
             runs += block.workers[i].tally.runs;
             reruns += block.workers[i].tally.reruns;
             waits += block.workers[i].tally.waits;
-            reviews += block.workers[i].reviews;
         }
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    std::printf("%llu blocks (%llu ended early, %llu fell back), %llu transactions, %llu runs (%llu by the committer again, "
-                "%llu after a review), %llu waits, %.1f s\n",
+    std::printf("%llu blocks (%llu ended early, %llu fell back), %llu transactions, %llu runs (%llu by the committer again), "
+                "%llu waits, %.1f s\n",
                 static_cast<unsigned long long>(blocks), static_cast<unsigned long long>(ended),
                 static_cast<unsigned long long>(fallbacks), static_cast<unsigned long long>(transactions),
                 static_cast<unsigned long long>(runs), static_cast<unsigned long long>(reruns),
-                static_cast<unsigned long long>(reviews), static_cast<unsigned long long>(waits), seconds);
+                static_cast<unsigned long long>(waits), seconds);
     return 0;
 }

@@ -71,7 +71,7 @@ struct Spec {
     uint64_t gas_limit;
     size_t room;                                // of the store, in locations
     int bad_account, bad_slot;                  // reading these fails; -1 for none
-    int reviews;                                // validations before the frontier, percent of the runs
+    int stretch, left;                          // transactions of a stretch; one stretch of so many is left, 0: none
 };
 
 inline Spec random_spec(uint64_t seed, int most_txs) {
@@ -85,7 +85,8 @@ inline Spec random_spec(uint64_t seed, int most_txs) {
     spec.gas_limit = random.chance(85) ? ~uint64_t{0} : random.below(spec.txs * 12 + 1);
     spec.bad_account = random.chance(4) ? static_cast<int>(random.below(spec.accounts)) : -1;
     spec.bad_slot = random.chance(6) ? static_cast<int>(random.below(spec.slots)) : -1;
-    spec.reviews = random.chance(50) ? 60 : 0;
+    spec.stretch = random.chance(40) ? 1 : 1 + random.below(5);
+    spec.left = random.chance(40) ? 0 : 1 + random.below(4);
     const bool invalid = random.chance(20), wipes = random.chance(40), hints = random.chance(30);
     for (int a = 0; a < spec.accounts; ++a) {
         PlainAccount& account = spec.before.accounts[a];

@@ -49,12 +49,27 @@ inline void raise(uint32_t* flag) {
     __atomic_store_n(flag, 1, __ATOMIC_RELEASE);
 }
 
-// As long as the frontier's transaction has run, or nobody runs it: makes it final.
-inline void advance(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Tally& tally) {
+// How often the committer looks for a brief transaction to end before it turns to something else: some microseconds, in which
+// what it works on would begin to move to another core.
+#ifdef STM_PAUSE
+constexpr unsigned kPatience = 0;
+#else
+constexpr unsigned kPatience = 100;
+#endif
+
+// What whoever has the office does: makes the frontier's transaction final as long as it has run, or nobody runs it.
+inline void commit_ready(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Tally& tally) {
+    unsigned waited = 0;
     while (!is_raised(stop)) {
         const TxIndex tx = scheduler.frontier();
         const Scheduler::Frontier frontier = scheduler.take_frontier(tx);
-        if (frontier == Scheduler::kBusy) return;
+        if (frontier == Scheduler::kBusy) {
+            if (waited == kPatience || tx > scheduler.count() || !scheduler.is_brief(tx)) return;
+            ++waited;
+            relax();
+            continue;
+        }
+        waited = 0;
         tally.watch.turn_to(kCommitting);
         tally.watch.begin();
         tally.validations += frontier == Scheduler::kToCheck;
@@ -77,6 +92,14 @@ inline void advance(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Ta
         tally.watch.end(kMadeFinal, tx);
         scheduler.commit(tx);
     }
+}
+
+inline void advance(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Tally& tally) {
+    do {
+        if (!scheduler.take_office()) return;
+        commit_ready(scheduler, tasks, stop, tally);
+        scheduler.leave_office();
+    } while (scheduler.needs_committer() && !is_raised(stop));
 }
 
 // Runs a claimed transaction ahead of time. When it meets an estimate it waits, unless the run that it would wait for has
@@ -102,17 +125,23 @@ inline void speculate(Scheduler& scheduler, const Tasks& tasks, Arena& arena, Tx
 // Until the block is final, or `stop` is raised: also by others, to end it early.
 inline void work(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_t* stop, Tally& tally) {
     unsigned idle = 0;
+    Stretch mine{0, 0};
+    bool has_run = false;              // something that may be the frontier's
     tally.watch.start();
     while (!is_raised(stop) && !scheduler.finished()) {
-        advance(scheduler, tasks, stop, tally);
-        const TxIndex tx = scheduler.claim(arena);
-        if (tx == 0) {
+        if (mine.next == mine.end) {
+            advance(scheduler, tasks, stop, tally);
+            has_run = false;
+        }
+        const TxIndex tx = scheduler.claim(mine, arena);
+        if (tx != 0) {
+            idle = 0;
+            has_run = true;
+            speculate(scheduler, tasks, arena, tx, tally);
+        } else if (!has_run) {
             tally.watch.turn_to(kWaiting);
             idle = pause(idle);
-            continue;
         }
-        idle = 0;
-        speculate(scheduler, tasks, arena, tx, tally);
     }
     tally.watch.finish();
 }

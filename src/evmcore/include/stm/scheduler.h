@@ -5,7 +5,12 @@
 //
 //   Ready --claim--> Executing --finish--> Executed --take--> Checking --commit--> Committed
 //     ^                  |                                        |
-//     +-----wake----- Blocked                                     +--again--> Executing (by the committer), or back to Ready
+//     +-----wake----- Blocked                                     +--again--> Executing, by the committer
+//
+// What is run ahead of time is offered in stretches of neighbours, which one worker runs one after the other: short
+// transactions would spend more on finding each other's traces than on their own work. What is in no stretch is left to the
+// committer, who runs it directly when it comes there: that is cheaper than running it ahead. Once all stretches are taken
+// whoever has nothing to do takes the lowest transaction that is ready, from somebody else's stretch too.
 #pragma once
 #include "arena.h"
 #include "shared.h"
@@ -25,7 +30,12 @@ struct TxState {
     Shared<uint64_t> word;             // status 8 bits, incarnation 24, wait epoch 32
     Shared<Waiter*> waiters;
     TxIndex after[2];                  // hints: run behind these, 0 for none
-    uint32_t vain;                     // runs that met an estimate; of whoever has it Executing
+    uint16_t vain;                     // runs that met an estimate; of whoever has it Executing
+    bool brief;                        // it is over soon: worth waiting for
+};
+
+struct Stretch {
+    TxIndex next, end;
 };
 
 // So often a transaction begins ahead of time, at most; then it is left to the committer. This bounds what a block can take
@@ -44,27 +54,43 @@ public:
     Scheduler() = default;
     Scheduler(const Scheduler&) = delete;
     Scheduler& operator=(const Scheduler&) = delete;
-    ~Scheduler() { std::free(states_); }
+    ~Scheduler() {
+        std::free(states_);
+        std::free(stretches_);
+    }
 
-    // Makes `count` transactions ready. False: no memory.
+    // Makes `count` transactions ready. Nothing is offered yet. False: no memory.
     bool prepare(TxIndex count) {
         if (count + 1 > capacity_) {
             std::free(states_);
+            std::free(stretches_);
             capacity_ = 0;
             states_ = static_cast<TxState*>(std::malloc((size_t{count} + 1) * sizeof(TxState)));
-            if (states_ == nullptr) return false;
+            stretches_ = static_cast<Stretch*>(std::malloc((size_t{count} + 1) * sizeof(Stretch)));
+            if (states_ == nullptr || stretches_ == nullptr) return false;
             capacity_ = count + 1;
         }
         count_ = count;
+        offered_ = 0;
         for (TxIndex tx = 0; tx <= count; ++tx) {
             new (&states_[tx].word) Shared<uint64_t>(word_of(tx ? kReady : kCommitted, 0, 0));
             new (&states_[tx].waiters) Shared<Waiter*>(nullptr);
             states_[tx].after[0] = states_[tx].after[1] = 0;
             states_[tx].vain = 0;
+            states_[tx].brief = false;
         }
-        next_.store(1);
+        next_.store(count + 1);
+        taken_.store(0);
         frontier_.store(1);
+        office_.store(false);
         return true;
+    }
+
+    // Before the workers begin, in order: from `first` to just before `end`, to be run ahead of time by one worker.
+    // `brief`: they take a few microseconds each.
+    void offer(TxIndex first, TxIndex end, bool brief) {
+        stretches_[offered_++] = {first, end};
+        for (TxIndex tx = first; brief && tx < end; ++tx) states_[tx].brief = true;
     }
 
     void hint(TxIndex tx, int which, TxIndex after) { states_[tx].after[which] = after; }
@@ -77,21 +103,20 @@ public:
     // True once the transaction's writes are in the store, whether or not they last.
     bool has_run(TxIndex tx) const { return status_of(word(tx)) >= kExecuted; }
 
-    // The lowest ready transaction whose hints do not hold it back, now Executing for the caller; 0 when there is none.
-    TxIndex claim(Arena& arena) {
+    // The next transaction to run ahead of time, now Executing for the caller; 0 when there is none. First come those that
+    // have been woken, then the rest of the worker's stretch, then another stretch, at last whatever is ready.
+    TxIndex claim(Stretch& mine, Arena& arena) {
         for (;;) {
-            TxIndex tx = next_.load();
-            if (tx > count_) return 0;
-            const uint64_t word = this->word(tx);
-            if (status_of(word) == kReady && start(tx, word)) {
-                const TxIndex first = states_[tx].after[0], second = states_[tx].after[1];
-                if (first != 0 && !has_run(first) && wait_for(tx, first, arena)) continue;
-                if (second != 0 && !has_run(second) && wait_for(tx, second, arena)) continue;
-                return tx;
+            const TxIndex woken = claim_lowest(arena);
+            if (woken != 0) return woken;
+            while (mine.next < mine.end) {
+                const TxIndex tx = mine.next++;
+                if (begin(tx, word(tx), arena)) return tx;
             }
-            // It may have become ready since it was looked at: whoever made it so either found `next_` moved past it, or
-            // is seen here.
-            if (next_.replace(tx, tx + 1) && status_of(this->word(tx)) == kReady) lower_next(tx);
+            if (taken_.load() > offered_) return 0;
+            const uint32_t taken = taken_.fetch_add(1);
+            if (taken < offered_) mine = stretches_[taken];
+            if (taken == offered_) lower_next(frontier());
         }
     }
 
@@ -120,23 +145,24 @@ public:
     // Executing -> Executed: the writes are in the store. Wakes those who wait.
     void finish(TxIndex tx) { become(tx, kExecuted); }
 
-    // Executed -> Checking, for a validation before the frontier. False: somebody else has it.
-    bool check(TxIndex tx) {
-        uint64_t word = this->word(tx);
-        return status_of(word) == kExecuted &&
-               states_[tx].word.replace(word, word_of(kChecking, incarnation_of(word), epoch_of(word)));
+    // ---- the committer: whoever has the office. Who makes the frontier's transaction takeable looks at the office
+    // afterwards, and who leaves the office looks at the transaction there: one of them sees the other's doing.
+
+    bool take_office() {
+        bool taken = false;
+        return office_.replace(taken, true);
+    }
+    void leave_office() { office_.store(false); }
+
+    // Whether `take_frontier` would find something to do.
+    bool needs_committer() const {
+        const TxIndex tx = frontier();
+        if (tx > count_) return false;
+        const Status status = status_of(word(tx));
+        return status == kReady || status == kBlocked || status == kExecuted;
     }
 
-    // Checking -> Executed (it stands), or -> Ready (it must run again).
-    void checked(TxIndex tx, bool stands) {
-        const uint64_t word = this->word(tx);
-        states_[tx].word.store(word_of(stands ? kExecuted : kReady, incarnation_of(word), epoch_of(word)));
-        if (!stands) lower_next(tx);
-    }
-
-    // ---- the committer: whoever has taken the frontier's transaction, hence one thread at a time: there is a next one to
-    // take only when this one is final. Who makes the frontier's transaction takeable looks at the frontier afterwards, and
-    // who moves the frontier looks at the transaction there: one of them sees the other's doing.
+    bool is_brief(TxIndex tx) const { return states_[tx].brief; }
 
     enum Frontier { kBusy, kToCheck, kToRun };
 
@@ -147,7 +173,8 @@ public:
             const uint64_t word = this->word(tx);
             const Status status = status_of(word);
             if (status == kExecuted) {
-                if (check(tx)) return kToCheck;
+                states_[tx].word.store(word_of(kChecking, incarnation_of(word), epoch_of(word)));
+                return kToCheck;
             } else if (status == kReady || status == kBlocked) {
                 if (start(tx, word)) return kToRun;
             } else {
@@ -175,6 +202,8 @@ private:
     void become(TxIndex tx, Status status) {
         const uint64_t word = this->word(tx);
         states_[tx].word.store(word_of(status, incarnation_of(word), epoch_of(word)));
+        // Who begins to wait adds itself to the waiters, then looks at the word: one of the two sees the other's doing.
+        if (states_[tx].waiters.load() == nullptr) return;
         Waiter* waiter = states_[tx].waiters.exchange(nullptr);
         for (; waiter != nullptr; waiter = waiter->next) {
             uint64_t seen = this->word(waiter->tx);
@@ -183,6 +212,27 @@ private:
                 lower_next(waiter->tx);
             }
         }
+    }
+
+    // The lowest ready transaction from `next_` on.
+    TxIndex claim_lowest(Arena& arena) {
+        for (;;) {
+            TxIndex tx = next_.load();
+            if (tx > count_) return 0;
+            if (begin(tx, this->word(tx), arena)) return tx;
+            // It may have become ready since it was looked at: whoever made it so either found `next_` moved past it, or
+            // is seen here.
+            if (next_.replace(tx, tx + 1) && status_of(this->word(tx)) == kReady) lower_next(tx);
+        }
+    }
+
+    // Ready -> Executing, unless it is not ready or its hints hold it back; then it waits.
+    bool begin(TxIndex tx, uint64_t word, Arena& arena) {
+        if (status_of(word) != kReady || !start(tx, word)) return false;
+        const TxIndex first = states_[tx].after[0], second = states_[tx].after[1];
+        if (first != 0 && !has_run(first) && wait_for(tx, first, arena)) return false;
+        if (second != 0 && !has_run(second) && wait_for(tx, second, arena)) return false;
+        return true;
     }
 
     // Ready or Blocked -> Executing, with a new incarnation and epoch.
@@ -197,9 +247,15 @@ private:
     }
 
     TxState* states_ = nullptr;
+    Stretch* stretches_ = nullptr;
     TxIndex count_ = 0, capacity_ = 0;
-    Shared<TxIndex> next_{1};              // no transaction below it is ready
-    Shared<TxIndex> frontier_{1};
+    uint32_t offered_ = 0;                 // stretches
+    // Lines of their own: some are written all the time.
+    alignas(64) Shared<TxIndex> next_{1};  // no transaction below it was woken and is ready; nor, once more stretches than
+                                           // there are have been asked for, any other
+    alignas(64) Shared<uint32_t> taken_{0};        // stretches, and one more for each time there was none
+    alignas(64) Shared<TxIndex> frontier_{1};
+    alignas(64) Shared<bool> office_{false};
 };
 
 }  // namespace evmcore::stm

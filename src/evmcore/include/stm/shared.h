@@ -4,6 +4,7 @@
 // each such access, so that they see every order of events that matters; here it is nothing.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #ifndef STM_YIELD
@@ -49,19 +50,29 @@ private:
     std::atomic<T> value_;
 };
 
+inline void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
 // Waiting for another thread, for the `turn`th time in a row; returns the next turn.
 inline unsigned pause([[maybe_unused]] unsigned turn) {
 #ifdef STM_PAUSE
     STM_PAUSE();
     return 0;
 #else
-    if (turn >= 64) {
+    // First for some microseconds, then for others who want this core, at last without using it.
+    if (turn < 200) {
+        relax();
+    } else if (turn < 300) {
         std::this_thread::yield();
+    } else {
+        std::this_thread::sleep_for(std::chrono::microseconds(20));
         return turn;
     }
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
     return turn + 1;
 #endif
 }

@@ -212,7 +212,8 @@ inline void mark_estimate(Version* version) {
 struct Write {
     Location* location;
     Location* account;                 // of a slot
-    Version* version;                  // before `publish_writes` one of its own, after it the one that is linked
+    Version* version;                  // before `publish_writes` one of its own, after it the one that is linked; nullptr:
+                                       // it is not for others to see before it is final
     const Value* value;
     int part;
 };
@@ -222,15 +223,17 @@ struct Write {
 inline void publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count,
                            uint64_t* delays) {
     for (uint32_t i = 0; i < before_count; ++i) {
+        if (before[i].version == nullptr) continue;
         mark_estimate(before[i].version);
         delay_point(delays);
     }
     for (uint32_t i = 0; i < fresh_count; ++i) {
+        if (fresh[i].version == nullptr) continue;
         delay_point(delays);
         fresh[i].version = publish(*fresh[i].location, fresh[i].part, tx, fresh[i].version);
     }
     for (uint32_t i = 0; i < before_count; ++i) {
-        if (is_estimate(before[i].version)) {
+        if (before[i].version != nullptr && is_estimate(before[i].version)) {
             delay_point(delays);
             withdraw(before[i].version);
         }
