@@ -78,13 +78,14 @@ def test_every_transaction_of_the_valid_scenes_succeeds_but_for_creations_where_
             assert all(receipt.status == 1 for receipt in receipts), name
 
 
-def test_a_gigagas_block_is_as_large_as_it_says() -> None:
+def test_a_gigagas_block_is_executed_in_parallel_to_its_end() -> None:
     workload = gigagas()["transfers, 1 Ggas"]()
     (block,) = workload.blocks
     state = MemoryState(workload.alloc)
     chain = engine.workload_chain(workload.fork)
-    result = execute_block(block, state, chain, validate=False, commit=True, threads=3)
-    assert result.gas_used == 47_620 * 21_000
+    executor = ParallelExecutor(3, always=True)
+    result = execute_block(block, state, chain, validate=False, commit=True, executor=executor)
+    assert result.gas_used == 47_620 * 21_000 and not executor.counters["fallback"]
     engine.check_outcome(workload.name, state, workload.outcome)
 
 
