@@ -55,6 +55,7 @@ ABSENT = {
     FACTORY: Account(1, 0, factory()),
     **{address: Account(1, 0, b"\x00") for address in REQUESTS},
 }
+EMPTY = ABSENT | {ADDRESS: Account()}
 PRESENT = ABSENT | {ADDRESS: Account(1, 3, CHILD, {0: 1, 1: 7, 3: 9})}
 
 
@@ -71,7 +72,7 @@ def block_of(*steps: tuple[bytes, int]) -> Block:
 
 
 @pytest.mark.parametrize("fork", FORKS, ids=lambda fork: fork.title)
-@pytest.mark.parametrize("alloc", (ABSENT, PRESENT), ids=("absent before", "there before"))
+@pytest.mark.parametrize("alloc", (ABSENT, EMPTY, PRESENT), ids=("absent before", "empty before", "there before"))
 def test_every_order_of_making_and_destroying_is_as_without_the_list(fork: Fork, alloc: dict[bytes, Account]) -> None:
     """Three transactions of these eight, in every order, one of the numbers of threads by turns."""
     steps = [(FACTORY, bits) for bits in (0, ADD | COPY, DESTROY, ADD | DESTROY)]

@@ -129,8 +129,8 @@ cdef bint is_as_listed(ListedWorker* w, ListedRun* run) noexcept nogil:
                 return False                 # that its storage is gone the list does not tell
             run.wiped[run.wiped_count] = number
             run.wiped_count += 1
-        elif entry.base_exists and not entry.exists and is_empty(&entry.base):
-            return False                     # an empty account was cleared (EIP-161)
+        if entry.base_exists and not entry.exists and is_empty(&entry.base):
+            return False                     # an empty account was cleared (EIP-161), nor does it tell that
         if not u_eq(&entry.balance, &entry.base.balance):
             if not as_changed(d, &account.fields[<int>FIELD_BALANCE], w.index, &entry.balance):
                 return False
