@@ -100,6 +100,6 @@ def test_no_answer_is_put_together_from_two_blocks(
     with places(tmp_path_factory.mktemp("redis")) as found:
         tally = torn_reads(found[number], calls, seed=11 + number, cache_bytes=cache_bytes)
     assert not tally.torn
-    # It was a test: the chain moved meanwhile, and some of it had to be fetched (little, where the cache holds everything).
+    # It was a test: the chain moved meanwhile, and some of it had to be fetched.
     assert tally.answers >= calls and tally.blocks > 20 and tally.counters["cold_rounds"] > 20
     assert sum(tally.refused.values()) < calls // 2
