@@ -87,10 +87,12 @@ def _read_naively(client: Any, keys: Keys, group: int) -> bytes:
 
 # ---- ours
 
+HOLDS_ALL = 1 << 28  # bytes of cache
+
 
 @pytest.mark.parametrize(
     ("number", "calls", "cache_bytes"),
-    [(0, 3_000, 1 << 20), (0, 1_500, 0), (0, 3_000, 1 << 28), (1, 3_000, 1 << 20), (2, 600, 1 << 20)],
+    [(0, 3_000, 1 << 20), (0, 1_500, 0), (0, 3_000, HOLDS_ALL), (1, 3_000, 1 << 20), (2, 600, 1 << 20)],
     ids=["primary", "primary, no cache", "primary, large cache", "stale replica", "either by turns"],
 )
 def test_no_answer_is_put_together_from_two_blocks(
@@ -100,6 +102,7 @@ def test_no_answer_is_put_together_from_two_blocks(
     with places(tmp_path_factory.mktemp("redis")) as found:
         tally = torn_reads(found[number], calls, seed=11 + number, cache_bytes=cache_bytes)
     assert not tally.torn
-    # It was a test: the chain moved meanwhile, and some of it had to be fetched.
-    assert tally.answers >= calls and tally.blocks > 20 and tally.counters["cold_rounds"] > 20
+    # It was a test: the chain moved meanwhile, and much had to be fetched, but for a cache that soon holds everything.
+    least = 20 if cache_bytes == HOLDS_ALL else calls // 20
+    assert tally.answers >= calls and tally.blocks > 20 and tally.counters["cold_rounds"] > least
     assert sum(tally.refused.values()) < calls // 2
