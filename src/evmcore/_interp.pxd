@@ -76,7 +76,7 @@ cdef struct Outcome:
     size_t output_size
     uint8_t[20] created           # CREATE: the new address, on success
 
-cdef struct Frame                 # see _interp.pyx
+cdef struct Frame                 # see interpreter/frames.pxi
 
 # The value that a storage slot had before the transaction, where the message did not depend on exactly that: with every
 # value from `low` to `high` it does the same, and what it adds to the slot stays the same (see ops/symbolic.pxi).

@@ -1,0 +1,36 @@
+# Reading the operands of PUSH0 to PUSH32.
+
+cdef extern from "include/push.h" nogil:
+    void u_push0 "u_push<0>"(u256* r, const uint8_t* p) noexcept
+    void u_push1 "u_push<1>"(u256* r, const uint8_t* p) noexcept
+    void u_push2 "u_push<2>"(u256* r, const uint8_t* p) noexcept
+    void u_push3 "u_push<3>"(u256* r, const uint8_t* p) noexcept
+    void u_push4 "u_push<4>"(u256* r, const uint8_t* p) noexcept
+    void u_push5 "u_push<5>"(u256* r, const uint8_t* p) noexcept
+    void u_push6 "u_push<6>"(u256* r, const uint8_t* p) noexcept
+    void u_push7 "u_push<7>"(u256* r, const uint8_t* p) noexcept
+    void u_push8 "u_push<8>"(u256* r, const uint8_t* p) noexcept
+    void u_push9 "u_push<9>"(u256* r, const uint8_t* p) noexcept
+    void u_push10 "u_push<10>"(u256* r, const uint8_t* p) noexcept
+    void u_push11 "u_push<11>"(u256* r, const uint8_t* p) noexcept
+    void u_push12 "u_push<12>"(u256* r, const uint8_t* p) noexcept
+    void u_push13 "u_push<13>"(u256* r, const uint8_t* p) noexcept
+    void u_push14 "u_push<14>"(u256* r, const uint8_t* p) noexcept
+    void u_push15 "u_push<15>"(u256* r, const uint8_t* p) noexcept
+    void u_push16 "u_push<16>"(u256* r, const uint8_t* p) noexcept
+    void u_push17 "u_push<17>"(u256* r, const uint8_t* p) noexcept
+    void u_push18 "u_push<18>"(u256* r, const uint8_t* p) noexcept
+    void u_push19 "u_push<19>"(u256* r, const uint8_t* p) noexcept
+    void u_push20 "u_push<20>"(u256* r, const uint8_t* p) noexcept
+    void u_push21 "u_push<21>"(u256* r, const uint8_t* p) noexcept
+    void u_push22 "u_push<22>"(u256* r, const uint8_t* p) noexcept
+    void u_push23 "u_push<23>"(u256* r, const uint8_t* p) noexcept
+    void u_push24 "u_push<24>"(u256* r, const uint8_t* p) noexcept
+    void u_push25 "u_push<25>"(u256* r, const uint8_t* p) noexcept
+    void u_push26 "u_push<26>"(u256* r, const uint8_t* p) noexcept
+    void u_push27 "u_push<27>"(u256* r, const uint8_t* p) noexcept
+    void u_push28 "u_push<28>"(u256* r, const uint8_t* p) noexcept
+    void u_push29 "u_push<29>"(u256* r, const uint8_t* p) noexcept
+    void u_push30 "u_push<30>"(u256* r, const uint8_t* p) noexcept
+    void u_push31 "u_push<31>"(u256* r, const uint8_t* p) noexcept
+    void u_push32 "u_push<32>"(u256* r, const uint8_t* p) noexcept
