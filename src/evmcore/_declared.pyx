@@ -3,23 +3,15 @@
 The parser accepts what `access_lists.BlockAccessList` accepts, and only the canonical form. It does not say what is wrong
 with anything else: the caller asks the Python class, which does.
 """
-import os
-
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._hash cimport keccak256
+from evmcore._keyed_hash cimport HashKey, draw_key, hash_address, hash_slot
 from evmcore._u256 cimport u_eq, u_from_be_n, u_lt
 
-cdef extern from "include/keyed_hash.h" nogil:
-    ctypedef struct HashKey:
-        pass
-    uint64_t hash_address(const HashKey& key, const uint8_t* address)
-    uint64_t hash_slot(const HashKey& key, uint32_t account, const uint64_t* slot)
-
 cdef HashKey hash_key
-cdef bytes random_key = os.urandom(sizeof(HashKey))
-memcpy(&hash_key, <const uint8_t*>random_key, sizeof(HashKey))
+draw_key(&hash_key)
 
 
 # ---------------------------------------------------------------------------------------------------- RLP

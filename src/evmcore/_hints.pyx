@@ -5,16 +5,11 @@ calls are told apart by callee and selector: those whose like had to run again s
 symbols (see ops/symbolic.pxi), which is mostly enough; calls whose like often had to run again all the same are lined up
 one behind the other. Senders need no hint: nonces are assumed and fees are deltas.
 """
-import os
-
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from evmcore._stm cimport HashKey
-
-cdef extern from "include/keyed_hash.h" nogil:
-    uint64_t hash_slot(const HashKey& key, uint32_t account, const uint64_t* slot)
+from evmcore._keyed_hash cimport HashKey, draw_key, hash_slot
 
 cdef extern from *:
     """
@@ -32,8 +27,7 @@ cdef enum:
 
 cdef uint8_t[4096] heat
 cdef HashKey key
-cdef bytes random_key = os.urandom(sizeof(HashKey))
-memcpy(&key, <const uint8_t*>random_key, sizeof(HashKey))
+draw_key(&key)
 
 cdef struct Place:                # who was the last to touch it
     uint64_t name

@@ -3,13 +3,12 @@
 Accounts are rows in a dense array, found through an open-addressed index that, like all tables here, never shrinks
 while in use: undoing a change therefore always finds the room it needs.
 """
-import os
-
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._code cimport Code, code_find, code_intern
 from evmcore._hash cimport keccak256
+from evmcore._keyed_hash cimport HashKey, draw_key, hash_address
 from evmcore._state cimport ABSENT, FOUND, AccountData, Found, StateReader
 from evmcore._trie cimport StateTrie, state_trie_add, state_trie_free, state_trie_root
 from evmcore._u256 cimport u256, u_eq, u_is_zero, u_zero
@@ -17,11 +16,6 @@ from evmcore.state._tables cimport (
     BlockHash, Slot, SlotTable, StoredCode, codes_add, codes_find, codes_free, codes_release, hashes_find, hashes_set,
     slot_find, slot_set, too_full,
 )
-
-cdef extern from "include/keyed_hash.h" nogil:
-    cdef struct HashKey:
-        pass
-    uint64_t hash_address(const HashKey& key, const uint8_t* address) noexcept
 
 cdef enum UndoKind:
     UNDO_ACCOUNT
@@ -54,8 +48,7 @@ cdef uint32_t NO_ROW = <uint32_t>0xffffffff
 cdef uint32_t FIRST_CAPACITY = 8
 
 cdef HashKey hash_key
-cdef bytes _random = os.urandom(sizeof(HashKey))
-memcpy(&hash_key, <const uint8_t*>_random, sizeof(HashKey))
+draw_key(&hash_key)
 
 cdef uint8_t[32] EMPTY_CODE_HASH
 keccak256(EMPTY_CODE_HASH, 0, EMPTY_CODE_HASH)

@@ -3,24 +3,16 @@
 Tables are never more than three quarters full, and close the gap when something is removed, so no marks of the dead
 stay behind. They never shrink while in use: putting back what was taken out always finds room.
 """
-import os
-
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 
+from evmcore._keyed_hash cimport HashKey, draw_key, hash_bytes32, hash_words4
 from evmcore._u256 cimport u256, u_eq, u_is_zero, u_zero
-
-cdef extern from "include/keyed_hash.h" nogil:
-    cdef struct HashKey:
-        pass
-    uint64_t hash_words4(const HashKey& key, const uint64_t* words) noexcept
-    uint64_t hash_bytes32(const HashKey& key, const uint8_t* data) noexcept
 
 cdef uint32_t FIRST_CAPACITY = 8
 
 cdef HashKey hash_key
-cdef bytes _random = os.urandom(sizeof(HashKey))
-memcpy(&hash_key, <const uint8_t*>_random, sizeof(HashKey))
+draw_key(&hash_key)
 
 
 # ----------------------------------------------------------------------------------------------- storage
