@@ -12,10 +12,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
+
+from tests.waiting import until
 
 # Seconds within which a thread looks whether its connection was ended.
 TICK = 0.05
@@ -255,7 +256,4 @@ class FaultyProxy:
 
     def wait_for(self, condition: str, seconds: float = 30.0) -> None:
         """Waits until one of the counters (``cuts``, ``lost_replies``, ``accepted``) is not 0."""
-        deadline = time.monotonic() + seconds
-        while not getattr(self, condition):
-            assert time.monotonic() < deadline, f"no {condition} after {seconds:g} s"
-            time.sleep(0.005)
+        until(lambda: getattr(self, condition), f"no {condition} after {seconds:g} s", seconds)

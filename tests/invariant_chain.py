@@ -12,6 +12,7 @@ import multiprocessing
 import random
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.synchronize import Event as EventType
 from typing import Any
@@ -19,11 +20,14 @@ from typing import Any
 from evmcore._diff import StateDiff
 from evmcore.blocks import Header
 from evmcore.state import MemoryState
+from evmcore.state.layout import Keys
 from evmcore.state.loading import Loader
 from evmcore.state.publisher import Publisher
 from evmcore.state.sources import from_memory
 from evmcore.types import Account
 from tests.assembly import assemble
+from tests.redis_server import RedisServer
+from tests.waiting import until
 
 CHAIN_ID = 7
 VAULTS = (b"\xaa" * 20, b"\xbb" * 20)
@@ -166,6 +170,22 @@ class Books:
 def begin(publisher: Publisher, books: Books) -> None:
     """Loads the genesis into nothing, or over whatever is there."""
     Loader(publisher, books.headers[0], complete=True, replace=True, chain=CHAIN).run(from_memory(books.state))
+
+
+@contextmanager
+def begun(url: str, books: Books, blocks: int = 0, **options: Any) -> Iterator[Publisher]:
+    """A publisher that has loaded the genesis and published some blocks."""
+    with Publisher(url, CHAIN_ID, **options) as publisher:
+        begin(publisher, books)
+        for _ in range(blocks):
+            publisher.publish(*books.next_block())
+        yield publisher
+
+
+def wait_for_head(server: RedisServer, number: int) -> None:
+    """Until a replica has this block."""
+    with server.client() as client:
+        until(lambda: client.hget(Keys(CHAIN_ID).head, b"number") == b"%d" % number, f"block {number} does not come")
 
 
 FORKS = "homestead eip150 eip155 eip158 byzantium constantinople petersburg istanbul berlin london mergeNetsplit"

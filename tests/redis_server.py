@@ -17,7 +17,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -25,13 +24,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.waiting import PATIENCE, until
+
 if TYPE_CHECKING:
     from tests.faulty_proxy import FaultyProxy
 
 PROGRAM = os.environ.get("EVMCORE_REDIS_SERVER") or shutil.which("redis-server") or shutil.which("valkey-server")
 
 # Seconds. Generous: tests must not fail on a slow machine.
-PATIENCE = 60.0
 
 
 def need_redis() -> Any:
@@ -96,21 +96,18 @@ class RedisServer:
 
     def wait_until_ready(self) -> None:
         """Waits until the server answers, with data that may have to be loaded first."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            assert self.process is not None and self.process.poll() is None, f"redis-server ended:\n{self.log}"
-            try:
-                with socket.socket(socket.AF_UNIX) as probe:
-                    probe.settimeout(1.0)
-                    probe.connect(self.path)
-                    probe.sendall(b"PING\r\n")
-                    answer = probe.recv(64)
-                if answer.startswith((b"+PONG", b"-NOAUTH")):
-                    return
-            except OSError:
-                pass
-            assert time.monotonic() < deadline, f"redis-server does not answer:\n{self.log}"
-            time.sleep(0.005)
+        until(self._answers, lambda: f"redis-server does not answer:\n{self.log}")
+
+    def _answers(self) -> bool:
+        assert self.process is not None and self.process.poll() is None, f"redis-server ended:\n{self.log}"
+        try:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(1.0)
+                probe.connect(self.path)
+                probe.sendall(b"PING\r\n")
+                return probe.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+        except OSError:
+            return False
 
     def _signal(self, number: signal.Signals) -> None:
         assert self.process is not None, "the server does not run"
@@ -165,10 +162,10 @@ class RedisServer:
         """Makes this server a replica of another, and waits until it has copied it."""
         with self.client() as client:
             client.execute_command("REPLICAOF", "127.0.0.1", str(primary.port))
-            deadline = time.monotonic() + PATIENCE
-            while client.info("replication")["master_link_status"] != "up":
-                assert time.monotonic() < deadline, f"the replica does not connect:\n{self.log}"
-                time.sleep(0.01)
+            until(
+                lambda: client.info("replication")["master_link_status"] == "up",
+                lambda: f"the replica does not connect:\n{self.log}",
+            )
 
     def promote(self) -> None:
         """Makes a replica a primary."""

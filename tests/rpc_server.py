@@ -5,14 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from evmcore.service.http import HttpProtocol
+from tests.waiting import until
 
 START_SECONDS = 30
 
@@ -77,7 +77,7 @@ def serving(app: Any, protocol: Any = None) -> Iterator[Client]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    _wait(lambda: server.started or not thread.is_alive())
+    until(lambda: server.started or not thread.is_alive(), "the server took too long to start")
     assert server.started, "the server did not start"
     client = Client(server.servers[0].sockets[0].getsockname()[1])
     try:
@@ -87,10 +87,3 @@ def serving(app: Any, protocol: Any = None) -> Iterator[Client]:
         server.should_exit = True
         thread.join(START_SECONDS)
         assert not thread.is_alive(), "the server did not stop"
-
-
-def _wait(done: Callable[[], bool]) -> None:
-    end = time.monotonic() + START_SECONDS
-    while not done():
-        assert time.monotonic() < end, "the server took too long to start"
-        time.sleep(0.01)

@@ -6,7 +6,6 @@ import http.server
 import json
 import random
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from tests.shared_files import shared_path
 from tests.small_chain import GENESIS, WRITER, SmallChain
 from tests.stored_state import keccak256, read_state, state_of
 from tests.test_follow import genesis_file, head_state
+from tests.waiting import until
 
 API_CHAIN_ID = 3503995874084926
 
@@ -367,11 +367,11 @@ def test_branches_of_the_node_are_followed(client: Any, small: tuple[SmallChain,
         stop = threading.Event()
         thread = threading.Thread(target=follower.run, args=(stop,))
         thread.start()
-        deadline = time.monotonic() + 60
-        while client.hget("{evm:77}:head", "hash") != shorter[-1].hash and time.monotonic() < deadline:
-            time.sleep(0.01)
-        stop.set()
-        thread.join()
+        try:
+            until(lambda: client.hget("{evm:77}:head", "hash") == shorter[-1].hash)
+        finally:
+            stop.set()
+            thread.join()
         assert read_state(client, 77) == state_of(chain.states[shorter[-1].hash])
         node.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +23,9 @@ from evmcore.state.redis import RedisState
 from evmcore.state.session import open_client
 from evmcore.state.sources import from_memory
 from evmcore.types import Account
-from tests.redis_server import PATIENCE, PROGRAM, RedisServer, free_port
+from tests.redis_server import PROGRAM, RedisServer, free_port
 from tests.stored_state import child
+from tests.waiting import PATIENCE, eventually, until
 
 GENESIS = Header(number=0, timestamp=1)
 CONTRACT = b"\x70" * 20
@@ -47,16 +47,14 @@ def ask(state: RedisState, slot: int) -> int:
     return int.from_bytes(output, "big")
 
 
-def wait_for(state: RedisState, header: Header, patience: float = PATIENCE) -> None:
-    deadline = time.monotonic() + patience
-    while True:
+def wait_for(state: RedisState, header: Header) -> None:
+    def arrived() -> bool:
         try:
-            if state.head().hash == header.hash:
-                return
+            return state.head().hash == header.hash
         except StateError:
-            pass
-        assert time.monotonic() < deadline, state.status()
-        time.sleep(0.01)
+            return False
+
+    until(arrived, state.status)
 
 
 def assert_serves(writer_url: str, reader_url: str) -> None:
@@ -183,14 +181,7 @@ def test_tls_survives_a_restart_of_the_server(tmp_path: Path) -> None:
                 ask(state, 24)
             with load(url):
                 wait_for(state, GENESIS)
-                deadline = time.monotonic() + PATIENCE
-                while True:
-                    try:
-                        assert ask(state, 24) == 124
-                        break
-                    except StateError:
-                        assert time.monotonic() < deadline
-                        time.sleep(0.01)
+                assert eventually(lambda: ask(state, 24), StateError, problem=state.status) == 124
 
 
 # ---- Sentinel
@@ -236,10 +227,7 @@ def test_sentinel_gives_the_address_and_the_new_one_after_a_failover(tmp_path: P
     with RedisServer(tmp_path / "a", *options) as primary, RedisServer(tmp_path / "b", *options) as replica:
         with open_client(f"unix://:pw@{replica.path}") as client:
             client.execute_command("REPLICAOF", "127.0.0.1", str(primary.port))
-            deadline = time.monotonic() + PATIENCE
-            while client.info("replication")["master_link_status"] != "up":
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            until(lambda: client.info("replication")["master_link_status"] == "up")
         with Sentinel(tmp_path / "s", primary, "pw", "sp") as sentinel:
             url = f"redis+sentinel://:pw@127.0.0.1:{sentinel.port}/evm?sentinel_password=sp"
             wait_for_sentinel(url, replicas=1)
@@ -252,14 +240,7 @@ def test_sentinel_gives_the_address_and_the_new_one_after_a_failover(tmp_path: P
                     assert client.wait(1, int(PATIENCE * 1000)) == 1
                 primary.kill()
                 assert ask(state, 25) == 125
-                deadline = time.monotonic() + PATIENCE
-                while True:
-                    try:
-                        assert ask(state, 26) == 126
-                        break
-                    except StateError:
-                        assert time.monotonic() < deadline, state.status()
-                        time.sleep(0.05)
+                assert eventually(lambda: ask(state, 26), StateError, problem=state.status) == 126
                 with Publisher(url, 1) as promoted:
                     header = child(header)
                     promoted.publish(header, NOTHING)
@@ -267,20 +248,16 @@ def test_sentinel_gives_the_address_and_the_new_one_after_a_failover(tmp_path: P
 
 
 def wait_for_sentinel(url: str, replicas: int) -> None:
-    from redis.sentinel import MasterNotFoundError
+    from redis.exceptions import RedisError
 
-    deadline = time.monotonic() + PATIENCE
     with open_client(url) as client:
-        while True:
-            try:
-                client.ping()
-                manager: Any = client.connection_pool.sentinel_manager  # type: ignore[attr-defined]
-                if manager.sentinels[0].sentinel_masters()["evm"]["num-slaves"] >= replicas:
-                    return
-            except (MasterNotFoundError, OSError, Exception) as error:
-                assert time.monotonic() < deadline, error
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+
+        def knows() -> bool:
+            client.ping()
+            manager: Any = client.connection_pool.sentinel_manager  # type: ignore[attr-defined]
+            return bool(manager.sentinels[0].sentinel_masters()["evm"]["num-slaves"] >= replicas)
+
+        until(lambda: eventually(knows, RedisError, OSError, KeyError), "the sentinel does not see the replicas")
 
 
 # ---- replicas
@@ -293,10 +270,7 @@ def test_where_a_replica_is_before_the_window_its_primary_is_read(tmp_path: Path
         replica_url = f"unix://:pw@{replica.path}"
         with load(f"unix://:pw@{primary.path}") as publisher, open_client(replica_url) as lagging:
             lagging.execute_command("REPLICAOF", "127.0.0.1", str(primary.port))
-            deadline = time.monotonic() + PATIENCE
-            while lagging.info("replication")["master_link_status"] != "up":
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            until(lambda: lagging.info("replication")["master_link_status"] == "up")
             # It will not be let in again.
             lagging.config_set("masterauth", "wrong")
             with open_client(f"unix://:pw@{primary.path}") as client:

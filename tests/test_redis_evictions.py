@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,7 +17,8 @@ from evmcore.state.publisher import Publisher
 from evmcore.state.redis import RedisState
 from evmcore.state.sources import from_memory
 from evmcore.types import Account
-from tests.redis_server import PATIENCE, RedisServer, redis_server  # noqa: F401
+from tests.redis_server import RedisServer, redis_server  # noqa: F401
+from tests.waiting import eventually, until
 
 CHAIN_ID = 1
 KEYS = Keys(CHAIN_ID)
@@ -87,26 +86,13 @@ def evict_some(server: RedisServer) -> list[int]:
     return gone
 
 
-def eventually(what: Callable[[], Any], *kinds: type[StateError]) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return what()
-        except kinds:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-
 def assert_recovers(server: RedisServer, state: RedisState) -> None:
     """Once the state was loaded again into a server that does not evict, the same reader has all of it."""
     configure(server, "noeviction")
     with server.client() as client:
         client.flushall()
     load(server)
-    deadline = time.monotonic() + PATIENCE
-    while not state.status().ready:
-        assert time.monotonic() < deadline, state.status()
-        time.sleep(0.01)
+    until(lambda: state.status().ready, state.status)
     with state.pin() as pin:
         for i, address in enumerate(PEOPLE):
             account = pin.account(address)
@@ -140,10 +126,7 @@ def test_what_is_evicted_under_a_reader_is_never_zero(server: RedisServer, polic
                     refused += 1
         assert evicted(server) > 0
         # Whatever it was that showed it first: in the end the reader says what has happened.
-        deadline = time.monotonic() + PATIENCE
-        while state.status().ready:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: not state.status().ready)
         with pytest.raises(UnsafeStorage, match="evict"), state.pin() as pin:
             pin.account(b"\x98" * 20)
         assert refused
@@ -164,10 +147,7 @@ def test_what_is_in_the_cache_is_answered_all_the_same(server: RedisServer) -> N
         with state.pin() as pin:
             found = pin.account(PEOPLE[0])
         evict_some(server)
-        deadline = time.monotonic() + PATIENCE
-        while state.status().ready:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: not state.status().ready)
         with state.pin() as pin:
             assert pin.account(PEOPLE[0]) == found
             with pytest.raises(UnsafeStorage):
@@ -199,10 +179,7 @@ def test_a_server_that_is_set_up_to_evict_is_refused_until_it_is_not(server: Red
 def test_a_server_that_is_set_to_evict_later_is_noticed_before_it_does(server: RedisServer) -> None:
     with RedisState(server.url) as state:
         configure(server, "volatile-lru", room=10_000_000)
-        deadline = time.monotonic() + PATIENCE
-        while state.status().ready:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: not state.status().ready)
         with state.pin() as pin, pytest.raises(UnsafeStorage, match="volatile-lru"):
             pin.account(PEOPLE[3])
         configure(server, "noeviction")
@@ -244,10 +221,8 @@ def test_a_replica_is_asked_for_values_and_its_primary_for_evictions(server: Red
         with RedisState(replica.url) as state, state.pin() as pin:
             assert pin.account(NOBODY) is None
             gone = evict_some(server)
-            deadline = time.monotonic() + PATIENCE
             with replica.client() as client:
-                while client.exists(KEYS.account(PEOPLE[gone[0]])):
-                    assert time.monotonic() < deadline
+                until(lambda: not client.exists(KEYS.account(PEOPLE[gone[0]])))
             assert evicted(replica) == 0
             with pytest.raises(UnsafeStorage, match=r"evicted \d+ keys"):
                 pin.account(PEOPLE[gone[0]])

@@ -20,8 +20,9 @@ from evmcore.state.layout import Keys
 from evmcore.state.publisher import Publisher
 from evmcore.state.redis import RedisPin, RedisState
 from tests.faulty_proxy import FaultyProxy
-from tests.invariant_chain import CHAIN_ID, TELLER, VAULTS, Books, begin, calldata, check
-from tests.redis_server import PATIENCE, RedisServer, redis_server  # noqa: F401
+from tests.invariant_chain import CHAIN_ID, TELLER, VAULTS, Books, begin, begun, calldata, check, wait_for_head
+from tests.redis_server import RedisServer, redis_server  # noqa: F401
+from tests.waiting import PATIENCE, eventually, until
 
 GROUPS = 200
 KEYS = Keys(CHAIN_ID)
@@ -37,10 +38,7 @@ def books() -> Books:
 
 @pytest.fixture
 def publisher(redis_server: RedisServer, books: Books) -> Iterator[Publisher]:  # noqa: F811
-    with Publisher(redis_server.url, CHAIN_ID) as made:
-        begin(made, books)
-        for _ in range(5):
-            made.publish(*books.next_block())
+    with begun(redis_server.url, books, blocks=5) as made:
         yield made
 
 
@@ -69,29 +67,23 @@ def ask(state: RedisState, group: int, block: int | bytes | str = "latest") -> i
         return ask_pin(pin, group)
 
 
-def eventually(what: Callable[[], Any]) -> Any:
+def settled(what: Callable[[], Any]) -> Any:
     """Tries again while it raises an error that passes."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return what()
-        except (StateUnavailable, StateNotAvailable, StaleState):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+    return eventually(what, StateUnavailable, StateNotAvailable, StaleState)
 
 
 def wait_for(state: RedisState, header: Header) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while eventually(state.head).hash != header.hash:
-        assert time.monotonic() < deadline, f"block {header.number} does not come: {state.status()}"
-        time.sleep(0.002)
+    until(
+        lambda: settled(state.head).hash == header.hash,
+        lambda: f"block {header.number} does not come: {state.status()}",
+    )
 
 
 def assert_recovers(state: RedisState, header: Header) -> None:
     """The same reader comes to the block by itself, and answers everything there."""
     wait_for(state, header)
     for group in range(0, GROUPS, 3):
-        assert eventually(lambda group=group: ask(state, group)) == header.number
+        assert settled(lambda group=group: ask(state, group)) == header.number
     assert state.status().ready
 
 
@@ -129,12 +121,9 @@ def test_what_is_known_is_served_up_to_a_set_age_of_the_head(
     with reading(redis_server.url, books.head, max_head_age=1.0) as state:
         redis_server.pause()
         try:
-            begun = time.monotonic()
             assert ask(state, HOT) == books.head.number
             with pytest.raises(StaleState, match="1 s are allowed"):
-                while time.monotonic() < begun + PATIENCE:
-                    assert ask(state, HOT) == books.head.number
-                    time.sleep(0.01)
+                until(lambda: ask(state, HOT) != books.head.number)
             status = state.status()
             assert not status.ready and "last confirmed" in status.reason
             # A block that is asked for by name is that block, however old.
@@ -216,7 +205,7 @@ def test_replies_cut_at_any_byte_give_no_wrong_answer(
                     right += 1
                 except StateUnavailable:
                     refused += 1
-                    time.sleep(0.02)
+                    time.sleep(0.02)  # a reader that was cut off waits as long before it connects again
         assert proxy.cuts > 30 and right > 50 and refused > 0
         proxy.heal()
         assert_recovers(state, books.head)
@@ -293,7 +282,7 @@ def test_a_failover_to_a_replica_that_lacks_the_last_blocks(
     fresh = cold(books)
     with FaultyProxy(redis_server.port) as proxy, RedisServer(tmp_path / "replica") as replica:
         replica.replica_of(redis_server)
-        _wait_for_head(replica, books.head.number)
+        wait_for_head(replica, books.head.number)
         replica.promote()
         lost = [books.next_block() for _ in range(3)]
         for header, diff in lost:
@@ -333,14 +322,6 @@ def test_a_failover_to_a_replica_that_lacks_the_last_blocks(
 def _get(server: RedisServer, key: bytes) -> Any:
     with server.client() as client:
         return client.get(key)
-
-
-def _wait_for_head(server: RedisServer, number: int) -> None:
-    deadline = time.monotonic() + PATIENCE
-    with server.client() as client:
-        while client.hget(KEYS.head, b"number") != b"%d" % number:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
 
 
 def test_a_feed_that_was_trimmed_while_the_reader_slept(redis_server: RedisServer, books: Books) -> None:  # noqa: F811

@@ -21,7 +21,7 @@ from evmcore.errors import (
 from evmcore.state.loading import load_memory
 from evmcore.state.publisher import Publisher
 from tests.faulty_proxy import FaultyProxy
-from tests.invariant_chain import CHAIN_ID, Books, begin
+from tests.invariant_chain import CHAIN_ID, Books, begin, begun, wait_for_head
 from tests.redis_server import RedisServer, redis_server  # noqa: F401
 from tests.stored_state import read_state, state_of
 
@@ -41,8 +41,7 @@ def proxy(redis_server: RedisServer) -> Iterator[FaultyProxy]:  # noqa: F811
 
 @pytest.fixture
 def publisher(proxy: FaultyProxy, books: Books) -> Iterator[Publisher]:
-    with Publisher(proxy.url, CHAIN_ID, timeout=5.0) as made:
-        begin(made, books)
+    with begun(proxy.url, books, timeout=5.0) as made:
         yield made
 
 
@@ -248,7 +247,7 @@ def test_after_a_failover_that_lost_blocks_they_are_applied_again(
             for header, diff in made[:3]:
                 publisher.publish(header, diff)
             replica.replica_of(redis_server)
-            _wait_for_head(replica, made[2][0].number)
+            wait_for_head(replica, made[2][0].number)
             replica.promote()
             for header, diff in made[3:5]:
                 publisher.publish(header, diff)
@@ -263,16 +262,6 @@ def test_after_a_failover_that_lost_blocks_they_are_applied_again(
             # Readers have seen other entries with these numbers: the feed has another name.
             assert publisher.head().feed != feed  # type: ignore[union-attr]
         assert_stored(replica, books)
-
-
-def _wait_for_head(server: RedisServer, number: int) -> None:
-    import time
-
-    deadline = time.monotonic() + 30
-    with server.client() as client:
-        while client.hget(b"{evm:%d}:head" % CHAIN_ID, b"number") != b"%d" % number:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
 
 
 # ---- two writers

@@ -32,8 +32,9 @@ from evmcore.state.redis import NotHere, RedisPin, RedisState
 from evmcore.state.rpc import ProvenAccount
 from evmcore.state.sources import SourceAccount, from_memory
 from evmcore.types import Account
-from tests.redis_server import PATIENCE, RedisServer, redis_server, shared_redis  # noqa: F401
+from tests.redis_server import RedisServer, redis_server, shared_redis  # noqa: F401
 from tests.stored_state import ADDRESSES, child, random_diff, random_state
+from tests.waiting import PATIENCE, eventually, until
 
 KEYS = Keys(1)
 GENESIS = Header(number=0, timestamp=1)
@@ -56,10 +57,7 @@ def load(server: RedisServer, state: MemoryState, header: Header = GENESIS, **op
 
 
 def wait_for(state: RedisState, header: Header) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while state.head().hash != header.hash:
-        assert time.monotonic() < deadline, f"block {header.number} does not come"
-        time.sleep(0.001)
+    until(lambda: state.head().hash == header.hash, f"block {header.number} does not come")
 
 
 def assert_same(pin: RedisPin, memory: MemoryState) -> None:
@@ -217,7 +215,6 @@ def test_a_hot_call_sends_no_command(server: RedisServer) -> None:
     with load(server, token_state()), RedisState(server.url) as state, state.pin() as pin:
         call = lambda backend: EVM(backend).call(TOKEN_ADDRESS, balance_of(HOLDERS[3]))  # noqa: E731
         assert int.from_bytes(pin.run(call).output, "big") == 1003
-        time.sleep(0.3)  # the feed's own request may be under way
         rounds = state.status().counters["cold_rounds"]
         before = server.command_counts()
         for _ in range(1000):
@@ -255,14 +252,8 @@ def test_a_fetch_that_is_brief_is_made_without_waiting_and_a_long_one_is_not(ser
         with pytest.raises(NotHere):  # no connection is open yet
             ask(HOLDERS[0])
         assert pin.run(lambda backend: call_token(backend, HOLDERS[0])) == 1000
-        deadline = time.monotonic() + PATIENCE
-        while True:  # a machine may be too slow to be brief now and then
-            try:
-                assert ask(HOLDERS[1]) == 1001
-                break
-            except NotHere:
-                assert time.monotonic() < deadline
-                time.sleep(0.06)
+        # A machine may be too slow to be brief now and then.
+        assert eventually(lambda: ask(HOLDERS[1]), NotHere) == 1001
         server.pause()
         try:
             began = time.monotonic()
@@ -381,10 +372,7 @@ def test_contracts_that_are_preloaded_are_answered_without_a_request(server: Red
             assert (pin.storage(TOKEN_ADDRESS, slot), before.storage(TOKEN_ADDRESS, slot)) == (7, 1003)
         # And read again with a new cache.
         state.restart()
-        deadline = time.monotonic() + PATIENCE
-        while state.status().counters["preloaded_slots"] < 2 * len(HOLDERS):
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        until(lambda: state.status().counters["preloaded_slots"] == 2 * len(HOLDERS), state.status)
         assert state.preload([TOKEN_ADDRESS]) == len(HOLDERS)
         assert state.status().counters["cold_rounds"] == 0
 
@@ -592,10 +580,7 @@ def test_a_cached_slot_says_nothing_of_blocks_before_its_account_was_loaded(serv
         header = child(GENESIS)
         publisher.publish(header, StateDiff.from_json({"accounts": {}, "storage": {}, "codes": {}}))
         Loader(publisher, header).run([SourceAccount(HOLDERS[2], 3, 4, slots=[(1, 9)])])
-        deadline = time.monotonic() + PATIENCE
-        while state.pin().seq < before.seq + 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        until(lambda: state.pin().seq >= before.seq + 2)
         assert state.pin().storage(HOLDERS[2], 1) == 9
         with pytest.raises(StateUnknown):
             before.storage(HOLDERS[2], 1)
@@ -607,10 +592,7 @@ def test_accounts_that_are_loaded_later_become_known(server: RedisServer) -> Non
         with pytest.raises(StateUnknown):
             pin.account(HOLDERS[2])
         Loader(publisher, GENESIS).run([SourceAccount(HOLDERS[2], 3, 4)])
-        deadline = time.monotonic() + PATIENCE
-        while state.pin().seq == pin.seq:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        until(lambda: state.pin().seq > pin.seq)
         found = state.pin().account(HOLDERS[2])
         assert found is not None and found.balance == 4
         with pytest.raises(StateUnknown):
@@ -629,10 +611,7 @@ def test_without_a_server_or_a_state_the_error_says_so(redis_server: RedisServer
         with pytest.raises(StateUnavailable, match="no state is loaded"):
             state.pin()
         with load(redis_server, token_state()):
-            deadline = time.monotonic() + PATIENCE
-            while not state.status().ready:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            until(lambda: state.status().ready, state.status)
             assert state.pin().header == GENESIS
 
 

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from evmcore.service.methods import METHODS
 from tests.rpc_server import Client, serving
 from tests.shared_files import shared_path
 from tests.test_service_library import GENESIS, GETTER, REVERTER
+from tests.waiting import until
 
 START_SECONDS = 60
 
@@ -109,10 +109,7 @@ def test_workers_share_the_port_and_their_figures_and_are_started_again(genesis_
         first = workers_of(process)
         assert len(first) == 2
         os.kill(first[0], signal.SIGKILL)
-        end = time.monotonic() + START_SECONDS
-        while len(workers_of(process)) < 2 or first[0] in workers_of(process):
-            assert time.monotonic() < end, "the worker was not started again"
-            time.sleep(0.02)
+        until(lambda: len(now := workers_of(process)) == 2 and first[0] not in now, "the worker was not started again")
         fresh = Client(client.port)
         assert int(fresh.call("eth_call", *CALL), 16) == 42
         assert figures(fresh)['evmcore_requests_total{method="eth_call",outcome="ok"}'] == 41
@@ -124,15 +121,10 @@ def test_workers_end_when_their_parent_is_killed(genesis_file: Path) -> None:
     command = [sys.executable, "-m", "evmcore", "serve", "--port", "0", "--workers", "2", "--genesis"]
     with subprocess.Popen([*command, str(genesis_file)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline().startswith("listening on ")
-        end = time.monotonic() + START_SECONDS
-        while len(workers_of(process)) < 2:
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        until(lambda: len(workers_of(process)) == 2, "the workers do not start")
         workers = workers_of(process)
         process.kill()
-    while any(is_running(pid) for pid in workers):
-        assert time.monotonic() < end, "workers outlive their parent"
-        time.sleep(0.1)
+    until(lambda: not any(is_running(pid) for pid in workers), "workers outlive their parent")
 
 
 def test_requests_end_before_the_server_does(genesis_file: Path) -> None:

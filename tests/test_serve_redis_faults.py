@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ import pytest
 from evmcore.blocks import Header
 from evmcore.state.publisher import Publisher
 from tests.faulty_proxy import FaultyProxy
-from tests.invariant_chain import CHAIN_ID, TELLER, Books, begin, calldata, check
-from tests.redis_server import PATIENCE, RedisServer, redis_server  # noqa: F401
+from tests.invariant_chain import CHAIN_ID, TELLER, Books, begun, calldata, check
+from tests.redis_server import RedisServer, redis_server  # noqa: F401
 from tests.rpc_server import Client
 from tests.test_redis_faults import begin_anew, cold
 from tests.test_serve import served
+from tests.waiting import PATIENCE, until
 
 GROUPS = 200
 HOT = 0
@@ -68,13 +69,6 @@ class Caller:
         return status, body.decode()
 
 
-def eventually(what: Callable[[], bool], problem: Callable[[], Any] = lambda: None) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < deadline, problem()
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def books() -> Books:
     return Books(GROUPS, seed=21, moves=6)
@@ -82,10 +76,7 @@ def books() -> Books:
 
 @pytest.fixture
 def publisher(redis_server: RedisServer, books: Books) -> Iterator[Publisher]:  # noqa: F811
-    with Publisher(redis_server.url, CHAIN_ID) as made:
-        begin(made, books)
-        for _ in range(4):
-            made.publish(*books.next_block())
+    with begun(redis_server.url, books, blocks=4) as made:
         yield made
 
 
@@ -99,7 +90,7 @@ def servers(url: str, head: Header) -> Iterator[tuple[Caller, Caller]]:
             for more in (("--max-head-age", "600"), ("--max-head-age", "1", "--unavailable-503"))
         )
         for caller in (patient, strict):
-            eventually(lambda caller=caller: caller.ask(HOT)[1].get("number") == head.number)
+            until(lambda caller=caller: caller.ask(HOT)[1].get("number") == head.number)
         yield patient, strict
 
 
@@ -112,10 +103,10 @@ def assert_outage(patient: Caller, strict: Caller, books: Books, fresh: Iterator
         assert patient.error(next(fresh)).startswith(UNAVAILABLE)
         assert time.monotonic() - began < PATIENCE / 2
     assert patient.ready() == (200, "ready\n")
-    eventually(lambda: strict.ready()[0] == 503, strict.ready)
+    until(lambda: strict.ready()[0] == 503, strict.ready)
     status, reason = strict.ready()
     assert reason.startswith("not ready: "), reason
-    eventually(lambda: "message" in strict.ask(HOT)[1], strict.ready)
+    until(lambda: "message" in strict.ask(HOT)[1], strict.ready)
     status, error = strict.ask(HOT)
     assert (status, error["code"]) == (503, -32000)
     assert error["message"].startswith((STALE, UNAVAILABLE)), error
@@ -131,10 +122,10 @@ def assert_outage(patient: Caller, strict: Caller, books: Books, fresh: Iterator
 def assert_recovery(callers: tuple[Caller, ...], head: Header) -> None:
     """Both come to the block by themselves and answer everything there."""
     for caller in callers:
-        eventually(lambda caller=caller: caller.ask(HOT)[1].get("number") == head.number, lambda c=caller: c.ask(HOT))
+        until(lambda caller=caller: caller.ask(HOT)[1].get("number") == head.number, lambda c=caller: c.ask(HOT))
         for group in range(0, GROUPS, 20):
-            eventually(lambda caller=caller, group=group: caller.ask(group)[1].get("number") == head.number)
-        eventually(lambda caller=caller: caller.ready() == (200, "ready\n"), caller.ready)
+            until(lambda caller=caller, group=group: caller.ask(group)[1].get("number") == head.number)
+        until(lambda caller=caller: caller.ready() == (200, "ready\n"), caller.ready)
 
 
 def test_a_server_that_is_killed_and_comes_back_empty(
@@ -208,7 +199,7 @@ def test_a_failover_to_a_replica_that_lacks_the_last_blocks(
     with FaultyProxy(redis_server.port) as proxy, RedisServer(tmp_path / "replica") as replica:
         replica.replica_of(redis_server)
         with replica.client() as client:
-            eventually(lambda: client.hget(f"{{evm:{CHAIN_ID}}}:head", "number") == b"%d" % books.head.number)
+            until(lambda: client.hget(f"{{evm:{CHAIN_ID}}}:head", "number") == b"%d" % books.head.number)
         replica.promote()
         lost = [books.next_block() for _ in range(3)]
         for header, diff in lost:
@@ -222,8 +213,8 @@ def test_a_failover_to_a_replica_that_lacks_the_last_blocks(
                 assert patient.number(HOT) == books.head.number
                 answer = patient.ask(next(fresh))[1]
                 assert answer.get("number") == books.head.number or answer["message"].startswith(UNAVAILABLE), answer
-            eventually(lambda: strict.ready()[0] == 503, strict.ready)
-            eventually(lambda: strict.ask(HOT)[0] == 503, lambda: strict.ask(HOT))
+            until(lambda: strict.ready()[0] == 503, strict.ready)
+            until(lambda: strict.ask(HOT)[0] == 503, lambda: strict.ask(HOT))
             assert patient.number(HOT) == books.head.number
             with Publisher(replica.url, CHAIN_ID) as writer:
                 for header, diff in lost:

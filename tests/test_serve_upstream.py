@@ -18,11 +18,12 @@ import pytest
 
 from evmcore.errors import InputError, StateError, StateUnavailable
 from evmcore.state.upstream import UpstreamNode
-from tests.redis_server import PATIENCE, RedisServer, redis_server  # noqa: F401
+from tests.redis_server import RedisServer, redis_server  # noqa: F401
 from tests.rpc_compat import chain_files
 from tests.rpc_server import Client
 from tests.shared_files import shared_path
 from tests.test_serve import served
+from tests.waiting import PATIENCE, until
 
 CHAIN_ID = 3503995874084926
 # Keeps, for each block, its timestamp and the parent's root (EIP-4788): two slots a block, in rings of 8,191.
@@ -183,10 +184,7 @@ def test_what_was_asked_is_kept_while_the_feed_tells_of_changes(
             command(
                 *("follow", "--redis", redis_server.url, "--node", url_of(node), "--diffs", "--until", "54", "--quiet"),
             )
-            deadline = time.monotonic() + PATIENCE
-            while client.call("eth_blockNumber") != "0x36":
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            until(lambda: client.call("eth_blockNumber") == "0x36")
             process.kill()
             process.wait()
             # Of this process's cache, and of what blocks have brought.
@@ -221,10 +219,13 @@ def test_a_node_that_is_down_is_an_error_and_comes_back(
         assert (status, headers["retry-after"]) == (503, "1")
         assert client.get("/readyz")[0] == 200
         with served(*chain, "--port", str(port)):
-            deadline = time.monotonic() + PATIENCE
-            while (answer := client.answer(json.loads(body))).get("error") is not None:
-                assert time.monotonic() < deadline, answer
-                time.sleep(0.02)
+            answer: dict[str, Any] = {}
+
+            def answered() -> bool:
+                answer.update(client.answer(json.loads(body)))
+                return "result" in answer
+
+            until(answered, answer)
             assert answer["result"] == expected[45]
 
 

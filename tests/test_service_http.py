@@ -21,6 +21,7 @@ from evmcore.service.methods import METHODS
 from tests.assembly import returning
 from tests.rpc_server import Client, serving
 from tests.test_service_library import ENVIRONMENT, GENESIS, GETTER, REVERTER, RICH, SPINNER
+from tests.waiting import until
 
 LIMITS: dict[str, Any] = {"timeout": 5.0, "gas": 10**12, "request_size": 100_000, "batch": 20, "threads": 2, "queue": 2}
 
@@ -247,14 +248,10 @@ def test_clients_that_do_not_wait_do_no_harm(protocol: Any) -> None:
         for _ in range(10):
             with socket.create_connection(("127.0.0.1", own.port)) as connection:
                 connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
-        end = time.monotonic() + 20
-        while True:
-            answer = own.answer(call(SPINNER))
-            if "busy" not in answer["error"]["message"]:
-                break
-            assert time.monotonic() < end, "those who left are still being waited for"
-            time.sleep(0.05)
-        assert "aborted" in answer["error"]["message"]
+        until(
+            lambda: "aborted" in own.answer(call(SPINNER))["error"]["message"],
+            "those who left are still being waited for",
+        )
 
 
 @pytest.mark.parametrize("chunk", [1 << 20, 7])

@@ -24,6 +24,7 @@ from evmcore.types import Account
 from tests.fixture_archives import SHARED
 from tests.parallel_blocks import THREADS, difference, error_of, outcome_of
 from tests.test_parallel_failures import BURN, BURNER, COUNT, COUNTER, Failing, block_of, people, python_case, transfer
+from tests.waiting import until
 
 SCENES = {scene.name: scene for scene in scenes(seed=4, size=60)}
 SHAPES = {name: make for name, make in shapes(seed=6).items() if name not in SCENES}
@@ -167,10 +168,7 @@ def test_a_slow_reader_holds_nobody_up() -> None:
     (block,) = SCENES["one counter"].blocks
     stream = execute_block_stream(block, MemoryState(SCENES["one counter"].alloc), "cancun", threads=2, validate=False)
     next(stream)
-    deadline = time.monotonic() + 30
-    while any(thread.name == "evmcore block" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: not any(thread.name == "evmcore block" for thread in threading.enumerate()))
     assert [transaction.index for transaction in stream] == list(range(1, 60))
 
 

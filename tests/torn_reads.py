@@ -25,7 +25,8 @@ from evmcore.errors import BlockNotFound, StateNotAvailable, StateUnavailable
 from evmcore.state.redis import RedisPin, RedisState
 from tests.faulty_proxy import FaultyProxy
 from tests.invariant_chain import CHAIN_ID, TELLER, Writer, calldata, check
-from tests.redis_server import PATIENCE, RedisServer
+from tests.redis_server import RedisServer
+from tests.waiting import until
 
 GROUPS = 2_000
 BATCH = 4
@@ -154,14 +155,11 @@ class Place:
         """Waits until the replica has the state that the writer has just begun, whatever it had before."""
         primary, *others = self.servers
         head = b"{evm:%d}:head" % CHAIN_ID
-        deadline = time.monotonic() + PATIENCE
         with primary.client() as client:
             feed = client.hget(head, b"feed")
         for server in others:
             with server.client() as client:
-                while client.hget(head, b"feed") != feed:
-                    assert time.monotonic() < deadline, "the replica does not follow"
-                    time.sleep(0.01)
+                until(lambda client=client: client.hget(head, b"feed") == feed, "the replica does not follow")
 
 
 @contextmanager
