@@ -1,10 +1,7 @@
 """A real Redis server of a test's own, on a private unix socket and port; skips the test where there is none.
 
-In a test file, import the fixture by name::
-
-    from tests.redis_server import RedisServer, redis_server  # noqa: F401
-
-`redis_server` is an empty running server; for more, or other options, use the class::
+The fixture `redis_server` is an empty running server of one test, `shared_redis` one of a module; for more, or other
+options, use the class::
 
     with RedisServer(folder, "--maxmemory", "50mb") as primary, RedisServer(other) as replica:
         replica.replica_of(primary)

@@ -11,13 +11,13 @@ from evmcore.forks import Fork
 from evmcore.state import MemoryState
 from evmcore.state.redis import RedisState
 from tests.parallel_blocks import difference, outcome_of
-from tests.redis_server import RedisServer, shared_redis  # noqa: F401
+from tests.redis_server import RedisServer
 from tests.test_access_lists_given import ALLOC, READER, WRITER, block_of, pay
 from tests.test_redis_state import load
 
 
 @pytest.fixture
-def server(shared_redis: RedisServer) -> Iterator[RedisServer]:  # noqa: F811
+def server(shared_redis: RedisServer) -> Iterator[RedisServer]:
     with shared_redis.client() as client:
         client.flushall()
     yield shared_redis

@@ -14,7 +14,7 @@ import pytest
 
 from evmcore.bench import redis_calls
 from evmcore.errors import InputError
-from tests.redis_server import RedisServer, need_redis, redis_server  # noqa: F401
+from tests.redis_server import RedisServer, need_redis
 
 
 def measured(url: str) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def test_every_row_is_there_and_what_is_counted_is_right(capsys: pytest.CaptureF
     json.dumps(record)
 
 
-def test_nothing_is_left_on_a_server_that_was_given(redis_server: RedisServer) -> None:  # noqa: F811
+def test_nothing_is_left_on_a_server_that_was_given(redis_server: RedisServer) -> None:
     with redis_server.client() as client:
         client.set("other", "1")
     assert measured(redis_server.url)["server"].endswith("r.sock") or "evmcore-test" in redis_server.path

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from assembly import assemble, deploying, returning
 
 from evmcore import (
     EVM,
@@ -26,6 +25,7 @@ from evmcore import (
     TransactionReason,
 )
 from evmcore._hash import keccak256
+from tests.assembly import assemble, deploying, returning
 
 CONTRACT = bytes(19) + b"\xaa"
 OTHER = bytes(19) + b"\xbb"

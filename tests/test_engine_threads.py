@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import pytest
-from assembly import assemble, returning
 
 from evmcore import EVM, Account, MemoryState, State, StateError, Transaction
+from tests.assembly import assemble, returning
 
 CONTRACT = bytes(19) + b"\xaa"
 SENDER = bytes(19) + b"\x55"

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tests.faulty_proxy import FaultyProxy
-from tests.redis_server import RedisServer, redis_server  # noqa: F401
+from tests.redis_server import RedisServer
 
 
 @pytest.fixture
-def proxy(redis_server: RedisServer) -> Iterator[FaultyProxy]:  # noqa: F811
+def proxy(redis_server: RedisServer) -> Iterator[FaultyProxy]:
     with FaultyProxy(redis_server.port) as made:
         yield made
 
@@ -34,12 +34,12 @@ def read(connection: socket.socket) -> bytes:
     return data
 
 
-def client(redis_server: RedisServer, proxy: FaultyProxy, **options: Any) -> Any:  # noqa: F811
+def client(redis_server: RedisServer, proxy: FaultyProxy, **options: Any) -> Any:
     retry = redis_server.redis.retry.Retry(redis_server.redis.backoff.NoBackoff(), 0)
     return redis_server.redis.Redis(port=proxy.port, retry=retry, **options)
 
 
-def test_everything_passes_unchanged(redis_server: RedisServer, proxy: FaultyProxy) -> None:  # noqa: F811
+def test_everything_passes_unchanged(redis_server: RedisServer, proxy: FaultyProxy) -> None:
     value = bytes(range(256)) * 4096
     with client(redis_server, proxy) as redis:
         assert redis.set("key", value) and redis.get("key") == value
@@ -60,7 +60,7 @@ def test_replies_are_cut_at_the_byte(proxy: FaultyProxy, size: int) -> None:
         assert connection.recv(7) == b"+PONG\r\n"
 
 
-def test_the_reply_of_exec_is_lost_and_its_work_done(redis_server: RedisServer, proxy: FaultyProxy) -> None:  # noqa: F811
+def test_the_reply_of_exec_is_lost_and_its_work_done(redis_server: RedisServer, proxy: FaultyProxy) -> None:
     proxy.lose_reply_to(b"EXEC")
     with client(redis_server, proxy) as redis, pytest.raises(redis_server.redis.ConnectionError):
         pipeline = redis.pipeline()
@@ -71,7 +71,7 @@ def test_the_reply_of_exec_is_lost_and_its_work_done(redis_server: RedisServer, 
         assert direct.get("key") == b"value"
 
 
-def test_a_black_hole_keeps_connections_and_nothing_else(redis_server: RedisServer, proxy: FaultyProxy) -> None:  # noqa: F811
+def test_a_black_hole_keeps_connections_and_nothing_else(redis_server: RedisServer, proxy: FaultyProxy) -> None:
     with client(redis_server, proxy, socket_timeout=0.3) as redis:
         assert redis.ping()
         proxy.black_hole()
@@ -81,7 +81,7 @@ def test_a_black_hole_keeps_connections_and_nothing_else(redis_server: RedisServ
         assert redis.get("key") is None
 
 
-def test_refused_connections_are_closed(redis_server: RedisServer, proxy: FaultyProxy) -> None:  # noqa: F811
+def test_refused_connections_are_closed(redis_server: RedisServer, proxy: FaultyProxy) -> None:
     with client(redis_server, proxy) as redis:
         assert redis.ping()
         proxy.refuse()

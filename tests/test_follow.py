@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from evmcore.state.loading import Loader
 from evmcore.state.publisher import Publisher
 from evmcore.state.sources import from_block, from_memory
 from tests.faulty_proxy import FaultyProxy
-from tests.redis_server import RedisServer, shared_redis  # noqa: F401
+from tests.redis_server import RedisServer
 from tests.shared_files import shared_path
 from tests.small_chain import GENESIS, SmallChain, chain_bytes
 from tests.stored_state import Stored, keccak256, read_state, state_of
@@ -36,15 +35,8 @@ KEYS = Keys(77)
 
 
 @pytest.fixture
-def server(shared_redis: RedisServer) -> RedisServer:  # noqa: F811
+def server(shared_redis: RedisServer) -> RedisServer:
     return shared_redis
-
-
-@pytest.fixture
-def client(server: RedisServer) -> Iterator[Any]:
-    with server.client() as client:
-        client.flushall()
-        yield client
 
 
 class Following:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from assembly import returning
 
 from evmcore import (
     EVM,
@@ -22,6 +21,7 @@ from evmcore import (
     Transaction,
 )
 from evmcore.tracing import CallTracer, EIP3155Tracer
+from tests.assembly import returning
 
 A = bytes(19) + b"\xaa"
 S = bytes(19) + b"\x55"

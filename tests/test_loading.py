@@ -16,20 +16,12 @@ from evmcore.state.loading import Loader, load_memory
 from evmcore.state.publisher import Publisher
 from evmcore.state.sources import SourceAccount, from_alloc, from_memory
 from evmcore.types import Account
-from tests.redis_server import RedisServer, shared_redis  # noqa: F401
 from tests.stored_state import ADDRESSES, child, random_diff, random_state, read_state, state_of
 from tests.test_publisher import balance_diff
 
 KEYS = Keys(1)
 GENESIS = Header(number=0, timestamp=1)
 A, B, C = ADDRESSES[:3]
-
-
-@pytest.fixture
-def client(shared_redis: RedisServer) -> Iterator[Any]:  # noqa: F811
-    with shared_redis.client() as client:
-        client.flushall()
-        yield client
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from evmcore.state.rpc_client import RpcClient
 from evmcore.state.sources import from_memory
 from evmcore.traced_diffs import TracingChanger
 from tests.node_server import TestNode, serving
-from tests.redis_server import RedisServer, shared_redis  # noqa: F401
+from tests.redis_server import RedisServer
 from tests.shared_files import shared_path
 from tests.small_chain import GENESIS, WRITER, SmallChain
 from tests.stored_state import keccak256, read_state, state_of
@@ -38,15 +38,8 @@ API_CHAIN_ID = 3503995874084926
 
 
 @pytest.fixture
-def server(shared_redis: RedisServer) -> RedisServer:  # noqa: F811
+def server(shared_redis: RedisServer) -> RedisServer:
     return shared_redis
-
-
-@pytest.fixture
-def client(server: RedisServer) -> Iterator[Any]:
-    with server.client() as client:
-        client.flushall()
-        yield client
 
 
 @pytest.fixture(scope="module")

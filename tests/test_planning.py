@@ -22,7 +22,7 @@ from evmcore.state.session import Session
 from evmcore.state.sources import from_memory
 from evmcore.types import Account
 from tests.plain_planning import AccountPlan, change_commands, needed_codes, touched_accounts
-from tests.redis_server import RedisServer, shared_redis  # noqa: F401
+from tests.redis_server import RedisServer
 from tests.stored_state import ADDRESSES, child, random_diff, random_state
 
 KEYS = Keys(1)
@@ -30,7 +30,7 @@ GENESIS = Header(number=0, timestamp=1)
 
 
 @pytest.fixture
-def session(shared_redis: RedisServer) -> Iterator[Session]:  # noqa: F811
+def session(shared_redis: RedisServer) -> Iterator[Session]:
     session = Session(shared_redis.url)
     session.request([(b"FLUSHALL",)])
     yield session

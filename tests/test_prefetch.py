@@ -19,7 +19,7 @@ from evmcore.state.publisher import Publisher
 from evmcore.state.redis import RedisState
 from evmcore.state.sources import from_memory
 from evmcore.types import Account
-from tests.redis_server import RedisServer, shared_redis  # noqa: F401
+from tests.redis_server import RedisServer
 
 WORLD = LoadWorld(1, 6)
 CALLS = Calls(WORLD)
@@ -27,7 +27,7 @@ HOLDERS = len(WORLD.holders)
 
 
 @pytest.fixture(scope="module")
-def loaded(shared_redis: RedisServer) -> RedisServer:  # noqa: F811
+def loaded(shared_redis: RedisServer) -> RedisServer:
     with Publisher(shared_redis.url, 1) as publisher:
         Loader(publisher, Header(number=5, timestamp=1), complete=True).run(from_memory(MemoryState(WORLD.alloc())))
     return shared_redis
@@ -100,7 +100,7 @@ def test_calls_that_nothing_is_known_of_take_three_requests_at_most(loaded: Redi
                 assert ask(fresh, some(kind, rng)) <= (3 if codes == "fetched" else 2), kind
 
 
-def test_the_implementation_of_a_proxy_is_found_on_the_way(shared_redis: RedisServer) -> None:  # noqa: F811
+def test_the_implementation_of_a_proxy_is_found_on_the_way(shared_redis: RedisServer) -> None:
     """EIP-1967: the proxy and its slots, its code and the implementation, the implementation's code: three requests."""
     at = int.from_bytes(keccak256(b"eip1967.proxy.implementation"), "big") - 1
     proxy, implementation = b"\x61\x62" * 10, b"\x71\x72" * 10
@@ -162,7 +162,7 @@ def test_a_batch_is_fetched_together(state: RedisState) -> None:
     assert state.status().counters["cold_rounds"] == before + 1
 
 
-def test_forms_of_both_orders_of_hashing_and_of_two_levels(shared_redis: RedisServer) -> None:  # noqa: F811
+def test_forms_of_both_orders_of_hashing_and_of_two_levels(shared_redis: RedisServer) -> None:
     """keccak(key . slot) as Solidity has it, keccak(slot . key) as Vyper has it, a mapping in a mapping, a struct."""
 
     def word(value: int) -> bytes:

@@ -24,7 +24,7 @@ from evmcore.state.loading import Loader, load_memory
 from evmcore.state.publisher import Publisher
 from evmcore.state.sources import from_memory
 from evmcore.types import Account
-from tests.redis_server import RedisServer, redis_server, shared_redis  # noqa: F401
+from tests.redis_server import RedisServer
 from tests.stored_state import ADDRESSES, child, random_diff, random_state, read_state, state_of
 
 KEYS = Keys(1)
@@ -33,14 +33,7 @@ A, B = ADDRESSES[:2]
 
 
 @pytest.fixture
-def client(shared_redis: RedisServer) -> Iterator[Any]:  # noqa: F811
-    with shared_redis.client() as client:
-        client.flushall()
-        yield client
-
-
-@pytest.fixture
-def publisher(client: Any, shared_redis: RedisServer) -> Iterator[Publisher]:  # noqa: F811
+def publisher(client: Any, shared_redis: RedisServer) -> Iterator[Publisher]:
     with Publisher(shared_redis.url, 1) as publisher:
         yield publisher
 
@@ -287,7 +280,7 @@ def test_block_hashes_are_there_for_256_blocks_also_after_a_deep_revert(client: 
     publisher.close()
 
 
-def test_a_server_that_evicts_is_refused(client: Any, shared_redis: RedisServer) -> None:  # noqa: F811
+def test_a_server_that_evicts_is_refused(client: Any, shared_redis: RedisServer) -> None:
     client.config_set("maxmemory", "100mb")
     try:
         client.config_set("maxmemory-policy", "allkeys-lru")
@@ -302,7 +295,7 @@ def test_a_server_that_evicts_is_refused(client: Any, shared_redis: RedisServer)
         client.config_set("maxmemory", 0)
 
 
-def test_where_config_is_not_allowed_the_policy_is_read_from_info(client: Any, shared_redis: RedisServer) -> None:  # noqa: F811
+def test_where_config_is_not_allowed_the_policy_is_read_from_info(client: Any, shared_redis: RedisServer) -> None:
     client.acl_setuser("plain", enabled=True, passwords=["+word"], commands=["+@all", "-config"], keys=["*"])
     client.acl_setuser("blind", enabled=True, passwords=["+word"], commands=["+@all", "-config", "-info"], keys=["*"])
     client.config_set("maxmemory", "100mb")

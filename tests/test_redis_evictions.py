@@ -17,7 +17,7 @@ from evmcore.state.publisher import Publisher
 from evmcore.state.redis import RedisState
 from evmcore.state.sources import from_memory
 from evmcore.types import Account
-from tests.redis_server import RedisServer, redis_server  # noqa: F401
+from tests.redis_server import RedisServer
 from tests.waiting import eventually, until
 
 CHAIN_ID = 1
@@ -103,7 +103,7 @@ def assert_recovers(server: RedisServer, state: RedisState) -> None:
 
 
 @pytest.fixture
-def server(redis_server: RedisServer) -> Iterator[RedisServer]:  # noqa: F811
+def server(redis_server: RedisServer) -> Iterator[RedisServer]:
     load(redis_server)
     yield redis_server
 

@@ -21,7 +21,7 @@ from evmcore.state.publisher import Publisher
 from evmcore.state.redis import RedisPin, RedisState
 from tests.faulty_proxy import FaultyProxy
 from tests.invariant_chain import CHAIN_ID, TELLER, VAULTS, Books, begin, begun, calldata, check, wait_for_head
-from tests.redis_server import RedisServer, redis_server  # noqa: F401
+from tests.redis_server import RedisServer
 from tests.waiting import PATIENCE, eventually, until
 
 GROUPS = 200
@@ -37,7 +37,7 @@ def books() -> Books:
 
 
 @pytest.fixture
-def publisher(redis_server: RedisServer, books: Books) -> Iterator[Publisher]:  # noqa: F811
+def publisher(redis_server: RedisServer, books: Books) -> Iterator[Publisher]:
     with begun(redis_server.url, books, blocks=5) as made:
         yield made
 
@@ -95,7 +95,7 @@ def cold(books: Books) -> Iterator[int]:
 # ---- the server is away
 
 
-def test_a_killed_server_that_comes_back_empty(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:  # noqa: F811
+def test_a_killed_server_that_comes_back_empty(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
     fresh = cold(books)
     with reading(redis_server.url, books.head) as state:
         redis_server.kill()
@@ -114,7 +114,7 @@ def test_a_killed_server_that_comes_back_empty(redis_server: RedisServer, publis
 
 
 def test_what_is_known_is_served_up_to_a_set_age_of_the_head(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     publisher: Publisher,
     books: Books,
 ) -> None:
@@ -135,7 +135,7 @@ def test_what_is_known_is_served_up_to_a_set_age_of_the_head(
 
 
 def test_a_paused_server_makes_cold_calls_fail_in_time(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     publisher: Publisher,
     books: Books,
 ) -> None:
@@ -155,7 +155,7 @@ def test_a_paused_server_makes_cold_calls_fail_in_time(
         assert_recovers(state, books.head)
 
 
-def test_a_server_that_is_busy_with_a_script(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:  # noqa: F811
+def test_a_server_that_is_busy_with_a_script(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
     fresh = cold(books)
     with reading(redis_server.url, books.head) as state, redis_server.client() as client:
         client.config_set("busy-reply-threshold", 1)
@@ -188,7 +188,7 @@ def _ignore_errors(work: Callable[[], Any]) -> None:
 
 
 def test_replies_cut_at_any_byte_give_no_wrong_answer(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     publisher: Publisher,
     books: Books,
 ) -> None:
@@ -211,7 +211,7 @@ def test_replies_cut_at_any_byte_give_no_wrong_answer(
         assert_recovers(state, books.head)
 
 
-def test_a_network_that_swallows_everything(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:  # noqa: F811
+def test_a_network_that_swallows_everything(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
     fresh = cold(books)
     with FaultyProxy(redis_server.port) as proxy, reading(proxy.url, books.head) as state:
         proxy.black_hole()
@@ -223,7 +223,7 @@ def test_a_network_that_swallows_everything(redis_server: RedisServer, publisher
         assert_recovers(state, books.head)
 
 
-def test_a_slow_network_makes_slow_right_answers(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:  # noqa: F811
+def test_a_slow_network_makes_slow_right_answers(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
     fresh = cold(books)
     with FaultyProxy(redis_server.port) as proxy, reading(proxy.url, books.head, timeout=10.0) as state:
         for slow in (lambda: proxy.delay(0.05), lambda: proxy.throttle(20_000)):
@@ -235,7 +235,7 @@ def test_a_slow_network_makes_slow_right_answers(redis_server: RedisServer, publ
         assert_recovers(state, books.head)
 
 
-def test_connections_that_are_refused(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:  # noqa: F811
+def test_connections_that_are_refused(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
     fresh = cold(books)
     with FaultyProxy(redis_server.port) as proxy, reading(proxy.url, books.head) as state:
         proxy.refuse()
@@ -251,7 +251,7 @@ def test_connections_that_are_refused(redis_server: RedisServer, publisher: Publ
 # ---- the state is lost, or goes back
 
 
-def test_a_flushed_server(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:  # noqa: F811
+def test_a_flushed_server(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
     fresh = cold(books)
     with reading(redis_server.url, books.head) as state:
         with redis_server.client() as client:
@@ -272,7 +272,7 @@ def begin_anew(server: RedisServer, books: Books) -> None:
 
 @pytest.mark.parametrize("branch", ["same", "other", "other, by a writer that was started anew"])
 def test_a_failover_to_a_replica_that_lacks_the_last_blocks(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     tmp_path: Path,
     publisher: Publisher,
     books: Books,
@@ -324,7 +324,7 @@ def _get(server: RedisServer, key: bytes) -> Any:
         return client.get(key)
 
 
-def test_a_feed_that_was_trimmed_while_the_reader_slept(redis_server: RedisServer, books: Books) -> None:  # noqa: F811
+def test_a_feed_that_was_trimmed_while_the_reader_slept(redis_server: RedisServer, books: Books) -> None:
     with Publisher(redis_server.url, CHAIN_ID, ring=8) as publisher, FaultyProxy(redis_server.port) as proxy:
         begin(publisher, books)
         publisher.publish(*books.next_block())
@@ -357,7 +357,7 @@ def test_a_feed_that_was_trimmed_while_the_reader_slept(redis_server: RedisServe
     ],
 )
 def test_a_record_that_is_not_what_it_was(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     publisher: Publisher,
     books: Books,
     address: bytes,
@@ -387,7 +387,7 @@ def _damage(client: Any, key: bytes, value: bytes, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["one slot", "all slots", "added", "other type", "long", "leading zero"])
 def test_storage_that_is_not_what_it_was(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     publisher: Publisher,
     books: Books,
     kind: str,
@@ -419,7 +419,7 @@ def test_storage_that_is_not_what_it_was(
             assert_recovers(state, books.head)
 
 
-def test_a_poisoned_feed_entry_is_not_followed(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:  # noqa: F811
+def test_a_poisoned_feed_entry_is_not_followed(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
     """One bit of the changes: the reader starts anew from the state, which is right."""
     dice = random.Random(6)
     with FaultyProxy(redis_server.port) as proxy, reading(proxy.url, books.head) as state:
@@ -446,7 +446,7 @@ def _damage_last_entry(server: RedisServer, dice: random.Random) -> None:
         transaction.execute()
 
 
-def test_any_bit_of_records_codes_head_and_feed(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:  # noqa: F811
+def test_any_bit_of_records_codes_head_and_feed(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
     """A bit is turned round, and a reader that is started then gives right answers or errors. (Values of slots have no
     checksum of their own: only their form is checked.)"""
     dice = random.Random(8)

@@ -22,7 +22,7 @@ from evmcore.state.loading import load_memory
 from evmcore.state.publisher import Publisher
 from tests.faulty_proxy import FaultyProxy
 from tests.invariant_chain import CHAIN_ID, Books, begin, begun, wait_for_head
-from tests.redis_server import RedisServer, redis_server  # noqa: F401
+from tests.redis_server import RedisServer
 from tests.stored_state import read_state, state_of
 
 GROUPS = 8
@@ -34,7 +34,7 @@ def books() -> Books:
 
 
 @pytest.fixture
-def proxy(redis_server: RedisServer) -> Iterator[FaultyProxy]:  # noqa: F811
+def proxy(redis_server: RedisServer) -> Iterator[FaultyProxy]:
     with FaultyProxy(redis_server.port) as made:
         yield made
 
@@ -68,7 +68,7 @@ def move(proxy: FaultyProxy, publisher: Publisher, server: RedisServer) -> None:
 
 
 def test_a_block_whose_reply_is_lost_is_applied_once(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     proxy: FaultyProxy,
     publisher: Publisher,
     books: Books,
@@ -84,7 +84,7 @@ def test_a_block_whose_reply_is_lost_is_applied_once(
 
 
 def test_replies_cut_at_any_byte_do_no_harm(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     proxy: FaultyProxy,
     publisher: Publisher,
     books: Books,
@@ -110,7 +110,7 @@ def test_replies_cut_at_any_byte_do_no_harm(
 
 
 def test_a_network_that_swallows_everything_is_an_error_in_time(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     proxy: FaultyProxy,
     books: Books,
 ) -> None:
@@ -126,7 +126,7 @@ def test_a_network_that_swallows_everything_is_an_error_in_time(
 
 
 def test_a_slow_network_is_slow_and_right(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     proxy: FaultyProxy,
     publisher: Publisher,
     books: Books,
@@ -142,7 +142,7 @@ def test_a_slow_network_is_slow_and_right(
 
 
 def test_a_server_that_refuses_connections_is_an_error_until_it_does_not(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     proxy: FaultyProxy,
     publisher: Publisher,
     books: Books,
@@ -160,7 +160,7 @@ def test_a_server_that_refuses_connections_is_an_error_until_it_does_not(
 
 
 def test_a_paused_server_is_an_error_in_time_and_the_block_is_applied_once(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     books: Books,
 ) -> None:
     with Publisher(redis_server.url, CHAIN_ID, timeout=0.3) as publisher:
@@ -178,7 +178,7 @@ def test_a_paused_server_is_an_error_in_time_and_the_block_is_applied_once(
 
 
 def test_a_server_that_comes_back_empty_is_loaded_again(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     publisher: Publisher,
     books: Books,
 ) -> None:
@@ -197,7 +197,7 @@ def test_a_server_that_comes_back_empty_is_loaded_again(
     assert_stored(redis_server, again, entries=1)
 
 
-def test_a_flushed_server_takes_no_block(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:  # noqa: F811
+def test_a_flushed_server_takes_no_block(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
     publisher.publish(*books.next_block())
     with redis_server.client() as client:
         client.flushall()
@@ -206,7 +206,7 @@ def test_a_flushed_server_takes_no_block(redis_server: RedisServer, publisher: P
         assert client.dbsize() == 0
 
 
-def test_a_full_server_refuses_a_block_whole(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:  # noqa: F811
+def test_a_full_server_refuses_a_block_whole(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
     publisher.publish(*books.next_block())
     before = books.state.copy()
     header, diff = books.next_block()
@@ -220,7 +220,7 @@ def test_a_full_server_refuses_a_block_whole(redis_server: RedisServer, publishe
     assert_stored(redis_server, books, entries=2)
 
 
-def test_a_replica_refuses_a_block_whole(redis_server: RedisServer, tmp_path: Path, books: Books) -> None:  # noqa: F811
+def test_a_replica_refuses_a_block_whole(redis_server: RedisServer, tmp_path: Path, books: Books) -> None:
     with FaultyProxy(redis_server.port) as proxy, RedisServer(tmp_path / "replica") as replica:
         with Publisher(proxy.url, CHAIN_ID) as publisher:
             begin(publisher, books)
@@ -236,7 +236,7 @@ def test_a_replica_refuses_a_block_whole(redis_server: RedisServer, tmp_path: Pa
 
 
 def test_after_a_failover_that_lost_blocks_they_are_applied_again(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     tmp_path: Path,
     books: Books,
 ) -> None:
@@ -268,7 +268,7 @@ def test_after_a_failover_that_lost_blocks_they_are_applied_again(
 
 
 def test_of_two_writers_at_once_one_stops_and_the_chain_is_whole(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     publisher: Publisher,
     books: Books,
 ) -> None:

@@ -32,7 +32,7 @@ from evmcore.state.redis import NotHere, RedisPin, RedisState
 from evmcore.state.rpc import ProvenAccount
 from evmcore.state.sources import SourceAccount, from_memory
 from evmcore.types import Account
-from tests.redis_server import RedisServer, redis_server, shared_redis  # noqa: F401
+from tests.redis_server import RedisServer
 from tests.stored_state import ADDRESSES, child, random_diff, random_state
 from tests.waiting import PATIENCE, eventually, until
 
@@ -44,7 +44,7 @@ HOLDERS = [bytes([i]) * 20 for i in range(100, 120)]
 
 
 @pytest.fixture
-def server(shared_redis: RedisServer) -> Iterator[RedisServer]:  # noqa: F811
+def server(shared_redis: RedisServer) -> Iterator[RedisServer]:
     with shared_redis.client() as client:
         client.flushall()
     yield shared_redis
@@ -602,7 +602,7 @@ def test_accounts_that_are_loaded_later_become_known(server: RedisServer) -> Non
 # ---- where it is not to be had
 
 
-def test_without_a_server_or_a_state_the_error_says_so(redis_server: RedisServer) -> None:  # noqa: F811
+def test_without_a_server_or_a_state_the_error_says_so(redis_server: RedisServer) -> None:
     with RedisState("unix:///nowhere/redis.sock", wait=0.2) as state:
         with pytest.raises(StateUnavailable, match=r"/nowhere/redis.sock cannot be reached"):
             state.pin()

@@ -24,7 +24,7 @@ from tests.invariant_chain import (
     calldata,
     check,
 )
-from tests.redis_server import RedisServer, redis_server  # noqa: F401
+from tests.redis_server import RedisServer
 from tests.torn_reads import places, torn_reads
 
 GROUPS = 64
@@ -63,7 +63,7 @@ def test_an_answer_from_two_blocks_fails_the_check() -> None:
     assert caught > 20
 
 
-def test_reads_slot_by_slot_are_torn(redis_server: RedisServer) -> None:  # noqa: F811
+def test_reads_slot_by_slot_are_torn(redis_server: RedisServer) -> None:
     """Not ours: this shows that the writer is fast enough, and the check sharp enough, for torn reads to be seen."""
     keys, dice = Keys(CHAIN_ID), random.Random(3)
     torn = 0

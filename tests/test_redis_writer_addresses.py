@@ -15,7 +15,7 @@ from evmcore.state.loading import load_memory, stored_head
 from evmcore.state.publisher import Publisher
 from evmcore.state.redis import RedisState
 from tests.invariant_chain import CHAIN_ID, VAULTS, Books, begin
-from tests.redis_server import RedisServer, free_port, redis_server  # noqa: F401
+from tests.redis_server import RedisServer, free_port
 from tests.stored_state import read_state, state_of
 
 GROUPS = 200
@@ -46,7 +46,7 @@ def use(url: str) -> Books:
     return books
 
 
-def test_by_tcp_and_by_unix_socket(redis_server: RedisServer) -> None:  # noqa: F811
+def test_by_tcp_and_by_unix_socket(redis_server: RedisServer) -> None:
     for url in (redis_server.tcp_url, redis_server.url, f"redis://localhost:{redis_server.port}/3"):
         books = use(url)
     with redis_server.client(db=3) as client:
@@ -80,7 +80,7 @@ def test_without_the_password_nothing_is_done_and_the_error_says_so(locked: Redi
         assert client.dbsize() == 0
 
 
-def test_a_user_with_only_a_writers_rights_is_enough(redis_server: RedisServer) -> None:  # noqa: F811
+def test_a_user_with_only_a_writers_rights_is_enough(redis_server: RedisServer) -> None:
     chain = f"{{evm:{CHAIN_ID}}}:*"
     with redis_server.client() as client:
         client.acl_setuser(
@@ -139,6 +139,6 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(certified: tuple[Redis
         Publisher(f"rediss://:word@127.0.0.1:{port}/0", CHAIN_ID)
 
 
-def test_tls_to_a_port_without_it_is_an_error(redis_server: RedisServer) -> None:  # noqa: F811
+def test_tls_to_a_port_without_it_is_an_error(redis_server: RedisServer) -> None:
     with pytest.raises(StateUnavailable, match="cannot be reached"):
         Publisher(f"rediss://127.0.0.1:{redis_server.port}/0", CHAIN_ID, timeout=5.0)

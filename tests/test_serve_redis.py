@@ -19,7 +19,7 @@ from evmcore.service.dispatch import Dispatcher
 from evmcore.service.methods import METHODS
 from evmcore.service.redis_source import RedisSource
 from tests.commands import run_command
-from tests.redis_server import RedisServer, redis_server  # noqa: F401
+from tests.redis_server import RedisServer
 from tests.rpc_compat import Case, cases, chain_files, chain_source, run_case
 from tests.rpc_server import Client, serving
 from tests.shared_files import shared_path

@@ -19,7 +19,7 @@ from evmcore.blocks import Header
 from evmcore.state.publisher import Publisher
 from tests.faulty_proxy import FaultyProxy
 from tests.invariant_chain import CHAIN_ID, TELLER, Books, begun, calldata, check
-from tests.redis_server import RedisServer, redis_server  # noqa: F401
+from tests.redis_server import RedisServer
 from tests.rpc_server import Client
 from tests.test_redis_faults import begin_anew, cold
 from tests.test_serve import served
@@ -75,7 +75,7 @@ def books() -> Books:
 
 
 @pytest.fixture
-def publisher(redis_server: RedisServer, books: Books) -> Iterator[Publisher]:  # noqa: F811
+def publisher(redis_server: RedisServer, books: Books) -> Iterator[Publisher]:
     with begun(redis_server.url, books, blocks=4) as made:
         yield made
 
@@ -129,7 +129,7 @@ def assert_recovery(callers: tuple[Caller, ...], head: Header) -> None:
 
 
 def test_a_server_that_is_killed_and_comes_back_empty(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     publisher: Publisher,
     books: Books,
 ) -> None:
@@ -144,7 +144,7 @@ def test_a_server_that_is_killed_and_comes_back_empty(
         assert_recovery(callers, again.head)
 
 
-def test_a_flushed_server(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:  # noqa: F811
+def test_a_flushed_server(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
     fresh = cold(books)
     with servers(redis_server.url, books.head) as callers:
         with redis_server.client() as client:
@@ -155,7 +155,7 @@ def test_a_flushed_server(redis_server: RedisServer, publisher: Publisher, books
         assert_recovery(callers, again.head)
 
 
-def test_a_paused_server(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:  # noqa: F811
+def test_a_paused_server(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
     fresh = cold(books)
     with servers(redis_server.tcp_url, books.head) as callers:
         redis_server.pause()
@@ -168,7 +168,7 @@ def test_a_paused_server(redis_server: RedisServer, publisher: Publisher, books:
 
 
 def test_connections_that_are_cut_and_refused(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     publisher: Publisher,
     books: Books,
 ) -> None:
@@ -189,7 +189,7 @@ def test_connections_that_are_cut_and_refused(
 
 
 def test_a_failover_to_a_replica_that_lacks_the_last_blocks(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     tmp_path: Path,
     publisher: Publisher,
     books: Books,
@@ -224,7 +224,7 @@ def test_a_failover_to_a_replica_that_lacks_the_last_blocks(
 
 
 def test_hot_calls_are_right_all_the_time_while_the_server_comes_and_goes(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     publisher: Publisher,
     books: Books,
 ) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from evmcore.errors import InputError, StateError, StateUnavailable
 from evmcore.state.upstream import UpstreamNode
-from tests.redis_server import RedisServer, redis_server  # noqa: F401
+from tests.redis_server import RedisServer
 from tests.rpc_compat import chain_files
 from tests.rpc_server import Client
 from tests.shared_files import shared_path
@@ -130,7 +130,7 @@ def drip(connection: socket.socket) -> None:
 
 
 def test_calls_on_a_contract_that_is_loaded_in_part_are_answered_as_by_the_node(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     node: Client,
     tmp_path: Path,
 ) -> None:
@@ -158,7 +158,7 @@ def test_calls_on_a_contract_that_is_loaded_in_part_are_answered_as_by_the_node(
 
 
 def test_without_a_node_it_is_a_named_error(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     node: Client,
     tmp_path: Path,
 ) -> None:
@@ -171,7 +171,7 @@ def test_without_a_node_it_is_a_named_error(
 
 
 def test_what_was_asked_is_kept_while_the_feed_tells_of_changes(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     chain: list[str],
     tmp_path: Path,
 ) -> None:
@@ -198,7 +198,7 @@ def test_what_was_asked_is_kept_while_the_feed_tells_of_changes(
 
 
 def test_a_node_that_is_down_is_an_error_and_comes_back(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     node: Client,
     chain: list[str],
     tmp_path: Path,
@@ -232,7 +232,7 @@ def test_a_node_that_is_down_is_an_error_and_comes_back(
 @pytest.mark.parametrize("slow", ["silent", "dripping", "stopped"])
 def test_a_node_that_is_slow_is_given_up_in_time(
     slow: str,
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     node: Client,
     chain: list[str],
     tmp_path: Path,
@@ -261,7 +261,7 @@ def test_a_node_that_is_slow_is_given_up_in_time(
 
 
 def test_a_node_of_another_branch_or_chain_is_an_error_not_a_value(
-    redis_server: RedisServer,  # noqa: F811
+    redis_server: RedisServer,
     node: Client,
     tmp_path: Path,
 ) -> None:

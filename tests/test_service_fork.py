@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.redis_server import RedisServer, redis_server  # noqa: F401
+from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
@@ -62,7 +62,7 @@ def run(script: str, *arguments: str) -> str:
     return done.stdout
 
 
-def test_a_state_in_redis_says_that_it_was_opened_before_the_fork(redis_server: RedisServer) -> None:  # noqa: F811
+def test_a_state_in_redis_says_that_it_was_opened_before_the_fork(redis_server: RedisServer) -> None:
     load = f"""
     from evmcore.service.redis_source import RedisSource
     from evmcore.cli import main

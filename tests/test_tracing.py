@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assembly import assemble, deploying, returning
 
 from evmcore import EVM, Account, Fork, InputError, InvalidTransaction, MemoryState, Transaction
 from evmcore.cli.fixtures.state_test import block_env
 from evmcore.cli.fixtures.transaction_section import TransactionTemplate
 from evmcore.tracing import CallTracer, EIP3155Tracer, PrestateTracer, StructLogTracer
+from tests.assembly import assemble, deploying, returning
 from tests.fuzz.cases import make_case
 from tests.fuzz.oracle import ENVIRONMENT_VARIABLE, oracle_python
 
