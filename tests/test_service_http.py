@@ -311,6 +311,59 @@ def test_odd_http(data: bytes, status: bytes) -> None:
         assert own.call("eth_chainId") == "0x539"
 
 
+def exchange(port: int, requests: list[list[bytes]]) -> list[tuple[bytes, bytes]]:
+    """Status and body of the answer to each request, whose parts are sent one by one; on a new connection where the
+    server has closed the one before."""
+    answers = []
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for parts in requests:
+        for number, part in enumerate(parts):
+            if number:
+                time.sleep(0.002)
+            connection.sendall(part)
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += connection.recv(65536)
+        head, _, body = received.partition(b"\r\n\r\n")
+        lines = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        while len(body) < int(lines[b"content-length"]):
+            body += connection.recv(65536)
+        answers.append((head.split(b" ")[1], body))
+        if lines.get(b"connection") == b"close":
+            assert connection.recv(1) == b""
+            connection.close()
+            connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.close()
+    return answers
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_heads_that_were_seen_before_are_read_alike(seed: int) -> None:
+    """Compared with uvicorn's own HTTP."""
+    dice = random.Random(seed)
+    bodies = [json.dumps({"jsonrpc": "2.0", "id": i, "method": "eth_chainId"}).encode() for i in (1, 22, 333)]
+    bodies += [json.dumps(call(GETTER)).encode(), b"\r\n\r\n", b"[]", b""]
+    heads = [b"", b"Evm-Min-Block: 5\r\n", b"evm-min-block: 0\r\n", b"connection: close\r\n", b"X: POST / \r\n",
+             b"origin: http://friend\r\n", b"long: " + b"y" * 1200 + b"\r\n", b"expect: nothing\r\n"]  # fmt: skip
+    requests = []
+    for _ in range(150):
+        body, extra = dice.choice(bodies), dice.choice(heads)
+        line = dice.choice([b"POST / HTTP/1.1", b"POST /x HTTP/1.1", b"POST / HTTP/1.0", b"PUT / HTTP/1.1"])
+        if dice.random() < 0.2 and line.endswith(b"1.1"):
+            framing, data = b"transfer-encoding: chunked\r\n", b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            data += b"0\r\n\r\n"
+        else:
+            framing, data = b"content-length: %d\r\n" % len(body), body
+        whole = line + b"\r\nhost: x\r\n" + extra + framing + b"\r\n" + data
+        cut = dice.randrange(1, len(whole)) if dice.random() < 0.2 else len(whole)
+        requests.append([part for part in (whole[:cut], whole[cut:]) if part])
+    with serving(make_app(), "httptools") as other:
+        expected = exchange(other.port, requests)
+    with serving(make_app()) as own:
+        assert exchange(own.port, requests) == expected
+
+
 def test_a_client_that_sends_no_more_gets_what_it_asked_for() -> None:
     request = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["0x0"]}  # by a thread
     body = json.dumps(request).encode()

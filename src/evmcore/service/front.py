@@ -17,7 +17,7 @@ from evmcore.service.source import WouldBlock
 if TYPE_CHECKING:
     from evmcore.service.metrics import Metrics
 
-__all__ = ["Front", "Response", "Waiting", "declared_size"]
+__all__ = ["Front", "Headers", "Response", "Waiting", "declared_size"]
 
 log = logging.getLogger("evmcore.service")
 
@@ -91,6 +91,7 @@ class Front:
     def close(self) -> None:
         """Waits for what runs in threads, and closes the source."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self.update_metrics()  # for the other worker processes to show
         self.source.close()
 
     def update_metrics(self) -> None:
@@ -199,8 +200,7 @@ class Front:
     def other(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Response:
         """Answers what is not a POST."""
         if method in ("GET", "HEAD"):
-            response = self._get(path)
-            return response if method == "GET" else response._replace(body=b"")
+            return self._get(path)  # servers leave the body of an answer to HEAD out
         if method == "OPTIONS" and self._origins:
             return Response(204, (*self._cors(headers), *_PREFLIGHT), b"")
         return Response(405, (TEXT, (b"allow", b"POST, GET")), b"use POST\n")

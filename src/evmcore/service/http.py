@@ -7,12 +7,13 @@ import contextlib
 from collections import deque
 from concurrent.futures import Future
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import httptools
 
 from evmcore.service.dispatch import Answer
-from evmcore.service.front import Front, Response, Waiting, declared_size
+from evmcore.service.front import Front, Headers, Response, Waiting, declared_size
 
 __all__ = ["HttpProtocol"]
 
@@ -20,19 +21,65 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_PIPELINED: Final = 32  # requests read ahead of the one that is being answered
 IDLE_SECONDS: Final = 75.0  # until a connection without a request, or with half of one, is closed
 
+# Heads that are remembered, of requests and of responses, and how long those of requests may be. A client sends the
+# same head again and again, but for the length of the body.
+KEPT_HEADS: Final = 512
+KEPT_HEAD_BYTES: Final = 1024
+
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_HEAD_END: Final = b"\r\n\r\n"
+_UNKEPT: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+
+
+class _Head(NamedTuple):
+    """What the parser made of the head of a POST, and the size of the body after it."""
+
+    headers: dict[bytes, bytes]
+    keep_alive: bool
+    size: int
+
+
+class _Heads:
+    """The heads that the connections of one server have seen and sent."""
+
+    def __init__(self) -> None:
+        self.seen: dict[bytes, _Head] = {}
+        self._sent: dict[tuple[int, Headers, bool], bytes] = {}
+        self._common: Any = None  # uvicorn's headers that `_sent` has; there are new ones every second
+
+    def keep(self, head: bytes, known: _Head) -> None:
+        if len(self.seen) >= KEPT_HEADS:
+            self.seen.clear()
+        self.seen[head] = known
+
+    def of_response(self, common: Any, status: int, headers: Headers, keep_alive: bool) -> bytes:
+        """The head of a response, but for the length of the body and the empty line."""
+        if common is not self._common or len(self._sent) >= KEPT_HEADS:
+            self._sent.clear()
+            self._common = common
+        head = self._sent.get((status, headers, keep_alive))
+        if head is None:
+            lines = b"".join(b"%b: %b\r\n" % header for header in (*common, *headers))
+            head = _STATUS_LINES[status] + lines + (b"" if keep_alive else b"connection: close\r\n")
+            self._sent[status, headers, keep_alive] = head
+        return head
+
+
+_HEADS: Final[WeakKeyDictionary[Any, _Heads]] = WeakKeyDictionary()  # by the server's state
 
 
 class HttpProtocol(asyncio.Protocol):
     """One connection: HTTP/1.1 with pipelining, keep-alive and limits, answered by the app's `Front`.
 
     uvicorn makes it (``Config(http=HttpProtocol)``) for an `App` that is not wrapped in any middleware. Upgrades are
-    ignored, trailers too.
+    ignored, trailers too. A request that comes in one piece, with a head that was parsed before, byte for byte, is not
+    parsed again.
     """
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         self._front: Front = config.loaded_app.front
         self._server = server_state
+        self._heads = _HEADS.setdefault(server_state, _Heads())
         self._loop: asyncio.AbstractEventLoop = _loop or asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
@@ -45,6 +92,8 @@ class HttpProtocol(asyncio.Protocol):
         self._final: Response | None = None  # to what cannot be read: the last one, nothing more is read
         self._active = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._between = True  # what the parser has had is whole requests
+        self._read = 0  # requests
         self._start_message()
 
     def _start_message(self) -> None:
@@ -106,6 +155,28 @@ class HttpProtocol(asyncio.Protocol):
     # ---- reading
 
     def data_received(self, data: bytes) -> None:
+        head = b""
+        if self._between and not self._busy and self._final is None:
+            head = data[: data.find(_HEAD_END, 0, KEPT_HEAD_BYTES) + 4]
+            known = self._heads.seen.get(head)
+            if known is not None and len(data) == len(head) + known.size:
+                self._requests.append(("POST", b"", known.headers, data[len(head) :], known.keep_alive))
+                self._answer_next()
+                return
+        read = self._read
+        self._parse(data)
+        if self._between and self._read == read + 1 and self._final is None:
+            self._keep_head(head, len(data) - len(head))
+        self._answer_next()
+
+    def _keep_head(self, head: bytes, size: int) -> None:
+        """Remembers the head of the one request that has just come, if there is no more to it than the head says."""
+        method, _, headers, body, keep_alive = self._requests[-1]
+        if method != "POST" or head[:5] != b"POST " or len(body) != size or _UNKEPT & headers.keys():
+            return
+        self._heads.keep(head, _Head(headers, keep_alive, size))
+
+    def _parse(self, data: bytes) -> None:
         while data and self._final is None and self._transport is not None:
             try:
                 self._parser.feed_data(data)
@@ -115,11 +186,11 @@ class HttpProtocol(asyncio.Protocol):
                 self._parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserError:
                 self._refuse(Response(400, (), b"", True))
-        self._answer_next()
 
     # The parser's callbacks.
 
     def on_message_begin(self) -> None:
+        self._between = False
         self._start_message()
 
     def on_url(self, url: bytes) -> None:
@@ -145,6 +216,8 @@ class HttpProtocol(asyncio.Protocol):
             self._body.append(part)
 
     def on_message_complete(self) -> None:
+        self._between = True
+        self._read += 1
         if self._final is not None:
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
@@ -210,16 +283,13 @@ class HttpProtocol(asyncio.Protocol):
 
     def _write(self, response: Response, keep_alive: bool, head: bool = False) -> None:
         assert self._transport is not None
-        parts = [_STATUS_LINES[response.status]]
-        for name, value in (*self._server.default_headers, *response.headers):
-            parts += (name, b": ", value, b"\r\n")
         keep_alive = keep_alive and not response.close and not self._closing
-        if response.status != 204:
-            parts.append(b"content-length: %d\r\n" % len(response.body))
-        parts.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
-        if not head:
-            parts.append(response.body)
-        self._transport.write(b"".join(parts))
+        begin = self._heads.of_response(self._server.default_headers, response.status, response.headers, keep_alive)
+        if response.status == 204:
+            self._transport.write(begin + b"\r\n")
+        else:
+            body = response.body
+            self._transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (begin, len(body), b"" if head else body))
         self._active = self._loop.time()
         self._server.total_requests += 1
         if not keep_alive:
