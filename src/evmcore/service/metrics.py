@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -37,8 +39,35 @@ _OUTCOMES: Final = {
 }
 
 
+class _Times(Histogram):
+    """A histogram that takes many observations at once."""
+
+    def add(self, counts: list[int], total: float) -> None:
+        """``counts``: for each bound, and above all bounds, how many were at most that and above the bound before."""
+        self._sum.inc(total)
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
+
+
+class _Tally:
+    """What has been answered with one method since the last look."""
+
+    __slots__ = ("gas", "outcomes", "seconds", "times")
+
+    def __init__(self) -> None:
+        self.outcomes: dict[int, int] = {}
+        self.times = [0] * (len(SECONDS) + 1)
+        self.seconds = 0.0
+        self.gas = 0
+
+
 class Metrics:
     """What /metrics shows. An `Observer` of the dispatcher; `update` takes in how the source is doing.
+
+    Answers are counted here and handed to prometheus-client by `update` and `text`, because each of its numbers costs
+    as much as a short call. Call `update` every second or so: what a worker process has not handed over, the text that
+    another one gives does not show.
 
     With worker processes, which prometheus-client learns from the environment variable PROMETHEUS_MULTIPROC_DIR, the
     text is of all of them: counters are added up, of head number and readiness the lowest is shown, of ages the
@@ -49,7 +78,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         shared: Any = {"registry": self.registry}
         self._requests = Counter("evmcore_requests", "Requests by method and outcome", ["method", "outcome"], **shared)
-        self._seconds = Histogram(
+        self._seconds = _Times(
             "evmcore_request_seconds", "Time to answer a request", ["method"], buckets=SECONDS, **shared
         )
         self._gas = Counter("evmcore_gas", "Gas that calls used", ["method"], **shared)
@@ -65,8 +94,8 @@ class Metrics:
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._last: dict[str, int] = {}
-        self._by_outcome: dict[tuple[str, str], Any] = {}
-        self._by_method: dict[str, tuple[Any, Any]] = {}
+        self._lock = threading.Lock()
+        self._tallies: dict[str, _Tally] = {}
 
     def _gauge(self, name: str, text: str, mode: Any) -> Gauge:
         return Gauge(f"evmcore_{name}", text, registry=self.registry, multiprocess_mode=mode)
@@ -75,17 +104,25 @@ class Metrics:
 
     def answered(self, method: str, code: int, seconds: float, gas: int) -> None:
         """A request has been answered; `code` is zero or that of the error."""
-        outcome = _OUTCOMES.get(code, "error")
-        counter = self._by_outcome.get((method, outcome))
-        if counter is None:
-            counter = self._by_outcome[method, outcome] = self._requests.labels(method, outcome)
-        counter.inc()
-        known = self._by_method.get(method)
-        if known is None:
-            known = self._by_method[method] = (self._seconds.labels(method), self._gas.labels(method))
-        known[0].observe(seconds)
-        if gas:
-            known[1].inc(gas)
+        with self._lock:
+            tally = self._tallies.get(method)
+            if tally is None:
+                tally = self._tallies[method] = _Tally()
+            tally.outcomes[code] = tally.outcomes.get(code, 0) + 1
+            tally.times[bisect_left(SECONDS, seconds)] += 1
+            tally.seconds += seconds
+            tally.gas += gas
+
+    def _hand_over(self) -> None:
+        """Has prometheus-client know what was answered."""
+        with self._lock:
+            tallies, self._tallies = self._tallies, {}
+        for method, tally in tallies.items():
+            for code, count in tally.outcomes.items():
+                self._requests.labels(method, _OUTCOMES.get(code, "error")).inc(count)
+            self._seconds.labels(method).add(tally.times, tally.seconds)
+            if tally.gas:
+                self._gas.labels(method).inc(tally.gas)
 
     def refused(self, why: str) -> None:
         """An HTTP request was refused: too large, or too many wait already."""
@@ -96,7 +133,8 @@ class Metrics:
         self._waiting.set(count)
 
     def update(self, source: Source) -> None:
-        """Takes in how the source is doing."""
+        """Takes in how the source is doing, and hands over what was answered."""
+        self._hand_over()
         status = source.status()
         try:
             self._head.set(source.head().number)
@@ -126,6 +164,7 @@ class Metrics:
 
     def text(self) -> tuple[bytes, str]:
         """The text of /metrics and its content type."""
+        self._hand_over()
         if not os.environ.get(SHARED_DIRECTORY):
             return generate_latest(self.registry), CONTENT_TYPE_LATEST
         registry = CollectorRegistry()
