@@ -108,7 +108,7 @@ def test_an_application_answers_after_the_fork_of_one_that_had_threads(tmp_path:
     call = {{"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [{{"to": A}}, "latest"]}}
 
     def answer():
-        waiting = front.post({{}}, json.dumps([call]).encode())  # batches run in threads
+        waiting = front.post({{}}, json.dumps([call] * 40).encode())  # large batches run in threads
         assert isinstance(waiting, Waiting)
         future = front.submit(waiting)
         future.exception(60)

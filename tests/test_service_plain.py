@@ -105,3 +105,42 @@ def test_requests_of_every_shape_are_answered_alike(dispatcher: Dispatcher) -> N
         if short is not None:
             assert short == general, body
     assert taken > 250
+
+
+def test_small_batches_are_answered_alike(dispatcher: Dispatcher) -> None:
+    watch = dispatcher.observer
+    assert isinstance(watch, Watch)
+    mixed = [request.body for mix in ("hot", "adversarial") for request in islice(MIXES[mix](WORLD, 4), 200)
+             if request.codes != (-32000,)]  # fmt: skip
+    others = [
+        b"7", b"[]", b"{}", b'{"jsonrpc":"2.0","method":"eth_chainId"}',
+        b'{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x12","latest"]}',
+        b'{"jsonrpc":"2.0","id":2,"method":"eth_blockNumber"}',
+        b'{"jsonrpc":"2.0","id":3,"method":"eth_call","params":[{},"0x99"]}',
+    ]  # fmt: skip
+    bodies = [body for body in mixed if not body.endswith(b"[{")] + others
+    dice = random.Random(6)
+    compared = 0
+    for _ in range(200):
+        body = b"[" + b",".join(dice.choices(bodies, k=dice.randrange(9))) + b"]"
+        watch.told.clear()
+        general, short = both(dispatcher, body)
+        if short is not None:
+            assert short == general
+            assert watch.told[: len(watch.told) // 2] == watch.told[len(watch.told) // 2 :]
+            compared += 1
+    assert compared > 100
+
+
+def test_a_batch_that_takes_longer_is_left_to_a_thread_and_counted_once(dispatcher: Dispatcher) -> None:
+    calls = Calls(WORLD)
+    request = json.loads(calls.spin(30_000_000).request(1).body)
+    short = json.loads(calls.balance(0, 0).request(2).body)
+    watch = dispatcher.observer
+    assert isinstance(watch, Watch)
+    watch.told.clear()
+    with pytest.raises(WouldBlock):
+        dispatcher.answer_parsed([short, short, request], inline=True)
+    assert watch.told == []
+    assert len(json.loads(dispatcher.answer_parsed([short, short, request]).body)) == 3
+    assert [method for method, _, _ in watch.told] == ["eth_call"] * 3

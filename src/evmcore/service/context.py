@@ -11,7 +11,7 @@ from evmcore.blocks import Header
 from evmcore.errors import BlockNotFound, ExecutionAborted
 from evmcore.service.parse import BlockReference, block_reference
 from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
-from evmcore.service.source import Pin
+from evmcore.service.source import Pin, WouldBlock
 
 if TYPE_CHECKING:
     from evmcore.service.archive import Archive
@@ -29,7 +29,8 @@ class Context:
     ``inline`` set nothing may wait: methods then raise `WouldBlock` and are called again in a thread. A context manager
     that closes the pins. For use by one thread at a time.
 
-    `seconds`: for all that is done in it; each request in it has the service's own limit besides (`begin`).
+    `seconds`: for all that is done in it; each request in it has the service's own limit besides (`begin`). With
+    ``inline`` they are `INLINE_SECONDS`.
     """
 
     def __init__(self, service: CallService, *, inline: bool = False, seconds: float | None = None) -> None:
@@ -38,16 +39,19 @@ class Context:
         self.gas_used = 0
         self.answer_header: Header | None = None
         self.unavailable = False  # some answer says that the state cannot be had just now
+        if inline:
+            seconds = INLINE_SECONDS
         self._deadline = math.inf if seconds is None else time.monotonic() + seconds
         self.begin()
         self._pins: dict[int | bytes | str, Pin] = {}
-        self._open = ExitStack()
+        self._open: ExitStack | None = None
 
     def __enter__(self) -> Context:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._open.close()
+        if self._open is not None:
+            self._open.close()
 
     @property
     def archive(self) -> Archive:
@@ -60,16 +64,21 @@ class Context:
         return archive
 
     def begin(self) -> None:
-        """Starts the time of the next request."""
-        self._until = min(self._deadline, time.monotonic() + self.service.limits.timeout)
+        """Starts the time of the next request. `WouldBlock` where the time on the event loop is over."""
+        now = time.monotonic()
+        if self.inline and now >= self._deadline:
+            raise WouldBlock("the requests take longer")
+        self._until = min(self._deadline, now + self.service.limits.timeout)
 
     def timeout(self) -> float:
-        """Seconds that a run may take from now on. `ExecutionAborted` when there are none left: what a request waits
-        for between runs counts."""
+        """Seconds that a run may take from now on: what a request waits for between runs counts. `ExecutionAborted`
+        when there are none left, `WouldBlock` where they were those of the event loop."""
         left = self._until - time.monotonic()
         if left <= 0:
+            if self.inline:
+                raise WouldBlock("the call takes longer")
             raise ExecutionAborted("the time for the request, or for the whole batch, is over")
-        return min(left, INLINE_SECONDS) if self.inline else left
+        return left
 
     # ---- blocks
 
@@ -79,6 +88,8 @@ class Context:
             block = "latest"
         pin = self._pins.get(block)
         if pin is None:
+            if self._open is None:
+                self._open = ExitStack()
             pin = self._open.enter_context(self.service.source.pin(block))
             self._pins[block] = pin
             if isinstance(block, str):

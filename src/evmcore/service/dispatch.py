@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from evmcore.blocks import Header
 from evmcore.errors import EvmcoreError
@@ -25,7 +24,7 @@ from evmcore.service.rpc_errors import (
     RpcError,
     Unavailable,
 )
-from evmcore.service.source import WouldBlock
+from evmcore.service.source import Pin, WouldBlock
 
 if TYPE_CHECKING:
     from evmcore.service.calls import CallService
@@ -33,6 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Dispatcher", "Observer", "failure_text"]
 
 RESPONSE_TOO_LARGE: Final = -32003  # geth's
+INLINE_BATCH: Final = 32  # requests at most in a batch that is tried on the event loop
+
+Answered: TypeAlias = "Callable[[str, int, float, int], None]"
+"""`Observer.answered`, or who keeps what it is told until it is sure."""
 
 log = logging.getLogger("evmcore.service")
 
@@ -49,8 +52,7 @@ class _Nobody:
         pass
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A response body, and the header of the block it was answered from, where there was one. An empty body: there was
     nothing to answer. `unavailable`: something was answered with `Unavailable`."""
 
@@ -87,39 +89,49 @@ class Dispatcher:
     def answer_parsed(self, request: Any, *, inline: bool = False) -> Answer:
         """Answers a parsed body. ``inline``: raises `WouldBlock` rather than run for more than a few milliseconds."""
         if isinstance(request, list):
-            if inline:
-                raise WouldBlock("batches run in a thread")
-            return self._batch(request)
+            return self._inline_batch(request) if inline else self._batch(request)
+        answered = self.observer.answered
         if inline:
-            call = plain_call(request)
-            if call is not None:
-                plain = self._plain(call)
-                if plain is not None:
-                    return plain
+            answer = self._plain_answer(request)
+            if answer is not None:
+                return answer
         with Context(self.service, inline=inline) as context:
-            text = self._one(request, context)
+            text = self._one(request, context, answered)
             if text is None:
                 return Answer(b"", context.answer_header)
             if len(text) > self.service.limits.response_size:
                 text = failure_text(_identity(request), self._too_large(len(text)))
             return Answer(text, context.answer_header, context.unavailable)
 
-    def _plain(self, call: PlainCall) -> Answer | None:
-        """The answer to a plain call. None: the general way has to give it."""
-        start = time.perf_counter()
-        service = self.service
+    def _plain_answer(self, request: Any) -> Answer | None:
+        """The answer to a plain call. None where it is none, or has to be answered the general way."""
+        call = plain_call(request)
+        pin = None if call is None else self._latest(self.service.source.pin)
+        if call is None or pin is None:
+            return None
+        with pin:
+            text = self._plain(call, pin, self.observer.answered)
+            return None if text is None else Answer(text, pin.header)
+
+    @staticmethod
+    def _latest(pin: Callable[[str], Pin]) -> Pin | None:
+        """The latest block by a function that pins; None where the general way has to say why there is none."""
         try:
-            with service.source.pin("latest") as pin:
-                result = call.run(service, pin)
-                header = pin.header
+            return pin("latest")
         except WouldBlock:
             raise
         except EvmcoreError:
             return None
+
+    def _plain(self, call: PlainCall, pin: Pin, answered: Answered) -> bytes | None:
+        """The text of the answer to a plain call; None where the general way has to give it."""
+        start = time.perf_counter()
+        service = self.service
+        result = call.run(service, pin)
         if result is None:
             return None
+        code = 0
         if result.success:
-            code = 0
             text = b'{"jsonrpc":"2.0","id":%b,"result":"0x%b"}' % (
                 _identity_text(call.identity),
                 result.output.hex().encode(),
@@ -131,8 +143,37 @@ class Dispatcher:
             assert error is not None
             code = error.code
             text = failure_text(call.identity, error)
-        self.observer.answered("eth_call", code, time.perf_counter() - start, result.gas_used)
-        return Answer(text, header)
+        answered("eth_call", code, time.perf_counter() - start, result.gas_used)
+        return text
+
+    def _inline_batch(self, requests: list[Any]) -> Answer:
+        """The answers to a batch that is a matter of a millisecond. Raises `WouldBlock` for any other, which has then
+        been for nothing, so that only small ones are tried."""
+        if not 0 < len(requests) <= min(INLINE_BATCH, self.service.limits.batch):
+            raise WouldBlock("the batch runs in a thread")
+        notes: list[tuple[str, int, float, int]] = []
+
+        def answered(*note: Any) -> None:
+            notes.append(note)
+
+        texts: list[bytes] = []
+        with Context(self.service, inline=True) as context:
+            for request in requests:
+                context.begin()
+                call = plain_call(request)
+                pin = None if call is None else self._latest(context.pin)
+                text = None if call is None or pin is None else self._plain(call, pin, answered)
+                if text is None:
+                    text = self._one(request, context, answered)
+                if text is not None:
+                    texts.append(text)
+            header, unavailable = context.answer_header, context.unavailable
+        body = b"[" + b",".join(texts) + b"]" if texts else b""
+        if len(body) > self.service.limits.response_size:
+            raise WouldBlock("some of the answers have to be replaced by errors")
+        for note in notes:
+            self.observer.answered(*note)
+        return Answer(body, header, unavailable)
 
     def _batch(self, requests: list[Any]) -> Answer:
         limits = self.service.limits
@@ -145,7 +186,7 @@ class Dispatcher:
         with Context(self.service, seconds=limits.batch_timeout) as context:
             self.service.prefetch(requests, context)
             for request in requests:
-                text = self._one(request, context) if size <= limits.response_size else b""
+                text = self._one(request, context, self.observer.answered) if size <= limits.response_size else b""
                 if text is None or (not text and _identity(request) is _ABSENT):
                     continue
                 size += len(text)
@@ -162,8 +203,8 @@ class Dispatcher:
 
     # ---- one request
 
-    def _one(self, request: Any, context: Context) -> bytes | None:
-        """The answer to one request object; None to a notification."""
+    def _one(self, request: Any, context: Context, answered: Answered) -> bytes | None:
+        """The answer to one request object, which ``answered`` is told of; None to a notification."""
         if not isinstance(request, dict):
             return failure_text(None, RpcError(INVALID_REQUEST, "invalid request: expected an object"))
         identity = request.get("id", _ABSENT)
@@ -210,7 +251,7 @@ class Dispatcher:
             log.exception("%s failed", label)
             code = INTERNAL_ERROR
             answer = failure_text(identity, RpcError(INTERNAL_ERROR, f"internal error in {label}; the log has it"))
-        self.observer.answered(label, code, time.perf_counter() - start, context.gas_used - used)
+        answered(label, code, time.perf_counter() - start, context.gas_used - used)
         return None if silent else answer
 
 

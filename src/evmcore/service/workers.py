@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -71,6 +72,8 @@ def _serve(listener: socket.socket, make_app: Callable[[], Any]) -> int:
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()  # the collector need not look again and again at what stays for ever
     server = uvicorn.Server(config)
 
     def stop(*ignored: Any) -> None:
