@@ -104,10 +104,7 @@ def test_workers_share_the_port_and_their_figures_and_are_started_again(genesis_
             assert int(fresh.call("eth_call", *CALL), 16) == 42
             fresh.close()
         count = 'evmcore_requests_total{method="eth_call",outcome="ok"}'
-        end = time.monotonic() + START_SECONDS
-        while figures(client)[count] != 40:  # a worker shows its own at once, those of others a second later
-            assert time.monotonic() < end
-            time.sleep(0.1)
+        until(lambda: figures(client)[count] == 40)  # a worker shows its own at once, those of others a second later
         assert client.error("txpool_status")["code"] == -32601  # each worker would have a pool of its own
         first = workers_of(process)
         assert len(first) == 2
@@ -115,9 +112,7 @@ def test_workers_share_the_port_and_their_figures_and_are_started_again(genesis_
         until(lambda: len(now := workers_of(process)) == 2 and first[0] not in now, "the worker was not started again")
         fresh = Client(client.port)
         assert int(fresh.call("eth_call", *CALL), 16) == 42
-        while figures(fresh)[count] != 41:
-            assert time.monotonic() < end
-            time.sleep(0.1)
+        until(lambda: figures(fresh)[count] == 41)
         fresh.close()
 
 

@@ -30,7 +30,7 @@ class Context:
     that closes the pins. For use by one thread at a time.
 
     `seconds`: for all that is done in it; each request in it has the service's own limit besides (`begin`). With
-    ``inline`` they are `INLINE_SECONDS`.
+    ``inline`` no request begins after `INLINE_SECONDS`.
     """
 
     def __init__(self, service: CallService, *, inline: bool = False, seconds: float | None = None) -> None:
@@ -71,12 +71,12 @@ class Context:
         self._until = min(self._deadline, now + self.service.limits.timeout)
 
     def timeout(self) -> float:
-        """Seconds that a run may take from now on: what a request waits for between runs counts. `ExecutionAborted`
-        when there are none left, `WouldBlock` where they were those of the event loop."""
+        """Seconds that a run may take from now on: what a request waits for between runs counts, but not on the event
+        loop, where each run has `INLINE_SECONDS`. `ExecutionAborted` when there are none left."""
+        if self.inline:
+            return min(INLINE_SECONDS, self.service.limits.timeout)
         left = self._until - time.monotonic()
         if left <= 0:
-            if self.inline:
-                raise WouldBlock("the call takes longer")
             raise ExecutionAborted("the time for the request, or for the whole batch, is over")
         return left
 
