@@ -273,7 +273,11 @@ cdef StateDiff diff_collect(WorkingSet* ws):
 
 
 cdef bytes code_of(WorkingSet* ws, uint32_t account):
-    cdef const Code* code = ws_code(ws, account)
+    cdef bint keeps_seen = ws.keeps_seen
+    cdef const Code* code
+    ws.keeps_seen = False                        # nothing that runs asks for it
+    code = ws_code(ws, account)
+    ws.keeps_seen = keeps_seen
     if code == NULL:
         raise StateError(f"the code of 0x{ws.accounts[account].address[:20].hex()} cannot be read")
     return code.raw[:code.size]
