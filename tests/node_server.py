@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from evmcore._block import execute_block
 from evmcore._hash import keccak256
 from evmcore._trie import proof
 from evmcore.blocks import Block
+from evmcore.execution import execute_block
 from evmcore.service.calls import CallService
 from evmcore.service.dispatch import Dispatcher
 from evmcore.service.memory_source import MemorySource

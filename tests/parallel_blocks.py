@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from evmcore._block import BlockResult, Executor, execute_block
+from evmcore._block import BlockResult, Executor
 from evmcore.access_lists import BlockAccessList
 from evmcore.blocks import Block
 from evmcore.errors import EvmcoreError
+from evmcore.execution import execute_block
 from evmcore.forks import ChainConfig, Fork
 from evmcore.listed import ListedExecutor
 from evmcore.state import MemoryState

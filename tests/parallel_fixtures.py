@@ -14,11 +14,12 @@ from unittest.mock import patch
 import pytest
 
 import evmcore.chain
-from evmcore._block import BlockResult, execute_block
+from evmcore._block import BlockResult
 from evmcore.blocks import Block
 from evmcore.cli.fixtures.options import Options
 from evmcore.cli.fixtures.runner import run_source
 from evmcore.cli.fixtures.source import Source, everything, read_sources
+from evmcore.execution import execute_block
 from evmcore.forks import ChainConfig
 from evmcore.state import MemoryState
 from tests.fixture_archives import SHOWN_FAILURES, WORKERS, in_spread

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from evmcore._block import execute_block
 from evmcore._trie import ordered_root
 from evmcore.blocks import Block, Header, encode_withdrawal
 from evmcore.chain import genesis_header
+from evmcore.execution import execute_block
 from evmcore.forks import ChainConfig, Fork
 from evmcore.headers import next_base_fee
 from evmcore.state import MemoryState

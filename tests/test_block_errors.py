@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from evmcore._block import execute_block
 from evmcore._diff import StateDiff
 from evmcore.blocks import EMPTY_TRIE_ROOT, Block, Header
 from evmcore.body import parse_deposit, requests_hash
 from evmcore.errors import BlockReason, InputError, InvalidBlock, StateError
+from evmcore.execution import execute_block
 from evmcore.forks import DEPOSIT_CONTRACT
 from evmcore.state import MemoryState, State
 from evmcore.transactions import Transaction

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from evmcore._block import BlockResult, execute_block
+from evmcore._block import BlockResult
 from evmcore._diff import StateDiff
 from evmcore.blocks import Block
 from evmcore.body import block_reward
+from evmcore.execution import execute_block
 from evmcore.forks import MAINNET, Fork
 from evmcore.state import MemoryState
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from evmcore._block import execute_block
 from evmcore.blocks import Block
 from evmcore.chain import BlockChain
 from evmcore.errors import BlockReason, ConfigError, InvalidBlock
+from evmcore.execution import execute_block
 from evmcore.forks import Fork
 
 SHARED = Path(os.environ.get("EVMCORE_SHARED") or Path(__file__).parents[2] / "shared")

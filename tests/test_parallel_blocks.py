@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from evmcore._block import execute_block
 from evmcore.bench import replay, workloads
 from evmcore.bench.workloads import Computing, Order, Shape, Swaps, TokenTransfers, Transfers, Workload, build
+from evmcore.execution import execute_block
 from evmcore.forks import Fork
 from evmcore.state import MemoryState
 from evmcore.stm import ParallelExecutor

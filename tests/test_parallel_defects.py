@@ -6,11 +6,11 @@ from __future__ import annotations
 import pytest
 
 from evmcore import rlp
-from evmcore._block import execute_block
 from evmcore._crypto import address_of
 from evmcore._hash import keccak256
 from evmcore.blocks import Block, Header
 from evmcore.dao import DAO_ACCOUNTS, DAO_RECOVERY
+from evmcore.execution import execute_block
 from evmcore.forks import MAINNET, Fork
 from evmcore.state import MemoryState
 from evmcore.stm import ParallelExecutor

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from evmcore._block import execute_block
 from evmcore.bench.contracts import contract, mapping_slot
 from evmcore.blocks import Block, Header
+from evmcore.execution import execute_block
 from evmcore.forks import Fork
 from evmcore.state import MemoryState
 from evmcore.stm import ParallelExecutor

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from evmcore._block import execute_block
 from evmcore._hash import keccak256
 from evmcore.blocks import Block, Header
 from evmcore.errors import InvalidBlock, StateError, TransactionReason
+from evmcore.execution import execute_block
 from evmcore.forks import Fork
 from evmcore.state import AccountInfo, MemoryState, State, as_backend
 from evmcore.stm import ParallelExecutor

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from evmcore._block import BlockResult, execute_block
+from evmcore._block import BlockResult
 from evmcore._tx import PreparedTransaction, intrinsic_gas
 from evmcore.blocks import EMPTY_TRIE_ROOT, Block, Header
 from evmcore.errors import InputError, InvalidBlock, InvalidTransaction, TransactionReason
+from evmcore.execution import execute_block
 from evmcore.forks import CANCUN_BLOBS, Fork, chain_of
 from evmcore.headers import GAS_PER_BLOB
 from evmcore.state import MemoryState

@@ -7,6 +7,7 @@ Accounts and slots are known by their entry numbers in the block's working set.
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from evmcore._code cimport Code
+from evmcore._growing cimport Retired
 from evmcore._state cimport WorkingSet
 from evmcore._u256 cimport u256
 
@@ -44,7 +45,9 @@ cdef struct PartEnd:              # where a part's entries end
     size_t slots
     size_t changes
 
+# With `retired.keeps`, another thread may read the parts that it knows to be complete, while more is noted.
 cdef struct AccessNotes:
+    Retired retired               # old memory of the arrays
     AccountTrack* accounts        # by entry number
     size_t account_capacity
     SlotTrack* slots
@@ -65,14 +68,33 @@ cdef struct AccessNotes:
 # Ends a part: takes over what the working set has seen since the last one, and how it stands now. False: no memory.
 cdef bint access_end_part(AccessNotes* notes, WorkingSet* ws) noexcept nogil
 
+# Room in `notes` for a part that accesses so many accounts, slots and their accounts, and makes so many changes; `numbers`: of
+# accounts and slots in all. False: no memory.
+cdef bint access_room(AccessNotes* notes, size_t account_numbers, size_t slot_numbers, size_t accounts, size_t slots, size_t changes) noexcept nogil
+
+# The pieces of a part, in the room that was made: an account, a slot, a change, its end.
+cdef bint access_touch_account(AccessNotes* notes, uint32_t number) noexcept nogil       # False: it was there already
+cdef bint access_touch_slot(AccessNotes* notes, uint32_t number) noexcept nogil
+cdef Change* access_change(AccessNotes* notes, ChangeKind kind, uint32_t number) noexcept nogil
+cdef void access_close_part(AccessNotes* notes) noexcept nogil
+
 cdef void access_release(AccessNotes* notes) noexcept nogil
 
-# The parts from `first` to `last` as the RLP of a block access list.
-cdef bytes access_encode(const AccessNotes* notes, uint32_t first, uint32_t last)
+cdef extern from "include/sync.h" nogil:
+    ctypedef struct Mutex:
+        pass
+
+cdef struct Places:               # where in a list something stands, by its number; NONE where it does not
+    uint32_t* items
+    size_t capacity
 
 cdef class AccessRecord:
     """What a block's execution accessed and changed."""
     cdef AccessNotes notes
+    cdef Mutex making             # guards what follows
+    cdef Places accounts
+    cdef Places slots
     cdef object whole             # the list of all parts, made when asked for
 
+    # The list of the parts from `first` to `last`, which are complete; also while others are being noted.
     cdef object list_of(self, uint32_t first, uint32_t last)

@@ -4,11 +4,12 @@ The rules of EIP-7928 are these: what an instruction looked at counts from the m
 its frame was reverted (the working set's `seen`); a value counts as changed when it differs from what it was before the
 part; a slot that was written and has its old value again was read.
 """
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
 from evmcore._code cimport code_release, code_retain
+from evmcore._growing cimport array_now, free_retired, grow_array
 from evmcore._rlp cimport RLP_LIST, rlp_bytes_size, rlp_header_size, rlp_put_bytes, rlp_put_header, rlp_put_u256, rlp_put_uint
 from evmcore._rlp cimport rlp_u256_size, rlp_uint_size
 from evmcore._state cimport AccountEntry, SlotEntry, WorkingSet, ws_code, ws_forget_seen
@@ -23,55 +24,73 @@ cdef extern from "include/access_order.h" namespace "evmcore" nogil:
         uint32_t number
     void sort_numbered(Numbered* items, size_t count)
 
+cdef extern from "include/sync.h" nogil:
+    void mutex_lock(Mutex* m)
+    void mutex_unlock(Mutex* m)
+
 cdef enum:
     NONE = 0xffffffff
 
 
 # ---------------------------------------------------------------------------------------------------- noting
 
-cdef bint reserve(void** items, size_t* capacity, size_t wanted, size_t item_size) noexcept nogil:
-    """Room for `wanted` items, new ones zero. False: no memory, nothing changed."""
-    cdef size_t bigger
-    cdef char* moved
-    if wanted <= capacity[0]:
-        return True
-    bigger = max(2 * capacity[0], wanted + 64)
-    moved = <char*>realloc(items[0], bigger * item_size)
-    if moved == NULL:
-        return False
-    memset(moved + capacity[0] * item_size, 0, (bigger - capacity[0]) * item_size)
-    items[0] = moved
-    capacity[0] = bigger
-    return True
-
-
-cdef bint room_for_part(AccessNotes* notes, const WorkingSet* ws) noexcept nogil:
-    cdef size_t slots = ws.seen_slot_count
-    cdef size_t accounts = ws.seen_account_count + slots
+cdef bint access_room(
+    AccessNotes* notes, size_t account_numbers, size_t slot_numbers, size_t accounts, size_t slots, size_t changes
+) noexcept nogil:
+    cdef Retired* retired = &notes.retired
     return (
-        reserve(<void**>&notes.accounts, &notes.account_capacity, ws.account_count, sizeof(AccountTrack))
-        and reserve(<void**>&notes.slots, &notes.slot_capacity, ws.slot_count, sizeof(SlotTrack))
-        and reserve(
+        grow_array(<void**>&notes.accounts, &notes.account_capacity, account_numbers, sizeof(AccountTrack), True, retired)
+        and grow_array(<void**>&notes.slots, &notes.slot_capacity, slot_numbers, sizeof(SlotTrack), True, retired)
+        and grow_array(
             <void**>&notes.touched_accounts, &notes.touched_account_capacity, notes.touched_account_count + accounts,
-            sizeof(uint32_t),
+            sizeof(uint32_t), False, retired,
         )
-        and reserve(
-            <void**>&notes.touched_slots, &notes.touched_slot_capacity, notes.touched_slot_count + slots, sizeof(uint32_t)
+        and grow_array(
+            <void**>&notes.touched_slots, &notes.touched_slot_capacity, notes.touched_slot_count + slots,
+            sizeof(uint32_t), False, retired,
         )
-        and reserve(
-            <void**>&notes.changes, &notes.change_capacity, notes.change_count + 3 * accounts + slots, sizeof(Change)
+        and grow_array(
+            <void**>&notes.changes, &notes.change_capacity, notes.change_count + changes, sizeof(Change), False, retired
         )
-        and reserve(<void**>&notes.parts, &notes.part_capacity, notes.part_count + 1, sizeof(PartEnd))
+        and grow_array(
+            <void**>&notes.parts, &notes.part_capacity, <size_t>notes.part_count + 1, sizeof(PartEnd), False, retired
+        )
     )
 
 
-cdef Change* add_change(AccessNotes* notes, ChangeKind kind, uint32_t number) noexcept nogil:
+cdef bint access_touch_account(AccessNotes* notes, uint32_t number) noexcept nogil:
+    if notes.accounts[number].noted == notes.part_count + 1:
+        return False
+    notes.accounts[number].noted = notes.part_count + 1
+    notes.touched_accounts[notes.touched_account_count] = number
+    notes.touched_account_count += 1
+    return True
+
+
+cdef bint access_touch_slot(AccessNotes* notes, uint32_t number) noexcept nogil:
+    if notes.slots[number].noted == notes.part_count + 1:
+        return False
+    notes.slots[number].noted = notes.part_count + 1
+    notes.touched_slots[notes.touched_slot_count] = number
+    notes.touched_slot_count += 1
+    return True
+
+
+cdef Change* access_change(AccessNotes* notes, ChangeKind kind, uint32_t number) noexcept nogil:
     cdef Change* change = &notes.changes[notes.change_count]
     notes.change_count += 1
     change.kind = kind
     change.number = number
     change.code = NULL
     return change
+
+
+cdef void access_close_part(AccessNotes* notes) noexcept nogil:
+    cdef PartEnd* end = &notes.parts[notes.part_count]
+    end.accounts = notes.touched_account_count
+    end.slots = notes.touched_slot_count
+    end.changes = notes.change_count
+    notes.part_count += 1
 
 
 cdef void end_slot(AccessNotes* notes, const WorkingSet* ws, uint32_t number) noexcept nogil:
@@ -81,11 +100,8 @@ cdef void end_slot(AccessNotes* notes, const WorkingSet* ws, uint32_t number) no
     cdef SlotTrack* track = &notes.slots[number]
     cdef uint32_t lifetime_before = notes.accounts[entry.account].lifetime
     cdef u256 before, after
-    if track.noted == notes.part_count + 1:
+    if not access_touch_slot(notes, number):
         return
-    track.noted = notes.part_count + 1
-    notes.touched_slots[notes.touched_slot_count] = number
-    notes.touched_slot_count += 1
     if not track.known:
         track.known = True
         track.account = entry.account
@@ -98,7 +114,7 @@ cdef void end_slot(AccessNotes* notes, const WorkingSet* ws, uint32_t number) no
     if entry.lifetime == owner.lifetime:
         after = entry.current
     if not u_eq(&before, &after):
-        add_change(notes, CHANGED_SLOT, number).value = after
+        access_change(notes, CHANGED_SLOT, number).value = after
     track.value = after
     track.lifetime = owner.lifetime
 
@@ -107,11 +123,8 @@ cdef bint end_account(AccessNotes* notes, WorkingSet* ws, uint32_t number) noexc
     cdef AccountEntry* entry = &ws.accounts[number]
     cdef AccountTrack* track = &notes.accounts[number]
     cdef Change* change
-    if track.noted == notes.part_count + 1:
+    if not access_touch_account(notes, number):
         return True
-    track.noted = notes.part_count + 1
-    notes.touched_accounts[notes.touched_account_count] = number
-    notes.touched_account_count += 1
     if not track.known:
         track.known = True
         memcpy(track.address, entry.address, 20)
@@ -120,13 +133,13 @@ cdef bint end_account(AccessNotes* notes, WorkingSet* ws, uint32_t number) noexc
         memcpy(track.code_hash, entry.base.code_hash, 32)
     track.lifetime = entry.lifetime
     if not u_eq(&entry.balance, &track.balance):
-        add_change(notes, CHANGED_BALANCE, number).value = entry.balance
+        access_change(notes, CHANGED_BALANCE, number).value = entry.balance
         track.balance = entry.balance
     if entry.nonce != track.nonce:
-        u_set64(&add_change(notes, CHANGED_NONCE, number).value, entry.nonce)
+        u_set64(&access_change(notes, CHANGED_NONCE, number).value, entry.nonce)
         track.nonce = entry.nonce
     if memcmp(entry.code_hash, track.code_hash, 32) != 0:
-        change = add_change(notes, CHANGED_CODE, number)
+        change = access_change(notes, CHANGED_CODE, number)
         change.code = ws_code(ws, number)
         if change.code == NULL:
             notes.change_count -= 1
@@ -137,9 +150,10 @@ cdef bint end_account(AccessNotes* notes, WorkingSet* ws, uint32_t number) noexc
 
 
 cdef bint access_end_part(AccessNotes* notes, WorkingSet* ws) noexcept nogil:
-    cdef PartEnd* end
+    cdef size_t slots = ws.seen_slot_count
+    cdef size_t accounts = ws.seen_account_count + slots
     cdef uint32_t i
-    if not room_for_part(notes, ws):
+    if not access_room(notes, ws.account_count, ws.slot_count, accounts, slots, 3 * accounts + slots):
         return False
     # Slots first: they need their accounts' lifetimes from before this part.
     for i in range(ws.seen_slot_count):
@@ -151,11 +165,7 @@ cdef bint access_end_part(AccessNotes* notes, WorkingSet* ws) noexcept nogil:
         if not end_account(notes, ws, ws.slots[ws.seen_slots[i]].account):
             return False
     ws_forget_seen(ws)
-    end = &notes.parts[notes.part_count]
-    end.accounts = notes.touched_account_count
-    end.slots = notes.touched_slot_count
-    end.changes = notes.change_count
-    notes.part_count += 1
+    access_close_part(notes)
     return True
 
 
@@ -169,6 +179,7 @@ cdef void access_release(AccessNotes* notes) noexcept nogil:
     free(notes.touched_slots)
     free(notes.changes)
     free(notes.parts)
+    free_retired(&notes.retired)
     memset(notes, 0, sizeof(AccessNotes))
 
 
@@ -195,26 +206,35 @@ cdef struct Form:
     size_t account_count
     SlotForm* slots
     size_t slot_count
-    uint32_t* place_of_account    # by entry number: index into `accounts`; NONE: not among them
-    uint32_t* place_of_slot
+    Places* place_of_account      # by entry number: index into `accounts`; NONE: not among them
+    Places* place_of_slot
     uint32_t* following           # the change that follows in its chain, by number of change from the first part's first
     size_t first_change
     size_t payload
 
 
+cdef bint places_for(Places* places, const uint32_t* numbers, size_t count) noexcept nogil:
+    """Makes sure that all of the numbers have a place. False: no memory."""
+    cdef size_t i, before = places.capacity, wanted = 0
+    for i in range(count):
+        wanted = max(wanted, <size_t>numbers[i] + 1)
+    if not grow_array(<void**>&places.items, &places.capacity, wanted, sizeof(uint32_t), False, NULL):
+        return False
+    memset(places.items + before, 0xff, (places.capacity - before) * sizeof(uint32_t))
+    return True
+
+
+cdef void places_clear(Places* places, const uint32_t* numbers, size_t count) noexcept nogil:
+    cdef size_t i
+    for i in range(count):
+        if numbers[i] < places.capacity:
+            places.items[numbers[i]] = NONE
+
+
 cdef void form_free(Form* form) noexcept nogil:
     free(form.accounts)
     free(form.slots)
-    free(form.place_of_account)
-    free(form.place_of_slot)
     free(form.following)
-
-
-cdef uint32_t* places(size_t count) noexcept nogil:
-    cdef uint32_t* items = <uint32_t*>malloc((count + 1) * sizeof(uint32_t))
-    if items != NULL:
-        memset(items, 0xff, (count + 1) * sizeof(uint32_t))
-    return items
 
 
 cdef void key_of(Numbered* item, const u256* value, uint32_t number) noexcept nogil:
@@ -230,14 +250,13 @@ cdef bint order_accounts(Form* form, size_t start, size_t end) noexcept nogil:
     cdef uint32_t number
     cdef u256 address
     cdef size_t i
-    form.place_of_account = places(notes.account_capacity)
-    if order == NULL or form.place_of_account == NULL:
+    if order == NULL or not places_for(form.place_of_account, notes.touched_accounts + start, end - start):
         free(order)
         return False
     for i in range(start, end):
         number = notes.touched_accounts[i]
-        if form.place_of_account[number] == NONE:
-            form.place_of_account[number] = 0
+        if form.place_of_account.items[number] == NONE:
+            form.place_of_account.items[number] = 0
             u_from_be_n(&address, notes.accounts[number].address, 20)
             key_of(&order[form.account_count], &address, number)
             form.account_count += 1
@@ -247,7 +266,7 @@ cdef bint order_accounts(Form* form, size_t start, size_t end) noexcept nogil:
         for i in range(form.account_count):
             form.accounts[i].number = order[i].number
             memset(form.accounts[i].first, 0xff, sizeof(form.accounts[i].first))
-            form.place_of_account[order[i].number] = <uint32_t>i
+            form.place_of_account.items[order[i].number] = <uint32_t>i
     free(order)
     return form.accounts != NULL
 
@@ -258,16 +277,15 @@ cdef bint order_slots(Form* form, size_t start, size_t end) noexcept nogil:
     cdef AccountForm* account
     cdef uint32_t number
     cdef size_t i, at
-    form.place_of_slot = places(notes.slot_capacity)
-    if order == NULL or form.place_of_slot == NULL:
+    if order == NULL or not places_for(form.place_of_slot, notes.touched_slots + start, end - start):
         free(order)
         return False
     # Counted by account, then put behind the ones before, then sorted within their account.
     for i in range(start, end):
         number = notes.touched_slots[i]
-        if form.place_of_slot[number] == NONE:
-            form.place_of_slot[number] = 0
-            form.accounts[form.place_of_account[notes.slots[number].account]].slot_count += 1
+        if form.place_of_slot.items[number] == NONE:
+            form.place_of_slot.items[number] = 0
+            form.accounts[form.place_of_account.items[notes.slots[number].account]].slot_count += 1
             form.slot_count += 1
     at = 0
     for i in range(form.account_count):
@@ -276,9 +294,9 @@ cdef bint order_slots(Form* form, size_t start, size_t end) noexcept nogil:
         form.accounts[i].slot_count = 0
     for i in range(start, end):
         number = notes.touched_slots[i]
-        if form.place_of_slot[number] == 0:
-            form.place_of_slot[number] = 1
-            account = &form.accounts[form.place_of_account[notes.slots[number].account]]
+        if form.place_of_slot.items[number] == 0:
+            form.place_of_slot.items[number] = 1
+            account = &form.accounts[form.place_of_account.items[notes.slots[number].account]]
             key_of(&order[account.slot_start + account.slot_count], &notes.slots[number].key, number)
             account.slot_count += 1
     for i in range(form.account_count):
@@ -288,7 +306,7 @@ cdef bint order_slots(Form* form, size_t start, size_t end) noexcept nogil:
         for i in range(form.slot_count):
             form.slots[i].number = order[i].number
             form.slots[i].first = NONE
-            form.place_of_slot[order[i].number] = <uint32_t>i
+            form.place_of_slot.items[order[i].number] = <uint32_t>i
     free(order)
     return form.slots != NULL
 
@@ -309,7 +327,7 @@ cdef bint chain_changes(Form* form, uint32_t first, uint32_t last) noexcept nogi
     cdef size_t* payload
     cdef size_t size, at, start
     cdef uint32_t part = last
-    form.following = places(notes.parts[last].changes - form.first_change)
+    form.following = <uint32_t*>malloc((notes.parts[last].changes - form.first_change + 1) * sizeof(uint32_t))
     if form.following == NULL:
         return False
     at = notes.parts[last].changes
@@ -319,11 +337,11 @@ cdef bint chain_changes(Form* form, uint32_t first, uint32_t last) noexcept nogi
             at -= 1
             change = &notes.changes[at]
             if change.kind == CHANGED_SLOT:
-                head = &form.slots[form.place_of_slot[change.number]].first
-                payload = &form.slots[form.place_of_slot[change.number]].payload
+                head = &form.slots[form.place_of_slot.items[change.number]].first
+                payload = &form.slots[form.place_of_slot.items[change.number]].payload
             else:
-                head = &form.accounts[form.place_of_account[change.number]].first[<int>change.kind]
-                payload = &form.accounts[form.place_of_account[change.number]].payload[<int>change.kind]
+                head = &form.accounts[form.place_of_account.items[change.number]].first[<int>change.kind]
+                payload = &form.accounts[form.place_of_account.items[change.number]].payload[<int>change.kind]
             form.following[at - form.first_change] = head[0]
             head[0] = <uint32_t>at
             size = change_size(change, part)
@@ -403,44 +421,48 @@ cdef uint8_t* put_account(uint8_t* at, const Form* form, uint32_t first_part, co
     return at
 
 
-cdef bint make_form(Form* form, const AccessNotes* notes, uint32_t first, uint32_t last) noexcept nogil:
+cdef bint make_form(Form* form, uint32_t first, uint32_t last) noexcept nogil:
     """Everything about the list but its bytes. False: no memory."""
+    cdef const AccessNotes* notes = form.notes
     cdef PartEnd start
-    memset(form, 0, sizeof(Form))
+    cdef bint made
     memset(&start, 0, sizeof(PartEnd))
-    form.notes = notes
     if first:
         start = notes.parts[first - 1]
     form.first_change = start.changes
-    if not (
+    made = (
         order_accounts(form, start.accounts, notes.parts[last].accounts)
         and order_slots(form, start.slots, notes.parts[last].slots)
         and chain_changes(form, first, last)
-    ):
-        return False
-    measure(form)
-    return True
+    )
+    places_clear(
+        form.place_of_account, notes.touched_accounts + start.accounts, notes.parts[last].accounts - start.accounts
+    )
+    places_clear(form.place_of_slot, notes.touched_slots + start.slots, notes.parts[last].slots - start.slots)
+    if made:
+        measure(form)
+    return made
 
 
-cdef bytes access_encode(const AccessNotes* notes, uint32_t first, uint32_t last):
-    cdef Form form
-    cdef uint8_t* at
-    cdef bytes encoded
-    cdef bint made
+cdef void look_at(AccessNotes* notes, AccessNotes* seen) noexcept nogil:
+    """The arrays as they are now; of their counts only what the parts say holds."""
+    memset(seen, 0, sizeof(AccessNotes))
+    seen.accounts = <AccountTrack*>array_now(<void**>&notes.accounts)
+    seen.slots = <SlotTrack*>array_now(<void**>&notes.slots)
+    seen.touched_accounts = <uint32_t*>array_now(<void**>&notes.touched_accounts)
+    seen.touched_slots = <uint32_t*>array_now(<void**>&notes.touched_slots)
+    seen.changes = <Change*>array_now(<void**>&notes.changes)
+    seen.parts = <PartEnd*>array_now(<void**>&notes.parts)
+
+
+cdef bytes encoded(const Form* form, uint32_t first):
+    cdef bytes made = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>listed(form.payload))
+    cdef uint8_t* at = <uint8_t*>made
     cdef size_t i
-    with nogil:
-        made = make_form(&form, notes, first, last)
-    try:
-        if not made:
-            raise ResourceError("no memory for the block access list")
-        encoded = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>listed(form.payload))
-        at = <uint8_t*>encoded
-        at = rlp_put_header(at, RLP_LIST, form.payload)
-        for i in range(form.account_count):
-            at = put_account(at, &form, first, &form.accounts[i])
-    finally:
-        form_free(&form)
-    return encoded
+    at = rlp_put_header(at, RLP_LIST, form.payload)
+    for i in range(form.account_count):
+        at = put_account(at, form, first, &form.accounts[i])
+    return made
 
 
 cdef class AccessRecord:
@@ -448,11 +470,28 @@ cdef class AccessRecord:
 
     def __dealloc__(self):
         access_release(&self.notes)
+        free(self.accounts.items)
+        free(self.slots.items)
 
     cdef object list_of(self, uint32_t first, uint32_t last):
-        if first > last or last >= self.notes.part_count:
-            raise InputError(f"index: expected 0 to {<int>self.notes.part_count - 1}, got {last}")
-        return BlockAccessList._of_rlp(access_encode(&self.notes, first, last))
+        cdef AccessNotes seen
+        cdef Form form
+        cdef bint made
+        memset(&form, 0, sizeof(Form))
+        form.notes = &seen
+        form.place_of_account = &self.accounts
+        form.place_of_slot = &self.slots
+        with nogil:
+            look_at(&self.notes, &seen)
+            mutex_lock(&self.making)
+            made = make_form(&form, first, last)
+            mutex_unlock(&self.making)
+        try:
+            if not made:
+                raise ResourceError("no memory for the block access list")
+            return BlockAccessList._of_rlp(encoded(&form, first))
+        finally:
+            form_free(&form)
 
     @property
     def access_list(self):
@@ -463,4 +502,6 @@ cdef class AccessRecord:
 
     def part(self, uint32_t index):
         """What one part accessed and changed, as a `BlockAccessList` of that part alone."""
+        if index >= self.notes.part_count:
+            raise InputError(f"index: expected 0 to {<int>self.notes.part_count - 1}, got {index}")
         return self.list_of(index, index)

@@ -61,6 +61,7 @@ cdef class BlockRun:
     cdef BlockRules rules
     cdef KeptOutput kept
     cdef BlockOutput* output      # of `kept`
+    cdef bint stepwise            # the transactions are run one by one, not by the executor
     cdef dict counters            # what the executor counted; None: nothing
     cdef int64_t[3] phases        # ns: preparing, transactions, end of the block
     cdef Backend backend
@@ -75,13 +76,14 @@ cdef class BlockRun:
 
     cdef void end_early(self) noexcept nogil      # from another thread
     cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1
-    cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1
+    cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1      # roots after every transaction
     cdef BlockFailure end_part(self, Status* status) noexcept nogil
     cdef int finish_trace(self, Tracer tracer, const TxData* tx) except -1
     cdef int note_root(self) except -1
 
-# `execute_block` on a run of the caller's, who may look at its output meanwhile.
-cdef BlockResult run_block(BlockRun run, object block, object state, object chain, object parent, object block_hashes, object fork, bint validate, bint check_state_root, bint commit, object reward, object tracer, object access_list, Executor executor)
+# Executes the block of a `BlockRequest` on a run of the caller's, who may look at its output meanwhile. `commit`: apply what it
+# changes.
+cdef BlockResult run_block(BlockRun run, object request, Executor executor, bint commit)
 
 # The backend's `state_root`; StateError when it has none.
 cdef object root_function(Backend backend)

@@ -1,14 +1,11 @@
-from collections.abc import Mapping
-
 from evmcore._access import AccessRecord
 from evmcore._diff import StateDiff
 from evmcore._results import TransactionResult
 from evmcore.access_lists import BlockAccessList
-from evmcore.blocks import Block, Header
+from evmcore.block_request import BlockRequest
+from evmcore.blocks import Block
 from evmcore.counters import ParallelCounters
-from evmcore.forks import ChainConfig, Fork
-from evmcore.state import Backend, State
-from evmcore.tracing import Tracer
+from evmcore.forks import Fork
 from evmcore.types import Receipt
 
 class BlockResult:
@@ -49,20 +46,6 @@ class BlockResult:
 class Executor:
     """Executes a block's transactions one after the other; the base of other ways to do it."""
 
-def execute_block(
-    block: Block,
-    state: Backend | State,
-    chain: ChainConfig | Fork | str = "mainnet",
-    *,
-    parent: Header | None = None,
-    block_hashes: Mapping[int, bytes] | None = None,
-    fork: Fork | str | None = None,
-    validate: bool = True,
-    check_state_root: bool = False,
-    commit: bool = False,
-    reward: int | None = None,
-    tracer: Tracer | None = None,
-    access_list: bool = False,
-    executor: Executor = ...,
-) -> BlockResult:
-    """Executes a block on the state after its parent. Raises `InvalidBlock`; the state is then as before."""
+def execute(request: BlockRequest, executor: Executor = ...) -> BlockResult:
+    """Executes a block on the state after its parent, by ``executor`` whatever threads the request asks for; without
+    one, sequentially. Raises `InvalidBlock`; the state is then as before."""

@@ -8,7 +8,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING
 
-from evmcore._access cimport AccessRecord, access_end_part
+from evmcore._access cimport access_end_part
 from evmcore._diff cimport StateDiff, diff_collect
 from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS, UNAVAILABLE
 from evmcore._machines cimport FOR_BLOCKS, machine_give, machine_take
@@ -174,7 +174,6 @@ cdef class BlockRun:
         """Executes the block. ``roots``: note the state root after every transaction (receipts before Byzantium).
         ``tracer`` sees the transactions one after the other, not the system calls."""
         cdef size_t count = len(self.prepared)
-        cdef bint stepwise = roots or tracer is not None
         cdef size_t at = 0, end
         cdef TxData** txs = NULL
         cdef BlockFailure failure
@@ -207,11 +206,11 @@ cdef class BlockRun:
                 if failure == BLOCK_OK:
                     failure = self.end_part(&status)
             while at < count and failure == BLOCK_OK:
-                end = at + 1 if stepwise else count
+                end = at + 1 if self.stepwise else count
                 if tracer is not None:
                     tracer.attach(self.machine)
                 with nogil:
-                    if stepwise:
+                    if self.stepwise:
                         failure = Executor.transactions(SEQUENTIAL, self, txs, end, &at, &invalid, &status)
                     else:
                         failure = executor.transactions(self, txs, end, &at, &invalid, &status)
@@ -341,7 +340,8 @@ cdef class BlockResult:
 
     @property
     def accesses(self):
-        """The `AccessRecord` of what each part of the block accessed, None unless ``access_list=True`` asked for it."""
+        """The `AccessRecord` of what each part of the block accessed; None unless ``accesses`` or ``access_list=True``
+        asked for it."""
         return self.kept.accesses
 
     @property
@@ -439,63 +439,43 @@ cdef int check_outcome(BlockResult result, bint with_state_root) except -1:
     return 0
 
 
-def execute_block(
-    block, state, chain="mainnet", *, parent=None, block_hashes=None, fork=None, validate=True, check_state_root=False,
-    commit=False, reward=None, tracer=None, access_list=False, Executor executor=SEQUENTIAL,
-):
-    """Executes a `Block` on ``state`` (a `MemoryState`, another backend or a `State`), as it was after the parent block.
-
-    ``chain``: a `ChainConfig`, the name of a public network, or a fork (its rules whatever the block's number and
-    time); ``fork`` overrides what the chain says. ``parent``: the parent's `Header`; with it the header rules are checked.
-    ``block_hashes``: mapping of number to hash for BLOCKHASH; what it lacks is asked of the state, the parent's hash is
-    in the header. ``validate``: compare body and outcome with the header (roots, gas, bloom, requests);
-    ``check_state_root``: the state root too, and, before Byzantium, the receipts root. ``commit``: apply the changes.
-    ``reward``: wei for the beneficiary of a block before Paris in place of the fork's block reward, of which ommers get
-    their shares; below zero nobody is rewarded. ``tracer``: one of `evmcore.tracing`, which sees every transaction.
-    ``access_list``: True to note what is accessed, for `BlockResult.access_list` (EIP-7928, for blocks of any fork).
-    ``executor``: runs the transactions; without a tracer and intermediate roots, which take them one by one.
-
-    Senders are recovered from the signatures; a transaction that names its `sender` is taken at its word.
-
-    Returns a `BlockResult`. Raises `InvalidBlock` with its reason for an invalid block, `InputError` for arguments that
-    make no sense, `StateError` when the state cannot be read. Whatever is raised, the state is as before.
-    """
-    return run_block(
-        BlockRun(), block, state, chain, parent, block_hashes, fork, validate, check_state_root, commit, reward, tracer,
-        access_list, executor,
-    )
+def execute(request, Executor executor=SEQUENTIAL):
+    """Executes the block of a `BlockRequest` by an executor; see ``_block.pyi``."""
+    return run_block(BlockRun(), request, executor, request.commit)
 
 
-cdef BlockResult run_block(
-    BlockRun run, object block, object state, object chain, object parent, object block_hashes, object fork, bint validate,
-    bint check_state_root, bint commit, object reward, object tracer, object access_list, Executor executor,
-):
+cdef BlockResult run_block(BlockRun run, object request, Executor executor, bint commit):
     cdef BlockResult result
     cdef int64_t start = monotonic_ns()
-    state = as_backend(state)
+    cdef bint validate = request.validate
+    cdef bint check_state_root = request.check_state_root
+    state = as_backend(request.state)
+    block = request.block
     if not isinstance(block, Block):
         raise InputError(f"block: expected a Block, got {type(block).__name__}")
-    if tracer is not None and not isinstance(tracer, Tracer):
-        raise InputError(f"tracer: expected one of evmcore.tracing, got {type(tracer).__name__}")
-    chain = chain_of(chain)
+    if request.tracer is not None and not isinstance(request.tracer, Tracer):
+        raise InputError(f"tracer: expected one of evmcore.tracing, got {type(request.tracer).__name__}")
+    chain = chain_of(request.chain)
     header = block.header
-    fork = chain.fork_of(header.number, header.timestamp, header.difficulty) if fork is None else fork_of(fork)
-    if parent is not None:
-        check_header(header, parent, chain, fork)
+    if request.fork is None:
+        fork = chain.fork_of(header.number, header.timestamp, header.difficulty)
+    else:
+        fork = fork_of(request.fork)
+    cdef bint roots = check_state_root and fork < Fork.BYZANTIUM
+    if request.parent is not None:
+        check_header(header, request.parent, chain, fork)
     if validate:
         body.check_body(block, fork)
     run.backend = state
+    run.stepwise = roots or request.tracer is not None
     run.prepared = prepare_transactions(block, fork, executor.threads)
-    run.prepare(block, chain, fork, block_hashes, reward)
-    if access_list:
-        run.kept.accesses = AccessRecord()
-        run.output.notes = &run.kept.accesses.notes
+    run.prepare(block, chain, fork, request.block_hashes, request.reward)
+    if request.records_accesses:
+        run.kept.record_accesses()
     executor.prepare(run, block)
     run.phases[0] = monotonic_ns() - start
-    run.run(check_state_root and fork < Fork.BYZANTIUM, tracer, executor)
-    if run.given is not None:                    # the notes are not of every transaction by itself
-        run.output.notes = NULL
-        run.kept.accesses = None
+    run.run(roots, request.tracer, executor)
+    run.output.notes = NULL                      # the record keeps them, where it is wanted
 
     result = BlockResult.__new__(BlockResult)
     result.block = block

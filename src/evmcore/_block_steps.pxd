@@ -6,6 +6,7 @@ executor can run the transactions its own way and hand their results, in order, 
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from evmcore._access cimport AccessNotes
+from evmcore._growing cimport Retired
 from evmcore._interp cimport Environment, Machine, Status
 from evmcore._state cimport LogEntry, WorkingSet
 from evmcore._tx cimport TxChecks, TxData, TxInvalid, TxResult
@@ -54,11 +55,7 @@ cdef extern from "include/gate.h" namespace "evmcore" nogil:
         bint closed()
         void wait(uint64_t count, unsigned int microseconds)
 
-cdef enum:
-    MOST_RETIRED = 128            # every array doubles when it grows
-
-# With room in `retired`, another thread reads what is published at the gate while more is written: arrays that grow leave
-# their old memory, which it may be reading, in place.
+# With `retired.keeps`, another thread reads what is published at the gate while more is written.
 cdef struct BlockOutput:
     TxRecord* records
     size_t record_count
@@ -74,8 +71,7 @@ cdef struct BlockOutput:
     bint has_blooms               # `bloom`, and those of the records
     uint8_t[256] bloom
     Gate* gate                    # NULL: nothing is published
-    void** retired                # `MOST_RETIRED` of them at most; NULL: nobody follows
-    int retired_count
+    Retired retired               # old memory of the arrays
     size_t[2] request_offset      # EIP-7002 withdrawals and EIP-7251 consolidations, in `data`
     size_t[2] request_size
     AccessNotes* notes            # borrowed; what each transaction accessed is noted there; NULL: nobody wants to know

@@ -2,12 +2,13 @@
 
 Everything here runs without the GIL and touches no Python object.
 """
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING
 
 from evmcore._access cimport access_end_part
 from evmcore._code cimport Code
+from evmcore._growing cimport free_retired, grow_array
 from evmcore._interp cimport CALL, NO_MEMORY, STATE_FAILED, SUCCESS, Message, Outcome, execute
 from evmcore._rules cimport CANCUN, PRAGUE
 from evmcore._state cimport ws_account, ws_add_balance, ws_begin, ws_code, ws_finish, ws_set_balance, ws_touch
@@ -34,38 +35,8 @@ set_address(CONSOLIDATION_REQUESTS, "0000bbddc7ce488642fb579f8b00f3a590007251")
 
 # ------------------------------------------------------------ output arenas
 
-cdef extern from *:
-    """
-    static inline void pointer_store(void** place, void* value) { __atomic_store_n(place, value, __ATOMIC_RELEASE); }
-    """
-    void pointer_store(void** place, void* value) noexcept nogil
-
-
 cdef bint reserve(BlockOutput* output, void** items, size_t* capacity, size_t wanted, size_t item_size) noexcept nogil:
-    """Room for `wanted` items. False: no memory, nothing changed."""
-    cdef size_t bigger
-    cdef void* moved
-    if wanted <= capacity[0]:
-        return True
-    bigger = capacity[0] * 2
-    if bigger < wanted:
-        bigger = wanted + 64
-    if output.retired == NULL:
-        moved = realloc(items[0], bigger * item_size)
-        if moved == NULL:
-            return False
-        items[0] = moved
-    else:
-        moved = malloc(bigger * item_size) if output.retired_count < MOST_RETIRED else NULL
-        if moved == NULL:
-            return False
-        if items[0] != NULL:
-            memcpy(moved, items[0], capacity[0] * item_size)
-            output.retired[output.retired_count] = items[0]
-            output.retired_count += 1
-        pointer_store(items, moved)
-    capacity[0] = bigger
-    return True
+    return grow_array(items, capacity, wanted, item_size, False, &output.retired)
 
 
 cdef bint output_reserve(BlockOutput* output, size_t transactions) noexcept nogil:
@@ -82,13 +53,10 @@ cdef bint append_data(BlockOutput* output, const uint8_t* data, size_t size) noe
 
 
 cdef void output_release(BlockOutput* output) noexcept nogil:
-    cdef int i
     free(output.records)
     free(output.logs)
     free(output.data)
-    for i in range(output.retired_count):
-        free(output.retired[i])
-    free(output.retired)
+    free_retired(&output.retired)
     memset(output, 0, sizeof(BlockOutput))
 
 
@@ -241,8 +209,9 @@ cdef BlockFailure block_transaction(
     if result.invalid != TX_VALID:
         invalid[0] = result.invalid
         return BLOCK_TRANSACTION_INVALID
-    if not block_keep(output, machine.ws, tx, &result, &machine.env.gas_price) or (
-        output.notes != NULL and not access_end_part(output.notes, machine.ws)
+    # Noted before it is published.
+    if (output.notes != NULL and not access_end_part(output.notes, machine.ws)) or not block_keep(
+        output, machine.ws, tx, &result, &machine.env.gas_price
     ):
         status[0] = NO_MEMORY
         return BLOCK_ENGINE_FAILED

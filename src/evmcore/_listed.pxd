@@ -8,6 +8,7 @@ from libcpp cimport bool as cbool
 from evmcore._block_steps cimport BlockFailure, BlockOutput, BlockRules
 from evmcore._declared cimport Declared
 from evmcore._interp cimport Machine, Status
+from evmcore._listed_told cimport Telling
 from evmcore._state cimport LogEntry, StateReader
 from evmcore._machines cimport Arena
 from evmcore._tx cimport TxData, TxResult
@@ -70,6 +71,7 @@ cdef struct ListedBlock:
     const BlockRules* rules
     StateReader* base
     BlockOutput* output
+    Telling* telling
     ListedRun* run_of             # by transaction, from 1
     Turns turns
     uint64_t gas_of_a_read        # least gas that a declared read takes of the block's limit; 0: cannot be told

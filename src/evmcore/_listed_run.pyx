@@ -16,6 +16,7 @@ from evmcore._interp cimport NO_MEMORY, STATE_FAILED, SUCCESS, Machine, Status
 from evmcore._listed cimport ListedBlock, ListedRun, ListedWorker, is_kept, kDoubtful, kNotFinished, kStands, turns_work
 from evmcore._listed_check cimport meet_slot
 from evmcore._listed_read cimport is_empty, reader_init, slot_base, slot_before
+from evmcore._listed_told cimport tell_part
 from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
 from evmcore._state cimport (
     AccountEntry, LogEntry, SlotEntry, WorkingSet, ws_adopt_account, ws_adopt_slot, ws_note_account, ws_note_slot,
@@ -195,7 +196,10 @@ cdef cbool commit(void* self, uint32_t index) noexcept nogil:
     view.logs = run.logs
     view.log_count = run.log_count
     view.log_data = run.log_data
-    if not block_keep(block.output, &view, tx, &run.result, &run.gas_price):
+    if (
+        block.telling.notes != NULL
+        and not tell_part(block.telling, run.accounts, run.account_count, run.slots, run.slot_count)
+    ) or not block_keep(block.output, &view, tx, &run.result, &run.gas_price):
         block.failure = BLOCK_ENGINE_FAILED
         block.status = NO_MEMORY
         return False

@@ -17,11 +17,12 @@ cdef extern from "include/sync.h" nogil:
 # Owns a block's output: whoever executes the block writes there, results read from it.
 cdef class KeptOutput:
     cdef BlockOutput data
-    cdef AccessRecord accesses    # what `data.notes` points to; None: not wanted
+    cdef AccessRecord accesses    # what the transactions accessed, for readers; None: not wanted
     cdef Gate* gate               # NULL: nobody follows the execution
     cdef Mutex making             # of the blooms
 
     cdef Gate* follow(self) except NULL           # before the block begins: it will be read meanwhile
+    cdef int record_accesses(self) except -1      # before the block begins: its parts are noted in `accesses`, for readers
     cdef size_t view(self, BlockOutput* seen) noexcept     # what is published: a copy of the head; returns the transactions
     cdef int make_blooms(self, unsigned int threads) except -1     # once the block is done
 

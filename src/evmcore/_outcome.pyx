@@ -1,11 +1,13 @@
 """What a block's transactions left, read from its output: results, receipts, blooms and roots."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
-from evmcore._block_steps cimport MOST_RETIRED, output_release
+from evmcore._access cimport AccessRecord
+from evmcore._block_steps cimport output_release
+from evmcore._growing cimport array_now
 from evmcore._interp cimport SUCCESS
 from evmcore._receipts cimport ReceiptData, bloom_add_logs, receipt_size, receipt_write
 from evmcore._rlp cimport rlp_put_uint
@@ -18,12 +20,6 @@ from evmcore.errors import ResourceError
 from evmcore.forks import Fork
 from evmcore.types import Log, Receipt
 
-cdef extern from *:
-    """
-    static inline void* pointer_load(void* const* place) { return __atomic_load_n(place, __ATOMIC_ACQUIRE); }
-    """
-    void* pointer_load(void** place) noexcept nogil
-
 cdef enum:
     RECEIPTS_AT_ONCE = 32         # that a thread makes
 
@@ -34,19 +30,23 @@ cdef class KeptOutput:
         output_release(&self.data)
 
     cdef Gate* follow(self) except NULL:
-        self.data.retired = <void**>calloc(MOST_RETIRED, sizeof(void*))
-        if self.data.retired == NULL:
-            raise ResourceError("no memory to follow a block's execution")
+        self.data.retired.keeps = True
         self.gate = self.data.gate = new Gate()
         return self.gate
+
+    cdef int record_accesses(self) except -1:
+        self.accesses = AccessRecord()
+        self.accesses.notes.retired.keeps = self.gate != NULL
+        self.data.notes = &self.accesses.notes
+        return 0
 
     cdef size_t view(self, BlockOutput* seen) noexcept:
         # The count first: what it counts is in the arrays found after it, wherever they have moved since.
         cdef size_t count = self.gate.published()
         memset(seen, 0, sizeof(BlockOutput))
-        seen.records = <TxRecord*>pointer_load(<void**>&self.data.records)
-        seen.logs = <LogEntry*>pointer_load(<void**>&self.data.logs)
-        seen.data = <uint8_t*>pointer_load(<void**>&self.data.data)
+        seen.records = <TxRecord*>array_now(<void**>&self.data.records)
+        seen.logs = <LogEntry*>array_now(<void**>&self.data.logs)
+        seen.data = <uint8_t*>array_now(<void**>&self.data.data)
         seen.record_count = count
         return count
 
@@ -125,8 +125,7 @@ cdef object receipt_of(const BlockOutput* output, size_t index, object fork, obj
 
 
 cdef class CommittedTransaction(TransactionResult):
-    """The outcome of a transaction of a block: what a `TransactionResult` tells, but its `diff` is None (the block has one
-    for all), its `index` in the block, and its `receipt`."""
+    """The outcome of a transaction of a block; see ``_outcome.pyi``."""
 
     @property
     def receipt(self):
@@ -135,6 +134,13 @@ cdef class CommittedTransaction(TransactionResult):
         if self.kept.gate != NULL:
             self.kept.view(&seen)
         return receipt_of(&seen, self.index, self.fork, self.transaction)
+
+    @property
+    def accesses(self):
+        """What it accessed and changed, as a `BlockAccessList` of it alone; None where that was not asked for."""
+        if self.kept.accesses is None:
+            return None
+        return self.kept.accesses.list_of(<uint32_t>(self.index + 1), <uint32_t>(self.index + 1))
 
 
 cdef CommittedTransaction committed_transaction(

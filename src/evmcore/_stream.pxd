@@ -1,13 +1,14 @@
 """A block's transactions one after the other as they become final, while later ones still run. Layer 7."""
 from libc.stdint cimport uint64_t
-from evmcore._block cimport BlockResult, BlockRun
+from evmcore._block cimport BlockResult, BlockRun, Executor
 from evmcore._outcome cimport KeptOutput
 
 # One execution in a thread of its own; it knows nothing of who reads it, so that it can be left alone.
 cdef class Execution:
     cdef BlockRun run
     cdef KeptOutput kept
-    cdef tuple arguments
+    cdef object request           # BlockRequest
+    cdef Executor executor
     cdef BlockResult result
     cdef object error
 

@@ -1,11 +1,8 @@
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from evmcore._block import BlockResult, Executor
 from evmcore._outcome import CommittedTransaction
-from evmcore.blocks import Block, Header
-from evmcore.forks import ChainConfig, Fork
-from evmcore.state import Backend, State
-from evmcore.tracing import Tracer
+from evmcore.block_request import BlockRequest
 
 class BlockStream(Iterator[CommittedTransaction]):
     """What `execute_block_stream` returns: an iterator over a block's transactions as they become final.
@@ -16,22 +13,7 @@ class BlockStream(Iterator[CommittedTransaction]):
     """
 
     result: BlockResult | None
-    def __init__(
-        self,
-        block: Block,
-        state: Backend | State,
-        chain: ChainConfig | Fork | str,
-        parent: Header | None,
-        block_hashes: Mapping[int, bytes] | None,
-        fork: Fork | str | None,
-        validate: bool,
-        check_state_root: bool,
-        commit: bool,
-        reward: int | None,
-        tracer: Tracer | None,
-        access_list: bool,
-        executor: Executor,
-    ) -> None: ...
+    def __init__(self, request: BlockRequest, executor: Executor) -> None: ...
     def __iter__(self) -> BlockStream: ...
     def __next__(self) -> CommittedTransaction: ...
     def close(self) -> None:

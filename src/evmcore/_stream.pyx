@@ -26,20 +26,13 @@ cdef enum:
 
 cdef class Execution:
     def __call__(self):
-        cdef Executor executor
         try:
-            block, state, chain, parent, block_hashes, fork, validate, check_root, reward, tracer, accesses, executor = (
-                self.arguments
-            )
             # What it changes is applied when all has been read: a stream may be closed before.
-            self.result = run_block(
-                self.run, block, state, chain, parent, block_hashes, fork, validate, check_root, False, reward, tracer,
-                accesses, executor,
-            )
+            self.result = run_block(self.run, self.request, self.executor, False)
         except BaseException as error:
             self.error = error
         finally:
-            self.arguments = None
+            self.request = self.executor = None
             self.kept.gate.close()
 
 
@@ -51,25 +44,24 @@ cdef class BlockStream:
     it can also be used in a ``with`` statement. It belongs to one thread at a time.
     """
 
-    def __init__(
-        self, block, state, chain, parent, block_hashes, fork, bint validate, bint check_state_root, bint commit, reward, tracer,
-        access_list, Executor executor not None,
-    ):
+    def __init__(self, request, Executor executor not None):
+        block = request.block
         if not isinstance(block, Block):
             raise InputError(f"block: expected a Block, got {type(block).__name__}")
-        chain = chain_of(chain)
+        chain = chain_of(request.chain)
         header = block.header
         self.block = block
-        self.fork = chain.fork_of(header.number, header.timestamp, header.difficulty) if fork is None else fork_of(fork)
-        self.commit = commit
+        if request.fork is None:
+            self.fork = chain.fork_of(header.number, header.timestamp, header.difficulty)
+        else:
+            self.fork = fork_of(request.fork)
+        self.commit = request.commit
         self.execution = Execution()
         self.execution.run = BlockRun()
         self.execution.kept = self.execution.run.kept
         self.execution.kept.follow()
-        self.execution.arguments = (
-            block, state, chain, parent, block_hashes, self.fork, validate, check_state_root, reward, tracer,
-            access_list, executor,
-        )
+        self.execution.request = request
+        self.execution.executor = executor
 
     def __iter__(self):
         return self

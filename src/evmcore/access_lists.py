@@ -100,6 +100,18 @@ class BlockAccessList(Sequence[AccountChanges]):
         return made
 
     @classmethod
+    def joined(cls, parts: Iterable[Iterable[AccountChanges]]) -> BlockAccessList:
+        """The list of several parts of a block together, from the list of each: those before, of and after its
+        transactions, or any others, each once and in any order. A slot that one part reads and another changes is a
+        changed one.
+        """
+        accounts: dict[bytes, _Joined] = {}
+        for part in parts:
+            for account in part:
+                accounts.setdefault(account.address, _Joined()).add(account)
+        return cls(accounts[address].changes_of(address) for address in sorted(accounts))
+
+    @classmethod
     def _of_rlp(cls, data: bytes) -> BlockAccessList:
         """From an encoding that is known to be right; decoded when looked into."""
         made = cls.__new__(cls)
@@ -221,6 +233,35 @@ class BlockAccessList(Sequence[AccountChanges]):
         field that is missing or malformed."""
         return cls(
             [_account_from_json(to_object(entry, "access list entry")) for entry in _items(value, "access list")]
+        )
+
+
+class _Joined:
+    """What several parts of a block say of one account."""
+
+    def __init__(self) -> None:
+        self.written: dict[int, list[StorageChange]] = {}
+        self.read: set[int] = set()
+        self.balances: list[BalanceChange] = []
+        self.nonces: list[NonceChange] = []
+        self.codes: list[CodeChange] = []
+
+    def add(self, account: AccountChanges) -> None:
+        for slot, changes in account.storage_changes:
+            self.written.setdefault(slot, []).extend(changes)
+        self.read.update(account.storage_reads)
+        self.balances += account.balance_changes
+        self.nonces += account.nonce_changes
+        self.codes += account.code_changes
+
+    def changes_of(self, address: bytes) -> AccountChanges:
+        return AccountChanges(
+            address,
+            tuple([SlotChanges(slot, tuple(sorted(self.written[slot]))) for slot in sorted(self.written)]),
+            tuple(sorted(self.read - self.written.keys())),
+            tuple(sorted(self.balances)),
+            tuple(sorted(self.nonces)),
+            tuple(sorted(self.codes)),
         )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from evmcore._block import BlockResult, execute_block
+from evmcore._block import BlockResult, execute
+from evmcore.block_request import BlockRequest
 from evmcore.blocks import EMPTY_TRIE_ROOT, Block, Header
 from evmcore.body import requests_hash
 from evmcore.errors import BlockReason, ConfigError, InputError, InvalidBlock
@@ -190,7 +191,7 @@ class BlockChain:
             check_ommers(block, family[::-1], self.config)
         hashes = {link.block.header.number: link.block.hash for link in self._ancestry(parent, BLOCK_HASH_WINDOW)}
         self._move_to(parent)
-        result = execute_block(
+        request = BlockRequest(
             block,
             self._state,
             self.config,
@@ -200,6 +201,7 @@ class BlockChain:
             commit=True,
             tracer=tracer,
         )
+        result = execute(request)
         link = _Link(block, parent, parent.total_difficulty + header.difficulty, result)
         self._links[block.hash] = link
         self._at = link

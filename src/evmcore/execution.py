@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from functools import cache
-from typing import Any, Literal
 
 from evmcore import _block
 from evmcore._block import BlockResult, Executor
 from evmcore._decision import ChoosingExecutor
 from evmcore._stream import BlockStream
-from evmcore.access_lists import BlockAccessList
-from evmcore.blocks import Block, Header
+from evmcore.block_request import AccessListArgument, BlockRequest, Threads, of_arguments
 from evmcore.errors import InputError
-from evmcore.forks import ChainConfig, Fork
 from evmcore.listed import ListedExecutor
-from evmcore.state import Backend, State
-from evmcore.tracing import Tracer
 
 MOST_THREADS = 1024
 SEQUENTIAL = Executor()
-
-Threads = int | Literal["auto"] | None
 
 
 def available_cores() -> int:
@@ -45,9 +37,6 @@ def thread_count(threads: Threads) -> int:
     return threads
 
 
-AccessListArgument = bool | BlockAccessList | bytes
-
-
 def executor_for(threads: Threads, executor: Executor | None, access_list: AccessListArgument = False) -> Executor:
     """What executes a block."""
     if not isinstance(access_list, bool):
@@ -68,24 +57,8 @@ def choosing(threads: int) -> Executor:
     return ChoosingExecutor(threads)
 
 
-def execute_block(
-    block: Block,
-    state: Backend | State,
-    chain: ChainConfig | Fork | str = "mainnet",
-    *,
-    threads: Threads = None,
-    parent: Header | None = None,
-    block_hashes: Mapping[int, bytes] | None = None,
-    fork: Fork | str | None = None,
-    validate: bool = True,
-    check_state_root: bool = False,
-    commit: bool = False,
-    reward: int | None = None,
-    tracer: Tracer | None = None,
-    access_list: AccessListArgument = False,
-    executor: Executor | None = None,
-    **options: Any,
-) -> BlockResult:
+@of_arguments(BlockRequest)
+def execute_block(request: BlockRequest) -> BlockResult:
     """Executes a `Block` on ``state`` (a `MemoryState`, another backend or a `State`) as it was after the parent block.
 
     ``threads``: None or 1 runs the transactions one after the other; more let that many native threads take part where
@@ -103,50 +76,23 @@ def execute_block(
     note what is accessed, for `BlockResult.access_list` (EIP-7928, for blocks of any fork); or the block's list, a
     `BlockAccessList` or its RLP: then every transaction runs once, by itself, on what the list says was before it, and
     a list that is not exactly the block's is an `InvalidBlock` (INVALID_BLOCK_ACCESS_LIST, or INCORRECT_BLOCK_FORMAT
-    for accounts out of order). ``executor``: what runs the transactions, in place of ``threads``.
+    for accounts out of order). ``accesses``: note what each part of the block accesses by itself, for
+    `BlockResult.accesses` and `CommittedTransaction.accesses`; ``access_list=True`` does so too. ``executor``: what
+    runs the transactions, in place of ``threads``.
 
     Senders are recovered from the signatures; a transaction that names its `sender` is taken at its word.
 
     Returns a `BlockResult`. Raises `InvalidBlock` with its reason for an invalid block, `InputError` for arguments that
     make no sense, `StateError` when the state cannot be read. Whatever is raised, the state is as before.
     """
-    return _block.execute_block(
-        block,
-        state,
-        chain,
-        parent=parent,
-        block_hashes=block_hashes,
-        fork=fork,
-        validate=validate,
-        check_state_root=check_state_root,
-        commit=commit,
-        reward=reward,
-        tracer=tracer,
-        access_list=access_list is True,
-        executor=executor_for(threads, executor, access_list),
-        **options,
-    )
+    return _block.execute(request, executor_for(request.threads, request.executor, request.access_list))
 
 
-def execute_block_stream(
-    block: Block,
-    state: Backend | State,
-    chain: ChainConfig | Fork | str = "mainnet",
-    *,
-    threads: Threads = None,
-    parent: Header | None = None,
-    block_hashes: Mapping[int, bytes] | None = None,
-    fork: Fork | str | None = None,
-    validate: bool = True,
-    check_state_root: bool = False,
-    commit: bool = False,
-    reward: int | None = None,
-    tracer: Tracer | None = None,
-    access_list: AccessListArgument = False,
-    executor: Executor | None = None,
-) -> BlockStream:
+@of_arguments(BlockRequest)
+def execute_block_stream(request: BlockRequest) -> BlockStream:
     """Executes a block as `execute_block` does, and gives its transactions one after the other as they become final,
-    while later ones still run: an iterator of `CommittedTransaction`, each with its receipt.
+    while later ones still run: an iterator of `CommittedTransaction`, each with its receipt and, with ``accesses`` or
+    ``access_list=True``, with the list of what it accessed and changed.
 
         with execute_block_stream(block, state, threads=4) as stream:
             for transaction in stream:
@@ -159,19 +105,4 @@ def execute_block_stream(
     with ``commit`` the changes are applied then. `BlockStream.close` (at the end of the ``with`` statement, or when the
     stream is dropped) stops and joins all threads; nothing is applied.
     """
-    chosen = executor_for(threads, executor, access_list)
-    return BlockStream(
-        block,
-        state,
-        chain,
-        parent,
-        block_hashes,
-        fork,
-        validate,
-        check_state_root,
-        commit,
-        reward,
-        tracer,
-        access_list is True,
-        chosen,
-    )
+    return BlockStream(request, executor_for(request.threads, request.executor, request.access_list))

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from evmcore._diff import StateDiff
+from evmcore.block_request import Threads
 from evmcore.block_sources import Advance, BlockSource, BlocksWithState, Rewind
 from evmcore.blocks import Header
 from evmcore.errors import BlockNotFound, StateError, StateUnavailable
-from evmcore.execution import Threads, execute_block
+from evmcore.execution import execute_block
 from evmcore.forks import ChainConfig, Fork
 from evmcore.headers import check_header, check_ommers
 from evmcore.state.layout import BLOCK_HASH_WINDOW, Head

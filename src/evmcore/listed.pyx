@@ -17,14 +17,15 @@ from evmcore._access cimport AccessRecord
 from evmcore._block cimport (
     BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_OK, BlockFailure, BlockRun, Executor, block_transaction,
 )
-from evmcore._block_steps cimport CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS
+from evmcore._block_steps cimport CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS, Gate
 from evmcore._declared cimport PARSED, PARSED_NO_MEMORY, Declared, Parsed, declared_parse, declared_release
-from evmcore._interp cimport ABORTED, SUCCESS
+from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS
 from evmcore._listed cimport ListedBlock, ListedRun, ListedWorker, kNotRun, open_turns
 from evmcore._listed_check cimport READS_TOO_MANY, Doubt, check_all_met, check_part, describe
 from evmcore._listed_run cimport (
     listed_adopt, listed_note_cleared, listed_work, listed_worker_free, listed_worker_new, reads_are_payable,
 )
+from evmcore._listed_told cimport tell_noted_part, telling_close, telling_open
 from evmcore._rules cimport BERLIN, CANCUN, LONDON, PRAGUE, SPURIOUS_DRAGON
 from evmcore._tx cimport TxData, TxInvalid
 from evmcore._u256 cimport u256_to_int
@@ -56,6 +57,7 @@ cdef class ListedExecutor(Executor):
 
     def __dealloc__(self):
         declared_release(&self.declared)
+        telling_close(&self.telling)
         free(self.met.accounts)
         free(self.met.slots)
         free(self.met.counted)
@@ -69,8 +71,7 @@ cdef class ListedExecutor(Executor):
         cdef int64_t start = monotonic_ns()
         self.parse(block)
         run.given = self.access_list
-        run.kept.accesses = AccessRecord()
-        run.output.notes = &run.kept.accesses.notes
+        self.note_parts(run)
         self.met.accounts = <uint8_t*>calloc(<size_t>self.declared.account_count + 1, 1)
         self.met.slots = <uint8_t*>calloc(<size_t>self.declared.slot_count + 1, 1)
         self.met.counted = <uint8_t*>calloc(<size_t>self.declared.slot_count + 1, 1)
@@ -80,6 +81,19 @@ cdef class ListedExecutor(Executor):
         self.count_reads(run)
         self.prefetch(run)
         self.reading = monotonic_ns() - start
+        return 0
+
+    cdef int note_parts(self, BlockRun run) except -1:
+        """Sees to it that the parts are noted, to be checked, and told where somebody wants to know."""
+        if run.stepwise and run.kept.accesses is not None:
+            self.noted = run.kept.accesses       # every transaction is noted by itself
+            return 0
+        self.noted = AccessRecord()
+        run.output.notes = &self.noted.notes
+        if run.kept.accesses is not None and not telling_open(
+            &self.telling, &run.kept.accesses.notes, &self.declared
+        ):
+            raise ResourceError("no memory for the block access list")
         return 0
 
     cdef int parse(self, object block) except -1:
@@ -146,8 +160,9 @@ cdef class ListedExecutor(Executor):
         cdef ListedBlock block
         cdef BlockFailure failure = BLOCK_OK
         self.begun = True
-        if not check_part(&self.declared, &self.met, run.output.notes, 0, 0, &self.doubt):
-            return BLOCK_ACCESS_LIST_WRONG
+        failure = self.check(run, 0, 0, status)
+        if failure != BLOCK_OK:
+            return failure
         memset(&block, 0, sizeof(ListedBlock))
         block.declared = &self.declared
         block.met = &self.met
@@ -156,6 +171,7 @@ cdef class ListedExecutor(Executor):
         block.rules = &run.rules
         block.base = &run.overlay.reader
         block.output = run.output
+        block.telling = &self.telling
         block.delays = self.delays != 0
         # Every read takes at least 2,000 gas (EIP-2929, EIP-2930), of which refunds give back a fifth at most (EIP-3529).
         if run.rules.revision >= LONDON:
@@ -206,20 +222,31 @@ cdef class ListedExecutor(Executor):
         self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
     ) noexcept nogil:
         """The rest, one after the other on the block's working set, each compared with the list as it ends."""
-        cdef BlockFailure failure
-        while at[0] < count:
+        cdef BlockFailure failure = BLOCK_OK
+        cdef Gate* gate = run.output.gate
+        run.output.gate = NULL                   # each is seen when it has been checked
+        while at[0] < count and failure == BLOCK_OK:
             if is_raised(&run.stop):
                 status[0] = ABORTED
-                return BLOCK_ENGINE_FAILED
+                failure = BLOCK_ENGINE_FAILED
+                break
             failure = block_transaction(run.machine, &run.rules, txs[at[0]], run.output, invalid, status)
             at[0] += 1
-            if failure != BLOCK_OK:
-                return failure
-            if not check_part(
-                &self.declared, &self.met, run.output.notes, run.output.notes.part_count - 1, <uint32_t>at[0], &self.doubt
-            ):
-                return BLOCK_ACCESS_LIST_WRONG
-        return BLOCK_OK
+            if failure == BLOCK_OK:
+                failure = self.check(run, run.output.notes.part_count - 1, <uint32_t>at[0], status)
+            if failure == BLOCK_OK and gate != NULL:
+                gate.publish(run.output.record_count)
+        run.output.gate = gate
+        return failure
+
+    cdef BlockFailure check(self, BlockRun run, uint32_t part, uint32_t index, Status* status) noexcept nogil:
+        """Compares a part that was noted with what the list says of its place, and tells it."""
+        if not check_part(&self.declared, &self.met, run.output.notes, part, index, &self.doubt):
+            return BLOCK_ACCESS_LIST_WRONG
+        if self.telling.notes == NULL or tell_noted_part(&self.telling, run.output.notes, part):
+            return BLOCK_OK
+        status[0] = NO_MEMORY
+        return BLOCK_ENGINE_FAILED
 
     cdef bint open_block(self, ListedBlock* block, BlockRun run) noexcept nogil:
         """Takes workers and room for their runs. False: there is no memory for them."""
@@ -260,16 +287,16 @@ cdef class ListedExecutor(Executor):
 
     cdef BlockFailure finish(self, BlockRun run, Status* status) noexcept nogil:
         cdef uint32_t parts = run.output.notes.part_count
-        cdef uint32_t i
-        if not self.begun:                       # no transactions, or each was run by itself and noted
-            for i in range(parts - 1):
-                if not check_part(&self.declared, &self.met, run.output.notes, i, i, &self.doubt):
-                    return BLOCK_ACCESS_LIST_WRONG
-        if not check_part(
-            &self.declared, &self.met, run.output.notes, parts - 1, self.declared.last, &self.doubt
-        ) or not check_all_met(&self.declared, &self.met, &self.doubt):
+        cdef BlockFailure failure = BLOCK_OK
+        cdef uint32_t i = 0
+        while i < parts - 1 and failure == BLOCK_OK and not self.begun:
+            failure = self.check(run, i, i, status)      # no transactions, or each was run by itself and noted
+            i += 1
+        if failure == BLOCK_OK:
+            failure = self.check(run, parts - 1, self.declared.last, status)
+        if failure == BLOCK_OK and not check_all_met(&self.declared, &self.met, &self.doubt):
             return BLOCK_ACCESS_LIST_WRONG
-        return BLOCK_OK
+        return failure
 
     cdef object wrong(self):
         return InvalidBlock(BlockReason.INVALID_BLOCK_ACCESS_LIST, "access list: " + describe(&self.doubt, self.declared.last))

@@ -61,6 +61,7 @@ class Recorder:
         self.listed_accounts, self.listed_slots = set(), set()
         self.accounts, self.slots = {}, {}  # value as of the end of the last part that accessed it
         self.changes, self.slot_changes = {}, {}
+        self.parts = {}  # accounts and slots of each part, by its index
         self.undo = []
 
     # ---- in between
@@ -163,6 +164,9 @@ class Recorder:
             self.slots[address, key] = after
         self.listed_accounts |= self.now_accounts
         self.listed_slots |= self.now_slots
+        accounts, slots = self.parts.setdefault(self.index, (set(), set()))
+        accounts |= self.now_accounts
+        slots |= self.now_slots
         self.now_accounts, self.now_slots = set(), set()
 
     # ---- the state
@@ -344,3 +348,14 @@ def access_list(recorder):
             }
         )
     return listed
+
+
+def accessed_by_part(recorder):
+    """What each part of the block accessed, by its index: addresses, and pairs of address and slot, as 0x-hex text."""
+    return {
+        index: {
+            "accounts": ["0x" + address.hex() for address in accounts],
+            "slots": [["0x" + address.hex(), hex(int.from_bytes(key, "big"))] for address, key in slots],
+        }
+        for index, (accounts, slots) in recorder.parts.items()
+    }

@@ -11,7 +11,7 @@ import json
 import logging
 import sys
 
-from eels_access import Recorder, access_list
+from eels_access import Recorder, access_list, accessed_by_part
 from ethereum.crypto.hash import keccak256
 from ethereum_spec_tools.evm_tools import create_parser
 from ethereum_spec_tools.evm_tools.t8n import T8N, ForkCache
@@ -67,7 +67,7 @@ def run_block(case, parser, cache):
             t8n.run_blockchain_test()
             recorder.start_end()
             recorder.end_part()
-        listed = {"accessList": access_list(recorder)}
+        listed = {"accessList": access_list(recorder), "accessed": accessed_by_part(recorder)}
     else:
         t8n.run_blockchain_test()
     result = t8n.result.to_json()

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
-from evmcore._block import execute_block
 from evmcore.errors import InvalidBlock, InvalidTransaction, TransactionReason
+from evmcore.execution import execute_block
 from evmcore.state import MemoryState
 from evmcore.stm import ParallelExecutor
 from evmcore.transactions import Transaction

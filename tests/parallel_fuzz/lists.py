@@ -75,13 +75,19 @@ def _streamed(
     executor = ListedExecutor(listed, threads)
     executor.delays = delays
     taken = 0
+    records: list[BlockAccessList] = []
     try:
-        with execute_block_stream(case.block, state, case.fork, validate=False, executor=executor) as stream:
+        with execute_block_stream(
+            case.block, state, case.fork, validate=False, accesses=True, executor=executor
+        ) as stream:
             for transaction in stream:
-                assert transaction.index == taken
+                assert transaction.index == taken and transaction.accesses is not None
+                records.append(transaction.accesses)
                 taken += 1
-            assert stream.result is not None
-            return {**outcome_of(stream.result), "state root": stream.result.state_root()}, taken
+            assert stream.result is not None and stream.result.accesses is not None
+            records += [stream.result.accesses.part(0), stream.result.accesses.part(taken + 1)]
+            outcome = outcome_of(stream.result) | {"access list": BlockAccessList.joined(records)}
+            return outcome | {"state root": stream.result.state_root()}, taken
     except EvmcoreError as error:
         return {"error": error_of(error)}, taken
 
@@ -149,7 +155,7 @@ def first_difference(parts: Sequence[BlockAccessList], listed: BlockAccessList) 
     place also accounts for what no place accesses."""
     known = set(_items(listed))
     for index, part in enumerate(parts):
-        did, says = dict(_changes(part, index)), dict(_changes(listed, index))
+        did, says = dict(changes_at(part, index)), dict(changes_at(listed, index))
         differing = {item for item in {*did, *says} if did.get(item) != says.get(item)}
         differing |= {item for item in _items(part) if item not in known}
         if differing:
@@ -164,7 +170,7 @@ def _items(listed: BlockAccessList) -> Iterator[Item]:
         yield from ((account.address, slot) for slot in account.storage_reads)
 
 
-def _changes(listed: BlockAccessList, index: int) -> Iterator[tuple[Item, Any]]:
+def changes_at(listed: BlockAccessList, index: int) -> Iterator[tuple[Item, Any]]:
     """What is changed at a place, and to what."""
     for account in listed:
         for name, changes in _ranges(account):

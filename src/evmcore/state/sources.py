@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evmcore._block import execute_block
+from evmcore._block import execute
 from evmcore._hash import keccak256
+from evmcore.block_request import BlockRequest
 from evmcore.blocks import Block
 from evmcore.errors import StateError
 from evmcore.forks import ChainConfig
@@ -88,7 +89,7 @@ def from_block(
     """
     entries = {entry.address: entry for entry in parse_alloc(before)}
     state = MemoryState(before)
-    diff = execute_block(block, state, chain, block_hashes=block_hashes, commit=True).diff
+    diff = execute(BlockRequest(block, state, chain, block_hashes=block_hashes, commit=True)).diff
     made = {change.address for change in diff.account_changes if change.old is None or change.wiped}
     slots: dict[bytes, dict[int, int]] = {address: dict(entry.storage) for address, entry in entries.items()}
     for change in diff.storage_changes:

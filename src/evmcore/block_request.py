@@ -1,0 +1,68 @@
+"""The arguments of `execute_block` and `execute_block_stream`, spelled once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
+
+from evmcore.access_lists import BlockAccessList
+from evmcore.blocks import Block, Header
+from evmcore.forks import ChainConfig, Fork
+
+if TYPE_CHECKING:
+    from evmcore._block import Executor
+    from evmcore.state import Backend, State
+    from evmcore.tracing import Tracer
+
+Threads = int | Literal["auto"] | None
+AccessListArgument = bool | BlockAccessList | bytes
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class BlockRequest:
+    """The arguments of `execute_block`; its documentation says what they mean."""
+
+    block: Block
+    state: Backend | State
+    chain: ChainConfig | Fork | str = "mainnet"
+    _: KW_ONLY
+    threads: Threads = None
+    parent: Header | None = None
+    block_hashes: Mapping[int, bytes] | None = None
+    fork: Fork | str | None = None
+    validate: bool = True
+    check_state_root: bool = False
+    commit: bool = False
+    reward: int | None = None
+    tracer: Tracer | None = None
+    access_list: AccessListArgument = False
+    accesses: bool = False
+    executor: Executor | None = None
+
+    @property
+    def records_accesses(self) -> bool:
+        """Whether what each part of the block accesses is to be told."""
+        return self.accesses or self.access_list is True
+
+
+def of_arguments(request: Callable[P, BlockRequest]) -> Callable[[Callable[[BlockRequest], R]], Callable[P, R]]:
+    """Makes of a function of a request one that takes the request's fields as arguments, for callers, type checkers and
+    ``help`` alike."""
+
+    def wrap(function: Callable[[BlockRequest], R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def called(*arguments: P.args, **named: P.kwargs) -> R:
+            return function(request(*arguments, **named))
+
+        taken = inspect.signature(request)
+        result = inspect.signature(function).return_annotation
+        called.__signature__ = taken.replace(return_annotation=result)  # type: ignore[attr-defined]
+        return called
+
+    return wrap
