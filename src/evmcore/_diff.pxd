@@ -7,8 +7,9 @@ zero.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcmp
 from evmcore._state cimport WorkingSet
-from evmcore._u256 cimport u256
+from evmcore._u256 cimport u256, u_lt
 
 cdef struct AccountState:
     bint exists                   # when false the other fields are those of an absent account (0, 0, hash of no code)
@@ -28,6 +29,34 @@ cdef struct SlotChange:
     u256 old
     u256 new
 
+# Where an account's change is or belongs.
+cdef inline size_t change_of_account(const AccountChange* changes, size_t count, const uint8_t* address) noexcept nogil:
+    cdef size_t low = 0, high = count, middle
+    while low < high:
+        middle = (low + high) // 2
+        if memcmp(changes[middle].address, address, 20) < 0:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+# Where a slot's change is or belongs.
+cdef inline size_t change_of_slot(
+    const SlotChange* changes, size_t count, const uint8_t* address, const u256* key
+) noexcept nogil:
+    cdef size_t low = 0, high = count, middle
+    cdef int order
+    while low < high:
+        middle = (low + high) // 2
+        order = memcmp(changes[middle].address, address, 20)
+        if order < 0 or (order == 0 and u_lt(&changes[middle].key, key)):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 cdef class StateDiff:
     cdef AccountChange* accounts
     cdef size_t account_count
@@ -44,7 +73,6 @@ cdef class StateDiff:
     cdef SlotChange* add_slot(self) noexcept nogil
     cdef void sort(self) noexcept nogil
     cdef size_t account_position(self, const uint8_t* address) noexcept nogil    # where the address is or belongs
-    cdef size_t slot_position(self, const uint8_t* address) noexcept nogil       # of its first slot
 
 # Everything in the working set whose current value differs from the reader's. Needs the GIL.
 cdef StateDiff diff_collect(WorkingSet* ws)

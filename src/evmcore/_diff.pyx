@@ -45,6 +45,17 @@ cdef void absent_account(AccountState* account) noexcept nogil:
     memcpy(account.code_hash, EMPTY_CODE_HASH, 32)
 
 
+cdef bint enlarge(void** items, size_t* capacity, size_t item_size) noexcept nogil:
+    """More than doubles an array. False when there is no memory; the old one stays."""
+    cdef size_t wanted = capacity[0] * 2 + 16
+    cdef void* bigger = realloc(items[0], wanted * item_size)
+    if bigger == NULL:
+        return False
+    items[0] = bigger
+    capacity[0] = wanted
+    return True
+
+
 cdef class StateDiff:
     """Old and new value of every account field, storage slot and code that an execution changed.
 
@@ -61,28 +72,16 @@ cdef class StateDiff:
         free(self.slots)
 
     cdef AccountChange* add_account(self) noexcept nogil:
-        cdef size_t capacity
-        cdef void* bigger
         if self.account_count == self.account_capacity:
-            capacity = self.account_capacity * 2 + 8
-            bigger = realloc(self.accounts, capacity * sizeof(AccountChange))
-            if bigger == NULL:
+            if not enlarge(<void**>&self.accounts, &self.account_capacity, sizeof(AccountChange)):
                 return NULL
-            self.accounts = <AccountChange*>bigger
-            self.account_capacity = capacity
         self.account_count += 1
         return &self.accounts[self.account_count - 1]
 
     cdef SlotChange* add_slot(self) noexcept nogil:
-        cdef size_t capacity
-        cdef void* bigger
         if self.slot_count == self.slot_capacity:
-            capacity = self.slot_capacity * 2 + 16
-            bigger = realloc(self.slots, capacity * sizeof(SlotChange))
-            if bigger == NULL:
+            if not enlarge(<void**>&self.slots, &self.slot_capacity, sizeof(SlotChange)):
                 return NULL
-            self.slots = <SlotChange*>bigger
-            self.slot_capacity = capacity
         self.slot_count += 1
         return &self.slots[self.slot_count - 1]
 
@@ -93,28 +92,7 @@ cdef class StateDiff:
             sort_range(self.slots, self.slots + self.slot_count, &slot_before)
 
     cdef size_t account_position(self, const uint8_t* address) noexcept nogil:
-        cdef size_t low = 0
-        cdef size_t high = self.account_count
-        cdef size_t middle
-        while low < high:
-            middle = (low + high) // 2
-            if memcmp(self.accounts[middle].address, address, 20) < 0:
-                low = middle + 1
-            else:
-                high = middle
-        return low
-
-    cdef size_t slot_position(self, const uint8_t* address) noexcept nogil:
-        cdef size_t low = 0
-        cdef size_t high = self.slot_count
-        cdef size_t middle
-        while low < high:
-            middle = (low + high) // 2
-            if memcmp(self.slots[middle].address, address, 20) < 0:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        return change_of_account(self.accounts, self.account_count, address)
 
     @property
     def account_changes(self) -> list:

@@ -208,9 +208,7 @@ cdef class EVM:
         cdef int64_t deadline = 0 if timeout is None else read_timeout(timeout)
         cdef Machine* machine = machine_or_error(FOR_CALLS)
         try:
-            machine.abort_flag = NULL
             machine.deadline_ns = deadline
-            machine.tracer = NULL
             if watcher is not None:
                 watcher.attach(machine)
             if moves is not None:
@@ -227,7 +225,6 @@ cdef class EVM:
             if watcher is not None:
                 self.finish(watcher, machine, tx.gas_limit, outcome.gas_used, result)
         finally:
-            machine.moves = NULL
             machine_give(machine, FOR_CALLS)
         return result
 
@@ -288,9 +285,7 @@ cdef class EVM:
             seen.reader = &over_all.reader
         machine = machine_or_error(FOR_CALLS)
         try:
-            machine.abort_flag = NULL
             machine.deadline_ns = deadline
-            machine.tracer = NULL
             if watcher is not None:
                 watcher.attach(machine)
             with nogil:
@@ -408,9 +403,7 @@ cdef class EVM:
         with self.applying:
             machine = machine_or_error(FOR_CALLS)
             try:
-                machine.abort_flag = NULL
                 machine.deadline_ns = deadline
-                machine.tracer = NULL
                 if watcher is not None:
                     watcher.attach(machine)
                 with nogil:

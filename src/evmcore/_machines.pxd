@@ -18,7 +18,8 @@ cdef enum MachineUse:
     FOR_WORKERS                   # transactions of a block, each by itself
     MACHINE_USES
 
-# A machine that nobody else uses, as a new one but for what it has grown to. NULL: no memory.
+# A machine that nobody else uses, as a new one but for what it has grown to: without deadline, abort flag and tracer.
+# NULL: no memory.
 cdef Machine* machine_take(MachineUse use) noexcept nogil
 
 # The same; ResourceError where there is no memory.

@@ -7,9 +7,9 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from evmcore._diff cimport AccountChange, AccountState, SlotChange, StateDiff, absent_account, same_account
+from evmcore._diff cimport AccountChange, AccountState, SlotChange, StateDiff, absent_account, change_of_slot, same_account
 from evmcore._hash cimport keccak256
-from evmcore._u256 cimport u256, u256_to_int, u_eq, u_is_zero, u_lt, u_zero
+from evmcore._u256 cimport u256, u256_to_int, u_eq, u_is_zero, u_zero
 from evmcore.state._store cimport (
     Row, Store, row_code_hash, store_drop_record, store_find, store_keep_record, store_put, store_put_slot,
     store_remove, store_rewind,
@@ -124,22 +124,8 @@ cdef bint check_account(
 
 
 cdef bint is_listed(StateDiff diff, size_t listed_slots, const uint8_t* address, const u256* key) noexcept nogil:
-    cdef size_t low = 0
-    cdef size_t high = listed_slots
-    cdef size_t middle
-    cdef int order
-    cdef const SlotChange* slot
-    while low < high:
-        middle = (low + high) // 2
-        slot = &diff.slots[middle]
-        order = memcmp(slot.address, address, 20)
-        if order == 0 and u_eq(&slot.key, key):
-            return True
-        if order < 0 or (order == 0 and u_lt(&slot.key, key)):
-            low = middle + 1
-        else:
-            high = middle
-    return False
+    cdef size_t at = change_of_slot(diff.slots, listed_slots, address, key)
+    return at < listed_slots and memcmp(diff.slots[at].address, address, 20) == 0 and u_eq(&diff.slots[at].key, key)
 
 
 cdef bint list_wiped_slots(

@@ -6,10 +6,10 @@ from libc.string cimport memcmp, memcpy
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from evmcore._code cimport Code, code_intern, code_release, code_retain
-from evmcore._diff cimport AccountChange, SlotChange, StateDiff
+from evmcore._diff cimport AccountChange, SlotChange, StateDiff, change_of_account, change_of_slot
 from evmcore._hash cimport keccak256
 from evmcore._state cimport ABSENT, AccountData, FOUND, Found, READ_FAILED, StateReader
-from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_eq, u_is_zero, u_lt, u_zero
+from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_eq, u_is_zero, u_zero
 from evmcore.state._reader cimport Backend
 
 from evmcore._diff import AccountFields
@@ -96,34 +96,10 @@ cdef class DiffView(Backend):
 
 cdef size_t account_at(const View* view, const uint8_t* address) noexcept nogil:
     """The place of an account's change; `account_count` when it has none."""
-    cdef size_t low = 0, high = view.account_count, middle
-    cdef int order
-    while low < high:
-        middle = (low + high) // 2
-        order = memcmp(view.accounts[middle].address, address, 20)
-        if order == 0:
-            return middle
-        if order < 0:
-            low = middle + 1
-        else:
-            high = middle
+    cdef size_t at = change_of_account(view.accounts, view.account_count, address)
+    if at < view.account_count and memcmp(view.accounts[at].address, address, 20) == 0:
+        return at
     return view.account_count
-
-
-cdef size_t slot_position(const View* view, const uint8_t* address, const u256* key) noexcept nogil:
-    """Where a slot's change is or belongs."""
-    cdef size_t low = 0, high = view.slot_count, middle
-    cdef const SlotChange* slot
-    cdef int order
-    while low < high:
-        middle = (low + high) // 2
-        slot = &view.slots[middle]
-        order = memcmp(slot.address, address, 20)
-        if order < 0 or (order == 0 and u_lt(&slot.key, key)):
-            low = middle + 1
-        else:
-            high = middle
-    return low
 
 
 cdef bint lists_storage(const View* view, const uint8_t* address) noexcept nogil:
@@ -131,7 +107,7 @@ cdef bint lists_storage(const View* view, const uint8_t* address) noexcept nogil
     cdef u256 zero
     cdef size_t i
     u_zero(&zero)
-    i = slot_position(view, address, &zero)
+    i = change_of_slot(view.slots, view.slot_count, address, &zero)
     while i < view.slot_count and memcmp(view.slots[i].address, address, 20) == 0:
         if not u_is_zero(&view.slots[i].new):
             return True
@@ -170,7 +146,7 @@ cdef Found view_account(void* self, const uint8_t* address, AccountData* out) no
 
 cdef Found view_storage(void* self, const uint8_t* address, const u256* slot, u256* value) noexcept nogil:
     cdef const View* view = <const View*>self
-    cdef size_t at = slot_position(view, address, slot)
+    cdef size_t at = change_of_slot(view.slots, view.slot_count, address, slot)
     if at < view.slot_count and memcmp(view.slots[at].address, address, 20) == 0 and u_eq(&view.slots[at].key, slot):
         value[0] = view.slots[at].new
         return FOUND
