@@ -12,11 +12,11 @@ from evmcore._machines cimport FOR_CALLS, machine_give, machine_take
 from evmcore._results cimport CallResult
 from evmcore._rules cimport BERLIN, PRAGUE, SHANGHAI
 from evmcore._state cimport (
-    LogEntry, WorkingSet, ws_account, ws_account_unloaded, ws_begin, ws_code, ws_load, ws_reset, ws_set_balance,
+    LogEntry, WorkingSet, ws_account_unloaded, ws_balance, ws_begin, ws_code, ws_load, ws_nonce, ws_reset, ws_set_balance,
     ws_set_nonce, ws_warm_account,
 )
 from evmcore._tx cimport TX_VALID, TxChecks, TxData, TxResult, transaction_run
-from evmcore._u256 cimport u256, u_lt
+from evmcore._u256 cimport u256, u_is_zero, u_lt
 from evmcore._workers cimport run_on_workers
 from evmcore.state._reader cimport RunHooks
 
@@ -58,15 +58,15 @@ cdef void settings_message(const Settings* settings, Machine* machine, Message* 
     ws_begin(ws)
     machine.env.gas_price = gas_price[0]
     memcpy(machine.env.origin, message.caller, 20)
-    caller = ws_account(ws, message.caller)
-    if u_lt(&ws.accounts[caller].balance, &message.value):
+    caller = ws_account_unloaded(ws, message.caller)      # read where that matters to the message
+    if not u_is_zero(&message.value) and u_lt(ws_balance(ws, caller), &message.value):
         ws_set_balance(ws, caller, &message.value)
     if settings.revision >= BERLIN:
         ws_warm_account(ws, caller)
         if settings.revision >= SHANGHAI:
             ws_warm_account(ws, ws_account_unloaded(ws, settings.env.coinbase))
     if message.kind == CREATE:
-        ws_set_nonce(ws, caller, ws.accounts[caller].nonce + 1)
+        ws_set_nonce(ws, caller, ws_nonce(ws, caller) + 1)
     elif settings.revision >= BERLIN:
         target = ws_account_unloaded(ws, message.target)
         ws_warm_account(ws, target)
@@ -102,6 +102,7 @@ cdef struct Run:
 cdef TxChecks NO_CHECKS
 NO_CHECKS.nonce = NO_CHECKS.balance = NO_CHECKS.base_fee = NO_CHECKS.blob_fee = False
 NO_CHECKS.sender_is_eoa = NO_CHECKS.gas_cap = False
+NO_CHECKS.forgotten = True
 
 
 cdef void work(void* context) noexcept nogil:

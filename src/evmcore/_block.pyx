@@ -152,6 +152,7 @@ cdef class BlockRun:
             memcpy(rules.recovery, PyBytes_AS_STRING(<bytes>DAO_RECOVERY), 20)
         rules.checks.nonce = rules.checks.balance = rules.checks.base_fee = rules.checks.blob_fee = True
         rules.checks.sender_is_eoa = rules.checks.gas_cap = True
+        rules.checks.forgotten = False
         credits = body.block_credits(block, fork, reward)
         rules.credits = <Credit*>calloc(len(credits) + 1, sizeof(Credit))
         if rules.credits == NULL:

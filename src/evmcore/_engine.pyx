@@ -42,12 +42,15 @@ cdef list REASONS = [None, *TransactionReason]    # the order of TxInvalid
 cdef TxChecks CALL_CHECKS
 CALL_CHECKS.nonce = CALL_CHECKS.balance = CALL_CHECKS.base_fee = CALL_CHECKS.blob_fee = False
 CALL_CHECKS.sender_is_eoa = CALL_CHECKS.gas_cap = False
+CALL_CHECKS.forgotten = True
 # deploy: signed by nobody, but the value sent must be there.
 cdef TxChecks SEND_CHECKS = CALL_CHECKS
 SEND_CHECKS.balance = True
+SEND_CHECKS.forgotten = False
 cdef TxChecks ALL_CHECKS
 ALL_CHECKS.nonce = ALL_CHECKS.balance = ALL_CHECKS.base_fee = ALL_CHECKS.blob_fee = True
 ALL_CHECKS.sender_is_eoa = ALL_CHECKS.gas_cap = True
+ALL_CHECKS.forgotten = False
 
 cdef tuple EMPTY = ()
 

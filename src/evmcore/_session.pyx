@@ -273,6 +273,7 @@ cdef class Session:
         checks.blob_fee = bool(blob_fee)
         checks.sender_is_eoa = bool(eoa)
         checks.gas_cap = bool(gas_cap)
+        checks.forgotten = False
         blob_gas_left = self.making.rules.blob_gas_limit - self.making.output.blob_gas_used
         if not blob_limit:
             blob_gas_left = <uint64_t>GAS_PER_BLOB * prepared.data.blob_hash_count

@@ -119,6 +119,7 @@ cdef struct WorkingSet:
     uint32_t logs_seen            # since the reset, reverted or not
     uint8_t* log_data
     int64_t refund                # of the running transaction; can be negative below the top frame
+    uint32_t raised               # the account whose nonce goes up by one when it is seen; 0: none
     uint32_t* changed_accounts    # numbers of the entries that the latest transaction wrote, or wrote and reverted
     uint32_t changed_account_count
     uint32_t* changed_slots
@@ -163,6 +164,7 @@ cdef void ws_set_balance(WorkingSet* ws, uint32_t account, const u256* balance) 
 cdef void ws_add_balance(WorkingSet* ws, uint32_t account, const u256* amount) noexcept nogil    # wraps never: supply is below 2**256
 cdef bint ws_sub_balance(WorkingSet* ws, uint32_t account, const u256* amount) noexcept nogil    # false when too poor (nothing changed)
 cdef void ws_set_nonce(WorkingSet* ws, uint32_t account, uint64_t nonce) noexcept nogil
+cdef void ws_raise_nonce(WorkingSet* ws, uint32_t account) noexcept nogil             # by one, when the transaction sees it: never asked for, never read
 cdef bint ws_set_code(WorkingSet* ws, uint32_t account, const uint8_t* data, size_t size) noexcept nogil   # hashes and interns; false: no memory
 cdef void ws_mark_created(WorkingSet* ws, uint32_t account) noexcept nogil            # contract creation starts here: exists, created, storage of its own
 cdef void ws_destroy(WorkingSet* ws, uint32_t account) noexcept nogil                 # takes effect at ws_finish

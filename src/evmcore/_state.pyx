@@ -140,6 +140,7 @@ cdef void ws_begin(WorkingSet* ws) noexcept nogil:
     ws.changed_slot_count = 0
     ws.log_count = 0
     ws.refund = 0
+    ws.raised = 0
     p.log_data_size = 0
     p.journal_count = 0
     if p.transient_count:

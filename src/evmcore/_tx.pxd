@@ -77,6 +77,7 @@ cdef struct TxChecks:             # what a call may leave out; all true for a re
     bint blob_fee
     bint sender_is_eoa            # EIP-3607
     bint gas_cap                  # EIP-7825 and block gas
+    bint forgotten                # a call, of which nothing is kept: its sender is read only where that matters to it
 
 
 cdef struct TxResult:

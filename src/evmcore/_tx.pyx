@@ -18,7 +18,7 @@ from evmcore._rules cimport (
 )
 from evmcore._state cimport (
     WorkingSet, ws_account, ws_account_unloaded, ws_add_balance, ws_begin, ws_can_pay, ws_code, ws_exists, ws_finish, ws_nonce,
-    ws_set_balance, ws_set_code, ws_set_nonce, ws_slot_unloaded, ws_sub_balance, ws_touch, ws_warm_account, ws_warm_slot,
+    ws_raise_nonce, ws_set_balance, ws_set_code, ws_set_nonce, ws_slot_unloaded, ws_sub_balance, ws_touch, ws_warm_account, ws_warm_slot,
 )
 from evmcore._u256 cimport (
     u256_from_int, u256_to_int, u_add, u_add_carry, u_eq, u_is_zero, u_lt, u_mul64_carry, u_set64, u_sub, u_zero,
@@ -262,11 +262,12 @@ cdef void transaction_run(
 ) noexcept nogil:
     cdef WorkingSet* ws = machine.ws
     cdef int revision = machine.revision
-    cdef uint64_t intrinsic, floor, nonce
+    cdef uint64_t intrinsic, floor
     cdef int64_t gas_limit = <int64_t>(tx.gas_limit if tx.gas_limit < INT64_LIMIT else INT64_LIMIT)
     cdef int64_t gas_used, refund
     cdef u256 price, tip, fee, blob_fee
     cdef uint32_t sender, coinbase
+    cdef bint unread
     cdef Message message
     cdef Outcome outcome
     cdef Code* code
@@ -283,7 +284,8 @@ cdef void transaction_run(
     )
     if result.invalid != TX_VALID:
         return
-    sender = ws_account(ws, tx.sender)
+    unread = checks.forgotten and not tx.is_create and u_is_zero(&tx.value)
+    sender = ws_account_unloaded(ws, tx.sender) if unread else ws_account(ws, tx.sender)
     if engine_failed(ws, result):
         return
     result.invalid = check_sender(ws, sender, tx, checks)
@@ -295,16 +297,18 @@ cdef void transaction_run(
 
     # ---- the sender pays; blob fees are burnt
     gas_prices(machine, tx, &price, &tip)
-    nonce = ws_nonce(ws, sender)
     if checks.balance:
         u_mul64_carry(&fee, &price, tx.gas_limit)
         if tx.blob_hash_count:
             u_mul64_carry(&blob_fee, &machine.env.blob_base_fee, <uint64_t>GAS_PER_BLOB * tx.blob_hash_count)
             u_add(&fee, &fee, &blob_fee)
         ws_sub_balance(ws, sender, &fee)
-    elif not ws_can_pay(ws, sender, &tx.value):
+    elif not unread and not ws_can_pay(ws, sender, &tx.value):
         ws_set_balance(ws, sender, &tx.value)
-    ws_set_nonce(ws, sender, nonce + 1)
+    if unread:
+        ws_raise_nonce(ws, sender)
+    else:
+        ws_set_nonce(ws, sender, ws_nonce(ws, sender) + 1)
 
     memcpy(machine.env.origin, tx.sender, 20)
     machine.env.gas_price = price

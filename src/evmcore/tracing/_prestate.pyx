@@ -46,8 +46,9 @@ cdef class PrestateTracer(Tracer):
         cdef uint32_t i
         cdef dict pre = {}, post = {}, before, after
         cdef list names = []
+        see(ws, machine.env.origin)                           # which a call may not have read
         if not self.diff_mode:
-            ws_account(ws, machine.env.coinbase)              # shown even where nothing was paid to it
+            see(ws, machine.env.coinbase)                     # shown even where nothing was paid to it
         for i in range(ws.account_count):
             account = &ws.accounts[i]
             names.append(hex_bytes(account.address, 20))
@@ -117,6 +118,13 @@ cdef class PrestateTracer(Tracer):
             return hex_bytes(code.raw, code.size)
         finally:
             code_release(code)
+
+
+cdef int see(WorkingSet* ws, const uint8_t* address) except -1:
+    ws_account(ws, address)
+    if ws.failed:
+        raise StateError(f"account {hex_bytes(address, 20)} could not be read")
+    return 0
 
 
 cdef bint slots_changed(const WorkingSet* ws, uint32_t account) noexcept nogil:

@@ -54,6 +54,16 @@ cdef void load_account(WorkingSet* ws, uint32_t account) noexcept nogil:
         ws.failed = True
 
 
+cdef void raise_nonce(WorkingSet* ws, uint32_t account) noexcept nogil:
+    """Not noted in the journal: it is before all that can be reverted."""
+    cdef AccountEntry* entry = &ws.accounts[account]
+    if not entry.exists:
+        entry.exists = True
+        mark(ws, account, PART_EXISTS)
+    entry.nonce += 1
+    mark(ws, account, PART_NONCE)
+
+
 cdef void see_account(WorkingSet* ws, uint32_t account) noexcept nogil:
     """The running transaction's first access to an account."""
     if not ws.accounts[account].loaded:
@@ -61,6 +71,9 @@ cdef void see_account(WorkingSet* ws, uint32_t account) noexcept nogil:
     ws.accounts[account].seen = ws.epoch
     if ws.keeps_seen:
         ws_note_account(ws, account)
+    if ws.raised and ws.raised == account:
+        ws.raised = 0
+        raise_nonce(ws, account)
 
 
 cdef void ws_load(WorkingSet* ws, uint32_t account) noexcept nogil:
@@ -258,6 +271,13 @@ cdef void ws_set_nonce(WorkingSet* ws, uint32_t account, uint64_t nonce) noexcep
     record(ws, UNDO_NONCE, account).word.w[0] = entry.nonce
     entry.nonce = nonce
     mark(ws, account, PART_NONCE)
+
+
+cdef void ws_raise_nonce(WorkingSet* ws, uint32_t account) noexcept nogil:
+    if ws.accounts[account].seen == ws.epoch:
+        raise_nonce(ws, account)
+    else:
+        ws.raised = account
 
 
 cdef bint ws_set_code(WorkingSet* ws, uint32_t account, const uint8_t* data, size_t size) noexcept nogil:
