@@ -82,4 +82,8 @@ def test_random_and_priority_based_orders_of_steps(steps: Path) -> None:
 
 
 def test_every_order_of_steps_of_three_transactions_on_two_workers(steps: Path) -> None:
-    assert "every order" in report(steps, "exhaustive", "--blocks", "4")
+    assert "60 programs" in report(steps, "exhaustive", "--blocks", "60")
+
+
+def test_states_that_the_search_takes_for_the_same_go_on_alike(steps: Path) -> None:
+    assert "4 programs" in report(steps, "exhaustive", "--blocks", "4", "--check", "1")

@@ -155,6 +155,7 @@ inline Account resolve_account(const Location& location, TxIndex tx) {
     if (nonce != nullptr) found.nonce = nonce->word.w[0];
     if (code != nullptr) found.code = code->word.w[0];
     if (life != nullptr) found.exists = life->word.w[0];
+    STM_KNOWS(3, found.nonce, found.code, found.exists);
     sum_before(location.cells[kBalance], tx, 0, location.base.balance, &found.balance);
     return found;
 }
@@ -173,6 +174,7 @@ inline AccountEntry* load_account(Worker& w, int number) {
     if (is_written(location)) {
         for (int part = kNonce; part < kParts; ++part)
             if (met_estimate(w, latest(location->cells[part], w.tx))) return nullptr;
+        STM_KNOWS(3);
     }
     entry.location = location;
     entry.base = entry.now = resolve_account(*location, w.tx);
@@ -186,6 +188,7 @@ inline SlotEntry* load_slot(Worker& w, const AccountEntry& account, int number, 
         if (location == nullptr || met_estimate(w, latest(location->cells[0], w.tx)) ||
             met_estimate(w, latest(account.location->cells[kLife], w.tx)))
             return nullptr;
+        STM_KNOWS(3);
         entry.location = location;
         entry.loaded = true;
         entry.base = entry.now = resolve_slot(*location, *account.location, w.tx);
@@ -210,6 +213,7 @@ inline bool interpret(Worker& w, Run* run) {
     uint64_t r = w.tx;
     u256 amount;
     for (int k = 0; k < program.count; ++k) {
+        STM_KNOWS(2, k, r, digest(w.accounts, sizeof w.accounts), digest(w.slots, sizeof w.slots));
         const Op& op = program.ops[k];
         if (op.kind == kBranch) {
             if (r & 1) k += op.skip;
@@ -224,6 +228,7 @@ inline bool interpret(Worker& w, Run* run) {
         }
         AccountEntry* account = load_account(w, op.account);
         if (account == nullptr) return false;
+        STM_KNOWS(2, k, r, digest(w.accounts, sizeof w.accounts), digest(w.slots, sizeof w.slots));
         SlotEntry* slot = nullptr;
         if (op.kind <= kSpendSlot && (slot = load_slot(w, *account, op.account, op.slot, op.kind)) == nullptr) return false;
         const auto use = [account](Use part) {
@@ -350,6 +355,7 @@ inline bool note_writes(Worker& w, Run* run) {
 inline bool learnt_rightly(const Block& block, TxIndex tx) {
     const Run& run = block.run_of[tx];
     for (uint32_t i = 0; i < run.account_count; ++i) {
+        STM_KNOWS(2, i);
         const AccountRead& read = run.accounts[i];
         const Account now = resolve_account(*read.location, tx);
         if ((read.uses & kUseNonce && now.nonce != read.base.nonce) || (read.uses & kUseCode && now.code != read.base.code) ||
@@ -358,6 +364,7 @@ inline bool learnt_rightly(const Block& block, TxIndex tx) {
             return false;
     }
     for (uint32_t i = 0; i < run.slot_count; ++i) {
+        STM_KNOWS(2, i);
         const SlotRead& read = run.slots[i];
         const uint64_t now = resolve_slot(*read.location, *read.account, tx);
         if (now < read.low || now > read.high) return false;
@@ -393,6 +400,7 @@ inline TxIndex run_task(void* self, TxIndex tx, bool final) {
         fresh.write_count = 0;
     }
     Run& before = block.run_of[tx];
+    STM_KNOWS(2, digest(fresh));
     publish_writes(tx, before.writes, before.write_count, fresh.writes, fresh.write_count, &w.delays);
     before = fresh;
     return 0;
@@ -424,6 +432,7 @@ inline bool conclude_task(void* self, TxIndex tx) {
         return false;
     }
     for (uint32_t i = 0; i < run.write_count; ++i) {
+        STM_KNOWS(2, i);
         Write& write = run.writes[i];
         const Location& owner = write.account != nullptr ? *write.account : *write.location;
         PlainAccount& account = block.outcome.after.accounts[owner.address[19] - 1];

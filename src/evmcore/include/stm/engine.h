@@ -61,6 +61,7 @@ constexpr unsigned kPatience = 100;
 inline void commit_ready(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Tally& tally) {
     unsigned waited = 0;
     while (!is_raised(stop)) {
+        STM_KNOWS(1);
         const TxIndex tx = scheduler.frontier();
         const Scheduler::Frontier frontier = scheduler.take_frontier(tx);
         if (frontier == Scheduler::kBusy) {
@@ -73,6 +74,7 @@ inline void commit_ready(Scheduler& scheduler, const Tasks& tasks, uint32_t* sto
         tally.watch.turn_to(kCommitting);
         tally.watch.begin();
         tally.validations += frontier == Scheduler::kToCheck;
+        STM_KNOWS(1, tx, frontier);
         if (frontier == Scheduler::kToRun || !tasks.stands(tasks.self, tx)) {
             if (frontier == Scheduler::kToCheck) {
                 scheduler.again(tx);
@@ -89,6 +91,7 @@ inline void commit_ready(Scheduler& scheduler, const Tasks& tasks, uint32_t* sto
             raise(stop);
             return;
         }
+        STM_KNOWS(1, tx);
         tally.watch.end(kMadeFinal, tx);
         scheduler.commit(tx);
     }
@@ -99,6 +102,7 @@ inline void advance(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Ta
         if (!scheduler.take_office()) return;
         commit_ready(scheduler, tasks, stop, tally);
         scheduler.leave_office();
+        STM_KNOWS(1);
     } while (scheduler.needs_committer() && !is_raised(stop));
 }
 
@@ -110,6 +114,7 @@ inline void speculate(Scheduler& scheduler, const Tasks& tasks, Arena& arena, Tx
     for (;;) {
         ++tally.runs;
         const TxIndex blocker = tasks.run(tasks.self, tx, false);
+        STM_KNOWS(1, tx, blocker);
         tally.watch.end(blocker == 0 ? kRanAhead : kRanInVain, tx, blocker);
         if (blocker == 0) break;
         ++tally.waits;
@@ -134,6 +139,7 @@ inline void work(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_
             has_run = false;
         }
         const TxIndex tx = scheduler.claim(mine, arena);
+        STM_KNOWS(0, mine.next, mine.end, tx, has_run);
         if (tx != 0) {
             idle = 0;
             has_run = true;
@@ -142,6 +148,7 @@ inline void work(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_
             tally.watch.turn_to(kWaiting);
             idle = pause(idle);
         }
+        STM_KNOWS(0, mine.next, mine.end, has_run);
     }
     tally.watch.finish();
 }

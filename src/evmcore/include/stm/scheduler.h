@@ -107,7 +107,9 @@ public:
     // have been woken, then the rest of the worker's stretch, then another stretch, at last whatever is ready.
     TxIndex claim(Stretch& mine, Arena& arena) {
         for (;;) {
+            STM_KNOWS(1, mine.next, mine.end);
             const TxIndex woken = claim_lowest(arena);
+            STM_KNOWS(1, mine.next, mine.end, woken);
             if (woken != 0) return woken;
             while (mine.next < mine.end) {
                 const TxIndex tx = mine.next++;
@@ -217,6 +219,7 @@ private:
     // The lowest ready transaction from `next_` on.
     TxIndex claim_lowest(Arena& arena) {
         for (;;) {
+            STM_KNOWS(2);
             TxIndex tx = next_.load();
             if (tx > count_) return 0;
             if (begin(tx, this->word(tx), arena)) return tx;

@@ -11,6 +11,12 @@
 #define STM_YIELD(address, write)
 #endif
 
+// STM_KNOWS(depth, ...): of all that this worker has read, its doing from here on depends on the named values alone, and on
+// those which its callers named at a lower depth. The driver that searches every order tells a worker's states apart by this.
+#ifndef STM_KNOWS
+#define STM_KNOWS(...)
+#endif
+
 namespace evmcore::stm {
 
 // std::atomic, whose default orders (sequentially consistent) the scheduler relies on: several of its arguments have the

@@ -223,16 +223,19 @@ struct Write {
 inline void publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count,
                            uint64_t* delays) {
     for (uint32_t i = 0; i < before_count; ++i) {
+        STM_KNOWS(3, 0, i);
         if (before[i].version == nullptr) continue;
         mark_estimate(before[i].version);
         delay_point(delays);
     }
     for (uint32_t i = 0; i < fresh_count; ++i) {
+        STM_KNOWS(3, 1, i);
         if (fresh[i].version == nullptr) continue;
         delay_point(delays);
         fresh[i].version = publish(*fresh[i].location, fresh[i].part, tx, fresh[i].version);
     }
     for (uint32_t i = 0; i < before_count; ++i) {
+        STM_KNOWS(3, 2, i);
         if (before[i].version != nullptr && is_estimate(before[i].version)) {
             delay_point(delays);
             withdraw(before[i].version);
