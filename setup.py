@@ -28,6 +28,10 @@ COMPILE_ARGS += [
     "-Wno-missing-field-initializers",
     "-Wno-cast-function-type",
 ]
+LINK_ARGS = ["-pthread"]
+if sys.platform == "linux":
+    # Python's own flags ask for debug information, which would be four fifths of a wheel.
+    LINK_ARGS.append("-Wl,--strip-debug")
 MACROS: list[tuple[str, str | None]] = [("NDEBUG", None)]
 if os.environ.get("EVMCORE_WERROR"):
     COMPILE_ARGS.append("-Werror")
@@ -43,7 +47,7 @@ def extension(path: Path) -> Extension:
         include_dirs=["src/evmcore", "src/evmcore/include"],
         define_macros=MACROS,
         extra_compile_args=COMPILE_ARGS,
-        extra_link_args=["-pthread"],
+        extra_link_args=LINK_ARGS,
         language="c++",
     )
 

@@ -35,7 +35,7 @@ def need_redis() -> Any:
     """The module `redis`; skips the test where it, or the server, is absent."""
     if PROGRAM is None:
         pytest.skip("no redis-server on this machine (or set EVMCORE_REDIS_SERVER)")
-    return pytest.importorskip("redis", reason="the package redis is not installed (pip install evmcore[redis])")
+    return pytest.importorskip("redis", reason="the package redis is not installed (pip install 'evmcore[redis]')")
 
 
 def free_port() -> int:

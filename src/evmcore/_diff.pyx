@@ -62,6 +62,8 @@ cdef class StateDiff:
     The backend that applies a diff completes it: it adds the slots of wiped accounts that the execution never read, and
     the codes that the change takes away. From then on the diff can be undone exactly, joined and reversed. Do not read
     a diff in one thread while another applies it. Equality compares the changes; codes are compared by their hashes.
+
+    `codes` maps the 32-byte hash of every code that the change brings, or takes away, to the code.
     """
 
     def __cinit__(self):

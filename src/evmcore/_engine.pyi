@@ -4,7 +4,7 @@ from typing import Any
 from evmcore._results import CallResult, TransactionResult
 from evmcore.estimates import AccessEstimate, GasEstimate
 from evmcore.forks import ChainConfig, Fork
-from evmcore.state._reader import Backend
+from evmcore.state import Backend, State
 from evmcore.tracing import Tracer
 from evmcore.transactions import Transaction
 from evmcore.types import Account, BlockEnv
@@ -19,7 +19,7 @@ class EVM:
 
     def __init__(
         self,
-        state: Backend,
+        state: Backend | State | Mapping[Any, Any],
         fork: Fork | ChainConfig | str = "osaka",
         block: BlockEnv | None = None,
         chain_id: _Number | None = None,

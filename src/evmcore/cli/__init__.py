@@ -26,7 +26,9 @@ def build_parser() -> Parser:
     from evmcore.cli import fixture_commands, follow, load, run, serve, t8n
 
     parser = Parser(
-        prog=PROGRAM, description="An Ethereum Virtual Machine engine: run code, tests, blocks, benchmarks."
+        prog=PROGRAM,
+        description="An Ethereum Virtual Machine engine: runs code and tests, keeps state in Redis, serves calls, "
+        "measures. COMMAND --help tells more.",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} version {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)

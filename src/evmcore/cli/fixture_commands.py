@@ -32,7 +32,7 @@ def _add(
     parser = commands.add_parser(
         name,
         help=text,
-        description=f"{text[0].upper()}{text[1:]}: files, directories and .tar.xz archives. Without a path, file names "
+        description=f"Runs{text.removeprefix('run')}: files, directories and .tar.xz archives. Without a path, file names "
         "are read from stdin, one a line, and each is answered at once. On a terminal: pass counts by fork and what "
         "differs in a failed case; otherwise a JSON list as geth's evm prints it. Exit code 1 when a case fails.",
     )

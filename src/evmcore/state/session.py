@@ -42,7 +42,7 @@ def open_client(url: str, timeout: float = DEFAULT_TIMEOUT) -> Redis:
         from redis.retry import Retry
         from redis.sentinel import Sentinel
     except ImportError as error:
-        raise InputError("the package redis is needed: pip install evmcore[redis]") from error
+        raise InputError("the package redis is not installed: pip install 'evmcore[redis]'") from error
     options: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
