@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from evmcore import EVM, Account, BlockEnv, MemoryState
-from evmcore._tx import intrinsic_gas
+from evmcore._prepared import intrinsic_gas_of
 from evmcore.blocks import Block, Header
 from evmcore.errors import InputError, InvalidTransaction, TransactionReason
 from evmcore.forks import Fork
@@ -82,7 +82,7 @@ def test_every_transaction_of_the_archive_is_judged_as_published() -> None:
             got = (
                 "0x" + transaction.recover_sender(fork, chain_id=1).hex(),
                 "0x" + transaction.hash.hex(),
-                intrinsic_gas(transaction, fork.revision)[0],
+                intrinsic_gas_of(transaction, fork.revision)[0],
             )
             if got != (result["sender"], result["hash"], int(result["intrinsicGas"], 16)):
                 wrong.append(f"{name} [{fork.title}]: expected {result}, got {got}")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evmcore._block import BlockResult
-from evmcore._tx import PreparedTransaction, intrinsic_gas
+from evmcore._prepared import PreparedTransaction, intrinsic_gas_of
 from evmcore.blocks import EMPTY_TRIE_ROOT, Block, Header
 from evmcore.errors import InputError, InvalidBlock, InvalidTransaction, TransactionReason
 from evmcore.execution import execute_block
@@ -241,8 +241,8 @@ ACCESS = ((TARGET, (0, 1)), (SENDER, ()))
         (typed(4), Fork.PRAGUE, (21_000 + 25_000, 21_000)),  # EIP-7702
     ],
 )
-def test_intrinsic_gas(tx: Transaction, fork: Fork, expected: tuple[int, int]) -> None:
-    assert intrinsic_gas(tx, fork.revision) == expected
+def test_intrinsic_gas_of(tx: Transaction, fork: Fork, expected: tuple[int, int]) -> None:
+    assert intrinsic_gas_of(tx, fork.revision) == expected
 
 
 # ---- fees

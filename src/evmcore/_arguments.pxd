@@ -1,7 +1,8 @@
 """From what a person passes to the facade to C values. Every function raises InputError naming the argument."""
 from libc.stdint cimport int64_t, uint8_t
 from evmcore._interp cimport Environment
-from evmcore._tx cimport PreparedTransaction, TxData
+from evmcore._prepared cimport PreparedTransaction
+from evmcore._tx cimport TxData
 from evmcore._u256 cimport u256
 
 cdef int read_address(uint8_t* out, object value, str name) except -1

@@ -4,7 +4,8 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from evmcore._interp cimport Environment
 from evmcore._rules cimport PARIS
-from evmcore._tx cimport PreparedTransaction, TxData
+from evmcore._prepared cimport PreparedTransaction
+from evmcore._tx cimport TxData
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_zero
 
 from evmcore.errors import InputError, InvalidTransaction, TransactionReason

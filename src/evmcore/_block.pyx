@@ -16,10 +16,11 @@ from evmcore._overlay cimport Overlay, overlay_new
 from evmcore._outcome cimport (
     KeptOutput, committed_transaction, encoded_receipts, receipt_of, receipts_root, slice_of,
 )
+from evmcore._prepared cimport PreparedTransaction, transaction_error
 from evmcore._rules cimport CANCUN, OSAKA, PARIS
 from evmcore._senders cimport usual_senders
 from evmcore._state cimport ws_keep_seen, ws_reset
-from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, PreparedTransaction, transaction_error
+from evmcore._tx cimport GAS_PER_BLOB, TX_VALID
 from evmcore._u256 cimport u256_from_int, u256_to_int
 from evmcore.state._reader cimport Backend
 from evmcore.tracing._hooks cimport Tracer

@@ -14,8 +14,9 @@ from evmcore._interp cimport (
 )
 from evmcore._machines cimport FOR_CALLS, machine_give, machine_or_error
 from evmcore._overlay cimport MovedPrecompiles, Overlay, moves_new, overlay_new
+from evmcore._prepared cimport PreparedTransaction
 from evmcore._results cimport CallResult, TransactionResult
-from evmcore._tx cimport PreparedTransaction, TX_VALID, TxChecks, TxData, TxResult
+from evmcore._tx cimport TX_VALID, TxChecks, TxData, TxResult
 from evmcore._u256 cimport u256
 from evmcore.state._reader cimport Backend
 from evmcore.state.adapter cimport PythonBackend, as_backend

@@ -3,8 +3,8 @@ from typing import Any
 
 from evmcore._block import BlockResult
 from evmcore._diff import StateDiff
+from evmcore._prepared import PreparedTransaction
 from evmcore._results import TransactionResult
-from evmcore._tx import PreparedTransaction
 from evmcore.blocks import Block
 from evmcore.forks import ChainConfig, Fork
 from evmcore.state import Backend, State

@@ -18,14 +18,13 @@ from evmcore._diff cimport StateDiff, diff_collect
 from evmcore._engine cimport fill_result
 from evmcore._interp cimport Machine, NO_MEMORY, STATE_FAILED, SUCCESS, Status
 from evmcore._overlay cimport moves_new
+from evmcore._prepared cimport PreparedTransaction, transaction_error
 from evmcore._results cimport TransactionResult
 from evmcore._state cimport (
     AccountEntry, LogEntry, WorkingSet, ws_account, ws_begin, ws_code, ws_finish, ws_reset, ws_set_balance,
     ws_set_code, ws_set_nonce, ws_slot, ws_store, ws_wipe,
 )
-from evmcore._tx cimport (
-    GAS_PER_BLOB, TX_VALID, PreparedTransaction, TxChecks, TxData, TxResult, transaction_error, transaction_run,
-)
+from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxChecks, TxData, TxResult, transaction_run
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int
 from evmcore.state._reader cimport Backend
 from evmcore.state.adapter cimport as_backend

@@ -6,6 +6,7 @@ from evmcore._u256 cimport u256
 
 cdef enum:
     GAS_PER_BLOB = 131072         # EIP-4844
+    MAX_INIT_CODE_SIZE = 49152    # EIP-3860
 
 cdef struct AccessEntry:
     uint8_t[20] address
@@ -99,12 +100,3 @@ cdef void transaction_run(Machine* machine, const TxData* tx, const TxChecks* ch
 
 # EIP-7623 floor and intrinsic gas by revision.
 cdef void intrinsic_gas(const TxData* tx, int revision, uint64_t* intrinsic, uint64_t* floor) noexcept nogil
-
-cdef class PreparedTransaction:
-    """A Python `Transaction` as C data, with the memory it needs. Immutable; may be shared by threads."""
-    cdef TxData data
-    cdef object owner             # the Transaction
-    cdef void* memory
-
-# The InvalidTransaction to raise for what `transaction_run` said of the transaction at `index` (None: it stands alone).
-cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx)

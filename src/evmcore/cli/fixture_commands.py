@@ -32,9 +32,9 @@ def _add(
     parser = commands.add_parser(
         name,
         help=text,
-        description=f"Runs{text.removeprefix('run')}: files, directories and .tar.xz archives. Without a path, file names "
-        "are read from stdin, one a line, and each is answered at once. On a terminal: pass counts by fork and what "
-        "differs in a failed case; otherwise a JSON list as geth's evm prints it. Exit code 1 when a case fails.",
+        description=f"Runs{text.removeprefix('run')}: files, directories and .tar.xz archives. Without a path, file "
+        "names are read from stdin, one a line, and each is answered at once. On a terminal: pass counts by fork and "
+        "what differs in a failed case; otherwise a JSON list as geth's evm prints it. Exit code 1 when a case fails.",
     )
     parser.add_argument("paths", nargs="*", metavar="PATH", help="fixture file, directory or archive")
     parser.add_argument(

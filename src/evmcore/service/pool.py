@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from evmcore import rlp
-from evmcore._tx import intrinsic_gas_of
+from evmcore._prepared import intrinsic_gas_of
 from evmcore.blocks import Header
 from evmcore.errors import InvalidTransaction, RlpError
 from evmcore.estimates import MAX_TX_GAS

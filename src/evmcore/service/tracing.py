@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
+from evmcore._prepared import PreparedTransaction
 from evmcore._session import Session
-from evmcore._tx import PreparedTransaction
 from evmcore.blocks import Block, Header
 from evmcore.forks import ChainConfig, Fork
 from evmcore.service.source import CallHint, Pin

@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from evmcore._prepared import intrinsic_gas_of
 from evmcore._session import Session
-from evmcore._tx import intrinsic_gas_of
 from evmcore.blocks import Header
 from evmcore.errors import InvalidTransaction, TransactionReason
 from evmcore.forks import Fork

@@ -11,6 +11,3 @@ class PreparedTransaction:
 
 def intrinsic_gas_of(transaction: Transaction, revision: int) -> tuple[int, int]:
     """(intrinsic gas, EIP-7623 floor or 0) under rule set ``revision`` (`Fork.revision`)."""
-
-def intrinsic_gas(transaction: Transaction, revision: int) -> tuple[int, int]:
-    """The same as `intrinsic_gas_of`."""
