@@ -35,6 +35,7 @@ cdef struct Decision:             # nanoseconds expected
     uint64_t sequential_ns
     uint64_t parallel_ns
     uint64_t path_ns              # of those that wait for each other
+    uint64_t gas_used             # that the header names, 0 where it names none
 
 cdef enum:
     CHECKPOINTS = 3

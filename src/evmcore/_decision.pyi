@@ -17,8 +17,12 @@ def forget() -> None:
 
 def learnt() -> dict[str, Any]:
     """What is known: nanoseconds of a plain transfer and of 1,000 gas of unknown calls, kinds of calls that are known,
-    and (choice, nanoseconds, residue) for lengths of transactions that were tried."""
+    by choice what threads take to begin (0: not measured yet), by choice and length of transactions what they add, and
+    what trials may lose from now on."""
 
-def teach(address: bytes, selector: bytes, nanoseconds: int) -> None:
+def teach(address: bytes, selector: bytes, nanoseconds: int, burden: int = 1024) -> None:
     """That calls of a function (4 bytes) of a contract (20 bytes) take so long, as if they had been seen in several
-    blocks (for tests)."""
+    blocks, and what threads add to them, in 1,024ths of the usual (for tests)."""
+
+def teach_threads(waking_ns: int, added_ns: int) -> None:
+    """What threads take to begin, and what they add to a transaction of any length, in nanoseconds (for tests)."""

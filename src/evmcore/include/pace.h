@@ -2,104 +2,126 @@
 //
 // Every estimate is one relaxed word: a lost update or a slightly old value changes a forecast, never a result.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
 namespace evmcore {
 
-// A running mean of nanoseconds. What comes later counts for more; a single sample never moves it far.
-class Estimate {
+// A number that lost updates do no harm to.
+template <typename T>
+class Loose {
 public:
-    explicit Estimate(uint32_t start = 0) : value_(start) {}
-    uint32_t value() const { return value_.load(std::memory_order_relaxed); }
-    void set(uint32_t value) { value_.store(value, std::memory_order_relaxed); }
+    explicit Loose(T start = 0) : value_(start) {}
+    T value() const { return value_.load(std::memory_order_relaxed); }
+    void set(T value) { value_.store(value, std::memory_order_relaxed); }
+
+private:
+    std::atomic<T> value_;
+};
+
+// A running mean. What comes later counts for more; a single sample never moves it far.
+class Estimate : public Loose<uint32_t> {
+public:
+    using Loose::Loose;
 
     // Moves a `1 / weight`th of the way to the sample, which counts as four times the mean at most.
     void learn(uint64_t sample, uint32_t weight) {
         const uint64_t now = value();
-        if (now != 0 && sample > 4 * now) sample = 4 * now;
-        if (sample > UINT32_MAX / 2) sample = UINT32_MAX / 2;
+        if (now != 0) sample = std::min(sample, 4 * now);
+        sample = std::min<uint64_t>(sample, UINT32_MAX / 2);
         const int64_t step = (static_cast<int64_t>(sample) - static_cast<int64_t>(now)) / static_cast<int64_t>(now == 0 ? 1 : weight);
         set(static_cast<uint32_t>(static_cast<int64_t>(now) + step));
     }
-
-private:
-    std::atomic<uint32_t> value_;
 };
 
 // What calls of one kind take: a slot of a table by name, which another kind may take over.
 class Kind {
 public:
-    bool is(uint32_t tag) const { return tag_.load(std::memory_order_relaxed) == tag; }
+    static constexpr uint32_t USUAL = 1024;
+
+    bool is(uint32_t tag) const { return tag_.value() == tag; }
+    bool is_timed() const { return samples_.value() != 0; }
+    // Timed in another block than the first, where it paid for memory and code that were not there yet.
+    bool is_sure() const { return is_timed() && warm_.value(); }
+    bool was_in(uint32_t block) const { return latest_.value() == block; }
+    uint32_t samples() const { return samples_.value(); }
     uint32_t nanoseconds() const { return time_.value(); }
-    uint32_t samples() const { return samples_.load(std::memory_order_relaxed); }
-    // In how many blocks it was timed. In the first of them it paid for memory and code that were not there yet.
-    uint32_t blocks() const { return blocks_.load(std::memory_order_relaxed); }
+    // What threads add to it, in 1,024ths of what they add to others of its length.
+    uint32_t burden() const { return burden_.value(); }
 
-    bool was_in(uint32_t block) const { return samples() != 0 && latest_.load(std::memory_order_relaxed) == block; }
-
-    void learn(uint32_t tag, uint64_t sample, uint32_t block) {
+    // It was executed in a block. False: that is known already.
+    bool saw(uint32_t tag, uint32_t block) {
         if (!is(tag)) {
             forget();
-            tag_.store(tag, std::memory_order_relaxed);
+            tag_.set(tag);
+            first_.set(block);
+        } else if (was_in(block)) {
+            return false;
         }
-        if (!was_in(block)) {
-            latest_.store(block, std::memory_order_relaxed);
-            blocks_.store(blocks() + 1, std::memory_order_relaxed);
+        latest_.set(block);
+        return true;
+    }
+
+    void learn(uint32_t tag, uint64_t sample, uint32_t block) {
+        saw(tag, block);
+        const uint32_t now = time_.value(), count = samples_.value();
+        sample = std::min<uint64_t>(sample, UINT32_MAX / 2);
+        if (count == 0 || (!warm_.value() && first_.value() != block)) {
+            time_.set(static_cast<uint32_t>(sample));
+            warm_.set(first_.value() != block);
+        } else {
+            // What disturbs is larger than what is measured: nothing counts for more than twice the mean.
+            time_.learn(std::min<uint64_t>(sample, 2 * static_cast<uint64_t>(now)), count < 4 ? 2 : 4);
         }
-        samples_.store(samples() + 1, std::memory_order_relaxed);
-        // At first what disturbs is larger than what is measured: the least counts.
-        if (samples() <= FEW && samples() > 1) time_.set(sample < time_.value() ? static_cast<uint32_t>(sample) : time_.value());
-        else time_.learn(sample, 4);
+        samples_.set(count + 1);
+    }
+
+    // That threads added `ratio` 1,024ths of what was expected. The first time says most.
+    void learn_burden(uint32_t ratio) {
+        const uint32_t times = tried_.value(), weight = times == 0 ? 1 : times == 1 ? 2 : 4;
+        const uint64_t now = burden_.value(), then = now * ratio / USUAL;
+        const uint64_t moved = (now * (weight - 1) + then) / weight;
+        burden_.set(static_cast<uint32_t>(std::clamp<uint64_t>(moved, USUAL / 16, USUAL * 16)));
+        tried_.set(std::min<uint32_t>(times + 1, 2));
     }
 
     void forget() {
-        samples_.store(0, std::memory_order_relaxed);
-        blocks_.store(0, std::memory_order_relaxed);
-        tag_.store(0, std::memory_order_relaxed);
+        tag_.set(0);
+        samples_.set(0);
+        first_.set(0);
+        latest_.set(0);
+        tried_.set(0);
+        warm_.set(false);
+        burden_.set(USUAL);
         time_.set(0);
     }
 
 private:
-    static constexpr uint32_t FEW = 4;
-
-    std::atomic<uint32_t> tag_{0}, samples_{0}, blocks_{0}, latest_{0};
+    Loose<uint32_t> tag_, samples_, first_, latest_, tried_, burden_{USUAL};
+    Loose<bool> warm_;
     Estimate time_;
 };
 
-// How a number of threads has done with transactions of a length: what each of them costs beyond its share of the work, and
-// when to try again where that was too much.
-class Record {
+// When to try threads again that are expected not to pay.
+class Patience {
 public:
-    Estimate residue;                       // of a transaction, ns
-    Estimate outcome;                       // what blocks took, in 1,024ths of what was forecast for one thread
-
-    bool was_tried() const { return tried_.load(std::memory_order_relaxed); }
-    void begin() {
-        tried_.store(true, std::memory_order_relaxed);
-        passed_.store(0, std::memory_order_relaxed);
-    }
-    // A block more that was not given to the threads: whether the next one is, to see.
+    void begin() { passed_.set(0); }
+    // A block more that was not given to the threads. True: it is time to try.
     bool passed_over() {
-        return passed_.fetch_add(1, std::memory_order_relaxed) + 1 >= patience_.load(std::memory_order_relaxed);
+        passed_.set(passed_.value() + 1);
+        return passed_.value() >= patience_.value();
     }
-    void judge(bool paid) {
-        const uint32_t now = patience_.load(std::memory_order_relaxed);
-        patience_.store(paid ? LEAST_PATIENCE : now < MOST_PATIENCE ? 2 * now : now, std::memory_order_relaxed);
-    }
+    void judge(bool paid) { patience_.set(paid ? LEAST : std::min(2 * patience_.value(), MOST)); }
     void forget() {
-        residue.set(0);
-        outcome.set(0);
-        tried_.store(false, std::memory_order_relaxed);
-        passed_.store(0, std::memory_order_relaxed);
-        patience_.store(LEAST_PATIENCE, std::memory_order_relaxed);
+        passed_.set(0);
+        patience_.set(LEAST);
     }
 
 private:
-    static constexpr uint32_t LEAST_PATIENCE = 16, MOST_PATIENCE = 4096;     // blocks
+    static constexpr uint32_t LEAST = 2, MOST = 4096;     // blocks
 
-    std::atomic<bool> tried_{false};
-    std::atomic<uint32_t> passed_{0}, patience_{LEAST_PATIENCE};
+    Loose<uint32_t> passed_, patience_{LEAST};
 };
 
 }  // namespace evmcore

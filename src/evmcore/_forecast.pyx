@@ -1,0 +1,319 @@
+"""What a block's transactions will take; see ``_forecast.pxd``."""
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from evmcore._block cimport BLOCK_ENGINE_FAILED, BLOCK_OK, CHECKPOINTS
+from evmcore._block_steps cimport block_transaction
+from evmcore._hints cimport hinted_path
+from evmcore._interp cimport ABORTED
+
+cdef extern from "include/sync.h" nogil:
+    int64_t monotonic_ns()
+    int32_t atomic_add32(int32_t* p, int32_t v)
+    bint is_raised(const uint32_t* flag)
+
+cdef extern from "include/pace.h" namespace "evmcore" nogil:
+    cppclass Estimate:
+        uint32_t value()
+        void set(uint32_t value)
+        void learn(uint64_t sample, uint32_t weight)
+    cppclass Kind:
+        bint is_tag "is"(uint32_t tag)
+        bint is_timed()
+        bint is_sure()
+        uint32_t nanoseconds()
+        uint32_t samples()
+        uint32_t burden()
+        bint saw(uint32_t tag, uint32_t block)
+        void learn(uint32_t tag, uint64_t sample, uint32_t block)
+        void learn_burden(uint32_t ratio)
+        void forget()
+
+cdef enum:
+    KINDS = 4096                  # of calls that are remembered, by 12 bits of their name
+    WELL_KNOWN = 4                # samples of a kind after which it is timed only now and then ...
+    NOW_AND_THEN = 8              # ... once in so many
+    TIMING_NS = 300               # what timing a transaction takes: two clocks and its slots of the tables, mostly not cached
+    LOOKING_NS = 100              # what looking at one takes before it runs: its data is not cached either
+    AT_FIRST = 32                 # of those
+    PLAIN_LIMIT = 100000          # of gas: calls without data that may use more are calls of contracts
+    PLAIN_NS = 700                # before anything was measured
+    KILOGAS_NS = 1000
+    LARGEST_LIMIT = 10000000      # of gas: more is mostly not used
+
+cdef Kind[4096] kinds             # by callee and selector
+cdef Kind[4096] functions         # by selector alone
+cdef Estimate plain               # ns of a transfer without data
+cdef Estimate per_kilogas         # ns for 1,000 gas used beyond a transfer's, of kinds that are not known
+cdef int32_t phase                # a number for each block; which transactions are timed
+
+
+cdef inline bint is_plain(const TxData* tx) noexcept nogil:
+    return tx.data_size == 0 and tx.gas_limit <= PLAIN_LIMIT and not tx.is_create
+
+
+cdef inline uint64_t call_name(const TxData* tx) noexcept nogil:
+    """Of callee and selector. Quick rather than well mixed: two kinds with one name only make a forecast worse."""
+    cdef uint64_t[2] words
+    words[1] = 0
+    memcpy(words, tx.to, 12)
+    return (words[0] ^ (words[1] << 32 | selector_of(tx)) * <uint64_t>0x9e3779b97f4a7c15) * <uint64_t>0xd6e8feb86659fd93
+
+
+cdef inline uint32_t tag_of(uint64_t name) noexcept nogil:
+    """Never 0, which is nobody's."""
+    return <uint32_t>(name >> 20) | 1
+
+
+cdef inline uint32_t selector_of(const TxData* tx) noexcept nogil:
+    """Never 0."""
+    if tx.data_size < 4:
+        return 1
+    return (<uint32_t>tx.data[0] << 24 | <uint32_t>tx.data[1] << 16 | <uint32_t>tx.data[2] << 8 | tx.data[3]) | 2
+
+
+cdef inline uint64_t gas_beyond(const TxData* tx) noexcept nogil:
+    """What a transaction may use beyond a transfer's gas."""
+    cdef uint64_t limit = min(tx.gas_limit, <uint64_t>LARGEST_LIMIT)
+    return limit - min(limit, <uint64_t>21000)
+
+
+cdef inline int length_of(uint64_t nanoseconds) noexcept nogil:
+    cdef int length = 0
+    nanoseconds >>= 8
+    while nanoseconds and length < LENGTHS - 1:
+        nanoseconds >>= 1
+        length += 1
+    return length
+
+
+cdef int length_class(uint64_t nanoseconds, size_t count) noexcept nogil:
+    return length_of(nanoseconds // max(count, <size_t>1))
+
+
+cdef uint32_t guess(const TxData* tx, Forecast* out, uint32_t* burden) noexcept nogil:
+    """What a transaction takes sequentially, and what it counts for on threads."""
+    cdef uint64_t name
+    cdef Kind* kind
+    burden[0] = WHOLE
+    if is_plain(tx):
+        return plain.value()
+    name = call_name(tx)
+    kind = &kinds[name >> 52]
+    if kind.is_tag(tag_of(name)):
+        burden[0] = kind.burden()
+        if not kind.is_sure():
+            out.unsure += 1
+            out.wanting += 1
+        if kind.is_timed():
+            return kind.nanoseconds()
+    else:
+        out.unsure += 1
+        out.unknown += 1
+    if not out.gas_known:
+        # Another contract, but the same function.
+        kind = &functions[selector_of(tx) % KINDS]
+        if kind.is_tag(selector_of(tx)):
+            return kind.nanoseconds()
+    # Half of what its gas would take: to believe that a block is lighter than it is costs less than the opposite.
+    return plain.value() + <uint32_t>(gas_beyond(tx) * out.gas_share // WHOLE * per_kilogas.value() // 2000)
+
+
+cdef void look_at(TxData** txs, size_t count, size_t stride, uint64_t gas_used, Forecast* out) noexcept nogil:
+    """One in `stride` transactions; where that is every one, `costs` gets what each takes, if there is memory."""
+    cdef size_t i = 0, looked = 0
+    cdef uint32_t one, burden
+    cdef uint64_t limits = 0, base
+    cdef uint32_t* costs = <uint32_t*>malloc(count * sizeof(uint32_t)) if stride == 1 else NULL
+    memset(out, 0, sizeof(Forecast))
+    out.costs = costs
+    out.looked = True
+    out.gas_share = WHOLE // 2
+    out.gas_known = gas_used != 0
+    if gas_used:
+        while i < count:
+            limits += gas_beyond(txs[i])
+            i += stride
+        limits *= stride
+        base = gas_beyond_transfers(gas_used, count)
+        if limits > base:
+            out.gas_share = <uint32_t>(base * WHOLE // limits)
+        i = 0
+    while i < count:
+        one = guess(txs[i], out, &burden)
+        out.raw += one
+        out.longest = max(out.longest, <uint64_t>one)
+        out.load[length_of(one)] += burden
+        if costs != NULL:
+            costs[i] = one
+        i += stride
+        looked += 1
+    out.path = out.longest
+    if looked < count:
+        out.raw = out.raw * count // looked
+        out.unknown = <uint32_t>(out.unknown * count // looked)
+        out.unsure = <uint32_t>(out.unsure * count // looked)
+        out.wanting = <uint32_t>(out.wanting * count // looked)
+        for i in range(<size_t>LENGTHS):
+            out.load[i] = out.load[i] * count // looked
+    out.sequential = out.raw
+
+
+cdef uint64_t gas_beyond_transfers(uint64_t gas_used, size_t count) noexcept nogil:
+    return gas_used - min(gas_used, 21000 * <uint64_t>count)
+
+
+cdef void forecast_by_gas(size_t count, uint64_t gas_used, Forecast* out) noexcept nogil:
+    memset(out, 0, sizeof(Forecast))
+    out.raw = out.sequential = count * plain.value() + gas_beyond_transfers(gas_used, count) * max(per_kilogas.value(), <uint32_t>500) // 500
+    out.longest = out.path = out.raw // count
+    out.load[length_of(out.longest)] = count * WHOLE
+
+
+cdef bint forecast_some(TxData** txs, size_t count, uint64_t gas_used, Forecast* out) noexcept nogil:
+    cdef size_t stride = max(count // AT_FIRST, <size_t>1), affordable
+    look_at(txs, count, stride, gas_used, out)
+    affordable = <size_t>(out.raw // (100 * LOOKING_NS))
+    if stride > 1 and affordable >= 2 * AT_FIRST:
+        stride = max(count // affordable, <size_t>1)
+        look_at(txs, count, stride, gas_used, out)
+    return stride == 1
+
+
+cdef void forecast_all(TxData** txs, size_t count, uint64_t gas_used, Forecast* out) noexcept nogil:
+    look_at(txs, count, 1, gas_used, out)
+
+
+cdef void forecast_end(Forecast* out) noexcept nogil:
+    free(out.costs)
+    out.costs = NULL
+
+
+cdef uint64_t at_speed(uint64_t raw, const Forecast* seen) noexcept nogil:
+    """What was forecast by kinds, at the speed that blocks have at present."""
+    return <uint64_t>(<double>raw * <double>seen.sequential / <double>max(seen.raw, <uint64_t>1))
+
+
+cdef void find_path(TxData** txs, size_t count, Forecast* out) noexcept nogil:
+    cdef uint64_t path = 0
+    if out.costs != NULL and hinted_path(txs, <uint32_t>count, out.costs, &path):
+        out.path = max(at_speed(path, out), out.longest)
+
+
+cdef void set_pace(Pace* pace, size_t count, const Forecast* seen, uint64_t allowed_ns, uint64_t part) noexcept nogil:
+    cdef uint64_t done = 0, mark = seen.raw // part
+    cdef size_t i
+    cdef int step = 0
+    if seen.costs == NULL:
+        return
+    for i in range(count):
+        done += seen.costs[i]
+        if done >= mark:
+            pace.at[step] = <uint32_t>i + 1
+            pace.work[step] = at_speed(done, seen)
+            pace.until[step] = <int64_t>(allowed_ns + pace.work[step])
+            step += 1
+            mark *= 2
+            if step == CHECKPOINTS:
+                return
+
+
+cdef BlockFailure run_timed(
+    BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status, const Forecast* seen
+) noexcept nogil:
+    cdef BlockFailure failure = BLOCK_OK
+    cdef const TxData* tx
+    cdef uint64_t name = 0, timed_gas = 0, timed_ns = 0, used
+    cdef Kind* kind = NULL
+    cdef int64_t start, ended = 0
+    cdef uint32_t block = <uint32_t>atomic_add32(&phase, 1), now = block
+    cdef bint known, timed = False
+    # Measuring is to take a hundredth of the block at most.
+    cdef uint64_t affordable = max(seen.sequential // (100 * TIMING_NS), <uint64_t>4)
+    cdef uint32_t every = <uint32_t>(count // affordable) + 1
+    while at[0] < count and failure == BLOCK_OK:
+        if is_raised(&run.stop):
+            status[0] = ABORTED
+            return BLOCK_ENGINE_FAILED
+        tx = txs[at[0]]
+        at[0] += 1
+        now += 1
+        known = True
+        if is_plain(tx):
+            if now % (4 * NOW_AND_THEN):
+                failure = block_transaction(run.machine, &run.rules, tx, run.output, invalid, status)
+                timed = False
+                continue
+        elif now % every:
+            failure = block_transaction(run.machine, &run.rules, tx, run.output, invalid, status)
+            timed = False
+            continue
+        else:
+            name = call_name(tx)
+            kind = &kinds[name >> 52]
+            known = kind.is_tag(tag_of(name)) and kind.is_timed()
+            if known and kind.is_sure() and kind.samples() >= WELL_KNOWN and now % NOW_AND_THEN:
+                failure = block_transaction(run.machine, &run.rules, tx, run.output, invalid, status)
+                timed = False
+                continue
+        start = ended if timed else monotonic_ns()
+        failure = block_transaction(run.machine, &run.rules, tx, run.output, invalid, status)
+        ended = monotonic_ns()
+        timed = True
+        if failure != BLOCK_OK:
+            break
+        if is_plain(tx):
+            plain.learn(<uint64_t>(ended - start), 8)
+            continue
+        kind.learn(tag_of(name), <uint64_t>(ended - start), block)
+        functions[selector_of(tx) % KINDS].learn(selector_of(tx), <uint64_t>(ended - start), block)
+        used = run.output.records[run.output.record_count - 1].result.gas_used
+        if not known and used > 21000:
+            timed_gas += used - 21000
+            timed_ns += max(<uint64_t>(ended - start), <uint64_t>plain.value()) - plain.value()
+    if timed_gas > 1000000:
+        per_kilogas.learn(1000 * timed_ns // timed_gas, 4)
+    return failure
+
+
+cdef void note_burden(TxData** txs, size_t count, uint64_t ratio) noexcept nogil:
+    cdef uint32_t block = <uint32_t>atomic_add32(&phase, 1)
+    cdef uint64_t name
+    cdef size_t i
+    cdef Kind* kind
+    for i in range(count):
+        if is_plain(txs[i]):
+            continue
+        name = call_name(txs[i])
+        kind = &kinds[name >> 52]
+        if kind.saw(tag_of(name), block) and ratio:
+            kind.learn_burden(<uint32_t>ratio)
+
+
+# ---------------------------------------------------------------------------------------------------- for tests
+
+cdef void forget_kinds() noexcept nogil:
+    cdef int i
+    for i in range(KINDS):
+        kinds[i].forget()
+        functions[i].forget()
+    plain.set(PLAIN_NS)
+    per_kilogas.set(KILOGAS_NS)
+
+
+cdef void teach_kind(const TxData* tx, uint32_t nanoseconds, uint32_t burden) noexcept nogil:
+    cdef uint64_t name = call_name(tx)
+    cdef uint32_t block
+    kinds[name >> 52].forget()
+    for block in range(1, WELL_KNOWN + 1):
+        kinds[name >> 52].learn(tag_of(name), nanoseconds, <uint32_t>atomic_add32(&phase, 1))
+    kinds[name >> 52].learn_burden(burden)
+
+
+cdef dict known_kinds():
+    known = sum([1 for i in range(KINDS) if kinds[i].is_timed()])
+    return {"plain": plain.value(), "per_kilogas": per_kilogas.value(), "kinds": known}
+
+
+forget_kinds()
