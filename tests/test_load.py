@@ -26,6 +26,7 @@ from evmcore.bench.load.trivial import trivial_server
 from evmcore.bench.load.world import TIMESTAMP, LoadWorld
 from evmcore.chain import BlockChain
 from evmcore.errors import InputError
+from tests.listening import listening
 from tests.redis_server import need_redis
 
 # What flood 0.3.1 writes for each rate (spec.py, LoadTestOutputDatum).
@@ -80,20 +81,8 @@ def serving(handler: Handler) -> Iterator[Target]:
                 except OSError:
                     return
 
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=talk, args=(connection,), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        yield Target("127.0.0.1", listener.getsockname()[1], "/")
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
+    with listening(talk) as port:
+        yield Target("127.0.0.1", port, "/")
 
 
 def noops(count: int) -> list[Request]:

@@ -7,10 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,8 @@ import pytest
 
 from evmcore.errors import InputError, StateError, StateUnavailable
 from evmcore.state.upstream import UpstreamNode
-from tests.redis_server import RedisServer
+from tests.listening import listening
+from tests.redis_server import RedisServer, free_port
 from tests.rpc_compat import chain_files
 from tests.rpc_server import Client
 from tests.shared_files import shared_path
@@ -88,30 +87,6 @@ def root_call(block: int) -> dict[str, str]:
 
 def redis_arguments(server: RedisServer, upstream: str, *more: str) -> list[str]:
     return ["--redis", server.url, "--chain-id", str(CHAIN_ID), "--upstream", upstream, *more]
-
-
-@contextmanager
-def unanswering(behave: Callable[[socket.socket], Any]) -> Iterator[str]:
-    """The address of something that takes connections and then does as told; until the end."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        connections: list[socket.socket] = []
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                connections.append(connection)
-                threading.Thread(target=behave, args=(connection,), daemon=True).start()
-
-        threading.Thread(target=accept, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            for connection in connections:
-                connection.close()
 
 
 def drip(connection: socket.socket) -> None:
@@ -205,8 +180,7 @@ def test_a_node_that_is_down_is_an_error_and_comes_back(
 ) -> None:
     load_roots(redis_server, node, tmp_path, 48)
     expected = {block: node.call("eth_call", root_call(block), hex(LOADED_AT)) for block in (45, 48)}
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     arguments = redis_arguments(redis_server, f"http://127.0.0.1:{port}", "--unavailable-503")
     with served(*arguments) as (client, _):
         for _ in range(3):
@@ -256,8 +230,8 @@ def test_a_node_that_is_slow_is_given_up_in_time(
             finally:
                 process.send_signal(signal.SIGCONT)
     else:
-        with unanswering(drip if slow == "dripping" else lambda connection: None) as url:
-            check(url)
+        with listening(drip if slow == "dripping" else lambda connection: None) as port:
+            check(f"http://127.0.0.1:{port}")
 
 
 def test_a_node_of_another_branch_or_chain_is_an_error_not_a_value(
