@@ -119,8 +119,7 @@ def test_what_is_known_is_served_up_to_a_set_age_of_the_head(
     books: Books,
 ) -> None:
     with reading(redis_server.url, books.head, max_head_age=1.0) as state:
-        redis_server.pause()
-        try:
+        with redis_server.paused():
             assert ask(state, HOT) == books.head.number
             with pytest.raises(StaleState, match="1 s are allowed"):
                 until(lambda: ask(state, HOT) != books.head.number)
@@ -128,8 +127,6 @@ def test_what_is_known_is_served_up_to_a_set_age_of_the_head(
             assert not status.ready and "last confirmed" in status.reason
             # A block that is asked for by name is that block, however old.
             assert ask(state, HOT, books.head.hash) == books.head.number
-        finally:
-            redis_server.resume()
         publisher.publish(*books.next_block())
         assert_recovers(state, books.head)
 
@@ -141,16 +138,13 @@ def test_a_paused_server_makes_cold_calls_fail_in_time(
 ) -> None:
     fresh = cold(books)
     with reading(redis_server.url, books.head) as state:
-        redis_server.pause()
-        try:
+        with redis_server.paused():
             for _ in range(3):
                 begun = time.monotonic()
                 with pytest.raises(StateUnavailable):
                     ask(state, next(fresh))
                 assert time.monotonic() - begun < PATIENCE / 2
                 assert ask(state, HOT) == books.head.number
-        finally:
-            redis_server.resume()
         publisher.publish(*books.next_block())
         assert_recovers(state, books.head)
 

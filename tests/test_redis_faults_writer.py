@@ -166,12 +166,8 @@ def test_a_paused_server_is_an_error_in_time_and_the_block_is_applied_once(
     with Publisher(redis_server.url, CHAIN_ID, timeout=0.3) as publisher:
         begin(publisher, books)
         header, diff = books.next_block()
-        redis_server.pause()
-        try:
-            with pytest.raises(StateUnavailable):
-                publisher.publish(header, diff)
-        finally:
-            redis_server.resume()
+        with redis_server.paused(), pytest.raises(StateUnavailable):
+            publisher.publish(header, diff)
         publisher.publish(header, diff)
         publisher.publish(*books.next_block())
     assert_stored(redis_server, books, entries=2)

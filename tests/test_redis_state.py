@@ -254,15 +254,12 @@ def test_a_fetch_that_is_brief_is_made_without_waiting_and_a_long_one_is_not(ser
         assert pin.run(lambda backend: call_token(backend, HOLDERS[0])) == 1000
         # A machine may be too slow to be brief now and then.
         assert eventually(lambda: ask(HOLDERS[1]), NotHere) == 1001
-        server.pause()
-        try:
+        with server.paused():
             began = time.monotonic()
             for _ in range(3):
                 with pytest.raises(NotHere):
                     ask(HOLDERS[2])
             assert time.monotonic() - began < PATIENCE / 3
-        finally:
-            server.resume()
         assert pin.run(lambda backend: call_token(backend, HOLDERS[2])) == 1002
 
 

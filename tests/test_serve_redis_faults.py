@@ -158,11 +158,8 @@ def test_a_flushed_server(redis_server: RedisServer, publisher: Publisher, books
 def test_a_paused_server(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
     fresh = cold(books)
     with servers(redis_server.tcp_url, books.head) as callers:
-        redis_server.pause()
-        try:
+        with redis_server.paused():
             assert_outage(*callers, books, fresh)
-        finally:
-            redis_server.resume()
         publisher.publish(*books.next_block())
         assert_recovery(callers, books.head)
 

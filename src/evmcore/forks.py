@@ -1,7 +1,7 @@
 """Forks and chains: which rules hold at a block, chosen by number and timestamp or by name.
 
-Facts only: activation points of the public networks, blob schedules (EIP-7840, EIP-7892), difficulty-bomb delays.
-Rule-set numbers for the compiled modules are in ``_rules.pxd``.
+Activation points of the public networks, blob schedules (EIP-7840, EIP-7892), difficulty-bomb delays, and the chains
+that geth's genesis files and test fixtures describe. Rule-set numbers for the compiled modules are in ``_rules.pxd``.
 """
 
 from __future__ import annotations
