@@ -54,7 +54,7 @@ def call(to: bytes, **fields: Any) -> dict[str, Any]:
 
 
 def test_an_answer_has_the_id_of_its_request(client: Client) -> None:
-    for identity in (0, 7, "x", "\u2603", None, 1.5, -1):
+    for identity in (0, 7, "x", "\u2603", None, 1.5, -1, True, 2**63, 2**64 + 1, -(10**30)):
         answer = client.answer({"jsonrpc": "2.0", "id": identity, "method": "eth_chainId"})
         assert answer == {"jsonrpc": "2.0", "id": identity, "result": "0x539"}
 
@@ -65,6 +65,14 @@ def test_an_answer_has_the_id_of_its_request(client: Client) -> None:
         ("", -32700),
         ("{", -32700),
         ("\xff", -32700),
+        ('{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":["\xff"]}', -32700),
+        ('{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[' + "9" * 6000 + "]}", -32700),
+        ('{"jsonrpc":"2.0","id":' + "9" * 6000 + ',"method":"eth_chainId"}', -32700),
+        ('{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x' + "0" * 90_000 + '","latest"]}', -32602),
+        ('{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["0x' + "f" * 90_000 + '",false]}', -32602),
+        ('{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{"gas":' + "9" * 90_000 + "}]}", -32700),
+        ('{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[' + '{"to":' * 900 + "1" + "}" * 900 + "]}", -32602),
+        ('{"jsonrpc":"2.0","id":1,"method":"eth_call","params":' + "[" * 900 + "]" * 900 + "}", -32602),
         ("[" * 50_000, -32700),
         ("[]", -32600),
         ("1", -32600),
@@ -74,6 +82,8 @@ def test_an_answer_has_the_id_of_its_request(client: Client) -> None:
         ('{"jsonrpc":"2.0","id":1,"method":7}', -32600),
         ('{"jsonrpc":"2.0","id":[1],"method":"eth_chainId"}', -32600),
         ('{"jsonrpc":"2.0","id":1,"method":"eth_sing"}', -32601),
+        ('{"jsonrpc":"2.0","id":1,"method":"' + "x" * 2049 + '"}', -32600),
+        ('{"jsonrpc":"2.0","id":{},"method":"eth_chainId"}', -32600),
         ('{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":[]}', -32602),
         ('{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":{"address":"0x"}}', -32602),
         ('{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x12","latest"]}', -32602),
@@ -111,7 +121,8 @@ def test_a_batch_is_answered_in_order_with_every_kind_of_answer(client: Client) 
 def test_a_batch_above_the_limit_is_refused(client: Client) -> None:
     request = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}
     assert len(client.answer([request] * 20)) == 20
-    assert client.answer([request] * 21)["error"]["code"] == -32600
+    (refusal,) = client.answer([{"jsonrpc": "2.0", "method": "eth_chainId"}, *[{**request, "id": 7}] * 20])
+    assert (refusal["id"], refusal["error"]) == (7, {"code": -32600, "message": "batch too large"})
 
 
 def test_failures_have_geths_words(client: Client) -> None:
@@ -172,6 +183,25 @@ def test_answers_name_their_block(client: Client) -> None:
     _, headers, _ = client.post(json.dumps(call(GETTER)))
     block = client.call("eth_getBlockByNumber", "latest")
     assert (headers["evm-block-number"], headers["evm-block-hash"]) == (block["number"], block["hash"])
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ("content-type: application/json", b"200"),
+        ("content-type: Application/JSON; charset=utf-8", b"200"),
+        ("content-type: application/json-rpc", b"200"),
+        ("content-type: text/plain", b"415"),
+        ("content-type: application/x-www-form-urlencoded", b"415"),
+        ("accept: */*", b"200"),
+        ("origin: http://friend", b"415"),  # a script of a web page that the browser did not ask us about
+    ],
+)
+def test_only_json_is_taken(client: Client, headers: str, status: bytes) -> None:
+    body = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}'
+    whole = f"POST / HTTP/1.1\r\nhost: x\r\n{headers}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+    ((answered, _),) = exchange(client.port, [[whole]])
+    assert answered == status
 
 
 def test_a_request_can_ask_for_a_least_block(client: Client) -> None:
@@ -383,6 +413,38 @@ def test_a_connection_without_a_request_is_closed(monkeypatch: pytest.MonkeyPatc
             with socket.create_connection(("127.0.0.1", own.port), timeout=20) as connection:
                 connection.sendall(start)
                 assert connection.recv(100) == b""
+
+
+def test_a_request_that_comes_drop_by_drop_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "IDLE_SECONDS", 0.3)
+    with serving(make_app()) as own:
+        drops = [b"POST / HTTP/1.1\r\n", *[b"a: b\r\n"] * 1000]
+        connection = socket.create_connection(("127.0.0.1", own.port), timeout=20)
+        with connection, pytest.raises(OSError):  # it has been closed
+            for drop in drops:
+                connection.sendall(drop)
+                time.sleep(0.02)
+        assert own.call("eth_chainId") == "0x539"
+
+
+def test_bodies_that_do_not_end_have_bounded_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MAX_HELD_BYTES", 200_000)
+    with serving(make_app()) as own:
+        opened = [socket.create_connection(("127.0.0.1", own.port), timeout=10) for _ in range(3)]
+        for connection in opened:
+            connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 90000\r\n\r\n" + b" " * 80_000)
+        assert opened[2].recv(1000).startswith(b"HTTP/1.1 503")
+        assert own.call("eth_chainId") == "0x539"
+        opened[0].sendall(b" " * 10_000)
+        assert b"-32700" in opened[0].recv(1000)
+        for connection in opened:
+            connection.close()
+        status = 503
+        end = time.monotonic() + 20
+        while status == 503:  # until the server has seen that they are gone
+            assert time.monotonic() < end
+            status = own.post(b" " * 99_000)[0]
+        assert status == 200
 
 
 def test_expect_100_continue() -> None:

@@ -290,4 +290,4 @@ def test_a_trace_has_a_size_limit(service: Service, tracer: str | None) -> None:
 def test_a_trace_has_a_deadline(service: Service) -> None:
     options = {"tracer": "noopTracer", "timeout": "50ms"}
     options["stateOverrides"] = {TARGET: {"code": hexed(assemble("again: @again JUMP"))}}  # type: ignore[assignment]
-    assert "aborted" in service.error("debug_traceCall", {"to": TARGET}, "latest", options).message
+    assert service.error("debug_traceCall", {"to": TARGET}, "latest", options).message == "execution timeout"

@@ -82,37 +82,28 @@ def _add_redis(parser: argparse.ArgumentParser) -> None:
         help="chain id, which is part of every key (default: that of --genesis, else 1)",
     )
     group.add_argument(
-        "--max-head-age",
-        type=_above_zero(float),
-        default=36.0,
-        metavar="S",
-        help="seconds without word from Redis after which the latest block is not answered for any more (default 36)",
-    )
-    group.add_argument(
         "--cache", type=arguments.positive, default=256, metavar="MIB", help="cache of each process (default 256)"
     )
     group.add_argument(
         "--connections", type=arguments.positive, default=2, metavar="N", help="of each process (default 2)"
     )
     group.add_argument(
-        "--redis-timeout",
-        type=_above_zero(float),
-        default=1.0,
-        metavar="S",
-        help="seconds for one fetch (default 1)",
-    )
-    group.add_argument(
         "--upstream",
         metavar="URL",
         help="a node's JSON-RPC, http:// or https://, to ask for accounts and slots that were not loaded",
     )
-    group.add_argument(
-        "--upstream-timeout",
-        type=_above_zero(float),
-        default=2.0,
-        metavar="S",
-        help="seconds for one question to it (default 2)",
-    )
+    for flag, default, text in (
+        ("max-head-age", 36.0, "without word from Redis after which the latest block is not answered for any more"),
+        ("redis-timeout", 1.0, "for one fetch"),
+        ("upstream-timeout", 2.0, "for one question to the node"),
+    ):
+        group.add_argument(
+            f"--{flag}",
+            type=_above_zero(float),
+            default=default,
+            metavar="S",
+            help=f"seconds {text} (default {default:g})",
+        )
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -15,6 +14,7 @@ from evmcore.blocks import Header
 from evmcore.errors import EvmcoreError, ExecutionAborted, InputError, InvalidTransaction
 from evmcore.estimates import MAX_TX_GAS, AccessEstimate
 from evmcore.forks import ChainConfig, Fork
+from evmcore.headers import blob_base_fee
 from evmcore.service.context import Context
 from evmcore.service.limits import Limits
 from evmcore.service.memory_source import MemorySource
@@ -198,7 +198,7 @@ class CallService:
         where less than the request has is to be taken.
         """
         run = self._prepare(pin, call, overrides, changes)
-        gas = self._gas_limit(call.gas)
+        gas = self.gas_limit(call.gas)
 
         def work(backend: Backend) -> CallResult:
             evm, seen = self._evm(run, pin, backend, gas)
@@ -252,7 +252,7 @@ class CallService:
     ) -> AccessEstimate:
         """What a call touches, and the run with that as its access list."""
         run = self._prepare(pin, call, overrides, changes)
-        gas = self._gas_limit(call.gas)
+        gas = self.gas_limit(call.gas)
         arguments = {name: value for name, value in run.arguments.items() if name != "access_list"}
 
         def work(backend: Backend) -> AccessEstimate:
@@ -266,14 +266,20 @@ class CallService:
     def prefetch(self, requests: list[Any], context: Context) -> None:
         """Has what the calls of a batch on the latest block are known to read fetched together.
 
-        Nothing is lost when that fails: each call fetches what it needs, and says what is wrong.
+        Nothing is lost when that fails: each call fetches what it needs, and says what is wrong. `WouldBlock` where the
+        context may not wait for it.
         """
         if isinstance(self.source, MemorySource):  # nothing to fetch
             return
         hints = [hint for hint in map(_hint_of, requests) if hint is not None]
         if len(hints) > 1:
-            with suppress(EvmcoreError):
-                context.pin().run(lambda backend: None, hints)
+            try:
+                context.pin().run(lambda backend: None, hints, wait=not context.inline)
+            except WouldBlock:
+                if context.inline:
+                    raise
+            except EvmcoreError:
+                pass
 
     # ---- the parts
 
@@ -290,6 +296,9 @@ class CallService:
             environment: dict[str, Any] = {}
         else:
             environment = changes.environment() if isinstance(changes, BlockOverrides) else dict(changes)
+        own = self.source.chain.chain_id
+        if call.chain_id is not None and call.chain_id != own:
+            raise RpcError(SERVER_ERROR, f"chainId does not match node's (have={call.chain_id}, want={own})")
         base_fee = environment.get("base_fee", pin.header.base_fee_per_gas or 0)
         arguments = call.arguments(base_fee)
         arguments.pop("gas", None)
@@ -302,11 +311,32 @@ class CallService:
             raise RpcError(
                 SERVER_ERROR,
                 f"err: max fee per gas less than block base fee: address 0x{(call.sender or bytes(20)).hex()}, "
-                f"maxFeePerGas: {price}, baseFee: {base_fee}",
+                f"maxFeePerGas: {price}, baseFee: {base_fee} (supplied gas {self.gas_limit(call.gas)})",
             )
+        if call.blob_hashes is not None or call.max_fee_per_blob_gas is not None:
+            self._price_blobs(pin, call, environment)
         return _Run(call, arguments, overrides, environment, base_fee)
 
-    def _gas_limit(self, gas: int | None) -> int:
+    def _price_blobs(self, pin: Pin, call: CallObject, environment: dict[str, Any]) -> None:
+        """A call that names no price for blob gas sees a blob base fee of zero, as geth has it; one that names too low
+        a price cannot be."""
+        price = call.max_fee_per_blob_gas or 0
+        if not price:
+            environment["blob_base_fee"] = 0
+            return
+        header = pin.header
+        schedule = self.source.chain.blob_schedule_at(header.number, header.timestamp)
+        fee = environment.get("blob_base_fee")
+        if fee is None and schedule is not None:
+            fee = blob_base_fee(header.excess_blob_gas or 0, schedule)
+        if call.blob_hashes and price < (fee or 0):
+            raise RpcError(
+                SERVER_ERROR,
+                f"err: max fee per blob gas less than block blob gas fee: address 0x{(call.sender or bytes(20)).hex()} "
+                f"blobGasFeeCap: {price}, blobBaseFee: {fee} (supplied gas {self.gas_limit(call.gas)})",
+            )
+
+    def gas_limit(self, gas: int | None) -> int:
         """What a call may use: what it asks for, up to the cap."""
         cap = self.limits.gas
         if gas is None or gas <= cap:

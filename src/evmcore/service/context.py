@@ -101,7 +101,12 @@ class Context:
     def pin_of(self, value: Any, name: str) -> Pin:
         """The pin of a block parameter as it came in the request. `RpcError` as geth answers for a wrong one."""
         reference = block_reference(value, name)
-        pin = self.pin(reference.block)
+        try:
+            pin = self.pin(reference.block)
+        except BlockNotFound:
+            if isinstance(reference.block, bytes):
+                raise RpcError(SERVER_ERROR, "header for hash not found") from None
+            raise
         if reference.require_canonical:
             self._check_canonical(reference, pin)
         return pin

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Dispatcher", "Observer", "failure_text"]
 
 RESPONSE_TOO_LARGE: Final = -32003  # geth's
+LONGEST_NAME: Final = 2048  # of a method, as in geth
 INLINE_BATCH: Final = 32  # requests at most in a batch that is tried on the event loop
 
 Answered: TypeAlias = "Callable[[str, int, float, int], None]"
@@ -82,9 +83,13 @@ class Dispatcher:
     def parse(self, body: bytes) -> Any:
         """The JSON value of a request body. `RpcError` when it is none."""
         try:
-            return loads(body)
+            value = loads(body)
+            requests = value if type(value) is list else (value,)
+            if any(type(request) is dict and type(request.get("id")) is float for request in requests):
+                value = loads(body, exact=True)  # it has to be given back as it is
         except ValueError as error:
             raise RpcError(PARSE_ERROR, f"parse error: {error}") from None
+        return value
 
     def answer_parsed(self, request: Any, *, inline: bool = False) -> Answer:
         """Answers a parsed body. ``inline``: raises `WouldBlock` rather than run for more than a few milliseconds."""
@@ -158,6 +163,7 @@ class Dispatcher:
 
         texts: list[bytes] = []
         with Context(self.service, inline=True) as context:
+            self.service.prefetch(requests, context)
             for request in requests:
                 context.begin()
                 call = plain_call(request)
@@ -179,8 +185,11 @@ class Dispatcher:
         limits = self.service.limits
         if not requests:
             return Answer(failure_text(None, RpcError(INVALID_REQUEST, "empty batch")))
-        if len(requests) > limits.batch:
-            return Answer(failure_text(None, RpcError(INVALID_REQUEST, "batch too large")))
+        if len(requests) > limits.batch:  # one answer, to the first that wants any, as geth has it
+            first = next(
+                (found for found in map(_identity, requests) if found is not None and found is not _ABSENT), None
+            )
+            return Answer(b"[%b]" % failure_text(first, RpcError(INVALID_REQUEST, "batch too large")))
         texts: list[bytes] = []
         size = 0
         with Context(self.service, seconds=limits.batch_timeout) as context:
@@ -221,6 +230,8 @@ class Dispatcher:
             if identity is not _ABSENT and not isinstance(identity, (str, int, float, type(None))):
                 identity = None
                 raise RpcError(INVALID_REQUEST, "invalid request: expected a string or a number as id")
+            if len(name) > LONGEST_NAME:
+                raise RpcError(INVALID_REQUEST, f"method name too long: {len(name)} > {LONGEST_NAME}")
             silent = identity is _ABSENT
             method = self.methods.get(name)
             if method is None:

@@ -29,6 +29,7 @@ RETRY: Final = (b"retry-after", b"1")
 MIN_BLOCK: Final = b"evm-min-block"
 INTERNAL: Final = "internal error; the log has it"
 
+_JSON_TYPES: Final = frozenset({b"application/json", b"application/json-rpc", b"application/jsonrequest"})
 _EXPOSED: Final = (b"access-control-expose-headers", b"evm-block-number, evm-block-hash")
 _PREFLIGHT: Final = (
     (b"access-control-allow-methods", b"POST, GET, OPTIONS"),
@@ -115,6 +116,9 @@ class Front:
 
     def _post(self, headers: Mapping[bytes, bytes], body: bytes) -> Response | Waiting:
         common: Headers = (JSON, *self._cors(headers)) if self._origins else (JSON,)
+        if headers.get(b"content-type") != b"application/json" and not _says_json(headers):
+            self._note_refusal("content_type")
+            return Response(415, (TEXT, *common[1:]), b"invalid content type, only application/json is supported\n")
         try:
             request = self.dispatcher.parse(body)
         except RpcError as error:
@@ -127,9 +131,7 @@ class Front:
             answer = self.dispatcher.answer_parsed(request, inline=True)
         except WouldBlock:
             if self._waiting >= self.limits.queue + self.limits.threads:
-                self._note_refusal("busy")
-                busy = RpcError(SERVER_ERROR, "the server is busy; try again")
-                return Response(503, (*common, RETRY), failure_text(None, busy))
+                return self.busy(common)
             return Waiting(request, common)
         return self._response(answer, common)
 
@@ -155,6 +157,12 @@ class Front:
             log.error("a request could not be answered", exc_info=error)
             return Response(500, waiting.headers, failure_text(None, RpcError(INTERNAL_ERROR, INTERNAL)))
         return self._response(future.result(), waiting.headers)
+
+    def busy(self, common: Headers = (), close: bool = False) -> Response:
+        """For a request that there is no room for just now."""
+        self._note_refusal("busy")
+        error = RpcError(SERVER_ERROR, "the server is busy; try again")
+        return Response(503, (*(common or (JSON,)), RETRY), failure_text(None, error), close)
 
     def too_large(self) -> Response:
         """For a body above the limit."""
@@ -228,6 +236,15 @@ class Front:
         if origin in self._origins:
             return ((b"access-control-allow-origin", origin), (b"vary", b"origin"), _EXPOSED)
         return ()
+
+
+def _says_json(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a request is of one of geth's types. Browsers let scripts of any page send other ones, or none, without
+    asking; who is no browser need not name any."""
+    kind = headers.get(b"content-type")
+    if kind is None:
+        return b"origin" not in headers
+    return kind.partition(b";")[0].strip().lower() in _JSON_TYPES
 
 
 def declared_size(headers: Mapping[bytes, bytes]) -> int:

@@ -18,6 +18,7 @@ from evmcore.service.front import Front, Headers, Response, Waiting, declared_si
 __all__ = ["HttpProtocol"]
 
 MAX_HEADER_BYTES: Final = 64 * 1024
+MAX_HELD_BYTES: Final = 256 * 1024 * 1024  # of bodies, of all connections of a process together
 MAX_PIPELINED: Final = 32  # requests read ahead of the one that is being answered
 IDLE_SECONDS: Final = 75.0  # until a connection without a request, or with half of one, is closed
 
@@ -39,10 +40,11 @@ class _Head(NamedTuple):
     size: int
 
 
-class _Heads:
-    """The heads that the connections of one server have seen and sent."""
+class _Shared:
+    """What the connections of one server share: the heads that they have seen and sent, and how much they hold."""
 
     def __init__(self) -> None:
+        self.held = 0  # bytes of bodies that have come, in part or whole, and are not looked at yet
         self.seen: dict[bytes, _Head] = {}
         self._sent: dict[tuple[int, Headers, bool], bytes] = {}
         self._common: Any = None  # uvicorn's headers that `_sent` has; there are new ones every second
@@ -65,7 +67,7 @@ class _Heads:
         return head
 
 
-_HEADS: Final[WeakKeyDictionary[Any, _Heads]] = WeakKeyDictionary()  # by the server's state
+_SHARED: Final[WeakKeyDictionary[Any, _Shared]] = WeakKeyDictionary()  # by the server's state
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -79,7 +81,7 @@ class HttpProtocol(asyncio.Protocol):
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         self._front: Front = config.loaded_app.front
         self._server = server_state
-        self._heads = _HEADS.setdefault(server_state, _Heads())
+        self._shared = _SHARED.setdefault(server_state, _Shared())
         self._loop: asyncio.AbstractEventLoop = _loop or asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
@@ -92,6 +94,7 @@ class HttpProtocol(asyncio.Protocol):
         self._final: Response | None = None  # to what cannot be read: the last one, nothing more is read
         self._active = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._held = 0  # bytes that this connection has in `_shared.held`
         self._between = True  # what the parser has had is whole requests
         self._read = 0  # requests
         self._start_message()
@@ -115,6 +118,7 @@ class HttpProtocol(asyncio.Protocol):
         self._server.connections.discard(self)
         self._transport = None
         self._requests.clear()
+        self._hold(-self._held)
         if self._timer is not None:
             self._timer.cancel()
         if self._future is not None:
@@ -158,9 +162,10 @@ class HttpProtocol(asyncio.Protocol):
         head = b""
         if self._between and not self._busy and self._final is None:
             head = data[: data.find(_HEAD_END, 0, KEPT_HEAD_BYTES) + 4]
-            known = self._heads.seen.get(head)
+            known = self._shared.seen.get(head)
             if known is not None and len(data) == len(head) + known.size:
                 self._requests.append(("POST", b"", known.headers, data[len(head) :], known.keep_alive))
+                self._hold(known.size)
                 self._answer_next()
                 return
         read = self._read
@@ -174,7 +179,7 @@ class HttpProtocol(asyncio.Protocol):
         method, _, headers, body, keep_alive = self._requests[-1]
         if method != "POST" or head[:5] != b"POST " or len(body) != size or _UNKEPT & headers.keys():
             return
-        self._heads.keep(head, _Head(headers, keep_alive, size))
+        self._shared.keep(head, _Head(headers, keep_alive, size))
 
     def _parse(self, data: bytes) -> None:
         while data and self._final is None and self._transport is not None:
@@ -212,8 +217,15 @@ class HttpProtocol(asyncio.Protocol):
         self._body_size += len(part)
         if self._body_size > self._front.limits.request_size:
             self._refuse(self._front.too_large())
-        else:
+        elif self._shared.held + len(part) > MAX_HELD_BYTES:
+            self._refuse(self._front.busy((), True))
+        elif self._final is None:
+            self._hold(len(part))
             self._body.append(part)
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        self._shared.held += size
 
     def on_message_complete(self) -> None:
         self._between = True
@@ -253,6 +265,7 @@ class HttpProtocol(asyncio.Protocol):
                     self._transport.close()
                 break
             method, url, headers, body, keep_alive = self._requests.popleft()
+            self._hold(-len(body))
             if method != "POST":
                 self._write(self._front.other(method, _path(url), headers), keep_alive, method == "HEAD")
                 continue
@@ -284,7 +297,7 @@ class HttpProtocol(asyncio.Protocol):
     def _write(self, response: Response, keep_alive: bool, head: bool = False) -> None:
         assert self._transport is not None
         keep_alive = keep_alive and not response.close and not self._closing
-        begin = self._heads.of_response(self._server.default_headers, response.status, response.headers, keep_alive)
+        begin = self._shared.of_response(self._server.default_headers, response.status, response.headers, keep_alive)
         if response.status == 204:
             self._transport.write(begin + b"\r\n")
         else:

@@ -13,10 +13,13 @@ _orjson: Any = importlib.import_module("orjson") if importlib.util.find_spec("or
 __all__ = ["dumps", "loads", "quoted"]
 
 
-def loads(text: bytes | str) -> Any:
-    """The value of a JSON text. Raises `ValueError` for anything else, texts nested too deeply included."""
+def loads(text: bytes | str, *, exact: bool = False) -> Any:
+    """The value of a JSON text. Raises `ValueError` for anything else, texts nested too deeply included.
+
+    Integers beyond 64 bits may become floating point numbers, unless ``exact``.
+    """
     try:
-        return json.loads(text) if _orjson is None else _orjson.loads(text)
+        return json.loads(text) if exact or _orjson is None else _orjson.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -203,6 +203,15 @@ class TransactionPool:
 
     # ---- what is there
 
+    def next_nonce(self, sender: bytes, nonce: int) -> int:
+        """The nonce of the sender's next transaction: ``nonce``, the chain's, or the one after those that wait without
+        a gap."""
+        with self._lock:
+            waiting = self._by_sender.get(sender, {})
+            while nonce in waiting:
+                nonce += 1
+        return nonce
+
     def content(self, account: Account) -> tuple[dict[bytes, list[Pooled]], dict[bytes, list[Pooled]]]:
         """(pending, queued) by sender in order of nonces: those that could be in the next block, and those with a gap
         before them. What the chain has had is forgotten."""

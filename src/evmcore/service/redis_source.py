@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -22,8 +23,9 @@ T = TypeVar("T")
 class RedisSourcePin:
     """A block of a `RedisSource`."""
 
-    def __init__(self, pin: RedisPin) -> None:
+    def __init__(self, pin: RedisPin, source: RedisSource) -> None:
         self.pin = pin
+        self._source = source
 
     @property
     def header(self) -> Header:
@@ -43,10 +45,20 @@ class RedisSourcePin:
         self, work: Callable[[Backend], T], hint: CallHint | Sequence[CallHint] | None = None, *, wait: bool = True
     ) -> T:
         """What `work` gives once nothing it reads is missing (`RedisPin.run`)."""
+        runs = 0
+
+        def counted(backend: Backend) -> T:
+            nonlocal runs
+            runs += 1
+            return work(backend)
+
         try:
-            return self.pin.run(work, () if hint is None else hint, wait=wait, brief=not wait)
+            return self.pin.run(counted, () if hint is None else hint, wait=wait, brief=not wait)
         except NotHere as error:
             raise WouldBlock(str(error)) from None
+        finally:
+            if runs > 1:
+                self._source.note_runs(runs)
 
     def close(self) -> None:
         """Lets the state move on."""
@@ -70,6 +82,8 @@ class RedisSource:
 
     def __init__(self, state: RedisState, chain: ChainConfig | None = None) -> None:
         self.state = state
+        self._lock = threading.Lock()
+        self._runs_again = 0
         self._chain = _chain_of(state) if chain is None else chain
 
     @classmethod
@@ -98,7 +112,12 @@ class RedisSource:
 
     def pin(self, block: BlockId = "latest") -> RedisSourcePin:
         """A block by number, hash or tag. Raises as `RedisState.pin` does."""
-        return RedisSourcePin(self.state.pin(block))
+        return RedisSourcePin(self.state.pin(block), self)
+
+    def note_runs(self, runs: int) -> None:
+        """Something had to run several times, because it read what was not here."""
+        with self._lock:
+            self._runs_again += runs - 1
 
     def status(self) -> SourceStatus:
         """For readiness checks and metrics."""
@@ -109,7 +128,7 @@ class RedisSource:
             head_age=now.head_age,
             feed_lag=now.feed_lag,
             backend_reachable=now.reachable,
-            counters=now.counters,
+            counters={**now.counters, "runs_again": self._runs_again},
             gauges=now.gauges,
         )
 

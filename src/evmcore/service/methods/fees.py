@@ -12,7 +12,7 @@ from evmcore.headers import GAS_PER_BLOB, blob_base_fee, next_base_fee, next_exc
 from evmcore.service.archive import ArchivedBlock
 from evmcore.service.context import Context
 from evmcore.service.method import rpc
-from evmcore.service.parse import array, quantity
+from evmcore.service.parse import array, block_reference, quantity
 from evmcore.service.render import effective_gas_price
 from evmcore.service.rpc_errors import SERVER_ERROR, InvalidParams, RpcError
 
@@ -101,8 +101,12 @@ def blob_base_fee_now(context: Context) -> str | None:
 
 @rpc("eth_feeHistory", required=2, quick=False)
 def fee_history(context: Context, count: Any, newest: Any, percentiles: Any) -> dict[str, Any]:
-    wanted = count if isinstance(count, int) and not isinstance(count, bool) else quantity(count, "0", 64)
+    wanted = _count(count)
     levels = _percentiles(percentiles)
+    head = context.pin().header.number
+    asked = block_reference(newest, "1").block
+    if isinstance(asked, int) and asked > head:
+        raise RpcError(SERVER_ERROR, f"request beyond head block: requested {asked}, head {head}")
     last = context.pin_of(newest, "1").header
     number = min(wanted, MAX_HISTORY, last.number + 1)
     if number < 1:
@@ -120,6 +124,15 @@ def fee_history(context: Context, count: Any, newest: Any, percentiles: Any) -> 
     if levels:
         answer["reward"] = [_rewards(context, header, levels) for header in headers]
     return answer
+
+
+def _count(value: Any) -> int:
+    """A number as JSON has it, or as hexadecimal or decimal text."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**64:
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 20 and int(value) < 2**64:
+        return int(value)
+    return quantity(value, "0", 64)
 
 
 def _percentiles(value: Any) -> list[float]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from evmcore.errors import BlockNotFound
 from evmcore.service.context import Context
 from evmcore.service.method import rpc
-from evmcore.service.parse import address, array, json_object
+from evmcore.service.parse import address, array, block_reference, json_object
 from evmcore.service.rpc_errors import CLIENT_LIMIT, InvalidParams, RpcError
 from evmcore.state import Backend
 from evmcore.state._view import read_account, read_code, read_storage
@@ -32,7 +32,10 @@ def get_balance(context: Context, account: Any, block: Any) -> str:
 def get_transaction_count(context: Context, account: Any, block: Any) -> str:
     wanted = address(account, "0")
     found = _read(context, block, "1", lambda backend: read_account(backend, wanted))
-    return "0x0" if found is None else hex(found.nonce)
+    nonce = 0 if found is None else found.nonce
+    if block_reference(block, "1").block == "pending":
+        nonce = context.service.pool.next_nonce(wanted, nonce)
+    return hex(nonce)
 
 
 @rpc("eth_getCode", required=1)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from evmcore.blocks import Block
-from evmcore.errors import InvalidBlock, InvalidTransaction, TraceTooLarge
+from evmcore.errors import ExecutionAborted, InvalidBlock, InvalidTransaction, TraceTooLarge
 from evmcore.forks import Fork
 from evmcore.service.archive import ArchivedBlock
 from evmcore.service.context import Context
@@ -18,6 +18,8 @@ from evmcore.service.tracers import Trace, TracedTransaction, TraceOptions, new_
 from evmcore.service.tracing import TransactionPin, trace_transactions
 from evmcore.state import Backend
 from evmcore.tracing import Tracer
+
+TIMED_OUT: Final = "execution timeout"  # geth's words
 
 
 def _time(context: Context, options: TraceOptions) -> float:
@@ -60,6 +62,8 @@ def _trace(
         raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from error
     except TraceTooLarge as error:
         raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from error
+    except ExecutionAborted:
+        raise RpcError(SERVER_ERROR, TIMED_OUT) from None
 
 
 def _trace_block(context: Context, block: ArchivedBlock, options: Any) -> list[dict[str, Any]]:
@@ -147,4 +151,6 @@ def trace_call(context: Context, transaction: Any, block: Any, options: Any) -> 
         )
     except (InvalidTransaction, TraceTooLarge) as error:
         raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from error
+    except ExecutionAborted:
+        raise RpcError(SERVER_ERROR, TIMED_OUT) from None
     return traces[-1].result()

@@ -20,6 +20,8 @@ from evmcore.service.rpc_errors import (
 __all__ = ["SimulatedBlock", "SimulationRequest", "simulation_request", "with_gaps_filled"]
 
 SECONDS_PER_BLOCK: Final = 12
+MAX_CALLS: Final = 10_000  # of all blocks; geth's limits
+MAX_BLOCK_CALLS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ def simulation_request(value: Any, name: str = "0", max_blocks: int = 256) -> Si
         raise InvalidParams("empty input")
     if len(entries) > max_blocks:
         raise RpcError(CLIENT_LIMIT, "too many blocks")
+    _check_calls(entries)
 
     def flag(key: str) -> bool:
         return parse.boolean(item.get(key, False), f"{name}.{key}")
@@ -59,6 +62,19 @@ def simulation_request(value: Any, name: str = "0", max_blocks: int = 256) -> Si
         validation=flag("validation"),
         full_transactions=flag("returnFullTransactions"),
     )
+
+
+def _check_calls(entries: Sequence[Any]) -> None:
+    """Before any of them is looked at."""
+    total = 0
+    for entry in entries:
+        calls = entry.get("calls") if isinstance(entry, dict) else None
+        count = len(calls) if isinstance(calls, list) else 0
+        if count > MAX_BLOCK_CALLS:
+            raise RpcError(CLIENT_LIMIT, f"too many calls in block: {count} > {MAX_BLOCK_CALLS}")
+        total += count
+        if total > MAX_CALLS:
+            raise RpcError(CLIENT_LIMIT, f"too many calls: {total} > {MAX_CALLS}")
 
 
 def _block(value: Any, name: str) -> SimulatedBlock:
