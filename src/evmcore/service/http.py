@@ -214,12 +214,14 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, part: bytes) -> None:
+        if self._final is not None:
+            return
         self._body_size += len(part)
         if self._body_size > self._front.limits.request_size:
             self._refuse(self._front.too_large())
         elif self._shared.held + len(part) > MAX_HELD_BYTES:
             self._refuse(self._front.busy((), True))
-        elif self._final is None:
+        else:
             self._hold(len(part))
             self._body.append(part)
 
