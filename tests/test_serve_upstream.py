@@ -246,7 +246,7 @@ def test_a_node_of_another_branch_or_chain_is_an_error_not_a_value(
         served(*redis_arguments(redis_server, url_of(other))) as (client, _),
     ):
         error = client.error("eth_call", root_call(45), "latest")
-        assert error["code"] == -32000 and "header not found (asked at block 50 0x" in error["message"], error
+        assert error["code"] == -32000 and "header for hash not found (asked at block 50 0x" in error["message"], error
 
 
 # ---- the asking itself
