@@ -11,27 +11,26 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.test_stm_native import compiled, needs_sanitizer, pytestmark, report
+import pytest
 
-__all__ = ["pytestmark"]
+from tests.native_drivers import MEMORY, RACES, compiled, needs_compiler, report
 
 SEED = os.environ.get("EVMCORE_CACHE_SEED", "1")
 
+pytestmark = needs_compiler
 
-def test_pinned_reads_are_exact_while_the_feed_moves(tmp_path: Path) -> None:
-    program = compiled("cache_driver.cpp", tmp_path, "-O2")
-    assert "10000 steps" in report(program, "--steps", "10000", "--seed", SEED)
-    assert "4000 steps" in report(program, "--steps", "4000", "--seed", SEED, "--limit", "20000")
-
-
-def test_no_data_races(tmp_path: Path) -> None:
-    needs_sanitizer(tmp_path, "-fsanitize=thread")
-    program = compiled("cache_driver.cpp", tmp_path, "-O1", "-g", "-fsanitize=thread")
-    assert "1500 steps" in report(program, "--steps", "1500", "--seed", SEED)
+RUNS = [
+    (("-O2",), "10000", ()),
+    (("-O2",), "4000", ("--limit", "20000")),
+    (RACES, "1500", ()),
+    (MEMORY, "3000", ("--limit", "100000")),
+]
 
 
-def test_no_memory_errors_and_no_undefined_behaviour(tmp_path: Path) -> None:
-    needs_sanitizer(tmp_path, "-fsanitize=address,undefined")
-    flags = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+@pytest.mark.parametrize(("flags", "steps", "limit"), RUNS)
+def test_pinned_reads_are_exact_while_the_feed_moves(
+    tmp_path: Path, flags: tuple[str, ...], steps: str, limit: tuple[str, ...]
+) -> None:
+    """At full speed; without data races; without memory errors and undefined behaviour."""
     program = compiled("cache_driver.cpp", tmp_path, *flags)
-    assert "3000 steps" in report(program, "--steps", "3000", "--seed", SEED, "--limit", "100000")
+    assert f"{steps} steps" in report(program, "--steps", steps, "--seed", SEED, *limit)

@@ -11,26 +11,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.test_stm_native import compiled, needs_sanitizer, pytestmark, report
+import pytest
 
-__all__ = ["pytestmark"]
+from tests.native_drivers import MEMORY, RACES, compiled, needs_compiler, report
 
 SEED = os.environ.get("EVMCORE_LISTED_SEED", "1")
 
-
-def test_transactions_run_once_and_become_final_in_order(tmp_path: Path) -> None:
-    program = compiled("listed_driver.cpp", tmp_path, "-O2")
-    assert "4000 blocks" in report(program, "--blocks", "4000", "--seed", SEED)
+pytestmark = needs_compiler
 
 
-def test_no_data_races(tmp_path: Path) -> None:
-    needs_sanitizer(tmp_path, "-fsanitize=thread")
-    program = compiled("listed_driver.cpp", tmp_path, "-O1", "-g", "-fsanitize=thread")
-    assert "1500 blocks" in report(program, "--blocks", "1500", "--seed", SEED)
-
-
-def test_no_memory_errors_and_no_undefined_behaviour(tmp_path: Path) -> None:
-    needs_sanitizer(tmp_path, "-fsanitize=address,undefined")
-    flags = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+@pytest.mark.parametrize(("blocks", "flags"), [("4000", ("-O2",)), ("1500", RACES), ("2000", MEMORY)])
+def test_transactions_run_once_and_become_final_in_order(tmp_path: Path, blocks: str, flags: tuple[str, ...]) -> None:
+    """At full speed; without data races; without memory errors and undefined behaviour."""
     program = compiled("listed_driver.cpp", tmp_path, *flags)
-    assert "2000 blocks" in report(program, "--blocks", "2000", "--seed", SEED)
+    assert f"{blocks} blocks" in report(program, "--blocks", blocks, "--seed", SEED)

@@ -14,67 +14,29 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-WARNINGS = ("-Wall", "-Wextra", "-Werror")
+from tests.native.stm_faults import FAULTS, Fault
+from tests.native_drivers import HEADERS, MEMORY, RACES, compiled, complaint, needs_compiler, report
+
 SEED = os.environ.get("EVMCORE_STM_SEED", "1")
+COROUTINES = ("-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE")
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler (g++, clang++ or $CXX)")
-
-
-def compiled(source: str, folder: Path, *flags: str) -> Path:
-    program = folder / "driver"
-    command = [str(COMPILER), "-std=c++17", *WARNINGS, *flags, "-pthread"]
-    command += ["-I", str(ROOT / "src/evmcore/include"), str(ROOT / "tests/native" / source), "-o", str(program)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    return program
+pytestmark = needs_compiler
 
 
-def report(program: Path, *arguments: str) -> str:
-    result = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=600, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
-def needs_sanitizer(folder: Path, flag: str) -> None:
-    """Skips where the compiler lacks the sanitizer's runtime, or the system does not let it run."""
-    source, program = folder / "probe.cpp", folder / "probe"
-    source.write_text("#include <thread>\nint main() { std::thread([] {}).join(); }\n")
-    command = [str(COMPILER), "-std=c++17", flag, "-pthread", str(source), "-o", str(program)]
-    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip(f"the compiler has no runtime for {flag}")
-    if subprocess.run([program], capture_output=True, check=False).returncode != 0:
-        pytest.skip(f"programs with {flag} do not start here")
-
-
-def test_blocks_on_threads_equal_blocks_in_order(tmp_path: Path) -> None:
-    program = compiled("stm_driver.cpp", tmp_path, "-O2")
-    assert "4000 blocks" in report(program, "--blocks", "4000", "--seed", SEED)
-
-
-def test_no_data_races(tmp_path: Path) -> None:
-    needs_sanitizer(tmp_path, "-fsanitize=thread")
-    program = compiled("stm_driver.cpp", tmp_path, "-O1", "-g", "-fsanitize=thread")
-    assert "1000 blocks" in report(program, "--blocks", "1000", "--seed", SEED)
-
-
-def test_no_memory_errors_and_no_undefined_behaviour(tmp_path: Path) -> None:
-    needs_sanitizer(tmp_path, "-fsanitize=address,undefined")
-    flags = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+@pytest.mark.parametrize(("blocks", "flags"), [("4000", ("-O2",)), ("1000", RACES), ("2000", MEMORY)])
+def test_blocks_on_threads_equal_blocks_in_order(tmp_path: Path, blocks: str, flags: tuple[str, ...]) -> None:
+    """At full speed; without data races; without memory errors and undefined behaviour."""
     program = compiled("stm_driver.cpp", tmp_path, *flags)
-    assert "2000 blocks" in report(program, "--blocks", "2000", "--seed", SEED)
+    assert f"{blocks} blocks" in report(program, "--blocks", blocks, "--seed", SEED)
 
 
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    flags = ("-O2", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE")
-    return compiled("stm_steps.cpp", tmp_path_factory.mktemp("steps"), *flags)
+    return compiled("stm_steps.cpp", tmp_path_factory.mktemp("steps"), "-O2", *COROUTINES)
 
 
 def test_random_and_priority_based_orders_of_steps(steps: Path) -> None:
@@ -82,8 +44,20 @@ def test_random_and_priority_based_orders_of_steps(steps: Path) -> None:
 
 
 def test_every_order_of_steps_of_three_transactions_on_two_workers(steps: Path) -> None:
-    assert "60 programs" in report(steps, "exhaustive", "--blocks", "60")
+    assert "100 programs" in report(steps, "exhaustive", "--blocks", "100")
 
 
 def test_states_that_the_search_takes_for_the_same_go_on_alike(steps: Path) -> None:
-    assert "4 programs" in report(steps, "exhaustive", "--blocks", "4", "--check", "1")
+    assert "8 programs" in report(steps, "exhaustive", "--blocks", "8", "--check", "1")
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_the_search_of_every_order_finds(fault: Fault, tmp_path: Path) -> None:
+    headers = tmp_path / "include"
+    shutil.copytree(HEADERS, headers)
+    header = headers / "stm" / fault.header
+    text = header.read_text()
+    assert text.count(fault.right) == 1, f"{fault.header} no longer has once: {fault.right}"
+    header.write_text(text.replace(fault.right, fault.wrong))
+    program = compiled("stm_steps.cpp", tmp_path, "-O1", "-w", *COROUTINES, headers=headers)
+    assert fault.found in complaint(program, "exhaustive", "--blocks", "100", "--first", str(fault.first))

@@ -96,7 +96,7 @@ void synthetic::fail(const char* what, TxIndex tx) {
 }
 
 inline uint64_t mixed(uint64_t hash, uint64_t word) {
-    hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+    hash = ((hash ^ word) + 0x243f6a8885a308d3) * 0x9e3779b97f4a7c15;
     return hash ^ hash >> 32;
 }
 

@@ -72,7 +72,7 @@ static const Program kShapes[] = {
     {{{kSload, 0, 0, 0, 0}, {kSstoreSeen, 0, 0, 0, 0}}, 2, 1, {0, 0}},                                   // x = f(x)
     {{{kSload, 0, 0, 0, 0}, {kSstoreSeen, 0, 1, 0, 0}}, 2, 1, {0, 0}},                                   // y = f(x)
     {{{kSload, 0, 1, 0, 0}, {kSstoreSeen, 0, 0, 0, 0}}, 2, 1, {0, 0}},                                   // x = f(y)
-    {{{kSload, 0, 0, 0, 0}, {kBranch, 0, 0, 1, 0}, {kSstore, 0, 1, 0, 2}}, 3, 1, {0, 0}},                // if x: y = 2
+    {{{kSload, 0, 0, 0, 0}, {kBranch, 0, 0, 1, 0}, {kSstore, 0, 1, 0, 1}}, 3, 1, {0, 0}},                // if x: y = 1
     {{{kDebit, 0, 0, 0, 3}}, 1, 1, {0, 0}},                                                              // a delta with a floor
     {{{kCredit, 0, 0, 0, 2}}, 1, 1, {0, 0}},                                                             // a delta
     {{{kSpendSlot, 0, 1, 0, 2}}, 1, 1, {0, 0}},                                                          // the same in y
@@ -81,6 +81,7 @@ static const Program kShapes[] = {
     {{{kWipe, 0, 0, 0, 0}}, 1, 1, {0, 0}},
     {{{kReadExists, 0, 0, 0, 0}, {kCreate, 0, 0, 0, 0}}, 2, 1, {0, 0}},
     {{{kSload, 0, 0, 0, 0}, {kRequire, 0, 0, 0, 3}}, 2, 1, {0, 0}},                                      // valid by x
+    {{{kSload, 0, 0, 0, 0}, {kRequire, 0, 0, 0, 10}}, 2, 1, {0, 0}},                                     // not as x was at first
 };
 constexpr int kShapeCount = sizeof kShapes / sizeof kShapes[0];
 constexpr int kHintings = 3;                    // none; 2 behind 1; 3 behind 2 and 1
@@ -95,7 +96,9 @@ static Spec program_spec(uint64_t number) {
     spec.stretch = 1;
     spec.room = 1;
     spec.bad_account = spec.bad_slot = -1;
-    spec.before.accounts[0] = {1, 0, 4, 0, {1, 2}};
+    // So that whoever reads x before an earlier transaction has changed it does something else: writes what it should not,
+    // or does not write what it should, or is not valid, or is.
+    spec.before.accounts[0] = {1, 0, 4, 0, {6, 2}};
     const uint64_t hinting = number % kHintings;
     number /= kHintings;
     for (int i = 0; i < 3; ++i, number /= kShapeCount) spec.programs[i] = kShapes[number % kShapeCount];

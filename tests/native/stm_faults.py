@@ -1,0 +1,94 @@
+"""Faults of the parallel engine that the search of every order must find: in each, one line of a header is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`right`, which a header of include/stm has once, becomes `wrong`; the search, which begins with the program
+    `first`, says `found`."""
+
+    name: str
+    header: str
+    right: str
+    wrong: str
+    found: str = "FAILED"
+    first: int = 0
+
+
+TWO_BRANCHES = 1638  # x = f(x); if x: y = 1; if x: y = 1
+
+FAULTS = (
+    Fault(
+        "who begins to wait does not look again",
+        "scheduler.h",
+        "return !has_run(blocker) || ",
+        "return true || ",
+        "nobody",
+    ),
+    Fault(
+        "who has run wakes nobody",
+        "scheduler.h",
+        "if (states_[tx].waiters.load() == nullptr) return;",
+        "return;",
+        "blocked, but nobody will wake it",
+    ),
+    Fault(
+        "who moves past a transaction does not look again",
+        "scheduler.h",
+        "if (next_.replace(tx, tx + 1) && status_of(this->word(tx)) == kReady) lower_next(tx);",
+        "next_.replace(tx, tx + 1);",
+        "ready, but nobody will claim it",
+    ),
+    Fault(
+        "who leaves the office does not look again",
+        "engine.h",
+        "while (scheduler.needs_committer() && ",
+        "while (false && ",
+        "nobody does anything",
+    ),
+    Fault(
+        "a transaction is begun without asking whether somebody else has begun it",
+        "scheduler.h",
+        "return states_[tx].word.replace(word, word_of(kExecuting, incarnation_of(word) + 1, epoch_of(word) + 1));",
+        "states_[tx].word.store(word_of(kExecuting, incarnation_of(word) + 1, epoch_of(word) + 1));\nreturn true;",
+    ),
+    Fault(
+        "the frontier does not check",
+        "engine.h",
+        " || !tasks.stands(tasks.self, tx)",
+        "",
+        "another",
+    ),
+    Fault(
+        "a run that will be made again is not marked as an estimate",
+        "store.h",
+        "if (word != 0) version->value.store(word | 1, std::memory_order_release);",
+        "(void)word;",
+        "another",
+        TWO_BRANCHES,
+    ),
+    Fault(
+        "what a run did not write again stays",
+        "store.h",
+        "            withdraw(before[i].version);",
+        "",
+        "another",
+        TWO_BRANCHES,
+    ),
+    Fault(
+        "versions are put first, wherever they belong",
+        "store.h",
+        "while (at != nullptr && at->tx > tx) {",
+        "while (false) {",
+    ),
+    Fault(
+        "a wipe does not hide what was before it",
+        "store.h",
+        "->word.w[1] != 0) return at->tx;",
+        "->word.w[1] != 0) return 0;",
+        "another",
+    ),
+)
