@@ -100,6 +100,7 @@ static void feed(StateCache* cache, uint64_t steps) {
             std::lock_guard<std::mutex> guard(cache->editing);
             if (cache->apply(seq, accounts, changed) != Added::ADDED)
                 fail("apply", seq, 0);
+            cache->settle(accounts.size() + changed.size());
         }
         if (random.below(8) == 0)
             std::this_thread::yield();

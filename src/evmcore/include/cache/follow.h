@@ -333,14 +333,16 @@ private:
             while (labels_.front().seq + 1 < cache.oldest())
                 labels_.pop_front();
         }
+        int64_t now;
         {
             std::lock_guard<std::mutex> guard(cache.editing);
             if (cache.apply(entry.seq, accounts_, slots_) != Added::ADDED)
                 return Followed::NO_MEMORY;
+            now = std::chrono::duration_cast<std::chrono::microseconds>(
+                      std::chrono::system_clock::now().time_since_epoch())
+                      .count();
+            cache.settle(accounts_.size() + slots_.size());
         }
-        const int64_t now = std::chrono::duration_cast<std::chrono::microseconds>(
-                                std::chrono::system_clock::now().time_since_epoch())
-                                .count();
         {
             std::lock_guard<std::mutex> guard(labels_mutex_);
             labels_.back().seen_us = now;

@@ -57,6 +57,32 @@ public:
         return nullptr;
     }
 
+    // What `find` will look at, on its way from memory: first the cell; and once that is there, the entry in it.
+    void prefetch(uint64_t hash) const noexcept {
+        const Cells* cells = shard_of(hash).cells.load(std::memory_order_relaxed);
+        if (cells)
+            __builtin_prefetch(&cells->cell()[place(hash, cells->count)]);
+    }
+
+    void prefetch_entry(uint64_t hash) const noexcept {
+        const Cells* cells = shard_of(hash).cells.load(std::memory_order_relaxed);
+        if (!cells)
+            return;
+        size_t at = place(hash, cells->count);
+        for (int probes = 0; probes < 8; ++probes) {
+            const uintptr_t value = cells->cell()[at].load(std::memory_order_relaxed);
+            if (value == FREE)
+                return;
+            if ((value & TAG) == (hash & TAG) && value > TAG) {
+                __builtin_prefetch(reinterpret_cast<const void*>(value & ~TAG));
+                __builtin_prefetch(reinterpret_cast<const char*>(value & ~TAG) + sizeof(Entry) - 1);
+                return;
+            }
+            if (++at == cells->count)
+                at = 0;
+        }
+    }
+
     // Puts in an entry that is not there yet. `hash_of(entry)` gives any entry's hash; `retire(cells)` takes what readers
     // may still look at. False: no memory.
     template <class HashOf, class Retire>

@@ -32,6 +32,7 @@ public:
         T* item = spare_;
         if (item) {
             memcpy(&spare_, link(item), sizeof(T*));
+            __builtin_prefetch(spare_ ? link(spare_) : nullptr);    // the next one to be taken
         } else {
             if (places_ == chunk_count_ * PER_CHUNK && !grow())
                 return nullptr;

@@ -245,7 +245,7 @@ public:
 
     std::mutex editing;
 
-    // The next step. The window moves on, and what nobody can see any more goes.
+    // The next step; readers see it when this returns. `settle` is due then.
     Added apply(uint64_t seq, const std::vector<AccountChange>& accounts, const std::vector<SlotChange>& slots) noexcept {
         try {
             history_.emplace_back();
@@ -253,6 +253,7 @@ public:
             step.seq = seq;
             step.accounts.reserve(accounts.size());
             step.slots.reserve(slots.size());
+            hashes_.resize(slots.size());
         } catch (...) {
             if (!history_.empty() && history_.back().seq == seq)
                 history_.pop_back();
@@ -260,12 +261,27 @@ public:
         }
         Step& step = history_.back();
         for (const AccountChange& change : accounts) {
+            const uint64_t address_hash = hash_of(change.address);
+            for (size_t i = change.first_slot; i < change.first_slot + change.slot_count; ++i)
+                hashes_[i] = hash_of(address_hash, &slots[i].key);
+        }
+        // Most of these slots have not been touched for long, so they are far away: each is sent for ahead of its turn.
+        for (size_t i = 0; i < slots.size() && i < 2 * AHEAD; ++i)
+            slots_index_.prefetch(hashes_[i]);
+        for (size_t i = 0; i < slots.size() && i < AHEAD; ++i)
+            slots_index_.prefetch_entry(hashes_[i]);
+        for (const AccountChange& change : accounts) {
             Account* account = account_for(change.address);
             if (!account || !change_account(account, seq, change, step))
                 return Added::NO_MEMORY;
-            for (size_t i = 0; i < change.slot_count; ++i)
-                if (!change_slot(account, seq, slots[change.first_slot + i], step))
+            for (size_t i = change.first_slot; i < change.first_slot + change.slot_count; ++i) {
+                if (i + 2 * AHEAD < slots.size())
+                    slots_index_.prefetch(hashes_[i + 2 * AHEAD]);
+                if (i + AHEAD < slots.size())
+                    slots_index_.prefetch_entry(hashes_[i + AHEAD]);
+                if (!change_slot(account, hashes_[i], seq, slots[i], step))
                     return Added::NO_MEMORY;
+            }
         }
         {
             std::lock_guard<std::mutex> guard(news_mutex_);
@@ -273,10 +289,14 @@ public:
             if (waiting_.load())
                 news_.notify_all();
         }
+        return Added::ADDED;
+    }
+
+    // After `apply` of so many accounts and slots: the window moves on, and what nobody can see any more goes.
+    void settle(size_t changes) noexcept {
         move_window();
         epochs_.advance(this);
-        make_room(accounts.size() + slots.size());
-        return Added::ADDED;
+        make_room(changes);
     }
 
     // A value read at step `seq`, which holds for the whole window if there is no entry yet.
@@ -357,9 +377,11 @@ private:
 
     uint64_t hash_of(const uint8_t* address) const noexcept { return hash_address(key_, address); }
 
-    uint64_t hash_of(const uint8_t* address, const u256* key) const noexcept {
+    uint64_t hash_of(const uint8_t* address, const u256* key) const noexcept { return hash_of(hash_of(address), key); }
+
+    uint64_t hash_of(uint64_t address_hash, const u256* key) const noexcept {
         return fold_keyed(key_, nh_pair(key_, 0, key->w[0], key->w[1]) + nh_pair(key_, 2, key->w[2], key->w[3]) +
-                                    nh_pair(key_, 6, hash_address(key_, address), 0));
+                                    nh_pair(key_, 6, address_hash, 0));
     }
 
     Account* find_account(const uint8_t* address) const noexcept {
@@ -463,8 +485,7 @@ private:
         return true;
     }
 
-    bool change_slot(Account* account, uint64_t seq, const SlotChange& change, Step& step) noexcept {
-        const uint64_t hash = hash_of(account->address, &change.key);
+    bool change_slot(Account* account, uint64_t hash, uint64_t seq, const SlotChange& change, Step& step) noexcept {
         Slot* slot = find_slot(hash, account->address, &change.key);
         SlotVersion* version = slot_versions_.take();
         if (!version)
@@ -513,8 +534,14 @@ private:
         while (!history_.empty() && history_.front().seq <= start) {
             for (Account* account : history_.front().accounts)
                 fold(account, start);
-            for (Slot* slot : history_.front().slots)
-                fold(slot, start);
+            const std::vector<Slot*>& slots = history_.front().slots;
+            for (size_t i = 0; i < slots.size(); ++i) {
+                if (i + 2 * AHEAD < slots.size())
+                    __builtin_prefetch(slots[i + 2 * AHEAD]);
+                if (i + AHEAD < slots.size())
+                    __builtin_prefetch(slots[i + AHEAD]->head.load(std::memory_order_relaxed));
+                fold(slots[i], start);
+            }
             history_.pop_front();
         }
     }
@@ -615,6 +642,8 @@ private:
         ++evictions_;
     }
 
+    static constexpr size_t AHEAD = 12;    // slots: about what the memory can fetch at once
+
     const HashKey key_;
     const uint64_t ring_, slack_;
     const size_t limit_;
@@ -626,6 +655,7 @@ private:
     Slab<SlotVersion> slot_versions_;
     Slab<AccountVersion> account_versions_;
     std::deque<Step> history_;
+    std::vector<uint64_t> hashes_;      // of the slots of the step that is applied
     Epochs epochs_;
     size_t live_bytes_ = 0, index_bytes_ = 0, room_checks_ = 0, hand_ = 0;
     uint64_t evictions_ = 0;
