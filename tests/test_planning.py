@@ -13,6 +13,7 @@ from evmcore.blocks import Header
 from evmcore.errors import StateError
 from evmcore.state import MemoryState
 from evmcore.state._changes import ChangeSet
+from evmcore.state._commands import Commands
 from evmcore.state._planning import Plan
 from evmcore.state._requests import Request
 from evmcore.state.layout import Changes, Keys, decode_record, encode_changes
@@ -100,7 +101,7 @@ def test_native_plans_are_those_of_the_plain_planner(session: Session, guess: bo
                 assert ChangeSet.decode(changes.encode(), b"feed").encode() == changes.encode()
                 assert changes.invert().encode() == encode_changes(expected.invert())
                 request = Request()
-                changes.write(request, KEYS.prefix)
+                Commands(request, KEYS.prefix).write(changes)
                 assert request.size == len(sent(change_commands(KEYS, expected)))
                 wiped += sum(account.wiped for account in expected.accounts)
                 header = child(header, salt=step)

@@ -23,6 +23,7 @@ from evmcore.state.layout import Head, Keys, decode_entry
 from evmcore.state.loading import Loader, load_memory
 from evmcore.state.publisher import Publisher
 from evmcore.state.sources import from_memory
+from evmcore.state.works import Publication
 from evmcore.types import Account
 from tests.redis_server import RedisServer
 from tests.stored_state import ADDRESSES, child, random_diff, random_state, read_state, state_of
@@ -226,16 +227,18 @@ def test_the_writer_that_came_last_wins(client: Any, publisher: Publisher) -> No
     assert read_state(client)[A] == (0, 7, b"", {})
 
 
-def test_an_office_lost_between_reading_and_writing_aborts(client: Any, publisher: Publisher) -> None:
+def test_an_office_lost_between_reading_and_writing_aborts(
+    client: Any, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = MemoryState({A: Account(balance=5)})
     load(publisher, state)
-    finish = publisher._finish_plans
+    finish = Publication.changes
 
     def meanwhile(*arguments: Any) -> Any:
         client.incr(KEYS.writer)
         return finish(*arguments)
 
-    publisher._finish_plans = meanwhile  # type: ignore[method-assign]
+    monkeypatch.setattr(Publication, "changes", meanwhile)
     with pytest.raises(WriterFenced):
         publisher.publish(child(GENESIS), balance_diff(state, A, 6))
     assert read_state(client)[A] == (0, 5, b"", {})

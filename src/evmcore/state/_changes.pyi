@@ -1,6 +1,5 @@
 from collections.abc import Collection
 
-from evmcore.state._requests import Request
 from evmcore.state.layout import Record
 
 class ChangeSet:
@@ -25,16 +24,3 @@ class ChangeSet:
 
     def needed_codes(self) -> set[bytes]:
         """Hashes of the codes that new records name and old ones do not."""
-
-    def write(self, request: Request, prefix: bytes) -> None:
-        """Adds the commands that bring the keys of accounts, storage and codes from old to new.
-
-        `prefix`: of the chain's keys.
-        """
-
-    def write_entry(self, request: Request, place: list[bytes], fields: list[bytes]) -> None:
-        """Adds the command of a feed entry: the words `place` and `fields`, then `d` with the changes."""
-
-    def unexpected(self, replies: list[object]) -> int | None:
-        """The index of the first reply that tells of another number of fields than the command `write` added had to
-        change; `replies` are those to the commands of the request, behind MULTI."""

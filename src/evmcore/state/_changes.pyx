@@ -1,11 +1,10 @@
 """The changes of one feed entry, natively. See `_changes.pxd`."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
-from evmcore._u256 cimport u256_to_int, u_byte_len, u_eq, u_is_zero, u_to_be
+from evmcore._u256 cimport u256_to_int, u_byte_len, u_eq, u_to_be
 from evmcore.state._cache_native cimport EXISTS, IS_ABSENT, NO_KEY, Presence
-from evmcore.state._requests cimport write_part, write_size
 
 from evmcore.errors import ResourceError, StateCorrupted
 from evmcore.state.base import EMPTY_CODE_HASH
@@ -33,8 +32,6 @@ cdef enum:
     NEW_THERE = 2
     WIPED = 4
     NOT_KNOWN = 255
-    # Fields of one command, so that no single one holds the server up for long.
-    FIELDS_PER_COMMAND = 4096
 
 
 # ------------------------------------------------------------------------------------------------ numbers and records
@@ -48,11 +45,12 @@ cdef void put_integer(Bytes& out, uint64_t value, int size) noexcept nogil:
 
 
 cdef inline size_t value_bytes(uint8_t* out, const u256* value) noexcept nogil:
-    """Big-endian without leading zeros, into 32 bytes; gives the size."""
-    cdef uint8_t[32] text
+    """Big-endian without leading zeros; gives the size. Whatever it is, 32 bytes are written."""
+    cdef uint8_t[64] text
     cdef size_t size = u_byte_len(value)
     u_to_be(text, value)
-    memcpy(out, text + 32 - size, size)
+    memset(text + 32, 0, 32)
+    memcpy(out, text + 32 - size, 32)      # of a size that is known: no call, no loop
     return size
 
 
@@ -80,6 +78,24 @@ cdef void put_slot(Bytes& out, const ChangedSlot* slot) noexcept nogil:
     out.grew(size)
 
 
+cdef void put_value(Bytes& out, const u256* value) noexcept nogil:
+    """A slot's value as a part of a command: $<size>, the value as storage hashes hold it."""
+    cdef uint8_t* place = <uint8_t*>out.room(5 + 32 + 2)
+    cdef size_t size = u_byte_len(value)
+    cdef size_t at = 1
+    if place == NULL:
+        return
+    place[0] = c"$"
+    if size >= 10:
+        place[1] = <uint8_t>(c"0" + size // 10)
+        at = 2
+    place[at] = <uint8_t>(c"0" + size % 10)
+    memcpy(place + at + 1, b"\r\n", 2)
+    at += 3 + value_bytes(place + at + 3, value)
+    memcpy(place + at, b"\r\n", 2)
+    out.grew(at + 2)
+
+
 cdef void put_number(Bytes& out, const u256* value) noexcept nogil:
     cdef uint8_t[33] text
     out.add(text, number_bytes(text, value))
@@ -96,6 +112,12 @@ cdef void put_record(Bytes& out, const AccountRecord* record) noexcept nogil:
     put_integer(out, record.nonce, 8)
     out.add(record.code_hash, 32)
     put_number(out, &record.balance)
+
+
+cdef void record_value(Bytes& out, const AccountRecord* record) noexcept nogil:
+    put_integer(out, VERSION, 1)
+    put_record(out, record)
+    put_integer(out, crc32(<const uint8_t*>out.data(), out.size()), 4)
 
 
 cdef bint same_record(const AccountRecord* a, const AccountRecord* b) noexcept nogil:
@@ -128,10 +150,10 @@ cdef size_t decimal(uint8_t* out, uint64_t number) noexcept nogil:
     return 20 - at
 
 
-cdef size_t storage_suffix(uint8_t* out, const uint8_t* address, unsigned int generation) noexcept nogil:
-    memcpy(out, b":s:", 3)
-    memcpy(out + 3, address, 20)
-    return 23 + (decimal(out + 23, generation) if generation else 0)
+cdef bytes storage_key(bytes prefix, const uint8_t* address, unsigned int generation):
+    cdef uint8_t[20] text
+    key = prefix + b":s:" + PyBytes_FromStringAndSize(<const char*>address, 20)
+    return key + PyBytes_FromStringAndSize(<const char*>text, decimal(text, generation)) if generation else key
 
 
 # ------------------------------------------------------------------------------------------------------- changes
@@ -141,6 +163,7 @@ cdef class ChangeSet:
 
     def __cinit__(self):
         self.codes = {}
+        self.ahead = 0
 
     @property
     def codes(self) -> dict:
@@ -174,11 +197,39 @@ cdef class ChangeSet:
         """The field `d` of a feed entry."""
         cdef Bytes out
         self.encode_into(out)
-        self.encode_codes(out)
         return PyBytes_FromStringAndSize(out.data(), out.size())
 
-    cdef void encode_into(self, Bytes& out) noexcept nogil:
+    cdef void encode_ahead(self, size_t first_slot, size_t count) noexcept nogil:
+        cdef Section section
+        cdef size_t i
+        section.first_slot = first_slot
+        section.at = self.text.size()
+        for i in range(first_slot, first_slot + count):
+            put_slot(self.text, &self.slots[i])
+        section.size = self.text.size() - section.at
+        self.sections.push_back(section)
+        self.ahead = first_slot + count
+
+    cdef bint is_ahead(self, const ChangedAccount* account) noexcept nogil:
+        return account.slot_count != 0 and account.first_slot < self.ahead
+
+    cdef int encode_into(self, Bytes& out) except -1:
+        cdef bytes code_hash, code
+        self.encode_accounts(out)
+        put_integer(out, len(self.codes), 4)
+        for code_hash, code in sorted(self.codes.items()):
+            out.add(PyBytes_AS_STRING(code_hash), 32)
+            put_integer(out, PyBytes_GET_SIZE(code), 4)
+            out.add(PyBytes_AS_STRING(code), PyBytes_GET_SIZE(code))
+        put_integer(out, crc32(<const uint8_t*>out.data(), out.size()), 4)
+        if out.failed() or self.text.failed():
+            raise ResourceError("no memory for a feed entry")
+        return 0
+
+    cdef void encode_accounts(self, Bytes& out) noexcept nogil:
         cdef const ChangedAccount* account
+        cdef const Section* section
+        cdef size_t next_section = 0
         cdef size_t i, j
         cdef uint64_t flags
         put_integer(out, VERSION, 1)
@@ -195,20 +246,15 @@ cdef class ChangeSet:
             if flags & NEW_THERE:
                 put_record(out, &account.after)
             put_integer(out, account.slot_count, 4)
+            if self.is_ahead(account):
+                # Accounts and sections are both by address.
+                while self.sections[next_section].first_slot != account.first_slot:
+                    next_section += 1
+                section = &self.sections[next_section]
+                out.add(self.text.data() + section.at, section.size)
+                continue
             for j in range(account.first_slot, account.first_slot + account.slot_count):
                 put_slot(out, &self.slots[j])
-
-    cdef int encode_codes(self, Bytes& out) except -1:
-        cdef bytes code_hash, code
-        put_integer(out, len(self.codes), 4)
-        for code_hash, code in sorted(self.codes.items()):
-            out.add(PyBytes_AS_STRING(code_hash), 32)
-            put_integer(out, PyBytes_GET_SIZE(code), 4)
-            out.add(PyBytes_AS_STRING(code), PyBytes_GET_SIZE(code))
-        put_integer(out, crc32(<const uint8_t*>out.data(), out.size()), 4)
-        if out.failed():
-            raise ResourceError("no memory for a feed entry")
-        return 0
 
     def invert(self, without=()) -> ChangeSet:
         """The changes that lead back, of all accounts but some. Codes stay where they are."""
@@ -252,146 +298,3 @@ cdef class ChangeSet:
                 needed.add(PyBytes_FromStringAndSize(<const char*>account.after.code_hash, 32))
         needed.discard(EMPTY_CODE_HASH)
         return needed
-
-    # ---- commands
-
-    def write(self, Request request not None, bytes prefix not None) -> None:
-        """Adds the commands that bring the keys of accounts, storage and codes from old to new."""
-        cdef ChangedAccount* account
-        cdef size_t i
-        cdef Bytes value
-        cdef bytes key
-        self.effects.clear()
-        for code_hash, code in self.codes.items():
-            request.add(b"SET", b"%b:c:%b" % (prefix, code_hash), code)
-        for i in range(self.accounts.size()):
-            account = &self.accounts[i]
-            self.write_storage(request, account, prefix)
-            key = b"%b:a:%b" % (prefix, PyBytes_FromStringAndSize(<const char*>account.address, 20))
-            if account.after.presence == NO_KEY:
-                request.add(b"DEL", key)
-            elif not same_record(&account.before, &account.after):
-                value.clear()
-                put_integer(value, VERSION, 1)
-                put_record(value, &account.after)
-                put_integer(value, crc32(<const uint8_t*>value.data(), value.size()), 4)
-                request.add(b"SET", key, PyBytes_FromStringAndSize(value.data(), value.size()))
-
-    cdef void write_storage(self, Request request, const ChangedAccount* account, bytes prefix):
-        """The commands for the storage hash of one account."""
-        cdef bint comes = account.before.presence != EXISTS
-        cdef bint goes = account.after.presence != EXISTS
-        cdef uint8_t[40] suffix
-        if account.wiped or (account.slot_count and (comes or goes)):
-            # Of the new hash nothing should be there; what something else left behind must not mix with it.
-            generations = set()
-            if account.before.presence != NO_KEY:
-                generations.add(account.before.generation)
-            if account.after.presence != NO_KEY:
-                generations.add(account.after.generation)
-            keys = []
-            for generation in sorted(generations):
-                size = storage_suffix(suffix, account.address, generation)
-                keys.append(prefix + PyBytes_FromStringAndSize(<const char*>suffix, size))
-            request.add(b"UNLINK", *keys)
-        if goes or not account.slot_count:
-            return
-        key = prefix + PyBytes_FromStringAndSize(
-            <const char*>suffix, storage_suffix(suffix, account.address, account.after.generation)
-        )
-        self.write_fields(request, account, <const uint8_t*>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
-
-    cdef void write_fields(self, Request request, const ChangedAccount* account, const uint8_t* key, size_t key_size):
-        cdef const ChangedSlot* slot
-        cdef uint8_t[32] value
-        cdef Effect effect
-        cdef size_t put = 0
-        cdef size_t gone = 0
-        cdef size_t i, left, now
-        for i in range(account.first_slot, account.first_slot + account.slot_count):
-            if stays(account, &self.slots[i]):
-                put += 1
-            elif not account.wiped:
-                gone += 1
-        left = put
-        now = 0
-        for i in range(account.first_slot, account.first_slot + account.slot_count):
-            slot = &self.slots[i]
-            if not stays(account, slot):
-                continue
-            if now == 0:
-                now = left if left < FIELDS_PER_COMMAND else FIELDS_PER_COMMAND
-                left -= now
-                effect.command = request.count
-                effect.count = 0
-                self.effects.push_back(effect)
-                request.command(2 + 2 * now)
-                write_part(request.out, b"HSET", 4)
-                write_part(request.out, key, key_size)
-            now -= 1
-            put_name(request.out, &slot.key)
-            write_part(request.out, value, value_bytes(value, &slot.after.value))
-            if account.wiped or not there_before(account, slot):
-                self.effects[self.effects.size() - 1].count += 1
-        left = gone
-        now = 0
-        if account.wiped:
-            return
-        for i in range(account.first_slot, account.first_slot + account.slot_count):
-            slot = &self.slots[i]
-            if stays(account, slot):
-                continue
-            if now == 0:
-                now = left if left < FIELDS_PER_COMMAND else FIELDS_PER_COMMAND
-                left -= now
-                effect.command = request.count
-                effect.count = 0
-                self.effects.push_back(effect)
-                request.command(2 + now)
-                write_part(request.out, b"HDEL", 4)
-                write_part(request.out, key, key_size)
-            now -= 1
-            put_name(request.out, &slot.key)
-            if there_before(account, slot):
-                self.effects[self.effects.size() - 1].count += 1
-
-    def write_entry(self, Request request not None, list place not None, list fields not None) -> None:
-        """Adds the command of a feed entry: the words `place` and `fields`, then `d` with the changes."""
-        cdef bytes word
-        request.part.clear()
-        self.encode_into(request.part)
-        self.encode_codes(request.part)
-        request.command(len(place) + len(fields) + 2)
-        for word in [*place, *fields, b"d"]:
-            write_part(request.out, PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word))
-        write_part(request.out, request.part.data(), request.part.size())
-
-    def unexpected(self, list replies not None) -> object:
-        """The index of the first reply that tells of another number of fields than the command had to change."""
-        cdef Effect effect
-        for effect in self.effects:
-            if replies[effect.command - 1] != effect.count:
-                return effect.command - 1
-        return None
-
-
-cdef inline void put_name(Bytes& out, const u256* key) noexcept nogil:
-    """A slot's name as a part of a command."""
-    cdef char* place = out.room(39)
-    if place == NULL:
-        return
-    memcpy(place, b"$32\r\n", 5)
-    u_to_be(<uint8_t*>place + 5, key)
-    memcpy(place + 37, b"\r\n", 2)
-    out.grew(39)
-
-
-cdef inline bint stays(const ChangedAccount* account, const ChangedSlot* slot) noexcept nogil:
-    """Whether the slot has a field in the hash afterwards."""
-    return slot.after.known and not (account.after.storage_complete and u_is_zero(&slot.after.value))
-
-
-cdef inline bint there_before(const ChangedAccount* account, const ChangedSlot* slot) noexcept nogil:
-    if account.before.presence != EXISTS or not slot.before.known:
-        return False
-    return not account.before.storage_complete or not u_is_zero(&slot.before.value)

@@ -14,11 +14,13 @@ from evmcore.state._cache_native cimport (
     read_value,
     record_without_account,
 )
-from evmcore.state._changes cimport SlotValue, same_record, storage_suffix
+from evmcore.state._changes cimport ChangedAccount, SlotValue, same_record, storage_key
+from evmcore.state._commands cimport Commands
 from evmcore.state._requests cimport write_key, write_part
 from evmcore.state._wire cimport Node
 
 from evmcore.errors import InputError, StateCorrupted, StateError
+from evmcore.state.base import EMPTY_CODE_HASH
 from evmcore.state.layout import show_key
 
 cdef struct Stored:
@@ -51,6 +53,8 @@ cdef class Plan:
     def __init__(self, StateDiff diff not None, bytes prefix not None, size_t checked_slots, uint64_t seed=1):
         self.diff = diff
         self.prefix = prefix
+        self.changes = ChangeSet()
+        self.changes.slots.reserve(diff.slot_count)
         self.group()
         self.choose(checked_slots, seed)
 
@@ -91,6 +95,7 @@ cdef class Plan:
             account.asked_generation = 0
             account.asked_all = False
             account.reply = 0
+            account.foreseen = False
             if self.touched.size() and memcmp(self.touched.back().address, account.address, 20) >= 0:
                 raise InputError("argument 'diff': accounts are out of order")
             self.touched.push_back(account)
@@ -114,9 +119,7 @@ cdef class Plan:
                 count -= 1
 
     cdef bytes key(self, const Touched* account, uint32_t generation):
-        cdef uint8_t[40] suffix
-        cdef size_t size = storage_suffix(suffix, account.address, generation)
-        return self.prefix + PyBytes_FromStringAndSize(<const char*>suffix, size)
+        return storage_key(self.prefix, account.address, generation)
 
     cdef bint is_destroyed(self, const Touched* account) noexcept:
         """Whether the diff destroys the storage of the account, if there is one."""
@@ -234,12 +237,86 @@ cdef class Plan:
                     u_to_be(name, &self.diff.slots[j].key)
                     write_part(request.out, name, 32)
 
+    # ---- what can be written before anything is known
+
+    def foresee(self, Commands commands not None) -> bool:
+        """Writes the fields of accounts that stay, as if they were as most are; False: nothing was written."""
+        cdef Touched* account
+        cdef ChangedAccount assumed
+        cdef size_t i
+        if self.lacks_codes():
+            return False
+        for i in range(self.touched.size()):
+            account = &self.touched[i]
+            if account.slot_count == 0 or account.asked != COUNT or self.is_destroyed(account):
+                continue
+            assumed.first_slot = self.changes.slots.size()
+            account.growth = self.slots_of_diff(account)
+            assumed.slot_count = self.changes.slots.size() - assumed.first_slot
+            if assumed.slot_count == 0:
+                continue
+            account.foreseen = True
+            account.foreseen_slot = assumed.first_slot
+            account.foreseen_count = assumed.slot_count
+            memcpy(assumed.address, account.address, 20)
+            assumed.before = record_without_account(NO_KEY)
+            assumed.before.presence = EXISTS
+            assumed.before.generation = account.asked_generation
+            assumed.after = assumed.before
+            assumed.wiped = False
+            commands.storage(&assumed, self.changes.slots.data())
+        return self.changes.slots.size() != 0
+
+    def encode_ahead(self) -> None:
+        """Encodes what was foreseen for the feed entry."""
+        cdef Touched* account
+        cdef size_t i
+        for i in range(self.touched.size()):
+            account = &self.touched[i]
+            if account.foreseen:
+                self.changes.encode_ahead(account.foreseen_slot, account.foreseen_count)
+
+    cdef bint lacks_codes(self) except -1:
+        """Whether an account gets a code that the diff does not have, so that the state must be asked for it."""
+        cdef const AccountChange* change
+        cdef size_t i
+        for i in range(self.diff.account_count):
+            change = &self.diff.accounts[i]
+            if not change.new.exists or memcmp(change.old.code_hash, change.new.code_hash, 32) == 0:
+                continue
+            code_hash = PyBytes_FromStringAndSize(<const char*>change.new.code_hash, 32)
+            if code_hash != EMPTY_CODE_HASH and code_hash not in self.diff.codes:
+                return True
+        return False
+
+    cdef int64_t slots_of_diff(self, const Touched* account) except? -1:
+        """The slots that the diff changes, as it has them; gives by how many the account then has more."""
+        cdef const SlotChange* slot
+        cdef ChangedSlot entry
+        cdef int64_t growth = 0
+        cdef size_t j
+        entry.before.known = True
+        entry.after.known = True
+        for j in range(account.first_slot, account.first_slot + account.slot_count):
+            slot = &self.diff.slots[j]
+            if u_eq(&slot.old, &slot.new):
+                continue
+            entry.key = slot.key
+            entry.before.value = slot.old
+            entry.after.value = slot.new
+            growth += u_is_zero(&slot.old)
+            growth -= u_is_zero(&slot.new)
+            self.changes.slots.push_back(entry)
+        return growth
+
     def answered(self) -> bool:
         """Whether what was asked for before the records were known is what is needed."""
         cdef Touched* account
         cdef size_t i
         for i in range(self.touched.size()):
             account = &self.touched[i]
+            if account.foreseen and not (account.tracked and is_there(&account.record)):
+                return False
             if not needs_storage(account):
                 account.asked = NOTHING
             elif account.asked == NOTHING or account.asked_generation != account.record.generation:
@@ -261,8 +338,6 @@ cdef class Plan:
     def finish(self, Replies replies not None) -> ChangeSet:
         """What changes, once the storage is known; without codes."""
         cdef size_t i
-        self.changes = ChangeSet()
-        self.changes.slots.reserve(self.diff.slot_count)
         self.changes.accounts.reserve(self.touched.size())
         for i in range(self.touched.size()):
             if self.touched[i].tracked:
@@ -277,7 +352,7 @@ cdef class Plan:
         changed.before = account.record
         changed.after = account.record
         changed.wiped = destroyed
-        changed.first_slot = self.changes.slots.size()
+        changed.first_slot = account.foreseen_slot if account.foreseen else self.changes.slots.size()
         if account.change != NULL:
             new = &account.change.new
             changed.after.nonce = new.nonce
@@ -291,6 +366,9 @@ cdef class Plan:
         # `after.slot_count` becomes the number of slots afterwards.
         if destroyed:
             self.slots_destroyed(account, replies, &changed)
+        elif account.foreseen:
+            self.compare_chosen(account, self.stored_values(account, replies), replies)
+            changed.after.slot_count += <uint64_t>account.growth
         else:
             self.slots_changed(account, replies, &changed)
         if account.change != NULL and not account.change.new.exists:
@@ -301,33 +379,57 @@ cdef class Plan:
             generation = changed.after.generation
             changed.after = record_without_account(NO_KEY if self.complete else IS_ABSENT)
             changed.after.generation = 0 if self.complete else generation
-        changed.slot_count = self.changes.slots.size() - changed.first_slot
+        changed.slot_count = (
+            account.foreseen_count if account.foreseen else self.changes.slots.size() - changed.first_slot
+        )
         if changed.slot_count or not same_record(&changed.before, &changed.after):
             self.changes.accounts.push_back(changed)
         return 0
 
-    cdef int slots_changed(self, const Touched* account, Replies replies, ChangedAccount* changed) except -1:
-        cdef const SlotChange* slot
-        cdef const Node* value = NULL
-        cdef ChangedSlot entry
-        cdef size_t j
-        cdef bint complete = account.record.storage_complete
-        cdef uint64_t count = 0
-        cdef const Node* node
+    cdef const Node* stored_values(self, const Touched* account, Replies replies) except? NULL:
+        """The array of the values that were asked for, NULL where there are none; the number of slots is compared."""
+        cdef const Node* count
+        cdef const Node* values = NULL
         cdef size_t expected = 0
+        cdef size_t j
+        cdef uint64_t stored = 0
         if account.asked == COUNT:
-            node = replies.node(account.reply)
-            if node.type != c":":
+            count = replies.node(account.reply)
+            if count.type != c":":
                 raise StateCorrupted("HLEN: the Redis server sent something that is not a number")
-            count = <uint64_t>node.number
+            stored = <uint64_t>count.number
             for j in range(account.first_slot, account.first_slot + account.slot_count):
                 expected += account.asked_all or self.chosen[j]
             if expected:
-                value = replies.node(account.reply + 1)
-                if value.type != c"*" or <size_t>value.number != expected:
+                values = replies.node(account.reply + 1)
+                if values.type != c"*" or <size_t>values.number != expected:
                     raise StateCorrupted("HMGET: the Redis server sent another number of values than were asked for")
-        if count != account.record.slot_count:
-            self.lost(account, count)
+        if stored != account.record.slot_count:
+            self.lost(account, stored)
+        return values
+
+    cdef int compare_chosen(self, const Touched* account, const Node* value, Replies replies) except -1:
+        """The chosen slots have to be what the diff starts from. `value`: the array of what is stored of them."""
+        cdef const SlotChange* slot
+        cdef SlotValue stored
+        cdef size_t j
+        if value == NULL:
+            return 0
+        for j in range(account.first_slot, account.first_slot + account.slot_count):
+            if self.chosen[j]:
+                slot = &self.diff.slots[j]
+                value += 1
+                self.stored_value(account, &slot.key, value, replies, &stored)
+                if not u_eq(&stored.value, &slot.old):
+                    self.other_value(account, slot, &stored.value)
+        return 0
+
+    cdef int slots_changed(self, const Touched* account, Replies replies, ChangedAccount* changed) except -1:
+        cdef const SlotChange* slot
+        cdef const Node* value = self.stored_values(account, replies)
+        cdef ChangedSlot entry
+        cdef size_t j
+        cdef bint complete = account.record.storage_complete
         for j in range(account.first_slot, account.first_slot + account.slot_count):
             slot = &self.diff.slots[j]
             entry.key = slot.key

@@ -23,6 +23,9 @@ class Request:
     def extend(self, commands: Iterable[Sequence[bytes]]) -> None:
         """Adds commands."""
 
+    def take_replies(self) -> int:
+        """How many replies are to come now; they count as taken."""
+
     def words(self, index: int) -> list[bytes]:
         """The first two words of a command, for messages."""
 

@@ -30,7 +30,13 @@ cdef class Request:
     def clear(self) -> None:
         """Forgets the commands; the room they took is used again."""
         self.out.clear()
-        self.count = self.sent = 0
+        self.count = self.sent = self.answered = 0
+
+    def take_replies(self) -> int:
+        """How many replies are to come now; they count as taken."""
+        cdef size_t count = self.count - self.answered
+        self.answered = self.count
+        return count
 
     cdef void command(self, size_t parts) noexcept nogil:
         write_command(self.out, parts)

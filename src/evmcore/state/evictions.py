@@ -7,9 +7,16 @@ matter; readers compare. A server that is set up to evict is refused before it d
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from evmcore.errors import UnsafeStorage
+from evmcore.errors import StateError, StateUnavailable, UnsafeStorage, WriteRefused
+
+if TYPE_CHECKING:
+    from evmcore.state.session import Session
+
+log = logging.getLogger(__name__)
 
 HARMLESS_POLICY = "noeviction"
 
@@ -83,3 +90,43 @@ def evicted(now: int, whole: int) -> UnsafeStorage:
         f"the Redis server has evicted {now - whole} keys, perhaps of this state: what is missing may be lost. "
         f"Set maxmemory-policy to {HARMLESS_POLICY}, give the server more memory and load the state again"
     )
+
+
+# ---- asked by the writer, at its start
+
+
+def check_server(session: Session) -> None:
+    """Raises `UnsafeStorage` when the server evicts keys once its memory is full: a lost slot looks like a zero."""
+    policy, limit = _memory_policy(session)
+    if limit is None:
+        log.warning("the server does not tell whether it evicts keys: maxmemory-policy must be noeviction")
+    else:
+        check_policy(limit, policy)
+
+
+def read_mark(session: Session) -> bytes:
+    """How the server's counter of evicted keys stands, for readers; empty where this user may not ask."""
+    try:
+        return mark(session.request([(b"INFO",)], "reading the server's state")[0])
+    except WriteRefused:
+        return b""
+
+
+def _memory_policy(session: Session) -> tuple[str, int | None]:
+    try:
+        reply = session.request([(b"CONFIG", b"GET", b"maxmemory*")], "reading the configuration")[0]
+    except StateUnavailable:
+        raise
+    except StateError:
+        try:
+            text: bytes = session.request([(b"INFO", b"memory")], "reading the server's state")[0]
+        except StateUnavailable:
+            raise
+        except StateError:
+            return "", None
+        lines = (line.partition(b":") for line in text.splitlines())
+        fields = {name: value for name, _, value in lines}
+    else:
+        fields = {name.replace(b"-", b"_"): value for name, value in zip(reply[::2], reply[1::2], strict=True)}
+    limit = fields.get(b"maxmemory", b"")
+    return fields.get(b"maxmemory_policy", b"").decode(), int(limit) if limit.isdigit() else None

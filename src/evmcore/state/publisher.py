@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,20 +19,17 @@ from evmcore.errors import (
     StateCorrupted,
     StateError,
     StateUnavailable,
-    UnsafeStorage,
-    WriteRefused,
     WriterFenced,
-    WrongParent,
 )
 from evmcore.state import evictions, layout
 from evmcore.state._changes import ChangeSet
-from evmcore.state._planning import Plan
-from evmcore.state._replies import Replies
+from evmcore.state._commands import Commands
 from evmcore.state._requests import Request
 from evmcore.state._wire import ErrorReply
 from evmcore.state.layout import Changes, FeedEntry, Head, Keys, Record
 from evmcore.state.planning import load_commands
 from evmcore.state.session import DEFAULT_TIMEOUT, Command, Session, as_fields, command_text
+from evmcore.state.works import Known, Loading, Publication, Undoing, Unforeseen, Work
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -44,10 +40,6 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 3
 
 DEFAULT_CHECKED_SLOTS = 64
-# Requests of more bytes are sent in parts.
-AHEAD = 32 * 1024
-# Of so many accounts whose storage was destroyed once it is remembered which generation it is of.
-MOST_GENERATIONS = 100_000
 
 
 class Publisher:
@@ -88,12 +80,11 @@ class Publisher:
         self.checked_slots = checked_slots
         self._last_seq = 0
         self._written: tuple[Head, dict[bytes, bytes]] | None = None  # the last head that was written
-        self._request = Request()
-        self._complete = False  # as it was last seen
-        self._generations: dict[bytes, int] = {}  # of accounts whose storage was destroyed, as far as is known here
+        self._known = Known()
+        self._questions, self._request = Request(), Request()
         try:
-            check_server(self.session)
-            self._mark = _eviction_mark(self.session)
+            evictions.check_server(self.session)
+            self._mark = evictions.read_mark(self.session)
             self.epoch: int = self.session.request([(b"INCR", self.keys.writer)], "taking office")[0]
             self._check_feed()
         except BaseException:
@@ -194,7 +185,9 @@ class Publisher:
         `WriteRefused`, `StateUnavailable`.
         """
         header = block.header if isinstance(block, Block) else block
-        return self._transact(_Publication(self, header, diff), f"block {header.number}")
+        return self._transact(
+            Publication(self.keys, self._known, header, diff, self.checked_slots), f"block {header.number}"
+        )
 
     def revert(self) -> Head:
         """Takes the head block back; gives the head before it. See `revert_to`."""
@@ -249,7 +242,7 @@ class Publisher:
 
     def _take_back(self, entry: FeedEntry, forgotten: set[bytes]) -> Head:
         back = ChangeSet.decode(entry.changes, self.keys.feed).invert(forgotten)
-        return self._transact(_Undoing(self, entry, back), f"taking back block {entry.header.number}")
+        return self._transact(Undoing(self.keys, entry, back), f"taking back block {entry.header.number}")
 
     def _forget(self, addresses: set[bytes], entry: FeedEntry) -> None:
         """Makes accounts of an incomplete state unknown, and readers start anew."""
@@ -276,7 +269,7 @@ class Publisher:
         `changes` has their records; slots only of accounts that were known in part. Raises `StateError` when the head
         is another block, or a record is not what `changes` starts from.
         """
-        return self._transact(_Loading(self, header, changes), "loading accounts")
+        return self._transact(Loading(self.keys, header, changes), "loading accounts")
 
     def load_anew(self, header: Header, changes: Changes) -> Head:
         """As `load`, without a feed entry: readers start anew. For changes too large for an entry."""
@@ -358,51 +351,69 @@ class Publisher:
             self._check_office(replies[1])
         return replies[2:]
 
-    def _transact(self, work: _Work, doing: str) -> Head:
-        """Reads under WATCH, lets `work` say what to change, and executes it; again when nothing came of it."""
-        keys = self.keys
-        for _ in range(ATTEMPTS):
-            request = self._request
+    def _transact(self, work: Work, doing: str) -> Head:
+        """Reads under WATCH, lets `work` say what to change, and executes it; again when nothing came of it.
+
+        What can be written before the answers are there is sent behind the questions: the server reads it meanwhile,
+        and without EXEC nothing comes of it.
+        """
+        for _ in range(ATTEMPTS + 1):
+            questions, request = self._questions, self._request
+            first = self._ask(questions)
+            work.ask(questions)
+            self.session.send(questions, "reading the head")
             request.clear()
-            request.extend(
-                (
-                    (b"WATCH", keys.head, keys.writer),
-                    (b"GET", keys.writer),
-                    (b"HGETALL", keys.head),
-                    (b"HGET", keys.meta, b"complete"),
-                    # Of another type they would fail inside the transaction, when it is too late.
-                    (b"HLEN", keys.block_hashes),
-                    (b"XLEN", keys.feed),
-                )
-            )
-            first = len(request)
-            work.ask(request)
-            replies = self.session.exchange(request, "reading the head")
+            request.add(b"MULTI")
+            commands = Commands(request, self.keys.prefix, lambda: self.session.send(request, doing))  # noqa: B023
             with self.session.guard_watch():
+                ahead = work.write_ahead(commands)
+                if ahead:
+                    self.session.send(request, doing)
+                    work.use_time()
+                    replies = self.session.exchange(questions, request, doing=doing)
+                else:
+                    replies = self.session.exchange(questions, doing="reading the head")
                 self._check_office(replies[1])
                 head = self._need_head(self._decode_head(replies[2]))
-                self._complete = self._is_complete(replies[3])
-                changes = None if work.is_done(head) else work.changes(head, self._complete, replies, first)
+                self._known.complete = self._is_complete(replies[3])
+                try:
+                    done = work.is_done(head)
+                    changes = None if done else work.changes(self._known.complete, replies, first, self.session)
+                except Unforeseen:
+                    self.session.request([(b"DISCARD",)])
+                    continue
             if changes is None:
-                self.session.request([(b"UNWATCH",)])
+                self.session.request([(b"DISCARD" if ahead else b"UNWATCH",)])
                 return head
             # After a failover the server may lack what readers have seen; what follows has the same numbers.
             feed = os.urandom(16) if head.seq < self._last_seq else head.feed
             new = Head(head.seq + 1, feed, self.epoch, work.header)
-            request.clear()
-            request.add(b"MULTI")
-            work.write(request, changes)
-            if request.size > AHEAD:
-                # The server reads it while the rest is written. Without EXEC nothing comes of it.
-                try:
-                    self.session.send(request, doing)
-                except StateUnavailable:
-                    continue
+            try:
+                work.write(commands, changes)
+            except StateUnavailable:
+                continue
             request.extend(self._head_commands(head, work.kind, new))
-            self._write_entry(request, changes, head, work.kind, new)
-            if self._execute(request, new, doing, changes):
+            self._write_entry(commands, changes, head, work.kind, new)
+            if self._execute(request, new, doing, commands):
                 return new
         raise StateUnavailable(f"{doing}: nothing came of {ATTEMPTS} tries; the state is as before")
+
+    def _ask(self, questions: Request) -> int:
+        """Begins to watch, and asks what every transaction needs; gives the number of commands."""
+        keys = self.keys
+        questions.clear()
+        questions.extend(
+            (
+                (b"WATCH", keys.head, keys.writer),
+                (b"GET", keys.writer),
+                (b"HGETALL", keys.head),
+                (b"HGET", keys.meta, b"complete"),
+                # Of another type they would fail inside the transaction, when it is too late.
+                (b"HLEN", keys.block_hashes),
+                (b"XLEN", keys.feed),
+            )
+        )
+        return len(questions)
 
     def _head_commands(self, old: Head, kind: bytes, new: Head) -> Iterator[Command]:
         hashes = self.keys.block_hashes
@@ -420,10 +431,10 @@ class Publisher:
         self._written = (new, fields)
         yield b"HSET", self.keys.head, *_flat(fields)
 
-    def _write_entry(self, request: Request, changes: ChangeSet, old: Head, kind: bytes, new: Head) -> None:
+    def _write_entry(self, commands: Commands, changes: ChangeSet, old: Head, kind: bytes, new: Head) -> None:
         place = [b"XADD", self.keys.feed, b"MAXLEN", b"~", b"%d" % self.ring, layout.entry_id(new.seq)]
         fields = layout.entry_fields(kind, new.encoded, new.hash, old.encoded, time.time_ns() // 1000)
-        changes.write_entry(request, place, _flat(fields))
+        commands.write_entry(changes, place, _flat(fields))
 
     def _check_office(self, epoch: bytes | None) -> None:
         if epoch != b"%d" % self.epoch:
@@ -432,14 +443,14 @@ class Publisher:
                 f"{(epoch or b'missing').decode('ascii', 'replace')}, this one's {self.epoch}"
             )
 
-    def _execute(self, request: Request, new: Head, doing: str, changes: ChangeSet | None = None) -> bool:
+    def _execute(self, request: Request, new: Head, doing: str, commands: Commands | None = None) -> bool:
         """Carries out a request that begins with MULTI. False: nothing was done, and trying again makes sense.
 
-        `changes` knows what some of its commands have to change.
+        `commands` knows what some of them have to change.
         """
         request.add(b"EXEC")
         try:
-            results = self.session.exchange(request, doing)[-1]
+            results = self.session.exchange(request, doing=doing)[-1]
         except StateUnavailable:
             # Should the lost request still arrive, it fails by what it watches as soon as another try was carried out.
             if not self._happened(new):
@@ -450,20 +461,20 @@ class Publisher:
         else:
             if results is None:
                 return False
-            self._check_results(request, results, doing, changes)
+            self._check_results(request, results, doing, commands)
         self._last_seq = new.seq
         if self.replicas:
             self._wait_for_replicas()
         return True
 
-    def _check_results(self, request: Request, results: list[Any], doing: str, changes: ChangeSet | None) -> None:
+    def _check_results(self, request: Request, results: list[Any], doing: str, commands: Commands | None) -> None:
         for index, result in enumerate(results):
             if isinstance(result, ErrorReply):
                 raise StateCorrupted(
                     f"{doing}: {command_text(request, index + 1)} failed inside the transaction, whose other commands "
                     f"were carried out: {result}: the state has to be loaded anew"
                 )
-        odd = None if changes is None else changes.unexpected(results)
+        odd = None if commands is None else commands.unexpected(results)
         if odd is not None:
             raise StateCorrupted(
                 f"{doing}: {command_text(request, odd + 1)} changed {results[odd]} fields, not as many as the "
@@ -497,219 +508,6 @@ class Publisher:
             count = 0
         self.replicated = count >= self.replicas
 
-    # ---- what a block changes
-
-    def _finish_plans(self, plan: Plan, replies: Replies, diff: StateDiff) -> ChangeSet:
-        """What a planned diff changes; `replies` are those that hold the storage it asked for."""
-        if not plan.answered():
-            request = Request()
-            plan.ask_storage(request)
-            replies = self.session.exchange(request, "reading storage")
-            if len(self._generations) > MOST_GENERATIONS:
-                self._generations.clear()
-            self._generations.update(plan.generations())
-        changes = plan.finish(replies)
-        needed = changes.needed_codes()
-        changes.codes.update((code_hash, diff.codes[code_hash]) for code_hash in sorted(needed & diff.codes.keys()))
-        missing = sorted(needed - diff.codes.keys())
-        there = self.session.request([(b"EXISTS", self.keys.code(code_hash)) for code_hash in missing])
-        for code_hash, exists in zip(missing, there, strict=True):
-            if not exists:
-                raise StateError(f"the code of hash 0x{code_hash.hex()} is neither in the diff nor in the state")
-        return changes
-
-
-class _Work:
-    """What a transaction is to change. `kind` and `header` are those of the feed entry that tells of it."""
-
-    kind: bytes
-    header: Header
-
-    def __init__(self, publisher: Publisher) -> None:
-        self.publisher = publisher
-        self.keys = publisher.keys
-
-    def ask(self, request: Request) -> None:
-        """Adds commands that read what `changes` needs."""
-        raise NotImplementedError
-
-    def is_done(self, head: Head) -> bool:
-        """Whether there is nothing left to do. Raises `WrongParent`, `StateError` where it cannot be done."""
-        raise NotImplementedError
-
-    def changes(self, head: Head, complete: bool, replies: Replies, first: int) -> ChangeSet:
-        """What changes; `replies` from `first` on are those to what was asked for."""
-        raise NotImplementedError
-
-    def write(self, request: Request, changes: ChangeSet) -> None:
-        """Adds the commands that make the changes."""
-        changes.write(request, self.keys.prefix)
-
-    def read_records(self, replies: Replies, first: int, addresses: Sequence[bytes]) -> list[Record | None]:
-        return [
-            None if value is None else layout.decode_record(value, self.keys.account(address))
-            for address, value in zip(addresses, replies[first] if addresses else (), strict=True)
-        ]
-
-
-class _Publication(_Work):
-    """A block that follows the head."""
-
-    kind = layout.BLOCK
-
-    def __init__(self, publisher: Publisher, header: Header, diff: StateDiff) -> None:
-        super().__init__(publisher)
-        self.header = header
-        self.hash = header.hash
-        self.diff = diff
-
-    def ask(self, request: Request) -> None:
-        publisher = self.publisher
-        checked = len(self.diff) if publisher.checked_slots is None else publisher.checked_slots
-        self.plan = Plan(self.diff, self.keys.prefix, checked, secrets.randbits(64))
-        self.plan.ask_records(request)
-        if publisher._complete:
-            # Most accounts have the generation they always had: one round instead of two.
-            self.plan.ask_storage(request, publisher._generations)
-
-    def is_done(self, head: Head) -> bool:
-        header = self.header
-        if self.hash == head.hash:
-            return True
-        if header.parent_hash != head.hash or header.number != head.number + 1:
-            raise WrongParent(
-                f"block {header.number} 0x{self.hash.hex()} has the parent 0x{header.parent_hash.hex()}, "
-                f"the head is block {head.number} 0x{head.hash.hex()}"
-            )
-        return False
-
-    def changes(self, head: Head, complete: bool, replies: Replies, first: int) -> ChangeSet:
-        self.plan.take_records(replies, first, complete)
-        return self.publisher._finish_plans(self.plan, replies, self.diff)
-
-
-class _Undoing(_Work):
-    """The block at the head is taken back."""
-
-    kind = layout.REVERT
-
-    def __init__(self, publisher: Publisher, entry: FeedEntry, back: ChangeSet) -> None:
-        super().__init__(publisher)
-        self.header = entry.parent
-        self.entry = entry
-        self.back = back
-        self.accounts = back.records()
-
-    def ask(self, request: Request) -> None:
-        if self.accounts:
-            request.add(b"MGET", *(self.keys.account(address) for address, _, _ in self.accounts))
-        for address, old, _ in self.accounts:
-            if old is not None:
-                request.add(b"HLEN", self.keys.storage(address, old.generation))
-
-    def is_done(self, head: Head) -> bool:
-        number = self.entry.header.number
-        if head.hash != self.entry.parent.hash and head.hash != self.entry.header.hash:
-            raise WrongParent(
-                f"block {number} 0x{self.entry.header.hash.hex()} cannot be taken back: the head is block "
-                f"{head.number} 0x{head.hash.hex()}"
-            )
-        return head.hash == self.entry.parent.hash
-
-    def changes(self, head: Head, complete: bool, replies: Replies, first: int) -> ChangeSet:
-        records = self.read_records(replies, first, [address for address, _, _ in self.accounts])
-        reply = first + 1
-        for (address, old, _), record in zip(self.accounts, records, strict=True):
-            if record != old:
-                raise StateCorrupted(
-                    f"{layout.show_key(self.keys.account(address))}: {record} is stored, "
-                    f"the feed says that block {self.entry.header.number} left {old}"
-                )
-            if old is not None:
-                if replies[reply] != old.slot_count:
-                    raise StateCorrupted(
-                        f"{layout.show_key(self.keys.storage(address, old.generation))}: {replies[reply]} slots, the "
-                        f"account record has {old.slot_count}: some are lost"
-                    )
-                reply += 1
-        return self.back
-
-
-class _Loading(_Work):
-    """Accounts become known."""
-
-    kind = layout.LOAD
-
-    def __init__(self, publisher: Publisher, header: Header, changes: Changes) -> None:
-        super().__init__(publisher)
-        self.header = header
-        self.loaded = changes
-
-    def ask(self, request: Request) -> None:
-        if self.loaded.accounts:
-            request.add(b"MGET", *(self.keys.account(account.address) for account in self.loaded.accounts))
-
-    def is_done(self, head: Head) -> bool:
-        if head.hash != self.header.hash:
-            raise StateError(
-                f"what was loaded is the state after block {self.header.number} 0x{self.header.hash.hex()}, "
-                f"the head is block {head.number} 0x{head.hash.hex()}: load again"
-            )
-        return False
-
-    def changes(self, head: Head, complete: bool, replies: Replies, first: int) -> ChangeSet:
-        if complete:
-            raise StateError("the state is complete: there is no account to load")
-        accounts = self.loaded.accounts
-        records = self.read_records(replies, first, [account.address for account in accounts])
-        for account, record in zip(accounts, records, strict=True):
-            if record != account.old:
-                raise StateError(f"account 0x{account.address.hex()} changed while it was loaded: load again")
-        return ChangeSet.decode(layout.encode_changes(self.loaded), self.keys.feed)
-
-    def write(self, request: Request, changes: ChangeSet) -> None:
-        request.extend(load_commands(self.keys, self.loaded))
-
 
 def _flat(fields: dict[bytes, bytes]) -> list[bytes]:
     return [word for pair in fields.items() for word in pair]
-
-
-def check_server(session: Session) -> None:
-    """Raises `UnsafeStorage` when the server evicts keys once its memory is full: a lost slot looks like a zero."""
-    policy, limit = _memory_policy(session)
-    if limit is None:
-        log.warning("the server does not tell whether it evicts keys: maxmemory-policy must be noeviction")
-    elif limit and policy != "noeviction":
-        raise UnsafeStorage(
-            f"the Redis server evicts keys when its memory is full (maxmemory {limit}, maxmemory-policy {policy}): "
-            "set maxmemory-policy to noeviction"
-        )
-
-
-def _eviction_mark(session: Session) -> bytes:
-    """How the server's counter of evicted keys stands, for readers; empty where this user may not ask."""
-    try:
-        return evictions.mark(session.request([(b"INFO",)], "reading the server's state")[0])
-    except WriteRefused:
-        return b""
-
-
-def _memory_policy(session: Session) -> tuple[str, int | None]:
-    try:
-        reply = session.request([(b"CONFIG", b"GET", b"maxmemory*")], "reading the configuration")[0]
-    except StateUnavailable:
-        raise
-    except StateError:
-        try:
-            text: bytes = session.request([(b"INFO", b"memory")], "reading the server's state")[0]
-        except StateUnavailable:
-            raise
-        except StateError:
-            return "", None
-        lines = (line.partition(b":") for line in text.splitlines())
-        fields = {name: value for name, _, value in lines}
-    else:
-        fields = {name.replace(b"-", b"_"): value for name, value in as_fields(reply).items()}
-    limit = fields.get(b"maxmemory", b"")
-    return fields.get(b"maxmemory_policy", b"").decode(), int(limit) if limit.isdigit() else None

@@ -146,16 +146,26 @@ class Session:
         self.check(request, replies, doing)
         return replies
 
-    def exchange(self, request: Request, doing: str = "") -> Replies:
-        """As `request`; the replies stay where they lie until the next ones come."""
+    def exchange(self, *requests: Request, doing: str = "") -> Replies:
+        """As `request`; sends what was not sent of them before, and gives the replies that were not taken before.
+
+        They stay where they lie until the next ones come. Nothing else is sent between requests that go together.
+        """
         connection = self.connection(doing)
+        first = [len(request) for request in requests]
         with self.guard(doing):
-            request.send(connection, self.timeout)
-            replies = Replies.receive(connection, len(request), self.timeout)
+            for request in requests:
+                request.send(connection, self.timeout)
+            counts = [request.take_replies() for request in requests]
+            replies = Replies.receive(connection, sum(counts), self.timeout)
         index = replies.first_error()
         if index is not None:
-            where = command_text(request, index)
-            raise state_error(replies[index], f"{doing}: {where}" if doing else where)
+            reply = replies[index]
+            for request, commands, count in zip(requests, first, counts, strict=True):
+                if index < count:
+                    where = command_text(request, commands - count + index)
+                    raise state_error(reply, f"{doing}: {where}" if doing else where)
+                index -= count
         return replies
 
     @contextmanager

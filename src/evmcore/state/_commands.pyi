@@ -1,0 +1,22 @@
+from collections.abc import Callable
+
+from evmcore.state._changes import ChangeSet
+from evmcore.state._requests import Request
+
+class Commands:
+    """Adds to a request, which begins with MULTI, the commands that change the state."""
+
+    def __init__(self, request: Request, prefix: bytes, flush: Callable[[], object] | None = None) -> None:
+        """`prefix`: of the chain's keys. `flush`: called from time to time, for what was written to be sent."""
+
+    @property
+    def request(self) -> Request: ...
+    def write(self, changes: ChangeSet) -> None:
+        """Adds the commands for accounts, storage and codes; not for the fields that were written ahead."""
+
+    def write_entry(self, changes: ChangeSet, place: list[bytes], fields: list[bytes]) -> None:
+        """Adds the command of a feed entry: the words `place` and `fields`, then `d` with the changes."""
+
+    def unexpected(self, replies: list[object]) -> int | None:
+        """The index of the first reply that tells of another number of fields than its command had to change;
+        `replies` are those to the commands of the request, behind MULTI."""

@@ -1,0 +1,238 @@
+"""What a transaction of the writer changes: a block that is applied, or taken back, accounts that are loaded.
+
+Each says what has to be read, compares it, and gives the changes; `publisher` carries them out.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from evmcore._diff import StateDiff
+from evmcore.blocks import Header
+from evmcore.errors import StateCorrupted, StateError, WrongParent
+from evmcore.state import layout
+from evmcore.state._changes import ChangeSet
+from evmcore.state._commands import Commands
+from evmcore.state._planning import Plan
+from evmcore.state._replies import Replies
+from evmcore.state._requests import Request
+from evmcore.state.layout import Changes, FeedEntry, Head, Keys, Record
+from evmcore.state.planning import load_commands
+from evmcore.state.session import Session
+
+# Of so many accounts whose storage was destroyed once it is remembered which generation it is of.
+MOST_GENERATIONS: Final = 100_000
+
+
+class Unforeseen(Exception):
+    """What was written ahead rests on something that is not so: none of it may be carried out."""
+
+
+@dataclass
+class Known:
+    """What a writer remembers from one change to the next. It only says what is likely: all of it is compared again."""
+
+    complete: bool = False
+    generations: dict[bytes, int] = field(default_factory=dict)  # of accounts whose storage was destroyed
+
+    def note_generations(self, found: dict[bytes, int]) -> None:
+        if len(self.generations) > MOST_GENERATIONS:
+            self.generations.clear()
+        self.generations.update(found)
+
+
+class Work:
+    """What a transaction is to change. `kind` and `header` are those of the feed entry that tells of it."""
+
+    kind: bytes
+    header: Header
+
+    def __init__(self, keys: Keys) -> None:
+        self.keys = keys
+
+    def ask(self, request: Request) -> None:
+        """Adds commands that read what `changes` needs."""
+        raise NotImplementedError
+
+    def write_ahead(self, commands: Commands) -> bool:
+        """Adds commands of the transaction that can be known before anything is read; False: there are none."""
+        return False
+
+    def use_time(self) -> None:
+        """Called while the server reads what was written ahead."""
+
+    def is_done(self, head: Head) -> bool:
+        """Whether there is nothing left to do. Raises `WrongParent`, `StateError` where it cannot be done."""
+        raise NotImplementedError
+
+    def changes(self, complete: bool, replies: Replies, first: int, session: Session) -> ChangeSet:
+        """What changes; `replies` from `first` on are those to what was asked for.
+
+        `session` may be asked for more, unless something was written ahead. Raises `Unforeseen` where that is not to be
+        carried out.
+        """
+        raise NotImplementedError
+
+    def write(self, commands: Commands, changes: ChangeSet) -> None:
+        """Adds the other commands that make the changes."""
+        commands.write(changes)
+
+    def read_records(self, replies: Replies, first: int, addresses: Sequence[bytes]) -> list[Record | None]:
+        return [
+            None if value is None else layout.decode_record(value, self.keys.account(address))
+            for address, value in zip(addresses, replies[first] if addresses else (), strict=True)
+        ]
+
+
+class Publication(Work):
+    """A block that follows the head."""
+
+    kind = layout.BLOCK
+
+    def __init__(self, keys: Keys, known: Known, header: Header, diff: StateDiff, checked_slots: int | None) -> None:
+        super().__init__(keys)
+        self.known = known
+        self.header = header
+        self.hash = header.hash
+        self.diff = diff
+        self.checked_slots = len(diff) if checked_slots is None else checked_slots
+        self.may_foresee = True
+
+    def ask(self, request: Request) -> None:
+        self.plan = Plan(self.diff, self.keys.prefix, self.checked_slots, secrets.randbits(64))
+        self.ahead = False
+        self.plan.ask_records(request)
+        if self.known.complete:
+            # Most accounts have the generation they always had: one round instead of two.
+            self.plan.ask_storage(request, self.known.generations)
+
+    def write_ahead(self, commands: Commands) -> bool:
+        self.ahead = self.may_foresee and self.known.complete and self.plan.foresee(commands)
+        return self.ahead
+
+    def use_time(self) -> None:
+        self.plan.encode_ahead()
+
+    def is_done(self, head: Head) -> bool:
+        header = self.header
+        if self.hash == head.hash:
+            return True
+        if header.parent_hash != head.hash or header.number != head.number + 1:
+            raise WrongParent(
+                f"block {header.number} 0x{self.hash.hex()} has the parent 0x{header.parent_hash.hex()}, "
+                f"the head is block {head.number} 0x{head.hash.hex()}"
+            )
+        return False
+
+    def changes(self, complete: bool, replies: Replies, first: int, session: Session) -> ChangeSet:
+        plan = self.plan
+        plan.take_records(replies, first, complete)
+        if not plan.answered():
+            self.known.note_generations(plan.generations())
+            if self.ahead:
+                self.may_foresee = False
+                raise Unforeseen
+            request = Request()
+            plan.ask_storage(request)
+            replies = session.exchange(request, doing="reading storage")
+        changes = plan.finish(replies)
+        self._add_codes(changes, session)
+        return changes
+
+    def _add_codes(self, changes: ChangeSet, session: Session) -> None:
+        codes = self.diff.codes
+        needed = changes.needed_codes()
+        changes.codes.update((code_hash, codes[code_hash]) for code_hash in sorted(needed & codes.keys()))
+        missing = sorted(needed - codes.keys())
+        if not missing:
+            return
+        there = session.request([(b"EXISTS", self.keys.code(code_hash)) for code_hash in missing])
+        for code_hash, exists in zip(missing, there, strict=True):
+            if not exists:
+                raise StateError(f"the code of hash 0x{code_hash.hex()} is neither in the diff nor in the state")
+
+
+class Undoing(Work):
+    """The block at the head is taken back."""
+
+    kind = layout.REVERT
+
+    def __init__(self, keys: Keys, entry: FeedEntry, back: ChangeSet) -> None:
+        super().__init__(keys)
+        self.header = entry.parent
+        self.entry = entry
+        self.back = back
+        self.accounts = back.records()
+
+    def ask(self, request: Request) -> None:
+        if self.accounts:
+            request.add(b"MGET", *(self.keys.account(address) for address, _, _ in self.accounts))
+        for address, old, _ in self.accounts:
+            if old is not None:
+                request.add(b"HLEN", self.keys.storage(address, old.generation))
+
+    def is_done(self, head: Head) -> bool:
+        number = self.entry.header.number
+        if head.hash != self.entry.parent.hash and head.hash != self.entry.header.hash:
+            raise WrongParent(
+                f"block {number} 0x{self.entry.header.hash.hex()} cannot be taken back: the head is block "
+                f"{head.number} 0x{head.hash.hex()}"
+            )
+        return head.hash == self.entry.parent.hash
+
+    def changes(self, complete: bool, replies: Replies, first: int, session: Session) -> ChangeSet:
+        records = self.read_records(replies, first, [address for address, _, _ in self.accounts])
+        reply = first + 1
+        for (address, old, _), record in zip(self.accounts, records, strict=True):
+            if record != old:
+                raise StateCorrupted(
+                    f"{layout.show_key(self.keys.account(address))}: {record} is stored, "
+                    f"the feed says that block {self.entry.header.number} left {old}"
+                )
+            if old is not None:
+                if replies[reply] != old.slot_count:
+                    raise StateCorrupted(
+                        f"{layout.show_key(self.keys.storage(address, old.generation))}: {replies[reply]} slots, the "
+                        f"account record has {old.slot_count}: some are lost"
+                    )
+                reply += 1
+        return self.back
+
+
+class Loading(Work):
+    """Accounts become known."""
+
+    kind = layout.LOAD
+
+    def __init__(self, keys: Keys, header: Header, changes: Changes) -> None:
+        super().__init__(keys)
+        self.header = header
+        self.loaded = changes
+
+    def ask(self, request: Request) -> None:
+        if self.loaded.accounts:
+            request.add(b"MGET", *(self.keys.account(account.address) for account in self.loaded.accounts))
+
+    def is_done(self, head: Head) -> bool:
+        if head.hash != self.header.hash:
+            raise StateError(
+                f"what was loaded is the state after block {self.header.number} 0x{self.header.hash.hex()}, "
+                f"the head is block {head.number} 0x{head.hash.hex()}: load again"
+            )
+        return False
+
+    def changes(self, complete: bool, replies: Replies, first: int, session: Session) -> ChangeSet:
+        if complete:
+            raise StateError("the state is complete: there is no account to load")
+        accounts = self.loaded.accounts
+        records = self.read_records(replies, first, [account.address for account in accounts])
+        for account, record in zip(accounts, records, strict=True):
+            if record != account.old:
+                raise StateError(f"account 0x{account.address.hex()} changed while it was loaded: load again")
+        return ChangeSet.decode(layout.encode_changes(self.loaded), self.keys.feed)
+
+    def write(self, commands: Commands, changes: ChangeSet) -> None:
+        commands.request.extend(load_commands(self.keys, self.loaded))
