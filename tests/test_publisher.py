@@ -311,3 +311,34 @@ def test_where_config_is_not_allowed_the_policy_is_read_from_info(client: Any, s
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", 0)
         client.acl_deluser("plain", "blind")
+
+
+def test_a_storage_hash_that_grows_long_becomes_a_table(client: Any, publisher: Publisher) -> None:
+    """A list is searched from its start; the slots, their number and what is read back are the same."""
+    state = MemoryState({A: Account(balance=1, storage={slot: slot for slot in range(1, 101)})})
+    load(publisher, state)
+    key = KEYS.storage(A, 0)
+    assert client.object("encoding", key) == b"listpack"
+    header = GENESIS
+    for first in (101, 121, 141):
+        slots = {hex(slot): {"old": "0x0", "new": hex(slot)} for slot in range(first, first + 20)}
+        diff = StateDiff.from_json({"accounts": {}, "storage": {"0x" + A.hex(): slots}, "codes": {}})
+        header = child(header)
+        publisher.publish(header, diff)
+        state.apply(diff)
+        assert client.hlen(key) == first + 19
+        assert client.object("encoding", key) == (b"listpack" if first == 101 else b"hashtable")
+    assert load_memory(client, 1)[0] == state
+    publisher.revert_to(GENESIS.hash)
+    assert client.hlen(key) == 100
+
+
+def test_a_load_makes_long_storage_a_table(client: Any, publisher: Publisher) -> None:
+    state = MemoryState({A: Account(storage={n: n for n in range(1, 129)}), B: Account(storage={1: 1, 2: 2})})
+    state.set_storage(B, 2, 0)
+    for slot in range(1, 130):
+        state.set_storage(B, slot, slot)
+    load(publisher, state)
+    assert client.object("encoding", KEYS.storage(A, 0)) == b"listpack"
+    assert client.object("encoding", KEYS.storage(B, 0)) == b"hashtable"
+    assert load_memory(client, 1)[0] == state

@@ -1,5 +1,6 @@
 """The commands that bring the keys of a state from old to new. See `_commands.pxd`."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 from evmcore._u256 cimport u256, u_is_zero, u_to_be
@@ -7,6 +8,11 @@ from evmcore.state._cache_native cimport EXISTS, NO_KEY
 from evmcore.state._changes cimport put_value, record_value, same_record, storage_key
 from evmcore.state._requests cimport write_part
 from evmcore.state._wire cimport Bytes
+
+from evmcore.state import layout
+from evmcore.state.planning import table_commands
+
+cdef uint64_t LONGEST_LIST = layout.LONGEST_LIST
 
 cdef enum:
     # Fields of one command, so that the server can begin with the first while the last are written.
@@ -32,6 +38,9 @@ cdef class Commands:
             account = &changes.accounts[i]
             if not changes.is_ahead(account):
                 self.storage(account, changes.slots.data())
+            if grows_long(account):
+                key = storage_key(self.prefix, account.address, account.after.generation)
+                self.request.extend(table_commands(key))
             self.record(account)
 
     def write_entry(self, ChangeSet changes not None, list place not None, list fields not None) -> None:
@@ -135,6 +144,13 @@ cdef inline void put_name(Bytes& out, const u256* key) noexcept nogil:
     u_to_be(<uint8_t*>place + 5, key)
     memcpy(place + 37, b"\r\n", 2)
     out.grew(39)
+
+
+cdef inline bint grows_long(const ChangedAccount* account) noexcept nogil:
+    """Whether the hash gets more fields than a list should have."""
+    if account.after.presence != EXISTS or account.after.slot_count <= LONGEST_LIST:
+        return False
+    return account.before.presence != EXISTS or account.wiped or account.before.slot_count <= LONGEST_LIST
 
 
 cdef inline bint stays(const ChangedAccount* account, const ChangedSlot* slot) noexcept nogil:

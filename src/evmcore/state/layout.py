@@ -46,6 +46,10 @@ it may be, no slots, nonce 0, balance 0, the hash of no code.
 
 Slot values in storage hashes are big-endian without leading zeros, at most 32 bytes.
 
+Redis keeps a hash of up to 512 fields (hash-max-listpack-entries) as a list that is searched from its start, unless a
+field or value in it is, or was, longer than 64 bytes. Who lets a storage hash grow past 128 fields therefore puts in
+the field of 65 zero bytes and takes it out again in the same transaction: from then on it is a table. Nobody sees it.
+
 Head
 ----
 Fields of ``h:head``: `seq` (decimal, from 1, of the last feed entry), `feed` (16 random bytes; new whenever the state
@@ -109,6 +113,10 @@ BLOCK: Final = b"block"
 REVERT: Final = b"revert"
 LOAD: Final = b"load"
 KINDS: Final = (BLOCK, REVERT, LOAD)
+
+# A storage hash of more fields is made a table, by a field that is too long for a list.
+LONGEST_LIST: Final = 128
+TABLE_FIELD: Final = bytes(65)
 
 # How many hashes of earlier blocks BLOCKHASH can reach.
 BLOCK_HASH_WINDOW: Final = 256

@@ -23,7 +23,7 @@ from evmcore.state._wire import ErrorReply
 from evmcore.state.base import EMPTY_CODE_HASH
 from evmcore.state.layout import AccountChange, Changes, Head, Keys, Record, SlotChange
 from evmcore.state.memory import MemoryState
-from evmcore.state.planning import MAX_GENERATION
+from evmcore.state.planning import MAX_GENERATION, table_commands
 from evmcore.state.publisher import Publisher
 from evmcore.state.session import DEFAULT_TIMEOUT, Command, Session, as_fields
 from evmcore.state.sources import SourceAccount
@@ -265,8 +265,9 @@ class Loader:
                 if value or not account.storage_complete:
                     words += (slot.to_bytes(32, "big"), layout.encode_value(value))
             if words:
-                batch.add((b"HSET", key, *words))
-                count += len(words) // 2
+                before, count = count, count + len(words) // 2
+                grown = table_commands(key) if before <= layout.LONGEST_LIST < count else ()
+                batch.add((b"HSET", key, *words), *grown)
         return count
 
     def _write_code(self, batch: _Batch, account: SourceAccount) -> None:
@@ -334,9 +335,10 @@ class _Batch:
             self._settle()
         self.session.drop()
 
-    def add(self, command: Command) -> None:
-        self._gathered.append(command)
-        self._bytes += sum(map(len, command))
+    def add(self, *commands: Command) -> None:
+        """Adds commands; those of one call stay together."""
+        self._gathered += commands
+        self._bytes += sum(len(word) for command in commands for word in command)
         if self._bytes >= BATCH_BYTES:
             self._flush()
 

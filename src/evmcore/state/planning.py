@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from evmcore.state.layout import AccountChange, Changes, Keys, encode_record, encode_value
+from evmcore.state.layout import LONGEST_LIST, TABLE_FIELD, AccountChange, Changes, Keys, encode_record, encode_value
 from evmcore.state.session import Command
 
 # Fields of one command, so that no single one holds the server up for long.
@@ -53,3 +53,12 @@ def storage_commands(keys: Keys, account: AccountChange) -> Iterator[Command]:
         yield b"HSET", key, *put[at : at + 2 * FIELDS_PER_COMMAND]
     for at in range(0, len(gone), FIELDS_PER_COMMAND):
         yield b"HDEL", key, *gone[at : at + FIELDS_PER_COMMAND]
+    before = 0 if old is None or comes or account.wiped else old.slot_count
+    if before <= LONGEST_LIST < new.slot_count:
+        yield from table_commands(key)
+
+
+def table_commands(key: bytes) -> Iterator[Command]:
+    """Makes a storage hash a table (see `layout`)."""
+    yield b"HSET", key, TABLE_FIELD, b""
+    yield b"HDEL", key, TABLE_FIELD
