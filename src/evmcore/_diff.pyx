@@ -8,14 +8,11 @@ from libc.string cimport memcmp, memcpy, memset
 from libcpp.algorithm cimport sort as sort_range
 
 from evmcore._code cimport Code
-from evmcore._hash cimport keccak256
+from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._state cimport AccountEntry, SlotEntry, WorkingSet, ws_code
 from evmcore._u256 cimport u256, u256_to_int, u_eq, u_is_zero, u_lt, u_zero
 
 from evmcore.errors import InputError, ResourceError, StateError
-
-cdef uint8_t[32] EMPTY_CODE_HASH
-keccak256(EMPTY_CODE_HASH, 0, EMPTY_CODE_HASH)
 
 AccountFields = NamedTuple("AccountFields", [("nonce", int), ("balance", int), ("code_hash", bytes)])
 AccountDiff = NamedTuple(

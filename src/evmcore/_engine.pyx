@@ -16,7 +16,7 @@ from evmcore._machines cimport FOR_CALLS, machine_give, machine_or_error
 from evmcore._overlay cimport MovedPrecompiles, Overlay, moves_new, overlay_new
 from evmcore._prepared cimport PreparedTransaction
 from evmcore._results cimport CallResult, TransactionResult
-from evmcore._tx cimport TX_VALID, TxChecks, TxData, TxResult
+from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxChecks, TxData, TxResult
 from evmcore._u256 cimport u256
 from evmcore.state._reader cimport Backend
 from evmcore.state.adapter cimport PythonBackend, as_backend
@@ -34,7 +34,6 @@ from evmcore.errors import (
 from evmcore.forks import Fork, chain_of
 from evmcore.types import BlockEnv, to_bytes, to_uint
 
-cdef uint64_t BLOB_GAS = 131072                   # per blob (EIP-4844)
 cdef int MAX_BLOBS_PER_TX = 6                     # EIP-7594
 cdef bint SWITCH_BUILD = dispatch_build() == "switch"
 cdef list REASONS = [None, *TransactionReason]    # the order of TxInvalid
@@ -113,7 +112,7 @@ cdef class EVM:
         self.settings.unlimited_code_size = bool(unlimited_code_size)
         self.settings.switch_dispatch = bool(switch_dispatch) or SWITCH_BUILD
         if self.blob_schedule is not None:
-            self.settings.blob_gas_limit = self.blob_schedule.max * BLOB_GAS
+            self.settings.blob_gas_limit = self.blob_schedule.max * <uint64_t>GAS_PER_BLOB
             self.settings.max_blobs_per_tx = MAX_BLOBS_PER_TX if self.fork >= Fork.OSAKA else self.blob_schedule.max
         self.set_block(block)
 

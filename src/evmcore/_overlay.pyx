@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING
 from evmcore._code cimport Code, code_intern, code_release, code_retain
+from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._hash cimport keccak256
 from evmcore._precompiles cimport PrecompileMove, precompile_at
 from evmcore._rules cimport OSAKA
@@ -17,9 +18,6 @@ from evmcore.state.alloc import storage_word
 from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint
 
 _FIELDS = frozenset({"balance", "nonce", "code", "state", "stateDiff"})
-
-cdef uint8_t[32] NO_CODE_HASH
-keccak256(NULL, 0, NO_CODE_HASH)
 
 
 cdef class Overlay:
@@ -195,7 +193,7 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
         u_zero(&out.balance)
         out.nonce = 0
         out.has_storage = False
-        memcpy(out.code_hash, NO_CODE_HASH, 32)
+        memcpy(out.code_hash, EMPTY_CODE_HASH, 32)
     if account.has_balance:
         out.balance = account.balance
     if account.has_nonce:

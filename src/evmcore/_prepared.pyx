@@ -15,6 +15,7 @@ from evmcore._tx cimport (
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int
 
 from evmcore.errors import InputError, InvalidTransaction, TransactionReason
+from evmcore.transactions import SECP256K1_ORDER
 
 cdef uint64_t NONCE_MAX = <uint64_t>0xffffffffffffffff
 
@@ -40,9 +41,7 @@ cdef bytes rlp_number(object value):
     return bytes((0x80 + len(body),)) + body
 
 
-# secp256k1's order and half of it
-cdef object CURVE_ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141
-cdef object HALF_ORDER = CURVE_ORDER // 2
+cdef object HALF_ORDER = SECP256K1_ORDER // 2
 
 
 cdef int fill_authorization(Authorization* out, object authorization) except -1:
@@ -56,7 +55,7 @@ cdef int fill_authorization(Authorization* out, object authorization) except -1:
     out.chain_id = u256_from_int(authorization.chain_id, "authorization.chain_id")
     copy_sized(out.address, address, 20, "authorization.address")
     out.nonce = unsigned64(authorization.nonce, "authorization.nonce")
-    if parity > 1 or not 0 < r < CURVE_ORDER or not 0 < s <= HALF_ORDER:
+    if parity > 1 or not 0 < r < SECP256K1_ORDER or not 0 < s <= HALF_ORDER:
         return 0
     body = rlp_number(authorization.chain_id) + b"\x94" + address + rlp_number(authorization.nonce)
     body = b"\x05" + (bytes((0xc0 + len(body),)) if len(body) < 56 else bytes((0xf8, len(body)))) + body

@@ -8,6 +8,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._code cimport code_empty, code_find, code_intern, code_release, code_retain
+from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._hash cimport keccak256
 from evmcore._keyed_hash cimport HashKey, draw_key, hash_address, hash_slot
 from evmcore._rules cimport SPURIOUS_DRAGON
@@ -16,8 +17,6 @@ from evmcore._u256 cimport u_add, u_eq, u_is_zero, u_lt, u_set64, u_sub, u_sub_b
 cdef HashKey hash_key
 draw_key(&hash_key)
 
-cdef uint8_t[32] EMPTY_CODE_HASH
-keccak256(EMPTY_CODE_HASH, 0, EMPTY_CODE_HASH)
 cdef Code* EMPTY_CODE = code_empty()
 
 cdef uint8_t[20] RIPEMD            # the precompile 0x03

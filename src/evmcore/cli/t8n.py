@@ -6,17 +6,11 @@ import argparse
 import json
 import os
 import sys
-from typing import Any, Final
+from typing import Any
 
 from evmcore.cli import arguments
 from evmcore.cli.arguments import CommandError
-
-# geth's exit codes
-EVM_ERROR: Final = 2
-CONFIG_ERROR: Final = 3
-JSON_ERROR: Final = 10
-IO_ERROR: Final = 11
-RLP_ERROR: Final = 12
+from evmcore.cli.t8n_codes import IO_ERROR, JSON_ERROR
 
 
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:

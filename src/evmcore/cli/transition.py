@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from evmcore import rlp
 from evmcore._hash import keccak256
 from evmcore._trie import ordered_root
-from evmcore.blocks import Block, Header, encode_withdrawal
+from evmcore.blocks import EMPTY_OMMERS_HASH, Block, Header, encode_withdrawal
 from evmcore.cli.arguments import CommandError
 from evmcore.cli.fixtures import fields
 from evmcore.cli.fixtures.fields import mapping, sequence, uint
 from evmcore.cli.fixtures.source import FixtureError
-from evmcore.cli.t8n import CONFIG_ERROR, EVM_ERROR, JSON_ERROR, RLP_ERROR
+from evmcore.cli.t8n_codes import CONFIG_ERROR, EVM_ERROR, JSON_ERROR, RLP_ERROR
 from evmcore.engine import BlockResult, execute_block
 from evmcore.errors import EvmcoreError, InputError, InvalidBlock, InvalidTransaction, RlpError
 from evmcore.forks import ChainConfig, Fork
@@ -23,8 +23,6 @@ from evmcore.state import MemoryState
 from evmcore.tracing import Tracer
 from evmcore.transactions import Transaction
 from evmcore.types import Log, Receipt, Withdrawal
-
-EMPTY_OMMERS_HASH: Final = keccak256(rlp.encode([]))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._diff cimport AccountChange, AccountState, SlotChange, StateDiff, absent_account, change_of_slot, same_account
+from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._hash cimport keccak256
 from evmcore._u256 cimport u256, u256_to_int, u_eq, u_is_zero, u_zero
 from evmcore.state._store cimport (
@@ -17,9 +18,6 @@ from evmcore.state._store cimport (
 from evmcore.state._tables cimport Slot, StoredCode, codes_add, codes_find, codes_release, slot_find
 
 from evmcore.errors import InputError, ResourceError, StateError
-
-cdef uint8_t[32] EMPTY_CODE_HASH
-keccak256(EMPTY_CODE_HASH, 0, EMPTY_CODE_HASH)
 
 
 cdef void apply_diff(

@@ -7,7 +7,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._code cimport Code, code_find, code_intern
-from evmcore._hash cimport keccak256
+from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._keyed_hash cimport HashKey, draw_key, hash_address
 from evmcore._state cimport ABSENT, FOUND, AccountData, Found, StateReader
 from evmcore._trie cimport StateTrie, state_trie_add, state_trie_free, state_trie_root
@@ -49,9 +49,6 @@ cdef uint32_t FIRST_CAPACITY = 8
 
 cdef HashKey hash_key
 draw_key(&hash_key)
-
-cdef uint8_t[32] EMPTY_CODE_HASH
-keccak256(EMPTY_CODE_HASH, 0, EMPTY_CODE_HASH)
 
 
 # ---------------------------------------------------------------------------------------------- accounts

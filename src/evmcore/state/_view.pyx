@@ -7,7 +7,7 @@ from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from evmcore._code cimport Code, code_intern, code_release, code_retain
 from evmcore._diff cimport AccountChange, SlotChange, StateDiff, change_of_account, change_of_slot
-from evmcore._hash cimport keccak256
+from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._state cimport ABSENT, AccountData, FOUND, Found, READ_FAILED, StateReader
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_eq, u_is_zero, u_zero
 from evmcore.state._reader cimport Backend
@@ -15,9 +15,6 @@ from evmcore.state._reader cimport Backend
 from evmcore._diff import AccountFields
 from evmcore.errors import InputError, ResourceError, StateError
 from evmcore.types import to_address, to_uint
-
-cdef uint8_t[32] NO_CODE_HASH
-keccak256(NULL, 0, NO_CODE_HASH)
 
 
 cdef class DiffView(Backend):
@@ -132,7 +129,7 @@ cdef Found view_account(void* self, const uint8_t* address, AccountData* out) no
     # Storage not listed: the base's, unless it has been wiped, or came with a code that is not there yet.
     if change.old.exists and not change.wiped and (
         memcmp(change.old.code_hash, change.new.code_hash, 32) == 0
-        or memcmp(change.new.code_hash, NO_CODE_HASH, 32) != 0
+        or memcmp(change.new.code_hash, EMPTY_CODE_HASH, 32) != 0
     ):
         if view.base.account(view.base.self, address, out) == READ_FAILED:
             return READ_FAILED
@@ -211,7 +208,7 @@ def read_code(Backend backend not None, address) -> bytes:
     cdef bytes account = to_address(address, "address")
     cdef const uint8_t* key = <const uint8_t*>PyBytes_AS_STRING(account)
     cdef Code* code
-    if account_of(backend, account, &data) == ABSENT or memcmp(data.code_hash, NO_CODE_HASH, 32) == 0:
+    if account_of(backend, account, &data) == ABSENT or memcmp(data.code_hash, EMPTY_CODE_HASH, 32) == 0:
         return b""
     with nogil:
         backend.begin_read()

@@ -8,6 +8,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
 from evmcore._diff cimport StateDiff
+from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._hash cimport keccak256
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_is_zero
 from evmcore.state._apply cimport APPLIED, ApplyResult, CodeBytes, apply_diff, apply_error, codes_of, complete_diff
@@ -25,9 +26,6 @@ from evmcore.errors import InputError, ResourceError, StateError
 from evmcore.state.alloc import AllocEntry, alloc_entry, parse_alloc, storage_word
 from evmcore.state.proofs import account_proof, storage_root
 from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint
-
-cdef uint8_t[32] EMPTY_CODE_HASH
-keccak256(EMPTY_CODE_HASH, 0, EMPTY_CODE_HASH)
 
 
 cdef class MemoryState(Backend):
