@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -223,42 +222,6 @@ def test_random_blocks_end_within_bounded_runs(fork: Fork) -> None:
             executor.delays = seed + 1
             observe(case.block, MemoryState(case.alloc), fork, executor)
             assert_bounded(executor, len(case.block.transactions))
-
-
-# ------------------------------------------------------------ many blocks
-
-
-def resident() -> int:
-    """Memory of this process in KiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1])
-    raise AssertionError("no VmRSS")
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory in use from /proc")
-def test_memory_stays_flat_over_many_blocks() -> None:
-    cases = [make_case(seed, delays=False) for seed in range(40)]
-    states = [MemoryState(case.alloc) for case in cases]
-    executors = [ParallelExecutor(threads, always=True) for threads in (2, 3, 8)]
-    ends: Counter[str] = Counter()
-
-    def run(blocks: int) -> None:
-        for number in range(blocks):
-            at = number % len(cases)
-            executor = executors[number % len(executors)]
-            try:
-                execute_block(cases[at].block, states[at], cases[at].fork, validate=False, executor=executor)
-                ends["valid"] += 1
-            except InvalidBlock:
-                ends["invalid"] += 1
-
-    run(2_000)
-    warm = resident()
-    run(10_000)
-    assert ends["valid"] > 1_000
-    assert ends["invalid"] > 1_000
-    assert resident() - warm < 2_048, "KiB more after 10,000 blocks"
 
 
 # ------------------------------------------------------------ more than fits, more than one

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isqrt
 from typing import Any
+
+from evmcore.forks import Fork
 
 PHASES = ("prepare", "execute", "end")
 
@@ -30,6 +33,27 @@ def decision_words(reason: int, threads: int, sequential: int, parallel: int, pa
     )[reason]
 
 
+def most_bytes(gas_limits: Iterable[int], block_gas_limit: int, fork: Fork) -> int:
+    """The most bytes that a parallel block takes for store, versions and records (``ParallelCounters.more["bytes"]``),
+    from the gas limits of its transactions and of the block, on any number of threads and whatever they do when.
+
+    A transaction runs to its end twice at most, once ahead of time and once at the frontier, and leaves nothing of runs
+    that it begins in vain. So the sum has three parts:
+
+    - the table of locations: at most 16 bytes for each of the ``gas limit / 4000 + 4 * transactions + 1024`` for which
+      it has room at least; a block that reaches more goes on without speculation.
+    - by gas: a location with what runs learn of it and write to it is at most 580 bytes for a slot and 1,360 for an
+      account, a log is less than 200 and its data. Since Istanbul that is less than one byte for each unit of gas that
+      it costs to reach them; reading was cheaper before: at most 2 bytes since Tangerine Whistle, 18 before.
+    - what a transaction returns: 32 bytes a word of memory, whose price is ``3 * words + words**2 / 512``.
+    """
+    limits = [min(limit, block_gas_limit) for limit in gas_limits]
+    table = 16 * (min(sum(limits), block_gas_limit) // 4000 + 4 * len(limits) + 1024)
+    bytes_per_gas = 1 if fork >= Fork.ISTANBUL else 2 if fork >= Fork.TANGERINE_WHISTLE else 18
+    words = sum(16 * isqrt(256 * 9 + 2 * limit) - 768 for limit in limits)
+    return table + bytes_per_gas * sum(limits) + 32 * (words + len(limits))
+
+
 @dataclass(frozen=True, slots=True)
 class ParallelCounters:
     """How the transactions of a block were executed, on how many threads, and what went where.
@@ -49,7 +73,7 @@ class ParallelCounters:
       (until they were there), ``running`` (transactions, for the first time or again), ``committing`` and ``waiting``
       (for work, or for others to end); ``sequential``, what ran on after a fallback. Within ``prepare``: ``list``,
       reading a given access list.
-    - `more`: whatever else the executor counted, by name.
+    - `more`: whatever else the executor counted, by name: ``bytes`` of store, versions and records, see `most_bytes`.
     """
 
     transactions: int

@@ -233,7 +233,7 @@ def table_of(what: str, rows: Sequence[Row], threads: Sequence[int]) -> str:
     most = max(threads)
     headers = [what, "txs", "seq ms", *(f"{count} thr" for count in threads), f"auto {most}", "decision"]
     headers += [f"list {count}" for count in threads]
-    headers += [f"residue us/tx ({most})", "runs/tx", "total/path", "total/longest"]
+    headers += [f"residue us/tx ({most})", "runs/tx", "bytes/tx", "total/path", "total/longest"]
     lines = []
     for row in rows:
         cells = [row.subject.name, str(row.transactions), report.number(row.median(SEQUENTIAL) / 1e6)]
@@ -241,6 +241,7 @@ def table_of(what: str, rows: Sequence[Row], threads: Sequence[int]) -> str:
         cells += [f"{row.ratio(AUTO):.2f}", row.counters[AUTO].decision]
         cells += [f"{row.ratio(listed(count)):.2f}" for count in threads]
         cells += [f"{row.residue(most) / 1e3:.2f}", f"{row.counters[most].executions_per_transaction:.2f}"]
+        cells += [f"{row.counters[most].more.get('bytes', 0) / max(1, row.transactions):,.0f}"]
         cells += [f"{row.total / max(1, bound):.1f}" for bound in (row.critical_path, row.longest)]
         lines.append(cells)
     return report.table(headers, lines)
