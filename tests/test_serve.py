@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +23,7 @@ from evmcore.service.methods import METHODS
 from tests.rpc_server import Client, serving
 from tests.shared_files import shared_path
 from tests.test_service_library import GENESIS, GETTER, REVERTER
-from tests.waiting import until
+from tests.waiting import eventually, until
 
 START_SECONDS = 60
 
@@ -192,3 +194,46 @@ def test_times_are_counted_where_prometheus_counts_them() -> None:
         expected = registry.get_sample_value("evmcore_request_seconds_bucket", {"method": "eth_call", "le": bound})
         line = f'evmcore_request_seconds_bucket{{le="{bound}",method="eth_call"}} {expected}'
         assert expected and line in metrics.text()[0].decode().splitlines()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of open files are Linux's here")
+def test_more_connections_than_files_may_be_open(genesis_file: Path) -> None:
+    """Those that are too many are closed; the others, and later ones, are served."""
+    import resource
+
+    def chain_id() -> str:
+        later = Client(client.port)
+        try:
+            return str(later.call("eth_chainId"))
+        finally:
+            later.close()
+
+    body = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}'
+    request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (80, limits[1]))  # the child's too
+    try:
+        served_process = served("--genesis", str(genesis_file))
+        client, _ = served_process.__enter__()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    try:
+        opened = [socket.create_connection(("127.0.0.1", client.port), timeout=START_SECONDS) for _ in range(150)]
+        until(lambda: any(_is_closed(connection) for connection in opened[80:]), "none is closed")
+        opened[0].sendall(request)
+        assert opened[0].recv(1000).startswith(b"HTTP/1.1 200")
+        for connection in opened:
+            connection.close()
+        assert eventually(chain_id, OSError, http.client.HTTPException) == "0x539"
+    finally:
+        served_process.__exit__(None, None, None)
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    connection.settimeout(0.01)
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True

@@ -84,9 +84,8 @@ class Dispatcher:
         """The JSON value of a request body. `RpcError` when it is none."""
         try:
             value = loads(body)
-            requests = value if type(value) is list else (value,)
-            if any(type(request) is dict and type(request.get("id")) is float for request in requests):
-                value = loads(body, exact=True)  # it has to be given back as it is
+            if _has_float(value) or (type(value) is list and any(map(_has_float, value))):
+                value = loads(body, exact=True)  # ids have to be given back as they are
         except ValueError as error:
             raise RpcError(PARSE_ERROR, f"parse error: {error}") from None
         return value
@@ -267,6 +266,11 @@ class Dispatcher:
 
 
 _ABSENT: Final = object()
+
+
+def _has_float(request: Any) -> bool:
+    """Whether the id of a request may be an integer that was too large for the parser."""
+    return type(request) is dict and type(request.get("id")) is float
 
 
 def _identity(request: Any) -> Any:
