@@ -17,7 +17,7 @@ from evmcore.stm import ParallelExecutor
 from evmcore.transactions import Authorization, Transaction
 from evmcore.types import Account
 from tests.assembly import assemble, deploying
-from tests.parallel_blocks import assert_bounded, check_equal, executors_for
+from tests.parallel_blocks import THREADS, assert_bounded, check_equal, executors_for
 from tests.parallel_fuzz.programs import init_code
 
 KEYS = tuple(number.to_bytes(32, "big") for number in range(11, 31))
@@ -72,7 +72,7 @@ def final_state(
     )
     block = Block(header, tuple(transactions), (), ())
     before = state.copy()
-    executors = executors_for((1, 2, 3, 8))
+    executors = executors_for(THREADS)
     for delays in (0, 1000):
         expected, words = check_equal(
             block, state, fork, executors, before=before, repetitions=REPETITIONS, delays=delays

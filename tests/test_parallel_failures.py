@@ -205,7 +205,7 @@ def hostile_blocks() -> dict[str, tuple[Block, dict[bytes, Account]]]:
 def test_hostile_blocks_end_within_bounded_runs(name: str) -> None:
     block, alloc = hostile_blocks()[name]
     state = MemoryState(alloc)
-    for threads, executor in executors_for((2, 3, 8, 16)).items():
+    for threads, executor in executors_for(THREADS).items():
         for delays in range(6):
             _, words = check_equal(block, state, Fork.LONDON, {threads: executor}, delays=delays)
             assert words is None
