@@ -307,7 +307,11 @@ def test_parallel_is_printed_beside_what_bounds_it(tmp_path: Path) -> None:
     assert re.search(r"^all of these workloads \(2\) +mean +median +least +greatest$", done.stdout, re.M)
     record = json.loads(file.read_text())
     counter = next(row for row in record["parallel_workloads"] if row["name"] == "one counter")
-    assert set(counter["samples"]) == {"sequential", "1", "3", "auto", "list 1", "list 3"}
+    assert set(counter["samples"]) == {"sequential", "1", "3", "auto", "list 1", "list 3", "sequential again"}
+    assert re.search(r"^sequential again \(noise\) +\d\.\d\d ", done.stdout, re.M)
+    assert re.search(
+        r"^workloads slower than 0\.97 of sequential, deciding by themselves: measured \d of 2 ", done.stdout, re.M
+    )
     # Everybody waits for the one before: the chain is the whole block.
     assert counter["critical_path"] == counter["total"] > counter["longest"] > 0
 

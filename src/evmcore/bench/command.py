@@ -41,6 +41,8 @@ def parser() -> Parser:
     made.add_argument("--gigagas", action="store_true", help="with --parallel: blocks of 1 Ggas")
     threads_help = "with --parallel: numbers, as in 1,2,4; with --timeline: one number"
     made.add_argument("--threads", type=thread_counts, metavar="LIST", help=threads_help)
+    pairs_help = "with --parallel: pairs of runs for each block that seems slower with threads, at most (default: 200)"
+    made.add_argument("--pairs", type=positive, default=200, metavar="N", help=pairs_help)
     timeline_help = (
         "draw who ran what and when in one parallel block, as SVG: the block that --blocks and --filter name, or the "
         "workload that --filter names (default: mixed)"
@@ -162,7 +164,7 @@ class Bench:
         self.record["ceilings"] = parallel.print_ceilings(threads, self.rounds)
         for what, makers in chosen.items():
             wanted = [(name, make) for name, make in makers.items() if self.wanted.search(name)]
-            rows = parallel.run(what, wanted, threads, self.rounds)
+            rows = parallel.run(what, wanted, threads, self.rounds, options.pairs)
             self.measured += len(rows)
             self.record[f"parallel_{what}s"] = [parallel.record_of(row) for row in rows]
 

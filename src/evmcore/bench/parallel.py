@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from evmcore._block import Executor
-from evmcore.bench import engine, replay, report
+from evmcore.bench import engine, pairs, replay, report
 from evmcore.bench.shapes import gigagas, shapes
 from evmcore.bench.workloads import Computing, Shape, Workload, build
 from evmcore.blocks import Block
@@ -37,7 +37,11 @@ LARGE = 100  # transactions of a block that is worth several threads
 
 Configuration = int | str
 SEQUENTIAL: Configuration = "sequential"
+AGAIN: Configuration = "sequential again"  # the same once more: what is noise
 AUTO: Configuration = "auto"
+SLOWER = 0.97  # of sequential execution: what `threads=` promises on every block
+PAIRS_SECONDS = 2.0  # for the pairs of one block, at least `LEAST_PAIRS`
+LEAST_PAIRS = 20
 
 
 def listed(threads: int) -> Configuration:
@@ -81,7 +85,7 @@ class Subject:
             options["threads"] = threads
         elif isinstance(configuration, str) and configuration.startswith("list "):
             options.update(threads=int(configuration[5:]), access_list=self.access_list())
-        elif configuration != SEQUENTIAL:
+        elif configuration not in (SEQUENTIAL, AGAIN):
             options["executor"] = ParallelExecutor(int(configuration), always=True)
         try:
             return execute_block(
@@ -109,6 +113,7 @@ class Row:
     critical_path: int = 0
     total: int = 0
     longest: int = 0
+    pairs: pairs.Pairs | None = None  # of sequential execution and of the one that decides, where that seemed slower
 
     @property
     def transactions(self) -> int:
@@ -126,24 +131,30 @@ class Row:
         return (self.median(threads) - self.median(SEQUENTIAL) / threads) / max(1, self.transactions)
 
 
+def phase(subject: Subject, configuration: Configuration, threads: int) -> tuple[float, ParallelCounters]:
+    """Nanoseconds of one execution's transactions."""
+    counters = subject.execute(configuration, threads).parallel
+    return counters.phases["execute"] + counters.phases.get("list", 0), counters
+
+
 def sample(subject: Subject, configuration: Configuration, threads: int) -> tuple[float, ParallelCounters]:
     """The median phase of as many executions as fit, at least one."""
     spent = 0.0
     times: list[float] = []
     while True:
         start = time.perf_counter_ns()
-        result = subject.execute(configuration, threads)
+        nanoseconds, counters = phase(subject, configuration, threads)
         spent += time.perf_counter_ns() - start
-        phases = result.parallel.phases
-        times.append(phases["execute"] + phases.get("list", 0))
+        times.append(nanoseconds)
         if spent + spent / len(times) > SAMPLE_NS or len(times) >= 99:
-            return statistics.median(times), result.parallel
+            return statistics.median(times), counters
 
 
-def measure(subject: Subject, threads: Sequence[int], rounds: int) -> Row:
-    """Configurations by turns; who begins changes from round to round."""
+def measure(subject: Subject, threads: Sequence[int], rounds: int, most_pairs: int = 0) -> Row:
+    """Configurations by turns; who begins changes from round to round. Then up to so many pairs where the execution
+    that decides seemed slower than it promises."""
     row = Row(subject)
-    configurations: list[Configuration] = [SEQUENTIAL, *threads, AUTO, *map(listed, threads)]
+    configurations: list[Configuration] = [SEQUENTIAL, *threads, AUTO, *map(listed, threads), AGAIN]
     for configuration in configurations:  # code is analysed, memory is there
         subject.execute(configuration, max(threads))
     for round_ in range(rounds):
@@ -152,10 +163,24 @@ def measure(subject: Subject, threads: Sequence[int], rounds: int) -> Row:
             nanoseconds, counters = sample(subject, configuration, max(threads))
             row.samples.setdefault(configuration, []).append(nanoseconds)
             row.counters[configuration] = counters
+    if most_pairs and row.ratio(AUTO) < SLOWER:
+        row.pairs = paired(subject, max(threads), most_pairs)
     tracer = DependencyTracer()
     subject.execute(SEQUENTIAL, tracer=tracer)
     row.critical_path, row.total, row.longest = tracer.critical_path, sum(tracer.times), max(tracer.times, default=0)
     return row
+
+
+def paired(subject: Subject, threads: int, most: int) -> pairs.Pairs:
+    """Sequential execution and the one that decides, next to each other, as often as there is time for."""
+    start = time.perf_counter()
+    subject.execute(SEQUENTIAL)
+    affordable = PAIRS_SECONDS / (4 * (time.perf_counter() - start))
+    return pairs.by_turns(
+        lambda: phase(subject, SEQUENTIAL, 1)[0],
+        lambda: phase(subject, AUTO, threads)[0],
+        min(most, max(LEAST_PAIRS, int(affordable))),
+    )
 
 
 # ------------------------------------------------------------ the machine
@@ -247,18 +272,58 @@ def table_of(what: str, rows: Sequence[Row], threads: Sequence[int]) -> str:
     return report.table(headers, lines)
 
 
+def words_of(configuration: Configuration, threads: Sequence[int]) -> str:
+    if configuration == AUTO:
+        return f"auto, at most {max(threads)}"
+    if configuration == AGAIN:
+        return "sequential again (noise)"
+    if isinstance(configuration, str):
+        return f"{configuration.removeprefix('list ')} threads, access list given"
+    return f"{configuration} threads"
+
+
+def promise_of(what: str, rows: Sequence[Row]) -> str:
+    """Which blocks are slower with `threads=` than it promises, and which of them not by chance."""
+    seemed = [row for row in rows if row.ratio(AUTO) < SLOWER]
+    noise = [row for row in rows if row.ratio(AGAIN) < SLOWER]
+    text = f"{what}s slower than {SLOWER} of sequential, deciding by themselves: measured {len(seemed)} of {len(rows)}"
+    text += f" (sequential against itself: {len(noise)})"
+    judged = {row.subject.name: row.pairs for row in seemed if row.pairs}
+    if not judged:
+        return text + ("" if not seemed else "; not judged further: no pairs were asked for")
+    names = pairs.slower(judged, SLOWER)
+    text += (
+        f", significant {len(names)}: sign test of pairs run by turns, A B B A, {pairs.CHANCE:.0%} for all together\n\n"
+    )
+    lines = []
+    for name, found in judged.items():
+        low, high = found.interval()
+        verdict = "slower" if name in names else "not slower" if low >= SLOWER else "not told from noise"
+        row = next(row for row in seemed if row.subject.name == name)
+        lines.append(
+            [
+                name,
+                f"{row.ratio(AUTO):.2f}",
+                str(len(found.ratios)),
+                f"{found.median:.3f}",
+                f"{low:.3f} to {high:.3f}",
+                f"{found.chance_of(SLOWER):.2g}",
+                verdict,
+            ]
+        )
+    headers = [what, "first", "pairs", "median", "95 % interval", f"chance at {SLOWER}", "verdict"]
+    return text + report.table(headers, lines)
+
+
 def summary_of(what: str, rows: Sequence[Row], threads: Sequence[int]) -> str:
     """Mean, median, least and greatest ratio of each configuration."""
     lines = []
-    for configuration in [*threads, AUTO, *map(listed, threads)]:
+    for configuration in [*threads, AUTO, *map(listed, threads), AGAIN]:
         ratios = {row.subject.name: row.ratio(configuration) for row in rows}
         least, greatest = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
         lines.append(
             [
-                f"auto, at most {max(threads)}"
-                if configuration == AUTO
-                else f"{str(configuration).removeprefix('list ')} threads"
-                + (", access list given" if isinstance(configuration, str) else ""),
+                words_of(configuration, threads),
                 f"{statistics.mean(ratios.values()):.2f}",
                 f"{statistics.median(ratios.values()):.2f}",
                 f"{ratios[least]:.2f} ({least})",
@@ -277,11 +342,16 @@ def record_of(row: Row) -> dict[str, Any]:
         "longest": row.longest,
         "total": row.total,
         "decision": row.counters[AUTO].decision,
+        "pairs": list(row.pairs.ratios) if row.pairs else [],
     }
 
 
 def run(
-    what: str, makers: Iterable[tuple[str, Callable[[], Subject]]], threads: Sequence[int], rounds: int
+    what: str,
+    makers: Iterable[tuple[str, Callable[[], Subject]]],
+    threads: Sequence[int],
+    rounds: int,
+    most_pairs: int,
 ) -> list[Row]:
     """Measures the subjects one after the other and prints what came out. Blocks that are invalid are left out."""
     chosen = list(makers)
@@ -290,7 +360,7 @@ def run(
         for name, make in chosen:
             subject = make()
             if subject.valid and subject.block.transactions:
-                rows.append(measure(subject, threads, rounds))
+                rows.append(measure(subject, threads, rounds, most_pairs))
             bar.step(name)
     if rows:
         print(table_of(what, rows, threads) + "\n")
@@ -300,6 +370,7 @@ def run(
             small = [row for row in rows if row.transactions <= LARGE]
             print(summary_of(f"{what}s of more than {LARGE} transactions", large, threads) + "\n")
             print(summary_of(f"the other {what}s", small, threads) + "\n")
+        print(promise_of(what, rows) + "\n")
     return rows
 
 
