@@ -61,6 +61,7 @@ cdef Patience[160] patience       # by CHOICES and the length of a block's mean 
 cdef Estimate[16] alone           # by that length: what blocks took on one thread, in 1,024ths of what their kinds say; 0: unknown
 cdef Loose[int64_t] losable       # ns that trials may lose from now on
 cdef int32_t turn                 # which of the known blocks are timed here and there
+cdef int32_t halfway              # which of the blocks with some kinds that were never timed are measured
 cdef int32_t parallel_blocks
 
 
@@ -212,7 +213,7 @@ cdef class ChoosingExecutor(Executor):
                 choice[0] = self.best(seen, expected)
                 if expected[0] >= worthwhile(seen.sequential):
                     return CHAINED
-            if 2 * seen.wanting > count:
+            if 2 * seen.wanting > count or (8 * seen.wanting > count and atomic_add32(&halfway, 1) % 8 == 0):
                 return MEASURING
             if 4 * seen.unsure > count and parallel_blocks:
                 return PAYS                      # there is nothing that a sequential block could confirm
@@ -259,7 +260,7 @@ cdef class ChoosingExecutor(Executor):
         if failure == BLOCK_OK:
             spend(took, 0)
             if seen.looked and 4 * seen.unsure <= count:
-                alone[length_class(seen.raw, count)].learn(<uint64_t>took * WHOLE // max(seen.raw, <uint64_t>1), 4)
+                alone[length_class(seen.raw, count)].learn(<uint64_t>took * WHOLE // max(seen.raw, <uint64_t>1), 3)
         return failure
 
     cdef BlockFailure run_parallel(
@@ -299,8 +300,9 @@ cdef class ChoosingExecutor(Executor):
         ratio = min(max(extra * WHOLE // more, <uint64_t>WHOLE // 4), <uint64_t>(2 if run.pace.behind else 4) * WHOLE)
         learn_added(seen, choice, ratio, 8 if sure else 32)
         note_burden(txs, done, ratio if sure else 0)
-        if sure and (run.pace.behind or <uint64_t>took > seen.sequential):
-            parallel_blocks = 0                  # the next one is measured
+        # Later than one thread, or earlier than so many can be: the forecast was wrong, and the next block is measured.
+        if run.pace.behind or (sure and not 9 * seen.sequential <= 10 * <uint64_t>took * threads <= 10 * seen.sequential * threads):
+            parallel_blocks = 0
         return failure
 
 
@@ -308,9 +310,9 @@ cdef class ChoosingExecutor(Executor):
 
 def forget():
     """Everything learnt, as in a new process."""
-    global parallel_blocks, turn
+    global halfway, parallel_blocks, turn
     cdef int i, j
-    parallel_blocks = turn = 0
+    halfway = parallel_blocks = turn = 0
     forget_kinds()
     losable.set(LOSABLE_NS)
     for i in range(CHOICES):
