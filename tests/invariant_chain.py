@@ -8,12 +8,14 @@ TIMESTAMP. `check` says what is inconsistent in that: an answer put together fro
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from multiprocessing.synchronize import Event as EventType
 from typing import Any
 
@@ -196,43 +198,60 @@ CHAIN: dict[str, Any] = {
 }
 
 
-def follow(
-    publisher: Publisher, books: Books, *, reorgs: float = 0.03, deepest: int = 4, interval: float = 0.0
-) -> Iterator[Header]:
-    """Applies block after block, with reorgs of up to `deepest` blocks; gives each new head. For ever."""
-    due = time.monotonic()
+@dataclass(frozen=True)
+class Step:
+    """A block on the head (with its diff), or blocks taken back (none) until `header` is the head."""
+
+    header: Header
+    diff: StateDiff | None = None
+
+
+def steps(books: Books, *, reorgs: float = 0.03, deepest: int = 4) -> Iterator[Step]:
+    """Block after block, with reorgs of up to `deepest` blocks, for ever."""
     while True:
         if books.dice.random() < reorgs and books.head.number > deepest:
-            depth = books.dice.randint(1, deepest)
-            for _ in range(depth):
+            for _ in range(books.dice.randint(1, deepest)):
                 books.take_back()
-            publisher.revert_to(books.head.hash)
-            yield books.head
-        header, diff = books.next_block()
-        publisher.publish(header, diff)
-        yield header
-        due += interval
-        pause = due - time.monotonic()
-        if pause > 0:
-            time.sleep(pause)
+            yield Step(books.head)
+        yield Step(*books.next_block())
+
+
+# So late the writer hurries to be in time again; later than that it does not.
+HURRY = 0.05
+
+
+def follow(publisher: Publisher, script: Iterator[Step], interval: float = 0.0) -> Iterator[Step]:
+    """Applies steps, one each `interval` seconds; gives each when it is done."""
+    due = time.monotonic()
+    for step in script:
+        if step.diff is None:
+            publisher.revert_to(step.header.hash)
         else:
-            due = time.monotonic()
+            publisher.publish(step.header, step.diff)
+        yield step
+        now = time.monotonic()
+        due = max(due + interval, now - HURRY)
+        if due > now:
+            time.sleep(due - now)
 
 
 # ---- a writer in a process of its own
 
 
 class Writer:
-    """Applies blocks as fast as it can, or one each `interval` seconds, until it is told to stop."""
+    """Applies blocks as fast as it can, or one each `interval` seconds, until it is told to stop.
+
+    To make a block takes longer than to publish it: the first `prepared` ones are made before it says that it is ready.
+    """
 
     def __init__(
-        self, url: str, groups: int, seed: int, interval: float = 0.001, moves: int = 8, **options: Any
+        self, url: str, groups: int, seed: int, interval: float = 0.001, moves: int = 8, prepared: int = 0
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self._stop: EventType = context.Event()
         self._ready: EventType = context.Event()
-        self._count = context.Value("q", 0)
-        arguments = (url, groups, seed, moves, interval, options, self._stop, self._ready, self._count)
+        self._count, self._back = context.Value("q", 0), context.Value("q", 0)
+        arguments = (url, groups, seed, moves, interval, prepared, self._stop, self._ready, self._count, self._back)
         self._process = context.Process(target=_write, args=arguments, daemon=True)
 
     @property
@@ -240,9 +259,14 @@ class Writer:
         """How many new heads there have been."""
         return int(self._count.value)
 
+    @property
+    def reorgs(self) -> int:
+        """How many of them were reached by taking blocks back."""
+        return int(self._back.value)
+
     def __enter__(self) -> Writer:
         self._process.start()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not self._ready.wait(0.1):
             assert self._process.is_alive() and time.monotonic() < deadline, "the writer does not start"
         return self
@@ -259,17 +283,22 @@ def _write(
     seed: int,
     moves: int,
     interval: float,
-    options: dict[str, Any],
+    prepared: int,
     stop: EventType,
     ready: EventType,
     count: Any,
+    back: Any,
 ) -> None:
     books = Books(groups, seed, moves)
     with Publisher(url, CHAIN_ID) as publisher:
         begin(publisher, books)
-        for header in follow(publisher, books, interval=interval, **options):
+        live = steps(books)
+        made = list(islice(live, prepared))
+        gc.freeze()  # They stay as they are: nothing to look through again and again.
+        for step in follow(publisher, chain(made, live), interval):
             count.value += 1
-            if header.number >= 10:
+            back.value += step.diff is None
+            if step.header.number >= 10:
                 ready.set()
             if stop.is_set():
                 return
