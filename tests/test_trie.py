@@ -14,6 +14,7 @@ from Crypto.Hash import keccak as pycryptodome_keccak
 from evmcore._trie import ordered_root, proof, root_of, state_root
 from evmcore.blocks import EMPTY_TRIE_ROOT, Block, encode_withdrawal
 from evmcore.errors import InputError
+from evmcore.state import MemoryState
 from evmcore.types import Account
 from tests.shared_files import archive_documents, shared_path
 
@@ -195,7 +196,26 @@ def test_accounts_and_storage_give_the_state_root_of_the_definition() -> None:
             slots = {keccak(slot.to_bytes(32, "big")): library.encode(v) for slot, v in account.storage.items() if v}
             fields = [account.nonce, account.balance, root_by_definition(slots), keccak(account.code)]
             leaves[keccak(address)] = library.encode(fields)
-        assert state_root(accounts) == root_by_definition(leaves)
+        for threads in (1, 2, 3, 8):
+            assert state_root(accounts, threads) == root_by_definition(leaves)
+
+
+def test_threads_do_not_change_the_root_of_storage_of_any_size() -> None:
+    """Storage that is worth all threads is hashed by itself; keys that are not spread evenly another way."""
+    rng = random.Random(7)
+    accounts = {
+        rng.randbytes(20): Account(1, 2, b"", {rng.getrandbits(256): rng.getrandbits(90) + 1 for _ in range(size)})
+        for size in (5000, 4095, 20_000, 4096, 1, 0, 300)
+    }
+    (address, account) = next(iter(accounts.items()))
+    slots = {keccak(slot.to_bytes(32, "big")): library.encode(v) for slot, v in account.storage.items()}
+    fields = [account.nonce, account.balance, root_by_definition(slots), keccak(account.code)]
+    expected = root_by_definition({keccak(address): library.encode(fields)})
+    whole = state_root(accounts)
+    for threads in (1, 2, 8):
+        assert state_root({address: account}, threads) == expected
+        assert state_root(accounts, threads) == whole
+        assert MemoryState(accounts).state_root(None, threads) == whole
 
 
 def test_the_state_root_of_the_rpc_chain_is_that_of_its_accounts() -> None:

@@ -275,7 +275,7 @@ cdef class BlockRun:
         cdef StateDiff diff = diff_collect(self.machine.ws)
         self.backend.end_read()
         try:
-            root = root_function(self.backend)(diff)
+            root = root_after(self.backend, diff, 1)
         finally:
             with nogil:
                 self.backend.begin_read()
@@ -293,6 +293,12 @@ cdef object root_function(Backend backend):
         return backend.state_root
     except AttributeError:
         raise StateError(f"{type(backend).__name__} cannot compute a state root") from None
+
+
+cdef object root_after(Backend backend, StateDiff diff, unsigned int threads):
+    """The root after a diff (None: as it is), on several threads where the backend can."""
+    compute = root_function(backend)
+    return compute(diff, threads) if threads > 1 and getattr(backend, "roots_on_threads", False) else compute(diff)
 
 
 # ------------------------------------------------------------ the result
@@ -381,9 +387,7 @@ cdef class BlockResult:
         """Root of the state after the block. The state must be as it was when the block was executed, or, with
         ``commit=True``, as that left it; backends that cannot compute a root raise `StateError`."""
         if self.root_cache is None:
-            self.root_cache = (
-                root_function(self.backend)(None if self.committed else self.diff)
-            )
+            self.root_cache = root_after(self.backend, None if self.committed else self.diff, self.threads)
         return self.root_cache
 
 

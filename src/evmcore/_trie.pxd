@@ -5,7 +5,6 @@ objects but the functions for Python at the end of the module.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from evmcore._rlp cimport Buffer
 from evmcore._u256 cimport u256
 
 cdef enum:
@@ -22,22 +21,17 @@ cdef struct TrieItem:
 # items are sorted in place. False when memory ran out.
 cdef bint trie_root(TrieItem* items, size_t count, uint8_t* root) noexcept nogil
 
-# The same on several threads: the leaves, where most of the hashing is, are made first, each by itself.
+# The same on several threads: each child of the root by itself, or, of keys that are not spread evenly, each leaf first.
 cdef bint trie_root_threaded(TrieItem* items, size_t count, unsigned int threads, uint8_t* root) noexcept nogil
 
-# Collects accounts, then gives their state root. All zero is an empty one.
-cdef struct StateTrie:
-    Buffer leaves                 # per account: hashed address, then size and bytes of its RLP
-    Buffer items                  # TrieItem: first the account's slots, in the end the accounts
-    Buffer slots                  # per slot of the account at hand: hashed key, RLP of the value
-    Buffer scratch
-    size_t count
+# An account of a state trie; what it points to is borrowed.
+cdef struct StateAccount:
+    const uint8_t* address
+    const u256* balance
+    const uint8_t* code_hash
+    const u256* slots             # pairs of key and value, in any order; those whose value is zero are passed over
+    size_t slot_count
+    uint64_t nonce
 
-# Adds an account. `slots` are pairs of key and value, one after the other, in any order; pairs whose value is zero are
-# passed over. False when memory ran out. The address must not have been added before.
-cdef bint state_trie_add(StateTrie* trie, const uint8_t* address, uint64_t nonce, const u256* balance, const uint8_t* code_hash, const u256* slots, size_t slot_count) noexcept nogil
-
-# The state root, 32 bytes. False when memory ran out.
-cdef bint state_trie_root(StateTrie* trie, uint8_t* root) noexcept nogil
-
-cdef void state_trie_free(StateTrie* trie) noexcept nogil
+# The state root of accounts with distinct addresses, 32 bytes, on at most `threads` threads. False when memory ran out.
+cdef bint state_root_of(const StateAccount* accounts, size_t count, unsigned int threads, uint8_t* root) noexcept nogil

@@ -25,5 +25,6 @@ def proof(
     Nodes shorter than 32 bytes are inside their parents. The empty trie has an empty proof. Items as for `root_of`.
     """
 
-def state_root(accounts: Mapping[bytes, Account]) -> bytes:
-    """The 32-byte state root of accounts by 20-byte address. Every account given counts, also an empty one."""
+def state_root(accounts: Mapping[bytes, Account], threads: int = 1) -> bytes:
+    """The 32-byte state root of accounts by 20-byte address. Every account given counts, also an empty one. `threads`:
+    native threads that may hash."""

@@ -1,11 +1,11 @@
 """Roots and proofs of Merkle-Patricia tries (yellow paper, appendix D), bottom-up from sorted keys."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdlib cimport free, malloc, qsort
-from libc.string cimport memcmp, memcpy
+from libc.stdlib cimport calloc, free, malloc, qsort
+from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._hash cimport keccak256
 from evmcore._rlp cimport (
-    RLP_LIST, buffer_free, buffer_reserve, rlp_bytes_size, rlp_header_size, rlp_put_bytes, rlp_put_header, rlp_put_u256,
+    RLP_LIST, Buffer, buffer_free, buffer_reserve, rlp_bytes_size, rlp_header_size, rlp_put_bytes, rlp_put_header, rlp_put_u256,
     rlp_put_uint, rlp_u256_size, rlp_uint_size,
 )
 from evmcore._u256 cimport u256_from_int, u_is_zero, u_to_be
@@ -26,8 +26,21 @@ cdef struct Builder:
     uint32_t target_size
     Buffer* record                # nodes on the path, each after its size: the deepest first
 
-cdef enum:
-    LEAVES_AT_ONCE = 32           # that a thread makes
+cdef enum:                        # that a thread makes
+    LEAVES_AT_ONCE = 32
+    ACCOUNTS_AT_ONCE = 16
+    SLOTS_AT_ONCE = 256
+    MANY_SLOTS = 4096             # of an account that is worth all threads
+
+cdef struct Scratch:              # of one thread
+    Buffer items                  # TrieItem of an account's slots
+    Buffer slots                  # per slot: hashed key, RLP of the value; behind all, a byte for each: that RLP's size
+    Buffer node
+
+cdef struct StateLeaf:
+    uint8_t[32] key               # hashed address
+    uint8_t size
+    uint8_t[119] value            # RLP: header 2, nonce 9, balance 33, two hashes of 33
 
 cdef uint8_t EMPTY_NODE = 0x80
 cdef uint8_t LEAF = 0x20, ODD = 0x10
@@ -107,16 +120,43 @@ cdef void refer(const Buffer* node, Reference* reference) noexcept nogil:
         keccak256(node.data, node.size, reference.data + 1)
 
 
-cdef bint put_branch(Builder* builder, size_t low, size_t high, uint32_t depth) noexcept nogil:
-    cdef Reference[16] children
-    cdef const TrieItem* here = NULL
-    cdef size_t payload = 0, i = low, end
-    cdef uint8_t digit
+cdef void no_children(Reference* children) noexcept nogil:
     cdef int child
-    cdef uint8_t* at
     for child in range(16):
         children[child].size = 1
         children[child].data[0] = EMPTY_NODE
+
+
+cdef bint put_children(Buffer* node, const Reference* children, const TrieItem* here) noexcept nogil:
+    """A branch. `here`: the item whose key ends there, or NULL."""
+    cdef size_t payload = rlp_bytes_size(here.value, here.value_size) if here != NULL else 1
+    cdef int child
+    cdef uint8_t* at
+    for child in range(16):
+        payload += children[child].size
+    node.size = 0
+    at = buffer_reserve(node, rlp_header_size(payload) + payload)
+    if at == NULL:
+        return False
+    at = rlp_put_header(at, RLP_LIST, payload)
+    for child in range(16):
+        memcpy(at, children[child].data, children[child].size)
+        at += children[child].size
+    if here != NULL:
+        at = rlp_put_bytes(at, here.value, here.value_size)
+    else:
+        at[0] = EMPTY_NODE
+        at += 1
+    node.size = <size_t>(at - node.data)
+    return True
+
+
+cdef bint put_branch(Builder* builder, size_t low, size_t high, uint32_t depth) noexcept nogil:
+    cdef Reference[16] children
+    cdef const TrieItem* here = NULL
+    cdef size_t i = low, end
+    cdef uint8_t digit
+    no_children(children)
     # A key that ends here is before all that it is the start of.
     if 2 * builder.items[low].key_size == depth:
         here = &builder.items[low]
@@ -134,24 +174,7 @@ cdef bint put_branch(Builder* builder, size_t low, size_t high, uint32_t depth) 
             return False
         refer(builder.node, &children[digit])
         i = end
-    for child in range(16):
-        payload += children[child].size
-    payload += rlp_bytes_size(here.value, here.value_size) if here != NULL else 1
-    builder.node.size = 0
-    at = buffer_reserve(builder.node, rlp_header_size(payload) + payload)
-    if at == NULL:
-        return False
-    at = rlp_put_header(at, RLP_LIST, payload)
-    for child in range(16):
-        memcpy(at, children[child].data, children[child].size)
-        at += children[child].size
-    if here != NULL:
-        at = rlp_put_bytes(at, here.value, here.value_size)
-    else:
-        at[0] = EMPTY_NODE
-        at += 1
-    builder.node.size = <size_t>(at - builder.node.data)
-    return True
+    return put_children(builder.node, children, here)
 
 
 cdef bint put_node(Builder* builder, size_t low, size_t high, uint32_t depth) noexcept nogil:
@@ -281,12 +304,87 @@ cdef void make_leaves(void* context, uint64_t first, uint64_t end) noexcept nogi
     buffer_free(&scratch)
 
 
+# Where keys are spread evenly, as hashes are: each child of the root by itself, sorting included.
+cdef struct Children:
+    TrieItem* items               # by first nibble
+    size_t[17] first
+    Reference[16] references
+    uint32_t failed
+
+
+cdef void make_children(void* context, uint64_t first, uint64_t end) noexcept nogil:
+    cdef Children* children = <Children*>context
+    cdef Buffer scratch = Buffer(NULL, 0, 0)
+    cdef Builder builder
+    cdef TrieItem* items
+    cdef size_t count
+    cdef uint64_t i
+    memset(&builder, 0, sizeof(Builder))
+    builder.node = &scratch
+    for i in range(first, end):
+        items = children.items + children.first[i]
+        count = children.first[i + 1] - children.first[i]
+        if count == 0:
+            continue
+        builder.items = items
+        if not put_node(&builder, 0, sort_items(items, count), 1):
+            children.failed = 1
+            break
+        refer(&scratch, &children.references[i])
+    buffer_free(&scratch)
+
+
+cdef bint first_nibbles(const TrieItem* items, size_t count, size_t* first) noexcept nogil:
+    """Where the items of each first nibble begin when they are put in order. False: they are not spread evenly."""
+    cdef size_t[16] counts
+    cdef size_t i
+    memset(counts, 0, sizeof(counts))
+    for i in range(count):
+        if items[i].key_size == 0:
+            return False
+        counts[nibble(items[i].key, 0)] += 1
+    first[0] = 0
+    for i in range(16):
+        if counts[i] > count // 4:
+            return False
+        first[i + 1] = first[i] + counts[i]
+    return True
+
+
+cdef bint root_by_children(Children* children, const TrieItem* items, size_t count, unsigned int threads, uint8_t* root) noexcept nogil:
+    cdef Buffer scratch = Buffer(NULL, 0, 0)
+    cdef size_t[16] place
+    cdef size_t i
+    cdef uint8_t digit
+    cdef bint done = False
+    memcpy(place, children.first, sizeof(place))
+    children.items = <TrieItem*>malloc(count * sizeof(TrieItem))
+    if children.items == NULL:
+        return False
+    for i in range(count):
+        digit = nibble(items[i].key, 0)
+        children.items[place[digit]] = items[i]
+        place[digit] += 1
+    no_children(children.references)
+    children.failed = 0
+    for_each(threads, 16, 1, make_children, children)
+    if not children.failed and put_children(&scratch, children.references, NULL):
+        keccak256(scratch.data, scratch.size, root)
+        done = True
+    free(children.items)
+    buffer_free(&scratch)
+    return done
+
+
 cdef bint trie_root_threaded(TrieItem* items, size_t count, unsigned int threads, uint8_t* root) noexcept nogil:
+    cdef Children children
     cdef Leaves leaves
     cdef Buffer scratch = Buffer(NULL, 0, 0)
     cdef bint done = False
     if threads <= 1 or count < 2 * LEAVES_AT_ONCE:
         return trie_root(items, count, root)
+    if first_nibbles(items, count, children.first):
+        return root_by_children(&children, items, count, threads, root)
     leaves.count = sort_items(items, count)
     leaves.items = items
     leaves.failed = 0
@@ -303,84 +401,133 @@ cdef bint trie_root_threaded(TrieItem* items, size_t count, unsigned int threads
 
 # ---------------------------------------------------------------------------------------------------- state
 
-cdef bint storage_root(StateTrie* trie, const u256* slots, size_t slot_count, uint8_t* root) noexcept nogil:
-    """Uses the buffers of `trie` but the leaves."""
-    cdef size_t i, used = 0
+cdef struct Slots:                # a large account's, to be hashed
+    const u256* pairs
+    uint8_t* hashed               # per pair: hashed key, RLP of the value; the value's size goes to `sizes`
+    uint8_t* sizes                # 0: not in the trie
+
+
+cdef void hash_slots(void* context, uint64_t first, uint64_t end) noexcept nogil:
+    cdef Slots* slots = <Slots*>context
     cdef uint8_t[32] word
-    cdef uint8_t* pair
+    cdef uint64_t i
+    for i in range(first, end):
+        slots.sizes[i] = 0
+        if not u_is_zero(&slots.pairs[2 * i + 1]):
+            u_to_be(word, &slots.pairs[2 * i])
+            keccak256(word, 32, slots.hashed + 65 * i)
+            slots.sizes[i] = <uint8_t>rlp_u256_size(&slots.pairs[2 * i + 1])
+            rlp_put_u256(slots.hashed + 65 * i + 32, &slots.pairs[2 * i + 1])
+
+
+cdef bint storage_root(Scratch* scratch, const StateAccount* account, unsigned int threads, uint8_t* root) noexcept nogil:
+    """32 bytes. False: no memory."""
+    cdef Slots slots
     cdef TrieItem* item
-    for i in range(slot_count):
-        used += not u_is_zero(&slots[2 * i + 1])
-    trie.slots.size = 0
-    trie.items.size = 0
-    if buffer_reserve(&trie.slots, used * 65) == NULL or buffer_reserve(&trie.items, used * sizeof(TrieItem)) == NULL:
-        return used == 0 and root_with(NULL, 0, &trie.scratch, root)
-    pair = trie.slots.data
-    item = <TrieItem*>trie.items.data
-    for i in range(slot_count):
-        if u_is_zero(&slots[2 * i + 1]):
-            continue
-        u_to_be(word, &slots[2 * i])
-        keccak256(word, 32, pair)
-        item.key = pair
-        item.key_size = 32
-        item.value = pair + 32
-        item.value_size = <uint32_t>rlp_u256_size(&slots[2 * i + 1])
-        rlp_put_u256(pair + 32, &slots[2 * i + 1])
-        pair += 65
-        item += 1
-    return root_with(<TrieItem*>trie.items.data, used, &trie.scratch, root)
+    cdef size_t i, count = 0
+    if account.slot_count == 0:
+        return root_with(NULL, 0, &scratch.node, root)
+    scratch.slots.size = scratch.items.size = 0
+    if (
+        buffer_reserve(&scratch.slots, account.slot_count * 66) == NULL
+        or buffer_reserve(&scratch.items, account.slot_count * sizeof(TrieItem)) == NULL
+    ):
+        return False
+    slots.pairs = account.slots
+    slots.hashed = scratch.slots.data
+    slots.sizes = scratch.slots.data + 65 * account.slot_count
+    for_each(threads, account.slot_count, SLOTS_AT_ONCE, hash_slots, &slots)
+    item = <TrieItem*>scratch.items.data
+    for i in range(account.slot_count):
+        if slots.sizes[i]:
+            item.key = slots.hashed + 65 * i
+            item.key_size = 32
+            item.value = item.key + 32
+            item.value_size = slots.sizes[i]
+            item += 1
+            count += 1
+    if threads > 1:
+        return trie_root_threaded(<TrieItem*>scratch.items.data, count, threads, root)
+    return root_with(<TrieItem*>scratch.items.data, count, &scratch.node, root)
 
 
-cdef bint state_trie_add(
-    StateTrie* trie, const uint8_t* address, uint64_t nonce, const u256* balance, const uint8_t* code_hash,
-    const u256* slots, size_t slot_count,
-) noexcept nogil:
+cdef bint make_leaf(Scratch* scratch, const StateAccount* account, unsigned int threads, StateLeaf* leaf) noexcept nogil:
     cdef uint8_t[32] root
-    cdef size_t payload = rlp_uint_size(nonce) + rlp_u256_size(balance) + 33 + 33
-    cdef uint32_t size = <uint32_t>(rlp_header_size(payload) + payload)
+    cdef size_t payload = rlp_uint_size(account.nonce) + rlp_u256_size(account.balance) + 33 + 33
     cdef uint8_t* at
-    if not storage_root(trie, slots, slot_count, root):
+    if not storage_root(scratch, account, threads, root):
         return False
-    at = buffer_reserve(&trie.leaves, 32 + sizeof(uint32_t) + size)
-    if at == NULL:
-        return False
-    keccak256(address, 20, at)
-    memcpy(at + 32, &size, sizeof(uint32_t))
-    at = rlp_put_header(at + 32 + sizeof(uint32_t), RLP_LIST, payload)
-    at = rlp_put_uint(at, nonce)
-    at = rlp_put_u256(at, balance)
+    keccak256(account.address, 20, leaf.key)
+    leaf.size = <uint8_t>(rlp_header_size(payload) + payload)
+    at = rlp_put_header(leaf.value, RLP_LIST, payload)
+    at = rlp_put_uint(at, account.nonce)
+    at = rlp_put_u256(at, account.balance)
     at = rlp_put_bytes(at, root, 32)
-    at = rlp_put_bytes(at, code_hash, 32)
-    trie.leaves.size += 32 + sizeof(uint32_t) + size
-    trie.count += 1
+    rlp_put_bytes(at, account.code_hash, 32)
     return True
 
 
-cdef bint state_trie_root(StateTrie* trie, uint8_t* root) noexcept nogil:
-    cdef const uint8_t* leaf = trie.leaves.data
-    cdef TrieItem* item
+cdef struct AccountLeaves:
+    const StateAccount* accounts
+    StateLeaf* leaves             # size 0: not made yet
+    uint32_t failed
+
+
+cdef void make_state_leaves(void* context, uint64_t first, uint64_t end) noexcept nogil:
+    cdef AccountLeaves* made = <AccountLeaves*>context
+    cdef Scratch scratch
+    cdef uint64_t i
+    memset(&scratch, 0, sizeof(Scratch))
+    for i in range(first, end):
+        if made.leaves[i].size == 0 and not make_leaf(&scratch, &made.accounts[i], 1, &made.leaves[i]):
+            made.failed = 1
+            break
+    scratch_free(&scratch)
+
+
+cdef void scratch_free(Scratch* scratch) noexcept nogil:
+    buffer_free(&scratch.items)
+    buffer_free(&scratch.slots)
+    buffer_free(&scratch.node)
+
+
+cdef bint make_large_leaves(AccountLeaves* made, size_t count, unsigned int threads) noexcept nogil:
+    """One after the other, each on all threads: the leaves of accounts with so much storage that others would wait for them."""
+    cdef Scratch scratch
+    cdef bint done = True
     cdef size_t i
-    trie.items.size = 0
-    if trie.count and buffer_reserve(&trie.items, trie.count * sizeof(TrieItem)) == NULL:
-        return False
-    item = <TrieItem*>trie.items.data
-    for i in range(trie.count):
-        item.key = leaf
-        item.key_size = 32
-        memcpy(&item.value_size, leaf + 32, sizeof(uint32_t))
-        item.value = leaf + 32 + sizeof(uint32_t)
-        leaf = item.value + item.value_size
-        item += 1
-    return root_with(<TrieItem*>trie.items.data, trie.count, &trie.scratch, root)
+    memset(&scratch, 0, sizeof(Scratch))
+    for i in range(count):
+        if done and made.accounts[i].slot_count >= MANY_SLOTS:
+            done = make_leaf(&scratch, &made.accounts[i], threads, &made.leaves[i])
+    scratch_free(&scratch)
+    return done
 
 
-cdef void state_trie_free(StateTrie* trie) noexcept nogil:
-    buffer_free(&trie.leaves)
-    buffer_free(&trie.items)
-    buffer_free(&trie.slots)
-    buffer_free(&trie.scratch)
-    trie.count = 0
+cdef bint state_root_of(const StateAccount* accounts, size_t count, unsigned int threads, uint8_t* root) noexcept nogil:
+    cdef AccountLeaves made
+    cdef StateLeaf* leaves = <StateLeaf*>calloc(count + 1, sizeof(StateLeaf))
+    cdef TrieItem* items = <TrieItem*>malloc((count + 1) * sizeof(TrieItem))
+    cdef bint done = leaves != NULL and items != NULL
+    cdef size_t i
+    made.accounts = accounts
+    made.leaves = leaves
+    made.failed = 0
+    if done and threads > 1:
+        done = make_large_leaves(&made, count, threads)
+    if done:
+        for_each(threads, count, ACCOUNTS_AT_ONCE, make_state_leaves, &made)
+        done = not made.failed
+    if done:
+        for i in range(count):
+            items[i].key = leaves[i].key
+            items[i].key_size = 32
+            items[i].value = leaves[i].value
+            items[i].value_size = leaves[i].size
+        done = trie_root_threaded(items, count, threads, root)
+    free(leaves)
+    free(items)
+    return done
 
 
 # ---------------------------------------------------------------------------------------------------- for Python
@@ -503,39 +650,38 @@ def proof(items, key, bint secure=False):
     return nodes
 
 
-def state_root(accounts):
-    cdef StateTrie trie = StateTrie(Buffer(NULL, 0, 0), Buffer(NULL, 0, 0), Buffer(NULL, 0, 0), Buffer(NULL, 0, 0), 0)
+def state_root(accounts, unsigned int threads=1):
+    cdef size_t count = len(accounts), i = 0
+    cdef StateAccount* native_accounts = <StateAccount*>calloc(count + 1, sizeof(StateAccount))
+    cdef u256* balances = <u256*>calloc(count + 1, sizeof(u256))
     cdef uint8_t[32] root
-    cdef u256 balance
     cdef bytes code_hash, slots
-    cdef const uint8_t* address_bytes
-    cdef const uint8_t* code_hash_bytes
-    cdef const u256* pairs
-    cdef size_t slot_count
-    cdef uint64_t nonce
     cdef bint done
+    cdef list kept = []                          # what the native accounts borrow
     try:
+        if native_accounts == NULL or balances == NULL:
+            raise no_memory()
         for address, account in accounts.items():
             if len(checked(address, "accounts")) != 20:
                 raise InputError(f"argument 'accounts': expected addresses of 20 bytes, got {len(address)}")
-            nonce = account.nonce
-            balance = u256_from_int(account.balance, "balance")
+            balances[i] = u256_from_int(account.balance, "balance")
             code_hash = digest(<const uint8_t*>PyBytes_AS_STRING(account.code), PyBytes_GET_SIZE(account.code))
             slots = words(account.storage)
-            slot_count = len(account.storage)
-            address_bytes = <const uint8_t*>PyBytes_AS_STRING(address)
-            code_hash_bytes = <const uint8_t*>PyBytes_AS_STRING(code_hash)
-            pairs = <const u256*>PyBytes_AS_STRING(slots)
-            with nogil:
-                done = state_trie_add(&trie, address_bytes, nonce, &balance, code_hash_bytes, pairs, slot_count)
-            if not done:
-                raise no_memory()
+            kept.append((address, code_hash, slots))
+            native_accounts[i].address = <const uint8_t*>PyBytes_AS_STRING(address)
+            native_accounts[i].nonce = account.nonce
+            native_accounts[i].balance = &balances[i]
+            native_accounts[i].code_hash = <const uint8_t*>PyBytes_AS_STRING(code_hash)
+            native_accounts[i].slots = <const u256*>PyBytes_AS_STRING(slots)
+            native_accounts[i].slot_count = len(account.storage)
+            i += 1
         with nogil:
-            done = state_trie_root(&trie, root)
+            done = state_root_of(native_accounts, count, threads, root)
         if not done:
             raise no_memory()
     finally:
-        state_trie_free(&trie)
+        free(native_accounts)
+        free(balances)
     return PyBytes_FromStringAndSize(<char*>root, 32)
 
 

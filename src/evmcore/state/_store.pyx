@@ -10,7 +10,7 @@ from evmcore._code cimport Code, code_find, code_intern
 from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._keyed_hash cimport HashKey, draw_key, hash_address
 from evmcore._state cimport ABSENT, FOUND, AccountData, Found, StateReader
-from evmcore._trie cimport StateTrie, state_trie_add, state_trie_free, state_trie_root
+from evmcore._trie cimport StateAccount, state_root_of
 from evmcore._u256 cimport u256, u_eq, u_is_zero, u_zero
 from evmcore.state._tables cimport (
     BlockHash, Slot, SlotTable, StoredCode, codes_add, codes_find, codes_free, codes_release, hashes_find, hashes_set,
@@ -429,23 +429,27 @@ cdef bint store_copy(Store* to, const Store* source) noexcept nogil:
     return True
 
 
-cdef bint store_root(const Store* store, uint8_t* root) noexcept nogil:
-    cdef StateTrie trie
+cdef bint store_root(const Store* store, unsigned int threads, uint8_t* root) noexcept nogil:
+    cdef StateAccount* accounts = <StateAccount*>malloc((<size_t>store.row_count + 1) * sizeof(StateAccount))
     cdef const Row* row
-    cdef bint done = True
+    cdef bint done
+    cdef size_t count = 0
     cdef uint32_t i
-    cdef size_t cells
-    memset(&trie, 0, sizeof(StateTrie))
+    if accounts == NULL:
+        return False
     for i in range(store.row_count):
         row = &store.rows[i]
-        if row.used and done:
+        if row.used:
+            accounts[count].address = <const uint8_t*>row.address
+            accounts[count].nonce = row.nonce
+            accounts[count].balance = &row.balance
+            accounts[count].code_hash = row_code_hash(row)
             # A cell is a key and its value, as the trie wants them; it passes over free cells, whose value is zero.
-            cells = <size_t>row.slots.mask + 1 if row.slots.count else 0
-            done = state_trie_add(
-                &trie, row.address, row.nonce, &row.balance, row_code_hash(row), <const u256*>row.slots.cells, cells
-            )
-    done = done and state_trie_root(&trie, root)
-    state_trie_free(&trie)
+            accounts[count].slots = <const u256*>row.slots.cells
+            accounts[count].slot_count = <size_t>row.slots.mask + 1 if row.slots.count else 0
+            count += 1
+    done = state_root_of(accounts, count, threads, root)
+    free(accounts)
     return done
 
 

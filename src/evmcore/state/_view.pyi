@@ -9,8 +9,11 @@ class DiffView(Backend):
     def base(self) -> Backend: ...
     @property
     def diff(self) -> StateDiff: ...
-    def state_root(self, diff: StateDiff | None = None) -> bytes:
-        """The root of the state, or as it would be after a diff. `StateError` where the base cannot compute one."""
+    @property
+    def roots_on_threads(self) -> bool: ...
+    def state_root(self, diff: StateDiff | None = None, threads: int = 1) -> bytes:
+        """The root of the state, or as it would be after a diff; on at most `threads` native threads where the base
+        can. `StateError` where the base cannot compute one."""
 
 def read_account(backend: Backend, address: bytes) -> AccountFields | None:
     """Nonce, balance and code hash of an account of any backend; None when it does not exist."""

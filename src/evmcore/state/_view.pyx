@@ -77,13 +77,19 @@ cdef class DiffView(Backend):
         """The exception that made a read of the base fail, given once; None when there is none."""
         return self.base.take_error()
 
-    def state_root(self, StateDiff diff=None) -> bytes:
-        """The root of the state, or with `diff` as it would be after applying that. `StateError` where the base cannot
-        compute one."""
+    @property
+    def roots_on_threads(self):
+        """Whether the base computes its root on several threads."""
+        return getattr(self.base, "roots_on_threads", False)
+
+    def state_root(self, StateDiff diff=None, threads=1) -> bytes:
+        """The root of the state, or with `diff` as it would be after applying that; on at most `threads` native threads
+        where the base can. `StateError` where the base cannot compute one."""
         compute = getattr(self.base, "state_root", None)
         if compute is None:
             raise StateError(f"{type(self.base).__name__} cannot compute a state root")
-        return compute(self.diff if diff is None else self.diff.compose(diff))
+        changed = self.diff if diff is None else self.diff.compose(diff)
+        return compute(changed, threads) if self.roots_on_threads else compute(changed)
 
     def __repr__(self) -> str:
         return f"<DiffView: {self.diff!r} over {self.base!r}>"

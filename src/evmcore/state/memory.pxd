@@ -67,5 +67,5 @@ cdef class MemoryState(Backend):
     cdef EditOutcome take_snapshot(self, Edit* edit) noexcept nogil
     cdef EditOutcome return_to(self, const Edit* edit) noexcept nogil
     cdef int put_account(self, bytes address, object entry) except -1
-    cdef int apply_direction(self, object diff, bint backward, uint8_t* root_meanwhile) except -1
+    cdef int apply_direction(self, object diff, bint backward, uint8_t* root_meanwhile, unsigned int threads) except -1
     cdef object row_account(self, const Row* row)

@@ -100,8 +100,10 @@ class MemoryState(Backend):
     def undo(self, diff: StateDiff) -> None:
         """Takes a diff back that was applied before: afterwards the state is exactly what it was."""
 
-    def state_root(self, diff: StateDiff | None = None) -> bytes:
-        """The 32-byte root of the state trie over all accounts; computed anew, in time proportional to the state.
+    roots_on_threads: bool
+    def state_root(self, diff: StateDiff | None = None, threads: int = 1) -> bytes:
+        """The 32-byte root of the state trie over all accounts; computed anew, in time proportional to the state, on at
+        most `threads` native threads.
 
         With `diff`: the root as it would be after applying it; the state stays as it is, and nobody sees it changed.
         """

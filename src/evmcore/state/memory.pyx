@@ -423,16 +423,18 @@ cdef class MemoryState(Backend):
         """
         if diff is None:
             raise InputError("argument 'diff': expected StateDiff, got None")
-        self.apply_direction(diff, False, NULL)
+        self.apply_direction(diff, False, NULL, 1)
 
     def undo(self, StateDiff diff not None) -> None:
         """Takes a diff back that was applied before: afterwards the state is exactly what it was.
 
         Raises `StateError` like `apply`; the state is then unchanged.
         """
-        self.apply_direction(diff, True, NULL)
+        self.apply_direction(diff, True, NULL, 1)
 
-    cdef int apply_direction(self, object changes, bint backward, uint8_t* root_meanwhile) except -1:
+    cdef int apply_direction(
+        self, object changes, bint backward, uint8_t* root_meanwhile, unsigned int threads
+    ) except -1:
         """Applies or undoes. With `root_meanwhile`: only for the time it takes to compute the state root."""
         cdef StateDiff diff = changes
         cdef size_t count = diff.account_count
@@ -455,7 +457,7 @@ cdef class MemoryState(Backend):
                     store_keep_record(&self.store)
                     apply_diff(&self.store, diff, backward, codes, taken, &result)
                     if root_meanwhile != NULL and result.problem == APPLIED:
-                        rooted = store_root(&self.store, root_meanwhile)
+                        rooted = store_root(&self.store, threads, root_meanwhile)
                         store_rewind(&self.store, position)
                     store_drop_record(&self.store)
                     self.lock.end_write()
@@ -492,8 +494,11 @@ cdef class MemoryState(Backend):
         if not done:
             raise ResourceError("no memory to complete a state diff")
 
-    def state_root(self, StateDiff diff=None) -> bytes:
-        """The 32-byte root of the state trie over all accounts; computed anew, in time proportional to the state.
+    roots_on_threads = True                      # `state_root` takes a number of threads
+
+    def state_root(self, StateDiff diff=None, unsigned int threads=1) -> bytes:
+        """The 32-byte root of the state trie over all accounts; computed anew, in time proportional to the state, on
+        at most `threads` native threads.
 
         With `diff`: the root as it would be after applying it, which completes the diff; the state stays as it is, and
         nobody sees it changed. Raises `StateError` as `apply` does.
@@ -501,11 +506,11 @@ cdef class MemoryState(Backend):
         cdef uint8_t[32] root
         cdef bint done
         if diff is not None:
-            self.apply_direction(diff, False, root)
+            self.apply_direction(diff, False, root, threads)
             return root[:32]
         with nogil:
             self.begin_read()
-            done = store_root(&self.store, root)
+            done = store_root(&self.store, threads, root)
             self.end_read()
         if not done:
             raise ResourceError("no memory for the state root")
