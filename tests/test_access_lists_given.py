@@ -157,6 +157,24 @@ def test_every_transaction_runs_once() -> None:
         assert change.new == 40
 
 
+def test_where_the_time_goes_is_told() -> None:
+    block = block_of(*(pay(nonce, WRITER) for nonce in range(50)))
+    right = listed_by(block)
+    for threads in THREADS:
+        counters = execute_block(
+            block, MemoryState(ALLOC), Fork.SHANGHAI, threads=threads, access_list=right, validate=False
+        ).parallel
+        assert 1 <= counters.threads <= threads
+        assert all(counters.phases[name] > 0 for name in ("list", "opening", "running", "committing"))
+        assert all(counters.phases[name] >= 0 for name in ("waking", "waiting"))
+        assert counters.phases["opening"] + counters.phases["running"] // counters.threads <= counters.phases["execute"]
+        assert "sequential" not in counters.phases and counters.executions == 50
+    unheard = execute_block(
+        block, MemoryState(ALLOC), Fork.HOMESTEAD, access_list=listed_by(block, fork=Fork.HOMESTEAD), validate=False
+    ).parallel
+    assert unheard.phases["sequential"] > 0 and unheard.phases["running"] == 0
+
+
 def test_a_block_without_transactions_is_compared_too() -> None:
     block = block_of(withdrawals=(Withdrawal(0, 0, BOB, 5), Withdrawal(1, 1, READER, 0)))
     right = listed_by(block)

@@ -3,7 +3,7 @@
 Layer 5, beside ``_stm_*``. What each room of the executor does with it: ``_listed_read`` answers reads from the list,
 ``_listed_run`` runs and makes final, ``_listed_check`` compares what was noted with the list, ``listed`` opens and closes.
 """
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
 from evmcore._block_steps cimport BlockFailure, BlockOutput, BlockRules
 from evmcore._declared cimport Declared
@@ -11,6 +11,7 @@ from evmcore._interp cimport Machine, Status
 from evmcore._listed_told cimport Telling
 from evmcore._state cimport LogEntry, StateReader
 from evmcore._machines cimport Arena
+from evmcore._stm cimport Watch
 from evmcore._tx cimport TxData, TxResult
 from evmcore._u256 cimport u256
 
@@ -26,6 +27,7 @@ cdef extern from "include/listed.h" namespace "evmcore::listed" nogil:
         uint64_t delays
         uint32_t (*run)(void* self, uint32_t tx) noexcept nogil
         cbool (*commit)(void* self, uint32_t tx) noexcept nogil
+        Watch watch
     void open_turns(Turns& turns, uint32_t count, uint32_t* verdict_of, uint32_t* halted)
     void turns_work "evmcore::listed::work"(Turns& turns, Tasks& tasks)
     bint is_kept(const int32_t* once)
@@ -78,6 +80,11 @@ cdef struct ListedBlock:
     ListedWorker** workers
     int worker_count
     int32_t next_worker
+    int64_t started               # ns: when it was begun to be made ready ...
+    int64_t opened_ns             # ... when it was ready ...
+    int64_t took                  # ... and for how long the workers were there; 0: they were not asked
+    uint64_t opened               # the same in ticks
+    uint64_t closed
     uint32_t arrived              # tests: workers that have begun
     bint delays                   # tests: there are some
     bint starved                  # there is not gas enough left for the reads that are declared

@@ -18,8 +18,9 @@ from evmcore._listed_check cimport meet_slot
 from evmcore._listed_read cimport is_empty, reader_init, slot_base, slot_before
 from evmcore._listed_told cimport tell_part
 from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
+from evmcore._run_kept cimport keep_logs
 from evmcore._state cimport (
-    AccountEntry, LogEntry, SlotEntry, WorkingSet, ws_adopt_account, ws_adopt_slot, ws_note_account, ws_note_slot,
+    AccountEntry, SlotEntry, WorkingSet, ws_adopt_account, ws_adopt_slot, ws_note_account, ws_note_slot,
     ws_put_code, ws_reset,
 )
 from evmcore._stm cimport EMPTY_CODE_HASH, wait_for_all
@@ -73,31 +74,14 @@ cdef uint32_t run_one(void* self, uint32_t index) noexcept nogil:
 cdef bint keep_run(ListedWorker* w, ListedRun* run) noexcept nogil:
     """Copies logs and output out of the machine, and makes room for what was accessed. False: no memory."""
     cdef WorkingSet* ws = w.machine.ws
-    cdef size_t size = 0
-    cdef uint32_t i
-    cdef uint8_t* output
-    for i in range(ws.log_count):
-        size = max(size, ws.logs[i].data_offset + ws.logs[i].data_size)
-    run.log_count = ws.log_count
-    run.logs = <LogEntry*>w.arena.take(ws.log_count * sizeof(LogEntry) + 1)
-    run.log_data = <uint8_t*>w.arena.take(size + 1)
-    output = <uint8_t*>w.arena.take(run.result.output_size + 1)
     run.accounts = <uint32_t*>w.arena.take(ws.account_count * sizeof(uint32_t))
     run.slots = <uint32_t*>w.arena.take(ws.slot_count * sizeof(uint32_t))
     run.wiped = <uint32_t*>w.arena.take((<size_t>ws.changed_account_count + 1) * sizeof(uint32_t))
     run.account_count = run.slot_count = run.wiped_count = 0
-    if (
-        run.logs == NULL or run.log_data == NULL or output == NULL or run.accounts == NULL or run.slots == NULL
-        or run.wiped == NULL
-    ):
-        return False
-    if ws.log_count:
-        memcpy(run.logs, ws.logs, ws.log_count * sizeof(LogEntry))
-        memcpy(run.log_data, ws.log_data, size)
-    if run.result.output_size:
-        memcpy(output, run.result.output, run.result.output_size)
-    run.result.output = output
-    return True
+    return (
+        run.accounts != NULL and run.slots != NULL and run.wiped != NULL
+        and keep_logs(w.arena, ws, &run.result, &run.logs, &run.log_count, &run.log_data)
+    )
 
 
 cdef bint as_changed(const Declared* d, const ChangeRange* changes, uint32_t index, const u256* value) noexcept nogil:

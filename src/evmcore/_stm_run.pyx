@@ -6,8 +6,9 @@ from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._code cimport Code, code_retain
 from evmcore._interp cimport STATE_FAILED, Machine
+from evmcore._run_kept cimport keep_logs
 from evmcore._state cimport (
-    PART_BALANCE, PART_CODE, PART_EXISTS, PART_NONCE, PART_WIPED, USE_BALANCE, USE_CODE, AccountEntry, LogEntry, SlotEntry,
+    PART_BALANCE, PART_CODE, PART_EXISTS, PART_NONCE, PART_WIPED, USE_BALANCE, USE_CODE, AccountEntry, SlotEntry,
     WorkingSet, ws_reset,
 )
 from evmcore._stm cimport (
@@ -56,7 +57,10 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
     if not run.failed and not note_reads(w, run):
         run.failed = True
     if not run.failed and run.result.invalid == TX_VALID:
-        run.failed = not (note_writes(w, run) and note_logs(w, run))
+        run.failed = not (
+            note_writes(w, run)
+            and keep_logs(w.records, machine.ws, &run.result, &run.logs, &run.log_count, &run.log_data)
+        )
     if w.block.output.notes != NULL and not run.failed and not note_accesses(w, run):
         run.failed = True
     if run.failed:
@@ -334,29 +338,4 @@ cdef bint note_writes(Worker* w, Run* run) noexcept nogil:
             continue
         if not note_slot(w, ws, slot, run):
             return False
-    return True
-
-
-cdef bint note_logs(Worker* w, Run* run) noexcept nogil:
-    """Copies logs and output out of the machine. False: no memory."""
-    cdef WorkingSet* ws = w.machine.ws
-    cdef size_t size = 0
-    cdef uint32_t i
-    cdef uint8_t* output
-    for i in range(ws.log_count):
-        size = max(size, ws.logs[i].data_offset + ws.logs[i].data_size)
-    run.log_count = ws.log_count
-    if ws.log_count:
-        run.logs = <LogEntry*>w.records.take(ws.log_count * sizeof(LogEntry))
-        run.log_data = <uint8_t*>w.records.take(size + 1)
-        if run.logs == NULL or run.log_data == NULL:
-            return False
-        memcpy(run.logs, ws.logs, ws.log_count * sizeof(LogEntry))
-        memcpy(run.log_data, ws.log_data, size)
-    if run.result.output_size:
-        output = <uint8_t*>w.records.take(run.result.output_size)
-        if output == NULL:
-            return False
-        memcpy(output, run.result.output, run.result.output_size)
-        run.result.output = output
     return True

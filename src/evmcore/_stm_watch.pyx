@@ -39,22 +39,29 @@ cdef int threads_of(const Block* block):
 
 
 cdef dict phases_of(const Block* block):
-    cdef dict phases = dict.fromkeys(("opening", "waking", "running", "committing", "waiting"), 0)
-    cdef const Watch* watch
+    cdef dict phases = no_phases()
     cdef double unit = scale(block)
     cdef int i
     if block.opened:
         phases["opening"] = block.opened_ns - block.started
     for i in range(block.worker_count):
-        watch = &block.workers[i].tally.watch
-        if watch.since == 0:
-            continue
-        phases["waking"] += span(block.opened, watch.came, unit)
-        phases["running"] += span(0, watch.spent[<int>kRunning], unit)
-        phases["committing"] += span(0, watch.spent[<int>kCommitting], unit)
-        # Whoever has ended waits for the others.
-        phases["waiting"] += span(0, watch.spent[<int>kWaiting], unit) + span(watch.since, block.closed, unit)
+        add_phases(phases, &block.workers[i].tally.watch, block.opened, block.closed, unit)
     return phases
+
+
+cdef dict no_phases():
+    return dict.fromkeys(("opening", "waking", "running", "committing", "waiting"), 0)
+
+
+cdef int add_phases(dict phases, const Watch* watch, uint64_t opened, uint64_t closed, double unit) except -1:
+    if watch.since == 0:
+        return 0
+    phases["waking"] += span(opened, watch.came, unit)
+    phases["running"] += span(0, watch.spent[<int>kRunning], unit)
+    phases["committing"] += span(0, watch.spent[<int>kCommitting], unit)
+    # Whoever has ended waits for the others.
+    phases["waiting"] += span(0, watch.spent[<int>kWaiting], unit) + span(watch.since, closed, unit)
+    return 0
 
 
 cdef tuple timeline_of(const Block* block):

@@ -9,7 +9,7 @@ The first transaction that does not do what the list says is run again on the st
 of the block after it: so what is wrong is said of a true execution, and is the same at any number of threads.
 """
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memset
 
@@ -26,6 +26,8 @@ from evmcore._listed_run cimport (
     listed_adopt, listed_note_cleared, listed_work, listed_worker_free, listed_worker_new, reads_are_payable,
 )
 from evmcore._listed_told cimport tell_noted_part, telling_close, telling_open
+from evmcore._stm cimport ticks
+from evmcore._stm_watch cimport add_phases, no_phases
 from evmcore._rules cimport BERLIN, CANCUN, LONDON, PRAGUE, SPURIOUS_DRAGON
 from evmcore._tx cimport TxData, TxInvalid
 from evmcore._u256 cimport u256_to_int
@@ -159,11 +161,13 @@ cdef class ListedExecutor(Executor):
     ) noexcept nogil:
         cdef ListedBlock block
         cdef BlockFailure failure = BLOCK_OK
+        cdef int64_t alone
         self.begun = True
         failure = self.check(run, 0, 0, status)
         if failure != BLOCK_OK:
             return failure
         memset(&block, 0, sizeof(ListedBlock))
+        block.started = monotonic_ns()
         block.declared = &self.declared
         block.met = &self.met
         block.txs = txs
@@ -197,16 +201,20 @@ cdef class ListedExecutor(Executor):
             failure = BLOCK_ACCESS_LIST_WRONG
         with gil:
             run.counters = {
-                "threads": max(block.worker_count, 1),
-                "decision": f"a given access list, {max(block.worker_count, 1)} threads",
-                "phases": {"list": self.reading},
+                "threads": threads_of(&block),
+                "decision": f"a given access list, {threads_of(&block)} threads",
+                "phases": phases_of(&block) | {"list": self.reading},
                 "runs": runs_of(&block) + count - block.turns.frontier,
                 "fallback": "" if block.turns.frontier == count or failure != BLOCK_OK else "more than the list tells",
                 "fallback_at": None if block.turns.frontier == count or failure != BLOCK_OK else block.turns.frontier,
             }
         self.close_block(&block)
-        if failure == BLOCK_OK:
+        if failure == BLOCK_OK and at[0] < count:
+            alone = monotonic_ns()
             failure = self.go_on(run, txs, count, at, invalid, status)
+            alone = monotonic_ns() - alone
+            with gil:
+                run.counters["phases"]["sequential"] = alone
         return failure
 
     cdef void run_by_list(self, ListedBlock* block, BlockRun run) noexcept nogil:
@@ -214,7 +222,11 @@ cdef class ListedExecutor(Executor):
             block.starved = True
             return
         listed_note_cleared(block, run.machine.ws)
+        block.opened_ns = monotonic_ns()
+        block.opened = ticks()
         run_on_workers(block.worker_count, listed_work, block)
+        block.closed = ticks()
+        block.took = monotonic_ns() - block.opened_ns
         if not is_raised(&run.stop):
             run.halt = 0
 
@@ -300,6 +312,25 @@ cdef class ListedExecutor(Executor):
 
     cdef object wrong(self):
         return InvalidBlock(BlockReason.INVALID_BLOCK_ACCESS_LIST, "access list: " + describe(&self.doubt, self.declared.last))
+
+
+cdef int threads_of(const ListedBlock* block):
+    """Threads that came to work on it, this one at least."""
+    cdef int i, came = 0
+    for i in range(block.worker_count):
+        came += block.workers[i].tasks.watch.since != 0
+    return max(came, 1)
+
+
+cdef dict phases_of(const ListedBlock* block):
+    cdef dict phases = no_phases()
+    cdef double unit = <double>block.took / <double>max(block.closed - block.opened, <uint64_t>1)
+    cdef int i
+    if block.opened_ns:
+        phases["opening"] = block.opened_ns - block.started
+    for i in range(block.worker_count):
+        add_phases(phases, &block.workers[i].tasks.watch, block.opened, block.closed, unit)
+    return phases
 
 
 cdef uint32_t runs_of(const ListedBlock* block) noexcept nogil:

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "stm/delays.h"
+#include "stm/watch.h"
 
 namespace evmcore::listed {
 
@@ -33,6 +34,7 @@ struct Tasks {
     uint32_t (*run)(void* self, uint32_t tx);            // gives the Verdict
     // Takes a transaction into the block; all before it is final, nobody else commits. False: the frontier stays before it.
     bool (*commit)(void* self, uint32_t tx);
+    stm::Watch watch = {};                               // what it did and how long
 };
 
 inline void open_turns(Turns& turns, uint32_t count, uint32_t* verdict_of, uint32_t* halted) {
@@ -59,6 +61,7 @@ inline void advance(Turns& turns, Tasks& tasks) {
         stm::delay_point(&tasks.delays);
         if (__atomic_exchange_n(&turns.committing, 1, __ATOMIC_SEQ_CST)) return;
         uint32_t tx = turns.frontier + 1;
+        tasks.watch.turn_to(stm::kCommitting);
         for (; tx <= turns.count && load(&turns.verdict_of[tx]) != kNotRun; ++tx) {
             if (load(turns.halted)) break;
             if (!tasks.commit(tasks.self, tx)) {
@@ -76,16 +79,19 @@ inline void advance(Turns& turns, Tasks& tasks) {
 
 // A worker's share: runs transactions, each by itself, until all are handed out or the frontier will not go on.
 inline void work(Turns& turns, Tasks& tasks) {
+    tasks.watch.start();
     while (!load(turns.halted)) {
         stm::delay_point(&tasks.delays);
         const uint32_t tx = __atomic_add_fetch(&turns.next, 1, __ATOMIC_RELAXED);
-        if (tx > turns.count || tx > load(&turns.stop)) return;
+        if (tx > turns.count || tx > load(&turns.stop)) break;
+        tasks.watch.turn_to(stm::kRunning);
         const uint32_t verdict = tasks.run(tasks.self, tx);
         if (verdict != kStands) stop_after(turns, tx);
         stm::delay_point(&tasks.delays);
         store(&turns.verdict_of[tx], verdict);
         advance(turns, tasks);
     }
+    tasks.watch.finish();
 }
 
 // ---- a value from before the block, which whoever has it first keeps for all
