@@ -6,7 +6,7 @@ symbols (see ops/symbolic.pxi), which is mostly enough; calls whose like often h
 one behind the other. Senders need no hint: nonces are assumed and fees are deltas.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from evmcore._keyed_hash cimport HashKey, draw_key, hash_slot
@@ -29,9 +29,16 @@ cdef uint8_t[4096] heat
 cdef HashKey key
 draw_key(&key)
 
-cdef struct Place:                # who was the last to touch it
+cdef struct Place:
     uint64_t name
-    uint32_t tx
+    uint32_t tx                   # who was the last to touch it
+    uint32_t users                # how many do more than pay it
+
+
+cdef struct Asked:                # what a transaction touches, by its first look: one place, or two
+    uint32_t first
+    uint32_t second
+    bint warm
 
 
 cdef struct Queue:
@@ -68,50 +75,93 @@ cdef int names_of(const TxData* tx, uint64_t* names) noexcept nogil:
     return 1
 
 
+cdef inline uint64_t kind_of(const TxData* tx) noexcept nogil:
+    """The name of a call's kind: its callee and selector."""
+    return name_of(tx, tx.data, 4) if tx.data_size >= 4 else name_of(tx, tx.data, 0)
+
+
 cdef uint8_t heat_of(const TxData* tx) noexcept nogil:
-    if tx.is_create or tx.data_size < 4:
-        return 0
-    return heat_load(&heat[name_of(tx, tx.data, 4) % KINDS])
+    return 0 if tx.is_create else heat_load(&heat[kind_of(tx) % KINDS])
 
 
-cdef bint give_hints(Scheduler* scheduler, uint8_t* shared, TxData** txs, uint32_t count) noexcept nogil:
+cdef inline uint64_t place_of(const Place* places, uint64_t mask, uint64_t name) noexcept nogil:
+    cdef uint64_t at = name & mask
+    while places[at].name != 0 and places[at].name != name:
+        at = (at + 1) & mask
+    return at
+
+
+cdef inline bint only_pays(const TxData* tx) noexcept nogil:
+    return tx.data_size == 0 and not tx.is_create
+
+
+cdef inline void ask(
+    Place* places, uint64_t mask, const TxData* tx, const uint64_t* names, int found, Asked* asked
+) noexcept nogil:
+    """Counts a transaction among the users of two holders of a token, or of whatever it calls."""
+    cdef uint64_t callee
+    if found == 2:
+        asked.first = <uint32_t>place_of(places, mask, names[0])
+        asked.second = <uint32_t>place_of(places, mask, names[1])
+    else:
+        callee = name_of(tx, tx.data, 0)
+        asked.first = asked.second = <uint32_t>place_of(places, mask, callee)
+        places[asked.first].name = callee
+    if not only_pays(tx):
+        places[asked.first].users += 1
+        if asked.second != asked.first:
+            places[asked.second].users += 1
+
+
+cdef bint give_hints(Scheduler* scheduler, uint8_t* sharing, TxData** txs, uint32_t count) noexcept nogil:
     cdef uint64_t[2] names
-    cdef uint64_t size = 64
+    cdef uint64_t mask = 63
     cdef uint64_t at
-    cdef uint32_t tx
+    cdef uint32_t tx, mine
     cdef uint8_t warmth
     cdef int i, found
     cdef Place* places
-    while size < 4 * <uint64_t>count:
-        size *= 2
-    places = <Place*>calloc(size, sizeof(Place))
-    if places == NULL:
+    cdef Asked* asked
+    while mask + 1 < 6 * <uint64_t>count:
+        mask = 2 * mask + 1
+    places = <Place*>calloc(mask + 1, sizeof(Place))
+    asked = <Asked*>malloc(count * sizeof(Asked))
+    if places == NULL or asked == NULL:
+        free(places)
+        free(asked)
         return False
     for tx in range(1, count + 1):
         found = names_of(txs[tx - 1], names)
         warmth = heat_of(txs[tx - 1])
-        if found == 1 and warmth == 0:
-            continue
-        for i in range(found):
-            at = names[i] & (size - 1)
-            while places[at].name != 0 and places[at].name != names[i]:
-                at = (at + 1) & (size - 1)
-            if places[at].tx and places[at].tx != tx:
-                shared[tx] = shared[places[at].tx] = 1
-                if warmth >= HOT:
-                    scheduler.hint(tx, i, places[at].tx)
-            places[at].name = names[i]
-            places[at].tx = tx
+        if found == 2 or warmth:
+            for i in range(found):
+                at = place_of(places, mask, names[i])
+                if places[at].tx and places[at].tx != tx:
+                    sharing[tx] = sharing[places[at].tx] = SHARES_SLOTS
+                    if warmth >= HOT:
+                        scheduler.hint(tx, i, places[at].tx)
+                places[at].name = names[i]
+                places[at].tx = tx
+        ask(places, mask, txs[tx - 1], names, found, &asked[tx - 1])
+        asked[tx - 1].warm = warmth != 0
+    for tx in range(1, count + 1):
+        mine = 0 if only_pays(txs[tx - 1]) else 1
+        if (
+            sharing[tx] == MAY_SHARE and not txs[tx - 1].is_create and not asked[tx - 1].warm
+            and places[asked[tx - 1].first].users == mine and places[asked[tx - 1].second].users == mine
+        ):
+            sharing[tx] = SHARES_NOTHING
     free(places)
+    free(asked)
     return True
 
 
 cdef void note_outcome(const TxData* tx, bint again) noexcept nogil:
     cdef uint8_t* known
     cdef uint8_t now
-    if tx.is_create or tx.data_size < 4:
+    if tx.is_create:
         return
-    known = &heat[name_of(tx, tx.data, 4) % KINDS]
+    known = &heat[kind_of(tx) % KINDS]
     now = heat_load(known)
     if again:
         heat_store(known, <uint8_t>min(255, now + AGAIN))

@@ -37,6 +37,7 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
     cppclass Location:
         uint8_t[20] address
         bint is_slot
+        bint apart
         u256 slot
         Base base
         Cell[4] cells
@@ -49,7 +50,7 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
         bint prepare(size_t locations, const HashKey& key)
         Location* find(const uint8_t* address, const u256* slot)
         uint32_t main_number(const Location* location) const
-        void set_main_number(const Location* location, uint32_t number)
+        void set_main_number(Location* location, uint32_t number)
         size_t used()
         size_t bytes_used()
     ctypedef struct Write:
@@ -63,6 +64,7 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
     bint account_roughly_before(const Location& account, TxIndex before, Base* found)
     void balance_before(const Location& account, TxIndex before, u256* balance)
     void slot_before(const Location& slot, const Location& account, TxIndex before, u256* value)
+    Location* new_apart(Arena& arena, const uint8_t* address, const u256* slot, const Base& base)  # NULL: no memory
     Version* new_version(Arena& arena)     # NULL: no memory
     Version* publish(Location& location, int part, TxIndex tx, Version* fresh)
     void publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count, uint64_t* delays)

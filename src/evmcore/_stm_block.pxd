@@ -60,7 +60,10 @@ cdef struct Run:
 cdef struct Runs:
     size_t capacity
     Run* run_of                   # by transaction, from 1
-    uint8_t* shared               # by transaction, from 1: its slots had better all be taken for contended
+    uint8_t* sharing              # of Sharing, by transaction, from 1
+
+cdef enum:
+    RECENT_CODES = 64             # a power of two
 
 cdef struct Worker:
     Machine* machine
@@ -73,11 +76,13 @@ cdef struct Worker:
     TxIndex blocked_on            # the read met an estimate of this transaction
     bint full                     # the store has no room left
     Location* last_account
+    bint apart                    # it is run without a look at what others write, and tells nobody
     bint watches                  # slots that others write get symbols (see ops/symbolic.pxi)
     uint64_t delays               # tests: state of the delays' random numbers, 0: none
     Code** codes                  # of published code cells, released after the block
     uint32_t code_count
     uint32_t code_capacity
+    Code* recent_codes[RECENT_CODES]   # of `codes`, by hash: those last met by transactions apart
     Tasks tasks
     Tally tally
 
@@ -96,7 +101,7 @@ cdef struct Block:
     TxIndex count
     Runs* runs
     Run* run_of                   # of `runs`
-    uint8_t* shared               # of `runs`
+    uint8_t* sharing              # of `runs`
     bint alone                    # nobody runs ahead: what is final need not be published
     const BlockRules* rules
     StateReader* base

@@ -1,8 +1,7 @@
 """The committer; see ``_stm_commit.pxd``.
 
-In the block's working set, an entry's `origin` is its Location where it has been looked up, and the store keeps the entry's
-number as that Location's `main_number`. Slots that transactions changed have always been looked up, and accounts whose
-storage was destroyed; others are when they are needed.
+In the block's working set, an entry's `origin` is its Location in the store where it has been looked up, and the store keeps
+the entry's number as that Location's `main_number`. Others are looked up when they are needed.
 """
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
@@ -10,9 +9,10 @@ from libc.string cimport memcmp, memcpy, memset
 from evmcore._access cimport access_end_part
 from evmcore._block_steps cimport BLOCK_OK, block_keep, block_transaction
 from evmcore._code cimport Code
+from evmcore._hints cimport SHARES_NOTHING
 from evmcore._state cimport (
     USE_BALANCE, USE_CODE, USE_EXISTS, USE_NONCE, USE_NONCE_SET, AccountData, AccountEntry, SlotEntry, WorkingSet,
-    ws_adopt_account, ws_adopt_slot, ws_note_account, ws_note_slot, ws_put_code, ws_wipe,
+    ws_adopt_account, ws_adopt_slot, ws_find_account, ws_find_slot, ws_note_account, ws_note_slot, ws_put_code, ws_wipe,
 )
 from evmcore._stm cimport (
     Base, Cause, Location, TxIndex, Value, Version, Write, kBalance, kBalanceChanged, kBalanceTooLow, kBlockGasGone, kCode,
@@ -121,8 +121,8 @@ cdef inline Cause account_stands(Block* block, const AccountRead* read) noexcept
 
 cdef inline Cause slot_stands(const Block* block, const SlotRead* read) noexcept nogil:
     cdef const WorkingSet* ws = block.main.ws
-    cdef uint32_t slot = block.store.main_number(read.location)
-    cdef uint32_t account = block.store.main_number(read.account)
+    cdef uint32_t account = account_number(block, read.account)
+    cdef uint32_t slot = slot_number(block, read.location, account)
     cdef const u256* value = &read.location.base.balance
     if slot:
         value = &ws.slots[slot].current
@@ -235,9 +235,10 @@ cdef void run_directly(Worker* w, TxIndex tx) noexcept nogil:
     run.direct = True
     run.ran_ahead = ran_ahead
     w.tx = tx
-    if block.alone:
+    if block.alone or block.sharing[tx] == SHARES_NOTHING:
         return
     drop_records(w)
+    w.apart = False
     if block.failure == BLOCK_OK:
         if not note_direct_writes(w, run):
             # No room to tell the others: this transaction stands, the rest goes on without speculation.
@@ -247,6 +248,32 @@ cdef void run_directly(Worker* w, TxIndex tx) noexcept nogil:
 
 
 # ---------------------------------------------------------------------------------------------------- bringing in
+
+cdef inline void remember(const Block* block, Location* location, uint32_t number, void** origin) noexcept nogil:
+    block.store.set_main_number(location, number)
+    if not location.apart:
+        origin[0] = location
+
+
+cdef inline uint32_t account_number(const Block* block, Location* location) noexcept nogil:
+    """The number of an account's entry in the block's working set, 0: there is none."""
+    cdef uint32_t number = block.store.main_number(location)
+    if number == 0:
+        number = ws_find_account(block.main.ws, location.address)
+        if number:
+            remember(block, location, number, &block.main.ws.accounts[number].origin)
+    return number
+
+
+cdef inline uint32_t slot_number(const Block* block, Location* location, uint32_t account) noexcept nogil:
+    """The same of a slot, by its account's number."""
+    cdef uint32_t number = block.store.main_number(location)
+    if number == 0 and account:
+        number = ws_find_slot(block.main.ws, account, &location.slot)
+        if number:
+            remember(block, location, number, &block.main.ws.slots[number].origin)
+    return number
+
 
 cdef inline uint32_t main_account(Block* block, Location* location) noexcept nogil:
     """The number of an account's entry in the block's working set."""
@@ -258,8 +285,7 @@ cdef inline uint32_t main_account(Block* block, Location* location) noexcept nog
         memcpy(data.code_hash, location.base.code_hash, 32)
         data.has_storage = location.base.has_storage
         number = ws_adopt_account(block.main.ws, location.address, &data, location.base.exists)
-        block.main.ws.accounts[number].origin = location
-        block.store.set_main_number(location, number)
+        remember(block, location, number, &block.main.ws.accounts[number].origin)
     return number
 
 
@@ -269,8 +295,7 @@ cdef uint32_t main_slot(Block* block, Location* location, Location* account) noe
     cdef uint32_t number = block.store.main_number(location)
     if number == 0:
         number = ws_adopt_slot(ws, main_account(block, account), &location.slot, &location.base.balance)
-        ws.slots[number].origin = location
-        block.store.set_main_number(location, number)
+        remember(block, location, number, &ws.slots[number].origin)
     return number
 
 

@@ -3,60 +3,74 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._code cimport Code, code_retain
+from evmcore._hints cimport SHARES_SLOTS
 from evmcore._state cimport ABSENT, FOUND, READ_FAILED, AccountData, Found
 from evmcore._stm cimport (
     EMPTY_CODE_HASH, Base, Location, Seen, account_roughly_before, balance_before, delay_point, is_written, kCode, kLife, kNonce,
-    kParts, latest, slot_before,
+    kParts, latest, new_apart, slot_before,
 )
-from evmcore._stm_block cimport Worker
+from evmcore._stm_block cimport RECENT_CODES, Worker
 from evmcore._u256 cimport u256
+
+
+cdef bint account_base(Worker* w, const uint8_t* address, Base* base) noexcept nogil:
+    """An account before the block. False: the state cannot be read."""
+    cdef AccountData data
+    cdef Found found = w.block.base.account(w.block.base.self, address, &data)
+    memset(base, 0, sizeof(Base))
+    memcpy(base.code_hash, EMPTY_CODE_HASH, 32)
+    if found == FOUND:
+        base.exists = True
+        base.balance = data.balance
+        base.nonce = data.nonce
+        base.has_storage = data.has_storage
+        memcpy(base.code_hash, data.code_hash, 32)
+    return found != READ_FAILED
+
+
+cdef bint slot_base(Worker* w, const uint8_t* address, const u256* key, const u256* known, Base* base) noexcept nogil:
+    """A slot before the block. False: the state cannot be read, or there is no room."""
+    cdef Location* account
+    memset(base, 0, sizeof(Base))
+    if known != NULL:
+        base.balance = known[0]
+        return True
+    account = account_location(w, address)
+    if account == NULL:
+        return False
+    return not account.base.exists or w.block.base.storage(w.block.base.self, address, key, &base.balance) != READ_FAILED
 
 
 cdef Location* account_location(Worker* w, const uint8_t* address) noexcept nogil:
     cdef Location* location = w.last_account
-    cdef AccountData data
     cdef Base base
-    cdef Found found
     if location != NULL and memcmp(location.address, address, 20) == 0:
         return location
-    location = w.block.store.find(address, NULL)
-    if location == NULL:
-        w.full = True
-        return NULL
-    if not location.base_known():
-        found = w.block.base.account(w.block.base.self, address, &data)
-        if found == READ_FAILED:
-            return NULL
-        memset(&base, 0, sizeof(Base))
-        memcpy(base.code_hash, EMPTY_CODE_HASH, 32)
-        if found == FOUND:
-            base.exists = True
-            base.balance = data.balance
-            base.nonce = data.nonce
-            base.has_storage = data.has_storage
-            memcpy(base.code_hash, data.code_hash, 32)
-        location.set_base(base)
+    if w.apart:
+        location = new_apart(w.records[0], address, NULL, base) if account_base(w, address, &base) else NULL
+    else:
+        location = w.block.store.find(address, NULL)
+        if location == NULL:
+            w.full = True
+        elif not location.base_known():
+            if not account_base(w, address, &base):
+                return NULL
+            location.set_base(base)
     w.last_account = location
     return location
 
 
 cdef Location* slot_location(Worker* w, const uint8_t* address, const u256* key, const u256* known) noexcept nogil:
-    cdef Location* location = w.block.store.find(address, key)
-    cdef Location* account
+    cdef Location* location
     cdef Base base
+    if w.apart:
+        return new_apart(w.records[0], address, key, base) if slot_base(w, address, key, known, &base) else NULL
+    location = w.block.store.find(address, key)
     if location == NULL:
         w.full = True
     elif not location.base_known():
-        memset(&base, 0, sizeof(Base))
-        if known != NULL:
-            base.balance = known[0]
-        else:
-            account = account_location(w, address)
-            if account == NULL:
-                return NULL
-            if account.base.exists:
-                if w.block.base.storage(w.block.base.self, address, key, &base.balance) == READ_FAILED:
-                    return NULL
+        if not slot_base(w, address, key, known, &base):
+            return NULL
         location.set_base(base)
     return location
 
@@ -85,11 +99,15 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
     cdef int part
     if location == NULL:
         return READ_FAILED
-    if is_written(location):
-        for part in range(<int>kNonce, <int>kParts):
-            if met_estimate(w, location, part):
-                return READ_FAILED
-    w.reader.rough = account_roughly_before(location[0], w.tx, &found)
+    if w.apart:
+        w.reader.rough = False
+        found = location.base
+    else:
+        if is_written(location):
+            for part in range(<int>kNonce, <int>kParts):
+                if met_estimate(w, location, part):
+                    return READ_FAILED
+        w.reader.rough = account_roughly_before(location[0], w.tx, &found)
     # The sender's nonce is taken to be what the transaction says: the committer checks it.
     if memcmp(address, w.block.txs[w.tx - 1].sender, 20) == 0:
         found.nonce = w.block.txs[w.tx - 1].nonce
@@ -99,8 +117,8 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
     out.has_storage = found.has_storage
     memcpy(out.code_hash, found.code_hash, 32)
     w.reader.origin = location
-    w.reader.known_code = <Code*>location.code()
-    if w.reader.known_code != NULL and memcmp(found.code_hash, location.base.code_hash, 32) != 0:
+    w.reader.known_code = w.recent_codes[found.code_hash[0] % RECENT_CODES] if w.apart else <Code*>location.code()
+    if w.reader.known_code != NULL and memcmp(found.code_hash, w.reader.known_code.hash, 32) != 0:
         w.reader.known_code = NULL
     delay_point(&w.delays)
     return FOUND if found.exists else ABSENT
@@ -114,14 +132,17 @@ cdef void read_balance(void* self, void* origin, u256* balance) noexcept nogil:
 
 cdef Found read_storage(void* self, const uint8_t* address, const u256* key, u256* value) noexcept nogil:
     cdef Worker* w = <Worker*>self
-    cdef Location* account = account_location(w, address)
-    cdef Location* location
-    if account == NULL:
+    cdef Location* location = slot_location(w, address, key, NULL)
+    cdef Location* account
+    if location != NULL and w.apart:
+        w.reader.contended = False
+        w.reader.origin = location
+        value[0] = location.base.balance
+        return FOUND
+    account = account_location(w, address)
+    if account == NULL or location == NULL or met_lasting_estimate(w, location) or met_estimate(w, account, <int>kLife):
         return READ_FAILED
-    location = slot_location(w, address, key, NULL)
-    if location == NULL or met_lasting_estimate(w, location) or met_estimate(w, account, <int>kLife):
-        return READ_FAILED
-    w.reader.contended = w.watches and (w.block.shared[w.tx] or is_written(location))
+    w.reader.contended = w.watches and (w.block.sharing[w.tx] == SHARES_SLOTS or is_written(location))
     slot_before(location[0], account[0], w.tx, value)
     delay_point(&w.delays)
     w.reader.origin = location
@@ -134,6 +155,8 @@ cdef Code* read_code(void* self, const uint8_t* address, const uint8_t* code_has
     cdef Seen seen
     if location == NULL:
         return NULL
+    if w.apart:
+        return w.block.base.code(w.block.base.self, address, code_hash)
     delay_point(&w.delays)
     seen = latest(location.cells[<int>kCode], w.tx)
     if seen.value != NULL and seen.value.code != NULL and memcmp(&seen.value.word, code_hash, 32) == 0:

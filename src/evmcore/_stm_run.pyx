@@ -5,6 +5,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._code cimport Code, code_retain
+from evmcore._hints cimport SHARES_NOTHING
 from evmcore._interp cimport STATE_FAILED, Machine
 from evmcore._run_kept cimport keep_logs
 from evmcore._state cimport (
@@ -14,7 +15,7 @@ from evmcore._state cimport (
 from evmcore._stm cimport (
     Location, TxIndex, Value, Version, Write, kBalance, kCode, kLife, kNonce, new_version, publish_writes, raise_flag,
 )
-from evmcore._stm_block cimport Access, AccountRead, AccountSeen, Block, Run, SlotRead, Worker
+from evmcore._stm_block cimport RECENT_CODES, Access, AccountRead, AccountSeen, Block, Run, SlotRead, Worker
 from evmcore._stm_read cimport slot_location
 from evmcore._tx cimport TX_VALID, transaction_run
 from evmcore._u256 cimport u256, u_eq, u_is_zero, u_lt, u_sub
@@ -40,6 +41,7 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
     w.tx = tx
     w.blocked_on = 0
     w.last_account = NULL
+    w.apart = block.sharing[tx] == SHARES_NOTHING
     machine.symbol_count = 0
     ws_reset(machine.ws, &w.reader, block.rules.revision)
     transaction_run(
@@ -83,13 +85,21 @@ cdef void give_up(Block* block) noexcept nogil:
 cdef bint keep_code(Worker* w, const AccountEntry* account) noexcept nogil:
     """Leaves the code that an account has had since before the block to those who ask for it later. False: no memory."""
     cdef Location* location = <Location*>account.origin
-    if account.code == NULL or location.code() != NULL or account.code.size == 0:
+    cdef Code** recent
+    if account.code == NULL or account.code.size == 0:
         return True
     if memcmp(account.code.hash, location.base.code_hash, 32) != 0:
         return True
-    if not hold_code(w, account.code):
-        return False
-    location.keep_code(account.code)
+    if location.apart:
+        recent = &w.recent_codes[account.code.hash[0] % RECENT_CODES]
+        if recent[0] != account.code:
+            if not hold_code(w, account.code):
+                return False
+            recent[0] = account.code
+    elif location.code() == NULL:
+        if not hold_code(w, account.code):
+            return False
+        location.keep_code(account.code)
     return True
 
 
@@ -249,6 +259,8 @@ cdef int parts_changed(const AccountEntry* entry) noexcept nogil:
 cdef int parts_to_tell(const Block* block, TxIndex tx, const AccountEntry* entry, int parts) noexcept nogil:
     cdef u256 half
     cdef int i
+    if block.sharing[tx] == SHARES_NOTHING:
+        return 0
     if parts & (PART_EXISTS | PART_WIPED | PART_CODE):
         return parts
     if parts & PART_NONCE and memcmp(entry.address, block.txs[tx - 1].sender, 20) == 0:
@@ -266,7 +278,7 @@ cdef bint note_account(Worker* w, const AccountEntry* entry, int parts, int told
     cdef Location* location = <Location*>entry.origin
     cdef Value* value
     if parts & (PART_EXISTS | PART_WIPED):
-        value = add_write(w, run, location, NULL, <int>kLife, True)
+        value = add_write(w, run, location, NULL, <int>kLife, told & (PART_EXISTS | PART_WIPED))
         if value == NULL:
             return False
         value.word.w[0] = entry.exists
@@ -285,7 +297,7 @@ cdef bint note_account(Worker* w, const AccountEntry* entry, int parts, int told
             u_sub(&value.word, &entry.balance, &entry.base.balance)
             value.delta = True
     if parts & PART_CODE:
-        value = add_write(w, run, location, NULL, <int>kCode, True)
+        value = add_write(w, run, location, NULL, <int>kCode, told & PART_CODE)
         if value == NULL:
             return False
         memcpy(&value.word, entry.code_hash, 32)
@@ -302,7 +314,7 @@ cdef bint note_slot(Worker* w, WorkingSet* ws, SlotEntry* slot, Run* run) noexce
         slot.origin = slot_location(w, account.address, &slot.key, NULL)
         if slot.origin == NULL:
             return False
-    value = add_write(w, run, <Location*>slot.origin, <Location*>account.origin, 0, True)
+    value = add_write(w, run, <Location*>slot.origin, <Location*>account.origin, 0, not w.apart)
     if value == NULL:
         return False
     value.word = slot.current

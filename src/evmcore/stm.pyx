@@ -11,7 +11,7 @@ from evmcore._block cimport (
     BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTION_INVALID, BlockFailure, BlockRun, Executor, Pace,
 )
 from evmcore._code cimport code_release
-from evmcore._hints cimport give_hints, note_outcome
+from evmcore._hints cimport MAY_SHARE, SHARES_SLOTS, give_hints, note_outcome
 from evmcore._interp cimport NO_MEMORY, SUCCESS, Status, machine_make_symbolic
 from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
 from evmcore._stm cimport (
@@ -31,6 +31,10 @@ from evmcore.errors import InputError
 cdef extern from "include/sync.h" nogil:
     int64_t monotonic_ns()
 
+cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
+    void prefetch(const void* at, size_t size)
+    void prefetch_for_writing(void* at, size_t size)
+
 cdef extern from "include/spares.h" namespace "evmcore" nogil:
     ctypedef struct Spares:
         pass
@@ -47,13 +51,26 @@ cdef extern from *:
 cdef enum:
     EVENTS_EACH = 16              # of a picture, by transaction ...
     MOST_EVENTS = 1 << 20         # ... and in all, for each worker: 40 bytes each
+    LOOK_AHEAD_DATA = 256         # bytes of a transaction's data that are asked for ahead of time
 
 
 # ---------------------------------------------------------------------------------------------------- a worker's tasks
 
+cdef inline void look_ahead(const Block* block, TxIndex tx) noexcept nogil:
+    """Asks for what the transactions after one need: other cores made it."""
+    cdef const TxData* following
+    if tx + 2 <= block.count:
+        prefetch(block.txs[tx + 1], sizeof(TxData))
+    if tx + 1 <= block.count:
+        following = block.txs[tx]
+        prefetch(following.data, min(following.data_size, <size_t>LOOK_AHEAD_DATA))
+        prefetch_for_writing(&block.run_of[tx + 1], sizeof(Run))
+
+
 cdef TxIndex run_task(void* self, TxIndex tx, cbool final) noexcept nogil:
     cdef Worker* w = <Worker*>self
     delay_point(&w.delays)
+    look_ahead(w.block, tx)
     if final:
         if w.block.watch_all:
             run_ahead(w, tx)
@@ -311,7 +328,7 @@ cdef list learnt_of(const Block* block):
 cdef void runs_free(Runs* runs) noexcept nogil:
     if runs != NULL:
         free(runs.run_of)
-        free(runs.shared)
+        free(runs.sharing)
         free(runs)
 
 
@@ -325,11 +342,11 @@ cdef Runs* runs_for(size_t count) noexcept nogil:
         return NULL
     if count + 1 > runs.capacity:
         free(runs.run_of)
-        free(runs.shared)
+        free(runs.sharing)
         runs.run_of = <Run*>calloc(count + 1, sizeof(Run))
-        runs.shared = <uint8_t*>malloc(count + 1)
+        runs.sharing = <uint8_t*>malloc(count + 1)
         runs.capacity = count + 1
-        if runs.run_of == NULL or runs.shared == NULL:
+        if runs.run_of == NULL or runs.sharing == NULL:
             runs_free(runs)
             return NULL
     for tx in range(count + 1):
@@ -384,9 +401,9 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
     if block.workers == NULL or block.runs == NULL:
         return False
     block.run_of = block.runs.run_of
-    block.shared = block.runs.shared
+    block.sharing = block.runs.sharing
     block.alone = threads == 1 and not block.watch_all
-    memset(block.shared, block.watch_all, <size_t>block.count + 1)
+    memset(block.sharing, <int>SHARES_SLOTS if block.watch_all else <int>MAY_SHARE, <size_t>block.count + 1)
     for i in range(threads):
         w = worker_new()
         if w == NULL:
@@ -413,7 +430,7 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
     offer_stretches(block)
     return (
         block.store.prepare(expected_locations(block), store_key)
-        and (block.worker_count == 1 or give_hints(block.scheduler, block.shared, block.txs, block.count))
+        and (block.worker_count == 1 or give_hints(block.scheduler, block.sharing, block.txs, block.count))
         and publish_beginning(block)
     )
 

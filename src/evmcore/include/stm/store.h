@@ -56,10 +56,14 @@ struct Base {                          // before the block
 };
 
 // Three lines of 64 bytes: the key, which does not change; most of the base, which is written once; what the workers write to.
+//
+// One that is apart is no part of the store: a run that looks for nobody else's writes made it for itself, to say what it
+// found before the block. Nothing is ever written there.
 struct alignas(64) Location {
-    uint64_t hash;
+    uint64_t hash;                     // of one that is apart: its `main_number`
     uint8_t address[20];
     bool is_slot;
+    bool apart;
     u256 slot;
 
     Base base;
@@ -160,6 +164,22 @@ inline void slot_before(const Location& slot, const Location& account, TxIndex b
     const TxIndex wiped = wiped_before(account, before);
     const u256 zero{};
     sum_before(slot.cells[0], before, wiped, wiped != 0 ? zero : slot.base.balance, value);
+}
+
+// A location apart. nullptr: no memory.
+inline Location* new_apart(Arena& arena, const uint8_t* address, const u256* slot, const Base& base) {
+    void* room = arena.take(sizeof(Location) + alignof(Location));
+    if (room == nullptr) return nullptr;
+    const uintptr_t past = reinterpret_cast<uintptr_t>(room) + alignof(Location) - 1;
+    Location* fresh = new (reinterpret_cast<void*>(past - past % alignof(Location))) Location;
+    fresh->hash = 0;
+    std::memcpy(fresh->address, address, 20);
+    fresh->is_slot = slot != nullptr;
+    fresh->apart = true;
+    if (slot != nullptr) fresh->slot = *slot;
+    fresh->base = base;
+    fresh->base_state.store(2, std::memory_order_relaxed);
+    return fresh;
 }
 
 // A version to be filled in (`first`) and published. nullptr: no memory.
@@ -310,9 +330,14 @@ public:
         }
     }
 
-    // The number of a location's entry in the block's working set, 0: none yet. The committer's alone.
-    uint32_t main_number(const Location* location) const { return main_numbers_[location - locations_]; }
-    void set_main_number(const Location* location, uint32_t number) { main_numbers_[location - locations_] = number; }
+    // The number of a location's entry in the block's working set, 0: not known. The committer's alone.
+    uint32_t main_number(const Location* location) const {
+        return location->apart ? static_cast<uint32_t>(location->hash) : main_numbers_[location - locations_];
+    }
+    void set_main_number(Location* location, uint32_t number) {
+        if (location->apart) location->hash = number;
+        else main_numbers_[location - locations_] = number;
+    }
 
     size_t used() const { return used_.load(std::memory_order_relaxed); }
     size_t bytes_used() const { return (mask_ + 1) * sizeof(Shared<uint32_t>) + used() * (sizeof(Location) + sizeof(uint32_t)); }
@@ -342,6 +367,7 @@ private:
         fresh->hash = h;
         std::memcpy(fresh->address, address, 20);
         fresh->is_slot = slot != nullptr;
+        fresh->apart = false;
         if (slot != nullptr) fresh->slot = *slot;
         fresh->base_state.store(0, std::memory_order_relaxed);
         fresh->written.store(false, std::memory_order_relaxed);
