@@ -1,4 +1,5 @@
 """Scheduling hints: which transactions had better run behind which. They change speed, never results."""
+from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from evmcore._stm cimport Scheduler
 from evmcore._tx cimport TxData
@@ -9,9 +10,30 @@ cdef enum Sharing:
     MAY_SHARE
     SHARES_SLOTS                  # others write slots that it writes: they had better all be taken for contended
 
+cdef struct Place:
+    uint64_t name                 # 0: nobody's
+    uint32_t tx                   # who was the last to touch it
+    uint32_t users                # how many do more than pay it
+
+cdef struct Asked:                # what a transaction touches, by its first look: one place, or two
+    uint32_t first
+    uint32_t second
+    bint warm                     # its like had to run again
+
+# What `give_hints` works with, kept from block to block: fresh memory would cost more than the hints. Begins as zeros.
+cdef struct HintTables:
+    Place* places
+    size_t place_count            # room for so many, of which the latest block uses ...
+    uint64_t mask                 # ... one more than this, a power of two
+    Asked* asked
+    size_t asked_count
+
 # Says in `sharing` what the transactions (from 1) likely share, and tells the scheduler, for every transaction, up to two
 # earlier ones to wait for, where their like had to run again all the same. False: no memory.
-cdef bint give_hints(Scheduler* scheduler, uint8_t* sharing, TxData** txs, uint32_t count) noexcept nogil
+cdef bint give_hints(
+    HintTables* tables, Scheduler* scheduler, uint8_t* sharing, TxData** txs, uint32_t count
+) noexcept nogil
+cdef void hint_tables_free(HintTables* tables) noexcept nogil
 
 # What became of a transaction that had run ahead: whether it had to run again. Remembered for later blocks.
 cdef void note_outcome(const TxData* tx, bint again) noexcept nogil

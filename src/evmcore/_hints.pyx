@@ -7,7 +7,7 @@ one behind the other. Senders need no hint: nonces are assumed and fees are delt
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from evmcore._keyed_hash cimport HashKey, draw_key, hash_slot
 
@@ -28,18 +28,6 @@ cdef enum:
 cdef uint8_t[4096] heat
 cdef HashKey key
 draw_key(&key)
-
-cdef struct Place:
-    uint64_t name
-    uint32_t tx                   # who was the last to touch it
-    uint32_t users                # how many do more than pay it
-
-
-cdef struct Asked:                # what a transaction touches, by its first look: one place, or two
-    uint32_t first
-    uint32_t second
-    bint warm
-
 
 cdef struct Queue:
     uint64_t name
@@ -113,23 +101,50 @@ cdef inline void ask(
             places[asked.second].users += 1
 
 
-cdef bint give_hints(Scheduler* scheduler, uint8_t* sharing, TxData** txs, uint32_t count) noexcept nogil:
+cdef bint make_room(HintTables* tables, size_t count) noexcept nogil:
+    """Empty places, and room for so many transactions. False: no memory."""
+    cdef size_t places = 64
+    while places < 6 * count:
+        places *= 2
+    tables.mask = places - 1
+    if places > tables.place_count:
+        free(tables.places)
+        tables.place_count = 0
+        tables.places = <Place*>malloc(places * sizeof(Place))
+        if tables.places == NULL:
+            return False
+        tables.place_count = places
+    if count > tables.asked_count:
+        free(tables.asked)
+        tables.asked_count = 0
+        tables.asked = <Asked*>malloc(count * sizeof(Asked))
+        if tables.asked == NULL:
+            return False
+        tables.asked_count = count
+    memset(tables.places, 0, places * sizeof(Place))
+    return True
+
+
+cdef void hint_tables_free(HintTables* tables) noexcept nogil:
+    free(tables.places)
+    free(tables.asked)
+
+
+cdef bint give_hints(
+    HintTables* tables, Scheduler* scheduler, uint8_t* sharing, TxData** txs, uint32_t count
+) noexcept nogil:
     cdef uint64_t[2] names
-    cdef uint64_t mask = 63
-    cdef uint64_t at
+    cdef uint64_t mask, at
     cdef uint32_t tx, mine
     cdef uint8_t warmth
     cdef int i, found
     cdef Place* places
     cdef Asked* asked
-    while mask + 1 < 6 * <uint64_t>count:
-        mask = 2 * mask + 1
-    places = <Place*>calloc(mask + 1, sizeof(Place))
-    asked = <Asked*>malloc(count * sizeof(Asked))
-    if places == NULL or asked == NULL:
-        free(places)
-        free(asked)
+    if not make_room(tables, count):
         return False
+    places = tables.places
+    asked = tables.asked
+    mask = tables.mask
     for tx in range(1, count + 1):
         found = names_of(txs[tx - 1], names)
         warmth = heat_of(txs[tx - 1])
@@ -151,8 +166,6 @@ cdef bint give_hints(Scheduler* scheduler, uint8_t* sharing, TxData** txs, uint3
             and places[asked[tx - 1].first].users == mine and places[asked[tx - 1].second].users == mine
         ):
             sharing[tx] = SHARES_NOTHING
-    free(places)
-    free(asked)
     return True
 
 

@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from evmcore._block cimport Pace
 from evmcore._block_steps cimport BlockFailure, BlockOutput, BlockRules
 from evmcore._code cimport Code
+from evmcore._hints cimport HintTables
 from evmcore._interp cimport Machine, Status
 from evmcore._state cimport LogEntry, StateReader
 from evmcore._stm cimport Arena, Location, Scheduler, Store, Tally, Tasks, TxIndex, Write
@@ -61,6 +62,7 @@ cdef struct Runs:
     size_t capacity
     Run* run_of                   # by transaction, from 1
     uint8_t* sharing              # of Sharing, by transaction, from 1
+    HintTables hints
 
 cdef enum:
     RECENT_CODES = 64             # a power of two

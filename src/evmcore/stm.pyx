@@ -11,7 +11,7 @@ from evmcore._block cimport (
     BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTION_INVALID, BlockFailure, BlockRun, Executor, Pace,
 )
 from evmcore._code cimport code_release
-from evmcore._hints cimport MAY_SHARE, SHARES_SLOTS, give_hints, note_outcome
+from evmcore._hints cimport MAY_SHARE, SHARES_SLOTS, give_hints, hint_tables_free, note_outcome
 from evmcore._interp cimport NO_MEMORY, SUCCESS, Status, machine_make_symbolic
 from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
 from evmcore._stm cimport (
@@ -329,6 +329,7 @@ cdef void runs_free(Runs* runs) noexcept nogil:
     if runs != NULL:
         free(runs.run_of)
         free(runs.sharing)
+        hint_tables_free(&runs.hints)
         free(runs)
 
 
@@ -430,7 +431,7 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
     offer_stretches(block)
     return (
         block.store.prepare(expected_locations(block), store_key)
-        and (block.worker_count == 1 or give_hints(block.scheduler, block.sharing, block.txs, block.count))
+        and (block.worker_count == 1 or give_hints(&block.runs.hints, block.scheduler, block.sharing, block.txs, block.count))
         and publish_beginning(block)
     )
 
