@@ -218,6 +218,8 @@ cdef class EVM:
                 machine.moves = &moves.moves
             with nogil:
                 self.backend.begin_read()
+                if settings.hooks != NULL and not tx.is_create:
+                    settings.hooks.began(settings.hooks.self, machine, tx.to, tx.sender, tx.data, tx.data_size)
                 settings_run(settings, machine, tx, &CALL_CHECKS, tx.gas_limit, &outcome)
                 self.backend.end_read()
             if watcher is not None:
@@ -293,6 +295,10 @@ cdef class EVM:
                 watcher.attach(machine)
             with nogil:
                 self.backend.begin_read()
+                if settings.hooks != NULL and message.kind == CALL:
+                    settings.hooks.began(
+                        settings.hooks.self, machine, message.target, message.caller, message.input, message.input_size
+                    )
                 settings_message(settings, machine, &message, &price, &outcome)
                 self.backend.end_read()
             if watcher is not None:

@@ -142,6 +142,8 @@ cdef void execute(Machine* machine, const Message* message, Outcome* outcome) no
 # What the machine remembers of the 64 bytes it has lately hashed (keys of mappings): one after the other, from `first` = 0
 # on and then from what the call before returned; 0 after the last.
 cdef size_t hash_memo(const Machine* machine, size_t first, const uint8_t** data, const u256** digest) noexcept nogil
+# Keccak-256 of 64 bytes, which the machine then remembers.
+cdef void hash_pair(Machine* machine, const uint8_t* data, u256* result) noexcept nogil
 
 cdef void create_address(const uint8_t* sender, uint64_t nonce, uint8_t* out) noexcept nogil
 cdef void create2_address(const uint8_t* sender, const u256* salt, const uint8_t* init_code_hash, uint8_t* out) noexcept nogil

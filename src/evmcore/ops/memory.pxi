@@ -19,16 +19,16 @@ cdef int64_t op_keccak256(u256* sp, int64_t gas, Frame* f) noexcept nogil:
         return gas
     size = (sp - 1).w[0]
     if size == 64:
-        hash_pair(sp - 1, f.memory + sp.w[0], f)
+        hash_pair(f.machine, f.memory + sp.w[0], sp - 1)
         return gas
     keccak256(f.memory + sp.w[0] if size else NULL, size, digest)
     u_from_be(sp - 1, digest)
     return gas
 
-cdef void hash_pair(u256* result, const uint8_t* data, Frame* f) noexcept nogil:
+cdef void hash_pair(Machine* machine, const uint8_t* data, u256* result) noexcept nogil:
     """Keccak-256 of 64 bytes: the slot of a mapping's entry. Contracts ask for the same ones again and again, so the last
     ones are remembered."""
-    cdef HashMemo* memo = &scratch(f.machine).hashes[memo_index(data)]
+    cdef HashMemo* memo = &scratch(machine).hashes[memo_index(data)]
     cdef uint8_t[32] digest
     if memo.used and memcmp(memo.data, data, 64) == 0:
         result[0] = memo.digest

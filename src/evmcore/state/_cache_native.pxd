@@ -106,6 +106,7 @@ cdef extern from "include/cache/reader.h" namespace "evmcore::cache" nogil:
         atomic_bool surprised
         atomic_bool by_name
         atomic_bool strange
+        bint at_once
         vector[StateKey] chased
         vector[StateKey] followed
         vector[StateKey] missing
@@ -118,6 +119,9 @@ cdef extern from "include/cache/reader.h" namespace "evmcore::cache" nogil:
         Answer slot(const uint8_t* address, const u256* key, u256* out) noexcept
         bint note(const StateKey& key, bint known_to_nobody) noexcept
         bint note_code(const uint8_t* code_hash) noexcept
+        bint begin_call() noexcept
+        void end_call() noexcept
+        bint in_call() noexcept
         void begin_work(bint learn) noexcept
         void forget_missing() noexcept
         # for what another source has said: true at the reader's step
@@ -252,6 +256,10 @@ cdef extern from "include/cache/access.h" namespace "evmcore::cache" nogil:
 
 cdef extern from "include/cache/guesses.h" namespace "evmcore::cache" nogil:
     Basis expect(Reader& reader, AccessBook& book, void (*hasher)(const uint8_t*, size_t, uint8_t*) noexcept nogil,
-                const CallSeen& call, int (*have_code)(const uint8_t*) noexcept nogil) noexcept
+                const CallSeen& call, void (*pair)(void*, const uint8_t*, u256*) noexcept nogil, void* machine,
+                int (*have_code)(const uint8_t*) noexcept nogil) noexcept
+    bint expect_all(Reader& reader, AccessBook& book, const CallSeen& call,
+                    void (*pair)(void*, const uint8_t*, u256*) noexcept nogil, void* machine,
+                    int (*have_code)(const uint8_t*) noexcept nogil, const StateKey& missed) noexcept
     void follow_up(Reader& reader, void (*hasher)(const uint8_t*, size_t, uint8_t*) noexcept nogil,
                    const vector[StateKey]& asked) noexcept

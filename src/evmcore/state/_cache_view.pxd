@@ -8,9 +8,18 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 from libcpp.vector cimport vector
 from evmcore._code cimport Code
+from evmcore._interp cimport Machine
 from evmcore.state._cache cimport Cache
 from evmcore.state._cache_native cimport AccessBook, Hash, Reader, StateKey
 from evmcore.state._reader cimport Backend, RunHooks
+
+# A call that has begun to run on a view.
+cdef struct RunningCall:
+    Machine* machine
+    const uint8_t* target
+    const uint8_t* sender
+    const uint8_t* data
+    size_t size
 
 # Where a view gets what is not in the cache.
 cdef class Fetcher:
@@ -27,6 +36,7 @@ cdef class Fetcher:
 cdef class CacheView(Backend):
     cdef Reader* view
     cdef RunHooks run_hooks
+    cdef RunningCall call                         # while the reader is `in_call`
     cdef AccessBook* book                         # the fetcher's
     cdef Cache cache
     cdef Fetcher fetcher
@@ -37,6 +47,8 @@ cdef class CacheView(Backend):
     cdef size_t code_capacity
     cdef uint64_t cold_runs
     cdef bint brief                               # fetches must not take long
+    cdef object hint                              # of the work that is being done
+    cdef object failure                           # of a fetch in the middle of the work
     cdef dict damaged                             # (address, slot or None), or code hash: the error to raise
     cdef object __weakref__
 
@@ -53,6 +65,7 @@ cdef class CacheView(Backend):
     cdef int keep_account(self, StateKey& key, object account) except -1
     cdef int keep_slot(self, StateKey& key, object given) except -1
     cdef int add_hints(self, object hint) except -1
+    cdef int fetch_expected(self) except -1
     cdef int check_damage(self, object key) except -1
     cdef object header(self)
     cdef object key_of(self, const StateKey* key)

@@ -14,7 +14,7 @@ from evmcore.state._cache cimport Cache
 from evmcore.state._cache_native cimport (
     AccountRecord, Added, Answer, EXISTS, Hash, IS_ABSENT, Reader, StateKey, follow_up, record_without_account,
 )
-from evmcore.state._prefetch cimport CallBook, learn_call, predict_call
+from evmcore.state._prefetch cimport CallBook, learn_call, predict_all, predict_call
 from evmcore.state._reader cimport Backend
 
 from evmcore.errors import ResourceError, StateError, StateNotAvailable, StateUnavailable, StateUnknown
@@ -71,6 +71,7 @@ cdef class CacheView(Backend):
         self.view.guess_ns = <int64_t>(guess * 1e9)
         self.run_hooks.self = self.view
         self.run_hooks.stop_at = &self.view.stop_at
+        self.run_hooks.began = run_began
         self.run_hooks.ended = run_ended
         self.hooks = &self.run_hooks
         self.reader.self = self.view
@@ -136,6 +137,9 @@ cdef class CacheView(Backend):
         cdef object failure = None
         # What goes as predicted is learnt from now and then only, so that what is not needed any more loses weight.
         self.view.begin_work(self.cold_runs % 32 == 0)
+        self.view.at_once = wait or (brief and self.fetcher.is_brief())
+        self.brief = not wait
+        self.hint = hint
         try:
             while True:
                 self.view.forget_missing()
@@ -147,6 +151,13 @@ cdef class CacheView(Backend):
                     failure = error
                 finally:
                     self.view.speculating = False
+                if self.failure is not None:
+                    failure, self.failure = self.failure, None
+                    self.error = None
+                    if wait or not isinstance(failure, (StateUnavailable, StateNotAvailable)):
+                        raise failure
+                    self.fetcher.was_long()
+                    raise NotHere("something that is needed takes longer to fetch") from None
                 if not self.view.incomplete.load():
                     if failure is not None:
                         raise failure
@@ -157,9 +168,12 @@ cdef class CacheView(Backend):
                     or not self.fetcher.is_brief()
                 ):
                     raise NotHere("something that is needed is not in the cache")
+                self.view.at_once = False
                 self.next_round(hint, wait)
         finally:
             self.view.guess_ns = first_guess
+            self.hint = None
+            self.brief = False
 
     cdef int next_round(self, object hint, bint wait) except -1:
         """Gets what the last run missed, for the next one."""
@@ -171,7 +185,6 @@ cdef class CacheView(Backend):
             self.view.guess_ns = min(2 * self.view.guess_ns, MOST_GUESS_NS)
         if self.view.rounds > MOST_ROUNDS:
             raise StateUnavailable(f"the state that is needed was not complete after {MOST_ROUNDS} rounds of fetching")
-        self.brief = not wait
         try:
             self.fetch_all()
         except (StateUnavailable, StateNotAvailable):
@@ -179,8 +192,18 @@ cdef class CacheView(Backend):
                 raise
             self.fetcher.was_long()
             raise NotHere("something that is needed takes longer to fetch") from None
-        finally:
-            self.brief = False
+        return 0
+
+    cdef int fetch_expected(self) except -1:
+        """In the middle of a run that has missed something for the first time: fetches that, with all it is going to need."""
+        self.view.rounds += 1
+        self.cold_runs += 1
+        self.add_hints(self.hint)
+        self.view.guesses.insert(self.view.guesses.end(), self.view.missing.begin(), self.view.missing.end())
+        self.view.missing.clear()
+        self.fetcher.fetch(self, self.view.guesses, self.view.missing_codes)
+        self.view.guesses.clear()
+        self.view.missing_codes.clear()
         return 0
 
     cdef int fetch_all(self) except -1:
@@ -566,6 +589,30 @@ cdef bint resolve_code(Reader* view, const uint8_t* code_hash) noexcept with gil
         return False
 
 
+cdef bint fetch_at_once(Reader* view, const StateKey& key) noexcept nogil:
+    """Whether the run goes on with what was missing, which has been fetched, if it is not to go on with a guess."""
+    cdef RunningCall* call
+    if not view.at_once or not view.in_call():
+        return False
+    view.at_once = False                          # whatever comes of it
+    if view.incomplete.load():
+        return False
+    call = &(<CacheView>view.owner).call
+    return predict_all(
+        (<CacheView>view.owner).book, view, call.machine, call.target, call.sender, call.data, call.size, key
+    ) and fetch_expected(view)
+
+
+cdef bint fetch_expected(Reader* view) noexcept with gil:
+    owner = <CacheView>view.owner
+    try:
+        owner.fetch_expected()
+        return True
+    except BaseException as error:
+        owner.failure = error
+        return False
+
+
 cdef bint overtaken(Reader* view) noexcept with gil:
     (<CacheView>view.owner).error = StateUnavailable("what was fetched left the cache at once: it is too small")
     return False
@@ -581,6 +628,9 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
             expired(view)
             return READ_FAILED
         if view.speculating:
+            if answer == Answer.MISSING and fetch_at_once(view, StateKey.of_account(address)):
+                answer = view.account(address, &record)
+                continue
             if not view.note(StateKey.of_account(address), answer == Answer.UNKNOWN):
                 return READ_FAILED
             return ABSENT
@@ -609,6 +659,9 @@ cdef Found read_storage(void* self, const uint8_t* address, const u256* slot, u2
             expired(view)
             return READ_FAILED
         if view.speculating:
+            if answer == Answer.MISSING and fetch_at_once(view, StateKey.of_slot(address, slot)):
+                answer = view.slot(address, slot, value)
+                continue
             if not view.note(StateKey.of_slot(address, slot), answer == Answer.UNKNOWN):
                 return READ_FAILED
             u_zero(value)
@@ -654,9 +707,23 @@ cdef Found read_block_hash(void* self, uint64_t number, uint8_t* out) noexcept w
         return READ_FAILED
 
 
+cdef void run_began(void* self, Machine* machine, const uint8_t* target, const uint8_t* sender, const uint8_t* data,
+                    size_t size) noexcept nogil:
+    cdef Reader* view = <Reader*>self
+    cdef RunningCall* call
+    if view.begin_call():
+        call = &(<CacheView>view.owner).call
+        call.machine = machine
+        call.target = target
+        call.sender = sender
+        call.data = data
+        call.size = size
+
+
 cdef void run_ended(void* self, Machine* machine, const uint8_t* target, const uint8_t* sender, const uint8_t* data,
                     size_t size) noexcept nogil:
     cdef Reader* view = <Reader*>self
+    view.end_call()
     view.reads.fetch_add(machine.ws.account_count + machine.ws.slot_count - 2)
     if target == NULL or not view.speculating:
         return

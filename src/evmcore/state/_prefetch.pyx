@@ -4,10 +4,10 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp
 from evmcore._code cimport Code, code_find, code_release
 from evmcore._hash cimport keccak256
-from evmcore._interp cimport Machine, hash_memo
+from evmcore._interp cimport Machine, hash_memo, hash_pair
 from evmcore._state cimport AccountEntry, SlotEntry, WorkingSet
 from evmcore._u256 cimport u256
-from evmcore.state._cache_native cimport AccessBook, Basis, CallSeen, Lesson, Reader, expect
+from evmcore.state._cache_native cimport AccessBook, Basis, CallSeen, Lesson, Reader, StateKey, expect, expect_all
 
 cdef uint8_t[32] NO_CODE_HASH
 keccak256(NULL, 0, NO_CODE_HASH)
@@ -39,6 +39,10 @@ cdef int have_code(const uint8_t* code_hash) noexcept nogil:
     return code != NULL
 
 
+cdef void pair(void* machine, const uint8_t* data, u256* result) noexcept nogil:
+    hash_pair(<Machine*>machine, data, result)
+
+
 cdef CallSeen call_seen(Machine* machine, const uint8_t* target, const uint8_t* sender, const uint8_t* data,
                         size_t size) noexcept nogil:
     cdef CallSeen call
@@ -53,12 +57,18 @@ cdef CallSeen call_seen(Machine* machine, const uint8_t* target, const uint8_t* 
 cdef void predict_call(AccessBook* book, Reader* view, Machine* machine, const uint8_t* target, const uint8_t* sender,
                        const uint8_t* data, size_t size) noexcept nogil:
     cdef CallSeen call = call_seen(machine, target, sender, data, size)
-    cdef Basis basis = expect(view[0], book[0], keccak256, call, have_code)
+    cdef Basis basis = expect(view[0], book[0], keccak256, call, pair, machine, have_code)
     # What was to be expected and is still missing, or could not be expected at all, is there to be learnt.
     if basis == Basis.NOTHING or view.rounds:
         view.surprised.store(True)
     elif basis == Basis.NAMESAKE:
         view.by_name.store(True)
+
+
+cdef bint predict_all(AccessBook* book, Reader* view, Machine* machine, const uint8_t* target, const uint8_t* sender,
+                      const uint8_t* data, size_t size, const StateKey& missed) noexcept nogil:
+    cdef CallSeen call = call_seen(machine, target, sender, data, size)
+    return expect_all(view[0], book[0], call, pair, machine, have_code, missed)
 
 
 cdef void learn_call(AccessBook* book, Reader* view, Machine* machine, const uint8_t* target, const uint8_t* sender,

@@ -24,6 +24,10 @@ from evmcore._state cimport StateReader
 cdef struct RunHooks:
     void* self
     const int64_t* stop_at        # the machine stops then (see Machine.stop_at)
+    # Before a call or message that runs alone, not in a batch, on its thread; what it is told stays until `ended`.
+    void (*began)(
+        void* self, Machine* machine, const uint8_t* target, const uint8_t* sender, const uint8_t* data, size_t size
+    ) noexcept nogil
     # After each call or message, on its thread: what it was (`target` NULL: a creation), and the machine with all it touched.
     void (*ended)(
         void* self, Machine* machine, const uint8_t* target, const uint8_t* sender, const uint8_t* data, size_t size

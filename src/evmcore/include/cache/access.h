@@ -117,6 +117,11 @@ struct Form {
 // What a prediction rests on: what the function itself has read, what one of the same selector has, or nothing.
 enum class Basis { FUNCTION, NAMESAKE, NOTHING };
 
+struct Prospect {
+    Basis basis;
+    bool whole;                 // when such calls were last looked at, all they read had been predicted
+};
+
 class AccessBook {
 public:
     using Hasher = void (*)(const uint8_t* data, size_t size, uint8_t* digest);
@@ -132,9 +137,10 @@ public:
 
     // What the call is expected to read goes to `take(key)`; codes of its accounts to `take_code(hash)`. `code_hash`: of
     // the target, NULL where that is not known here. Where nothing is known of such calls, what is predicted is what a
-    // function of the same selector has read elsewhere.
-    template <class Take, class TakeCode>
-    Basis predict(const CallSeen& call, const uint8_t* code_hash, const Take& take, const TakeCode& take_code) {
+    // function of the same selector has read elsewhere. `pair`: hashes 64 bytes.
+    template <class Pair, class Take, class TakeCode>
+    Prospect predict(const CallSeen& call, const uint8_t* code_hash, const Pair& pair, const Take& take,
+                     const TakeCode& take_code) {
         std::lock_guard<std::mutex> guard(mutex_);
         const Function* function = find(call, code_hash);
         const bool known = function != nullptr;
@@ -142,18 +148,18 @@ public:
             const auto namesake = namesakes_.find(selector_of(call));
             const auto found = namesake == namesakes_.end() ? functions_.end() : functions_.find(namesake->second);
             if (found == functions_.end())
-                return Basis::NOTHING;
+                return {Basis::NOTHING, false};
             function = &found->second;
         }
         for (const Form& form : function->forms) {
             StateKey key;
-            if (form.weight < WORTH_FETCHING || !fill_in(form, call, &key))
+            if (form.weight < WORTH_FETCHING || !fill_in(form, call, pair, &key))
                 continue;
             take(key);
             if (form.has_code)
                 take_code(form.code_hash);
         }
-        return known ? Basis::FUNCTION : Basis::NAMESAKE;
+        return {known ? Basis::FUNCTION : Basis::NAMESAKE, function->whole};
     }
 
     // A run that was complete, and all it has read.
@@ -212,6 +218,7 @@ public:
 private:
     struct Function {
         std::vector<Form> forms;
+        bool whole = true;              // see Prospect
         uint64_t last_used = 0;
     };
     struct Key {
@@ -232,6 +239,14 @@ private:
     struct AddressOrder {
         bool operator()(const Address& a, const Address& b) const noexcept { return a < b; }
     };
+
+    auto hashing() const noexcept {
+        return [this](const uint8_t* data, u256* result) {
+            uint8_t digest[32];
+            hasher_(data, 64, digest);
+            u_from_be(result, digest);
+        };
+    }
 
     static Address address_of(const uint8_t* bytes) noexcept {
         Address address;
@@ -419,7 +434,7 @@ private:
                 tried.keys[0].offset = static_cast<uint32_t>(at);
                 tried.address = Word{Word::TARGET, 0, {}};
                 StateKey found;
-                if (fill_in(tried, call, &found) && u_eq(&found.slot, &key)) {
+                if (fill_in(tried, call, hashing(), &found) && u_eq(&found.slot, &key)) {
                     *form = tried;
                     return;
                 }
@@ -427,7 +442,8 @@ private:
         }
     }
 
-    bool fill_in(const Form& form, const CallSeen& call, StateKey* key) const noexcept {
+    template <class Pair>
+    static bool fill_in(const Form& form, const CallSeen& call, const Pair& pair, StateKey* key) noexcept {
         u256 address, slot, value;
         if (!value_of(form.address, call, &address) || address.w[3] || address.w[2] >> 32)
             return false;
@@ -439,13 +455,12 @@ private:
         if (!value_of(form.slot, call, &slot))
             return false;
         for (int i = 0; i < form.levels; ++i) {
-            uint8_t data[64], digest[32];
+            uint8_t data[64];
             if (!value_of(form.keys[i], call, &value))
                 return false;
             u_to_be(data + (form.key_last[i] ? 32 : 0), &value);
             u_to_be(data + (form.key_last[i] ? 0 : 32), &slot);
-            hasher_(data, 64, digest);
-            u_from_be(&slot, digest);
+            pair(data, &slot);
         }
         u_add64(&slot, &slot, form.offset);
         key->slot = slot;
@@ -455,15 +470,22 @@ private:
     // Which predictions would have been right.
     void judge(Function& function, const CallSeen& call, const std::vector<StateKey>& seen) {
         uint64_t made = 0, right = 0;
+        std::vector<bool> foreseen(seen.size());
         for (Form& form : function.forms) {
             StateKey key;
-            const bool there = fill_in(form, call, &key) && std::binary_search(seen.begin(), seen.end(), key);
+            const bool filled = fill_in(form, call, hashing(), &key);
+            const auto place = filled ? std::lower_bound(seen.begin(), seen.end(), key) : seen.end();
+            const bool there = place != seen.end() && *place == key;
             if (form.weight >= WORTH_FETCHING) {
                 ++made;
                 right += there;
+                if (there)
+                    foreseen[static_cast<size_t>(place - seen.begin())] = true;
             }
             form.weight += RATE * ((there ? 1.0f : 0.0f) - form.weight);
         }
+        if (!function.forms.empty())
+            function.whole = std::find(foreseen.begin(), foreseen.end(), false) == foreseen.end();
         predicted.fetch_add(made, std::memory_order_relaxed);
         came_true.fetch_add(right, std::memory_order_relaxed);
         read.fetch_add(seen.size(), std::memory_order_relaxed);

@@ -12,6 +12,7 @@
 namespace evmcore::cache {
 
 using HaveCode = int (*)(const uint8_t* code_hash);
+using HashPair = void (*)(void* machine, const uint8_t* data, u256* result);     // which may remember it
 
 constexpr uint64_t FIRST_SLOTS = 12;
 constexpr size_t MOST_WORDS = 64;           // of a call that are looked at
@@ -29,17 +30,18 @@ inline u256 implementation_slot() noexcept {
 }
 
 // What is expected of the call and not here.
-inline Basis predict_into(Reader& reader, AccessBook& book, const CallSeen& call, HaveCode have_code) {
+inline Prospect predict_into(Reader& reader, AccessBook& book, const CallSeen& call, HashPair pair, void* machine,
+                             HaveCode have_code) {
     AccountRecord record;
     u256 value;
     const uint8_t* code_hash = nullptr;
     if (reader.account(call.target, &record) == Answer::KNOWN) {
         if (record.presence != EXISTS)
-            return Basis::FUNCTION;
+            return {Basis::FUNCTION, false};
         code_hash = record.code_hash;
     }
     return book.predict(
-        call, code_hash,
+        call, code_hash, [&](const uint8_t* data, u256* result) { pair(machine, data, result); },
         [&](const StateKey& key) {
             const Answer answer = key.is_slot ? reader.slot(key.address.data(), &key.slot, &value)
                                               : reader.account(key.address.data(), &record);
@@ -156,10 +158,10 @@ inline void guess_into(Reader& reader, AccessBook::Hasher hasher, const CallSeen
 }
 
 // The one, or else the other.
-inline Basis expect(Reader& reader, AccessBook& book, AccessBook::Hasher hasher, const CallSeen& call,
-                   HaveCode have_code) noexcept {
+inline Basis expect(Reader& reader, AccessBook& book, AccessBook::Hasher hasher, const CallSeen& call, HashPair pair,
+                    void* machine, HaveCode have_code) noexcept {
     try {
-        const Basis basis = predict_into(reader, book, call, have_code);
+        const Basis basis = predict_into(reader, book, call, pair, machine, have_code).basis;
         if (basis == Basis::FUNCTION || (basis == Basis::NAMESAKE && reader.rounds == 0)) {
             if (reader.rounds)
                 guess_for_strangers(reader, call);
@@ -174,6 +176,32 @@ inline Basis expect(Reader& reader, AccessBook& book, AccessBook::Hasher hasher,
     } catch (...) {
     }
     return Basis::NOTHING;
+}
+
+// A call that is running misses something for the first time. Whether such calls are known so well that it is better to
+// fetch at once what they read, and run on with it, than to find out by running to the end on guesses: then all of it is
+// in `guesses`, and otherwise nothing.
+inline bool expect_all(Reader& reader, AccessBook& book, const CallSeen& call, HashPair pair, void* machine,
+                       HaveCode have_code, const StateKey& missed) noexcept {
+    try {
+        const Prospect prospect = predict_into(reader, book, call, pair, machine, have_code);
+        const bool target_missing = is_missing(reader, call.target);
+        if (prospect.whole && (prospect.basis == Basis::FUNCTION || target_missing)) {
+            if (prospect.basis == Basis::NAMESAKE) {
+                guess_accounts(reader, call);
+                reader.by_name.store(true, std::memory_order_relaxed);
+            }
+            std::lock_guard<std::mutex> guard(reader.mutex);
+            if (std::find(reader.guesses.begin(), reader.guesses.end(), missed) != reader.guesses.end())
+                return true;
+        }
+    } catch (...) {
+    }
+    std::lock_guard<std::mutex> guard(reader.mutex);
+    reader.by_name.store(false, std::memory_order_relaxed);
+    reader.guesses.clear();
+    reader.missing_codes.clear();
+    return false;
 }
 
 // For calls that nothing is known of, after `asked` was fetched: what is likely to be needed next, before the run that

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <map>
+#include <pthread.h>
 #include <set>
 
 #include "layout.h"
@@ -63,6 +64,10 @@ public:
 
     std::atomic<bool> by_name{false};   // what was predicted rests on another function of the same selector
     std::atomic<bool> strange{false};   // nothing was known of such calls
+    // The thread whose call has begun on guesses, and what it misses first may be fetched at once. 0: none.
+    std::atomic<uintptr_t> caller{0};
+    bool at_once = false;               // if so
+
     std::vector<u256> words;            // of strange calls, that look like addresses; guarded by `mutex`
     std::vector<StateKey> chased;       // accounts that were fetched because their addresses lay in slots
     std::vector<StateKey> followed;     // was fetched last, and what it leads to was not looked at yet
@@ -175,12 +180,24 @@ public:
         }
     }
 
+    // A call begins, and ends, on this thread. Only one is attended to at a time.
+    bool begin_call() noexcept {
+        uintptr_t nobody = 0;
+        return speculating && at_once && caller.compare_exchange_strong(nobody, this_thread(), std::memory_order_relaxed);
+    }
+    void end_call() noexcept {
+        if (in_call())
+            caller.store(0, std::memory_order_relaxed);
+    }
+    bool in_call() const noexcept { return caller.load(std::memory_order_relaxed) == this_thread(); }
+
     // Of one piece of work. `learn`: also from what goes as predicted.
     void begin_work(bool learn) noexcept {
         surprised.store(learn, std::memory_order_relaxed);
         by_name.store(false, std::memory_order_relaxed);
         strange.store(false, std::memory_order_relaxed);
         rounds = 0;
+        caller.store(0, std::memory_order_relaxed);
         words.clear();
         chased.clear();
         followed.clear();
@@ -210,6 +227,8 @@ private:
             return Answer::UNKNOWN;
         return own_accounts.count(key) ? Answer::KNOWN : Answer::MISSING;
     }
+
+    static uintptr_t this_thread() noexcept { return (uintptr_t)pthread_self(); }
 
     bool lacks(const StateKey& key) const noexcept { return !nowhere.empty() && nowhere.count(key); }
 
