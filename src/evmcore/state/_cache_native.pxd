@@ -167,6 +167,9 @@ cdef extern from "include/cache/round.h" namespace "evmcore::cache" nogil:
         NO_HEAD
         BAD_HEAD
         MALFORMED
+    cdef cppclass KeyNames:
+        KeyNames() noexcept
+        KeyNames(const string& prefix) except +
     cdef cppclass Round:
         vector[Ask] asks
         vector[SlotAsk] slots
@@ -176,7 +179,7 @@ cdef extern from "include/cache/round.h" namespace "evmcore::cache" nogil:
         bint count_evictions
         int64_t evicted
         void gather(vector[StateKey]& keys, vector[Hash]& hashes, const StateCache& cache) except +
-        size_t write(Wire& wire, const string& prefix) except +
+        size_t write(Wire& wire, const KeyNames& names) except +
         RoundOutcome read(const Wire& wire, size_t replies, bint complete_state) except +
         bint to_be_continued() noexcept
         bint lacks_accounts() noexcept
@@ -258,6 +261,8 @@ cdef extern from "include/cache/guesses.h" namespace "evmcore::cache" nogil:
     Basis expect(Reader& reader, AccessBook& book, void (*hasher)(const uint8_t*, size_t, uint8_t*) noexcept nogil,
                 const CallSeen& call, void (*pair)(void*, const uint8_t*, u256*) noexcept nogil, void* machine,
                 int (*have_code)(const uint8_t*) noexcept nogil) noexcept
+    void foresee(Reader& reader, AccessBook& book, void (*hasher)(const uint8_t*, size_t, uint8_t*) noexcept nogil,
+                 const CallSeen& call, int (*have_code)(const uint8_t*) noexcept nogil) noexcept
     bint expect_all(Reader& reader, AccessBook& book, const CallSeen& call,
                     void (*pair)(void*, const uint8_t*, u256*) noexcept nogil, void* machine,
                     int (*have_code)(const uint8_t*) noexcept nogil, const StateKey& missed) noexcept

@@ -14,7 +14,7 @@ from evmcore.state._cache cimport Cache
 from evmcore.state._cache_native cimport (
     AccountRecord, Added, Answer, EXISTS, Hash, IS_ABSENT, Reader, StateKey, follow_up, record_without_account,
 )
-from evmcore.state._prefetch cimport CallBook, learn_call, predict_all, predict_call
+from evmcore.state._prefetch cimport CallBook, foresee_call, learn_call, predict_all, predict_call
 from evmcore.state._reader cimport Backend
 
 from evmcore.errors import ResourceError, StateError, StateNotAvailable, StateUnavailable, StateUnknown
@@ -141,6 +141,8 @@ cdef class CacheView(Backend):
         self.brief = not wait
         self.hint = hint
         try:
+            if wait and isinstance(hint, (list, tuple)) and len(hint) > 1:
+                self.foresee(hint)
             while True:
                 self.view.forget_missing()
                 self.view.speculating = True
@@ -238,6 +240,29 @@ cdef class CacheView(Backend):
             self.begin_read()
             follow_up(self.view[0], keccak256, fetched)
             self.end_read()
+
+    cdef int foresee(self, object hints) except -1:
+        """Fetches together what several calls are known to read."""
+        cdef bytes to, sender, data
+        self.view.forget_missing()
+        self.begin_read()
+        try:
+            for call in hints:
+                if getattr(call, "to", None) is None:
+                    continue
+                to = to_address(call.to, "hint: to")
+                sender = to_address(call.sender or bytes(20), "hint: sender")
+                data = bytes(call.data or b"")
+                foresee_call(
+                    self.book, self.view, <const uint8_t*>PyBytes_AS_STRING(to), <const uint8_t*>PyBytes_AS_STRING(sender),
+                    <const uint8_t*>PyBytes_AS_STRING(data), len(data)
+                )
+        finally:
+            self.end_read()
+        if self.view.guesses.size() or self.view.missing_codes.size():
+            self.fetch_expected()
+            self.view.at_once = False
+        return 0
 
     cdef int want_codes(self, vector[StateKey]& accounts) except -1:
         """Accounts have come whose code is not here: no run is needed to know that it will be."""

@@ -3,14 +3,16 @@ from libc.stdint cimport int64_t, uint64_t
 from libcpp.string cimport string
 from libcpp.vector cimport vector
 from evmcore.state._cache_view cimport CacheView, Fetcher
-from evmcore.state._cache_native cimport Ask, Hash, Round, RoundOutcome, StateKey
+from evmcore.state._cache_native cimport Ask, Hash, KeyNames, Round, RoundOutcome, StateKey
+from evmcore.state._places cimport Places
 from evmcore.state._wire cimport Connection
 
 cdef class RedisFetcher(Fetcher):
     cdef object links                 # `take` a connection, `give` it back
+    cdef Places places                # of `links`
     cdef object watch                 # FeedReader: is told what is wrong with the server, and may refuse fetching
     cdef object keys                  # layout.Keys
-    cdef string prefix
+    cdef KeyNames names
     cdef double timeout
     cdef readonly uint64_t rounds     # requests
     cdef int64_t usual                # nanoseconds that a request takes, by the last few
@@ -19,7 +21,8 @@ cdef class RedisFetcher(Fetcher):
     cdef readonly uint64_t corrections    # rounds whose values were of another step than the reader's
     cdef readonly uint64_t faults     # accounts and codes that were damaged
 
-    cdef Connection take_brief(self)
+    cdef Connection take(self, object links, bint brief)
+    cdef int give(self, object links, Connection connection) except -1
     # 1: the server is a replica, and too far behind.
     cdef int fetch_once(self, CacheView view, Round* round, Connection connection, int64_t deadline) except -1
     cdef int confirm_absence(self, Round* round, Connection connection, int64_t deadline) except -1

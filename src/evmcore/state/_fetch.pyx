@@ -8,7 +8,7 @@ from evmcore._hash cimport keccak256
 from evmcore._u256 cimport u256_to_int
 from evmcore.state._cache_view cimport CacheView, Fetcher
 from evmcore.state._cache_native cimport (
-    Added, Ask, CodeAsk, Fault, Followed, Hash, Round, RoundOutcome, StateCache, StateKey,
+    Added, Ask, CodeAsk, Fault, Followed, Hash, KeyNames, Round, RoundOutcome, StateCache, StateKey,
     evicted_keys,
 )
 from evmcore.state._prefetch import CallBook
@@ -40,7 +40,8 @@ cdef class RedisFetcher(Fetcher):
     def __init__(self, links, keys: Keys, timeout: float, upstream=None, watch=None) -> None:
         self.links = links
         self.keys = keys
-        self.prefix = keys.prefix
+        self.places = links.places
+        self.names = KeyNames(keys.prefix)
         self.timeout = timeout
         self.upstream = upstream
         self.watch = watch
@@ -59,11 +60,11 @@ cdef class RedisFetcher(Fetcher):
             round.gather(keys, codes, view.cache.cache[0])
             self.keys_asked += round.asks.size() + round.slots.size() + round.codes.size()
             while True:
-                connection = self.take_brief() if view.brief else links.take()
+                connection = self.take(links, view.brief)
                 try:
                     behind = self.fetch_once(view, &round, connection, deadline)
                 finally:
-                    links.give(connection)
+                    self.give(links, connection)
                 if view.brief and (behind or round.to_be_continued()):
                     raise StateUnavailable("more than one request is needed")
                 if behind:
@@ -82,14 +83,22 @@ cdef class RedisFetcher(Fetcher):
     cdef void was_long(self) noexcept:
         self.patient_until = monotonic_now() + PATIENT_NS
 
-    cdef Connection take_brief(self):
-        """A connection that is open, and whose server answers for itself: a replica's primary may have to be asked."""
-        cdef Connection connection = self.links.take_idle()
+    cdef Connection take(self, object links, bint brief):
+        """A connection. Where it must be brief, one that is open, and whose server answers for itself: a replica's primary
+        may have to be asked."""
+        cdef Connection connection = self.places.take_open() if links is self.links else None
+        if not brief:
+            return links.take() if connection is None else connection
         if connection is not None and not connection.replica:
             return connection
         if connection is not None:
-            self.links.give(connection)
+            self.give(links, connection)
         raise StateUnavailable("no connection is idle")
+
+    cdef int give(self, object links, Connection connection) except -1:
+        if links is not self.links or not self.places.give_open(connection):
+            links.give(connection)
+        return 0
 
     cdef int fetch_once(self, CacheView view, Round* round, Connection connection, int64_t deadline) except -1:
         """One request and what follows from its reply. 1: a replica is before the window, and its primary can be asked."""
@@ -104,7 +113,7 @@ cdef class RedisFetcher(Fetcher):
         while True:
             self.rounds += 1
             round.count_evictions = view.cache.complete and not connection.replica and round.may_lack_accounts()
-            replies = round.write(connection.wire[0], self.prefix)
+            replies = round.write(connection.wire[0], self.names)
             connection.exchange(replies, deadline, NULL)
             self.usual += (connection.taken - self.usual) // 8
             outcome = round.read(connection.wire[0], replies, view.cache.complete)

@@ -21,6 +21,11 @@ cdef bint predict_all(
     size_t size, const StateKey& missed,
 ) noexcept nogil
 
+# A call is going to run: adds what it is known to read to what will be fetched.
+cdef void foresee_call(
+    AccessBook* book, Reader* view, const uint8_t* target, const uint8_t* sender, const uint8_t* data, size_t size,
+) noexcept nogil
+
 # A call has run on complete state: what it has read is in the machine's working set.
 cdef void learn_call(
     AccessBook* book, Reader* view, Machine* machine, const uint8_t* target, const uint8_t* sender, const uint8_t* data,

@@ -7,7 +7,7 @@ from evmcore._hash cimport keccak256
 from evmcore._interp cimport Machine, hash_memo, hash_pair
 from evmcore._state cimport AccountEntry, SlotEntry, WorkingSet
 from evmcore._u256 cimport u256
-from evmcore.state._cache_native cimport AccessBook, Basis, CallSeen, Lesson, Reader, StateKey, expect, expect_all
+from evmcore.state._cache_native cimport AccessBook, Basis, CallSeen, Lesson, Reader, StateKey, expect, expect_all, foresee
 
 cdef uint8_t[32] NO_CODE_HASH
 keccak256(NULL, 0, NO_CODE_HASH)
@@ -69,6 +69,17 @@ cdef bint predict_all(AccessBook* book, Reader* view, Machine* machine, const ui
                       const uint8_t* data, size_t size, const StateKey& missed) noexcept nogil:
     cdef CallSeen call = call_seen(machine, target, sender, data, size)
     return expect_all(view[0], book[0], call, pair, machine, have_code, missed)
+
+
+cdef void foresee_call(AccessBook* book, Reader* view, const uint8_t* target, const uint8_t* sender, const uint8_t* data,
+                       size_t size) noexcept nogil:
+    cdef CallSeen call
+    call.target = target
+    call.sender = sender
+    call.coinbase = NULL
+    call.data = data
+    call.size = size
+    foresee(view[0], book[0], keccak256, call, have_code)
 
 
 cdef void learn_call(AccessBook* book, Reader* view, Machine* machine, const uint8_t* target, const uint8_t* sender,

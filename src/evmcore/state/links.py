@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from evmcore.errors import StateUnavailable
+from evmcore.state._places import Places
 from evmcore.state._wire import Connection, open_connection
 from evmcore.state.session import open_client
 
@@ -62,27 +61,23 @@ class Links:
         self.failures = 0  # to connect, and connections lost
         self.client = open_client(source, timeout) if isinstance(source, str) else source
         self._admit = admit
-        self._places: deque[Connection | None] = deque([None] * most)  # not in use; None: not open
+        self.places = Places(most)
         self._freed = threading.Condition()
-        self._waiting = 0
         self._lock = threading.Lock()
         self._pause = 0.0
         self._next_try = 0.0
         self._problem: StateUnavailable | None = None
-        self._process = os.getpid()
-        self._era = 0
-        self._closed = False
 
     def take(self) -> Connection:
         """A connection for one request at a time. Raises `StateUnavailable`."""
-        if self._process != os.getpid():
+        if self.places.foreign:
             raise StateUnavailable("this state was opened before the process was forked: open another in each process")
         try:
-            connection = self._places.pop()
+            connection = self.places.take()
         except IndexError:
             connection = self._wait()
         if connection is not None:
-            if connection.era == self._era:
+            if connection.era == self.places.era:
                 return connection
             connection.close()
         try:
@@ -91,49 +86,31 @@ class Links:
             self._give(None)
             raise
 
-    def take_idle(self) -> Connection | None:
-        """As `take`, but without waiting for anything: None where no open connection is idle."""
-        if self._process != os.getpid():
-            return None
-        try:
-            connection = self._places.pop()
-        except IndexError:
-            return None
-        if connection is not None and connection.era == self._era:
-            return connection
-        if connection is not None:
-            connection.close()
-        self._give(None)
-        return None
-
     def give(self, connection: Connection) -> None:
         """Gives a connection back, whatever became of it."""
         if connection.closed:
             self.failures += 1
             self._give(None)
-        elif self._closed or connection.era != self._era:
+        elif self.places.closed or connection.era != self.places.era:
             connection.close()
             self._give(None)
         else:
             self._give(connection)
 
     def _give(self, connection: Connection | None) -> None:
-        if connection is None:
-            self._places.appendleft(None)  # open ones are taken first
-        else:
-            self._places.append(connection)
-        if self._waiting:
+        self.places.give(connection)
+        if self.places.waiting:
             with self._freed:
                 self._freed.notify()
 
     def _wait(self) -> Connection | None:
         deadline = time.monotonic() + self.timeout
         with self._freed:
-            self._waiting += 1
+            self.places.waiting += 1
             try:
                 while True:
                     try:
-                        return self._places.pop()
+                        return self.places.take()
                     except IndexError:
                         pass
                     left = deadline - time.monotonic()
@@ -141,17 +118,17 @@ class Links:
                         raise StateUnavailable(f"no connection to the Redis server at {self.peer} became free in time")
                     self._freed.wait(left)
             finally:
-                self._waiting -= 1
+                self.places.waiting -= 1
 
     def connect(self) -> Connection:
         """A new connection, not counted; who calls this closes it."""
         with self._lock:
-            if self._closed:
+            if self.places.closed:
                 raise StateUnavailable("the state is closed")
             if self._problem is not None and time.monotonic() < self._next_try:
                 raise StateUnavailable(str(self._problem)) from self._problem
             try:
-                era = self._era
+                era = self.places.era
                 connection = open_connection(self.client, self.peer)
                 connection.era = era
                 if self._admit is not None:
@@ -172,7 +149,7 @@ class Links:
 
     def renew(self) -> None:
         """Connections that are open now are used no more once they are given back: the next one is looked at anew."""
-        self._era += 1
+        self.places.era += 1
 
     @property
     def reachable(self) -> bool:
@@ -182,12 +159,12 @@ class Links:
     def close(self) -> None:
         """Closes what is idle; connections that are in use are closed when they are given back."""
         with self._lock:
-            self._closed = True
-        for _ in range(len(self._places)):
+            self.places.closed = True
+        for _ in range(len(self.places)):
             with suppress(IndexError):
-                connection = self._places.pop()
+                connection = self.places.take()
                 if connection is not None:
                     connection.close()
                 self._give(None)
-        if self._process == os.getpid():
+        if not self.places.foreign:
             self.client.close()

@@ -18,7 +18,7 @@ namespace evmcore::cache {
 struct CallSeen {
     const uint8_t* target;      // 20 bytes
     const uint8_t* sender;
-    const uint8_t* coinbase;
+    const uint8_t* coinbase;    // NULL: not known
     const uint8_t* data;
     size_t size;
 };
@@ -373,6 +373,8 @@ private:
             u_from_address(out, call.target);
             return true;
         case Word::COINBASE:
+            if (!call.coinbase)
+                return false;
             u_from_address(out, call.coinbase);
             return true;
         default:

@@ -105,7 +105,7 @@ public:
             block_ms = 1;
         Bytes& out = wire.out;
         out.clear();
-        Round::write_head(out, prefix);
+        KeyNames::write_head(out, prefix);
         Round::write_evictions(out);
         const int64_t now = monotonic_now();
         asked_memory_ = now >= next_look_;

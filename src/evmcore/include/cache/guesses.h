@@ -40,18 +40,27 @@ inline Prospect predict_into(Reader& reader, AccessBook& book, const CallSeen& c
             return {Basis::FUNCTION, false};
         code_hash = record.code_hash;
     }
-    return book.predict(
+    std::vector<StateKey> wanted;
+    std::array<uint8_t, 20> address = {};
+    bool strange = reader.knows_nothing_of(address.data());
+    const Prospect prospect = book.predict(
         call, code_hash, [&](const uint8_t* data, u256* result) { pair(machine, data, result); },
         [&](const StateKey& key) {
-            const Answer answer = key.is_slot ? reader.slot(key.address.data(), &key.slot, &value)
-                                              : reader.account(key.address.data(), &record);
-            if (answer == Answer::MISSING)
-                reader.guess(key);
+            if (key.address != address) {
+                address = key.address;
+                strange = reader.knows_nothing_of(address.data());
+            }
+            if (strange || (key.is_slot ? reader.slot(address.data(), &key.slot, &value)
+                                        : reader.account(address.data(), &record)) == Answer::MISSING)
+                wanted.push_back(key);
         },
         [&](const Hash& hash) {
             if (!have_code(hash.data()))
                 reader.guess_code(hash);
         });
+    std::lock_guard<std::mutex> guard(reader.mutex);
+    reader.guesses.insert(reader.guesses.end(), wanted.begin(), wanted.end());
+    return prospect;
 }
 
 inline bool is_missing(Reader& reader, const uint8_t* address) noexcept {
@@ -111,7 +120,7 @@ inline void guess_for_strangers(Reader& reader, const CallSeen& call) {
 // Those that every call has.
 inline void guess_accounts(Reader& reader, const CallSeen& call) {
     for (const uint8_t* address : {call.target, call.sender, call.coinbase})
-        if (is_missing(reader, address))
+        if (address && is_missing(reader, address))
             reader.guess(StateKey::of_account(address));
 }
 
@@ -202,6 +211,22 @@ inline bool expect_all(Reader& reader, AccessBook& book, const CallSeen& call, H
     reader.guesses.clear();
     reader.missing_codes.clear();
     return false;
+}
+
+// What is known that a call will read, before it runs. Is added to `guesses`.
+inline void foresee(Reader& reader, AccessBook& book, AccessBook::Hasher hasher, const CallSeen& call,
+                    HaveCode have_code) noexcept {
+    const HashPair pair = [](void* hash, const uint8_t* data, u256* result) {
+        uint8_t digest[32];
+        reinterpret_cast<AccessBook::Hasher>(hash)(data, 64, digest);
+        u_from_be(result, digest);
+    };
+    try {
+        const Prospect prospect = predict_into(reader, book, call, pair, reinterpret_cast<void*>(hasher), have_code);
+        if (prospect.basis == Basis::NAMESAKE)
+            guess_accounts(reader, call);
+    } catch (...) {
+    }
 }
 
 // For calls that nothing is known of, after `asked` was fetched: what is likely to be needed next, before the run that

@@ -32,6 +32,11 @@ struct StateKey {
         return key;
     }
     bool operator<(const StateKey& other) const noexcept {
+        uint64_t mine, others;
+        memcpy(&mine, address.data(), 8);
+        memcpy(&others, other.address.data(), 8);
+        if (mine != others)
+            return __builtin_bswap64(mine) < __builtin_bswap64(others);
         const int order = memcmp(address.data(), other.address.data(), 20);
         if (order || !is_slot || !other.is_slot)
             return order ? order < 0 : is_slot < other.is_slot;
@@ -129,6 +134,12 @@ public:
         if (told == Answer::MISSING)
             return Answer::MISSING;
         return here || lacks(StateKey::of_slot(address, key)) ? Answer::UNKNOWN : Answer::MISSING;
+    }
+
+    // Whether everything of an address is missing.
+    bool knows_nothing_of(const uint8_t* address) const noexcept {
+        return view.usable && own_accounts.empty() && own_slots.empty() && nowhere.empty() &&
+               view.cache->knows_nothing_of(address);
     }
 
     // What another source has said: true at this view's step.

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <vector>
 
+#include "../u256.h"
+
 namespace evmcore::cache {
 
 // Bytes that grow. `failed` once memory was short: what was added then is missing.
@@ -100,6 +102,18 @@ inline void write_part(Bytes& out, const void* first, size_t first_size, const v
     out.add(first, first_size);
     out.add(rest, rest_size);
     out.add("\r\n", 2);
+}
+
+// A part of 32 bytes that are a number.
+inline void write_word(Bytes& out, const u256& word) noexcept {
+    constexpr size_t SIZE = 39;
+    char* place = out.room(SIZE);
+    if (!place)
+        return;
+    memcpy(place, "$32\r\n", 5);
+    u_to_be(reinterpret_cast<uint8_t*>(place) + 5, &word);
+    memcpy(place + 37, "\r\n", 2);
+    out.grew(SIZE);
 }
 
 // ---- reading

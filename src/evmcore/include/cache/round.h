@@ -61,6 +61,34 @@ enum class RoundOutcome {
     MALFORMED,          // not the replies to what was asked
 };
 
+// The keys of one chain, up to where addresses and hashes begin. `prefix`: {evm:<chain id>}.
+struct KeyNames {
+    std::string begin;          // MULTI and the reading of the head, as commands
+    std::string account, storage, code;
+
+    KeyNames() = default;
+    explicit KeyNames(const std::string& prefix)
+        : account(prefix + ":a:"), storage(prefix + ":s:"), code(prefix + ":c:") {
+        Bytes out;
+        write_command(out, 1);
+        write_part(out, "MULTI");
+        write_head(out, prefix);
+        if (out.failed())
+            throw std::bad_alloc();
+        begin.assign(out.data(), out.size());
+    }
+
+    static void write_head(Bytes& out, const std::string& prefix) {
+        const std::string head = prefix + ":head";
+        write_command(out, 5);
+        write_part(out, "HMGET");
+        write_part(out, head.data(), head.size());
+        write_part(out, "seq");
+        write_part(out, "feed");
+        write_part(out, "hash");
+    }
+};
+
 class Round {
 public:
     std::vector<Ask> asks;
@@ -99,15 +127,13 @@ public:
             codes.push_back(CodeAsk{hash, nullptr, 0});
     }
 
-    // Writes the request; the number of replies it will have. `prefix`: {evm:<chain id>}.
-    size_t write(Wire& wire, const std::string& prefix) const {
+    // Writes the request; the number of replies it will have.
+    size_t write(Wire& wire, const KeyNames& names) const {
+        const std::string &account = names.account, &storage = names.storage, &code = names.code;
         Bytes& out = wire.out;
-        size_t commands = 0;
+        size_t commands = 1;
         out.clear();
-        write_command(out, 1);
-        write_part(out, "MULTI");
-        write_head(out, prefix), ++commands;
-        const std::string account = prefix + ":a:", storage = prefix + ":s:", code = prefix + ":c:";
+        out.add(names.begin.data(), names.begin.size());
         for (const Ask& ask : asks) {
             if (ask.answered)
                 continue;
@@ -127,11 +153,8 @@ public:
             write_command(out, 2 + ask.count);
             write_part(out, "HMGET");
             write_part(out, storage.data(), storage.size(), suffix, size);
-            for (size_t i = ask.first; i < ask.first + ask.count; ++i) {
-                uint8_t key[32];
-                u_to_be(key, &slots[i].key);
-                write_part(out, key, 32);
-            }
+            for (size_t i = ask.first; i < ask.first + ask.count; ++i)
+                write_word(out, slots[i].key);
             ++commands;
         }
         if (!codes.empty()) {
@@ -152,16 +175,6 @@ public:
         write_command(out, 2);
         write_part(out, "INFO");
         write_part(out, "stats");
-    }
-
-    static void write_head(Bytes& out, const std::string& prefix) {
-        const std::string head = prefix + ":head";
-        write_command(out, 5);
-        write_part(out, "HMGET");
-        write_part(out, head.data(), head.size());
-        write_part(out, "seq");
-        write_part(out, "feed");
-        write_part(out, "hash");
     }
 
     // Understands the replies to `write`. In a complete state every account that has storage has a record.
@@ -272,6 +285,9 @@ public:
     // into the reader's own keeping. Takes the cache's lock; the caller has a section open.
     Added settle(StateCache& cache, Reader* reader, bool complete_state) {
         std::lock_guard<std::mutex> guard(cache.editing);
+        const uint64_t evictions = cache.evictions();
+        bool all_there = complete_state;        // whoever reads the cache will find all of it
+        std::vector<StateCache::SlotSeen> seen;
         for (const Ask& ask : asks) {
             if (!usable(ask))
                 continue;
@@ -283,18 +299,18 @@ public:
             const bool exists = ask.record.presence == EXISTS;
             const bool zeros = exists ? ask.record.storage_complete : ask.record.presence == IS_ABSENT || complete_state;
             const bool zeros_hold = zeros && cache.storage_always_complete(ask.address.data(), complete_state);
-            for (size_t i = ask.first; i < ask.first + ask.count; ++i) {
-                const SlotAsk& slot = slots[i];
-                if (slot.damaged)
-                    continue;
-                if (slot.stored || zeros_hold) {
-                    const Added put = cache.add_slot(head.seq, ask.address.data(), &slot.key, &slot.value);
-                    if (put == Added::NO_MEMORY || put == Added::OUTSIDE)
-                        return put;
-                }
+            seen.clear();
+            for (size_t i = ask.first; i < ask.first + ask.count; ++i)
+                if (!slots[i].damaged && (slots[i].stored || zeros_hold))
+                    seen.push_back({&slots[i].key, &slots[i].value});
+            if (!seen.empty()) {
+                const Added put = cache.add_slots(head.seq, ask.address.data(), seen.data(), seen.size());
+                if (put == Added::NO_MEMORY || put == Added::OUTSIDE)
+                    return put;
             }
+            all_there = all_there && seen.size() == ask.count;
         }
-        if (reader)
+        if (reader && !(all_there && cache.evictions() == evictions))
             keep(*reader, complete_state);
         for (Ask& ask : asks)
             ask.settled = ask.answered;

@@ -315,17 +315,38 @@ public:
     }
 
     Added add_slot(uint64_t seq, const uint8_t* address, const u256* key, const u256* value) noexcept {
+        const SlotSeen seen = {key, value};
+        return add_slots(seq, address, &seen, 1);
+    }
+
+    // The same of many slots of one account, none of them twice: what is there already stays as it is.
+    struct SlotSeen {
+        const u256* key;
+        const u256* value;
+    };
+    Added add_slots(uint64_t seq, const uint8_t* address, const SlotSeen* seen, size_t count) noexcept {
         if (!inside(seq))
             return Added::OUTSIDE;
-        const uint64_t hash = hash_of(address, key);
-        if (find_slot(hash, address, key))
-            return Added::THERE;
         Account* account = account_for(address);
-        if (!account || !new_slot(account, hash, key, SlotValue{*value, true}, Slot::RECENT))
+        if (!account)
             return Added::NO_MEMORY;
-        make_room(1);
-        return Added::ADDED;
+        const uint64_t address_hash = hash_of(address);
+        const bool empty = account->slots == 0;
+        size_t added = 0;
+        for (size_t i = 0; i < count; ++i) {
+            const uint64_t hash = hash_of(address_hash, seen[i].key);
+            if (!empty && find_slot(hash, address, seen[i].key))
+                continue;
+            if (!new_slot(account, hash, seen[i].key, SlotValue{*seen[i].value, true}, Slot::RECENT))
+                return Added::NO_MEMORY;
+            ++added;
+        }
+        make_room(added);
+        return added ? Added::ADDED : Added::THERE;
     }
+
+    // Whether nothing is known of an address, not even a slot. Inside a section.
+    bool knows_nothing_of(const uint8_t* address) const noexcept { return !find_account(address); }
 
     // Whether slots that are not stored have been zero throughout the window: the account's storage was always complete.
     bool storage_always_complete(const uint8_t* address, bool complete_state) const noexcept {
