@@ -13,6 +13,7 @@ from evmcore._hash import keccak256
 from evmcore.bench.load.mixes import Call, Calls
 from evmcore.bench.load.world import LoadWorld
 from evmcore.blocks import Header
+from evmcore.service.source import CallHint
 from evmcore.state import MemoryState
 from evmcore.state.loading import Loader
 from evmcore.state.publisher import Publisher
@@ -159,6 +160,22 @@ def test_a_batch_is_fetched_together(state: RedisState) -> None:
     with state.pin() as pin:
         results = pin.run(lambda backend: EVM(backend).call_many([(call.to, call.data) for call in calls]))
     assert [result.output for result in results] == [call.output for call in calls]
+    assert state.status().counters["cold_rounds"] == before + 1
+
+
+def test_what_several_hints_name_is_fetched_together(state: RedisState) -> None:
+    rng = random.Random(4)
+    ask(state, some("balance", rng))
+    ask(state, some("allowance", rng))
+    state.restart()
+    calls = [some(kind, rng) for kind in ("balance", "allowance") for _ in range(10)]
+    before = state.status().counters["cold_rounds"]
+    with state.pin() as pin:
+        hints = [CallHint(call.to, call.data) for call in calls]
+        pin.run(lambda backend: None, hints)
+        assert state.status().counters["cold_rounds"] == before + 1
+        for call in calls:
+            assert pin.run(lambda backend, call=call: EVM(backend).call(call.to, call.data)).output == call.output  # type: ignore[misc]
     assert state.status().counters["cold_rounds"] == before + 1
 
 

@@ -66,7 +66,7 @@ cdef class CacheView(Backend):
     cdef int keep_slot(self, StateKey& key, object given) except -1
     cdef int add_hints(self, object hint) except -1
     cdef int fetch_expected(self) except -1
-    cdef int foresee(self, object hints) except -1
+    cdef int foresee(self, object hints, bint wait) except -1
     cdef int check_damage(self, object key) except -1
     cdef object header(self)
     cdef object key_of(self, const StateKey* key)

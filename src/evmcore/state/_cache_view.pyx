@@ -141,8 +141,8 @@ cdef class CacheView(Backend):
         self.brief = not wait
         self.hint = hint
         try:
-            if wait and isinstance(hint, (list, tuple)) and len(hint) > 1:
-                self.foresee(hint)
+            if self.view.at_once and isinstance(hint, (list, tuple)) and len(hint) > 1:
+                self.foresee(hint, wait)
             while True:
                 self.view.forget_missing()
                 self.view.speculating = True
@@ -241,8 +241,8 @@ cdef class CacheView(Backend):
             follow_up(self.view[0], keccak256, fetched)
             self.end_read()
 
-    cdef int foresee(self, object hints) except -1:
-        """Fetches together what several calls are known to read."""
+    cdef int foresee(self, object hints, bint wait) except -1:
+        """Fetches together what several calls are known to read. Where that fails, the runs say what is wrong."""
         cdef bytes to, sender, data
         self.view.forget_missing()
         self.begin_read()
@@ -259,9 +259,17 @@ cdef class CacheView(Backend):
                 )
         finally:
             self.end_read()
-        if self.view.guesses.size() or self.view.missing_codes.size():
+        if self.view.guesses.size() == 0 and self.view.missing_codes.size() == 0:
+            return 0
+        self.view.at_once = False
+        try:
             self.fetch_expected()
-            self.view.at_once = False
+        except (StateUnavailable, StateNotAvailable):
+            self.view.guesses.clear()
+            self.view.missing_codes.clear()
+            if not wait:
+                self.fetcher.was_long()
+                raise NotHere("something that is needed takes longer to fetch") from None
         return 0
 
     cdef int want_codes(self, vector[StateKey]& accounts) except -1:
