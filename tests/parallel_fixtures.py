@@ -14,12 +14,11 @@ from unittest.mock import patch
 import pytest
 
 import evmcore.chain
-from evmcore._block import BlockResult
-from evmcore.blocks import Block
+from evmcore._block import BlockResult, execute
+from evmcore.block_request import BlockRequest
 from evmcore.cli.fixtures.options import Options
 from evmcore.cli.fixtures.runner import run_source
 from evmcore.cli.fixtures.source import Source, everything, read_sources
-from evmcore.execution import execute_block
 from evmcore.forks import ChainConfig
 from evmcore.state import MemoryState
 from tests.fixture_archives import SHOWN_FAILURES, WORKERS, in_spread
@@ -31,15 +30,17 @@ DELAYED = executors_for((3,))
 
 
 class Comparison:
-    """Stands in for `execute_block` in an import: compares first, and then executes in parallel."""
+    """Stands in for `_block.execute` in an import: compares first, and then executes in parallel."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.differences: list[str] = []
 
-    def execute(self, block: Block, state: MemoryState, chain: ChainConfig, **options: Any) -> BlockResult:
+    def execute(self, request: BlockRequest) -> BlockResult:
+        block, state, chain = request.block, request.state, request.chain
+        assert isinstance(state, MemoryState) and isinstance(chain, ChainConfig)
         before = state.copy()
-        inputs = {name: options[name] for name in ("fork", "block_hashes")}
+        inputs: dict[str, Any] = {"fork": request.fork, "block_hashes": request.block_hashes}
         for executors, delays in ((EXECUTORS, 0), (DELAYED, 1 + self.counts["blocks"])):
             _, words = check_equal(block, state, chain, executors, before=before, delays=delays, **inputs)
             if words is not None:
@@ -47,13 +48,13 @@ class Comparison:
         self.counts["blocks"] += 1
         self.counts["transactions"] += len(block.transactions)
         self.counts["reruns"] += DELAYED[3].counters["reruns"] if block.transactions else 0
-        return execute_block(block, state, chain, executor=EXECUTORS[2], **options)
+        return execute(request, EXECUTORS[2])
 
 
 def compare_source(source: Source) -> tuple[Counter[str], list[str]]:
     """Runs one fixture file. Returns what was run, and the differences and failures."""
     comparison = Comparison()
-    with patch.object(evmcore.chain, "execute_block", comparison.execute):
+    with patch.object(evmcore.chain, "execute", comparison.execute):
         results = run_source("blockchain", Options(), source)
     comparison.counts["cases"] += len(results)
     failures = [f"{source.name}: {words}" for words in comparison.differences]
