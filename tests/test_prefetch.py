@@ -163,6 +163,21 @@ def test_a_batch_is_fetched_together(state: RedisState) -> None:
     assert state.status().counters["cold_rounds"] == before + 1
 
 
+def test_calls_of_one_work_are_fetched_together_once_one_such_work_was_seen(state: RedisState) -> None:
+    rng = random.Random(5)
+    ask(state, some("balance", rng))
+    requests = []
+    for _ in range(3):
+        state.restart()
+        calls = [some("balance", rng) for _ in range(20)]
+        before = state.status().counters["cold_rounds"]
+        with state.pin() as pin:
+            outputs = pin.run(lambda backend, calls=calls: [EVM(backend).call(c.to, c.data).output for c in calls])  # type: ignore[misc]
+        assert outputs == [call.output for call in calls]
+        requests.append(state.status().counters["cold_rounds"] - before)
+    assert requests == [2, 1, 1]
+
+
 def test_what_several_hints_name_is_fetched_together(state: RedisState) -> None:
     rng = random.Random(4)
     ask(state, some("balance", rng))

@@ -26,6 +26,7 @@ cdef class Fetcher:
     cdef object upstream                          # asked for what an incomplete state lacks; None: nobody
     cdef readonly uint64_t upstream_questions
     cdef readonly object book                     # CallBook
+    cdef int reluctant                            # so many works more do not fetch in their midst: see `run_rounds`
     # Brings all of it into the cache or into the view's own keeping. What is there and damaged it notes in
     # `view.damaged`. Raises StateUnavailable.
     cdef int fetch(self, CacheView view, vector[StateKey]& keys, vector[Hash]& codes) except -1
@@ -48,6 +49,7 @@ cdef class CacheView(Backend):
     cdef uint64_t cold_runs
     cdef bint brief                               # fetches must not take long
     cdef object hint                              # of the work that is being done
+    cdef bint interrupted                         # the work, to fetch what its first call was going to need
     cdef object failure                           # of a fetch in the middle of the work
     cdef dict damaged                             # (address, slot or None), or code hash: the error to raise
     cdef object __weakref__

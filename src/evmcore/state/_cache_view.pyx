@@ -27,6 +27,7 @@ cdef int MOST_ROUNDS = 64
 cdef int LONG_RUN = 4             # rounds
 cdef int BRIEF_ROUNDS = 3         # of a run on an event loop
 cdef int64_t MOST_GUESS_NS = 1_000_000_000
+cdef int RELUCTANCE = 64          # rounds until a work is interrupted again to fetch, after one for which that was not enough
 
 cdef uint8_t[32] NO_CODE_HASH
 keccak256(NULL, 0, NO_CODE_HASH)
@@ -135,13 +136,15 @@ cdef class CacheView(Backend):
         cdef int64_t first_guess = self.view.guess_ns
         cdef object result = None
         cdef object failure = None
+        cdef bint may_fetch = wait or (brief and self.fetcher.is_brief())
         # What goes as predicted is learnt from now and then only, so that what is not needed any more loses weight.
         self.view.begin_work(self.cold_runs % 32 == 0)
-        self.view.at_once = wait or (brief and self.fetcher.is_brief())
+        self.view.at_once = may_fetch and self.fetcher.reluctant == 0
+        self.interrupted = False
         self.brief = not wait
         self.hint = hint
         try:
-            if self.view.at_once and isinstance(hint, (list, tuple)) and len(hint) > 1:
+            if may_fetch and isinstance(hint, (list, tuple)) and len(hint) > 1:
                 self.foresee(hint, wait)
             while True:
                 self.view.forget_missing()
@@ -171,6 +174,12 @@ cdef class CacheView(Backend):
                 ):
                     raise NotHere("something that is needed is not in the cache")
                 self.view.at_once = False
+                if self.interrupted:
+                    # It was not enough, as where a work makes several calls: those are better fetched together.
+                    self.interrupted = False
+                    self.fetcher.reluctant = RELUCTANCE
+                elif self.fetcher.reluctant:
+                    self.fetcher.reluctant -= 1
                 self.next_round(hint, wait)
         finally:
             self.view.guess_ns = first_guess
@@ -639,6 +648,7 @@ cdef bint fetch_at_once(Reader* view, const StateKey& key) noexcept nogil:
 cdef bint fetch_expected(Reader* view) noexcept with gil:
     owner = <CacheView>view.owner
     try:
+        owner.interrupted = True
         owner.fetch_expected()
         return True
     except BaseException as error:
