@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,7 +65,7 @@ class RedisServer:
         # The path of a unix socket is limited to 107 bytes.
         self.path = str(folder / "r.sock")
         if len(self.path) > 100:
-            self.path = f"/tmp/evmcore-test-{os.getpid()}-{self.port}.sock"
+            self.path = f"{tempfile.gettempdir()}/evmcore-test-{os.getpid()}-{self.port}.sock"
         self.options = options
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -85,6 +85,18 @@ class Failing(State):
         self.applied += 1
 
 
+class Patient(Failing):
+    """Answers for storage only when ``gate`` is set."""
+
+    def __init__(self, alloc: dict[bytes, Account], gate: threading.Event) -> None:
+        super().__init__(alloc)
+        self.gate = gate
+
+    def storage(self, address: bytes, slot: int) -> int:
+        assert self.gate.wait(30)
+        return super().storage(address, slot)
+
+
 def python_case(seed: int) -> Case:
     return repaired(make_case(seed, fork=Fork.SHANGHAI))
 

@@ -23,7 +23,18 @@ from evmcore.transactions import Transaction
 from evmcore.types import Account
 from tests.fixture_archives import SHARED
 from tests.parallel_blocks import THREADS, difference, error_of, outcome_of
-from tests.test_parallel_failures import BURN, BURNER, COUNT, COUNTER, Failing, block_of, people, python_case, transfer
+from tests.test_parallel_failures import (
+    BURN,
+    BURNER,
+    COUNT,
+    COUNTER,
+    Failing,
+    Patient,
+    block_of,
+    people,
+    python_case,
+    transfer,
+)
 from tests.waiting import until
 
 SCENES = {scene.name: scene for scene in scenes(seed=4, size=60)}
@@ -142,17 +153,13 @@ def test_roots_after_each_transaction_are_in_the_streamed_receipts() -> None:
 def test_transactions_come_while_later_ones_still_run() -> None:
     """The last transaction reads a slot of a state that answers only when the first ten results have been seen."""
     gate = threading.Event()
-
-    class Patient(Failing):
-        def storage(self, address: bytes, slot: int) -> int:
-            assert gate.wait(30)
-            return super().storage(address, slot)
-
     alloc = people(11) | {COUNTER: Account(1, 0, COUNT)}
     block = block_of(*(transfer(number, person_to(number), gas=21_000) for number in range(10)), transfer(10, COUNTER))
     for threads in (1, 2, 8):
         gate.clear()
-        stream = execute_block_stream(block, as_backend(Patient(alloc)), Fork.LONDON, threads=threads, validate=False)
+        stream = execute_block_stream(
+            block, as_backend(Patient(alloc, gate)), Fork.LONDON, threads=threads, validate=False
+        )
         for number in range(10):
             assert next(stream).index == number
         gate.set()

@@ -27,7 +27,7 @@ from tests.assembly import assemble
 from tests.fixture_archives import SHARED
 from tests.parallel_fuzz.cases import make_case
 from tests.parallel_fuzz.check import repaired
-from tests.test_parallel_failures import COUNT, COUNTER, Failing, block_of, people, transfer
+from tests.test_parallel_failures import COUNT, COUNTER, Patient, block_of, people, transfer
 
 THREADS = (1, 2, 3, 8)
 BLOCKS = sorted((SHARED / "blocks").glob(f"*{replay.SUFFIX}"), key=lambda path: path.stat().st_size)
@@ -102,12 +102,6 @@ def test_many_accounts_and_slots_are_read_while_the_arrays_behind_them_grow() ->
 def test_records_come_while_later_transactions_still_run(threads: int, by_list: bool) -> None:
     """The last transaction reads a slot of a state that answers only when the records of the first ten were seen."""
     gate = threading.Event()
-
-    class Patient(Failing):
-        def storage(self, address: bytes, slot: int) -> int:
-            assert gate.wait(30)
-            return super().storage(address, slot)
-
     alloc = people(11) | {COUNTER: Account(1, 0, COUNT)}
     receivers = [b"\x0b" * 18 + number.to_bytes(2, "big") for number in range(10)]
     block = block_of(*(transfer(number, receivers[number], gas=21_000) for number in range(10)), transfer(10, COUNTER))
@@ -115,7 +109,7 @@ def test_records_come_while_later_transactions_still_run(threads: int, by_list: 
     assert listed is not None
     stream = execute_block_stream(
         block,
-        as_backend(Patient(alloc)),
+        as_backend(Patient(alloc, gate)),
         Fork.LONDON,
         threads=threads,
         access_list=listed if by_list else False,

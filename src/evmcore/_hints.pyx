@@ -198,7 +198,7 @@ cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64
     for tx in range(count):
         ready = 0
         found = 0
-        if txs[tx].data_size >= 4 and heat_load(&heat[name_of(txs[tx], txs[tx].data, 4) % KINDS]) >= HOT:
+        if heat_of(txs[tx]) >= HOT:
             found = names_of(txs[tx], names)
         for i in range(found):
             at[i] = names[i] & (size - 1)

@@ -206,26 +206,14 @@ cdef Found ws_block_hash(WorkingSet* ws, uint64_t number, uint8_t* out) noexcept
 
 cdef uint32_t ws_find_account(WorkingSet* ws, const uint8_t* address) noexcept nogil:
     cdef const Table* table = &private(ws).accounts
-    cdef uint32_t at = <uint32_t>hash_address(hash_key, address) & table.mask
-    cdef const AccountEntry* entry
-    while table.cells[at].stamp == table.stamp:
-        entry = &ws.accounts[table.cells[at].number]
-        if memcmp(entry.address, address, 20) == 0:
-            return table.cells[at].number if entry.loaded else 0
-        at = (at + 1) & table.mask
-    return 0
+    cdef const Cell* cell = &table.cells[account_cell(ws, address)]
+    return cell.number if cell.stamp == table.stamp and ws.accounts[cell.number].loaded else 0
 
 
 cdef uint32_t ws_find_slot(WorkingSet* ws, uint32_t account, const u256* key) noexcept nogil:
     cdef const Table* table = &private(ws).slots
-    cdef uint32_t at = <uint32_t>hash_slot(hash_key, account, key.w) & table.mask
-    cdef const SlotEntry* entry
-    while table.cells[at].stamp == table.stamp:
-        entry = &ws.slots[table.cells[at].number]
-        if entry.account == account and u_eq(&entry.key, key):
-            return table.cells[at].number if entry.loaded else 0
-        at = (at + 1) & table.mask
-    return 0
+    cdef const Cell* cell = &table.cells[slot_cell(ws, account, key)]
+    return cell.number if cell.stamp == table.stamp and ws.slots[cell.number].loaded else 0
 
 
 cdef uint32_t ws_adopt_account(WorkingSet* ws, const uint8_t* address, const AccountData* base, bint exists) noexcept nogil:

@@ -274,8 +274,6 @@ cdef class CacheView(Backend):
         try:
             self.fetch_expected()
         except (StateUnavailable, StateNotAvailable):
-            self.view.guesses.clear()
-            self.view.missing_codes.clear()
             if not wait:
                 self.fetcher.was_long()
                 raise NotHere("something that is needed takes longer to fetch") from None

@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from evmcore._diff import StateDiff
@@ -364,7 +365,7 @@ class Publisher:
             self.session.send(questions, "reading the head")
             request.clear()
             request.add(b"MULTI")
-            commands = Commands(request, self.keys.prefix, lambda: self.session.send(request, doing))  # noqa: B023
+            commands = Commands(request, self.keys.prefix, partial(self.session.send, request, doing))
             with self.session.guard_watch():
                 ahead = work.write_ahead(commands)
                 if ahead:

@@ -11,16 +11,22 @@ cdef inline void mark(WorkingSet* ws, uint32_t account, int parts) noexcept nogi
     entry.parts |= parts
 
 
+cdef inline uint32_t account_cell(WorkingSet* ws, const uint8_t* address) noexcept nogil:
+    """The cell with the account's number, or the free one where it would stand."""
+    cdef const Table* table = &private(ws).accounts
+    cdef uint32_t at = <uint32_t>hash_address(hash_key, address) & table.mask
+    while table.cells[at].stamp == table.stamp and memcmp(ws.accounts[table.cells[at].number].address, address, 20) != 0:
+        at = (at + 1) & table.mask
+    return at
+
+
 cdef uint32_t ws_account_unloaded(WorkingSet* ws, const uint8_t* address) noexcept nogil:
     cdef Private* p = private(ws)
     cdef Table* table = &p.accounts
-    cdef uint32_t at = <uint32_t>hash_address(hash_key, address) & table.mask
+    cdef uint32_t at = account_cell(ws, address)
     cdef uint32_t number
-    while table.cells[at].stamp == table.stamp:
-        number = table.cells[at].number
-        if memcmp(ws.accounts[number].address, address, 20) == 0:
-            return number
-        at = (at + 1) & table.mask
+    if table.cells[at].stamp == table.stamp:
+        return table.cells[at].number
     number = ws.account_count
     if number == p.account_capacity and not grow_accounts(ws):
         return 0

@@ -10,16 +10,26 @@ cdef struct TransientEntry:
     u256 value
 
 
+cdef inline uint32_t slot_cell(WorkingSet* ws, uint32_t account, const u256* key) noexcept nogil:
+    """The cell with the slot's number, or the free one where it would stand."""
+    cdef const Table* table = &private(ws).slots
+    cdef uint32_t at = <uint32_t>hash_slot(hash_key, account, key.w) & table.mask
+    cdef const SlotEntry* entry
+    while table.cells[at].stamp == table.stamp:
+        entry = &ws.slots[table.cells[at].number]
+        if entry.account == account and u_eq(&entry.key, key):
+            break
+        at = (at + 1) & table.mask
+    return at
+
+
 cdef uint32_t ws_slot_unloaded(WorkingSet* ws, uint32_t account, const u256* key) noexcept nogil:
     cdef Private* p = private(ws)
     cdef Table* table = &p.slots
-    cdef uint32_t at = <uint32_t>hash_slot(hash_key, account, key.w) & table.mask
+    cdef uint32_t at = slot_cell(ws, account, key)
     cdef uint32_t number
-    while table.cells[at].stamp == table.stamp:
-        number = table.cells[at].number
-        if ws.slots[number].account == account and u_eq(&ws.slots[number].key, key):
-            return number
-        at = (at + 1) & table.mask
+    if table.cells[at].stamp == table.stamp:
+        return table.cells[at].number
     number = ws.slot_count
     if number == p.slot_capacity and not grow_slots(ws):
         return 0
