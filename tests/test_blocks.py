@@ -45,6 +45,7 @@ def test_hashes_of_mainnet_headers_are_right_for_every_fork() -> None:
         block = Block.from_json(document["block"])
         assert "0x" + block.hash.hex() == document["block"]["hash"]
         assert Header.decode(block.header.encode()) == block.header
+        assert Header.parent_hash_of(block.header.encode()) == block.header.parent_hash
         shapes.add(len(block.header.items()))
     assert shapes == {15, 16, 17, 20, 21}
 
@@ -132,6 +133,14 @@ def test_every_shape_of_header_survives_encoding(present: int) -> None:
     }
     header = Header(number=rng.getrandbits(64), extra_data=b"x" * 32, difficulty=rng.getrandbits(256), **values)
     assert Header.decode(header.encode()) == header
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc0", b"\x80", b"\xa0" + bytes(32), b"\xc1\xc0", b"\xf8", b"\xe0\x9f" + bytes(31)]
+)
+def test_what_does_not_begin_as_a_header_has_no_parent(data: bytes) -> None:
+    with pytest.raises(InvalidBlock, match="header: "):
+        Header.parent_hash_of(data)
 
 
 def test_a_field_of_a_later_fork_needs_those_of_the_forks_before() -> None:

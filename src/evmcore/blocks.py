@@ -147,6 +147,23 @@ class Header:
         except RlpError as error:
             raise InvalidBlock(BlockReason.RLP_STRUCTURES_ENCODING, f"header: {error}") from error
 
+    @staticmethod
+    def parent_hash_of(data: bytes) -> bytes:
+        """The 32-byte hash of the parent of the header that `data` encodes; the other fields are not looked at.
+
+        Raises :class:`InvalidBlock` where `data` does not begin as a header does.
+        """
+        try:
+            is_list, start, end = rlp.read_prefix(data, 0, len(data))
+            inner, start, stop = rlp.read_prefix(data, start, end)
+        except RlpError as error:
+            raise InvalidBlock(BlockReason.RLP_STRUCTURES_ENCODING, f"header: {error}") from error
+        if not is_list or inner or stop - start != 32:
+            raise InvalidBlock(
+                BlockReason.RLP_STRUCTURES_ENCODING, "header: expected a list that begins with a hash of 32 bytes"
+            )
+        return data[start:stop]
+
     @classmethod
     def _from_items(cls, item: rlp.Item) -> Header:
         items = rlp.decode_list(item, "header")

@@ -98,7 +98,7 @@ class _Point:
         lowest = max(number - BLOCK_HASH_WINDOW, 0)
         hashes = {number: block_hash}
         while number > lowest and block_hash in followed:
-            block_hash = Header.decode(followed[block_hash]).parent_hash
+            block_hash = Header.parent_hash_of(followed[block_hash])
             number -= 1
             hashes[number] = block_hash
         # Before what was followed: as it was stored at the start, if that is the same branch.
