@@ -1,5 +1,5 @@
 """From what a person passes to the facade to C values. Every function raises InputError naming the argument."""
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint32_t, uint8_t
 from evmcore._interp cimport Environment
 from evmcore._prepared cimport PreparedTransaction
 from evmcore._tx cimport TxData
@@ -9,7 +9,8 @@ cdef int read_address(uint8_t* out, object value, str name) except -1
 cdef int read_word(u256* out, object value, str name) except -1
 cdef bytes read_bytes(object value, str name)
 cdef int64_t read_gas(object value, int64_t default, str name) except? -1
-cdef int64_t read_timeout(object timeout) except -1       # seconds from now as CLOCK_MONOTONIC nanoseconds; 0: never
+# Seconds from now, or a `TimeLimit`: when a machine is to stop (`deadline_ns`), and its `abort_flag`, which the limit owns.
+cdef int64_t read_timeout(object timeout, const uint32_t** abort_flag) except -1
 
 # A legacy transaction without signature. Returns what `tx.data` borrows.
 cdef bytes fill_call(

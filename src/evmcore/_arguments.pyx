@@ -1,10 +1,11 @@
 """From what a person passes to the facade to C values."""
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from evmcore._interp cimport Environment
 from evmcore._rules cimport PARIS
 from evmcore._prepared cimport PreparedTransaction
+from evmcore._time_limit cimport TimeLimit, deadline_after
 from evmcore._tx cimport TxData
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_zero
 
@@ -12,13 +13,6 @@ from evmcore.errors import InputError, InvalidTransaction, TransactionReason
 from evmcore.headers import blob_base_fee
 from evmcore.transactions import Transaction
 from evmcore.types import to_address, to_bytes, to_uint
-
-cdef extern from "<time.h>" nogil:
-    cdef struct timespec:
-        long tv_sec
-        long tv_nsec
-    int CLOCK_MONOTONIC
-    int clock_gettime(int clock, timespec* now)
 
 cdef object ZERO = 0                               # small numbers are one object each: known by identity
 
@@ -57,16 +51,14 @@ cdef int64_t read_gas(object value, int64_t default, str name) except? -1:
     return default if value is None else to_uint(value, name, 63)
 
 
-cdef int64_t read_timeout(object timeout) except -1:
-    cdef timespec now
-    cdef double seconds
+cdef int64_t read_timeout(object timeout, const uint32_t** abort_flag) except -1:
+    abort_flag[0] = NULL
     if timeout is None:
         return 0
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0:
-        raise InputError(f"argument 'timeout': expected seconds, a number of at least 0, got {timeout!r}")
-    seconds = min(timeout, 1e9)
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return max(<int64_t>now.tv_sec * 1000000000 + now.tv_nsec + <int64_t>(seconds * 1e9), <int64_t>1)
+    if isinstance(timeout, TimeLimit):
+        abort_flag[0] = (<TimeLimit>timeout).stopped
+        return (<TimeLimit>timeout).deadline_ns
+    return deadline_after(timeout)
 
 
 cdef bytes fill_call(TxData* tx, object to, object data, object sender, object value, object gas, object gas_price,

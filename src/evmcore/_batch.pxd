@@ -41,7 +41,8 @@ cdef struct Job:
 
 cdef class Batch:
     cdef Settings settings
-    cdef int64_t deadline_ns
+    cdef int64_t deadline_ns      # as of `Machine`, as is the flag
+    cdef const uint32_t* abort_flag
     cdef Job* jobs
     cdef size_t capacity
     cdef size_t count             # of jobs that are filled
@@ -52,4 +53,4 @@ cdef class Batch:
     cdef CallResult result(self, size_t index)
     cdef void clear(self)                         # no jobs: ready for the next ones
 
-cdef Batch batch_new(size_t capacity, const Settings* settings, int64_t deadline_ns)
+cdef Batch batch_new(size_t capacity, const Settings* settings, int64_t deadline_ns, const uint32_t* abort_flag)

@@ -94,6 +94,7 @@ cdef enum:
 cdef struct Run:
     const Settings* settings
     int64_t deadline_ns
+    const uint32_t* abort_flag
     Job* jobs
     size_t count
     Counter* next
@@ -114,6 +115,7 @@ cdef void work(void* context) noexcept nogil:
     if machine == NULL:
         return
     machine.deadline_ns = run.deadline_ns
+    machine.abort_flag = run.abort_flag
     while True:
         first = run.next.take(SHARE)
         if first >= run.count:
@@ -185,6 +187,7 @@ cdef class Batch:
         cdef Run run
         run.settings = &self.settings
         run.deadline_ns = self.deadline_ns
+        run.abort_flag = self.abort_flag
         run.jobs = self.jobs
         run.count = self.count
         run.next = &next
@@ -205,11 +208,12 @@ cdef class Batch:
         return result
 
 
-cdef Batch batch_new(size_t capacity, const Settings* settings, int64_t deadline_ns):
+cdef Batch batch_new(size_t capacity, const Settings* settings, int64_t deadline_ns, const uint32_t* abort_flag):
     cdef Batch batch = Batch.__new__(Batch)
     batch.kept = []
     batch.settings = settings[0]
     batch.deadline_ns = deadline_ns
+    batch.abort_flag = abort_flag
     batch.jobs = <Job*>malloc(max(capacity, <size_t>1) * sizeof(Job))
     if batch.jobs == NULL:
         raise ResourceError(f"no memory for a batch of {capacity} calls")

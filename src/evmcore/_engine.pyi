@@ -2,6 +2,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from evmcore._results import CallResult, TransactionResult
+from evmcore._time_limit import TimeLimit
 from evmcore.estimates import AccessEstimate, GasEstimate
 from evmcore.forks import ChainConfig, Fork
 from evmcore.state import Backend, State
@@ -53,7 +54,7 @@ class EVM:
         overrides: _Overrides | None = None,
         block: BlockEnv | Mapping[str, Any] | None = None,
         precompile_moves: Mapping[Any, Any] | None = None,
-        timeout: float | None = None,
+        timeout: float | TimeLimit | None = None,
         tracer: Tracer | None = None,
     ) -> CallResult:
         """Run a transaction that nobody signed and say what would happen (eth_call); the state stays as it is."""
@@ -70,7 +71,7 @@ class EVM:
         code: _Bytes | None = None,
         is_static: bool = False,
         overrides: _Overrides | None = None,
-        timeout: float | None = None,
+        timeout: float | TimeLimit | None = None,
         tracer: Tracer | None = None,
     ) -> CallResult:
         """Run one message call or creation by itself, without intrinsic gas; the state stays as it is."""
@@ -82,7 +83,7 @@ class EVM:
         threads: int | None = None,
         overrides: _Overrides | None = None,
         block: BlockEnv | Mapping[str, Any] | None = None,
-        timeout: float | None = None,
+        timeout: float | TimeLimit | None = None,
     ) -> list[CallResult]:
         """Run many calls, each by itself on the state as it is, on native threads without the GIL."""
 
@@ -96,7 +97,7 @@ class EVM:
         self,
         tx: Transaction | _Bytes,
         *,
-        timeout: float | None = None,
+        timeout: float | TimeLimit | None = None,
         tracer: Tracer | None = None,
     ) -> TransactionResult:
         """Run a transaction with all checks and apply it to the state."""
@@ -108,7 +109,7 @@ class EVM:
         sender: _Address | None = None,
         value: _Number = 0,
         gas: _Number | None = None,
-        timeout: float | None = None,
+        timeout: float | TimeLimit | None = None,
         tracer: Tracer | None = None,
     ) -> TransactionResult:
         """Create a contract by running init code, and apply that to the state."""

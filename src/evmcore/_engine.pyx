@@ -1,5 +1,5 @@
 """The Python facade's compiled half: one object that answers calls and runs transactions on a state."""
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from evmcore._block cimport engine_error
@@ -172,7 +172,7 @@ cdef class EVM:
         - `block`: what to see in place of the EVM's block, as in `with_block`.
         - `precompile_moves`: address of a precompile to where it is found instead, or to None for nowhere; the account
           at its own address is then an ordinary one.
-        - `timeout`: seconds after which `ExecutionAborted` is raised.
+        - `timeout`: seconds after which `ExecutionAborted` is raised, or a `TimeLimit`.
         - `tracer`: one of `evmcore.tracing`.
 
         Returns a `CallResult`, also for a revert or an exceptional halt. Raises `InputError` for a bad argument,
@@ -208,9 +208,11 @@ cdef class EVM:
         cdef CallResult result = CallResult.__new__(CallResult)
         cdef TxResult outcome
         cdef Tracer watcher = None if tracer is None else read_tracer(tracer)
-        cdef int64_t deadline = 0 if timeout is None else read_timeout(timeout)
+        cdef const uint32_t* abort_flag
+        cdef int64_t deadline = read_timeout(timeout, &abort_flag)
         cdef Machine* machine = machine_or_error(FOR_CALLS)
         try:
+            machine.abort_flag = abort_flag
             machine.deadline_ns = deadline
             if watcher is not None:
                 watcher.attach(machine)
@@ -259,7 +261,8 @@ cdef class EVM:
         cdef bytes payload = read_bytes(data, "data")
         cdef CallResult result = CallResult.__new__(CallResult)
         cdef Tracer watcher = None if tracer is None else read_tracer(tracer)
-        cdef int64_t deadline = 0 if timeout is None else read_timeout(timeout)
+        cdef const uint32_t* abort_flag
+        cdef int64_t deadline = read_timeout(timeout, &abort_flag)
         cdef Machine* machine
         memset(&message, 0, sizeof(Message))
         message.kind = CREATE if to is None else CALL
@@ -290,6 +293,7 @@ cdef class EVM:
             seen.reader = &over_all.reader
         machine = machine_or_error(FOR_CALLS)
         try:
+            machine.abort_flag = abort_flag
             machine.deadline_ns = deadline
             if watcher is not None:
                 watcher.attach(machine)
@@ -335,6 +339,8 @@ cdef class EVM:
         cdef Overlay overlay
         cdef Batch batch
         cdef Settings settings = self.settings
+        cdef const uint32_t* abort_flag
+        cdef int64_t deadline
         cdef list items, results = []
         if not isinstance(calls, Iterable):
             raise InputError(f"argument 'calls': expected calls in a list, got {type(calls).__name__}")
@@ -349,7 +355,8 @@ cdef class EVM:
             overlay = overlay_new(settings.reader)
             overlay.add_accounts(overrides)
             settings.reader = &overlay.reader
-        batch = batch_new(min(count, SLICE), &settings, read_timeout(timeout))
+        deadline = read_timeout(timeout, &abort_flag)
+        batch = batch_new(min(count, SLICE), &settings, deadline, abort_flag)
         for first in range(0, count, SLICE):
             for i in range(first, min(first + SLICE, count)):
                 add_call(batch, items[i], i)
@@ -407,11 +414,13 @@ cdef class EVM:
         cdef TransactionResult result = TransactionResult.__new__(TransactionResult)
         cdef TxResult outcome
         cdef Tracer watcher = None if tracer is None else read_tracer(tracer)
-        cdef int64_t deadline = read_timeout(timeout)
+        cdef const uint32_t* abort_flag
+        cdef int64_t deadline = read_timeout(timeout, &abort_flag)
         cdef Machine* machine
         with self.applying:
             machine = machine_or_error(FOR_CALLS)
             try:
+                machine.abort_flag = abort_flag
                 machine.deadline_ns = deadline
                 if watcher is not None:
                     watcher.attach(machine)

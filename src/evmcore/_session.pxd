@@ -10,6 +10,7 @@ cdef class Session:
     cdef Machine* machine
     cdef Backend backend
     cdef object chain             # ChainConfig
+    cdef object limit             # owns the machine's abort flag, where it has one
     cdef object fork              # of the block that is being made; None between blocks
     cdef MovedPrecompiles precompiles     # what the machine's `moves` point into
 

@@ -5,6 +5,7 @@ from evmcore._block import BlockResult
 from evmcore._diff import StateDiff
 from evmcore._prepared import PreparedTransaction
 from evmcore._results import TransactionResult
+from evmcore._time_limit import TimeLimit
 from evmcore.blocks import Block
 from evmcore.forks import ChainConfig, Fork
 from evmcore.state import Backend, State
@@ -16,7 +17,11 @@ class Session:
     """A state that transactions run on, and blocks are made on, without changing it."""
 
     def __init__(
-        self, state: Backend | State, chain: ChainConfig | Fork | str = "mainnet", *, timeout: float | None = None
+        self,
+        state: Backend | State,
+        chain: ChainConfig | Fork | str = "mainnet",
+        *,
+        timeout: float | TimeLimit | None = None,
     ) -> None: ...
     def account(self, address: bytes | str | int) -> tuple[int, int]:
         """(nonce, balance in wei) of an account as the session sees it."""

@@ -44,7 +44,7 @@ cdef class Session:
     """A state that transactions run on, and blocks are made on, without changing it.
 
     - `state`: a `MemoryState`, another backend or a `State`; `chain`: as for `execute_block`.
-    - `timeout`: seconds from now after which running raises `ExecutionAborted`.
+    - `timeout`: seconds from now, or a `TimeLimit`, after which running raises `ExecutionAborted`.
 
     A block is made by `begin_block`, `run` for each transaction, `end_block`. What has been run stays in the session:
     the next block starts from there. Between blocks `override` changes accounts.
@@ -63,8 +63,8 @@ cdef class Session:
     def __init__(self, state, chain="mainnet", *, timeout=None):
         self.chain = chain_of(chain)
         self.backend = self.making.backend = as_backend(state)
-        self.machine.abort_flag = NULL
-        self.machine.deadline_ns = read_timeout(timeout)
+        self.machine.deadline_ns = read_timeout(timeout, &self.machine.abort_flag)
+        self.limit = timeout
         self.machine.tracer = NULL
         if self.backend.hooks != NULL:
             self.machine.stop_at = self.backend.hooks.stop_at

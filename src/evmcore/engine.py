@@ -10,6 +10,7 @@ from evmcore._engine import EVM
 from evmcore._outcome import CommittedTransaction
 from evmcore._results import CallResult, Status, TransactionResult
 from evmcore._stream import BlockStream
+from evmcore._time_limit import TimeLimit
 from evmcore.counters import ParallelCounters
 from evmcore.execution import execute_block, execute_block_stream
 from evmcore.stm import ParallelExecutor
@@ -25,6 +26,7 @@ __all__ = [
     "ParallelExecutor",
     "StateDiff",
     "Status",
+    "TimeLimit",
     "TransactionResult",
     "execute_block",
     "execute_block_stream",

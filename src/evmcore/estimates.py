@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evmcore._hash import keccak256
+from evmcore._time_limit import TimeLimit
 from evmcore.errors import InvalidTransaction
 from evmcore.forks import Fork
 from evmcore.rlp import encode
@@ -40,19 +40,6 @@ class AccessEstimate(NamedTuple):
     result: CallResult
 
 
-class _Deadline:
-    """What is left of a number of seconds that several runs share."""
-
-    def __init__(self, seconds: Any) -> None:
-        # What is no number is for `EVM.call` to refuse.
-        self._seconds = seconds
-        numeric = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and seconds >= 0
-        self._end = time.monotonic() + seconds if numeric else None
-
-    def left(self) -> Any:
-        return self._seconds if self._end is None else max(self._end - time.monotonic(), 0)
-
-
 def estimate_gas(
     evm: EVM, to: Any, data: Any = b"", *, gas: Any = None, timeout: Any = None, **arguments: Any
 ) -> GasEstimate:
@@ -61,12 +48,12 @@ def estimate_gas(
     `gas` is the most to try: by default the block's gas limit, from Osaka on at most 2**24 (EIP-7825). The other
     arguments, and what is raised, are those of `EVM.call`; `timeout` is for all runs together.
     """
-    limit = _Deadline(timeout)
+    limit = TimeLimit.of(timeout)
     if gas is None:
         most = min(evm.block.gas_limit, MAX_TX_GAS) if evm.fork >= Fork.OSAKA else evm.block.gas_limit
     else:
         most = to_uint(gas, "gas", 63)
-    best = evm.call(to, data, gas=most, timeout=limit.left(), **arguments)
+    best = evm.call(to, data, gas=most, timeout=limit, **arguments)
     if not best.success:
         return GasEstimate(None, best)
     too_little, enough = best.gas_used - 1, most
@@ -77,7 +64,7 @@ def estimate_gas(
         guess = hints.pop() if hints else (too_little + enough) // 2
         if not too_little < guess < enough:
             continue
-        result = _try(evm, to, data, guess, arguments | {"timeout": limit.left()})
+        result = _try(evm, to, data, guess, arguments | {"timeout": limit})
         if result is None:
             too_little = guess
         else:
@@ -102,7 +89,7 @@ def create_access_list(
     raised, are those of `EVM.call`; a call that fails has an access list too, of what it touched before. `timeout` is
     for all runs together.
     """
-    limit = _Deadline(timeout)
+    limit = TimeLimit.of(timeout)
     caller = bytes(20) if sender is None else to_address(sender, "sender")
     if to is None:
         account = read_account(as_backend(evm.state), caller)
@@ -112,9 +99,7 @@ def create_access_list(
     access_list: tuple[tuple[bytes, tuple[int, ...]], ...] = ()
     for _ in range(MAX_ROUNDS):
         tracer = AccessListTracer((caller, callee))
-        result = evm.call(
-            to, data, sender=caller, access_list=access_list, tracer=tracer, timeout=limit.left(), **arguments
-        )
+        result = evm.call(to, data, sender=caller, access_list=access_list, tracer=tracer, timeout=limit, **arguments)
         if tracer.access_list == access_list:
             break
         access_list = tracer.access_list

@@ -5,14 +5,15 @@ from evmcore._interp cimport Machine, Message, Outcome, Status, Step, Tracer as 
 cdef class Tracer:
     cdef Hooks hooks
     cdef Machine* machine         # NULL while nothing runs
-    cdef uint32_t stop            # the machine's abort flag: set when a hook has raised
-    cdef object error             # what it raised
+    cdef int64_t deadline_ns      # the machine's own; it is in the past as soon as a hook has raised
+    cdef object error             # what it raised; None: nothing yet
     cdef size_t limit             # bytes of text that may be collected in a run; 0: no limit
     cdef size_t collected
 
     # The engine's side: before the run, after it, and `finish` with the result when the run has one.
     cdef int attach(self, Machine* machine) except -1
     cdef int detach(self) except -1               # raises what a hook raised
+    cdef void fail(self, object error) noexcept   # ends the run because of it
 
     # Counts text that is collected; TraceTooLarge when it is more than allowed.
     cdef int collect(self, size_t size) except -1

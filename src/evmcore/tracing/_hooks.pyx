@@ -15,12 +15,11 @@ from evmcore.types import to_uint
 cdef void step_hook(void* self, const Step* step) noexcept nogil:
     with gil:
         tracer = <Tracer>self
-        if tracer.stop == 0:
+        if tracer.error is None:
             try:
                 tracer.step(step)
             except BaseException as error:
-                tracer.error = error
-                tracer.stop = 1
+                tracer.fail(error)
 
 
 cdef void no_step_hook(void* self, const Step* step) noexcept nogil:
@@ -30,23 +29,21 @@ cdef void no_step_hook(void* self, const Step* step) noexcept nogil:
 cdef void enter_hook(void* self, const Message* message) noexcept nogil:
     with gil:
         tracer = <Tracer>self
-        if tracer.stop == 0:
+        if tracer.error is None:
             try:
                 tracer.enter(message)
             except BaseException as error:
-                tracer.error = error
-                tracer.stop = 1
+                tracer.fail(error)
 
 
 cdef void leave_hook(void* self, const Message* message, const Outcome* outcome) noexcept nogil:
     with gil:
         tracer = <Tracer>self
-        if tracer.stop == 0:
+        if tracer.error is None:
             try:
                 tracer.leave(message, outcome)
             except BaseException as error:
-                tracer.error = error
-                tracer.stop = 1
+                tracer.fail(error)
 
 
 cdef class Tracer:
@@ -77,7 +74,6 @@ cdef class Tracer:
         if self.machine != NULL:
             raise InputError("argument 'tracer': it is in use by another call; give each call a tracer of its own")
         self.error = None
-        self.stop = 0
         self.collected = 0
         self.start()
         self.hooks.self = <void*>self
@@ -86,12 +82,16 @@ cdef class Tracer:
         self.hooks.leave = leave_hook
         self.machine = machine
         machine.tracer = &self.hooks
-        machine.abort_flag = &self.stop
+        self.deadline_ns = machine.deadline_ns
         return 0
+
+    cdef void fail(self, object error) noexcept:
+        self.error = error
+        self.machine.deadline_ns = 1
 
     cdef int detach(self) except -1:
         self.machine.tracer = NULL
-        self.machine.abort_flag = NULL
+        self.machine.deadline_ns = self.deadline_ns
         self.machine = NULL
         if self.error is not None:
             error, self.error = self.error, None

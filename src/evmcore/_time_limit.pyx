@@ -1,0 +1,58 @@
+"""When runs are to end: after a time, or as soon as somebody says so."""
+from libc.stdint cimport int64_t, uint32_t
+
+from evmcore.errors import InputError
+
+cdef extern from "include/sync.h" nogil:
+    bint is_raised(const uint32_t* flag)
+    void raise_flag(uint32_t* flag)
+    int64_t monotonic_ns()
+
+
+cdef int64_t deadline_after(object seconds) except -1:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0:
+        raise InputError(f"argument 'timeout': expected seconds, a number of at least 0, got {seconds!r}")
+    return max(monotonic_ns() + <int64_t>(<double>min(seconds, 1e9) * 1e9), <int64_t>1)
+
+
+cdef class TimeLimit:
+    """A moment at which runs end, shared by several of them, and a switch that ends them before.
+
+    Wherever a `timeout` is taken it may be given in the place of seconds. `seconds`: from now on; None for no end but
+    by `stop`. Raises `InputError` for what are no seconds.
+    """
+
+    def __cinit__(self, seconds=None):
+        self.seconds = seconds
+        self.deadline_ns = 0 if seconds is None else deadline_after(seconds)
+        self.stopped = &self.own
+
+    @staticmethod
+    def of(timeout) -> TimeLimit:
+        """The limit that a `timeout` stands for: itself, seconds from now on, or none."""
+        return timeout if isinstance(timeout, TimeLimit) else TimeLimit(timeout)
+
+    def within(self, seconds) -> TimeLimit:
+        """A limit for a part of the time: so many seconds from now on, but never longer than this one, which stops it too."""
+        cdef TimeLimit part = TimeLimit(seconds)
+        if self.deadline_ns != 0 and (part.deadline_ns == 0 or self.deadline_ns < part.deadline_ns):
+            part.seconds = self.seconds
+            part.deadline_ns = self.deadline_ns
+        part.whole = self if self.whole is None else self.whole
+        part.stopped = part.whole.stopped
+        return part
+
+    def stop(self):
+        """Ends, within a fraction of a millisecond, what runs under this limit: it raises `ExecutionAborted`. For any
+        thread."""
+        raise_flag(&(self if self.whole is None else self.whole).own)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return is_raised(self.stopped)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing may run any more."""
+        return is_raised(self.stopped) or (self.deadline_ns != 0 and monotonic_ns() >= self.deadline_ns)
