@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -18,10 +19,10 @@ from evmcore.service.app import App
 from evmcore.service.dispatch import Dispatcher
 from evmcore.service.http import HttpProtocol
 from evmcore.service.methods import METHODS
-from tests.assembly import returning
+from tests.assembly import assemble, returning
 from tests.rpc_server import Client, serving
 from tests.test_service_library import ENVIRONMENT, GENESIS, GETTER, REVERTER, RICH, SPINNER
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 LIMITS: dict[str, Any] = {"timeout": 5.0, "gas": 10**12, "request_size": 100_000, "batch": 20, "threads": 2, "queue": 2}
 
@@ -284,6 +285,24 @@ def test_clients_that_do_not_wait_do_no_harm(protocol: Any) -> None:
         )
 
 
+@BOTH
+@pytest.mark.parametrize("method", ["eth_call", "eth_estimateGas", "debug_traceCall", "batch"])
+@pytest.mark.parametrize("resets", [False, True], ids=["closes", "resets"])
+def test_a_call_whose_client_has_left_is_stopped(protocol: Any, method: str, resets: bool) -> None:
+    minutes = 600.0
+    request: Any = {**call(SPINNER, gas=hex(10**12)), "method": "eth_call" if method == "batch" else method}
+    if method == "debug_traceCall":
+        request["params"] += [{"tracer": "callTracer", "timeout": "10m"}]
+    body = json.dumps([request] * 20 if method == "batch" else request).encode()
+    with serving(make_app(timeout=minutes, batch_timeout=minutes, threads=1), protocol) as own:
+        with socket.create_connection(("127.0.0.1", own.port)) as connection:
+            if resets:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+            own.call("eth_chainId")  # the call is being run, or waits for the one thread
+        assert own.call("eth_getBlockByNumber", "0x0")["number"] == "0x0"  # the one thread is free again
+
+
 @pytest.mark.parametrize("chunk", [1 << 20, 7])
 def test_pipelined_requests_are_answered_in_order(chunk: int) -> None:
     with serving(make_app()) as own:
@@ -425,6 +444,54 @@ def test_a_request_that_comes_drop_by_drop_is_given_up(monkeypatch: pytest.Monke
                 connection.sendall(drop)
                 time.sleep(0.02)
         assert own.call("eth_chainId") == "0x539"
+
+
+@pytest.mark.parametrize("ending", [b"", b"connection: close\r\n"], ids=["kept", "closed"])
+def test_a_client_that_does_not_take_its_answer_is_given_up(monkeypatch: pytest.MonkeyPatch, ending: bytes) -> None:
+    monkeypatch.setattr(http, "IDLE_SECONDS", 0.3)
+    lost = threading.Event()
+    before = HttpProtocol.connection_lost
+
+    def connection_lost(self: HttpProtocol, error: Exception | None) -> None:
+        before(self, error)
+        lost.set()
+
+    monkeypatch.setattr(HttpProtocol, "connection_lost", connection_lost)
+    size = 8_000_000  # more than sockets hold
+    code = "0x" + assemble(f"{size} 0 RETURN").hex()
+    request = {**call(RICH), "params": [{"to": "0x" + RICH.hex()}, "latest", {"0x" + RICH.hex(): {"code": code}}]}
+    body = json.dumps(request).encode()
+    with serving(make_app()) as own:
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.settimeout(60)
+            connection.connect(("127.0.0.1", own.port))
+            head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(body)
+            connection.sendall(head + ending + b"\r\n" + body)
+            assert lost.wait(PATIENCE), "the connection is still open"
+        assert own.call("eth_chainId") == "0x539"
+
+
+def test_a_client_that_takes_its_answer_slowly_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "IDLE_SECONDS", 0.5)
+    size = 4_000_000
+    code = "0x" + assemble(f"{size} 0 RETURN").hex()
+    request = {**call(RICH), "params": [{"to": "0x" + RICH.hex()}, "latest", {"0x" + RICH.hex(): {"code": code}}]}
+    body = json.dumps(request).encode()
+    received = 0
+    with serving(make_app()) as own, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.settimeout(60)
+        connection.connect(("127.0.0.1", own.port))
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        begun = time.monotonic()
+        while received < 2 * size:
+            part = connection.recv(65536)
+            assert part, f"cut off after {received} bytes"
+            received += len(part)
+            if time.monotonic() - begun < 3:
+                time.sleep(0.02)
+    assert received > 2 * size
 
 
 def test_bodies_that_do_not_end_have_bounded_room(monkeypatch: pytest.MonkeyPatch) -> None:

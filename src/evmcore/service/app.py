@@ -87,7 +87,7 @@ class App:
         return await self._in_thread(response, receive) if isinstance(response, Waiting) else response
 
     async def _in_thread(self, waiting: Waiting, receive: Receive) -> Response:
-        """The response from a thread. `_Gone` when the client did not wait for it; what has not begun is left."""
+        """The response from a thread. `_Gone` when the client did not wait for it, which ends it."""
         future = self.front.submit(waiting)
         done = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -97,7 +97,7 @@ class App:
             await asyncio.wait((answered, gone), return_when=asyncio.FIRST_COMPLETED)
             left = not answered.done()
             if left:
-                future.cancel()
+                self.front.abandon(waiting, future)
                 await answered
         finally:
             answered.cancel()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from evmcore._session import Session
+from evmcore._time_limit import TimeLimit
 from evmcore.blocks import Block, Header
 from evmcore.errors import InvalidTransaction
 from evmcore.forks import ChainConfig
@@ -53,7 +54,7 @@ def build_block(
     *,
     given: Sequence[Pooled] | None = None,
     pending: Mapping[bytes, Sequence[Pooled]] | None = None,
-    timeout: float | None = None,
+    timeout: float | TimeLimit | None = None,
     roots: ArchiveRoots | None = None,
 ) -> BuiltBlock:
     """The block on ``parent``, whose state is ``backend``, with exactly the transactions ``given``, or with those

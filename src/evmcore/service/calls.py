@@ -202,10 +202,9 @@ class CallService:
 
         def work(backend: Backend) -> CallResult:
             evm, seen = self._evm(run, pin, backend, gas)
-            left = context.timeout()
-            seconds = left if timeout is None else min(left, timeout)
+            limit = context.timeout(timeout)
             tracer = None if watch is None else watch()
-            return evm.call(**run.arguments, gas=gas, overrides=seen, timeout=seconds, tracer=tracer)
+            return evm.call(**run.arguments, gas=gas, overrides=seen, timeout=limit, tracer=tracer)
 
         result = self._run(context, pin, run, work)
         context.gas_used += result.gas_used
@@ -409,7 +408,7 @@ class CallService:
         price = call.gas_price if call.gas_price is not None else call.max_fee_per_gas or 0
         if value or price:
             balance = self._balance(run, backend, call.sender or bytes(20))
-            if value > balance:
+            if value > balance or (price and value == balance):  # nothing is left to pay for gas
                 raise RpcError(SERVER_ERROR, "insufficient funds for transfer")
             if price:
                 most = min(most, (balance - value) // price)

@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from evmcore._time_limit import TimeLimit
 from evmcore.blocks import Header
 from evmcore.errors import BlockNotFound, ExecutionAborted
 from evmcore.service.parse import BlockReference, block_reference
@@ -30,10 +31,17 @@ class Context:
     that closes the pins. For use by one thread at a time.
 
     `seconds`: for all that is done in it; each request in it has the service's own limit besides (`begin`). With
-    ``inline`` no request begins after `INLINE_SECONDS`.
+    ``inline`` no request begins after `INLINE_SECONDS`. `whole`: what the asker may stop, if it is somebody who can.
     """
 
-    def __init__(self, service: CallService, *, inline: bool = False, seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        service: CallService,
+        *,
+        inline: bool = False,
+        seconds: float | None = None,
+        whole: TimeLimit | None = None,
+    ) -> None:
         self.service = service
         self.inline = inline
         self.gas_used = 0
@@ -41,6 +49,7 @@ class Context:
         self.unavailable = False  # some answer says that the state cannot be had just now
         if inline:
             seconds = INLINE_SECONDS
+        self._whole = whole
         self._deadline = math.inf if seconds is None else time.monotonic() + seconds
         self.begin()
         self._pins: dict[int | bytes | str, Pin] = {}
@@ -70,15 +79,17 @@ class Context:
             raise WouldBlock("the requests take longer")
         self._until = min(self._deadline, now + self.service.limits.timeout)
 
-    def timeout(self) -> float:
-        """Seconds that a run may take from now on: what a request waits for between runs counts, but not on the event
-        loop, where each run has `INLINE_SECONDS`. `ExecutionAborted` when there are none left."""
+    def timeout(self, most: float | None = None) -> float | TimeLimit:
+        """What a run may take from now on, ``most`` seconds where given: what a request waits for between runs counts,
+        but not on the event loop, where each run has `INLINE_SECONDS`. `ExecutionAborted` when nothing is left."""
         if self.inline:
             return min(INLINE_SECONDS, self.service.limits.timeout)
         left = self._until - time.monotonic()
-        if left <= 0:
+        if left <= 0 or (self._whole is not None and self._whole.is_stopped):
             raise ExecutionAborted("the time for the request, or for the whole batch, is over")
-        return left
+        if most is not None:
+            left = min(left, most)
+        return left if self._whole is None else self._whole.within(left)
 
     # ---- blocks
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
+from evmcore._time_limit import TimeLimit
 from evmcore.blocks import Header
 from evmcore.errors import EvmcoreError
 from evmcore.service.context import Context
@@ -90,16 +91,17 @@ class Dispatcher:
             raise RpcError(PARSE_ERROR, f"parse error: {error}") from None
         return value
 
-    def answer_parsed(self, request: Any, *, inline: bool = False) -> Answer:
-        """Answers a parsed body. ``inline``: raises `WouldBlock` rather than run for more than a few milliseconds."""
+    def answer_parsed(self, request: Any, limit: TimeLimit | None = None, *, inline: bool = False) -> Answer:
+        """Answers a parsed body. ``inline``: raises `WouldBlock` rather than run for more than a few milliseconds.
+        ``limit``: stops what runs."""
         if isinstance(request, list):
-            return self._inline_batch(request) if inline else self._batch(request)
+            return self._inline_batch(request) if inline else self._batch(request, limit)
         answered = self.observer.answered
         if inline:
             answer = self._plain_answer(request)
             if answer is not None:
                 return answer
-        with Context(self.service, inline=inline) as context:
+        with Context(self.service, inline=inline, whole=limit) as context:
             text = self._one(request, context, answered)
             if text is None:
                 return Answer(b"", context.answer_header)
@@ -180,7 +182,7 @@ class Dispatcher:
             self.observer.answered(*note)
         return Answer(body, header, unavailable)
 
-    def _batch(self, requests: list[Any]) -> Answer:
+    def _batch(self, requests: list[Any], limit: TimeLimit | None) -> Answer:
         limits = self.service.limits
         if not requests:
             return Answer(failure_text(None, RpcError(INVALID_REQUEST, "empty batch")))
@@ -191,7 +193,7 @@ class Dispatcher:
             return Answer(b"[%b]" % failure_text(first, RpcError(INVALID_REQUEST, "batch too large")))
         texts: list[bytes] = []
         size = 0
-        with Context(self.service, seconds=limits.batch_timeout) as context:
+        with Context(self.service, seconds=limits.batch_timeout, whole=limit) as context:
             self.service.prefetch(requests, context)
             for request in requests:
                 text = self._one(request, context, self.observer.answered) if size <= limits.response_size else b""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from evmcore._time_limit import TimeLimit
 from evmcore.blocks import Header
 from evmcore.errors import EvmcoreError
 from evmcore.service.dispatch import Answer, Dispatcher, failure_text
@@ -48,10 +49,11 @@ class Response(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """A request that has to be answered in a thread, and the headers that its response will have."""
+    """A request that has to be answered in a thread, the headers that its response will have, and what stops it."""
 
     request: Any
     headers: Headers
+    limit: TimeLimit
 
 
 class Front:
@@ -81,7 +83,7 @@ class Front:
         self._origins = frozenset(origin.encode() for origin in origins)
         self._unavailable_status = unavailable_status
         self._start_threads()
-        self._waiting = 0
+        self._running: dict[int, TimeLimit] = {}  # by id: what was given to a thread, or waits for one
         self._named: tuple[Header | None, Headers] = (None, ())
 
     def _start_threads(self) -> None:
@@ -90,7 +92,9 @@ class Front:
         self._pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="evmcore-call")
 
     def close(self) -> None:
-        """Waits for what runs in threads, and closes the source."""
+        """Stops what still runs in threads, and closes the source."""
+        for limit in self._running.values():
+            limit.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.update_metrics()  # for the other worker processes to show
         self.source.close()
@@ -100,7 +104,7 @@ class Front:
         if self.metrics is not None:
             try:
                 self.metrics.update(self.source)
-                self.metrics.waiting(self._waiting)
+                self.metrics.waiting(len(self._running))
             except Exception:
                 log.exception("the source's status could not be read")
 
@@ -130,26 +134,33 @@ class Front:
         try:
             answer = self.dispatcher.answer_parsed(request, inline=True)
         except WouldBlock:
-            if self._waiting >= self.limits.queue + self.limits.threads:
+            if len(self._running) >= self.limits.queue + self.limits.threads:
                 return self.busy(common)
-            return Waiting(request, common)
+            return Waiting(request, common, TimeLimit())
         return self._response(answer, common)
 
     def submit(self, waiting: Waiting) -> Future[Answer]:
         """Has a thread answer; give what comes of it, or of cancelling it, to `finish`."""
-        self._waiting += 1
+        self._running[id(waiting.limit)] = waiting.limit
         if self._process != os.getpid():
             self._start_threads()
         try:
-            return self._pool.submit(self.dispatcher.answer_parsed, waiting.request)
+            return self._pool.submit(self.dispatcher.answer_parsed, waiting.request, waiting.limit)
         except RuntimeError as error:  # no thread can be started, or the server is ending
             future: Future[Answer] = Future()
             future.set_exception(error)
             return future
 
+    @staticmethod
+    def abandon(waiting: Waiting, future: Future[Answer]) -> None:
+        """Nobody waits for the answer any more: what has not begun is not done, and what runs is stopped. It still has
+        to be given to `finish`."""
+        if not future.cancel():
+            waiting.limit.stop()
+
     def finish(self, waiting: Waiting, future: Future[Answer]) -> Response:
         """The response, once the future of `submit` is done. To be called once for each, on the event loop's thread."""
-        self._waiting -= 1
+        del self._running[id(waiting.limit)]
         if future.cancelled():
             return Response(503, waiting.headers, b"", True)
         error = future.exception()

@@ -21,6 +21,8 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_HELD_BYTES: Final = 256 * 1024 * 1024  # of bodies, of all connections of a process together
 MAX_PIPELINED: Final = 32  # requests read ahead of the one that is being answered
 IDLE_SECONDS: Final = 75.0  # until a connection without a request, or with half of one, is closed
+# A client that sends no more may wait for its answers, or be gone: it gets what is ready in that time.
+HALF_CLOSED_SECONDS: Final = 1.0
 
 # Heads that are remembered, of requests and of responses, and how long those of requests may be. A client sends the
 # same head again and again, but for the length of the body.
@@ -84,15 +86,18 @@ class HttpProtocol(asyncio.Protocol):
         self._shared = _SHARED.setdefault(server_state, _Shared())
         self._loop: asyncio.AbstractEventLoop = _loop or asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
-        self._transport: asyncio.Transport | None = None
+        self._connection: asyncio.Transport | None = None
+        self._transport: asyncio.Transport | None = None  # None as soon as nothing more is written
         self._requests: deque[tuple[str, bytes, dict[bytes, bytes], bytes, bool]] = deque()
         self._future: Future[Answer] | None = None  # of the request that a thread answers
+        self._waiting: Waiting | None = None  # that request
         self._write_paused = False
         self._read_paused = False
         self._eof = False
         self._closing = False  # after the response that is due
         self._final: Response | None = None  # to what cannot be read: the last one, nothing more is read
         self._active = 0.0
+        self._unsent = 0  # bytes, when it was last looked for
         self._timer: asyncio.TimerHandle | None = None
         self._held = 0  # bytes that this connection has in `_shared.held`
         self._between = True  # what the parser has had is whole requests
@@ -109,25 +114,31 @@ class HttpProtocol(asyncio.Protocol):
     # ---- the connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # uvloop's is not derived from asyncio's
+        self._connection = self._transport = transport  # type: ignore[assignment]  # uvloop's is not asyncio's
         self._server.connections.add(self)
         self._active = self._loop.time()
         self._timer = self._loop.call_later(IDLE_SECONDS, self._check_idle)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._server.connections.discard(self)
-        self._transport = None
+        self._connection = self._transport = None
         self._requests.clear()
         self._hold(-self._held)
         if self._timer is not None:
             self._timer.cancel()
-        if self._future is not None:
-            self._future.cancel()  # what has not begun is not done for nobody
+        if self._future is not None and self._waiting is not None:
+            self._front.abandon(self._waiting, self._future)
 
     def eof_received(self) -> bool:
-        """The client sends no more; it still gets what it has asked for."""
+        """The client sends no more; it still gets what it has asked for, if that does not take long."""
         self._eof = True
+        if self._busy:
+            self._loop.call_later(HALF_CLOSED_SECONDS, self._give_up)
         return self._busy
+
+    def _give_up(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
 
     def shutdown(self) -> None:
         """uvicorn: end after what is being answered."""
@@ -139,13 +150,15 @@ class HttpProtocol(asyncio.Protocol):
             self._closing = True
 
     def _check_idle(self) -> None:
-        if self._transport is None:
+        if self._connection is None:
             return
+        unsent = self._connection.get_write_buffer_size()
+        if self._future is not None or unsent not in (0, self._unsent):
+            self._active = self._loop.time()
+        self._unsent = unsent
         idle = self._loop.time() - self._active
-        if self._future is not None:
-            idle = 0.0
         if idle >= IDLE_SECONDS:
-            self._transport.close()
+            self._connection.abort()  # closing would wait for what the client does not take
         else:
             self._timer = self._loop.call_later(IDLE_SECONDS - idle, self._check_idle)
 
@@ -281,6 +294,7 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _wait(self, waiting: Waiting, keep_alive: bool) -> None:
+        self._waiting = waiting
         self._future = self._front.submit(waiting)
 
         def done(future: Future[Answer]) -> None:
@@ -291,7 +305,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _finish(self, waiting: Waiting, future: Future[Answer], keep_alive: bool) -> None:
         response = self._front.finish(waiting, future)
-        self._future = None
+        self._future = self._waiting = None
         if self._transport is not None:
             self._write(response, keep_alive)
             self._answer_next()

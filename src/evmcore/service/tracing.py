@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from evmcore._prepared import PreparedTransaction
 from evmcore._session import Session
+from evmcore._time_limit import TimeLimit
 from evmcore.blocks import Block, Header
 from evmcore.forks import ChainConfig, Fork
 from evmcore.service.source import CallHint, Pin
@@ -30,7 +31,7 @@ class _Replay:
         block: Block,
         fork: Fork,
         block_hashes: Mapping[int, bytes],
-        timeout: float | None,
+        timeout: float | TimeLimit | None,
     ) -> None:
         self.backend = backend
         self.chain = chain
@@ -68,13 +69,13 @@ def trace_transactions(
     *,
     senders: tuple[bytes, ...] | None = None,
     only: int | None = None,
-    timeout: float | None = None,
+    timeout: float | TimeLimit | None = None,
     size_limit: int,
 ) -> list[tuple[bytes, Any]]:
     """The transactions of a block with their traces, as (hash, answer of the tracer), or only that at place ``only``.
 
-    ``backend`` is the state before the block, ``block_hashes`` the hashes of the blocks before it. ``timeout``: seconds
-    for everything; ``size_limit``: bytes of all answers, about. Raises what running raises, `TraceTooLarge`, and
+    ``backend`` is the state before the block, ``block_hashes`` the hashes of the blocks before it. ``timeout``: for
+    everything; ``size_limit``: bytes of all answers, about. Raises what running raises, `TraceTooLarge`, and
     `InvalidTransaction` for a block that is none.
     """
     return list(_traces(backend, chain, block, fork, block_hashes, options, senders, only, timeout, size_limit))
@@ -89,7 +90,7 @@ def _traces(
     options: TraceOptions,
     senders: tuple[bytes, ...] | None,
     only: int | None,
-    timeout: float | None,
+    timeout: float | TimeLimit | None,
     size_limit: int,
 ) -> Iterator[tuple[bytes, Any]]:
     replay = _Replay(backend, chain, block, fork, block_hashes, timeout)
@@ -116,7 +117,14 @@ class TransactionPin:
     before, ``own`` that of the block itself."""
 
     def __init__(
-        self, parent: Pin, own: Pin, chain: ChainConfig, block: Block, fork: Fork, index: int, timeout: float
+        self,
+        parent: Pin,
+        own: Pin,
+        chain: ChainConfig,
+        block: Block,
+        fork: Fork,
+        index: int,
+        timeout: float | TimeLimit,
     ) -> None:
         self.header: Header = own.header
         self.block_hash: bytes = own.block_hash

@@ -22,12 +22,6 @@ from evmcore.tracing import Tracer
 TIMED_OUT: Final = "execution timeout"  # geth's words
 
 
-def _time(context: Context, options: TraceOptions) -> float:
-    """Seconds that tracing may take: what was asked for, as far as the server allows it."""
-    limit = context.timeout()
-    return limit if options.timeout is None else min(limit, options.timeout)
-
-
 def _trace(
     context: Context,
     block: Block,
@@ -52,7 +46,7 @@ def _trace(
             options,
             senders=senders,
             only=only,
-            timeout=_time(context, options),
+            timeout=context.timeout(options.timeout),
             size_limit=service.limits.response_size,
         )
 
@@ -126,7 +120,7 @@ def _before(context: Context, pin: Pin, options: TraceOptions) -> Pin:
         raise RpcError(SERVER_ERROR, f"transaction index {index} out of range for block {pin.header.number}")
     parent = context.pin(found.header.parent_hash)
     chain = context.service.source.chain
-    return TransactionPin(parent, pin, chain, found.block, found.fork, index, _time(context, options))
+    return TransactionPin(parent, pin, chain, found.block, found.fork, index, context.timeout(options.timeout))
 
 
 @rpc("debug_traceCall", required=1, quick=False)
@@ -146,9 +140,7 @@ def trace_call(context: Context, transaction: Any, block: Any, options: Any) -> 
         return traces[-1].tracer
 
     try:
-        service.run_call(
-            context, pin, call, wanted.overrides, wanted.changes, watch=watch, timeout=_time(context, wanted)
-        )
+        service.run_call(context, pin, call, wanted.overrides, wanted.changes, watch=watch, timeout=wanted.timeout)
     except (InvalidTransaction, TraceTooLarge) as error:
         raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from error
     except ExecutionAborted:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -10,6 +9,7 @@ from typing import Any, cast
 from evmcore._diff import StateDiff
 from evmcore._results import TransactionResult
 from evmcore._session import Session
+from evmcore._time_limit import TimeLimit
 from evmcore.blocks import Block, Header
 from evmcore.errors import ExecutionAborted, InvalidBlock, InvalidTransaction
 from evmcore.forks import ChainConfig, Fork
@@ -31,13 +31,13 @@ __all__ = ["SimulationLimits", "simulate"]
 
 @dataclass(frozen=True, slots=True)
 class SimulationLimits:
-    """`blocks`: at most so many, gaps included. `gas`: of all calls together. `timeout`: seconds for everything, None
-    for no limit. `root_work`: accounts that may be hashed for state roots, over all blocks; where the state is larger,
-    and where it cannot compute a root at all, the blocks have a state root of zeros."""
+    """`blocks`: at most so many, gaps included. `gas`: of all calls together. `timeout`: for everything, in seconds,
+    None for no limit. `root_work`: accounts that may be hashed for state roots, over all blocks; where the state is
+    larger, and where it cannot compute a root at all, the blocks have a state root of zeros."""
 
     blocks: int = 256
     gas: int = 50_000_000
-    timeout: float | None = 5.0
+    timeout: float | TimeLimit | None = 5.0
     root_work: int = 1_000_000
 
 
@@ -78,8 +78,8 @@ class _Simulation:
         self.other_root = root
         self.hashes = dict(block_hashes)
         self.gas_pool = limits.gas
-        self.ends = None if limits.timeout is None else time.monotonic() + limits.timeout
-        self.session = Session(backend, chain, timeout=limits.timeout)
+        self.limit = TimeLimit.of(limits.timeout)
+        self.session = Session(backend, chain, timeout=self.limit)
 
     def run(self) -> list[dict[str, Any]]:
         blocks = with_gaps_filled(self.request.blocks, self.base, self.limits.blocks)
@@ -93,13 +93,13 @@ class _Simulation:
                 answers.append(answer)
                 parent = made.header
         except ExecutionAborted:
-            raise RpcError(TIMEOUT, f"execution aborted (timeout = {self.limits.timeout:g}s)") from None
+            raise RpcError(TIMEOUT, f"execution aborted (timeout = {self.limit.seconds or 0:g}s)") from None
         except InvalidBlock as error:
             raise RpcError(SERVER_ERROR, str(error)) from error
         return answers
 
     def check_time(self) -> None:
-        if self.ends is not None and time.monotonic() > self.ends:
+        if self.limit.is_over:
             raise ExecutionAborted("the time for the simulation is over")
 
     def block(self, wanted: SimulatedBlock, parent: Header) -> tuple[Block, dict[str, Any]]:
