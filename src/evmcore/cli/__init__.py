@@ -1,19 +1,27 @@
 """The command line: ``python -m evmcore COMMAND``.
 
-Exit codes: 0 done, 1 a test case failed or the EVM stopped with an error, 2 bad arguments or unreadable or malformed
-input (one line on stderr says what and where); ``t8n`` uses geth's codes.
+Exit codes: 0 done, 1 a test case failed or the EVM stopped with an error, 2 bad arguments, unreadable or malformed
+input, or output that cannot be written (one line on stderr says what and where), 130 and 143 ended by SIGINT and
+SIGTERM; ``t8n`` uses geth's codes.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 from evmcore.cli.arguments import CommandError, Parser
 from evmcore.errors import EvmcoreError
 
 PROGRAM = "evmcore"
+
+# They are in native code for as long as a program of the user's runs, and have nothing to clear away.
+AT_ONCE = frozenset({"run", "statetest", "blocktest", "t8n"})
 
 
 def _fail(command: str, message: str) -> None:
@@ -42,19 +50,49 @@ def build_parser() -> Parser:
     return parser
 
 
+@contextmanager
+def _signals(command: str) -> Iterator[None]:
+    """How SIGINT and SIGTERM end a command, unless it says otherwise itself."""
+    before: Any
+    ours: Any
+    if command in AT_ONCE:
+        # Python's own handler would wait until the program ends.
+        number, before, ours = signal.SIGINT, signal.default_int_handler, signal.SIG_DFL
+    else:
+        # What the command has started and opened ends with it.
+        number, before, ours = signal.SIGTERM, signal.SIG_DFL, _end
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(number) is not before:
+        yield
+        return
+    signal.signal(number, ours)
+    try:
+        yield
+    finally:
+        if signal.getsignal(number) is ours:
+            signal.signal(number, before)
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # once is enough
+    raise SystemExit(128 + number)
+
+
+def _flush() -> None:
+    """Writes what is buffered, unless it has nowhere to go."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in arguments if not word.startswith("-")), "")
     try:
-        if command == "bench" and arguments[0] == "bench":
-            from evmcore.bench import main as bench
-
-            return bench(arguments[1:])
-        options = build_parser().parse_args(arguments)
-        code: int = options.handler(options)
-        sys.stdout.flush()
-        return code
+        with _signals(command):
+            return _run(command, arguments)
     except CommandError as error:
         _fail(command, str(error))
         return error.code
@@ -62,8 +100,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         _fail(command, str(error))
         return 2
     except BrokenPipeError:
-        # The reader went away (`| head`); what is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _flush()  # the reader went away (`| head`)
         return 141
+    except OSError as error:
+        _flush()
+        _fail(command, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return 2
+    except MemoryError:
+        _fail(command, "out of memory")
+        return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _run(command: str, arguments: Sequence[str]) -> int:
+    if command == "bench" and arguments[0] == "bench":
+        from evmcore.bench import main as bench
+
+        code = bench(arguments[1:])
+    else:
+        options = build_parser().parse_args(arguments)
+        code = options.handler(options)
+    sys.stdout.flush()
+    return code

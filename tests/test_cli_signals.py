@@ -1,0 +1,113 @@
+"""How commands end when they are told to, and when what they write cannot be written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from tests.commands import state_test
+from tests.redis_server import need_redis
+from tests.waiting import PATIENCE, until
+
+FULL = Path("/dev/full")
+ENDLESS = "5b600056"
+GAS = str(2**61)
+
+
+@contextmanager
+def started(*words: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs; killed at the end if it is still there."""
+    command = [sys.executable, "-m", "evmcore", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def seconds_of(process: subprocess.Popen[str]) -> float:
+    """Processor time that a process has had so far."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see that the program runs")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_program_that_does_not_end_is_ended_by_a_signal(number: signal.Signals) -> None:
+    with started("run", "--gas", GAS, ENDLESS) as process:
+        until(lambda: seconds_of(process) > 1.5, "the program does not start")  # Python has been up for long then
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == -number
+        assert process.stderr is not None and process.stderr.read() == ""
+
+
+def children_of(process: subprocess.Popen[str]) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find the server")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_redis_server_of_a_measurement_ends_with_it(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    need_redis()
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with started("bench", "--redis", env=environment, stdout=subprocess.DEVNULL) as process:
+        until(lambda: children_of(process) and list(tmp_path.glob("*/r.sock")), "the server does not start")
+        (server,) = children_of(process)
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == code
+        assert process.stderr is not None and "Traceback" not in process.stderr.read()
+    until(lambda: not Path(f"/proc/{server}").exists(), "the server outlives the measurement")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run 00",
+        "run --json 00",
+        "statetest {test}",
+        "t8n --state.fork Berlin --input.alloc {empty} --input.env {env} --input.txs {list} --output.result stdout",
+        "bench --filter empty --rounds 1",
+        "bench --filter empty --rounds 1 --json /dev/full",
+        "bench --load-setup /dev/full --size 2",
+        "serve --port 0 --genesis {genesis}",
+    ],
+)
+def test_output_that_cannot_be_written_is_one_line(line: str, tmp_path: Path) -> None:
+    environment = {"currentCoinbase": "0x" + "00" * 20, "currentDifficulty": "0x0", "currentGasLimit": "0x1000000"}
+    environment |= {"currentNumber": "0x1", "currentTimestamp": "0x1"}
+    genesis = {"config": {"chainId": 1}, "alloc": {}}
+    files: dict[str, Any] = {"empty": {}, "list": [], "env": environment, "genesis": genesis}
+    files["test"] = {"a": state_test()}
+    names = {}
+    for name, document in files.items():
+        names[name] = str(tmp_path / name)
+        Path(names[name]).write_text(json.dumps(document))
+    with FULL.open("w") as full:
+        done = run(line.format(**names).split(), full)
+    assert done.returncode in (2, 11)  # 11 is that of geth's t8n
+    assert "No space left" in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
+def run(words: list[str], stdout: IO[str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "evmcore", *words]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+
+
+def test_a_reader_that_goes_away_ends_a_command_quietly() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        done = run(["run", "00"], closed)
+    assert (done.returncode, done.stderr) == (141, "")
