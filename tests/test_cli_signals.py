@@ -21,6 +21,10 @@ from tests.waiting import PATIENCE, until
 FULL = Path("/dev/full")
 ENDLESS = "5b600056"
 GAS = str(2**61)
+T8N = (
+    "t8n --state.fork Berlin --input.alloc {empty} --input.env {env} --input.txs {list} "
+    "--output.alloc stdout --output.result stdout"
+)
 
 
 @contextmanager
@@ -76,7 +80,7 @@ def test_the_redis_server_of_a_measurement_ends_with_it(number: signal.Signals, 
         "run 00",
         "run --json 00",
         "statetest {test}",
-        "t8n --state.fork Berlin --input.alloc {empty} --input.env {env} --input.txs {list} --output.result stdout",
+        T8N,
         "bench --filter empty --rounds 1",
         "bench --filter empty --rounds 1 --json /dev/full",
         "bench --load-setup /dev/full --size 2",

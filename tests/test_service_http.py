@@ -17,6 +17,7 @@ import pytest
 from evmcore.service import CallService, Limits, MemorySource, http
 from evmcore.service.app import App
 from evmcore.service.dispatch import Dispatcher
+from evmcore.service.front import Waiting
 from evmcore.service.http import HttpProtocol
 from evmcore.service.methods import METHODS
 from tests.assembly import assemble, returning
@@ -301,6 +302,16 @@ def test_a_call_whose_client_has_left_is_stopped(protocol: Any, method: str, res
             connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
             own.call("eth_chainId")  # the call is being run, or waits for the one thread
         assert own.call("eth_getBlockByNumber", "0x0")["number"] == "0x0"  # the one thread is free again
+
+
+def test_the_end_of_a_server_stops_what_runs() -> None:
+    front = make_app(timeout=600.0).front
+    waiting = front.post({b"content-type": b"application/json"}, json.dumps(call(SPINNER)).encode())
+    assert isinstance(waiting, Waiting)
+    future = front.submit(waiting)
+    until(future.running)
+    front.close()
+    assert b"execution aborted" in front.finish(waiting, future).body
 
 
 @pytest.mark.parametrize("chunk", [1 << 20, 7])

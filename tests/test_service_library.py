@@ -153,6 +153,14 @@ def test_estimates_and_access_lists() -> None:
     assert calls.create_access_list(GETTER).access_list == ((GETTER, (0,)),)
 
 
+def test_who_has_nothing_left_for_gas_is_told_so_by_an_estimate() -> None:
+    calls = service()
+    assert calls.estimate_gas(bytes(19) + b"\xbb", sender=RICH, value=10**18) == 21_000
+    for price in ({"gas_price": 7}, {"max_fee_per_gas": 7}):  # geth's words
+        with pytest.raises(RpcError, match="insufficient funds for transfer"):
+            calls.estimate_gas(bytes(19) + b"\xbb", sender=RICH, value=10**18, **price)
+
+
 def test_blocks_by_number_hash_and_tag() -> None:
     calls = CallService(chain_source())
     environment = "0x9344b07175800259691961298ca11c824e65032d"  # its first word is the block's number
