@@ -55,6 +55,11 @@ BAD_ARGUMENTS: dict[str, list[str]] = {
     "blocktest: no such file": ["blocktest", "/nowhere/test.json"],
     "blocktest: bad pattern": ["blocktest", "--run", "[", "x"],
     "t8n: unknown option": ["t8n", "--input.fork", "x"],
+    "load: replicas negative": ["load", "--genesis", "x", "--replicas", "-1"],
+    "follow: threads negative": ["follow", "--chain", "x", "--threads", "-1"],
+    "follow: too many threads": ["follow", "--chain", "x", "--threads", "100000"],
+    "follow: no time between looks": ["follow", "--node", "x", "--poll", "0"],
+    "follow: no number of seconds": ["follow", "--node", "x", "--poll", "nan"],
 }
 
 

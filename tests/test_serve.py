@@ -146,6 +146,8 @@ def test_requests_end_before_the_server_does(genesis_file: Path) -> None:
         (["--genesis", "{genesis}", "--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
         (["--genesis", "{genesis}", "--limit-gas", "0"], "above zero"),
         (["--genesis", "{genesis}", "--port", "70000"], "not a port"),
+        (["--genesis", "{genesis}", "--port", "http"], "not a port"),
+        (["--genesis", "{genesis}", "--chain-id", "5"], "the genesis is of chain 1337"),
         (["--genesis", "{genesis}", "--workers", "0"], "from 1"),
     ],
 )

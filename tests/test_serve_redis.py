@@ -88,6 +88,16 @@ def test_the_command_serves_state_without_blocks(server: RedisServer) -> None:
             process.kill()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_whose_state_is_not_there_does_not_start(workers: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "evmcore", "serve", "--port", "0", "--workers", workers]
+    command += ["--redis", f"unix://{tmp_path}/none.sock"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_earlier_blocks_of_the_ring_have_their_own_state(server: RedisServer) -> None:
     memory = CallService(chain_source())
     with_redis = CallService(RedisSource.open(server.url, CHAIN_ID))

@@ -228,6 +228,18 @@ def test_scripts_of_friends_may_read_answers(client: Client) -> None:
     assert "access-control-allow-origin" not in client.post(body, {"origin": "http://stranger"})[1]
 
 
+def test_a_body_above_the_limit_is_refused_so_that_the_client_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "LINGER_SECONDS", 60.0)
+    size = 20_000_000  # more than sockets hold: it is still being sent when the answer comes
+    with serving(make_app()) as own, socket.create_connection(("127.0.0.1", own.port), timeout=60) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
+        connection.sendall(b" " * size)
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+    assert received.startswith(b"HTTP/1.1 413") and b"at most 100000 bytes" in received
+
+
 @BOTH
 def test_a_body_above_the_limit_is_refused(protocol: Any) -> None:
     with serving(make_app(), protocol) as own:

@@ -123,11 +123,28 @@ def test_what_the_sender_cannot_pay_is_refused(arguments: dict[str, Any], messag
         ({"overrides": {GETTER: 3}}, "overrides"),
         ({"gas_price": 1, "max_fee_per_gas": 1}, "not both"),
         ({"block_overrides": {"height": 1}}, "height"),
+        ({"block_overrides": [1]}, "block_overrides"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         service().call(GETTER, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"gas": None}, "limit 'gas': expected a number above zero"),
+        ({"timeout": "5"}, "limit 'timeout': expected a number above zero"),
+        ({"timeout": float("nan")}, "limit 'timeout': expected a number above zero"),
+        ({"threads": 1.5}, "limit 'threads': expected a whole number"),
+        ({"batch": True}, "limit 'batch': expected a number above zero"),
+        ({"reject_gas": 1}, "limit 'reject_gas': expected True or False"),
+    ],
+)
+def test_limits_that_make_no_sense_are_named(limits: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Limits(**limits)
 
 
 def test_gas_is_capped_or_refused() -> None:
@@ -151,6 +168,14 @@ def test_estimates_and_access_lists() -> None:
         calls.estimate_gas(REVERTER)
     assert error.value.code == 3
     assert calls.create_access_list(GETTER).access_list == ((GETTER, (0,)),)
+
+
+def test_an_estimate_says_why_a_transaction_cannot_be() -> None:
+    calls = service()
+    with pytest.raises(RpcError, match="max initcode size exceeded"):  # more gas would not help
+        calls.estimate_gas(None, bytes(49_153))
+    with pytest.raises(RpcError, match="gas required exceeds allowance"):
+        calls.estimate_gas(GETTER, bytes(1000), gas=21_000)
 
 
 def test_who_has_nothing_left_for_gas_is_told_so_by_an_estimate() -> None:

@@ -14,6 +14,8 @@ from evmcore.types import to_address, to_uint
 
 T = TypeVar("T")
 
+MOST_SECONDS = 86_400.0
+
 
 class CommandError(EvmcoreError):
     """The command cannot be carried out; ``code`` is the exit code."""
@@ -92,6 +94,36 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r:.80} is not a whole number from 1")
     return value
+
+
+def counted(text: str) -> int:
+    """A whole number from 0."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a whole number from 0")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A time in seconds, above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a time in seconds (above 0, up to {MOST_SECONDS:,.0f})")
+    return value
+
+
+def threads(text: str) -> int:
+    """A number of threads as `execute_block` takes it; 0 for all cores."""
+    from evmcore.execution import thread_count
+
+    number = counted(text)
+    try:
+        thread_count(number)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return number
 
 
 def read_text(path: str, what: str, code: int = 2) -> str:

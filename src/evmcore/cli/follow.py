@@ -52,13 +52,17 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     )
     parser.add_argument(
         "--poll",
-        type=float,
+        type=arguments.seconds,
         default=1.0,
         metavar="SECONDS",
         help="with --node: time between looks for a block (default 1)",
     )
     parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="threads that execute a block (default 1; 0: all cores)"
+        "--threads",
+        type=arguments.threads,
+        default=1,
+        metavar="N",
+        help="threads that execute a block (default 1; 0: all cores)",
     )
     parser.add_argument(
         "--execute-on",

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
-from evmcore.cli import arguments
+from evmcore.cli import arguments, storage
 from evmcore.cli.arguments import CommandError
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _namespaces(text: str) -> frozenset[str]:
 
 
 def _port(text: str) -> int:
-    value = int(text)
+    value = int(text) if text.isascii() and text.isdecimal() else -1
     if not 0 <= value < 65536:
         raise argparse.ArgumentTypeError(f"{text!r:.80} is not a port from 0 to 65535")
     return value
@@ -215,6 +215,7 @@ def _serve(options: argparse.Namespace) -> int:
         raise CommandError("--workers needs a system with fork")
     if options.upstream is not None and options.redis is None:
         raise CommandError("--upstream is asked for what a state in Redis lacks: give --redis URL")
+    storage.start_logging("%(asctime)s ")
     limits = _limits(options)
     source = _source(options)
     with ExitStack() as stack:
@@ -245,7 +246,10 @@ def _source(options: argparse.Namespace) -> MemorySource | None:
         if options.redis is None:
             raise CommandError("nothing to serve: give --genesis FILE or --redis URL")
         return None
-    return load_memory_source(options.genesis, options.chain, options.history)
+    source = load_memory_source(options.genesis, options.chain, options.history)
+    if options.chain_id not in (None, source.chain.chain_id):
+        raise CommandError(f"--chain-id {options.chain_id}: the genesis is of chain {source.chain.chain_id}")
+    return source
 
 
 def _own_source(options: argparse.Namespace, shared: MemorySource | None) -> Source:

@@ -47,7 +47,7 @@ def add_redis_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--replicas",
-        type=int,
+        type=arguments.counted,
         default=0,
         metavar="N",
         help="after each change, wait until N replicas have it, for a second at most (default 0)",
@@ -61,9 +61,9 @@ def open_publisher(options: argparse.Namespace, chain_id: int) -> Publisher:
     return Publisher(options.redis, chain_id, ring=options.ring, replicas=options.replicas)
 
 
-def start_logging() -> None:
+def start_logging(prefix: str = "") -> None:
     """Warnings go to stderr, one line each."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s: %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=prefix + "%(levelname)s: %(message)s")
 
 
 def read_object(path: str, what: str) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from evmcore._engine import EVM
 from evmcore._results import CallResult, Status
 from evmcore.blocks import Header
-from evmcore.errors import EvmcoreError, ExecutionAborted, InputError, InvalidTransaction
+from evmcore.errors import EvmcoreError, ExecutionAborted, InputError, InvalidTransaction, TransactionReason
 from evmcore.estimates import MAX_TX_GAS, AccessEstimate
 from evmcore.forks import ChainConfig, Fork
 from evmcore.headers import blob_base_fee
@@ -19,7 +19,7 @@ from evmcore.service.context import Context
 from evmcore.service.limits import Limits
 from evmcore.service.memory_source import MemorySource
 from evmcore.service.moves import precompile_moves
-from evmcore.service.outcomes import call_error
+from evmcore.service.outcomes import call_error, exception_error
 from evmcore.service.parse import TAGS, BlockOverrides, CallObject, StateOverrides, call_object
 from evmcore.service.pool import TransactionPool
 from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
@@ -40,6 +40,9 @@ Changes: TypeAlias = "BlockOverrides | Mapping[str, Any]"
 KEPT_EVMS: Final = 64
 MIN_TX_GAS: Final = 21_000
 HINTED: Final = frozenset({"eth_call", "eth_estimateGas", "eth_createAccessList"})
+NEED_MORE_GAS: Final = frozenset(
+    {TransactionReason.INTRINSIC_GAS_TOO_LOW, TransactionReason.INTRINSIC_GAS_BELOW_FLOOR_GAS_COST}
+)
 NO_OVERRIDES: Final = StateOverrides()
 NO_CHANGES: Final = BlockOverrides()
 
@@ -119,6 +122,8 @@ class CallService:
 
     def __init__(self, source: Source | Any, limits: Limits | None = None) -> None:
         self.source: Source = source if hasattr(source, "pin") else StateSource(source)
+        if not isinstance(limits, (Limits, type(None))):
+            raise InputError(f"argument 'limits': expected Limits, got {type(limits).__name__}")
         self.limits = Limits() if limits is None else limits
         self.engines = _Engines(self.source.chain)
         self.pool = TransactionPool()
@@ -167,11 +172,15 @@ class CallService:
         rest = dict(arguments)
         block = rest.pop("block", "latest")
         overrides = _overrides(rest.pop("overrides", None))
-        changes = rest.pop("block_overrides", None) or {}
+        changes = rest.pop("block_overrides", None)
+        if not isinstance(changes, (Mapping, type(None))):
+            raise InputError(
+                f"argument 'block_overrides': expected a mapping of fields of BlockEnv, got {type(changes).__name__}"
+            )
         call = _call_object(to, data, rest)
         with Context(self, inline=inline) as context:
             pin = context.pin(_block_id(block))
-            return method(context, pin, call, overrides, changes)
+            return method(context, pin, call, overrides, changes or {})
 
     async def _ask_later(self, method: Callable[..., T], to: Any, data: Any, arguments: dict[str, Any]) -> T:
         try:
@@ -226,7 +235,10 @@ class CallService:
             most = self._most_gas(run, evm, backend)
             try:
                 estimate = evm.estimate_gas(**run.arguments, gas=most, overrides=seen, timeout=context.timeout())
-            except InvalidTransaction:  # `most` does not even cover the intrinsic gas
+            except InvalidTransaction as error:
+                if error.reason not in NEED_MORE_GAS:
+                    refusal = exception_error(error)
+                    raise RpcError(refusal.code, f"{refusal.message} (supplied gas {most})") from error
                 return most, None, None
             return most, estimate.gas, estimate.result
 

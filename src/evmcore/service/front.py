@@ -201,7 +201,8 @@ class Front:
         try:
             least = int(asked, 16 if asked[:2].lower() == b"0x" else 10)
         except ValueError:
-            return 400, RpcError(INVALID_REQUEST, f"header evm-min-block: {asked[:40]!r} is not a number")
+            shown = asked[:40].decode(errors="replace")
+            return 400, RpcError(INVALID_REQUEST, f"header evm-min-block: {shown!r} is not a number")
         try:
             head = self.source.head().number
         except EvmcoreError as error:

@@ -23,6 +23,9 @@ MAX_PIPELINED: Final = 32  # requests read ahead of the one that is being answer
 IDLE_SECONDS: Final = 75.0  # until a connection without a request, or with half of one, is closed
 # A client that sends no more may wait for its answers, or be gone: it gets what is ready in that time.
 HALF_CLOSED_SECONDS: Final = 1.0
+# How long the rest of a request that was refused is read and thrown away. Who closes while data comes in resets the
+# connection, and the client may never see why.
+LINGER_SECONDS: Final = 3.0
 
 # Heads that are remembered, of requests and of responses, and how long those of requests may be. A client sends the
 # same head again and again, but for the length of the body.
@@ -322,9 +325,20 @@ class HttpProtocol(asyncio.Protocol):
         self._active = self._loop.time()
         self._server.total_requests += 1
         if not keep_alive:
-            self._requests.clear()
-            self._transport.close()
-            self._transport = None
+            self._end()
+
+    def _end(self) -> None:
+        """Closes the connection after what was written."""
+        assert self._transport is not None
+        transport, self._transport = self._transport, None
+        self._requests.clear()
+        if self._final is None or self._eof or not transport.can_write_eof():
+            transport.close()
+            return
+        transport.write_eof()
+        if self._read_paused:
+            transport.resume_reading()
+        self._loop.call_later(LINGER_SECONDS, transport.abort)
 
 
 def _path(url: bytes) -> str:

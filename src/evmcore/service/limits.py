@@ -39,5 +39,10 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not isinstance(value, bool) and not value > 0:
-                raise InputError(f"limit '{field.name}': expected a number above zero, got {value!r}")
+            if field.name == "reject_gas":
+                if not isinstance(value, bool):
+                    raise InputError(f"limit 'reject_gas': expected True or False, got {value!r:.60}")
+            elif isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+                raise InputError(f"limit '{field.name}': expected a number above zero, got {value!r:.60}")
+            elif field.name not in ("timeout", "batch_timeout") and not isinstance(value, int):
+                raise InputError(f"limit '{field.name}': expected a whole number, got {value!r}")
