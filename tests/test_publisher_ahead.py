@@ -1,0 +1,208 @@
+"""What the writer sends before it knows what is stored: the fields of most accounts, behind the questions.
+
+Where the answers then say otherwise, none of it may be carried out: the server is told to discard it, or loses the
+connection; state, feed and head are as if nothing had been sent.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from evmcore._diff import StateDiff
+from evmcore.blocks import Header
+from evmcore.errors import EvmcoreError, StateCorrupted, StateError, WriterFenced, WrongParent
+from evmcore.state import MemoryState
+from evmcore.state.layout import Keys, decode_entry
+from evmcore.state.loading import Loader
+from evmcore.state.publisher import Publisher
+from evmcore.state.sources import from_memory
+from evmcore.state.works import Publication
+from evmcore.types import Account
+from tests.redis_server import RedisServer
+from tests.stored_state import ADDRESSES, child, random_diff, random_state, read_state, state_of
+
+KEYS = Keys(1)
+GENESIS = Header(number=0, timestamp=1)
+A, B = ADDRESSES[:2]
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For every try of a block, whether something was written ahead."""
+    seen: list[bool] = []
+    write_ahead = Publication.write_ahead
+
+    def noted(*arguments: Any) -> bool:
+        seen.append(write_ahead(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(Publication, "write_ahead", noted)
+    return seen
+
+
+def slots_diff(address: bytes, slots: dict[int, tuple[int, int]]) -> StateDiff:
+    """Slots of an account that stays as it is: key to old and new value."""
+    changes = {hex(key): {"old": hex(old), "new": hex(new)} for key, (old, new) in slots.items()}
+    return StateDiff.from_json({"accounts": {}, "storage": {"0x" + address.hex(): changes}, "codes": {}})
+
+
+def rebirth_diff(state: MemoryState, address: bytes, slots: dict[int, int]) -> StateDiff:
+    """The account is destroyed and made again with these slots alone: its storage has a new generation."""
+    there = {
+        "nonce": hex(state.nonce(address)),
+        "balance": hex(state.balance(address)),
+        "codeHash": "0x" + state.code_hash(address).hex(),
+    }
+    name = "0x" + address.hex()
+    changes = {hex(key): {"old": hex(state.storage(address, key)), "new": hex(value)} for key, value in slots.items()}
+    return StateDiff.from_json(
+        {"accounts": {name: {"old": there, "new": there, "wiped": True}}, "storage": {name: changes}, "codes": {}}
+    )
+
+
+def load(client: Any, state: MemoryState) -> None:
+    with Publisher(client, 1) as publisher:
+        Loader(publisher, GENESIS, complete=True).run(from_memory(state))
+
+
+def everything(client: Any) -> dict[bytes, bytes]:
+    return {key: client.dump(key) for key in client.keys("*")}
+
+
+def commands(server: RedisServer, *names: str) -> tuple[int, ...]:
+    counts = server.command_counts()
+    return tuple(counts.get(name, 0) for name in names)
+
+
+def test_the_fields_of_accounts_that_stay_are_sent_behind_the_questions(
+    client: Any, shared_redis: RedisServer, ahead: list[bool]
+) -> None:
+    """As soon as the writer knows that the state is complete."""
+    state = MemoryState({A: Account(balance=5, storage={1: 7, 2: 8}), B: Account(balance=1)})
+    load(client, state)
+    header = GENESIS
+    with Publisher(client, 1) as publisher:
+        shared_redis.reset_counts()
+        for old, new in ((7, 70), (70, 0), (0, 7000)):
+            header = child(header)
+            diff = slots_diff(A, {1: (old, new), 3: (old, new)} if old != 7 else {1: (7, 70), 3: (0, 70)})
+            publisher.publish(header, diff)
+            state.apply(diff)
+            assert read_state(client) == state_of(state)
+    assert ahead == [False, True, True]
+    assert commands(shared_redis, "multi", "exec", "discard") == (3, 3, 0)
+
+
+def test_storage_of_another_generation_is_written_anew(
+    client: Any, shared_redis: RedisServer, ahead: list[bool]
+) -> None:
+    state = MemoryState({A: Account(balance=5, storage={1: 7, 2: 8}), B: Account(balance=1, storage={1: 1})})
+    load(client, state)
+    blocks = [rebirth_diff(state, A, {1: 9}), slots_diff(B, {1: (1, 2)})]
+    header = GENESIS
+    for diff in blocks:
+        header = child(header)
+        with Publisher(client, 1) as publisher:
+            publisher.publish(header, diff)
+        state.apply(diff)
+    with Publisher(client, 1) as publisher:
+        header = child(header)
+        publisher.publish(header, StateDiff())  # now it knows that the state is complete, but no generations
+        ahead.clear()
+        shared_redis.reset_counts()
+        before = header
+        diff = slots_diff(A, {1: (9, 10), 5: (0, 6)})
+        header = child(header)
+        publisher.publish(header, diff)
+        state.apply(diff)
+        assert ahead == [True, False]
+        assert commands(shared_redis, "multi", "exec", "discard") == (2, 1, 1)
+        assert read_state(client) == state_of(state)
+        # The feed tells it once, and takes it back.
+        (entry,) = [decode_entry(*item, KEYS.feed) for item in client.xrevrange(KEYS.feed, count=1)]
+        (account,) = entry.decode(KEYS.feed).accounts
+        assert [(slot.key, slot.old, slot.new) for slot in account.slots] == [(1, 9, 10), (5, 0, 6)]
+        # From now on it knows the generation.
+        last = slots_diff(A, {1: (10, 11)})
+        publisher.publish(child(header), last)
+        assert ahead == [True, False, True] and commands(shared_redis, "discard") == (1,)
+        publisher.revert_to(before.hash)
+        state.undo(diff)
+        assert read_state(client) == state_of(state)
+
+
+def test_the_head_again_is_discarded(client: Any, shared_redis: RedisServer, ahead: list[bool]) -> None:
+    state = MemoryState({A: Account(balance=5, storage={1: 7})})
+    load(client, state)
+    diff, first = slots_diff(A, {1: (7, 8)}), child(GENESIS)
+    with Publisher(client, 1) as publisher:
+        head = publisher.publish(first, diff)
+        before = everything(client)
+        shared_redis.reset_counts()
+        assert publisher.publish(first, diff) == head
+        assert ahead[-1] and commands(shared_redis, "multi", "exec", "discard") == (1, 0, 1)
+        assert everything(client) == before
+        publisher.publish(child(first), slots_diff(A, {1: (8, 9)}))
+    assert read_state(client)[A] == (0, 5, b"", {1: 9})
+
+
+@pytest.mark.parametrize("fault", ["parent", "value", "absent", "lost slot", "lost key", "fenced"])
+def test_a_block_that_is_refused_leaves_nothing_of_what_was_sent_ahead(
+    client: Any, ahead: list[bool], fault: str
+) -> None:
+    state = MemoryState({A: Account(balance=5, storage={1: 7, 2: 8}), B: Account(balance=1)})
+    load(client, state)
+    first = child(GENESIS)
+    with Publisher(client, 1) as publisher:
+        publisher.publish(first, StateDiff())
+        header, diff = child(first), slots_diff(A, {1: (7, 8)})
+        error: type[EvmcoreError] = StateError
+        if fault == "parent":
+            header, error = child(child(first)), WrongParent
+        elif fault == "value":
+            diff = slots_diff(A, {1: (6, 8)})
+        elif fault == "absent":
+            diff = slots_diff(ADDRESSES[5], {1: (0, 8)})
+        elif fault == "lost slot":
+            client.hdel(KEYS.storage(A, 0), (2).to_bytes(32, "big"))
+            error = StateCorrupted
+        elif fault == "lost key":
+            client.delete(KEYS.account(A))
+        else:
+            client.incr(KEYS.writer)
+            error = WriterFenced
+        before = everything(client)
+        with pytest.raises(error):
+            publisher.publish(header, diff)
+        assert ahead[-1], "nothing was written ahead"
+        assert everything(client) == before
+        if fault in ("parent", "value", "absent"):
+            publisher.publish(child(first), slots_diff(A, {1: (7, 8)}))
+            assert read_state(client)[A] == (0, 5, b"", {1: 8, 2: 8})
+
+
+def test_writers_that_know_no_generations_come_to_the_same_state(
+    client: Any, shared_redis: RedisServer, ahead: list[bool]
+) -> None:
+    """Random blocks with accounts destroyed and made again, each by a writer that has just begun."""
+    shared_redis.reset_counts()
+    discarded = 0
+    for seed in range(12):
+        rng = random.Random(seed)
+        client.flushall()
+        state, header = random_state(rng), GENESIS
+        load(client, state)
+        for step in range(12):
+            diff = random_diff(rng, state)
+            with Publisher(client, 1) as publisher:
+                header = child(header, salt=2 * step)
+                publisher.publish(header, StateDiff())
+                header = child(header, salt=2 * step + 1)
+                publisher.publish(header, diff)
+            state.apply(diff)
+            assert read_state(client) == state_of(state)
+    (discarded,) = commands(shared_redis, "discard")
+    assert discarded >= 20 and ahead.count(True) - discarded >= 20
