@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 
 from evmcore import rlp
 from evmcore._hash import keccak256
+from evmcore._transaction_rlp import split_transactions
 from evmcore.errors import BlockReason, InputError, InvalidBlock, InvalidTransaction, RlpError
 from evmcore.transactions import Transaction
 from evmcore.types import EMPTY_BLOOM, Withdrawal, to_address, to_bytes, to_hash, to_object, to_uint
@@ -315,18 +316,25 @@ def _decode_block(data: bytes, position: int) -> tuple[Block, int]:
 
 
 def _decode_transactions(data: bytes) -> tuple[Transaction, ...]:
+    encodings = split_transactions(data)
     transactions = []
-    for index, member in enumerate(rlp.split_list(data)[0]):
-        is_list, start, stop = rlp.read_prefix(member, 0, len(member))
-        payload = member if is_list else member[start:stop]
+    for index, payload in enumerate(_transaction_payloads(data) if encodings is None else encodings):
         try:
-            if not is_list and payload[:1] >= b"\xc0":
-                raise RlpError(f"RLP: transaction {index} is a legacy transaction in a string")
             transactions.append(Transaction.decode(payload))
         except InvalidTransaction as error:
             located = InvalidTransaction(error.reason, error.detail, index)
             raise InvalidBlock(error.reason, str(located)) from located
     return tuple(transactions)
+
+
+def _transaction_payloads(data: bytes) -> Iterator[bytes]:
+    """The encodings in a list of transactions with which something is wrong: up to there, and then what it is."""
+    for index, member in enumerate(rlp.split_list(data)[0]):
+        is_list, start, stop = rlp.read_prefix(member, 0, len(member))
+        payload = member if is_list else member[start:stop]
+        if not is_list and payload[:1] >= b"\xc0":
+            raise RlpError(f"RLP: transaction {index} is a legacy transaction in a string")
+        yield payload
 
 
 def _decode_withdrawal(item: rlp.Item) -> Withdrawal:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from evmcore import rlp
 from evmcore._crypto import recover_address, sign
 from evmcore._hash import keccak256
+from evmcore._transaction_rlp import read_transaction
 from evmcore.errors import InputError, TransactionReason
 from evmcore.forks import Fork
 from evmcore.transaction_rlp import (
@@ -245,6 +246,9 @@ class Transaction:
         Raises :class:`InvalidTransaction` for anything else, and :class:`InputError` when `data` are not bytes.
         """
         data = to_bytes(data, "data")
+        transaction = object.__new__(cls)
+        if read_transaction(transaction, data):
+            return transaction
         kind, values = decode_fields(data)
         if kind == SET_CODE:
             values["authorization_list"] = tuple(Authorization(*entry) for entry in values["authorization_list"])
