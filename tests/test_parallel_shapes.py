@@ -11,6 +11,7 @@ from evmcore.bench import engine
 from evmcore.bench.scenes import scenes
 from evmcore.bench.shapes import gigagas, shapes
 from evmcore.bench.workloads import Workload
+from evmcore.counters import PHASES
 from evmcore.errors import InputError, InvalidBlock
 from evmcore.state import MemoryState
 from evmcore.stm import ParallelExecutor
@@ -98,8 +99,10 @@ def test_counters_of_sequential_execution() -> None:
     assert (counters.threads, counters.transactions, counters.executions) == (1, 60, 60)
     assert (counters.reruns, counters.waits, counters.validations, counters.fallback) == (0, 0, 0, "")
     assert counters.executions_per_transaction == 1
-    assert set(counters.phases) == {"prepare", "execute", "end"}
-    assert all(nanoseconds > 0 for nanoseconds in counters.phases.values())
+    assert set(counters.phases) == set(PHASES)
+    assert all(counters.phases[phase] > 0 for phase in ("prepare", "execute", "end"))
+    assert counters.phases["prepare"] > counters.phases["senders"]
+    assert counters.phases["check"] == counters.phases["state_root"] == 0, "the header was not looked at"
 
 
 def test_counters_of_parallel_execution() -> None:
@@ -158,9 +161,7 @@ def test_every_counter_is_filled(name: str, threads: int) -> None:
     assert found.validations <= count and found.reruns == sum(found.aborts.values())
     assert found.executions >= count + found.reruns
     assert (found.fallback, found.fallback_at) == ("", None)
-    assert set(found.phases) == {
-        *("prepare", "execute", "end", "opening", "waking", "running", "committing", "waiting")
-    }
+    assert set(found.phases) == {*PHASES, "opening", "waking", "running", "committing", "waiting"}
     assert all(found.phases[phase] > 0 for phase in ("opening", "waking", "running", "committing"))
     # What the threads did is what passed while they were there.
     spent = sum(found.phases[phase] for phase in ("waking", "running", "committing", "waiting"))

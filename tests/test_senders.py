@@ -103,3 +103,84 @@ def test_blocks_of_signed_transactions_are_executed_as_by_their_signers(threads:
     with pytest.raises(InvalidBlock, match="transaction 40: ") as caught:
         execute_block(Block(header, [*anonymous, wrong]), state, Fork.LONDON, validate=False, threads=threads)
     assert caught.value.reason is TransactionReason.INVALID_SIGNATURE_VRS
+
+
+# ---- recovered beside the execution
+
+
+def rich_state(block: Block) -> MemoryState:
+    return MemoryState({transaction.recover_sender(): Account(balance=10**18) for transaction in block.transactions})
+
+
+def own_block(count: int, seed: int) -> Block:
+    """Every sender's first transaction: signed, of types 0 to 2, with some data."""
+    transactions, _ = signed(count, seed)
+    keys = random.Random(seed)
+    made = []
+    for transaction in transactions:
+        key = keys.randrange(1, 2**200).to_bytes(32, "big")
+        made.append(replace(replace(transaction, nonce=0, sender=None).sign(key), sender=None))
+    return Block(Header(gas_limit=10**8), tuple(made))
+
+
+def outcome(block: Block, state: MemoryState, threads: int) -> object:
+    try:
+        result = execute_block(block, state, "berlin", threads=threads, validate=False)
+    except InvalidBlock as error:
+        return error.reason, str(error)
+    return result.gas_used, result.receipts_root, result.diff
+
+
+def test_senders_recovered_while_transactions_run_give_the_same_block() -> None:
+    """On one thread where that pays, others then find the senders: no time of its own goes into it."""
+    beside = 0
+    for seed in range(40):
+        block = replace_types(own_block(20 + seed, seed))
+        state = rich_state(block)
+        expected = outcome(block, state, 1)
+        for threads in (2, 3, 8):
+            assert outcome(block, state, threads) == expected
+            phases = execute_block(block, state, "berlin", threads=threads, validate=False).parallel.phases
+            beside += phases["senders"] == 0
+    assert beside > 40
+
+
+def replace_types(block: Block) -> Block:
+    """Without transactions of types that the fork does not have."""
+    return replace(block, transactions=tuple(each for each in block.transactions if each.type < 2))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_a_signature_of_nobody_is_the_first_thing_wrong_with_a_block(threads: int) -> None:
+    """Wherever it is, and whatever else is wrong before and after it; the same words on any number of threads."""
+    found = 0
+    for seed in range(30):
+        block = replace_types(own_block(24, 100 + seed))
+        state = rich_state(block)
+        rng = random.Random(seed)
+        transactions = list(block.transactions)
+        place = rng.randrange(len(transactions))
+        # An x that is on no curve point, half of the time; the other half of them are someone's after all.
+        transactions[place] = replace(transactions[place], r=rng.randrange(1, 2**255))
+        late = rng.randrange(len(transactions))
+        if late != place:
+            transactions[late] = replace(transactions[late], r=0)  # which shows without a computation
+        poor = rng.randrange(len(transactions))
+        if poor not in (place, late):
+            state.delete_account(transactions[poor].recover_sender())
+        broken = replace(block, transactions=tuple(transactions))
+        nobody = [index for index, each in enumerate(transactions) if not is_signed_by_somebody(each)]
+        got = outcome(broken, state, threads)
+        if nobody:
+            assert isinstance(got[1], str) and f"transaction {nobody[0]}: " in got[1]  # type: ignore[index]
+            assert got == outcome(broken, state, 1)
+            found += 1
+    assert found > 20
+
+
+def is_signed_by_somebody(transaction: Transaction) -> bool:
+    try:
+        transaction.recover_sender("berlin")
+    except InvalidTransaction:
+        return False
+    return True

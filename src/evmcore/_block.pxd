@@ -3,7 +3,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from evmcore._access cimport AccessRecord
 from evmcore._block_steps cimport (
-    BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_SYSTEM_CALL_FAILED, BLOCK_SYSTEM_CONTRACT_EMPTY, BLOCK_TRANSACTION_INVALID,
+    BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_NO_SENDER, BLOCK_OK, BLOCK_SYSTEM_CALL_FAILED, BLOCK_SYSTEM_CONTRACT_EMPTY, BLOCK_TRANSACTION_INVALID,
     BlockFailure, BlockOutput, BlockRules, Credit, Gate, TxRecord, block_begin, block_end, block_keep, block_transaction,
     output_reserve,
 )
@@ -11,6 +11,7 @@ from evmcore._diff cimport StateDiff
 from evmcore._interp cimport Environment, Machine, Status
 from evmcore._outcome cimport KeptOutput
 from evmcore._overlay cimport Overlay
+from evmcore._senders cimport Pending, Recovery
 from evmcore._state cimport LogEntry
 from evmcore._tx cimport TxData, TxInvalid
 from evmcore.state._reader cimport Backend
@@ -37,6 +38,16 @@ cdef struct Decision:             # nanoseconds expected
     uint64_t path_ns              # of those that wait for each other
     uint64_t gas_used             # that the header names, 0 where it names none
 
+# What a block's time goes into: the phases in the order of `counters.PHASES`.
+cdef enum:
+    PREPARE
+    SENDERS                       # that were recovered before anything was executed
+    EXECUTE
+    END
+    CHECK
+    STATE_ROOT                    # of CHECK
+    PHASES
+
 cdef enum:
     CHECKPOINTS = 3
 
@@ -49,8 +60,30 @@ cdef struct Pace:
     bint behind                   # it fell behind at `step` ...
     int64_t seen_ns               # ... so long after the start
 
+# The senders that are not yet in a block's transactions.
+cdef struct Missing:
+    Pending* pending              # NULL: none is missing
+    size_t found                  # so many have been put into their transactions, in order
+
+# A block's transactions to be run one after the other, without the GIL; everything is borrowed from the run.
+cdef struct Sequence:
+    Machine* machine
+    const BlockRules* rules
+    BlockOutput* output
+    const uint32_t* stop
+    Missing* missing
+    TxData** txs
+    size_t count
+    size_t* at                    # the next; in the end the number of those begun
+    TxInvalid* invalid
+    Status* status
+
+# Runs them, up to the first that fails; each as soon as its sender is known.
+cdef BlockFailure run_sequence(Sequence* sequence) noexcept nogil
+
 cdef class Executor:
     cdef readonly int threads     # that it may use
+    cdef bint finds_senders       # it recovers missing senders itself, or runs a `Sequence`, which does
     cdef int prepare(self, BlockRun run, object block) except -1      # before anything of the block is run
     cdef BlockFailure transactions(self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status) noexcept nogil
     cdef BlockFailure finish(self, BlockRun run, Status* status) noexcept nogil       # after all of it
@@ -64,20 +97,27 @@ cdef class BlockRun:
     cdef BlockOutput* output      # of `kept`
     cdef bint stepwise            # the transactions are run one by one, not by the executor
     cdef dict counters            # what the executor counted; None: nothing
-    cdef int64_t[3] phases        # ns: preparing, transactions, end of the block
+    cdef int64_t[6] phases        # ns, by phase
     cdef Backend backend
     cdef Overlay overlay
     cdef uint32_t stop            # raised: the block ends here, as aborted
     cdef uint32_t halt            # raised: whatever runs ahead ends
+    cdef Missing missing
     cdef Decision decision
     cdef Pace pace
+    cdef object fork
     cdef list prepared            # PreparedTransaction
+    cdef Recovery recovery        # of the senders that were not in them
     cdef StateDiff diff
     cdef object given             # the BlockAccessList that the block was executed with, or None
 
     cdef void end_early(self) noexcept nogil      # from another thread
+    # Recovers the senders that are still missing, on so many threads. False: a signature is nobody's.
+    cdef bint find_senders(self, TxData** txs, unsigned int threads) noexcept nogil
+    cdef Sequence sequence(self, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status) noexcept nogil
     cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1
     cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1      # roots after every transaction
+    cdef object without_sender(self)
     cdef BlockFailure end_part(self, Status* status) noexcept nogil
     cdef int finish_trace(self, Tracer tracer, const TxData* tx) except -1
     cdef int note_root(self) except -1
@@ -101,7 +141,7 @@ cdef class BlockResult:
     cdef unsigned int threads     # for what is made when asked for
     cdef dict counters
     cdef Decision decision
-    cdef int64_t[3] phases
+    cdef int64_t[6] phases
     cdef Backend backend
     cdef bint committed
     cdef tuple receipt_cache

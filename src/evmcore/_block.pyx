@@ -18,7 +18,7 @@ from evmcore._outcome cimport (
 )
 from evmcore._prepared cimport PreparedTransaction, transaction_error
 from evmcore._rules cimport CANCUN, OSAKA, PARIS
-from evmcore._senders cimport usual_senders
+from evmcore._senders cimport Recovery, pending_finish, pending_sender
 from evmcore._state cimport ws_keep_seen, ws_reset
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID
 from evmcore._u256 cimport u256_from_int, u256_to_int
@@ -92,17 +92,40 @@ cdef class Executor:
         self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
     ) noexcept nogil:
         """From transaction ``at`` to the last or the first that fails; ``at`` is then the number of those begun."""
-        cdef BlockFailure failure = BLOCK_OK
-        while at[0] < count and failure == BLOCK_OK:
-            if is_raised(&run.stop):
-                status[0] = ABORTED
-                return BLOCK_ENGINE_FAILED
-            failure = block_transaction(run.machine, &run.rules, txs[at[0]], run.output, invalid, status)
-            at[0] += 1
-        return failure
+        cdef Sequence sequence = run.sequence(txs, count, at, invalid, status)
+        return run_sequence(&sequence)
 
 
 cdef Executor SEQUENTIAL = Executor()
+
+
+cdef BlockFailure run_sequence(Sequence* sequence) noexcept nogil:
+    cdef BlockFailure failure = BLOCK_OK
+    cdef size_t* at = sequence.at
+    while at[0] < sequence.count and failure == BLOCK_OK:
+        if is_raised(sequence.stop):
+            sequence.status[0] = ABORTED
+            return BLOCK_ENGINE_FAILED
+        if sequence.missing.pending != NULL and not take_senders(sequence.missing, sequence.txs, at[0]):
+            return BLOCK_NO_SENDER
+        failure = block_transaction(
+            sequence.machine, sequence.rules, sequence.txs[at[0]], sequence.output, sequence.invalid, sequence.status
+        )
+        at[0] += 1
+    return failure
+
+
+cdef bint take_senders(Missing* missing, TxData** txs, size_t last) noexcept nogil:
+    """Puts into the transactions up to the place `last` the senders that they lack, waiting for those. False: one has none."""
+    cdef Pending* pending = missing.pending
+    cdef const uint8_t* sender
+    while missing.found < pending.count and pending.signatures[missing.found].place <= last:
+        sender = pending_sender(pending, missing.found)
+        if sender == NULL:
+            return False
+        memcpy(txs[pending.signatures[missing.found].place].sender, sender, 20)
+        missing.found += 1
+    return True
 
 
 cdef class BlockRun:
@@ -123,6 +146,25 @@ cdef class BlockRun:
     cdef void end_early(self) noexcept nogil:
         raise_flag(&self.stop)
         raise_flag(&self.halt)
+
+    cdef Sequence sequence(
+        self, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
+    ) noexcept nogil:
+        return Sequence(
+            self.machine, &self.rules, self.output, &self.stop, &self.missing, txs, count, at, invalid, status
+        )
+
+    cdef bint find_senders(self, TxData** txs, unsigned int threads) noexcept nogil:
+        cdef Pending* pending = self.missing.pending
+        cdef int64_t start
+        cdef bint found
+        if pending == NULL or self.missing.found == pending.count:
+            return True
+        start = monotonic_ns()
+        pending_finish(pending, threads)
+        found = take_senders(&self.missing, txs, <size_t>-1)
+        self.phases[SENDERS] += monotonic_ns() - start
+        return found
 
     cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1:
         """Header, fork, hashes and credits into `rules`."""
@@ -178,22 +220,29 @@ cdef class BlockRun:
         cdef size_t count = len(self.prepared)
         cdef size_t at = 0, end
         cdef TxData** txs = NULL
-        cdef BlockFailure failure
+        cdef BlockFailure failure = BLOCK_OK
         cdef TxInvalid invalid = TX_VALID
         cdef Status status = SUCCESS
         cdef size_t i
-        cdef int64_t start
+        cdef int64_t start, now, senders
         cdef Gate* gate = self.output.gate
         if not output_reserve(self.output, count):
             raise ResourceError("no memory for the results of the block's transactions")
         txs = <TxData**>calloc(count + 1, sizeof(TxData*))
         if txs == NULL:
             raise ResourceError("no memory for the block's transactions")
+        for i in range(count):
+            txs[i] = &(<PreparedTransaction>self.prepared[i]).data
+        if self.stepwise or not executor.finds_senders:
+            with nogil:
+                if not self.find_senders(txs, executor.threads):
+                    failure = BLOCK_NO_SENDER
+            if failure == BLOCK_NO_SENDER:
+                free(txs)
+                raise self.without_sender()
         try:
             if roots:
                 self.output.gate = NULL          # nothing is to be seen before its root is
-            for i in range(count):
-                txs[i] = &(<PreparedTransaction>self.prepared[i]).data
             self.machine.abort_flag = &self.stop
             self.machine.deadline_ns = 0
             self.machine.tracer = NULL
@@ -201,6 +250,7 @@ cdef class BlockRun:
             with nogil:
                 self.backend.begin_read()
                 start = monotonic_ns()
+                senders = self.phases[SENDERS]
                 ws_reset(self.machine.ws, &self.overlay.reader, self.rules.revision)
                 if self.output.notes != NULL:
                     ws_keep_seen(self.machine.ws)
@@ -224,8 +274,14 @@ cdef class BlockRun:
                     self.note_root()
                     if gate != NULL:
                         gate.publish(at)
-            self.phases[1] = monotonic_ns() - start
-            start += self.phases[1]
+            if failure != BLOCK_OK:
+                # A signature that is nobody's is found before anything else is, wherever it is in the block.
+                with nogil:
+                    if not self.find_senders(txs, executor.threads):
+                        failure = BLOCK_NO_SENDER
+            now = monotonic_ns()
+            self.phases[EXECUTE] = now - start - (self.phases[SENDERS] - senders)
+            start = now
             if failure == BLOCK_OK:
                 with nogil:
                     failure = block_end(self.machine, &self.rules, self.output, &status)
@@ -235,12 +291,14 @@ cdef class BlockRun:
                         failure = executor.finish(self, &status)
             if failure == BLOCK_OK:
                 self.diff = diff_collect(self.machine.ws)
-                self.phases[2] = monotonic_ns() - start
+                self.phases[END] = monotonic_ns() - start
                 self.backend.complete(self.diff)
         finally:
             free(txs)
             self.output.gate = gate
             self.backend.end_read()
+        if failure == BLOCK_NO_SENDER:
+            raise self.without_sender()
         if failure == BLOCK_ENGINE_FAILED:
             raise engine_error(self.backend, status)
         if failure == BLOCK_TRANSACTION_INVALID:
@@ -255,6 +313,17 @@ cdef class BlockRun:
                 BlockReason.SYSTEM_CONTRACT_CALL_FAILED, "the call of a request contract (EIP-7002, EIP-7251) failed"
             )
         return 0
+
+    cdef object without_sender(self):
+        """The exception for the first transaction whose signature is nobody's, or is not valid by the fork's rules."""
+        for index, prepared in enumerate(self.prepared):
+            transaction = (<PreparedTransaction>prepared).owner
+            if transaction.sender is None:
+                try:
+                    transaction.recover_sender(self.fork)
+                except InvalidTransaction as error:
+                    return invalid_signature(index, error)
+        return ResourceError("no memory to recover senders")
 
     cdef BlockFailure end_part(self, Status* status) noexcept nogil:
         """After what is not a transaction: notes what it accessed, where that is wanted."""
@@ -393,32 +462,54 @@ cdef class BlockResult:
 
 # ------------------------------------------------------------ the way in
 
-cdef list prepare_transactions(object block, object fork, unsigned int threads):
-    """Senders recovered, numbers converted. Raises `InvalidBlock` for a transaction without a valid signature."""
-    cdef list prepared = []
-    unknown = [transaction for transaction in block.transactions if transaction.sender is None]
-    recovered = iter(usual_senders(unknown, threads, fork))
+cdef object invalid_signature(size_t index, object error):
+    found = InvalidBlock(error.reason, f"transaction {index}: {error.detail}")
+    found.__cause__ = error
+    return found
+
+
+cdef int prepare_transactions(BlockRun run, object block, object fork) except -1:
+    """Numbers converted; senders of signed transactions are left to be recovered. Raises `InvalidBlock` for a transaction
+    without a valid signature where that shows at once."""
+    cdef bint protected = fork >= Fork.SPURIOUS_DRAGON
+    cdef Recovery recovery = Recovery(len(block.transactions))
+    run.fork = fork
+    run.prepared = []
+    run.recovery = recovery
     for index, transaction in enumerate(block.transactions):
-        try:
-            sender = transaction.sender
-            if sender is None:
-                sender = next(recovered)
-            if sender is None:
-                sender = transaction.recover_sender(fork)
-            prepared.append(PreparedTransaction(transaction, sender))
-        except InvalidTransaction as error:
-            raise InvalidBlock(error.reason, f"transaction {index}: {error.detail}") from error
-    return prepared
+        sender = transaction.sender
+        if sender is None:
+            if recovery.add(transaction, index, protected):
+                sender = UNKNOWN
+            else:
+                try:
+                    sender = transaction.recover_sender(fork)
+                except InvalidTransaction as error:
+                    # Unless one before it is as bad.
+                    run.prepared.append(PreparedTransaction(transaction, UNKNOWN))
+                    raise run.without_sender() from error
+        run.prepared.append(PreparedTransaction(transaction, sender))
+    if recovery.pending.count:
+        run.missing.pending = &recovery.pending
+    return 0
+
+
+cdef bytes UNKNOWN = bytes(20)
 
 
 cdef int check_outcome(BlockResult result, bint with_state_root) except -1:
     """What the execution gave against the header, in the order of the execution specification."""
+    cdef int64_t start = monotonic_ns(), before_root = 0
     header = result.block.header
     if result.gas_used != header.gas_used:
         raise InvalidBlock(
             BlockReason.INVALID_GAS_USED, f"gas used {header.gas_used}, the transactions used {result.gas_used}"
         )
-    body.check_transactions_root(result.block)
+    body.check_transactions_root(result.block, result.threads)
+    if with_state_root:
+        before_root = monotonic_ns()
+        result.state_root()
+        result.phases[STATE_ROOT] = monotonic_ns() - before_root
     if with_state_root and result.state_root() != header.state_root:
         raise InvalidBlock(
             BlockReason.INVALID_STATE_ROOT,
@@ -442,6 +533,7 @@ cdef int check_outcome(BlockResult result, bint with_state_root) except -1:
             BlockReason.INVALID_REQUESTS,
             f"requests hash 0x{(header.requests_hash or b'').hex()}, the requests have 0x{result.requests_hash.hex()}",
         )
+    result.phases[CHECK] = monotonic_ns() - start
     return 0
 
 
@@ -474,12 +566,12 @@ cdef BlockResult run_block(BlockRun run, object request, Executor executor, bint
         body.check_body(block, fork)
     run.backend = state
     run.stepwise = roots or request.tracer is not None
-    run.prepared = prepare_transactions(block, fork, executor.threads)
+    prepare_transactions(run, block, fork)
     run.prepare(block, chain, fork, request.block_hashes, request.reward)
     if request.records_accesses:
         run.kept.record_accesses()
     executor.prepare(run, block)
-    run.phases[0] = monotonic_ns() - start
+    run.phases[PREPARE] = monotonic_ns() - start
     run.run(roots, request.tracer, executor)
     run.output.notes = NULL                      # the record keeps them, where it is wanted
 

@@ -83,6 +83,7 @@ cdef enum BlockFailure:
     BLOCK_SYSTEM_CONTRACT_EMPTY
     BLOCK_SYSTEM_CALL_FAILED
     BLOCK_ACCESS_LIST_WRONG       # the executor says why
+    BLOCK_NO_SENDER               # a signature is nobody's
 
 cdef uint8_t[20] WITHDRAWAL_REQUESTS      # EIP-7002
 cdef uint8_t[20] CONSOLIDATION_REQUESTS   # EIP-7251

@@ -9,15 +9,20 @@ The last term is learnt from parallel blocks, for transactions of different leng
 with its like adds more. Threads are used where that is clearly less than the sequential time. Where it is not, they are
 tried now and then all the same, ever more seldom, while trials that were lost have cost less than a small part of all the
 time spent on blocks. While a parallel block runs it is held against its forecast: one that falls behind goes on sequentially.
+
+Beside a block on one thread the others recover the senders of later transactions, where these are not known yet.
 """
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from evmcore._block cimport BLOCK_OK, CHAINED, MEASURING, PAYS, PAYS_LITTLE, TOO_SHORT, TRYING, Reason
+from evmcore._block cimport (
+    BLOCK_NO_SENDER, BLOCK_OK, CHAINED, MEASURING, PAYS, PAYS_LITTLE, TOO_SHORT, TRYING, Missing, Reason, Sequence, run_sequence,
+)
 from evmcore._forecast cimport (
     LENGTHS, WHOLE, find_path, forecast_all, forecast_by_gas, forecast_end, forecast_some, forget_kinds, known_kinds, length_class,
     note_burden, run_timed, set_pace, teach_kind,
 )
+from evmcore._senders cimport pending_help
 from evmcore._workers cimport run_on_workers
 
 from evmcore.errors import InputError
@@ -47,6 +52,8 @@ cdef enum:
     CHOICES = 10                  # numbers of threads
     REMEASURE = 32                # parallel blocks after which one runs sequentially, so that kinds stay known
     SHORT_NS = 40000              # what is not worth waking anybody
+    WORTH_WAKING = 4              # senders to be recovered that are
+    RECOVERY_NS = 25000           # of one sender
     LEAST_GAIN_NS = 30000
     GAIN_PERCENT = 95             # of the sequential time: threads that are not expected below it are left alone
     OUTSET_NS = 1000              # what threads add to a transaction, before any did, ...
@@ -117,6 +124,16 @@ cdef uint64_t worthwhile(uint64_t sequential) noexcept nogil:
     return min(sequential * GAIN_PERCENT // 100, sequential - min(sequential, <uint64_t>LEAST_GAIN_NS))
 
 
+cdef uint64_t time_alone(BlockRun run, const Forecast* seen, int threads) noexcept nogil:
+    """What one thread takes beyond the recovery of senders that are missing. Beside one thread others recover them;
+    before several threads begin, all do."""
+    cdef uint64_t shared
+    if run.missing.pending == NULL:
+        return seen.sequential
+    shared = (run.missing.pending.count - run.missing.found) * RECOVERY_NS // threads
+    return max(seen.sequential - min(seen.sequential, shared), seen.sequential // threads)
+
+
 cdef void at_present_speed(Forecast* seen, size_t count) noexcept nogil:
     cdef uint64_t ratio = alone[length_class(seen.raw, count)].value()
     if ratio == 0:
@@ -155,6 +172,32 @@ cdef uint64_t time_to_begin(BlockRun run, int threads):
     return <uint64_t>(phases["opening"] + phases["waking"] // threads)
 
 
+# ---------------------------------------------------------------------------------------------------- one thread, and a helper
+
+cdef struct Beside:
+    Sequence sequence
+    BlockFailure failure
+    int32_t begun                 # threads that came
+
+
+cdef void run_or_recover(void* context) noexcept nogil:
+    """Who comes first runs the transactions; others find the senders of later ones meanwhile."""
+    cdef Beside* beside = <Beside*>context
+    if atomic_add32(&beside.begun, 1) == 1:
+        beside.failure = run_sequence(&beside.sequence)
+    else:
+        pending_help(beside.sequence.missing.pending)
+
+
+cdef void run_beside(Beside* beside, int threads) noexcept nogil:
+    cdef const Missing* missing = beside.sequence.missing
+    beside.begun = 0
+    if missing.pending == NULL or missing.pending.count - missing.found < WORTH_WAKING:
+        run_or_recover(beside)
+    else:
+        run_on_workers(threads, run_or_recover, beside)
+
+
 # ---------------------------------------------------------------------------------------------------- choosing
 
 cdef class ChoosingExecutor(Executor):
@@ -163,6 +206,7 @@ cdef class ChoosingExecutor(Executor):
         if threads < 2:
             raise InputError(f"threads: expected at least 2, got {threads}")
         self.threads = threads
+        self.finds_senders = True
         counts = [1 << power for power in range(1, CHOICES) if 2 << power <= threads] + [threads]
         self.choices = [ParallelExecutor(count) for count in counts]
         self.choice_count = len(counts)
@@ -188,14 +232,14 @@ cdef class ChoosingExecutor(Executor):
         self, BlockRun run, TxData** txs, size_t count, Forecast* seen, int* choice, uint64_t* expected
     ) noexcept nogil:
         """Why the block is to run on one thread or on those of `choice`."""
-        cdef uint64_t gas_used = run.decision.gas_used
+        cdef uint64_t gas_used = run.decision.gas_used, alone
         cdef bint whole
         if gas_used:
             forecast_by_gas(count, gas_used, seen)
             if seen.sequential < SHORT_NS:
                 return TOO_SHORT
             choice[0] = self.best(seen, expected)
-            if expected[0] >= worthwhile(seen.sequential) and not is_time_to_try(seen, count, choice[0], expected[0]):
+            if expected[0] >= worthwhile(time_alone(run, seen, self.threads)) and not is_time_to_try(seen, count, choice[0], expected[0]):
                 return PAYS_LITTLE
         whole = forecast_some(txs, count, gas_used, seen)
         at_present_speed(seen, count)
@@ -203,11 +247,14 @@ cdef class ChoosingExecutor(Executor):
         if seen.sequential < SHORT_NS:
             return TOO_SHORT
         choice[0] = self.best(seen, expected)
-        if not whole and expected[0] < worthwhile(seen.sequential):
+        alone = time_alone(run, seen, self.threads)
+        if not whole and expected[0] < worthwhile(alone):
             forecast_all(txs, count, gas_used, seen)
             at_present_speed(seen, count)
             choice[0] = self.best(seen, expected)
-        if expected[0] < worthwhile(seen.sequential):
+            alone = time_alone(run, seen, self.threads)
+        if expected[0] < worthwhile(alone):
+            run.find_senders(txs, self.threads)
             find_path(txs, count, seen)
             if seen.path > seen.longest:
                 choice[0] = self.best(seen, expected)
@@ -235,6 +282,8 @@ cdef class ChoosingExecutor(Executor):
         cdef int choice = 0
         if count < 2:
             run.decision.reason = TOO_SHORT
+            if not run.find_senders(txs, self.threads):
+                return BLOCK_NO_SENDER
             return Executor.transactions(self, run, txs, count, at, invalid, status)
         run.decision.reason = self.look(run, txs, count, &seen, &choice, &run.decision.parallel_ns)
         run.decision.sequential_ns = seen.sequential
@@ -251,11 +300,20 @@ cdef class ChoosingExecutor(Executor):
         self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status, const Forecast* seen
     ) noexcept nogil:
         cdef BlockFailure failure
-        cdef int64_t took = monotonic_ns()
+        cdef Beside beside
+        cdef int64_t took
         if 8 * seen.unsure <= count and atomic_add32(&turn, 1) % 8:
-            failure = Executor.transactions(self, run, txs, count, at, invalid, status)
-        else:
+            took = monotonic_ns()
+            beside.sequence = run.sequence(txs, count, at, invalid, status)
+            run_beside(&beside, self.threads)
+            failure = beside.failure
+            if run.missing.pending != NULL:
+                took += run.missing.pending.waited
+        elif run.find_senders(txs, self.threads):
+            took = monotonic_ns()
             failure = run_timed(run, txs, count, at, invalid, status, seen)
+        else:
+            return BLOCK_NO_SENDER
         took = monotonic_ns() - took
         if failure == BLOCK_OK:
             spend(took, 0)
@@ -271,9 +329,12 @@ cdef class ChoosingExecutor(Executor):
         cdef Patience* waiting = &patience[choice * LENGTHS + length_class(seen.raw, count)]
         cdef int threads = self.counts[choice]
         cdef BlockFailure failure
-        cdef int64_t took = monotonic_ns()
+        cdef int64_t took
         cdef uint64_t shared = shared_work(seen, threads), more = added(seen, choice), extra, done = count, begin, ratio
         cdef bint sure = 4 * seen.unsure <= count, trial = run.decision.reason == TRYING
+        if not run.find_senders(txs, self.threads):
+            return BLOCK_NO_SENDER
+        took = monotonic_ns()
         waiting.begin()
         if 4 * seen.unknown <= count:
             # What is final says little at first: much of what comes later has been done too. So there is some grace, less

@@ -1,12 +1,54 @@
 """Senders of many transactions at once: hashed and recovered on native threads, without the GIL. Layer 0."""
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from evmcore._rlp cimport Buffer
+
+cdef extern from "include/workers.h" namespace "evmcore" nogil:
+    cppclass Counter:
+        uint64_t take(uint64_t amount)
+
+cdef enum Recovered:
+    NOT_YET
+    FOUND
+    NOT_FOUND
+
+cdef struct Signature:
+    const uint8_t* encoded        # the transaction, borrowed
+    size_t size
+    uint64_t chain_id             # see `signing_digest`
+    uint8_t[32] r
+    uint8_t[32] s
+    int parity
+    size_t place                  # of the transaction, for the caller
+    uint32_t recovered            # a `Recovered`; written last
+    uint8_t[20] address
+
+# Signatures whose senders are found by any number of threads, while one already uses those that are there.
+cdef struct Pending:
+    Signature* signatures
+    size_t count
+    Counter* next                 # that nobody has begun with
+    int64_t waited                # ns that `pending_sender` took
 
 # The digest that the sender signed, from a transaction's canonical encoding. `chain_id`: of a legacy transaction with
 # replay protection (EIP-155), else 0. `scratch` is made larger where needed. False: no memory, or no such encoding.
 cdef bint signing_digest(const uint8_t* encoded, size_t size, uint64_t chain_id, Buffer* scratch, uint8_t* digest) noexcept nogil
 
-# The senders in order, as bytes; None where something about the transaction or its signature has to be looked at more
-# closely (`Transaction.recover_sender` then says what).
-cdef list usual_senders(list given, unsigned int threads, object fork)
+# Recovers until nobody is left to begin with.
+cdef void pending_help(Pending* pending) noexcept nogil
+# Recovers all, on at most so many threads.
+cdef void pending_finish(Pending* pending, unsigned int threads) noexcept nogil
+# The sender at a place once it is there; the caller, one thread at a time, recovers others while it waits. NULL: not found.
+cdef const uint8_t* pending_sender(Pending* pending, size_t place) noexcept nogil
+
+cdef class Recovery:
+    """What is to be recovered of a block.
+
+    Transactions of which something has to be looked at more closely are no part of it: `Transaction.recover_sender` says
+    what, as it does for those whose senders are not found.
+    """
+    cdef Pending pending
+    cdef list encodings           # which the signatures borrow
+
+    # `protected`: by EIP-155 rules too. False: the transaction has to be looked at more closely.
+    cdef bint add(self, object transaction, size_t place, bint protected) except -1

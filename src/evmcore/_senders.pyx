@@ -1,8 +1,8 @@
 """Senders of many transactions at once; see ``_senders.pxd``."""
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from evmcore._crypto cimport ec_recover
@@ -10,25 +10,22 @@ from evmcore._hash cimport keccak256
 from evmcore._rlp cimport (
     RLP_LIST, Buffer, buffer_free, buffer_reserve, rlp_header_size, rlp_put_header, rlp_put_uint, rlp_uint_size,
 )
-from evmcore._workers cimport for_each
+from evmcore._workers cimport run_on_workers
 
 from evmcore.errors import InputError, ResourceError
 from evmcore.forks import Fork
 from evmcore.transactions import SECP256K1_ORDER, Transaction
 
-cdef enum:
-    SIGNATURES_AT_ONCE = 4        # that a thread recovers
-    SIGNATURE_ITEMS = 3           # v, r and s: the last of every transaction's list
+cdef extern from "include/sync.h" nogil:
+    int64_t monotonic_ns()
+    uint32_t value_of "atomic_acquire32"(const uint32_t* value)
+    void set_value "atomic_release32"(uint32_t* value, uint32_t wanted)
 
-cdef struct Signature:
-    const uint8_t* encoded        # the transaction, borrowed
-    size_t size
-    uint64_t chain_id             # see `signing_digest`
-    uint8_t[32] r
-    uint8_t[32] s
-    int parity
-    bint found
-    uint8_t[20] address
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
+
+cdef enum:
+    SIGNATURE_ITEMS = 3           # v, r and s: the last of every transaction's list
 
 cdef object HALF_ORDER = SECP256K1_ORDER // 2
 
@@ -107,20 +104,6 @@ cdef bint signing_digest(
 
 # ---------------------------------------------------------------------------------------------------- who signed
 
-cdef void recover_some(void* context, uint64_t first, uint64_t end) noexcept nogil:
-    cdef Signature* signature
-    cdef Buffer scratch
-    cdef uint8_t[32] digest
-    cdef uint64_t i
-    memset(&scratch, 0, sizeof(Buffer))
-    for i in range(first, end):
-        signature = &(<Signature*>context)[i]
-        signature.found = signing_digest(
-            signature.encoded, signature.size, signature.chain_id, &scratch, digest
-        ) and ec_recover(digest, signature.r, signature.s, signature.parity, signature.address)
-    buffer_free(&scratch)
-
-
 cdef bint is_usual(object transaction, bint protected):
     """Whether nothing about the signature's numbers needs a closer look: valid by the rules of every fork that has it."""
     v = transaction.v
@@ -132,56 +115,106 @@ cdef bint is_usual(object transaction, bint protected):
     return 0 < transaction.r < SECP256K1_ORDER and 0 < transaction.s <= HALF_ORDER
 
 
-cdef list usual_senders(list given, unsigned int threads, object fork):
-    cdef list places = [], encodings = []
-    cdef Signature* signatures
-    cdef Signature* signature
-    cdef size_t count, i
-    cdef bytes encoded, r, s
-    cdef bint protected = fork >= Fork.SPURIOUS_DRAGON
-    cdef list senders = [None] * len(given)
-    for place, transaction in enumerate(given):
-        if is_usual(transaction, protected):
-            places.append(place)
-            encodings.append(transaction.encode())
-    count = len(places)
-    signatures = <Signature*>calloc(count + 1, sizeof(Signature))
-    if signatures == NULL:
-        raise ResourceError("no memory to recover senders")
-    try:
-        for i in range(count):
-            signature = &signatures[i]
-            transaction = given[places[i]]
-            encoded = encodings[i]
-            signature.encoded = <const uint8_t*>PyBytes_AS_STRING(encoded)
-            signature.size = <size_t>PyBytes_GET_SIZE(encoded)
-            v = transaction.v
-            if transaction.type == 0 and v >= 35:
-                signature.chain_id = (v - 35) // 2
-            r = transaction.r.to_bytes(32, "big")
-            s = transaction.s.to_bytes(32, "big")
-            memcpy(signature.r, PyBytes_AS_STRING(r), 32)
-            memcpy(signature.s, PyBytes_AS_STRING(s), 32)
-            signature.parity = transaction.y_parity
-        with nogil:
-            for_each(threads, count, SIGNATURES_AT_ONCE, recover_some, signatures)
-        for i in range(count):
-            if signatures[i].found:
-                senders[places[i]] = PyBytes_FromStringAndSize(<char*>signatures[i].address, 20)
-    finally:
-        free(signatures)
-    return senders
+cdef void recover(Signature* signature, Buffer* scratch) noexcept nogil:
+    cdef uint8_t[32] digest
+    cdef bint found = signing_digest(
+        signature.encoded, signature.size, signature.chain_id, scratch, digest
+    ) and ec_recover(digest, signature.r, signature.s, signature.parity, signature.address)
+    set_value(&signature.recovered, FOUND if found else NOT_FOUND)
+
+
+cdef void pending_help(Pending* pending) noexcept nogil:
+    cdef Buffer scratch = Buffer(NULL, 0, 0)
+    cdef uint64_t place = pending.next.take(1)
+    while place < pending.count:
+        recover(&pending.signatures[place], &scratch)
+        place = pending.next.take(1)
+    buffer_free(&scratch)
+
+
+cdef void help_with(void* context) noexcept nogil:
+    pending_help(<Pending*>context)
+
+
+cdef void pending_finish(Pending* pending, unsigned int threads) noexcept nogil:
+    run_on_workers(<unsigned int>min(<size_t>threads, pending.count), help_with, pending)
+
+
+cdef const uint8_t* pending_sender(Pending* pending, size_t place) noexcept nogil:
+    cdef Signature* signature = &pending.signatures[place]
+    cdef Buffer scratch = Buffer(NULL, 0, 0)
+    cdef uint64_t other
+    cdef int64_t start
+    if value_of(&signature.recovered) == NOT_YET:
+        start = monotonic_ns()
+        while value_of(&signature.recovered) == NOT_YET:
+            other = pending.next.take(1)
+            if other < pending.count:
+                recover(&pending.signatures[other], &scratch)
+            else:
+                sched_yield()                    # somebody is at it
+        buffer_free(&scratch)
+        pending.waited += monotonic_ns() - start
+    if signature.recovered != FOUND:
+        return NULL
+    return signature.address
+
+
+cdef class Recovery:
+
+    def __cinit__(self, size_t most):
+        """Room for so many."""
+        self.encodings = []
+        self.pending.next = new Counter()
+        self.pending.signatures = <Signature*>calloc(most + 1, sizeof(Signature))
+        if self.pending.signatures == NULL:
+            raise ResourceError("no memory to recover senders")
+
+    def __dealloc__(self):
+        del self.pending.next
+        free(self.pending.signatures)
+
+    cdef bint add(self, object transaction, size_t place, bint protected) except -1:
+        cdef Signature* signature = &self.pending.signatures[self.pending.count]
+        cdef bytes encoded, r, s
+        if not is_usual(transaction, protected):
+            return False
+        encoded = transaction.encode()
+        signature.encoded = <const uint8_t*>PyBytes_AS_STRING(encoded)
+        signature.size = <size_t>PyBytes_GET_SIZE(encoded)
+        v = transaction.v
+        if transaction.type == 0 and v >= 35:
+            signature.chain_id = (v - 35) // 2
+        r = transaction.r.to_bytes(32, "big")
+        s = transaction.s.to_bytes(32, "big")
+        memcpy(signature.r, PyBytes_AS_STRING(r), 32)
+        memcpy(signature.s, PyBytes_AS_STRING(s), 32)
+        signature.parity = transaction.y_parity
+        signature.place = place
+        self.encodings.append(encoded)
+        self.pending.count += 1
+        return True
 
 
 def recover_senders(transactions, unsigned int threads=1, fork=None):
     cdef list given = list(transactions)
+    cdef Recovery recovery = Recovery(len(given))
+    cdef list senders = [None] * len(given)
+    cdef const uint8_t* sender
+    cdef size_t i
     if not isinstance(fork, Fork):
         fork = Fork.OSAKA if fork is None else Fork.from_name(fork)
-    for transaction in given:
+    for place, transaction in enumerate(given):
         if not isinstance(transaction, Transaction):
             raise InputError(f"transactions: expected Transaction, got {type(transaction).__name__}")
-    cdef list senders = usual_senders(given, threads, fork)
-    for place, sender in enumerate(senders):
-        if sender is None:
+        recovery.add(transaction, place, fork >= Fork.SPURIOUS_DRAGON)
+    with nogil:
+        pending_finish(&recovery.pending, threads)
+    for i in range(recovery.pending.count):
+        sender = pending_sender(&recovery.pending, i)
+        if sender != NULL:
+            senders[recovery.pending.signatures[i].place] = PyBytes_FromStringAndSize(<const char*>sender, 20)
+    for place, found in enumerate(senders):
+        if found is None:
             senders[place] = given[place].recover_sender(fork)         # or what is wrong with it
     return senders

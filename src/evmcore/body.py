@@ -60,9 +60,9 @@ def check_body(block: Block, fork: Fork) -> None:
             )
 
 
-def check_transactions_root(block: Block) -> None:
-    """Checks the root of the transactions trie."""
-    root = ordered_root([transaction.encode() for transaction in block.transactions])
+def check_transactions_root(block: Block, threads: int = 1) -> None:
+    """Checks the root of the transactions trie, hashed on up to ``threads`` native threads."""
+    root = ordered_root([transaction.encode() for transaction in block.transactions], threads)
     if root != block.header.transactions_root:
         raise InvalidBlock(
             BlockReason.INVALID_TRANSACTIONS_ROOT,

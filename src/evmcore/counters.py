@@ -9,7 +9,7 @@ from typing import Any
 
 from evmcore.forks import Fork
 
-PHASES = ("prepare", "execute", "end")
+PHASES = ("prepare", "senders", "execute", "end", "check", "state_root")  # the order of the phases in `_block.pxd`
 
 # Something that a worker did in a parallel block: worker, what, index of the transaction if any, begin and end in
 # nanoseconds, detail if any. See `stm.ParallelExecutor`.
@@ -67,12 +67,14 @@ class ParallelCounters:
     - `lazies`: deltas (fees, transfers) that were settled at the commit frontier.
     - `fallback`: empty, or why the rest of the block went on without speculation, from the transaction `fallback_at`
       (its index; the number of transactions where none was left).
-    - `phases`: nanoseconds by name. ``prepare``: block to native data, senders; ``execute``: begin of the block and all
-      transactions; ``end``: withdrawals, rewards, requests and the diff. Within ``execute``, of a block that ran on
-      several threads: ``opening``, what was made ready for them, and, summed over the threads that came, ``waking``
-      (until they were there), ``running`` (transactions, for the first time or again), ``committing`` and ``waiting``
-      (for work, or for others to end); ``sequential``, what ran on after a fallback. Within ``prepare``: ``list``,
-      reading a given access list.
+    - `phases`: nanoseconds by name. ``prepare``: block to native data; ``senders``: their recovery, 0 where they were
+      recovered beside the execution, on threads that had nothing else to do; ``execute``: begin of the block and all
+      transactions; ``end``: withdrawals, rewards, requests and the diff; ``check``: what came of it against the header,
+      with ``state_root`` within it (0 where not asked for). Within ``execute``, of a block that ran on several threads:
+      ``opening``, what was made ready for them, and, summed over the threads that came, ``waking`` (until they were
+      there), ``running`` (transactions, for the first time or again), ``committing`` and ``waiting`` (for work, or for
+      others to end); ``sequential``, what ran on after a fallback. Within ``prepare``: ``list``, reading a given access
+      list.
     - `more`: whatever else the executor counted, by name: ``bytes`` of store, versions and records, see `most_bytes`.
     """
 
