@@ -10,14 +10,19 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evmcore.bench import cases, measure, replay, report
+from evmcore.bench import cases, imports, measure, replay, report
 from evmcore.bench.contracts import contract
-from evmcore.errors import InputError
+from evmcore.bench.workloads import Shape, Transfers, build
+from evmcore.blocks import Block
+from evmcore.errors import InputError, InvalidBlock
+from evmcore.state import MemoryState
+from tests.commands import assert_one_line, run_command
 
 SHARED = Path(os.environ.get("EVMCORE_SHARED", Path(__file__).parents[2] / "shared"))
 FAST = ["--rounds", "1"]
@@ -26,6 +31,14 @@ FAST = ["--rounds", "1"]
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "evmcore", "bench", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that the command says to arguments or files that are wrong, with exit code 2."""
+    code, _, err = run_command(capsys, "bench", *arguments)
+    assert code == 2
+    assert_one_line(err)
+    return err
 
 
 def case_file(**changes: Any) -> dict[str, Any]:
@@ -162,10 +175,10 @@ def test_a_receipt_that_differs_is_exit_code_1(tmp_path: Path) -> None:
         (["--json", "."], "--json: .: a directory"),
     ],
 )
-def test_bad_arguments_are_exit_code_2_and_one_line(arguments: list[str], message: str) -> None:
-    done = bench(*arguments)
-    assert done.returncode == 2 and message in done.stderr
-    assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
+def test_bad_arguments_are_exit_code_2_and_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refusal(capsys, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -188,11 +201,12 @@ def test_bad_arguments_are_exit_code_2_and_one_line(arguments: list[str], messag
         (json.dumps(case_file(prestate_storage={"-1": "5"})).encode(), "prestate_storage"),
     ],
 )
-def test_a_malformed_case_is_exit_code_2_and_names_file_and_field(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_malformed_case_is_exit_code_2_and_names_file_and_field(
+    tmp_path: Path, content: bytes, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "bad.json").write_bytes(content)
-    done = bench("--cases", str(tmp_path))
-    assert done.returncode == 2 and message in done.stderr
-    assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
+    said = refusal(capsys, "--cases", str(tmp_path))
+    assert message in said and "bad.json" in said
 
 
 @pytest.mark.parametrize(
@@ -208,16 +222,18 @@ def test_a_malformed_case_is_exit_code_2_and_names_file_and_field(tmp_path: Path
         (lzma.compress(b'{"blobSchedule": null, "fork": "Berlin", "preState": {"0x12": {}}}'), "preState"),
     ],
 )
-def test_a_malformed_block_is_exit_code_2_and_names_the_file(tmp_path: Path, content: bytes, message: str) -> None:
+@pytest.mark.parametrize("kind", [[], ["--import"]])
+def test_a_malformed_block_is_exit_code_2_and_names_the_file(
+    tmp_path: Path, content: bytes, message: str, kind: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "1.json.xz").write_bytes(content)
-    done = bench("--blocks", str(tmp_path))
-    assert done.returncode == 2 and message in done.stderr and "1.json.xz" in done.stderr
-    assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
+    said = refusal(capsys, "--blocks", str(tmp_path), *kind)
+    assert message in said and "1.json.xz" in said
 
 
-def test_an_empty_directory_is_exit_code_2(tmp_path: Path) -> None:
-    assert "no *.json in it" in bench("--cases", str(tmp_path)).stderr
-    assert "no *.json.xz in it" in bench("--blocks", str(tmp_path)).stderr
+def test_an_empty_directory_is_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no *.json in it" in refusal(capsys, "--cases", str(tmp_path))
+    assert "no *.json.xz in it" in refusal(capsys, "--blocks", str(tmp_path))
 
 
 # ---- parts
@@ -325,8 +341,77 @@ def test_real_blocks_are_compared_too() -> None:
     assert re.search(r"^block +txs +seq ms", done.stdout, re.M)
 
 
-@pytest.mark.parametrize("arguments", [["--threads", "2"], ["--gigagas"], ["--parallel", "--threads", "two"]])
-def test_arguments_of_the_comparison_are_checked(arguments: list[str]) -> None:
-    done = bench(*arguments, *FAST)
-    assert done.returncode == 2
-    assert "threads" in done.stderr or "gigagas" in done.stderr
+@pytest.mark.parametrize(
+    "arguments", [["--threads", "2"], ["--gigagas"], ["--import", "--gigagas"], ["--parallel", "--threads", "two"]]
+)
+def test_arguments_of_the_comparison_are_checked(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, *arguments, *FAST)
+    assert "threads" in said or "gigagas" in said
+
+
+# ---- whole imports
+
+
+def test_imports_of_own_blocks_are_verified_and_told_part_by_part(tmp_path: Path) -> None:
+    file = tmp_path / "samples.json"
+    done = bench("--import", "--threads", "1,2", "--filter", "^(mixed|erc20 clusters)$", "--json", str(file), *FAST)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(
+        r"^workload +txs +kB +ms \(1\) +ms \(2\) +ratio 2 +decode % +prepare % +senders % ", done.stdout, re.M
+    )
+    assert re.search(r"^part of all imports +ms \(1\) +share +ms \(2\) +share +ratio 2$", done.stdout, re.M)
+    assert re.search(r"^workloads \(2\) +mean +median +least +greatest$", done.stdout, re.M)
+    record = json.loads(file.read_text())
+    assert [row["name"] for row in record["imports"]] == ["erc20 clusters", "mixed"]
+    for row in record["imports"]:
+        for samples in row["samples"].values():
+            assert set(samples[0]) == set(imports.PARTS)
+            assert all(samples[0][part] > 0 for part in ("decode", "execute", "roots", "state root"))
+        assert row["samples"]["1"][0]["senders"] > 0, "on two threads they may be found beside the execution"
+
+
+def test_imports_of_real_blocks_have_no_state_root() -> None:
+    blocks = SHARED / "blocks"
+    if not blocks.exists():
+        pytest.skip("no blocks: set EVMCORE_SHARED to the folder that holds blocks/")
+    # With ommers that are not known, with withdrawals, and with blobs and requests.
+    names = ("4370000", "19426587", "24647140")
+    for name in names:
+        subject = imports.real_subject(blocks / f"{name}.json.xz")
+        parts = subject.once(2)
+        assert set(parts) == set(imports.PARTS) and parts["state root"] == 0
+        assert all(parts[part] > 0 for part in ("decode", "senders", "prepare", "execute", "end", "roots"))
+        assert subject.once(1).keys() == parts.keys(), "the changes of the import before were not undone"
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ("gas_used", "INVALID_GAS_USED"),
+        ("transactions_root", "INVALID_TRANSACTIONS_ROOT"),
+        ("state_root", "INVALID_STATE_ROOT"),
+        ("receipts_root", "INVALID_RECEIPTS_ROOT"),
+        ("logs_bloom", "INVALID_LOG_BLOOM"),
+    ],
+)
+def test_an_import_looks_at_everything_that_the_header_says(part: str, reason: str) -> None:
+    workload = build("two", [Transfers(Shape(families=2))], signed=True)
+    (subject,) = imports.own_subjects(workload)
+    block = Block.decode(subject.encoded)
+    value = getattr(block.header, part)
+    wrong = replace(block.header, **{part: value + 1 if isinstance(value, int) else b"\1" + value[1:]})
+    before = MemoryState(workload.alloc)
+    subject = replace(subject, state=before.copy(), encoded=replace(block, header=wrong).encode())
+    for threads in (1, 2):
+        with pytest.raises(InvalidBlock) as caught:
+            subject.once(threads)
+        assert caught.value.reason == reason and subject.state == before
+
+
+def test_an_import_recovers_senders_from_signatures() -> None:
+    workload = build("two", [Transfers(Shape(families=2))], signed=True)
+    (subject,) = imports.own_subjects(workload)
+    block = Block.decode(subject.encoded)
+    assert all(transaction.sender is None and transaction.is_signed for transaction in block.transactions)
+    named = {transaction.sender for transaction in workload.blocks[0].transactions}
+    assert {transaction.recover_sender() for transaction in block.transactions} == named

@@ -12,6 +12,7 @@ from typing import Any
 from evmcore._hash import keccak256
 from evmcore.bench.contracts import contract, mapping_slot
 from evmcore.errors import InputError
+from evmcore.forks import chain_of
 from evmcore.types import to_bytes, to_uint
 
 HOLDERS = 4_096
@@ -72,15 +73,21 @@ def load(path: Path) -> Case:
         }
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: prestate_storage: pairs of hexadecimal words are needed: {error}") from error
+    gas_limit, fork = take("gas_limit", int), take("fork", str)
+    try:
+        to_uint(gas_limit, "gas_limit", 63)
+        chain_of(fork)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     return Case(
         name=take("name", str),
         group=take("group", str),
         code=octets("code_hex"),
         data=octets("input_hex"),
-        gas_limit=take("gas_limit", int),
+        gas_limit=gas_limit,
         output=octets("expected_output_hex"),
         gas_used=take("gas_used", int),
-        fork=take("fork", str),
+        fork=fork,
         storage=storage,
     )
 

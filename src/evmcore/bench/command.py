@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evmcore.bench import cases, engine, lua, parallel, picture, redis_calls, replay, report, timeline
+from evmcore.bench import cases, engine, imports, lua, parallel, picture, redis_calls, replay, report, timeline
 from evmcore.bench.load import command as load
 from evmcore.bench.measure import Samples, geometric_mean, measure
 from evmcore.bench.peer import Pyrevm
@@ -21,9 +21,9 @@ from evmcore.errors import EvmcoreError, InputError
 from evmcore.execution import thread_count
 
 DESCRIPTION = """\
-Measures speed. Without --blocks, --cases and --parallel: workloads of the package's own (plain transfers, ERC-20
-transfers, swaps through pair contracts, a compute contract) and single calls from Python. Every result is checked
-before it is timed.
+Measures speed. Without --blocks, --cases, --parallel and --import: workloads of the package's own (plain transfers,
+ERC-20 transfers, swaps through pair contracts, a compute contract) and single calls from Python. Every result is
+checked before it is timed.
 """
 
 
@@ -39,7 +39,12 @@ def parser() -> Parser:
     made.add_argument("--seed", type=int, default=1, help="of the package's own workloads (default 1)")
     made.add_argument("--parallel", action="store_true", help="sequential against parallel execution, by turns")
     made.add_argument("--gigagas", action="store_true", help="with --parallel: blocks of 1 Ggas")
-    threads_help = "with --parallel: numbers, as in 1,2,4; with --timeline: one number"
+    import_help = (
+        "whole imports, from a block's bytes to verified results, on one thread and several: of the real blocks that "
+        "--blocks names, or of the package's own, whose state root is verified too"
+    )
+    made.add_argument("--import", dest="imports", action="store_true", help=import_help)
+    threads_help = "with --parallel and --import: numbers, as in 1,2,4; with --timeline: one number"
     made.add_argument("--threads", type=thread_counts, metavar="LIST", help=threads_help)
     pairs_help = "with --parallel: pairs of runs for each block that seems slower with threads, at most (default: 200)"
     made.add_argument("--pairs", type=positive, default=200, metavar="N", help=pairs_help)
@@ -167,6 +172,16 @@ class Bench:
             rows = parallel.run(what, wanted, threads, self.rounds, options.pairs)
             self.measured += len(rows)
             self.record[f"parallel_{what}s"] = [parallel.record_of(row) for row in rows]
+
+    # ---- whole imports
+
+    def imports(self, options: argparse.Namespace) -> None:
+        threads = options.threads or sorted({1, thread_count("auto")})
+        rows = imports.run(
+            options.blocks, lambda name: bool(self.wanted.search(name)), options.seed, threads, self.rounds
+        )
+        self.measured += len(rows)
+        self.record["imports"] = [imports.record_of(row) for row in rows]
 
     def timeline(self, options: argparse.Namespace) -> None:
         threads = options.threads or [max(2, thread_count("auto"))]
@@ -374,11 +389,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         bench = Bench(options)
         line = report.machine_line(bench.record["machine"])
         print(line + (f"; {bench.peer.name} {bench.peer.version}" if bench.peer else "") + "\n")
-        if (options.gigagas or options.threads) and not options.parallel and not options.timeline:
-            raise CommandError("--gigagas and --threads: only with --parallel or --timeline")
+        if options.gigagas and not options.parallel and not options.timeline:
+            raise CommandError("--gigagas: only with --parallel or --timeline")
+        if options.threads and not options.parallel and not options.timeline and not options.imports:
+            raise CommandError("--threads: only with --parallel, --import or --timeline")
         if options.timeline:
-            if options.parallel or options.cases or options.peer:
-                raise CommandError("--timeline: not together with --parallel, --cases or --peer")
+            if options.parallel or options.imports or options.cases or options.peer:
+                raise CommandError("--timeline: not together with --parallel, --import, --cases or --peer")
             if options.timeline.is_dir() or not options.timeline.parent.is_dir():
                 raise CommandError(f"--timeline: {options.timeline}: a directory, or not in one that exists")
             bench.timeline(options)
@@ -387,9 +404,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             bench.programs(options.cases)
         if options.parallel:
             bench.parallel(options)
-        elif options.blocks:
+        if options.imports:
+            bench.imports(options)
+        elif options.blocks and not options.parallel:
             bench.real_blocks(options.blocks)
-        if not options.cases and not options.blocks and not options.parallel:
+        if not options.cases and not options.blocks and not options.parallel and not options.imports:
             bench.workloads(options.seed)
             bench.calls(cases.own())
         if not bench.measured:

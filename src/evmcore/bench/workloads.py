@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from evmcore._crypto import address_of
 from evmcore._hash import keccak256
 from evmcore.bench.contracts import Contract, contract, mapping_slot
 from evmcore.blocks import Block, Header
@@ -103,13 +104,16 @@ class Workload:
 class World:
     """What a traffic builds in: accounts, contracts, and the block that is being filled."""
 
-    def __init__(self, seed: int, block_gas: int = BLOCK_GAS) -> None:
+    def __init__(self, seed: int, block_gas: int = BLOCK_GAS, signed: bool = False) -> None:
+        """``signed``: people have keys, and sign their transactions; otherwise these only name their senders."""
         self.random = random.Random(seed)
         self.outcome = Outcome()
         self._accounts: dict[bytes, tuple[Contract | None, int, dict[int, int]]] = {}
         self._seed = seed
         self._block_gas = block_gas
         self._nonces: dict[bytes, int] = {}
+        self._signed = signed
+        self._keys: dict[bytes, bytes] = {}
         self._full: list[list[Transaction]] = []
         self._open: list[Transaction] = []
         self._gas_left = block_gas
@@ -121,7 +125,13 @@ class World:
 
     def person(self) -> bytes:
         """A new account without code and with `FUNDS`. Returns its address."""
-        return self._add(None, FUNDS, {})
+        if not self._signed:
+            return self._add(None, FUNDS, {})
+        key = keccak256(b"evmcore.bench key %d %d" % (self._seed, len(self._accounts)))
+        address: bytes = address_of(key)
+        self._accounts[address] = (None, FUNDS, {})
+        self._keys[address] = key
+        return address
 
     def contract(self, code: Contract, storage: dict[int, int]) -> bytes:
         """A new contract. Returns its address; ``storage`` may be added to until the workload is finished."""
@@ -147,20 +157,19 @@ class World:
         self._gas_left -= gas_limit
         nonce = self._nonces.get(sender, 0)
         self._nonces[sender] = nonce + 1
-        self._open.append(
-            Transaction(
-                type=2,
-                chain_id=1,
-                nonce=nonce,
-                max_fee_per_gas=2 * GAS_PRICE,
-                max_priority_fee_per_gas=PRIORITY_FEE,
-                gas_limit=gas_limit,
-                to=to,
-                value=value,
-                data=data,
-                sender=sender,
-            )
+        transaction = Transaction(
+            type=2,
+            chain_id=1,
+            nonce=nonce,
+            max_fee_per_gas=2 * GAS_PRICE,
+            max_priority_fee_per_gas=PRIORITY_FEE,
+            gas_limit=gas_limit,
+            to=to,
+            value=value,
+            data=data,
+            sender=sender,
         )
+        self._open.append(transaction.sign(self._keys[sender]) if self._signed else transaction)
 
     def finish(self, name: str) -> Workload:
         batches = [*self._full, self._open] if self._open else self._full
@@ -224,13 +233,15 @@ def build(
     order: Order = Order.CLUSTERED,
     seed: int = 1,
     block_gas: int = BLOCK_GAS,
+    signed: bool = False,
 ) -> Workload:
-    """Makes the blocks of one or more kinds of traffic. The same arguments give the same workload.
+    """Makes the blocks of one or more kinds of traffic. The same arguments give the same workload. ``signed``: with
+    signatures, so that blocks can be imported from their bytes.
 
     Blocks are filled by gas *limits*, which every traffic keeps close to what is used. With `Order.SHUFFLED` the turns
     of all kinds are mixed; otherwise one kind follows the other.
     """
-    world = World(seed, block_gas)
+    world = World(seed, block_gas, signed)
     for kind in traffic:
         kind.open(world)
     schedule = [(kind, turn) for kind in traffic for turn in turns(kind.shape, order)]
@@ -501,14 +512,14 @@ class Computing:
             world.outcome.storage[address] = {mapping_slot(slot, sender): d for sender, d in digests.items()}
 
 
-def standard(seed: int = 1, blocks: int = 3) -> list[Workload]:
+def standard(seed: int = 1, blocks: int = 3, signed: bool = False) -> list[Workload]:
     """The workloads of the ``bench`` command, each about ``blocks`` blocks of 30 million gas."""
 
     def fit(gas: int) -> int:
         return blocks * (BLOCK_GAS // gas)
 
     def make(name: str, *traffic: Traffic, order: Order = Order.SHUFFLED) -> Workload:
-        return build(name, traffic, order=order, seed=seed)
+        return build(name, traffic, order=order, seed=seed, signed=signed)
 
     token_gas = TokenTransfers(Shape(people=2)).GAS
     return [
