@@ -28,10 +28,9 @@ COMPILE_ARGS += [
     "-Wno-missing-field-initializers",
     "-Wno-cast-function-type",
 ]
+# Python's own flags ask for debug information, which would be four fifths of a wheel and part of the time it takes.
+COMPILE_ARGS.append("-g0")
 LINK_ARGS = ["-pthread"]
-if sys.platform == "linux":
-    # Python's own flags ask for debug information, which would be four fifths of a wheel.
-    LINK_ARGS.append("-Wl,--strip-debug")
 MACROS: list[tuple[str, str | None]] = [("NDEBUG", None)]
 if os.environ.get("EVMCORE_WERROR"):
     COMPILE_ARGS.append("-Werror")
@@ -60,6 +59,8 @@ class BuildWithHelp(build_ext):
         self.parallel = self.parallel or os.cpu_count()
 
     def build_extensions(self) -> None:
+        # The largest first: no processor then waits in the end for one that began with it last.
+        self.extensions.sort(key=lambda made: -sum(os.path.getsize(source) for source in made.sources))
         try:
             super().build_extensions()
         except (CCompilerError, ExecError, PlatformError) as error:

@@ -1,15 +1,17 @@
-"""Fixtures of many tests: Redis servers of their own."""
+"""Fixtures of many tests: Redis servers of their own, and a place to say how much was run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.redis_server import RedisServer, redis_server, shared_redis
 
-__all__ = ["client", "redis_server", "shared_redis"]
+__all__ = ["client", "redis_server", "shared_redis", "tell"]
+
+TOLD = "told"
 
 
 @pytest.fixture
@@ -18,3 +20,24 @@ def client(shared_redis: RedisServer) -> Iterator[Any]:
     with shared_redis.client() as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Says what a test counted: a line in the summary at the end, whichever process the test ran in."""
+    return lambda line: record_property(TOLD, line)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    lines = [
+        line
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for name, line in report.user_properties
+        if name == TOLD
+    ]
+    if lines:
+        terminalreporter.section("what was run")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)

@@ -2,7 +2,7 @@
 
 Environment: ``EVMCORE_SHARED`` is the folder that holds ``fixtures/`` (default: ``shared`` beside the project).
 ``EVMCORE_FIXTURES=ci`` runs a fixed spread (one file in eight, chosen by its name) instead of every file.
-Each archive runs on both dispatch builds of the interpreter.
+Every case runs on both dispatch builds of the interpreter.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ SHARED = Path(os.environ.get("EVMCORE_SHARED") or Path(__file__).parents[2] / "s
 SPREAD = 8
 WORKERS = 2
 SHOWN_FAILURES = 20
+BUILDS = ("tail-call", "switch")
 
 
 def in_spread(name: str) -> bool:
@@ -29,33 +31,25 @@ def in_spread(name: str) -> bool:
     return zlib.crc32(name.encode()) % SPREAD == 0
 
 
-both_dispatch_builds = pytest.mark.parametrize("dispatch", ["tail", "switch"])
-
-
-def check_archive(
-    kind: str, archive: str, expected_cases: int, dispatch: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Runs every case of an archive and prints the counts by fork; fails with the first failures."""
+def check_archive(kind: str, archive: str, expected_cases: int, tell: Callable[[str], None]) -> None:
+    """Runs every case of an archive and tells the counts by fork; fails with the first failures."""
     path = SHARED / "fixtures" / f"{archive}.tar.xz"
     if not path.exists():
         pytest.skip(f"{path} is absent: set EVMCORE_SHARED to the folder that holds fixtures/")
     whole = os.environ.get("EVMCORE_FIXTURES", "full") != "ci"
-    total: Counter[str] = Counter()
+    counts = {build: Counter[str]() for build in BUILDS}
     failures: list[str] = []
     sources = read_sources([str(path)], everything if whole else in_spread)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EVMCORE_DISPATCH", dispatch)  # the workers read it when they load the engine
-        for results in run_sources(kind, Options(), sources, WORKERS):
-            for case in results:
-                total[case.fork] += 1
-                if not case.passed:
-                    failures.append(f"{case.source}: {case.name} [{case.fork} {case.index}]: {case.error}")
-    with capsys.disabled():
-        forks = ", ".join(f"{fork} {count}" for fork, count in total.items())
-        print(f"\n{archive}, {dispatch} dispatch: {sum(total.values())} cases ({forks})")
-    assert not failures, f"{len(failures)} of {sum(total.values())} cases fail:\n" + "\n".join(
-        failures[:SHOWN_FAILURES]
-    )
+    for results in run_sources(kind, Options(builds=BUILDS), sources, WORKERS):
+        for case in results:
+            counts[case.build][case.fork] += 1
+            if not case.passed:
+                failures.append(f"{case.source}: {case.name} [{case.fork} {case.index}, {case.build}]: {case.error}")
+    total = counts[BUILDS[0]]
+    forks = ", ".join(f"{fork} {count}" for fork, count in total.items())
+    tell(f"{archive}, {' and '.join(BUILDS)} dispatch: {sum(total.values())} cases ({forks})")
+    assert not failures, f"{len(failures)} fail:\n" + "\n".join(failures[:SHOWN_FAILURES])
     assert total, "no case was run"
+    assert all(counts[build] == total for build in BUILDS)
     if whole:
         assert sum(total.values()) == expected_cases

@@ -8,10 +8,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
-
-import pytest
 
 import evmcore.chain
 from evmcore._block import BlockResult, execute
@@ -62,7 +61,7 @@ def compare_source(source: Source) -> tuple[Counter[str], list[str]]:
     return comparison.counts, failures
 
 
-def check_archive(archive: str, capsys: pytest.CaptureFixture[str]) -> None:
+def check_archive(archive: str, tell: Callable[[str], None]) -> None:
     """Runs an archive's files, or a spread of them; fails with the first differences."""
     path = shared_path("fixtures", f"{archive}.tar.xz")
     chosen = everything if os.environ.get("EVMCORE_PARALLEL_FIXTURES") == "all" else in_spread
@@ -72,7 +71,6 @@ def check_archive(archive: str, capsys: pytest.CaptureFixture[str]) -> None:
         for counts, failed in pool.imap_unordered(compare_source, read_sources([str(path)], chosen)):
             total += counts
             failures += failed
-    with capsys.disabled():
-        print(f"\n{archive}: " + ", ".join(f"{count} {name}" for name, count in total.items()))
+    tell(f"{archive}, in parallel: " + ", ".join(f"{count} {name}" for name, count in total.items()))
     assert not failures, f"{len(failures)} failures:\n" + "\n".join(failures[:SHOWN_FAILURES])
     assert total["blocks"], "no block was run"

@@ -7,7 +7,7 @@ block in `tests.parallel_blocks`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,14 +76,13 @@ def check_faults(seed: int, block: Block, alloc: Mapping[bytes, Account], fork: 
     return counts
 
 
-def test_lists_with_any_fault_are_rejected_alike_at_any_number_of_threads(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lists_with_any_fault_are_rejected_alike_at_any_number_of_threads(tell: Callable[[str], None]) -> None:
     counts: Counter[str] = Counter()
     for seed in range(40):
         case = repaired(make_case(seed, fork=(Fork.CANCUN, Fork.PRAGUE, Fork.OSAKA, None)[seed % 4]))
         if case.block.transactions:
             counts += check_faults(seed, case.block, case.alloc, case.fork)
-    with capsys.disabled():
-        print("\nfaults: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
+    tell("faults in access lists: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
     assert set(counts) == {fault.__name__ for fault in FAULTS}
 
 

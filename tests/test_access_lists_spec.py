@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -109,7 +109,7 @@ def wrong_part(parts: list[BlockAccessList], expected: BlockAccessList, accessed
 
 
 def test_access_lists_and_streamed_records_are_those_of_the_specification(
-    oracle: Oracle, capsys: pytest.CaptureFixture[str]
+    oracle: Oracle, tell: Callable[[str], None]
 ) -> None:
     counts: Counter[str] = Counter()
     differences: list[str] = []
@@ -135,6 +135,5 @@ def test_access_lists_and_streamed_records_are_those_of_the_specification(
             wrong = wrong_part(streamed(ours, executor), expected, answer["accessed"])
             if wrong:
                 differences.append(f"seed {case['seed']} {case['fork']}, streamed, {name}: {wrong}")
-    with capsys.disabled():
-        print("\naccess lists: " + ", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
+    tell("access lists: " + ", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
     assert not differences, f"{len(differences)} differences\n" + "\n".join(differences[:10])

@@ -1,12 +1,13 @@
 """Every case of the blockchain-test archives: valid blocks import with all roots equal, invalid ones are rejected for
 the published reason, the head and the state at the end are the published ones."""
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.fixture_archives import both_dispatch_builds, check_archive
+from tests.fixture_archives import check_archive
 
 
-@both_dispatch_builds
 @pytest.mark.parametrize(
     ("archive", "cases"),
     [
@@ -16,7 +17,5 @@ from tests.fixture_archives import both_dispatch_builds, check_archive
         ("blockchain_tests_eest", 1354),
     ],
 )
-def test_every_blockchain_test_passes(
-    archive: str, cases: int, dispatch: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    check_archive("blockchain", archive, cases, dispatch, capsys)
+def test_every_blockchain_test_passes(archive: str, cases: int, tell: Callable[[str], None]) -> None:
+    check_archive("blockchain", archive, cases, tell)

@@ -1,12 +1,13 @@
 """Every case of the state-test archives gives the published state root, logs hash and gas, or is rejected for the
 published reason."""
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.fixture_archives import both_dispatch_builds, check_archive
+from tests.fixture_archives import check_archive
 
 
-@both_dispatch_builds
 @pytest.mark.parametrize(
     ("archive", "cases"),
     [
@@ -17,5 +18,5 @@ from tests.fixture_archives import both_dispatch_builds, check_archive
         ("state_tests_prague_osaka", 16700),
     ],
 )
-def test_every_state_test_passes(archive: str, cases: int, dispatch: str, capsys: pytest.CaptureFixture[str]) -> None:
-    check_archive("state", archive, cases, dispatch, capsys)
+def test_every_state_test_passes(archive: str, cases: int, tell: Callable[[str], None]) -> None:
+    check_archive("state", archive, cases, tell)

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -23,24 +23,21 @@ def oracle() -> Iterator[Oracle]:
         yield process
 
 
-def show(capsys: pytest.CaptureFixture[str], counts: Counter[str]) -> None:
-    with capsys.disabled():
-        print("\nfuzz: " + ", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
+def words(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 
-def test_transactions_agree_with_the_specification(oracle: Oracle, capsys: pytest.CaptureFixture[str]) -> None:
+def test_transactions_agree_with_the_specification(oracle: Oracle, tell: Callable[[str], None]) -> None:
     counts, differences = compare(oracle, seed=1_000_000, count=CASES)
-    show(capsys, counts)
+    tell(f"fuzz, transactions: {words(counts)}")
     assert not differences, "\n".join(differences)
     assert not counts["(specification crashed)"]
     assert counts["(rejected)"] < CASES // 4, "most transactions should run"
 
 
-def test_blocks_of_transactions_agree_with_the_specification(
-    oracle: Oracle, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_blocks_of_transactions_agree_with_the_specification(oracle: Oracle, tell: Callable[[str], None]) -> None:
     counts, differences = compare_blocks(oracle, seed=2_000_000, count=BLOCKS)
-    show(capsys, counts)
+    tell(f"fuzz, blocks: {words(counts)}")
     assert not differences, "\n".join(differences)
     assert not counts["(specification crashed)"]
     assert counts["(rejected)"] < counts["(transactions)"] // 3, "most transactions should run"

@@ -1,6 +1,8 @@
 """Every block of the blockchain-test archives gives in parallel what it gives sequentially, at every number of threads,
 and imports with parallel execution as the fixtures say."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.parallel_fixtures import check_archive
@@ -15,5 +17,5 @@ from tests.parallel_fixtures import check_archive
         "blockchain_tests_eest",
     ],
 )
-def test_fixture_blocks_are_equal(archive: str, capsys: pytest.CaptureFixture[str]) -> None:
-    check_archive(archive, capsys)
+def test_fixture_blocks_are_equal(archive: str, tell: Callable[[str], None]) -> None:
+    check_archive(archive, tell)

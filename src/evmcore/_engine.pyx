@@ -35,7 +35,6 @@ from evmcore.forks import Fork, chain_of
 from evmcore.types import BlockEnv, to_bytes, to_uint
 
 cdef int MAX_BLOBS_PER_TX = 6                     # EIP-7594
-cdef bint SWITCH_BUILD = dispatch_build() == "switch"
 cdef list REASONS = [None, *TransactionReason]    # the order of TxInvalid
 
 # eth_call: everything about who pays and who signed is left out.
@@ -110,7 +109,7 @@ cdef class EVM:
         self.blob_schedule = chain.blob_schedule_at(block.number, block.timestamp)
         self.settings.revision = self.fork.revision
         self.settings.unlimited_code_size = bool(unlimited_code_size)
-        self.settings.switch_dispatch = bool(switch_dispatch) or SWITCH_BUILD
+        self.settings.switch_dispatch = bool(switch_dispatch) or dispatch_build() == "switch"
         if self.blob_schedule is not None:
             self.settings.blob_gas_limit = self.blob_schedule.max * <uint64_t>GAS_PER_BLOB
             self.settings.max_blobs_per_tx = MAX_BLOBS_PER_TX if self.fork >= Fork.OSAKA else self.blob_schedule.max

@@ -34,6 +34,8 @@ from evmcore._u256 cimport (
     u_smod, u_sub, u_sub_borrow, u_swap, u_to_address, u_to_be, u_xor, u_zero,
 )
 
+from evmcore.errors import InputError
+
 cdef extern from *:
     """
     #define unlikely_(x) __builtin_expect(!!(x), 0)
@@ -60,6 +62,13 @@ cdef bint default_switch = not TAIL_CALLS or os.environ.get("EVMCORE_DISPATCH") 
 def dispatch_build():
     """Which of the two builds of the dispatch loop runs unless asked otherwise: "tail-call" or "switch"."""
     return "switch" if default_switch else "tail-call"
+
+
+def use_dispatch_build(str build not None):
+    global default_switch
+    if build != "switch" and (build != "tail-call" or not TAIL_CALLS):
+        raise InputError(f"argument 'build': {build!r} is not one of this module's builds of the dispatch loop")
+    default_switch = build == "switch"
 
 
 # ---------------------------------------------------------------------------------------------------- helpers of the bodies
