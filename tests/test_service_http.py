@@ -316,6 +316,16 @@ def test_a_call_whose_client_has_left_is_stopped(protocol: Any, method: str, res
         assert own.call("eth_getBlockByNumber", "0x0")["number"] == "0x0"  # the one thread is free again
 
 
+def test_a_request_that_takes_long_to_read_goes_to_a_thread() -> None:
+    front = make_app(request_size=10**6).front
+    headers = {b"content-type": b"application/json"}
+    for accounts, waits in ((10, False), (2000, True)):
+        overrides = {f"0x{number:040x}": {"balance": "0x1"} for number in range(1000, 1000 + accounts)}
+        request = {**call(GETTER), "params": [{"to": "0x" + GETTER.hex()}, "latest", overrides]}
+        assert isinstance(front.post(headers, json.dumps(request).encode()), Waiting) == waits
+    front.close()
+
+
 def test_the_end_of_a_server_stops_what_runs() -> None:
     front = make_app(timeout=600.0).front
     waiting = front.post({b"content-type": b"application/json"}, json.dumps(call(SPINNER)).encode())
