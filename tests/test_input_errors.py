@@ -12,8 +12,10 @@ from evmcore import (
     EVM,
     Account,
     Authorization,
+    Block,
     BlockEnv,
     EvmcoreError,
+    Header,
     InputError,
     InvalidTransaction,
     MemoryState,
@@ -234,6 +236,12 @@ TRANSACTIONS: list[Case] = [
     (lambda _: Account(code="00"), InputError, named("code")),  # type: ignore[arg-type]
     (lambda _: Account(storage={BIG: 1}), InputError, "slot"),
     (lambda _: Account(storage=[1]), InputError, named("storage")),  # type: ignore[arg-type]
+    (lambda _: Account(code=10**5000), InputError, named("code")),  # type: ignore[arg-type]
+    (lambda _: Transaction(type=10**5000), InputError, named("type")),
+    (lambda _: Transaction(access_list=10**5000), InputError, named("access_list")),  # type: ignore[arg-type]
+    (lambda _: Block(Header(), None), InputError, named("transactions")),  # type: ignore[arg-type]
+    (lambda _: Block(Header(), ommers=1), InputError, named("ommers")),  # type: ignore[arg-type]
+    (lambda _: Block(Header(), withdrawals=1), InputError, named("withdrawals")),  # type: ignore[arg-type]
 ]
 
 EVERYTHING = CONSTRUCTION + BLOCKS + CALLS + OVERRIDES + MESSAGES + BATCHES + TRANSACTIONS

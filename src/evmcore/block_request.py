@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
 from evmcore.access_lists import BlockAccessList
 from evmcore.blocks import Block, Header
+from evmcore.errors import InputError
 from evmcore.forks import ChainConfig, Fork
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ class BlockRequest:
     access_list: AccessListArgument = False
     accesses: bool = False
     executor: Executor | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.parent, (Header, type(None))):
+            raise InputError(f"argument 'parent': expected a Header, got {type(self.parent).__name__}")
 
     @property
     def records_accesses(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
@@ -204,10 +204,13 @@ class Block:
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
-        set_field(self, "transactions", tuple(self.transactions))
-        set_field(self, "ommers", tuple(self.ommers))
-        if self.withdrawals is not None:
-            set_field(self, "withdrawals", tuple(self.withdrawals))
+        for name in ("transactions", "ommers", "withdrawals"):
+            given = getattr(self, name)
+            if given is None and name == "withdrawals":
+                continue
+            if not isinstance(given, Iterable):
+                raise InputError(f"argument '{name}': expected a list, got {type(given).__name__}")
+            set_field(self, name, tuple(given))
         for name, values, kind in (
             ("header", (self.header,), Header),
             ("transactions", self.transactions, Transaction),

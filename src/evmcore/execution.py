@@ -12,6 +12,7 @@ from evmcore._stream import BlockStream
 from evmcore.block_request import AccessListArgument, BlockRequest, Threads, of_arguments
 from evmcore.errors import InputError
 from evmcore.listed import ListedExecutor
+from evmcore.types import shown
 
 MOST_THREADS = 1024
 SEQUENTIAL = Executor()
@@ -32,7 +33,7 @@ def thread_count(threads: Threads) -> int:
         return available_cores()
     if isinstance(threads, bool) or not isinstance(threads, int) or not 0 < threads <= MOST_THREADS:
         raise InputError(
-            f"argument 'threads': expected 1 to {MOST_THREADS}, 0 or 'auto' for all cores, got {threads!r}"
+            f"argument 'threads': expected 1 to {MOST_THREADS}, 0 or 'auto' for all cores, got {shown(threads)}"
         )
     return threads
 
@@ -44,6 +45,8 @@ def executor_for(threads: Threads, executor: Executor | None, access_list: Acces
             raise InputError("arguments 'access_list' and 'executor': give one of them; ListedExecutor takes the list")
         return ListedExecutor(access_list, thread_count(threads))
     if executor is not None:
+        if not isinstance(executor, Executor):
+            raise InputError(f"argument 'executor': expected an Executor, got {type(executor).__name__}")
         if threads is not None:
             raise InputError("arguments 'threads' and 'executor': give one of them")
         return executor

@@ -30,7 +30,7 @@ from evmcore.transaction_rlp import (
     decode_fields,
     reject,
 )
-from evmcore.types import to_address, to_bytes, to_hash, to_object, to_uint
+from evmcore.types import shown, to_address, to_bytes, to_hash, to_object, to_uint
 
 SECP256K1_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 AUTHORIZATION_MAGIC: Final = b"\x05"  # EIP-7702
@@ -144,19 +144,19 @@ class Transaction:
             set_field(self, "type", self._lowest_type())
         fields = FIELDS.get(self.type) if type(self.type) is int else None
         if fields is None:
-            raise InputError(f"argument 'type': expected a transaction type from 0 to 4, got {self.type!r}")
+            raise InputError(f"argument 'type': expected a transaction type from 0 to 4, got {shown(self.type)}")
         for name in FEE_FIELDS:
             value = getattr(self, name)
             if name in fields:
                 set_field(self, name, 0 if value is None else to_uint(value, name))
             elif value is not None:
-                raise InputError(f"argument '{name}': a transaction of type {self.type} has none, got {value!r}")
+                raise InputError(f"argument '{name}': a transaction of type {self.type} has none, got {shown(value)}")
         for name in LIST_FIELDS:
             value = getattr(self, name)
             if name in fields:
                 set_field(self, name, _LIST_CONVERTERS[name](value))
             elif value:
-                raise InputError(f"argument '{name}': a transaction of type {self.type} has none, got {value!r}")
+                raise InputError(f"argument '{name}': a transaction of type {self.type} has none, got {shown(value)}")
             else:
                 set_field(self, name, ())
         for name in ("nonce", "gas_limit", "value", "v", "r", "s"):
@@ -341,7 +341,7 @@ def _access_list(value: Any) -> AccessList:
     try:
         pairs = [(address, list(slots)) for address, slots in value]
     except (TypeError, ValueError):
-        raise InputError(f"argument 'access_list': expected pairs of address and slots, got {value!r:.80}") from None
+        raise InputError(f"argument 'access_list': expected pairs of address and slots, got {shown(value)}") from None
     return tuple((to_address(address, "access_list"), tuple(_slot(slot) for slot in slots)) for address, slots in pairs)
 
 
@@ -353,7 +353,7 @@ def _slot(value: Any) -> int:
 
 def _hashes(value: Any) -> tuple[bytes, ...]:
     if isinstance(value, (bytes, str)) or not isinstance(value, Iterable):
-        raise InputError(f"argument 'blob_versioned_hashes': expected a list of hashes, got {value!r:.80}")
+        raise InputError(f"argument 'blob_versioned_hashes': expected a list of hashes, got {shown(value)}")
     return tuple(to_hash(entry, "blob_versioned_hashes") for entry in value)
 
 
@@ -376,7 +376,7 @@ def _entries(value: Any, name: str) -> list[Mapping[str, Any]]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
-        raise InputError(f"argument '{name}': expected a list of objects, got {value!r:.80}")
+        raise InputError(f"argument '{name}': expected a list of objects, got {shown(value)}")
     return value
 
 

@@ -18,8 +18,12 @@ HASH_SIZE = 32
 EMPTY_BLOOM = bytes(256)
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
+def shown(value: object) -> str:
+    """A value as an error message tells of it, of bounded length."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write numbers of thousands of digits
+        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"some {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:60]}... ({type(value).__name__})"
 
 
@@ -29,11 +33,11 @@ def _wrong(name: str, expected: str, got: str) -> NoReturn:
 
 def _hex_digits(text: str, name: str, expected: str) -> str:
     if text[:2] not in ("0x", "0X"):
-        _wrong(name, expected, f"text without the prefix 0x: {_shown(text)}")
+        _wrong(name, expected, f"text without the prefix 0x: {shown(text)}")
     digits = text[2:]
     # bytes.fromhex() and int() would let white space, signs and underscores pass.
     if not (digits.isascii() and digits.isalnum()) and digits:
-        _wrong(name, expected, f"text with characters that are not hexadecimal: {_shown(text)}")
+        _wrong(name, expected, f"text with characters that are not hexadecimal: {shown(text)}")
     return digits
 
 
@@ -45,12 +49,12 @@ def _bytes_of(value: object, name: str, expected: str) -> bytes:
     if isinstance(value, str):
         digits = _hex_digits(value, name, expected)
         if len(digits) % 2:
-            _wrong(name, expected, f"an odd number of hexadecimal digits: {_shown(value)}")
+            _wrong(name, expected, f"an odd number of hexadecimal digits: {shown(value)}")
         try:
             return bytes.fromhex(digits)
         except ValueError:
-            _wrong(name, expected, f"text with characters that are not hexadecimal: {_shown(value)}")
-    _wrong(name, expected, f"{type(value).__name__} {_shown(value)}")
+            _wrong(name, expected, f"text with characters that are not hexadecimal: {shown(value)}")
+    _wrong(name, expected, f"{type(value).__name__} {shown(value)}")
 
 
 def _sized(value: object, name: str, size: int) -> bytes:
@@ -101,13 +105,13 @@ def to_uint(value: object, name: str, bits: int = 256) -> int:
             number = int(digits, 16)
         except ValueError:
             problem = "text with characters that are not hexadecimal" if digits else "text without digits"
-            _wrong(name, expected, f"{problem}: {_shown(value)}")
+            _wrong(name, expected, f"{problem}: {shown(value)}")
     elif isinstance(value, bool) or not hasattr(value, "__index__"):
-        _wrong(name, "a number or 0x-hex text", f"{type(value).__name__} {_shown(value)}")
+        _wrong(name, "a number or 0x-hex text", f"{type(value).__name__} {shown(value)}")
     else:
         number = index(value)
     if number < 0:
-        _wrong(name, "a number that is not negative", _shown(number))
+        _wrong(name, "a number that is not negative", shown(number))
     if number.bit_length() > bits:
         _wrong(name, f"a number below 2**{bits}", f"one of {number.bit_length()} bits")
     return number
@@ -116,7 +120,7 @@ def to_uint(value: object, name: str, bits: int = 256) -> int:
 def to_object(value: object, name: str) -> Mapping[str, Any]:
     """A JSON object as ``json`` gives it. Raises :class:`InputError` naming it for anything else."""
     if not isinstance(value, Mapping):
-        _wrong(name, "an object", f"{type(value).__name__} {_shown(value)}")
+        _wrong(name, "an object", f"{type(value).__name__} {shown(value)}")
     return value
 
 
@@ -135,7 +139,7 @@ class Account:
 
     def __post_init__(self) -> None:
         if not isinstance(self.storage, Mapping):
-            _wrong("storage", "a mapping of slot to value", f"{type(self.storage).__name__} {_shown(self.storage)}")
+            _wrong("storage", "a mapping of slot to value", f"{type(self.storage).__name__} {shown(self.storage)}")
         set_field = object.__setattr__
         set_field(self, "nonce", to_uint(self.nonce, "nonce", 64))
         set_field(self, "balance", to_uint(self.balance, "balance"))
@@ -223,7 +227,7 @@ class BlockEnv:
         if self.excess_blob_gas is not None:
             set_field(self, "excess_blob_gas", to_uint(self.excess_blob_gas, "excess_blob_gas", 64))
         if not isinstance(self.block_hashes, Mapping):
-            got = f"{type(self.block_hashes).__name__} {_shown(self.block_hashes)}"
+            got = f"{type(self.block_hashes).__name__} {shown(self.block_hashes)}"
             _wrong("block_hashes", "a mapping of block number to hash", got)
         hashes = {to_uint(n, "block_hashes", 64): to_hash(h, "block_hashes") for n, h in self.block_hashes.items()}
         set_field(self, "block_hashes", hashes)
