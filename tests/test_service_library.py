@@ -217,3 +217,14 @@ def test_asyncio_goes_on_while_a_call_runs() -> None:
         assert turns > 1
 
     asyncio.run(main())
+
+
+def test_a_call_that_is_cancelled_is_stopped() -> None:
+    calls = service(timeout=600.0, gas=10**12)
+
+    async def main() -> None:
+        for ask in (calls.acall, calls.aestimate_gas, calls.acreate_access_list):
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(ask(SPINNER, gas=10**12), 0.05)
+
+    asyncio.run(main())  # which waits for its threads

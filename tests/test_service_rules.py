@@ -8,6 +8,7 @@ import pytest
 
 from evmcore.service import MemorySource
 from tests.assembly import returning
+from tests.rpc_compat import chain_source
 from tests.service_client import Service
 from tests.test_service_pool import GENESIS, send, signed
 
@@ -60,6 +61,15 @@ def test_fee_history(served: Service) -> None:
         assert served.result("eth_feeHistory", count, "latest", [])["oldestBlock"] == "0x0"
     for count in (True, -1, "-1", "1.0", "0x", 2**64, str(2**64), None):
         assert served.error("eth_feeHistory", count, "latest", []).code == -32602
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [("eth_getLogs", [{"fromBlock": "0x0"}]), ("eth_feeHistory", ["0x10", "latest", [50]])],
+)
+def test_what_looks_through_many_blocks_ends_with_its_time(method: str, params: list[Any]) -> None:
+    answer = Service(chain_source(), timeout=1e-9).error(method, *params)
+    assert (answer.code, answer.message) == (-32000, "execution aborted (timeout = 1e-09s)")
 
 
 def test_a_block_that_is_not_there_by_number_and_by_hash(served: Service) -> None:

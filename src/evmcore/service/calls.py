@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from evmcore._engine import EVM
 from evmcore._results import CallResult, Status
+from evmcore._time_limit import TimeLimit
 from evmcore.blocks import Header
 from evmcore.errors import EvmcoreError, ExecutionAborted, InputError, InvalidTransaction, TransactionReason
 from evmcore.estimates import MAX_TX_GAS, AccessEstimate
@@ -117,7 +118,7 @@ class CallService:
 
     ``source``: a `Source`, or any state that `EVM` takes (see `StateSource`). Each call is of one block, by number,
     32-byte hash or tag. Safe for use from several threads; `acall` and its like are for asyncio, and leave the event
-    loop free while a call runs long or waits for state.
+    loop free while a call runs long or waits for state; to cancel one stops it.
     """
 
     def __init__(self, source: Source | Any, limits: Limits | None = None) -> None:
@@ -167,7 +168,14 @@ class CallService:
         return await self._ask_later(self.access_list, to, data, arguments)
 
     def _ask(
-        self, method: Callable[..., T], to: Any, data: Any, arguments: dict[str, Any], *, inline: bool = False
+        self,
+        method: Callable[..., T],
+        to: Any,
+        data: Any,
+        arguments: dict[str, Any],
+        limit: TimeLimit | None = None,
+        *,
+        inline: bool = False,
     ) -> T:
         rest = dict(arguments)
         block = rest.pop("block", "latest")
@@ -178,7 +186,7 @@ class CallService:
                 f"argument 'block_overrides': expected a mapping of fields of BlockEnv, got {type(changes).__name__}"
             )
         call = _call_object(to, data, rest)
-        with Context(self, inline=inline) as context:
+        with Context(self, inline=inline, whole=limit) as context:
             pin = context.pin(_block_id(block))
             return method(context, pin, call, overrides, changes or {})
 
@@ -186,7 +194,12 @@ class CallService:
         try:
             return self._ask(method, to, data, arguments, inline=True)
         except WouldBlock:
-            return await asyncio.to_thread(self._ask, method, to, data, arguments)
+            limit = TimeLimit()
+        try:
+            return await asyncio.to_thread(self._ask, method, to, data, arguments, limit)
+        except asyncio.CancelledError:
+            limit.stop()  # nobody waits for it any more
+            raise
 
     # ---- for the methods
 

@@ -91,6 +91,10 @@ class Context:
             left = min(left, most)
         return left if self._whole is None else self._whole.within(left)
 
+    def check_time(self) -> None:
+        """`ExecutionAborted` when the request has no time left, for what runs no code."""
+        self.timeout()
+
     # ---- blocks
 
     def pin(self, block: int | bytes | str = "latest") -> Pin:

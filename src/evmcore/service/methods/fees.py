@@ -181,6 +181,7 @@ def _blob_ratio(header: Header, chain: ChainConfig) -> float:
 
 def _rewards(context: Context, header: Header, levels: Sequence[float]) -> list[str]:
     """The tips that were paid at percentiles of the block's gas."""
+    context.check_time()
     block = context.archive.block_by_hash(header.hash)
     if block is None or not block.transactions:
         return ["0x0"] * len(levels)

@@ -27,6 +27,7 @@ def get_logs(context: Context, filter_object: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     most = context.service.limits.logs
     for block in _blocks(context, item):
+        context.check_time()
         if not _bloom_admits(block.header.logs_bloom, addresses, topics):
             continue
         for index, receipt in enumerate(block.receipts):
