@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from evmcore.state.publisher import Publisher
 from tests.redis_server import RedisServer, redis_server, shared_redis
 
-__all__ = ["client", "redis_server", "shared_redis", "tell"]
+__all__ = ["client", "redis_server", "shared_redis", "tell", "told_first"]
 
 TOLD = "told"
 
@@ -41,3 +42,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("what was run")
         for line in sorted(lines):
             terminalreporter.write_line(line)
+
+
+@pytest.fixture(params=[None, 0], ids=["stored at once", "told first"])
+def told_first(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test is made with writers that tell readers of no block before its changes are stored, and of every one."""
+    defaults = Publisher.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "told_first", request.param)

@@ -242,6 +242,7 @@ class Writer:
     """Applies blocks as fast as it can, or one each `interval` seconds, until it is told to stop.
 
     To make a block takes longer than to publish it: the first `prepared` ones are made before it says that it is ready.
+    Of every other block, at random, readers are told before its changes are stored.
     """
 
     def __init__(
@@ -295,7 +296,9 @@ def _write(
         live = steps(books)
         made = list(islice(live, prepared))
         gc.freeze()  # They stay as they are: nothing to look through again and again.
+        dice = random.Random(seed)
         for step in follow(publisher, chain(made, live), interval):
+            publisher.told_first = dice.choice((0, None))
             count.value += 1
             back.value += step.diff is None
             if step.header.number >= 10:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 import zlib
+from dataclasses import replace
 
 import pytest
 from Crypto.Hash import keccak
@@ -221,7 +222,8 @@ HEAD = Head(9, bytes(range(16)), 3, HEADER)
 
 
 def test_a_head_reads_back_the_same() -> None:
-    assert layout.decode_head(layout.encode_head(HEAD), KEYS.head) == HEAD
+    for head in (HEAD, replace(HEAD, behind=True)):
+        assert layout.decode_head(layout.encode_head(head), KEYS.head) == head
     assert layout.decode_head({}, KEYS.head) is None
 
 
@@ -234,7 +236,10 @@ def test_a_head_reads_back_the_same() -> None:
         (b"seq", b"18446744073709551616", "decimal is right"),
         (b"seq", "٣".encode(), "decimal is right"),
         (b"feed", b"short", "5 bytes"),
-        (b"schema", b"2", "schema 2"),
+        (b"stored", None, "stored is missing"),
+        (b"stored", b"7", "stored is 7, with seq 9 that or one less"),
+        (b"stored", b"10", "stored is 10"),
+        (b"schema", b"1", "schema 1"),
         (b"epoch", b"-1", "decimal is right"),
         (b"number", b"6", "the header has 5"),
         (b"hash", bytes(32), "0x0000"),

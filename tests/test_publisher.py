@@ -32,6 +32,8 @@ KEYS = Keys(1)
 GENESIS = Header(number=0, timestamp=1)
 A, B = ADDRESSES[:2]
 
+pytestmark = pytest.mark.usefixtures("told_first")
+
 
 @pytest.fixture
 def publisher(client: Any, shared_redis: RedisServer) -> Iterator[Publisher]:

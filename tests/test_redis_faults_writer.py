@@ -27,6 +27,8 @@ from tests.stored_state import read_state, state_of
 
 GROUPS = 8
 
+pytestmark = pytest.mark.usefixtures("told_first")
+
 
 @pytest.fixture
 def books() -> Books:

@@ -9,6 +9,7 @@ import argparse
 import operator
 import random
 import statistics
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -35,7 +36,7 @@ from evmcore.state.layout import Keys
 from evmcore.state.links import peer_name
 from evmcore.state.loading import Loader, clear
 from evmcore.state.publisher import Publisher
-from evmcore.state.redis import RedisState
+from evmcore.state.redis import RedisPin, RedisState
 from evmcore.state.session import open_client
 from evmcore.state.sources import from_memory
 from evmcore.types import Account
@@ -44,6 +45,7 @@ PATIENCE: Final = 20.0  # seconds until the server has to answer
 HEADER: Final = Header(number=5, timestamp=1_750_000_000, gas_limit=60_000_000)
 SENDER: Final = b"\x5e" * 20
 ENTRIES: Final = 20  # slots of one cold call
+CALLERS: Final = (1, 2, 4, 8)  # threads
 
 
 # ---- the world: contracts that a load test calls, and many that are each called once
@@ -61,29 +63,33 @@ def reader_code(entries: int) -> bytes:
 
 @dataclass(frozen=True)
 class World:
-    """`load`: the contracts of a load test. `single`, `many`: contracts that read one entry, and `ENTRIES`."""
+    """`load`: the contracts of a load test. `single`, `many`: contracts that read one entry, and `ENTRIES`; `crowd`: more
+    that read one."""
 
     load: LoadWorld
     keys: tuple[bytes, ...]
     single: tuple[bytes, ...]
     many: tuple[bytes, ...]
+    crowd: tuple[bytes, ...]
 
     @classmethod
     def make(cls, size: int, fresh: int) -> World:
         keys = tuple(bytes([0xC0, number]) + b"\x11" * 18 for number in range(ENTRIES))
-        single, many = (
-            tuple(bytes([mark]) + number.to_bytes(4, "big") + b"\x22" * 15 for number in range(fresh))
-            for mark in (0xA1, 0xA2)
+        single, many, crowd = (
+            tuple(bytes([mark]) + number.to_bytes(4, "big") + b"\x22" * 15 for number in range(count))
+            for mark, count in ((0xA1, fresh), (0xA2, fresh), (0xA3, 10 * fresh))
         )
-        return cls(LoadWorld(1, size), keys, single, many)
+        return cls(LoadWorld(1, size), keys, single, many, crowd)
 
     def state(self) -> MemoryState:
         accounts = self.load.alloc()
         accounts[SENDER] = Account(balance=1)
         accounts[bytes(20)] = Account(balance=1)  # the fee recipient
-        for addresses, code in ((self.single, reader_code(1)), (self.many, reader_code(ENTRIES))):
+        slots = self.slots()
+        for addresses, entries in ((self.single, 1), (self.many, ENTRIES), (self.crowd, 1)):
+            code = reader_code(entries)
             for number, address in enumerate(addresses):
-                storage = {slot: number + i + 1 for i, slot in enumerate(self.slots())}
+                storage = {slot: number + i + 1 for i, slot in enumerate(slots)}
                 accounts[address] = Account(nonce=1, code=code, storage=storage)
         return MemoryState(accounts)
 
@@ -132,6 +138,7 @@ class RedisBench:
             self.client = client
             self.hot()
             self.cold()
+            self.crowded()
             self.unlearned()
             self.whole()
         return self.record
@@ -275,6 +282,60 @@ class RedisBench:
                     for samples, value in zip(times, taken, strict=True):
                         samples.append(value)
         return tuple(Samples(tuple(values)) for values in times), requests
+
+    # ---- cold, by many threads at once
+
+    def crowded(self) -> None:
+        """Calls of contracts that each are called once, by so many threads on one state; the function is known."""
+        lines = []
+        self.record["crowd"] = {}
+        for threads in CALLERS:
+            rates, requests = [], 0
+            for _ in range(max(1, self.rounds // 2)):
+                with self.state() as state, state.pin() as pin:
+                    seconds, calls, asked = self.crowd_seconds(state, pin, threads)
+                rates.append(calls / seconds)
+                requests += asked
+            rate = statistics.median(rates)
+            self.record["crowd"][threads] = rates
+            first = statistics.median(self.record["crowd"][CALLERS[0]])
+            lines.append([str(threads), report.number(rate), f"{rate / first:.2f}", f"{requests / calls / len(rates):.2f}"])
+        print("cold calls of a function that was learnt, of one slot each, by so many threads on one RedisState")
+        print(report.table(["threads", "calls/s", "of one thread", "requests a call"], lines) + "\n")
+
+    def crowd_seconds(self, state: RedisState, pin: RedisPin, threads: int) -> tuple[float, int, int]:
+        """Calls the whole crowd; how long that took, how many calls that were, and how many requests they needed."""
+        engines = [Engines() for _ in range(threads)]
+        start = threading.Barrier(threads + 1)
+        failures: list[BaseException] = []
+
+        def call(number: int, made: Engines) -> None:
+            wanted = self.world.call(self.world.crowd[number], number, 1)
+            answer = pin.run(lambda backend: made(backend).call(wanted.to, wanted.data, sender=SENDER))
+            check("cold call", answer.output, wanted)
+
+        def caller(turn: int) -> None:
+            try:
+                start.wait()
+                for number in range(2 + turn, len(self.world.crowd), threads):
+                    call(number, engines[turn])
+            except BaseException as error:
+                failures.append(error)
+
+        for number in range(2):  # from these the function is learnt
+            call(number, engines[0])
+        before = state.status().counters["cold_rounds"]
+        running = [threading.Thread(target=caller, args=(turn,)) for turn in range(threads)]
+        for thread in running:
+            thread.start()
+        start.wait()
+        began = time.perf_counter()
+        for thread in running:
+            thread.join()
+        seconds = time.perf_counter() - began
+        if failures:
+            raise failures[0]
+        return seconds, len(self.world.crowd) - 2, state.status().counters["cold_rounds"] - before
 
     # ---- cold, and nothing known
 

@@ -161,6 +161,7 @@ cdef extern from "include/cache/round.h" namespace "evmcore::cache" nogil:
         size_t size
     cdef struct HeadSeen:
         uint64_t seq
+        uint64_t stored
     cdef enum class RoundOutcome:
         DONE
         REFUSED
@@ -184,6 +185,7 @@ cdef extern from "include/cache/round.h" namespace "evmcore::cache" nogil:
         bint to_be_continued() noexcept
         bint lacks_accounts() noexcept
         bint may_lack_accounts() noexcept
+        bint precedes_load(Reader& reader, bint complete_state) except +
         @staticmethod
         void write_evictions(Bytes& out) noexcept
         Added settle(StateCache& cache, Reader* reader, bint complete_state) except +

@@ -36,7 +36,7 @@ cdef class ChangeSet:
     cdef vector[ChangedAccount] accounts      # addresses ascending
     cdef vector[ChangedSlot] slots            # of each account together, keys ascending
     cdef dict codes                           # hash -> code
-    # Slots below `ahead` were foreseen (see `_planning`): their text is here, the commands for them are written.
+    # Slots below `ahead` were foreseen (see `_planning`): their text is here.
     cdef size_t ahead
     cdef Bytes text
     cdef vector[Section] sections

@@ -16,6 +16,10 @@ class ChangeSet:
         """The changes that lead back, of all accounts but some. Codes stay where they are."""
 
     @property
+    def slot_count(self) -> int:
+        """How many slots change."""
+
+    @property
     def codes(self) -> dict[bytes, bytes]:
         """New codes by their hash."""
 

@@ -173,6 +173,11 @@ cdef class ChangeSet:
     def __len__(self):
         return self.accounts.size()
 
+    @property
+    def slot_count(self) -> int:
+        """How many slots change."""
+        return self.slots.size()
+
     @staticmethod
     def decode(bytes data not None, bytes key not None) -> ChangeSet:
         """The changes in the field `d` of a feed entry of `key`. Raises `StateCorrupted`."""

@@ -11,8 +11,11 @@ class Commands:
 
     @property
     def request(self) -> Request: ...
+    def write_codes(self, changes: ChangeSet) -> None:
+        """Adds the commands for codes."""
+
     def write(self, changes: ChangeSet) -> None:
-        """Adds the commands for accounts, storage and codes; not for the fields that were written ahead."""
+        """Adds the commands for accounts and storage."""
 
     def write_entry(self, changes: ChangeSet, place: list[bytes], fields: list[bytes]) -> None:
         """Adds the command of a feed entry: the words `place` and `fields`, then `d` with the changes."""

@@ -28,16 +28,18 @@ cdef class Commands:
         self.prefix = prefix
         self.flush = flush
 
-    def write(self, ChangeSet changes not None) -> None:
-        """Adds the commands for accounts, storage and codes; not for the fields that were written ahead."""
-        cdef ChangedAccount* account
-        cdef size_t i
+    def write_codes(self, ChangeSet changes not None) -> None:
+        """Adds the commands for codes."""
         for code_hash, code in changes.codes.items():
             self.request.add(b"SET", b"%b:c:%b" % (self.prefix, code_hash), code)
+
+    def write(self, ChangeSet changes not None) -> None:
+        """Adds the commands for accounts and storage."""
+        cdef ChangedAccount* account
+        cdef size_t i
         for i in range(changes.accounts.size()):
             account = &changes.accounts[i]
-            if not changes.is_ahead(account):
-                self.storage(account, changes.slots.data())
+            self.storage(account, changes.slots.data())
             if grows_long(account):
                 key = storage_key(self.prefix, account.address, account.after.generation)
                 self.request.extend(table_commands(key))

@@ -29,6 +29,7 @@ cdef class RedisFetcher(Fetcher):
     cdef int64_t count_evictions(self, Connection connection, int64_t deadline) except -2
     cdef int refuse_suspect(self) except -1
     cdef int explain(self, RoundOutcome outcome, string error, Connection connection) except -1
+    cdef int check_history(self, CacheView view, Round* round) except -1
     cdef int tell(self, str reason) except -1
     cdef int note_fault(self, CacheView view, Round* round, Ask* ask) except -1
     cdef int take_codes(self, CacheView view, Round* round) except -1

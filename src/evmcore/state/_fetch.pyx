@@ -106,7 +106,6 @@ cdef class RedisFetcher(Fetcher):
         cdef size_t replies
         cdef size_t i
         cdef RoundOutcome outcome
-        cdef Followed same
         cdef Added added
         cdef bint there
         cdef int stale = 0
@@ -123,12 +122,8 @@ cdef class RedisFetcher(Fetcher):
                 self.take_codes(view, round)
             if view.cache.complete and round.lacks_accounts():
                 self.confirm_absence(round, connection, deadline)
-            same = view.cache.follower.check(round.head)
-            if same != Followed.GOING_ON:
-                reason = "was replaced by another one" if same == Followed.REBUILT else "has another history"
-                self.tell(reason)
-                raise StateUnavailable(f"the state in Redis {reason} than the one that this reader holds: it starts anew")
-            if round.head.seq != view.view.view.seq:
+            self.check_history(view, round)
+            if round.head.stored != view.view.view.seq:
                 self.corrections += 1
             if round.head.seq > cache.latest():
                 with nogil:
@@ -139,9 +134,10 @@ cdef class RedisFetcher(Fetcher):
                     raise StateUnavailable(
                         f"Redis is at step {round.head.seq}, the feed has come to {cache.latest()} and not further in time"
                     )
-            if round.head.seq >= cache.oldest():
+                self.check_history(view, round)
+            if round.head.stored >= cache.oldest() and not round.precedes_load(view.view[0], view.cache.complete):
                 break
-            # A replica that is far behind, or a server that has lost its last steps: it may catch up.
+            # A replica that is too far behind, or a server that has lost its last steps: it may catch up.
             stale += 1
             for i in range(round.asks.size()):
                 if not round.asks[i].settled:
@@ -150,7 +146,8 @@ cdef class RedisFetcher(Fetcher):
                 return 1
             if view.brief or monotonic_now() > deadline or stale > MOST_REQUESTS:
                 raise StateUnavailable(
-                    f"the Redis server is at step {round.head.seq}, before the window from step {cache.oldest()} on"
+                    f"the Redis server is at step {round.head.stored}: before the window from step {cache.oldest()} on, or "
+                    "before an account that is read was loaded"
                 )
             time.sleep(min(0.001 * stale, 0.02))
         with nogil:
@@ -226,6 +223,15 @@ cdef class RedisFetcher(Fetcher):
             raise StateCorrupted(f"{head}: {text}")
         connection.close()
         raise StateUnavailable(f"the Redis server at {connection.peer} sent other replies than were asked for")
+
+    cdef int check_history(self, CacheView view, Round* round) except -1:
+        """What was read has to be of the history that is cached."""
+        cdef Followed same = view.cache.follower.check(round.head)
+        if same != Followed.GOING_ON:
+            reason = "was replaced by another one" if same == Followed.REBUILT else "has another history"
+            self.tell(reason)
+            raise StateUnavailable(f"the state in Redis {reason} than the one that this reader holds: it starts anew")
+        return 0
 
     cdef int tell(self, str reason) except -1:
         if self.watch is not None:

@@ -4,9 +4,9 @@ What is stored has to be what the diff starts from; where it is not, `StateError
 both values. Of every account the record and the number of slots are compared. Of slots, as many as are asked for, chosen
 at random; of accounts that are known in part, and of those whose storage is destroyed, all.
 
-Most accounts of a block stay, are known completely, and have the generation they had: what is written for their slots
-follows from the diff alone. It is written while the server looks for what is compared (`foresee`); where it turns out
-that an account is not such a one (`answered`), none of it may be carried out.
+Most accounts of a block stay, are known completely, and have the generation they had: what the feed says of their slots
+follows from the diff alone. It is encoded while the server looks for what is compared (`foresee`); where it turns out
+that an account is not such a one (`answered`), it is forgotten.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -37,7 +37,7 @@ cdef struct Touched:
     uint32_t asked_generation
     bint asked_all                # every changed slot
     size_t reply                  # the first one about its storage
-    bint foreseen                 # its slots stand in the changes and its fields are written
+    bint foreseen                 # its slots stand in the changes already
     size_t foreseen_slot
     size_t foreseen_count
     int64_t growth                # by how many slots it then has more
@@ -53,7 +53,6 @@ cdef class Plan:
     cdef int group(self) except -1
     cdef void choose(self, size_t count, uint64_t seed) noexcept
     cdef int check_fields(self, const Touched* account) except -1
-    cdef bint lacks_codes(self) except -1
     cdef int64_t slots_of_diff(self, const Touched* account) except? -1
     cdef const Node* stored_values(self, const Touched* account, Replies replies) except? NULL
     cdef int compare_chosen(self, const Touched* account, const Node* value, Replies replies) except -1

@@ -1,6 +1,5 @@
 from evmcore._diff import StateDiff
 from evmcore.state._changes import ChangeSet
-from evmcore.state._commands import Commands
 from evmcore.state._replies import Replies
 from evmcore.state._requests import Request
 
@@ -22,12 +21,12 @@ class Plan:
         """Adds the commands for the storage of the accounts. Before the records are known, `generations` has those of
         accounts whose storage is not of generation 0."""
 
-    def foresee(self, commands: Commands) -> bool:
-        """Writes the commands for the fields of accounts that stay, before what was asked by `ask_storage` is known, as
-        if they were known completely and of the generations given there. False: nothing was written."""
+    def foresee(self) -> None:
+        """Encodes the slots of accounts that stay for the feed entry, before what was asked by `ask_storage` is known, as
+        if they were known completely."""
 
-    def encode_ahead(self) -> None:
-        """Encodes what was foreseen for the feed entry."""
+    def forget_foreseen(self) -> None:
+        """Forgets what was encoded: it is not so."""
 
     def answered(self) -> bool:
         """Whether what was asked for before the records were known is what is needed, and what was foreseen is so."""

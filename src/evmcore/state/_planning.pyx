@@ -15,12 +15,10 @@ from evmcore.state._cache_native cimport (
     record_without_account,
 )
 from evmcore.state._changes cimport ChangedAccount, SlotValue, same_record, storage_key
-from evmcore.state._commands cimport Commands
 from evmcore.state._requests cimport write_key, write_part
 from evmcore.state._wire cimport Node
 
 from evmcore.errors import InputError, StateCorrupted, StateError
-from evmcore.state.base import EMPTY_CODE_HASH
 from evmcore.state.layout import show_key
 
 cdef struct Stored:
@@ -237,57 +235,30 @@ cdef class Plan:
                     u_to_be(name, &self.diff.slots[j].key)
                     write_part(request.out, name, 32)
 
-    # ---- what can be written before anything is known
+    # ---- what can be encoded before anything is known
 
-    def foresee(self, Commands commands not None) -> bool:
-        """Writes the fields of accounts that stay, as if they were as most are; False: nothing was written."""
+    def foresee(self) -> None:
+        """Encodes the slots of accounts that stay, as if they were as most are."""
         cdef Touched* account
-        cdef ChangedAccount assumed
         cdef size_t i
-        if self.lacks_codes():
-            return False
         for i in range(self.touched.size()):
             account = &self.touched[i]
             if account.slot_count == 0 or account.asked != COUNT or self.is_destroyed(account):
                 continue
-            assumed.first_slot = self.changes.slots.size()
+            account.foreseen_slot = self.changes.slots.size()
             account.growth = self.slots_of_diff(account)
-            assumed.slot_count = self.changes.slots.size() - assumed.first_slot
-            if assumed.slot_count == 0:
-                continue
-            account.foreseen = True
-            account.foreseen_slot = assumed.first_slot
-            account.foreseen_count = assumed.slot_count
-            memcpy(assumed.address, account.address, 20)
-            assumed.before = record_without_account(NO_KEY)
-            assumed.before.presence = EXISTS
-            assumed.before.generation = account.asked_generation
-            assumed.after = assumed.before
-            assumed.wiped = False
-            commands.storage(&assumed, self.changes.slots.data())
-        return self.changes.slots.size() != 0
-
-    def encode_ahead(self) -> None:
-        """Encodes what was foreseen for the feed entry."""
-        cdef Touched* account
-        cdef size_t i
-        for i in range(self.touched.size()):
-            account = &self.touched[i]
+            account.foreseen_count = self.changes.slots.size() - account.foreseen_slot
+            account.foreseen = account.foreseen_count != 0
             if account.foreseen:
                 self.changes.encode_ahead(account.foreseen_slot, account.foreseen_count)
 
-    cdef bint lacks_codes(self) except -1:
-        """Whether an account gets a code that the diff does not have, so that the state must be asked for it."""
-        cdef const AccountChange* change
+    def forget_foreseen(self) -> None:
+        """Forgets what was encoded: it is not so."""
         cdef size_t i
-        for i in range(self.diff.account_count):
-            change = &self.diff.accounts[i]
-            if not change.new.exists or memcmp(change.old.code_hash, change.new.code_hash, 32) == 0:
-                continue
-            code_hash = PyBytes_FromStringAndSize(<const char*>change.new.code_hash, 32)
-            if code_hash != EMPTY_CODE_HASH and code_hash not in self.diff.codes:
-                return True
-        return False
+        self.changes = ChangeSet()
+        self.changes.slots.reserve(self.diff.slot_count)
+        for i in range(self.touched.size()):
+            self.touched[i].foreseen = False
 
     cdef int64_t slots_of_diff(self, const Touched* account) except? -1:
         """The slots that the diff changes, as it has them; gives by how many the account then has more."""

@@ -52,9 +52,16 @@ the field of 65 zero bytes and takes it out again in the same transaction: from 
 
 Head
 ----
-Fields of ``h:head``: `seq` (decimal, from 1, of the last feed entry), `feed` (16 random bytes; new whenever the state
-is not what the feed before led to, readers then forget everything), `schema` (1), `epoch` (decimal, of the writer that
-wrote it), `header` (RLP of the head's header), `hash` (32 bytes), `number` (decimal). Other fields are ignored.
+Fields of ``h:head``: `seq` (decimal, from 1, of the last feed entry), `stored` (decimal), `feed` (16 random bytes; new
+whenever the state is not what the feed before led to, readers then forget everything), `schema` (2), `epoch` (decimal,
+of the writer that wrote it), `header` (RLP of the head's header), `hash` (32 bytes), `number` (decimal). Other fields
+are ignored.
+
+*Stored* is the seq up to which the keys of accounts and storage have come: `seq`, or one less while the changes of the
+last entry are still to be written. They change in the same transaction as this field. So what is read together with the
+head is the state after step `stored`, exactly; the feed tells what is different after step `seq`. Codes and block
+hashes are there with the entry. A writer brings the keys up to `seq` before it does anything else; one that takes office
+finds in the last entry what the one before it left to do.
 
 Feed entry
 ----------
@@ -102,7 +109,7 @@ from evmcore.blocks import Header
 from evmcore.errors import InputError, InvalidBlock, StateCorrupted
 from evmcore.state.base import EMPTY_CODE_HASH
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 RECORD_VERSION: Final = 1
 CHANGES_VERSION: Final = 1
 
@@ -327,12 +334,16 @@ def _read_number(data: bytes, at: int, end: int, key: bytes) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where the state in Redis stands: the content of ``h:head``. `hash` and `number` are those of `header`."""
+    """Where the state in Redis stands: the content of ``h:head``. `hash` and `number` are those of `header`.
+
+    `behind`: whether the keys of accounts and storage still lack the changes of the last entry.
+    """
 
     seq: int
     feed: bytes
     epoch: int
     header: Header
+    behind: bool = False
     schema: int = SCHEMA
     encoded: bytes = field(init=False, repr=False, compare=False)  # the header's RLP
     hash: bytes = field(init=False, repr=False, compare=False)
@@ -345,11 +356,17 @@ class Head:
     def number(self) -> int:
         return self.header.number
 
+    @property
+    def stored(self) -> int:
+        """The step that the keys of accounts and storage have come to."""
+        return self.seq - self.behind
+
 
 def encode_head(head: Head) -> dict[bytes, bytes]:
     """The fields of ``h:head``."""
     return {
         b"seq": b"%d" % head.seq,
+        b"stored": b"%d" % head.stored,
         b"feed": head.feed,
         b"schema": b"%d" % head.schema,
         b"epoch": b"%d" % head.epoch,
@@ -372,11 +389,14 @@ def decode_head(fields: Mapping[bytes, bytes], key: bytes) -> Head | None:
     seq = decimal(fields.get(b"seq"), key, "seq")
     if seq == 0:
         raise _corrupted(key, "the field seq is 0")
+    stored = decimal(fields.get(b"stored"), key, "stored")
+    if stored not in (seq, seq - 1):
+        raise _corrupted(key, f"the field stored is {stored}, with seq {seq} that or one less is right")
     header = _read_header(fields.get(b"header"), fields.get(b"hash"), key)
     number = decimal(fields.get(b"number"), key, "number")
     if number != header.number:
         raise _corrupted(key, f"the field number is {number}, the header has {header.number}")
-    return Head(seq, feed, decimal(fields.get(b"epoch"), key, "epoch"), header, schema)
+    return Head(seq, feed, decimal(fields.get(b"epoch"), key, "epoch"), header, stored != seq, schema)
 
 
 def _read_header(data: bytes | None, block_hash: bytes | None, key: bytes) -> Header:

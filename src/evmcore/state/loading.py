@@ -457,6 +457,10 @@ def _load_memory(session: Session, keys: Keys, progress: Progress | None) -> tup
     head = _read_head(session, keys)
     if head is None:
         raise StateError(f"no state is loaded: there is no {layout.show_key(keys.head)}")
+    if head.behind:
+        raise StateUnavailable(
+            f"what block {head.number} changes is not stored yet: a writer is at work, or the next one will finish it"
+        )
     state = MemoryState()
     seen: set[bytes] = set()
     codes: dict[bytes, bytes] = {EMPTY_CODE_HASH: b""}

@@ -65,7 +65,10 @@ def _read(
         if cache.given_up or time.monotonic() > deadline:
             raise StateNotAvailable("the cache has not followed the feed so far")
         time.sleep(0.001)
-    return [head.seq, *replies[1:]]
+    label = cache.label(head.seq)
+    if label is not None and (label[1] != head.hash or (head.behind and label[0] not in (b"b", b"s"))):
+        raise StateNotAvailable("the state in Redis has another history than the one that is followed")
+    return [head.stored, *replies[1:]]
 
 
 def _fill(cache: Cache, seq: int, address: bytes, record: bytes, fields: list[bytes], key: str) -> None:

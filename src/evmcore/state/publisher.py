@@ -1,7 +1,11 @@
 """The writer of a chain's state in Redis: one block, one transaction; or nothing at all.
 
-A block's changes, the head and the feed entry are one WATCH/MULTI/EXEC. Whoever opens a `Publisher` takes office: the
-one before is fenced off and gets `WriterFenced` at its next change.
+A block's changes, the head and the feed entry are one WATCH/MULTI/EXEC. A block of many changes is two, so that readers
+need not wait for what takes the server longest: the first makes it the head and tells of it in the feed, the second
+changes the keys of accounts and storage, and the head says which of them was the last (`Head.behind`). What the first
+has told the second must do, be it by another writer: it is the first thing that one does.
+
+Whoever opens a `Publisher` takes office: the one before is fenced off and gets `WriterFenced` at its next change.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +35,7 @@ from evmcore.state._wire import ErrorReply
 from evmcore.state.layout import Changes, FeedEntry, Head, Keys, Record
 from evmcore.state.planning import load_commands
 from evmcore.state.session import DEFAULT_TIMEOUT, Command, Session, as_fields, command_text
-from evmcore.state.works import Known, Loading, Publication, Undoing, Unforeseen, Work
+from evmcore.state.works import Known, Loading, Publication, Undoing, Work
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -42,13 +47,18 @@ ATTEMPTS = 3
 
 DEFAULT_CHECKED_SLOTS = 64
 
+# Of a block that changes more slots readers are told first.
+DEFAULT_TOLD_FIRST = 256
+
 
 class Publisher:
     """Applies blocks to the state of one chain in Redis, and takes them back. Not for several threads at once.
 
     Every method either returns with the change made, or raises with nothing changed; `StateUnavailable` alone may leave
     it open whether the change was made, and the same call may then be made again: a block that is the head already
-    changes nothing.
+    changes nothing. Of a block of many changes, readers may have been told by then, also where another error is raised
+    (`WriterFenced`, or `WriteRefused` by a server that has no memory left): the next change, by whoever makes it,
+    finishes it first.
     """
 
     def __init__(
@@ -61,6 +71,7 @@ class Publisher:
         replica_timeout: float = 1.0,
         timeout: float = DEFAULT_TIMEOUT,
         checked_slots: int | None = DEFAULT_CHECKED_SLOTS,
+        told_first: int | None = DEFAULT_TOLD_FIRST,
     ) -> None:
         """Takes office. `redis`: an address (see `session.open_client`) or a redis-py client.
 
@@ -68,7 +79,8 @@ class Publisher:
         wait until so many replicas have it, at most `replica_timeout` seconds; `replicated` tells how it went.
         `checked_slots`: of how many slots of a block the value is compared with what is stored before anything is
         written, chosen at random; None: of all, which takes Redis as long as writing them. Whatever it is, all account
-        records and numbers of slots are compared, and that each slot that was zero was not there.
+        records and numbers of slots are compared, and that each slot that was zero was not there. `told_first`: of a
+        block that changes more slots readers are told before the keys are changed; None: of none.
         Raises `UnsafeStorage` when the server may evict keys, `StateUnavailable`, `WriteRefused`, `StateCorrupted`.
         """
         self.keys = Keys(chain_id)
@@ -79,6 +91,7 @@ class Publisher:
         self.replicated: bool | None = None
         self.session = Session(redis, timeout)
         self.checked_slots = checked_slots
+        self.told_first = told_first
         self._last_seq = 0
         self._written: tuple[Head, dict[bytes, bytes]] | None = None  # the last head that was written
         self._known = Known()
@@ -174,6 +187,8 @@ class Publisher:
                 "the state has to be loaded anew"
             )
         self._last_seq = head.seq
+        if head.behind:
+            self._finish(head)
 
     # ---- changes
 
@@ -325,9 +340,7 @@ class Publisher:
 
     def renew_feed(self, commands: Sequence[Command] = ()) -> Head:
         """Carries out commands in one transaction after which readers start anew and nothing can be taken back."""
-        head = self._need_head(
-            layout.decode_head(as_fields(self._watch([(b"HGETALL", self.keys.head)])[0]), self.keys.head)
-        )
+        head = self._finished_head()
         new = Head(head.seq, os.urandom(16), self.epoch, head.header)
         own: list[Command] = [
             (b"XTRIM", self.keys.feed, b"MAXLEN", b"0"),
@@ -353,51 +366,100 @@ class Publisher:
         return replies[2:]
 
     def _transact(self, work: Work, doing: str) -> Head:
-        """Reads under WATCH, lets `work` say what to change, and executes it; again when nothing came of it.
-
-        What can be written before the answers are there is sent behind the questions: the server reads it meanwhile,
-        and without EXEC nothing comes of it.
-        """
+        """Reads under WATCH, lets `work` say what to change, and executes it; again when nothing came of it."""
         for _ in range(ATTEMPTS + 1):
             questions, request = self._questions, self._request
             first = self._ask(questions)
             work.ask(questions)
             self.session.send(questions, "reading the head")
+            with self.session.guard_watch():
+                work.use_time()
+                replies = self.session.exchange(questions, doing="reading the head")
+                self._check_office(replies[1])
+                head = self._need_head(self._decode_head(replies[2]))
+                if head.behind:
+                    self._finish(head)
+                    continue
+                self._known.complete = self._is_complete(replies[3])
+                changes = None
+                if not work.is_done(head):
+                    changes = work.changes(self._known.complete, replies, first, self.session)
+            if changes is None:
+                self.session.request([(b"UNWATCH",)])
+                return head
+            # After a failover the server may lack what readers have seen; what follows has the same numbers.
+            feed = os.urandom(16) if head.seq < self._last_seq else head.feed
+            behind = work.may_be_told_first and self.told_first is not None and changes.slot_count > self.told_first
+            new = Head(head.seq + 1, feed, self.epoch, work.header, behind)
+            request.clear()
+            request.add(b"MULTI")
+            commands = Commands(request, self.keys.prefix)
+            commands.write_codes(changes)
+            if not behind:
+                work.write(commands, changes)
+            request.extend(self._head_commands(head, work.kind, new))
+            self._write_entry(commands, changes, head, work.kind, new)
+            if self._execute(request, new, doing, commands):
+                return self._store(new, changes, doing) if behind else new
+        raise StateUnavailable(f"{doing}: nothing came of {ATTEMPTS} tries; the state is as before")
+
+    def _store(self, head: Head, changes: ChangeSet, doing: str) -> Head:
+        """Changes the keys of accounts and storage as the last feed entry says; gives the head that is then there.
+
+        They are sent while they are written, so that the server reads them meanwhile: without EXEC nothing comes of it.
+        """
+        new = replace(head, behind=False)
+        for _ in range(ATTEMPTS + 1):
+            questions, request = self._questions, self._request
+            questions.clear()
+            questions.extend(
+                [
+                    (b"WATCH", self.keys.head, self.keys.writer),
+                    (b"GET", self.keys.writer),
+                    (b"HGETALL", self.keys.head),
+                ]
+            )
+            self.session.send(questions, doing)
             request.clear()
             request.add(b"MULTI")
             commands = Commands(request, self.keys.prefix, partial(self.session.send, request, doing))
             with self.session.guard_watch():
-                ahead = work.write_ahead(commands)
-                if ahead:
-                    self.session.send(request, doing)
-                    work.use_time()
-                    replies = self.session.exchange(questions, request, doing=doing)
-                else:
-                    replies = self.session.exchange(questions, doing="reading the head")
+                commands.write(changes)
+                request.add(b"HSET", self.keys.head, b"stored", b"%d" % new.stored)
+                replies = self.session.exchange(questions, request, doing=doing)
                 self._check_office(replies[1])
-                head = self._need_head(self._decode_head(replies[2]))
-                self._known.complete = self._is_complete(replies[3])
-                try:
-                    done = work.is_done(head)
-                    changes = None if done else work.changes(self._known.complete, replies, first, self.session)
-                except Unforeseen:
-                    self.session.request([(b"DISCARD",)])
-                    continue
-            if changes is None:
-                self.session.request([(b"DISCARD" if ahead else b"UNWATCH",)])
-                return head
-            # After a failover the server may lack what readers have seen; what follows has the same numbers.
-            feed = os.urandom(16) if head.seq < self._last_seq else head.feed
-            new = Head(head.seq + 1, feed, self.epoch, work.header)
-            try:
-                work.write(commands, changes)
-            except StateUnavailable:
-                continue
-            request.extend(self._head_commands(head, work.kind, new))
-            self._write_entry(commands, changes, head, work.kind, new)
+                found = self._decode_head(replies[2])
+            if found != head:
+                self.session.request([(b"DISCARD",)])
+                if found == new:
+                    return new
+                raise StateUnavailable(f"{doing}: the head moved meanwhile; applying it again is safe")
+            self._written = (new, layout.encode_head(new))
             if self._execute(request, new, doing, commands):
                 return new
-        raise StateUnavailable(f"{doing}: nothing came of {ATTEMPTS} tries; the state is as before")
+        raise StateUnavailable(f"{doing}: readers have been told, but nothing came of {ATTEMPTS} tries to store it")
+
+    def _finish(self, head: Head) -> None:
+        """Stores what the last feed entry says, which whoever wrote it has not come to."""
+        entry_id = layout.entry_id(head.seq)
+        found = self.session.request([(b"XRANGE", self.keys.feed, entry_id, entry_id)], "reading the feed")[0]
+        if not found:
+            raise StateCorrupted(
+                f"{layout.show_key(self.keys.feed)}: the entry {head.seq} is missing, and what it says is not stored yet: "
+                "the state has to be loaded anew"
+            )
+        entry = layout.decode_entry(found[0][0], as_fields(found[0][1]), self.keys.feed)
+        changes = ChangeSet.decode(entry.changes, self.keys.feed)
+        self._store(head, changes, f"finishing block {head.number}")
+
+    def _finished_head(self) -> Head:
+        """Begins a transaction; the head, once everything it says is stored."""
+        while True:
+            fields = as_fields(self._watch([(b"HGETALL", self.keys.head)])[0])
+            head = self._need_head(layout.decode_head(fields, self.keys.head))
+            if not head.behind:
+                return head
+            self._finish(head)
 
     def _ask(self, questions: Request) -> int:
         """Begins to watch, and asks what every transaction needs; gives the number of commands."""
@@ -464,7 +526,7 @@ class Publisher:
                 return False
             self._check_results(request, results, doing, commands)
         self._last_seq = new.seq
-        if self.replicas:
+        if self.replicas and not new.behind:
             self._wait_for_replicas()
         return True
 
@@ -498,7 +560,7 @@ class Publisher:
                 time.sleep(pause)
                 pause = min(pause * 2, 1.0)
             else:
-                return head is not None and (head.seq, head.feed, head.epoch) == (new.seq, new.feed, self.epoch)
+                return head == new
 
     def _wait_for_replicas(self) -> None:
         wait = (b"WAIT", b"%d" % self.replicas, b"%d" % int(self.replica_timeout * 1000))

@@ -27,10 +27,6 @@ from evmcore.state.session import Session
 MOST_GENERATIONS: Final = 100_000
 
 
-class Unforeseen(Exception):
-    """What was written ahead rests on something that is not so: none of it may be carried out."""
-
-
 @dataclass
 class Known:
     """What a writer remembers from one change to the next. It only says what is likely: all of it is compared again."""
@@ -49,6 +45,8 @@ class Work:
 
     kind: bytes
     header: Header
+    # Whether readers may be told before the keys are changed: they must be able to tell by the head's hash from what.
+    may_be_told_first = False
 
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
@@ -57,27 +55,19 @@ class Work:
         """Adds commands that read what `changes` needs."""
         raise NotImplementedError
 
-    def write_ahead(self, commands: Commands) -> bool:
-        """Adds commands of the transaction that can be known before anything is read; False: there are none."""
-        return False
-
     def use_time(self) -> None:
-        """Called while the server reads what was written ahead."""
+        """Called while the server reads."""
 
     def is_done(self, head: Head) -> bool:
         """Whether there is nothing left to do. Raises `WrongParent`, `StateError` where it cannot be done."""
         raise NotImplementedError
 
     def changes(self, complete: bool, replies: Replies, first: int, session: Session) -> ChangeSet:
-        """What changes; `replies` from `first` on are those to what was asked for.
-
-        `session` may be asked for more, unless something was written ahead. Raises `Unforeseen` where that is not to be
-        carried out.
-        """
+        """What changes; `replies` from `first` on are those to what was asked for. `session` may be asked for more."""
         raise NotImplementedError
 
     def write(self, commands: Commands, changes: ChangeSet) -> None:
-        """Adds the other commands that make the changes."""
+        """Adds the commands that make the changes, other than those for codes."""
         commands.write(changes)
 
     def read_records(self, replies: Replies, first: int, addresses: Sequence[bytes]) -> list[Record | None]:
@@ -91,6 +81,7 @@ class Publication(Work):
     """A block that follows the head."""
 
     kind = layout.BLOCK
+    may_be_told_first = True
 
     def __init__(self, keys: Keys, known: Known, header: Header, diff: StateDiff, checked_slots: int | None) -> None:
         super().__init__(keys)
@@ -99,22 +90,17 @@ class Publication(Work):
         self.hash = header.hash
         self.diff = diff
         self.checked_slots = len(diff) if checked_slots is None else checked_slots
-        self.may_foresee = True
 
     def ask(self, request: Request) -> None:
         self.plan = Plan(self.diff, self.keys.prefix, self.checked_slots, secrets.randbits(64))
-        self.ahead = False
         self.plan.ask_records(request)
         if self.known.complete:
             # Most accounts have the generation they always had: one round instead of two.
             self.plan.ask_storage(request, self.known.generations)
 
-    def write_ahead(self, commands: Commands) -> bool:
-        self.ahead = self.may_foresee and self.known.complete and self.plan.foresee(commands)
-        return self.ahead
-
     def use_time(self) -> None:
-        self.plan.encode_ahead()
+        if self.known.complete:
+            self.plan.foresee()
 
     def is_done(self, head: Head) -> bool:
         header = self.header
@@ -132,9 +118,7 @@ class Publication(Work):
         plan.take_records(replies, first, complete)
         if not plan.answered():
             self.known.note_generations(plan.generations())
-            if self.ahead:
-                self.may_foresee = False
-                raise Unforeseen
+            plan.forget_foreseen()
             request = Request()
             plan.ask_storage(request)
             replies = session.exchange(request, doing="reading storage")

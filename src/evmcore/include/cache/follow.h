@@ -78,7 +78,12 @@ public:
             return Followed::REBUILT;
         std::lock_guard<std::mutex> guard(labels_mutex_);
         const Label* known = find(head.seq);
-        return known && memcmp(known->hash, head.hash, 32) != 0 ? Followed::DIVERGED : Followed::GOING_ON;
+        if (!known)
+            return Followed::GOING_ON;
+        // Which state came before, only a block says by its hash, so only blocks are ahead of what is stored.
+        const bool may_be_ahead = known->kind == 'b' || known->kind == 's';
+        const bool same = memcmp(known->hash, head.hash, 32) == 0 && (head.stored == head.seq || may_be_ahead);
+        return same ? Followed::GOING_ON : Followed::DIVERGED;
     }
 
     // Reads and applies until something ends it. `stop` and the socket belong to the caller.

@@ -50,6 +50,7 @@ struct CodeAsk {
 struct HeadSeen {
     bool there;
     uint64_t seq;
+    uint64_t stored;            // the step after which the accounts and slots are that were read with it: seq or one less
     uint8_t feed[16], hash[32];
 };
 
@@ -80,10 +81,11 @@ struct KeyNames {
 
     static void write_head(Bytes& out, const std::string& prefix) {
         const std::string head = prefix + ":head";
-        write_command(out, 5);
+        write_command(out, 6);
         write_part(out, "HMGET");
         write_part(out, head.data(), head.size());
         write_part(out, "seq");
+        write_part(out, "stored");
         write_part(out, "feed");
         write_part(out, "hash");
     }
@@ -229,15 +231,18 @@ public:
             error->assign(bytes + nodes[*at].at, static_cast<size_t>(nodes[*at].number));
             return RoundOutcome::REFUSED;
         }
-        if (*at + 4 > nodes.size() || !nodes[*at].is('*') || nodes[*at].number != 3)
+        if (*at + 5 > nodes.size() || !nodes[*at].is('*') || nodes[*at].number != 4)
             return RoundOutcome::MALFORMED;
-        const Node *seq = &nodes[*at + 1], *feed = &nodes[*at + 2], *hash = &nodes[*at + 3];
-        *at += 4;
+        const Node *seq = &nodes[*at + 1], *stored = &nodes[*at + 2], *feed = &nodes[*at + 3], *hash = &nodes[*at + 4];
+        *at += 5;
         head->there = false;
-        if (seq->is('_') && feed->is('_') && hash->is('_'))
+        if (seq->is('_') && stored->is('_') && feed->is('_') && hash->is('_'))
             return RoundOutcome::NO_HEAD;
         if (!seq->is('$') || !read_decimal(bytes + seq->at, static_cast<size_t>(seq->number), &head->seq) || !head->seq)
             *error = "the field seq is missing or not a number from 1";
+        else if (!stored->is('$') || !read_decimal(bytes + stored->at, static_cast<size_t>(stored->number), &head->stored) ||
+                 (head->stored != head->seq && head->stored + 1 != head->seq))
+            *error = "the field stored is missing or neither seq nor one less";
         else if (!feed->is('$') || feed->number != 16)
             *error = "the field feed is missing or not of 16 bytes";
         else if (!hash->is('$') || hash->number != 32)
@@ -281,7 +286,7 @@ public:
                            [](const Ask& ask) { return usable(ask) && ask.record.presence == NO_KEY; });
     }
 
-    // Puts what was read at `head.seq`, a step of the cache's window, into the cache, and what the cache does not take
+    // Puts what was read at `head.stored`, a step of the cache's window, into the cache, and what the cache does not take
     // into the reader's own keeping. Takes the cache's lock; the caller has a section open.
     Added settle(StateCache& cache, Reader* reader, bool complete_state) {
         std::lock_guard<std::mutex> guard(cache.editing);
@@ -292,7 +297,7 @@ public:
             if (!usable(ask))
                 continue;
             if (ask.record.presence != NO_KEY || complete_state) {
-                const Added added = cache.add_account(head.seq, ask.address.data(), ask.record);
+                const Added added = cache.add_account(head.stored, ask.address.data(), ask.record);
                 if (added == Added::NO_MEMORY || added == Added::OUTSIDE)
                     return added;
             }
@@ -304,7 +309,7 @@ public:
                 if (!slots[i].damaged && (slots[i].stored || zeros_hold))
                     seen.push_back({&slots[i].key, &slots[i].value});
             if (!seen.empty()) {
-                const Added put = cache.add_slots(head.seq, ask.address.data(), seen.data(), seen.size());
+                const Added put = cache.add_slots(head.stored, ask.address.data(), seen.data(), seen.size());
                 if (put == Added::NO_MEMORY || put == Added::OUTSIDE)
                     return put;
             }
@@ -317,9 +322,22 @@ public:
         return Added::ADDED;
     }
 
+    // Whether an account that the reader knows is not here: what was read is of a step before it was loaded.
+    bool precedes_load(const Reader& reader, bool complete_state) const {
+        AccountRecord record;
+        return head.stored < reader.view.seq && std::any_of(asks.begin(), asks.end(), [&](const Ask& ask) {
+            return usable(ask) && ask.count && lacks(ask, complete_state) &&
+                   reader.view.cache->account(reader.view.seq, ask.address.data(), &record) && record.presence != NO_KEY;
+        });
+    }
+
 private:
     static bool usable(const Ask& ask) noexcept {
         return ask.answered && !ask.settled && (ask.fault == Fault::NONE || ask.fault == Fault::VALUE);
+    }
+
+    static bool lacks(const Ask& ask, bool complete_state) noexcept {
+        return ask.record.presence == NO_KEY && !complete_state;
     }
 
     // Whatever the reader would still not find: the value at its step is the one read, as the cache knows of no change.
@@ -341,9 +359,10 @@ private:
                 if (slot.damaged ||
                     reader.slot(address, &slot.key, &value) != Answer::MISSING)
                     continue;
-                // A slot that is not stored is zero for this reader if the storage is complete at its own step.
-                if (!slot.stored && (reader.account(address, &record) != Answer::KNOWN || record.presence != EXISTS ||
-                                     !record.storage_complete)) {
+                // A slot that is not stored is zero for this reader if the storage is complete at its own step, and was
+                // here at the step that was read.
+                if (!slot.stored && (lacks(ask, complete_state) || reader.account(address, &record) != Answer::KNOWN ||
+                                     record.presence != EXISTS || !record.storage_complete)) {
                     reader.nowhere.insert(StateKey::of_slot(address, &slot.key));
                     continue;
                 }
