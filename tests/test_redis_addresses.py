@@ -166,8 +166,10 @@ def test_tls_with_a_certificate_that_is_not_trusted(tmp_path: Path) -> None:
     with tls_server(tmp_path) as (server, place, _):
         load(server.url).close()
         url = f"rediss://{place}/0"
-        with RedisState(url, wait=0.3) as state, pytest.raises(StateUnavailable, match=r"(?i)certificate"):
-            state.pin()
+        with RedisState(url, wait=0.3) as state:
+            until(lambda: state.status().counters["redis_errors"] > 0)
+            with pytest.raises(StateUnavailable, match=r"(?i)certificate"):
+                state.pin()
 
 
 def test_tls_survives_a_restart_of_the_server(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Blocks that readers are told of before their changes are stored: exact meanwhile, and finished by whoever comes next."""
+"""Blocks that are told before their changes are stored: exact meanwhile, and finished by whoever comes next."""
 
 from __future__ import annotations
 
@@ -124,9 +124,7 @@ def test_every_block_reads_as_it_is_while_its_changes_are_not_stored(
             assert_same(pinned, before)
 
 
-def test_contracts_are_read_whole_while_a_block_is_not_stored(
-    publisher: Publisher, shared_redis: RedisServer
-) -> None:
+def test_contracts_are_read_whole_while_a_block_is_not_stored(publisher: Publisher, shared_redis: RedisServer) -> None:
     memory = MemoryState({A: Account(balance=1, storage={1: 7, 2: 8})})
     load(publisher, memory)
     header = child(GENESIS)
@@ -211,9 +209,9 @@ def test_a_server_that_is_full_meanwhile_gets_the_rest_later(client: Any, publis
     load(publisher, memory)
     header, diff = child(GENESIS), slots_diff(memory, {1: 9, 2: 5})
     try:
-        with before_storing(publisher, lambda: client.config_set("maxmemory", 1)):
-            with pytest.raises(WriteRefused, match="maxmemory"):
-                publisher.publish(header, diff)
+        full = before_storing(publisher, lambda: client.config_set("maxmemory", 1))
+        with full, pytest.raises(WriteRefused, match="maxmemory"):
+            publisher.publish(header, diff)
     finally:
         client.config_set("maxmemory", 0)
     assert is_behind(client)
@@ -239,7 +237,7 @@ def test_only_blocks_of_many_changes_are_told_first(client: Any, shared_redis: R
         load(publisher, memory)
         header = GENESIS
         for count in (4, 5):
-            header, diff = child(header), slots_diff(memory, {slot: count for slot in range(1, 1 + count)})
+            header, diff = child(header), slots_diff(memory, dict.fromkeys(range(1, 1 + count), count))
             with before_storing(publisher, lambda count=count: told.append(count)):  # type: ignore[misc]
                 publisher.publish(header, diff)
             memory.apply(diff)

@@ -63,8 +63,8 @@ def reader_code(entries: int) -> bytes:
 
 @dataclass(frozen=True)
 class World:
-    """`load`: the contracts of a load test. `single`, `many`: contracts that read one entry, and `ENTRIES`; `crowd`: more
-    that read one."""
+    """`load`: the contracts of a load test. `single`, `many`: contracts that read one entry, and `ENTRIES`; `crowd`:
+    more that read one."""
 
     load: LoadWorld
     keys: tuple[bytes, ...]
@@ -299,7 +299,8 @@ class RedisBench:
             rate = statistics.median(rates)
             self.record["crowd"][threads] = rates
             first = statistics.median(self.record["crowd"][CALLERS[0]])
-            lines.append([str(threads), report.number(rate), f"{rate / first:.2f}", f"{requests / calls / len(rates):.2f}"])
+            share = requests / calls / len(rates)
+            lines.append([str(threads), report.number(rate), f"{rate / first:.2f}", f"{share:.2f}"])
         print("cold calls of a function that was learnt, of one slot each, by so many threads on one RedisState")
         print(report.table(["threads", "calls/s", "of one thread", "requests a call"], lines) + "\n")
 

@@ -49,5 +49,8 @@ cdef class ChangeSet:
 cdef bint same_record(const AccountRecord* a, const AccountRecord* b) noexcept nogil
 cdef void record_value(Bytes& out, const AccountRecord* record) noexcept nogil     # of an account's key
 cdef void put_value(Bytes& out, const u256* value) noexcept nogil                  # of a slot, as a part of a command
-# The key of a storage hash; `prefix`: of the chain's keys.
+cdef enum:
+    MOST_NAME = 40                # bytes
+# The key of a storage hash; `prefix`: of the chain's keys. And what stands behind `<prefix>:s:` in it, with its size.
 cdef bytes storage_key(bytes prefix, const uint8_t* address, unsigned int generation)
+cdef size_t storage_name(uint8_t* out, const uint8_t* address, unsigned int generation) noexcept nogil

@@ -151,9 +151,13 @@ cdef size_t decimal(uint8_t* out, uint64_t number) noexcept nogil:
 
 
 cdef bytes storage_key(bytes prefix, const uint8_t* address, unsigned int generation):
-    cdef uint8_t[20] text
-    key = prefix + b":s:" + PyBytes_FromStringAndSize(<const char*>address, 20)
-    return key + PyBytes_FromStringAndSize(<const char*>text, decimal(text, generation)) if generation else key
+    cdef uint8_t[MOST_NAME] name
+    return prefix + b":s:" + PyBytes_FromStringAndSize(<const char*>name, storage_name(name, address, generation))
+
+
+cdef size_t storage_name(uint8_t* out, const uint8_t* address, unsigned int generation) noexcept nogil:
+    memcpy(out, address, 20)
+    return 20 + (decimal(out + 20, generation) if generation else 0)
 
 
 # ------------------------------------------------------------------------------------------------------- changes

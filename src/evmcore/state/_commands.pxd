@@ -16,7 +16,7 @@ cdef struct Effect:
 cdef class Commands:
     cdef readonly Request request
     cdef bytes prefix             # of the chain's keys
-    cdef object flush             # called when enough was written to be sent; or None
+    cdef bytes accounts, storages     # what stands before addresses in keys
     cdef vector[Effect] effects
 
     # The commands for the storage hash of an account; `slots` are those of its change set.

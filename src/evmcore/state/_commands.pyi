@@ -1,13 +1,11 @@
-from collections.abc import Callable
-
 from evmcore.state._changes import ChangeSet
 from evmcore.state._requests import Request
 
 class Commands:
     """Adds to a request, which begins with MULTI, the commands that change the state."""
 
-    def __init__(self, request: Request, prefix: bytes, flush: Callable[[], object] | None = None) -> None:
-        """`prefix`: of the chain's keys. `flush`: called from time to time, for what was written to be sent."""
+    def __init__(self, request: Request, prefix: bytes) -> None:
+        """`prefix`: of the chain's keys."""
 
     @property
     def request(self) -> Request: ...

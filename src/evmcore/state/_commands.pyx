@@ -1,12 +1,12 @@
 """The commands that bring the keys of a state from old to new. See `_commands.pxd`."""
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 from evmcore._u256 cimport u256, u_is_zero, u_to_be
 from evmcore.state._cache_native cimport EXISTS, NO_KEY
-from evmcore.state._changes cimport put_value, record_value, same_record, storage_key
-from evmcore.state._requests cimport write_part
+from evmcore.state._changes cimport MOST_NAME, put_value, record_value, same_record, storage_key, storage_name
+from evmcore.state._requests cimport write_key, write_part
 from evmcore.state._wire cimport Bytes
 
 from evmcore.state import layout
@@ -15,18 +15,18 @@ from evmcore.state.planning import table_commands
 cdef uint64_t LONGEST_LIST = layout.LONGEST_LIST
 
 cdef enum:
-    # Fields of one command, so that the server can begin with the first while the last are written.
+    # Fields of one command: a server keeps the parts of a command in one piece of memory.
     FIELDS_PER_COMMAND = 512
-    FLUSH = 32 * 1024             # bytes
 
 
 cdef class Commands:
     """Adds to a request, which begins with MULTI, the commands that change the state."""
 
-    def __init__(self, Request request not None, bytes prefix not None, flush=None):
+    def __init__(self, Request request not None, bytes prefix not None):
         self.request = request
         self.prefix = prefix
-        self.flush = flush
+        self.accounts = prefix + b":a:"
+        self.storages = prefix + b":s:"
 
     def write_codes(self, ChangeSet changes not None) -> None:
         """Adds the commands for codes."""
@@ -67,13 +67,17 @@ cdef class Commands:
     # ---- one account
 
     cdef int record(self, const ChangedAccount* account) except -1:
-        cdef Bytes value
-        cdef bytes key = b"%b:a:%b" % (self.prefix, PyBytes_FromStringAndSize(<const char*>account.address, 20))
-        if account.after.presence == NO_KEY:
-            self.request.add(b"DEL", key)
-        elif not same_record(&account.before, &account.after):
-            record_value(value, &account.after)
-            self.request.add(b"SET", key, PyBytes_FromStringAndSize(value.data(), value.size()))
+        cdef Request request = self.request
+        cdef bint goes = account.after.presence == NO_KEY
+        if not goes and same_record(&account.before, &account.after):
+            return 0
+        request.command(2 if goes else 3)
+        write_part(request.out, b"DEL" if goes else b"SET", 3)
+        write_key(request.out, PyBytes_AS_STRING(self.accounts), PyBytes_GET_SIZE(self.accounts), account.address, 20)
+        if not goes:
+            request.part.clear()
+            record_value(request.part, &account.after)
+            write_part(request.out, request.part.data(), request.part.size())
         return 0
 
     cdef int storage(self, const ChangedAccount* account, const ChangedSlot* slots) except -1:
@@ -103,9 +107,10 @@ cdef class Commands:
     cdef int fields(self, const ChangedAccount* account, const ChangedSlot* slots, bint put) except -1:
         """Puts the slots that the hash has afterwards, or takes the others out of it."""
         cdef Request request = self.request
-        cdef bytes key = storage_key(self.prefix, account.address, account.after.generation)
         cdef const ChangedSlot* slot
         cdef Effect effect
+        cdef uint8_t[MOST_NAME] name
+        cdef size_t name_size = storage_name(name, account.address, account.after.generation)
         cdef size_t end = account.first_slot + account.slot_count
         cdef size_t left = 0
         cdef size_t now = 0
@@ -123,7 +128,9 @@ cdef class Commands:
                 effect.count = 0
                 request.command(2 + (2 * now if put else now))
                 write_part(request.out, b"HSET" if put else b"HDEL", 4)
-                write_part(request.out, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+                write_key(
+                    request.out, PyBytes_AS_STRING(self.storages), PyBytes_GET_SIZE(self.storages), name, name_size
+                )
             put_name(request.out, &slot.key)
             if put:
                 put_value(request.out, &slot.after.value)
@@ -132,8 +139,6 @@ cdef class Commands:
             now -= 1
             if now == 0:
                 self.effects.push_back(effect)
-                if self.flush is not None and request.out.size() - request.sent > FLUSH:
-                    self.flush()
         return 0
 
 

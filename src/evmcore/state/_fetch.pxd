@@ -2,12 +2,13 @@
 from libc.stdint cimport int64_t, uint64_t
 from libcpp.string cimport string
 from libcpp.vector cimport vector
-from evmcore.state._cache_view cimport CacheView, Fetcher
 from evmcore.state._cache_native cimport Ask, Hash, KeyNames, Round, RoundOutcome, StateKey
+from evmcore.state._cache_reader cimport CacheReader
 from evmcore.state._places cimport Places
+from evmcore.state._upstream_fetch cimport UpstreamFetcher
 from evmcore.state._wire cimport Connection
 
-cdef class RedisFetcher(Fetcher):
+cdef class RedisFetcher(UpstreamFetcher):
     cdef object links                 # `take` a connection, `give` it back
     cdef Places places                # of `links`
     cdef object watch                 # FeedReader: is told what is wrong with the server, and may refuse fetching
@@ -24,12 +25,12 @@ cdef class RedisFetcher(Fetcher):
     cdef Connection take(self, object links, bint brief)
     cdef int give(self, object links, Connection connection) except -1
     # 1: the server is a replica, and too far behind.
-    cdef int fetch_once(self, CacheView view, Round* round, Connection connection, int64_t deadline) except -1
+    cdef int fetch_once(self, CacheReader view, Round* round, Connection connection, int64_t deadline) except -1
     cdef int confirm_absence(self, Round* round, Connection connection, int64_t deadline) except -1
     cdef int64_t count_evictions(self, Connection connection, int64_t deadline) except -2
     cdef int refuse_suspect(self) except -1
     cdef int explain(self, RoundOutcome outcome, string error, Connection connection) except -1
-    cdef int check_history(self, CacheView view, Round* round) except -1
+    cdef int check_history(self, CacheReader view, Round* round) except -1
     cdef int tell(self, str reason) except -1
-    cdef int note_fault(self, CacheView view, Round* round, Ask* ask) except -1
-    cdef int take_codes(self, CacheView view, Round* round) except -1
+    cdef int note_fault(self, CacheReader view, Round* round, Ask* ask) except -1
+    cdef int take_codes(self, CacheReader view, Round* round) except -1

@@ -1,17 +1,16 @@
-from evmcore.state._cache_view import Fetcher
+from evmcore.state._upstream_fetch import UpstreamFetcher
 from evmcore.state.feed_reader import FeedReader
 from evmcore.state.layout import Keys
 from evmcore.state.links import Links
 from evmcore.state.upstream import Upstream
 
-class RedisFetcher(Fetcher):
+class RedisFetcher(UpstreamFetcher):
     """Fetches over connections of `links`, for the chain of `keys`; `timeout` in seconds, for one fetch."""
 
     rounds: int
     keys_asked: int
     corrections: int
     faults: int
-    upstream_questions: int
 
     def __init__(
         self,

@@ -6,12 +6,13 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from evmcore._code cimport code_intern
 from evmcore._hash cimport keccak256
 from evmcore._u256 cimport u256_to_int
-from evmcore.state._cache_view cimport CacheView, Fetcher
+from evmcore.state._cache_reader cimport CacheReader
 from evmcore.state._cache_native cimport (
     Added, Ask, CodeAsk, Fault, Followed, Hash, KeyNames, Round, RoundOutcome, StateCache, StateKey,
     evicted_keys,
 )
 from evmcore.state._prefetch import CallBook
+from evmcore.state._upstream_fetch cimport UpstreamFetcher
 from evmcore.state._wire cimport Connection, Node, monotonic_now, refusal
 
 import time
@@ -30,7 +31,7 @@ cdef int64_t BRIEF_NS = 5_000_000
 cdef int64_t PATIENT_NS = 50_000_000
 
 
-cdef class RedisFetcher(Fetcher):
+cdef class RedisFetcher(UpstreamFetcher):
     """Fetches over connections of `links`, for the chain of `keys`; `timeout` in seconds, for one fetch.
 
     `upstream`: asked for what an incomplete state lacks (see `upstream.Upstream`). `watch` (a `FeedReader`) is told when
@@ -47,7 +48,7 @@ cdef class RedisFetcher(Fetcher):
         self.watch = watch
         self.book = CallBook()
 
-    cdef int fetch(self, CacheView view, vector[StateKey]& keys, vector[Hash]& codes) except -1:
+    cdef int fetch(self, CacheReader view, vector[StateKey]& keys, vector[Hash]& codes) except -1:
         cdef Round round
         cdef int64_t deadline = monotonic_now() + (BRIEF_NS if view.brief else <int64_t>(self.timeout * 1e9))
         cdef int requests = 0
@@ -100,7 +101,7 @@ cdef class RedisFetcher(Fetcher):
             links.give(connection)
         return 0
 
-    cdef int fetch_once(self, CacheView view, Round* round, Connection connection, int64_t deadline) except -1:
+    cdef int fetch_once(self, CacheReader view, Round* round, Connection connection, int64_t deadline) except -1:
         """One request and what follows from its reply. 1: a replica is before the window, and its primary can be asked."""
         cdef StateCache* cache = view.cache.cache
         cdef size_t replies
@@ -224,7 +225,7 @@ cdef class RedisFetcher(Fetcher):
         connection.close()
         raise StateUnavailable(f"the Redis server at {connection.peer} sent other replies than were asked for")
 
-    cdef int check_history(self, CacheView view, Round* round) except -1:
+    cdef int check_history(self, CacheReader view, Round* round) except -1:
         """What was read has to be of the history that is cached."""
         cdef Followed same = view.cache.follower.check(round.head)
         if same != Followed.GOING_ON:
@@ -238,7 +239,7 @@ cdef class RedisFetcher(Fetcher):
             self.watch.moved(reason)
         return 0
 
-    cdef int note_fault(self, CacheView view, Round* round, Ask* ask) except -1:
+    cdef int note_fault(self, CacheReader view, Round* round, Ask* ask) except -1:
         """What is wrong with an account, for whoever turns out to need it. It was not put into the cache."""
         cdef size_t i
         cdef bytes address = PyBytes_FromStringAndSize(<char*>ask.address_data(), 20)
@@ -270,7 +271,7 @@ cdef class RedisFetcher(Fetcher):
             view.damaged[address, u256_to_int(&round.slots[i].key)] = error
         return 0
 
-    cdef int take_codes(self, CacheView view, Round* round) except -1:
+    cdef int take_codes(self, CacheReader view, Round* round) except -1:
         cdef size_t i
         cdef uint8_t[32] digest
         cdef CodeAsk* ask

@@ -22,8 +22,8 @@ class Plan:
         accounts whose storage is not of generation 0."""
 
     def foresee(self) -> None:
-        """Encodes the slots of accounts that stay for the feed entry, before what was asked by `ask_storage` is known, as
-        if they were known completely."""
+        """Encodes the slots of accounts that stay for the feed entry, before what was asked by `ask_storage` is known,
+        as if they were known completely."""
 
     def forget_foreseen(self) -> None:
         """Forgets what was encoded: it is not so."""

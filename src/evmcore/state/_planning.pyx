@@ -14,7 +14,7 @@ from evmcore.state._cache_native cimport (
     read_value,
     record_without_account,
 )
-from evmcore.state._changes cimport ChangedAccount, SlotValue, same_record, storage_key
+from evmcore.state._changes cimport MOST_NAME, ChangedAccount, SlotValue, same_record, storage_key, storage_name
 from evmcore.state._requests cimport write_key, write_part
 from evmcore.state._wire cimport Node
 
@@ -192,7 +192,9 @@ cdef class Plan:
         cdef Touched* account
         cdef size_t i, j, count
         cdef uint8_t[32] name
-        cdef bytes key
+        cdef bytes prefix = self.prefix + b":s:"
+        cdef uint8_t[MOST_NAME] key
+        cdef size_t size
         cdef bint guessing = generations is not None
         for i in range(self.touched.size()):
             account = &self.touched[i]
@@ -210,17 +212,17 @@ cdef class Plan:
                 account.asked_generation = account.record.generation
                 if not needs_storage(account):
                     continue
-            key = self.key(account, account.asked_generation)
+            size = storage_name(key, account.address, account.asked_generation)
             if self.is_destroyed(account) and (guessing or is_there(&account.record)):
                 account.asked = WHOLE
                 request.command(2)
                 write_part(request.out, b"HGETALL", 7)
-                write_part(request.out, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+                write_key(request.out, PyBytes_AS_STRING(prefix), PyBytes_GET_SIZE(prefix), key, size)
                 continue
             account.asked = COUNT
             request.command(2)
             write_part(request.out, b"HLEN", 4)
-            write_part(request.out, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+            write_key(request.out, PyBytes_AS_STRING(prefix), PyBytes_GET_SIZE(prefix), key, size)
             account.asked_all = not guessing and not account.record.storage_complete
             count = 0
             for j in range(account.first_slot, account.first_slot + account.slot_count):
@@ -229,7 +231,7 @@ cdef class Plan:
                 continue
             request.command(2 + count)
             write_part(request.out, b"HMGET", 5)
-            write_part(request.out, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+            write_key(request.out, PyBytes_AS_STRING(prefix), PyBytes_GET_SIZE(prefix), key, size)
             for j in range(account.first_slot, account.first_slot + account.slot_count):
                 if account.asked_all or self.chosen[j]:
                     u_to_be(name, &self.diff.slots[j].key)

@@ -60,8 +60,8 @@ are ignored.
 *Stored* is the seq up to which the keys of accounts and storage have come: `seq`, or one less while the changes of the
 last entry are still to be written. They change in the same transaction as this field. So what is read together with the
 head is the state after step `stored`, exactly; the feed tells what is different after step `seq`. Codes and block
-hashes are there with the entry. A writer brings the keys up to `seq` before it does anything else; one that takes office
-finds in the last entry what the one before it left to do.
+hashes are there with the entry. Only a block is told ahead of what is stored. A writer brings the keys up to `seq`
+before it does anything else; one that takes office finds in the last entry what the one before it left to do.
 
 Feed entry
 ----------

@@ -15,7 +15,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from evmcore._diff import StateDiff
@@ -404,10 +403,7 @@ class Publisher:
         raise StateUnavailable(f"{doing}: nothing came of {ATTEMPTS} tries; the state is as before")
 
     def _store(self, head: Head, changes: ChangeSet, doing: str) -> Head:
-        """Changes the keys of accounts and storage as the last feed entry says; gives the head that is then there.
-
-        They are sent while they are written, so that the server reads them meanwhile: without EXEC nothing comes of it.
-        """
+        """Changes the keys of accounts and storage as the last feed entry says; gives the head that is then there."""
         new = replace(head, behind=False)
         for _ in range(ATTEMPTS + 1):
             questions, request = self._questions, self._request
@@ -419,13 +415,13 @@ class Publisher:
                     (b"HGETALL", self.keys.head),
                 ]
             )
-            self.session.send(questions, doing)
             request.clear()
             request.add(b"MULTI")
-            commands = Commands(request, self.keys.prefix, partial(self.session.send, request, doing))
+            # Meanwhile the server sends readers the entry. What is sent to it then keeps it busy.
+            commands = Commands(request, self.keys.prefix)
+            commands.write(changes)
+            request.add(b"HSET", self.keys.head, b"stored", b"%d" % new.stored)
             with self.session.guard_watch():
-                commands.write(changes)
-                request.add(b"HSET", self.keys.head, b"stored", b"%d" % new.stored)
                 replies = self.session.exchange(questions, request, doing=doing)
                 self._check_office(replies[1])
                 found = self._decode_head(replies[2])
@@ -445,8 +441,8 @@ class Publisher:
         found = self.session.request([(b"XRANGE", self.keys.feed, entry_id, entry_id)], "reading the feed")[0]
         if not found:
             raise StateCorrupted(
-                f"{layout.show_key(self.keys.feed)}: the entry {head.seq} is missing, and what it says is not stored yet: "
-                "the state has to be loaded anew"
+                f"{layout.show_key(self.keys.feed)}: the entry {head.seq} is missing, and what it says is not stored "
+                "yet: the state has to be loaded anew"
             )
         entry = layout.decode_entry(found[0][0], as_fields(found[0][1]), self.keys.feed)
         changes = ChangeSet.decode(entry.changes, self.keys.feed)

@@ -1,0 +1,49 @@
+"""Readers of the cache that are pinned to one step of its history, and where they get what is not in it.
+
+A `CacheReader` is a `Backend`: the engine reads through it without locks and without the GIL as long as everything is in
+the cache. What is missing it asks of its `Fetcher` at once, in the thread that reads, unless its C++ reader is
+`speculating`: then it is noted and answered as empty (see `_cache_view`).
+"""
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint64_t
+from libcpp.vector cimport vector
+from evmcore._code cimport Code
+from evmcore.state._cache cimport Cache
+from evmcore.state._cache_native cimport Hash, Reader, StateKey
+from evmcore.state._reader cimport Backend
+
+cdef class Fetcher:
+    cdef object upstream                          # asked for what an incomplete state lacks; None: nobody
+    cdef readonly uint64_t upstream_questions
+    cdef readonly object book                     # CallBook
+    cdef int reluctant                            # so many works more do not fetch in their midst: see `run_rounds`
+    # Brings all of it into the cache or into the reader's own keeping. What is there and damaged it notes in
+    # `view.damaged`. Raises StateUnavailable.
+    cdef int fetch(self, CacheReader view, vector[StateKey]& keys, vector[Hash]& codes) except -1
+    # The same of what an incomplete state lacks. Raises StateUnknown where nobody can be asked.
+    cdef int ask_upstream(self, CacheReader view, vector[StateKey]& keys) except -1
+    # Whether a fetch takes no longer than an event loop may be held up; and it did all the same.
+    cdef bint is_brief(self) noexcept
+    cdef void was_long(self) noexcept
+
+cdef class CacheReader(Backend):
+    cdef Reader* view
+    cdef Cache cache
+    cdef Fetcher fetcher
+    cdef object block_hash                        # int -> bytes or None; asked with the GIL
+    cdef object error
+    cdef Code** codes                             # references: what was fetched must not leave the code cache meanwhile
+    cdef size_t code_count
+    cdef size_t code_capacity
+    cdef bint brief                               # fetches must not take long
+    cdef dict damaged                             # (address, slot or None), or code hash: the error to raise
+    cdef object __weakref__
+
+    # The run misses something, for the first time perhaps: whether that was fetched, so that it need not be guessed.
+    cdef bint fetch_at_once(self, const StateKey& key) noexcept nogil
+    cdef int fetch_now(self, const StateKey* key, const uint8_t* code_hash) except -1
+    cdef int check_damage(self, object key) except -1
+    cdef int keep_code(self, Code* code) except -1
+    cdef Code* kept_code(self, const uint8_t* code_hash) noexcept nogil
+    cdef object header(self)
+    cdef object key_of(self, const StateKey* key)

@@ -1,0 +1,374 @@
+"""Pinned readers of the cache, as backends. See `_cache_reader.pxd`."""
+cimport cython
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcmp, memcpy
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from evmcore._code cimport Code, code_empty, code_find, code_release, code_retain
+from evmcore._state cimport ABSENT, AccountData, FOUND, Found, READ_FAILED
+from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_zero
+from evmcore.state._cache cimport Cache
+from evmcore.state._cache_native cimport AccountRecord, Answer, EXISTS, Hash, Reader, StateKey
+from evmcore.state._reader cimport Backend
+
+from evmcore.errors import ResourceError, StateNotAvailable, StateUnavailable
+from evmcore.state.base import EMPTY_CODE_HASH, AccountInfo
+from evmcore.types import to_address, to_uint
+
+
+cdef class Fetcher:
+    """Where a reader gets what is not in the cache. Derived from: see `_upstream_fetch.pyx` and `_fetch.pyx`."""
+
+    cdef int fetch(self, CacheReader view, vector[StateKey]& keys, vector[Hash]& codes) except -1:
+        raise StateUnavailable("what is not in the cache cannot be fetched")
+
+    cdef int ask_upstream(self, CacheReader view, vector[StateKey]& keys) except -1:
+        raise StateUnavailable("what is not in the state cannot be asked for")
+
+    cdef bint is_brief(self) noexcept:
+        return False
+
+    cdef void was_long(self) noexcept:
+        pass
+
+
+@cython.no_gc_clear
+cdef class CacheReader(Backend):
+    """The state after one step, read from the cache; what is not there is fetched one by one in the thread that reads.
+
+    Any number of threads may read.
+    """
+
+    def __cinit__(self, Cache cache not None, seq, Fetcher fetcher not None, block_hash, double guess=0.001):
+        cdef uint64_t step = <uint64_t>-1 if seq is None else seq
+        self.view = new Reader()
+        self.cache = cache
+        self.fetcher = fetcher
+        self.block_hash = block_hash
+        self.damaged = {}
+        self.view.owner = <void*>self
+        self.view.complete_state = cache.complete
+        self.view.has_upstream = fetcher.upstream is not None
+        self.view.guess_ns = <int64_t>(guess * 1e9)
+        self.reader.self = self.view
+        self.reader.account = read_account
+        self.reader.storage = read_storage
+        self.reader.code = read_code
+        self.reader.block_hash = read_block_hash
+        if not cache.cache.open(&self.view.view, step):
+            raise StateNotAvailable(
+                f"step {seq} is not held: the steps that are go from {cache.oldest} to {cache.latest}"
+            )
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __dealloc__(self):
+        cdef size_t i
+        if self.view != NULL:
+            if self.cache is not None:
+                self.cache.cache.close(&self.view.view)
+            del self.view
+        for i in range(self.code_count):
+            code_release(self.codes[i])
+        free(self.codes)
+
+    cdef void begin_read(self) noexcept nogil:
+        self.cache.cache.begin(&self.view.view)
+
+    cdef void end_read(self) noexcept nogil:
+        self.cache.cache.end(&self.view.view)
+
+    cpdef object take_error(self):
+        """The exception that made the last read fail, given once; None when there is none."""
+        error, self.error = self.error, None
+        return error
+
+    @property
+    def seq(self) -> int:
+        """The step that is read."""
+        return self.view.view.seq
+
+    cdef bint fetch_at_once(self, const StateKey& key) noexcept nogil:
+        return False
+
+    cdef int check_damage(self, object key) except -1:
+        error = self.damaged.get(key)
+        if error is not None:
+            self.damaged = {}                     # the next run asks again
+            raise error
+        return 0
+
+    # ---- reading without guesses: one by one
+
+    cdef int fetch_now(self, const StateKey* key, const uint8_t* code_hash) except -1:
+        """Fetches one account or slot, or one code."""
+        cdef vector[StateKey] keys
+        cdef vector[Hash] codes
+        if key != NULL:
+            keys.push_back(key[0])
+        else:
+            codes.resize(1)
+            memcpy(codes[0].data(), code_hash, 32)
+        self.fetcher.fetch(self, keys, codes)
+        return self.check_damage(self.key_of(key) if key != NULL else code_hash[:32])
+
+    def prefetch(self, addresses=(), slots=()) -> None:
+        """Fetches accounts, and slots given as (address, slot), with one request, for reads that will come.
+
+        What is in the cache already is not asked for. Raises `StateUnavailable`.
+        """
+        cdef vector[StateKey] keys
+        cdef vector[Hash] codes
+        cdef AccountRecord record
+        cdef u256 slot, value
+        cdef bytes key
+        cdef const uint8_t* at
+        self.begin_read()
+        try:
+            for address in addresses:
+                key = to_address(address, "addresses")
+                at = <const uint8_t*>PyBytes_AS_STRING(key)
+                if self.view.account(at, &record) == Answer.MISSING:
+                    keys.push_back(StateKey.of_account(at))
+            for address, number in slots:
+                key = to_address(address, "slots: address")
+                at = <const uint8_t*>PyBytes_AS_STRING(key)
+                slot = u256_from_int(to_uint(number, "slots: slot"), "slots: slot")
+                if self.view.slot(at, &slot, &value) == Answer.MISSING:
+                    keys.push_back(StateKey.of_slot(at, &slot))
+        finally:
+            self.end_read()
+        if keys.size():
+            self.fetcher.fetch(self, keys, codes)
+            self.damaged = {}                     # whoever needs it will see
+
+    def prefetcher(self):
+        """`prefetch`: one request for what is going to be read."""
+        return self.prefetch
+
+    # ---- names
+
+    cdef object header(self):
+        """The header of the block that is the head after this step."""
+        from evmcore.blocks import Header
+        return Header.decode(self.cache.label(self.view.view.seq)[2])
+
+    cdef object key_of(self, const StateKey* key):
+        address = PyBytes_FromStringAndSize(<char*>key.address_data(), 20)
+        return address, u256_to_int(&key.slot) if key.is_slot else None
+
+    # ---- codes that were fetched for this view
+
+    cdef int keep_code(self, Code* code) except -1:
+        """Takes over a reference."""
+        cdef Code** bigger
+        if code == NULL:
+            raise ResourceError("no memory for a code")
+        if self.code_count == self.code_capacity:
+            bigger = <Code**>realloc(self.codes, (self.code_capacity + 8) * sizeof(Code*))
+            if bigger == NULL:
+                code_release(code)
+                raise ResourceError("no memory for a code")
+            self.codes = bigger
+            self.code_capacity += 8
+        self.codes[self.code_count] = code
+        self.code_count += 1
+        return 0
+
+    cdef Code* kept_code(self, const uint8_t* code_hash) noexcept nogil:
+        cdef size_t i
+        for i in range(self.code_count):
+            if memcmp(self.codes[i].hash, code_hash, 32) == 0:
+                return self.codes[i]
+        return NULL
+
+    # ---- single values, for Python
+
+    def account(self, address) -> AccountInfo | None:
+        """The account without code and storage; None when it does not exist."""
+        cdef bytes key = to_address(address, "address")
+        cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(key)
+        cdef AccountData data
+        cdef Found found
+        with nogil:
+            self.begin_read()
+            found = read_account(self.view, at, &data)
+            self.end_read()
+        if found == READ_FAILED:
+            raise self.take_error()
+        if found == ABSENT:
+            return None
+        return AccountInfo(data.nonce, u256_to_int(&data.balance), data.code_hash[:32], data.has_storage)
+
+    def storage(self, address, slot) -> int:
+        """The value of a storage slot."""
+        cdef bytes key = to_address(address, "address")
+        cdef u256 number = u256_from_int(to_uint(slot, "slot"), "slot")
+        cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(key)
+        cdef u256 value
+        cdef Found found
+        with nogil:
+            self.begin_read()
+            found = read_storage(self.view, at, &number, &value)
+            self.end_read()
+        if found == READ_FAILED:
+            raise self.take_error()
+        return u256_to_int(&value)
+
+    def code(self, address) -> bytes:
+        """The code of an account; empty when there is none."""
+        cdef Code* code
+        cdef const uint8_t* at
+        cdef const uint8_t* name
+        cdef bytes code_hash
+        cdef bytes key = to_address(address, "address")
+        account = self.account(key)
+        if account is None or account.code_hash == EMPTY_CODE_HASH:
+            return b""
+        code_hash = account.code_hash
+        at = <const uint8_t*>PyBytes_AS_STRING(key)
+        name = <const uint8_t*>PyBytes_AS_STRING(code_hash)
+        with nogil:
+            self.begin_read()
+            code = read_code(self.view, at, name)
+            self.end_read()
+        if code == NULL:
+            raise self.take_error()
+        try:
+            return PyBytes_FromStringAndSize(<const char*>code.raw, code.size)
+        finally:
+            code_release(code)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of step {self.seq}>"
+
+
+# ---- the reader's side; `self` is the C++ reader
+
+cdef bint expired(Reader* view) noexcept with gil:
+    (<CacheReader>view.owner).error = StateNotAvailable(
+        f"step {view.view.seq} has left the window while it was pinned: pin a newer block"
+    )
+    return False
+
+
+cdef bint resolve(Reader* view, const StateKey& key, Answer answer) noexcept with gil:
+    """Gets what is missing, or what the state lacks. False: `error` says why not."""
+    cdef vector[StateKey] alone
+    owner = <CacheReader>view.owner
+    try:
+        if answer == Answer.UNKNOWN:
+            alone.push_back(key)
+            owner.fetcher.ask_upstream(owner, alone)
+        else:
+            owner.fetch_now(&key, NULL)
+        return True
+    except BaseException as error:
+        owner.error = error
+        return False
+
+
+cdef bint resolve_code(Reader* view, const uint8_t* code_hash) noexcept with gil:
+    owner = <CacheReader>view.owner
+    try:
+        owner.fetch_now(NULL, code_hash)
+        return True
+    except BaseException as error:
+        owner.error = error
+        return False
+
+
+cdef bint overtaken(Reader* view) noexcept with gil:
+    (<CacheReader>view.owner).error = StateUnavailable("what was fetched left the cache at once: it is too small")
+    return False
+
+
+cdef Found read_account(void* self, const uint8_t* address, AccountData* out) noexcept nogil:
+    cdef Reader* view = <Reader*>self
+    cdef AccountRecord record
+    cdef Answer answer = view.account(address, &record)
+    cdef int tries = 0
+    while answer != Answer.KNOWN:
+        if answer == Answer.EXPIRED:
+            expired(view)
+            return READ_FAILED
+        if view.speculating:
+            if answer == Answer.MISSING and (<CacheReader>view.owner).fetch_at_once(StateKey.of_account(address)):
+                answer = view.account(address, &record)
+                continue
+            if not view.note(StateKey.of_account(address), answer == Answer.UNKNOWN):
+                return READ_FAILED
+            return ABSENT
+        tries += 1
+        if tries > 4:
+            overtaken(view)
+            return READ_FAILED
+        if not resolve(view, StateKey.of_account(address), answer):
+            return READ_FAILED
+        answer = view.account(address, &record)
+    if record.presence != EXISTS:
+        return ABSENT
+    out.balance = record.balance
+    out.nonce = record.nonce
+    memcpy(out.code_hash, record.code_hash, 32)
+    out.has_storage = record.slot_count != 0
+    return FOUND
+
+
+cdef Found read_storage(void* self, const uint8_t* address, const u256* slot, u256* value) noexcept nogil:
+    cdef Reader* view = <Reader*>self
+    cdef Answer answer = view.slot(address, slot, value)
+    cdef int tries = 0
+    while answer != Answer.KNOWN:
+        if answer == Answer.EXPIRED:
+            expired(view)
+            return READ_FAILED
+        if view.speculating:
+            if answer == Answer.MISSING and (<CacheReader>view.owner).fetch_at_once(StateKey.of_slot(address, slot)):
+                answer = view.slot(address, slot, value)
+                continue
+            if not view.note(StateKey.of_slot(address, slot), answer == Answer.UNKNOWN):
+                return READ_FAILED
+            u_zero(value)
+            return FOUND
+        tries += 1
+        if tries > 4:
+            overtaken(view)
+            return READ_FAILED
+        if not resolve(view, StateKey.of_slot(address, slot), answer):
+            return READ_FAILED
+        answer = view.slot(address, slot, value)
+    return FOUND
+
+
+cdef Code* read_code(void* self, const uint8_t* address, const uint8_t* code_hash) noexcept nogil:
+    cdef Reader* view = <Reader*>self
+    cdef Code* code = code_find(code_hash)
+    if code != NULL:
+        return code
+    code = (<CacheReader>view.owner).kept_code(code_hash)
+    if code == NULL:
+        if view.speculating:
+            return code_empty() if view.note_code(code_hash) else NULL
+        if not resolve_code(view, code_hash):
+            return NULL
+        code = (<CacheReader>view.owner).kept_code(code_hash)
+    if code != NULL:
+        code_retain(code)
+    return code
+
+
+cdef Found read_block_hash(void* self, uint64_t number, uint8_t* out) noexcept with gil:
+    owner = <CacheReader>(<Reader*>self).owner
+    cdef bytes found
+    try:
+        found = None if owner.block_hash is None else owner.block_hash(number)
+        if found is None:
+            return ABSENT
+        memcpy(out, PyBytes_AS_STRING(found), 32)
+        return FOUND
+    except BaseException as error:
+        owner.error = error
+        return READ_FAILED

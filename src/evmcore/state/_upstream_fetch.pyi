@@ -1,0 +1,4 @@
+from evmcore.state._cache_reader import Fetcher
+
+class UpstreamFetcher(Fetcher):
+    """Asks `upstream` (see `upstream.Upstream`) for what is not in the state."""
