@@ -9,17 +9,8 @@ from typing import Any
 from evmcore._diff import AccountDiff, AccountFields, SlotDiff, StateDiff
 from evmcore.errors import StateCorrupted, StateError
 from evmcore.state.base import EMPTY_CODE_HASH
-from evmcore.state.layout import (
-    AccountChange,
-    Changes,
-    Keys,
-    Record,
-    SlotChange,
-    absent_record,
-    decode_value,
-    encode_record,
-    show_key,
-)
+from evmcore.state.feed import AccountChange, Changes, SlotChange
+from evmcore.state.layout import Keys, Record, absent_record, decode_value, encode_record, show_key
 from evmcore.state.planning import MAX_GENERATION, storage_commands
 from evmcore.state.session import Command, as_fields
 

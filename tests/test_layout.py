@@ -12,17 +12,9 @@ from Crypto.Hash import keccak
 
 from evmcore.blocks import Header
 from evmcore.errors import StateCorrupted
-from evmcore.state import layout
-from evmcore.state.layout import (
-    AccountChange,
-    Changes,
-    FeedEntry,
-    Head,
-    Keys,
-    Record,
-    SlotChange,
-    absent_record,
-)
+from evmcore.state import feed, layout
+from evmcore.state.feed import AccountChange, Changes, FeedEntry, SlotChange
+from evmcore.state.layout import Head, Keys, Record, absent_record
 
 KEYS = Keys(1)
 ADDRESS = bytes(range(20))
@@ -157,22 +149,22 @@ def test_changes_read_back_the_same_and_reverse_exactly() -> None:
     rng = random.Random(4)
     for _ in range(400):
         changes = random_changes(rng)
-        data = layout.encode_changes(changes)
-        assert layout.decode_changes(data, KEYS.feed) == changes
+        data = feed.encode_changes(changes)
+        assert feed.decode_changes(data, KEYS.feed) == changes
         back = changes.invert()
-        assert layout.decode_changes(layout.encode_changes(back), KEYS.feed).invert().accounts == changes.accounts
+        assert feed.decode_changes(feed.encode_changes(back), KEYS.feed).invert().accounts == changes.accounts
 
 
 def test_damaged_changes_are_never_read() -> None:
     rng = random.Random(5)
     for _ in range(400):
-        data = bytearray(layout.encode_changes(random_changes(rng)))
+        data = bytearray(feed.encode_changes(random_changes(rng)))
         if rng.randrange(2):
             data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         else:
             del data[rng.randrange(len(data)) :]
         with pytest.raises(StateCorrupted, match="feed"):
-            layout.decode_changes(bytes(data), KEYS.feed)
+            feed.decode_changes(bytes(data), KEYS.feed)
 
 
 def test_changes_with_a_right_checksum_are_read_or_refused_by_name() -> None:
@@ -180,7 +172,7 @@ def test_changes_with_a_right_checksum_are_read_or_refused_by_name() -> None:
     rng = random.Random(6)
     refused = 0
     for _ in range(4000):
-        body = bytearray(layout.encode_changes(random_changes(rng))[:-4])
+        body = bytearray(feed.encode_changes(random_changes(rng))[:-4])
         for _ in range(rng.randrange(1, 3)):
             at = rng.randrange(len(body))
             change = rng.randrange(3)
@@ -192,11 +184,11 @@ def test_changes_with_a_right_checksum_are_read_or_refused_by_name() -> None:
                 body[at:at] = rng.randbytes(rng.randrange(1, 5))
         data = with_checksum(bytes(body))
         try:
-            changes = layout.decode_changes(data, KEYS.feed)
+            changes = feed.decode_changes(data, KEYS.feed)
         except StateCorrupted:
             refused += 1
         else:
-            assert layout.encode_changes(changes) == data
+            assert feed.encode_changes(changes) == data
     assert refused > 1000
 
 
@@ -214,7 +206,7 @@ def test_changes_with_a_right_checksum_are_read_or_refused_by_name() -> None:
 )
 def test_changes_that_make_no_sense_are_refused(changes: Changes, problem: str) -> None:
     with pytest.raises(StateCorrupted, match=problem):
-        layout.decode_changes(layout.encode_changes(changes), KEYS.feed)
+        feed.decode_changes(feed.encode_changes(changes), KEYS.feed)
 
 
 HEADER = Header(number=5, extra_data=b"x")
@@ -256,10 +248,8 @@ def test_a_damaged_head_is_refused(field: bytes, value: bytes | None, problem: s
 
 
 def test_a_feed_entry_reads_back_the_same() -> None:
-    entry = FeedEntry(
-        9, layout.BLOCK, HEADER, Header(number=4), layout.encode_changes(Changes()), 1_700_000_000_000_000
-    )
-    assert layout.decode_entry(layout.entry_id(9), layout.encode_entry(entry), KEYS.feed) == entry
+    entry = FeedEntry(9, feed.BLOCK, HEADER, Header(number=4), feed.encode_changes(Changes()), 1_700_000_000_000_000)
+    assert feed.decode_entry(feed.entry_id(9), feed.encode_entry(entry), KEYS.feed) == entry
     assert entry.decode(KEYS.feed) == Changes()
 
 
@@ -276,7 +266,7 @@ def test_a_feed_entry_reads_back_the_same() -> None:
     ],
 )
 def test_a_damaged_feed_entry_is_refused(stream_id: bytes, field: bytes, value: bytes | None, problem: str) -> None:
-    entry = FeedEntry(9, layout.BLOCK, HEADER, HEADER, b"", 1)
-    fields = {**layout.encode_entry(entry), field: value}
+    entry = FeedEntry(9, feed.BLOCK, HEADER, HEADER, b"", 1)
+    fields = {**feed.encode_entry(entry), field: value}
     with pytest.raises(StateCorrupted, match=problem):
-        layout.decode_entry(stream_id, {name: data for name, data in fields.items() if data is not None}, KEYS.feed)
+        feed.decode_entry(stream_id, {name: data for name, data in fields.items() if data is not None}, KEYS.feed)

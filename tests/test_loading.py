@@ -10,8 +10,9 @@ import pytest
 
 from evmcore.blocks import Header
 from evmcore.errors import InputError, StateCorrupted, StateError, WriterFenced
-from evmcore.state import MemoryState, layout, loading
-from evmcore.state.layout import Keys, Record, decode_entry, decode_record
+from evmcore.state import MemoryState, feed, layout, loading
+from evmcore.state.feed import decode_entry
+from evmcore.state.layout import Keys, Record, decode_record
 from evmcore.state.loading import Loader, load_memory
 from evmcore.state.publisher import Publisher
 from evmcore.state.sources import SourceAccount, from_alloc, from_memory
@@ -145,7 +146,7 @@ def test_accounts_are_added_to_an_incomplete_state_in_one_step(client: Any, publ
     assert read_state(client) == state_of(state)
     entry = decode_entry(*client.xrange(KEYS.feed)[0], KEYS.feed)
     changes = entry.decode(KEYS.feed)
-    assert entry.kind == layout.LOAD and entry.header == GENESIS
+    assert entry.kind == feed.LOAD and entry.header == GENESIS
     assert [account.address for account in changes.accounts] == [B, C]
     assert all(account.old is None and not account.slots for account in changes.accounts)
     assert set(changes.codes.values()) == {b"\x02"}

@@ -16,7 +16,8 @@ from evmcore.state._changes import ChangeSet
 from evmcore.state._commands import Commands
 from evmcore.state._planning import Plan
 from evmcore.state._requests import Request
-from evmcore.state.layout import Changes, Keys, decode_record, encode_changes
+from evmcore.state.feed import Changes, encode_changes
+from evmcore.state.layout import Keys, decode_record
 from evmcore.state.loading import Loader
 from evmcore.state.publisher import Publisher
 from evmcore.state.session import Session
@@ -116,7 +117,9 @@ def test_native_plans_are_those_of_the_plain_planner(session: Session, guess: bo
                 assert ChangeSet.decode(changes.encode(), b"feed").encode() == changes.encode()
                 assert changes.invert().encode() == encode_changes(expected.invert())
                 request = Request()
-                Commands(request, KEYS.prefix).write(changes)
+                commands = Commands(request, KEYS.prefix)
+                commands.write_codes(changes)
+                commands.write(changes)
                 assert request.size == len(sent(change_commands(KEYS, expected)))
                 wiped += sum(account.wiped for account in expected.accounts)
                 header = child(header, salt=step)

@@ -19,7 +19,8 @@ from evmcore.errors import (
     WrongParent,
 )
 from evmcore.state import MemoryState
-from evmcore.state.layout import Head, Keys, decode_entry
+from evmcore.state.feed import decode_entry
+from evmcore.state.layout import Head, Keys
 from evmcore.state.loading import Loader, load_memory
 from evmcore.state.publisher import Publisher
 from evmcore.state.sources import from_memory

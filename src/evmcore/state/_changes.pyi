@@ -3,7 +3,7 @@ from collections.abc import Collection
 from evmcore.state.layout import Record
 
 class ChangeSet:
-    """What one feed entry changes, natively (see `layout.Changes`)."""
+    """What one feed entry changes, natively (see `feed.Changes`)."""
 
     @staticmethod
     def decode(data: bytes, key: bytes) -> ChangeSet:

@@ -163,7 +163,7 @@ cdef size_t storage_name(uint8_t* out, const uint8_t* address, unsigned int gene
 # ------------------------------------------------------------------------------------------------------- changes
 
 cdef class ChangeSet:
-    """What one feed entry changes, natively (see `layout.Changes`)."""
+    """What one feed entry changes, natively (see `feed.Changes`)."""
 
     def __cinit__(self):
         self.codes = {}

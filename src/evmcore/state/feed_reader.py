@@ -13,7 +13,7 @@ from typing import Any
 from evmcore._hash import keccak256
 from evmcore.blocks import Header
 from evmcore.errors import EvmcoreError, StateCorrupted, StateError, StateUnavailable, UnsafeStorage
-from evmcore.state import evictions, layout
+from evmcore.state import evictions, feed, layout
 from evmcore.state._cache import Cache, Stop
 from evmcore.state._wire import Connection
 from evmcore.state.layout import Head, Keys
@@ -316,7 +316,7 @@ class FeedReader:
         first = layout.decimal(oldest[0][0].partition(b"-")[0], self.keys.feed, "id") if oldest else head.seq + 1
         start = max(first - 1, head.seq - self.ring)
         if self._whole_window and 0 <= start < head.seq:
-            entry_id = layout.entry_id(start + 1)
+            entry_id = feed.entry_id(start + 1)
             found = connection.request(
                 [(b"XRANGE", self.keys.feed, entry_id, entry_id)], self.timeout, "reading the feed"
             )[0]

@@ -63,37 +63,6 @@ head is the state after step `stored`, exactly; the feed tells what is different
 hashes are there with the entry. Only a block is told ahead of what is stored. A writer brings the keys up to `seq`
 before it does anything else; one that takes office finds in the last entry what the one before it left to do.
 
-Feed entry
-----------
-Fields: `k` (``block``, ``revert`` or ``load``), `h` (RLP of the header of the block that is the head after the entry),
-`x` (its hash), `p` (RLP of the header that was the head before), `d` (changes, below), `t` (time at which the writer
-published it: microseconds since 1970, decimal). Other fields are ignored. A revert entry holds the exact inverse of the
-changes of the block that it takes back. A load entry changes no value: it tells which accounts became known, and for
-accounts that were known in part, which slots.
-
-Changes, version 1
-------------------
-::
-
-    1   version, 1
-    4   number of accounts; then each, addresses ascending:
-        20  address
-        1   flags: 1 old record there, 2 new record there, 4 storage wiped
-            old record, if there; then the new one, if there: the account record without version and checksum
-        4   number of slots; then each, keys ascending:
-            key, old value, new value: numbers; a value may be the single byte 255: not known
-    4   number of codes; then each, hashes ascending:
-        32  code hash
-        4   size
-            the code
-    4   checksum
-
-An account is listed when its record or one of its slots changes; both records are always given, and a record that is
-not there means that there is no key. Old and new of a listed slot differ, except in a wiped account, where a slot may
-end as it began. *Wiped*: the storage was destroyed in between, and the generation is another
-one if the old hash had slots; every slot that was in the old hash and every one that is in the new hash is listed.
-*Not known* occurs only where the record of that side is there and its storage is not complete. Codes are those that a
-new record names and the old one does not.
 """
 
 from __future__ import annotations
@@ -102,7 +71,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from evmcore._hash import keccak256
 from evmcore.blocks import Header
@@ -111,15 +80,9 @@ from evmcore.state.base import EMPTY_CODE_HASH
 
 SCHEMA: Final = 2
 RECORD_VERSION: Final = 1
-CHANGES_VERSION: Final = 1
 
 STORAGE_COMPLETE: Final = 1
 ABSENT: Final = 2
-
-BLOCK: Final = b"block"
-REVERT: Final = b"revert"
-LOAD: Final = b"load"
-KINDS: Final = (BLOCK, REVERT, LOAD)
 
 # A storage hash of more fields is made a table, by a field that is too long for a list.
 LONGEST_LIST: Final = 128
@@ -131,8 +94,6 @@ BLOCK_HASH_WINDOW: Final = 256
 DEFAULT_RING: Final = 128
 
 _FIXED: Final = struct.Struct(">BIQQ32s")  # flags, generation, slot count, nonce, code hash
-_OLD, _NEW, _WIPED = 1, 2, 4
-_NOT_KNOWN: Final = 255
 _MAX_64: Final = 2**64 - 1
 
 
@@ -203,25 +164,26 @@ def show_key(key: bytes) -> str:
     return (head + mark + kind).decode("ascii", "backslashreplace") + shown + generation
 
 
-def _corrupted(key: bytes, problem: str) -> StateCorrupted:
+def corrupted(key: bytes, problem: str) -> StateCorrupted:
+    """The error for a key."""
     return StateCorrupted(f"{show_key(key)}: {problem}")
 
 
-def _checked(data: bytes, key: bytes, what: str, smallest: int) -> None:
+def check_sum(data: bytes, key: bytes, what: str, smallest: int) -> None:
     """Length and checksum of a value that ends in one."""
     if len(data) < smallest:
-        raise _corrupted(key, f"{what} of {len(data)} bytes, at least {smallest} are right")
+        raise corrupted(key, f"{what} of {len(data)} bytes, at least {smallest} are right")
     found, right = int.from_bytes(data[-4:], "big"), zlib.crc32(data[:-4])
     if found != right:
-        raise _corrupted(key, f"{what} cut or damaged: checksum {found:08x}, its bytes have {right:08x}")
+        raise corrupted(key, f"{what} cut or damaged: checksum {found:08x}, its bytes have {right:08x}")
 
 
 def decimal(value: bytes | None, key: bytes, field: str) -> int:
     """A decimal field below 2**64, as keys and hashes hold them. `StateCorrupted` for anything else."""
     if value is None:
-        raise _corrupted(key, f"the field {field} is missing")
+        raise corrupted(key, f"the field {field} is missing")
     if not value.isdigit() or len(value) > 20 or (value[:1] == b"0" and len(value) > 1) or int(value) > _MAX_64:
-        raise _corrupted(key, f"the field {field} is {value!r:.60}, a number below 2**64 in decimal is right")
+        raise corrupted(key, f"the field {field} is {value!r:.60}, a number below 2**64 in decimal is right")
     return int(value)
 
 
@@ -261,35 +223,37 @@ def absent_record(generation: int = 0) -> Record:
 
 def encode_record(record: Record) -> bytes:
     """The value of an account's key."""
-    body = bytes((RECORD_VERSION,)) + _record_body(record)
+    body = bytes((RECORD_VERSION,)) + record_body(record)
     return body + zlib.crc32(body).to_bytes(4, "big")
 
 
 def decode_record(data: bytes, key: bytes) -> Record:
     """The account record in the value of `key`. Raises `StateCorrupted` naming the key."""
-    _checked(data, key, "account record", 59)
+    check_sum(data, key, "account record", 59)
     if data[0] != RECORD_VERSION:
-        raise _corrupted(key, f"account record of version {data[0]}, {RECORD_VERSION} is known here")
-    record, end = _read_record(data, 1, len(data) - 4, key)
+        raise corrupted(key, f"account record of version {data[0]}, {RECORD_VERSION} is known here")
+    record, end = read_record(data, 1, len(data) - 4, key)
     if end != len(data) - 4:
-        raise _corrupted(key, f"account record with {len(data) - 4 - end} bytes too many")
+        raise corrupted(key, f"account record with {len(data) - 4 - end} bytes too many")
     return record
 
 
-def _record_body(record: Record) -> bytes:
+def record_body(record: Record) -> bytes:
+    """A record without version and checksum."""
     fixed = _FIXED.pack(record.flags, record.generation, record.slot_count, record.nonce, record.code_hash)
     return fixed + encode_number(record.balance)
 
 
-def _read_record(data: bytes, at: int, end: int, key: bytes) -> tuple[Record, int]:
+def read_record(data: bytes, at: int, end: int, key: bytes) -> tuple[Record, int]:
+    """The record without version and checksum at byte `at`, and where it ends."""
     if end - at < _FIXED.size:
-        raise _corrupted(key, f"an account record is cut at byte {at}")
+        raise corrupted(key, f"an account record is cut at byte {at}")
     flags, generation, slot_count, nonce, code_hash = _FIXED.unpack_from(data, at)
-    balance, after = _read_number(data, at + _FIXED.size, end, key)
+    balance, after = read_number(data, at + _FIXED.size, end, key)
     if flags not in (0, STORAGE_COMPLETE, STORAGE_COMPLETE | ABSENT):
-        raise _corrupted(key, f"an account record has the flags {flags:#x}, which have no meaning")
+        raise corrupted(key, f"an account record has the flags {flags:#x}, which have no meaning")
     if flags & ABSENT and (slot_count or nonce or balance or code_hash != EMPTY_CODE_HASH):
-        raise _corrupted(key, "the record of an absent account has something in it")
+        raise corrupted(key, "the record of an absent account has something in it")
     record = Record(
         nonce, balance, code_hash, generation, slot_count, bool(flags & STORAGE_COMPLETE), bool(flags & ABSENT)
     )
@@ -307,7 +271,7 @@ def encode_value(value: int) -> bytes:
 def decode_value(data: bytes, key: bytes, slot: bytes) -> int:
     """The value of a slot in the storage hash `key`. Raises `StateCorrupted` naming both."""
     if len(data) > 32 or data[:1] == b"\0":
-        raise _corrupted(
+        raise corrupted(
             key,
             f"slot 0x{slot.hex()} has the value 0x{data.hex():.80}, at most 32 bytes without leading zeros are right",
         )
@@ -320,12 +284,13 @@ def encode_number(value: int) -> bytes:
     return bytes((len(digits),)) + digits
 
 
-def _read_number(data: bytes, at: int, end: int, key: bytes) -> tuple[int, int]:
+def read_number(data: bytes, at: int, end: int, key: bytes) -> tuple[int, int]:
+    """The number at byte `at`, and where it ends."""
     size = data[at] if at < end else 0
     if at + 1 + size > end or size > 32:
-        raise _corrupted(key, f"the number at byte {at} is cut or longer than 32 bytes")
+        raise corrupted(key, f"the number at byte {at} is cut or longer than 32 bytes")
     if size and data[at + 1] == 0:
-        raise _corrupted(key, f"the number at byte {at} has leading zeros")
+        raise corrupted(key, f"the number at byte {at} has leading zeros")
     return int.from_bytes(data[at + 1 : at + 1 + size], "big"), at + 1 + size
 
 
@@ -382,236 +347,33 @@ def decode_head(fields: Mapping[bytes, bytes], key: bytes) -> Head | None:
         return None
     schema = decimal(fields.get(b"schema"), key, "schema")
     if schema != SCHEMA:
-        raise _corrupted(key, f"the state has schema {schema}, {SCHEMA} is known here")
+        raise corrupted(key, f"the state has schema {schema}, {SCHEMA} is known here")
     feed = fields.get(b"feed", b"")
     if len(feed) != 16:
-        raise _corrupted(key, f"the field feed has {len(feed)} bytes, 16 are right")
+        raise corrupted(key, f"the field feed has {len(feed)} bytes, 16 are right")
     seq = decimal(fields.get(b"seq"), key, "seq")
     if seq == 0:
-        raise _corrupted(key, "the field seq is 0")
+        raise corrupted(key, "the field seq is 0")
     stored = decimal(fields.get(b"stored"), key, "stored")
     if stored not in (seq, seq - 1):
-        raise _corrupted(key, f"the field stored is {stored}, with seq {seq} that or one less is right")
-    header = _read_header(fields.get(b"header"), fields.get(b"hash"), key)
+        raise corrupted(key, f"the field stored is {stored}, with seq {seq} that or one less is right")
+    header = read_header(fields.get(b"header"), fields.get(b"hash"), key)
     number = decimal(fields.get(b"number"), key, "number")
     if number != header.number:
-        raise _corrupted(key, f"the field number is {number}, the header has {header.number}")
+        raise corrupted(key, f"the field number is {number}, the header has {header.number}")
     return Head(seq, feed, decimal(fields.get(b"epoch"), key, "epoch"), header, stored != seq, schema)
 
 
-def _read_header(data: bytes | None, block_hash: bytes | None, key: bytes) -> Header:
+def read_header(data: bytes | None, block_hash: bytes | None, key: bytes) -> Header:
+    """A header in RLP, which has this hash."""
     if data is None:
-        raise _corrupted(key, "the header is missing")
+        raise corrupted(key, "the header is missing")
     try:
         header = Header.decode(data)
     except (InvalidBlock, InputError) as error:
-        raise _corrupted(key, f"the header cannot be read: {error}") from error
+        raise corrupted(key, f"the header cannot be read: {error}") from error
     if block_hash is not None and keccak256(data) != block_hash:
-        raise _corrupted(key, f"the header has the hash 0x{keccak256(data).hex()}, 0x{block_hash.hex()} beside it")
+        raise corrupted(key, f"the header has the hash 0x{keccak256(data).hex()}, 0x{block_hash.hex()} beside it")
     if block_hash is None:
-        raise _corrupted(key, "the hash is missing")
+        raise corrupted(key, "the hash is missing")
     return header
-
-
-# --------------------------------------------------------------------------------------------------- changes
-
-
-class SlotChange(NamedTuple):
-    """One changed slot; None stands for a value that is not known (of an account whose storage is not complete)."""
-
-    key: int
-    old: int | None
-    new: int | None
-
-
-class AccountChange(NamedTuple):
-    """A changed account with its changed slots, by ascending key. A record that is None: there is no key."""
-
-    address: bytes
-    old: Record | None
-    new: Record | None
-    wiped: bool = False
-    slots: tuple[SlotChange, ...] = ()
-
-
-class Changes(NamedTuple):
-    """What one feed entry changes: accounts by ascending address, and new codes by their hash."""
-
-    accounts: tuple[AccountChange, ...] = ()
-    codes: Mapping[bytes, bytes] = {}
-
-    def invert(self) -> Changes:
-        """The changes that lead back. Codes stay where they are."""
-        return Changes(
-            tuple(
-                AccountChange(a.address, a.new, a.old, a.wiped, tuple(SlotChange(s.key, s.new, s.old) for s in a.slots))
-                for a in self.accounts
-            )
-        )
-
-
-def encode_changes(changes: Changes) -> bytes:
-    """The field `d` of a feed entry."""
-    parts = [struct.pack(">BI", CHANGES_VERSION, len(changes.accounts))]
-    for account in changes.accounts:
-        flags = _OLD * (account.old is not None) | _NEW * (account.new is not None) | _WIPED * account.wiped
-        parts += [account.address, bytes((flags,))]
-        parts += [_record_body(record) for record in (account.old, account.new) if record is not None]
-        parts.append(struct.pack(">I", len(account.slots)))
-        for slot in account.slots:
-            parts += [encode_number(slot.key), _encode_known(slot.old), _encode_known(slot.new)]
-    parts.append(struct.pack(">I", len(changes.codes)))
-    for code_hash, code in sorted(changes.codes.items()):
-        parts += [code_hash, struct.pack(">I", len(code)), code]
-    body = b"".join(parts)
-    return body + zlib.crc32(body).to_bytes(4, "big")
-
-
-def _encode_known(value: int | None) -> bytes:
-    return bytes((_NOT_KNOWN,)) if value is None else encode_number(value)
-
-
-def decode_changes(data: bytes, key: bytes) -> Changes:
-    """The changes in the field `d` of a feed entry of `key`. Raises `StateCorrupted`."""
-    return _ChangesReader(data, key).read()
-
-
-class _ChangesReader:
-    def __init__(self, data: bytes, key: bytes) -> None:
-        _checked(data, key, "feed entry: changes", 13)
-        self.data, self.key, self.at, self.end = data, key, 0, len(data) - 4
-
-    def take(self, size: int, what: str) -> bytes:
-        if self.end - self.at < size:
-            raise self.corrupted(f"{what} at byte {self.at} needs {size} bytes, {self.end - self.at} are left")
-        self.at += size
-        return self.data[self.at - size : self.at]
-
-    def count(self, what: str, smallest: int) -> int:
-        count = int.from_bytes(self.take(4, f"the number of {what}"), "big")
-        if count * smallest > self.end - self.at:
-            raise self.corrupted(f"{count} {what} cannot be in the {self.end - self.at} bytes after byte {self.at}")
-        return count
-
-    def corrupted(self, problem: str) -> StateCorrupted:
-        return _corrupted(self.key, f"feed entry: changes: {problem}")
-
-    def read(self) -> Changes:
-        version = self.take(1, "version")[0]
-        if version != CHANGES_VERSION:
-            raise self.corrupted(f"version {version}, {CHANGES_VERSION} is known here")
-        accounts: list[AccountChange] = []
-        for _ in range(self.count("accounts", 25)):
-            accounts.append(self.account())
-            if len(accounts) > 1 and accounts[-2].address >= accounts[-1].address:
-                raise self.corrupted(f"account 0x{accounts[-1].address.hex()} is out of order")
-        codes: dict[bytes, bytes] = {}
-        last = b""
-        for _ in range(self.count("codes", 36)):
-            code_hash = self.take(32, "code hash")
-            code = self.take(self.count("code bytes", 1), "code")
-            if code_hash <= last:
-                raise self.corrupted(f"the code of hash 0x{code_hash.hex()} is out of order")
-            if keccak256(code) != code_hash:
-                raise self.corrupted(f"a code listed as 0x{code_hash.hex()} has the hash 0x{keccak256(code).hex()}")
-            codes[code_hash] = code
-            last = code_hash
-        if self.at != self.end:
-            raise self.corrupted(f"{self.end - self.at} bytes too many")
-        return Changes(tuple(accounts), codes)
-
-    def account(self) -> AccountChange:
-        address = self.take(20, "address")
-        flags = self.take(1, "flags")[0]
-        if flags > _OLD | _NEW | _WIPED or not flags & (_OLD | _NEW):
-            raise self.corrupted(f"account 0x{address.hex()} has the flags {flags:#x}, which have no meaning")
-        old = self.record() if flags & _OLD else None
-        new = self.record() if flags & _NEW else None
-        wiped = bool(flags & _WIPED)
-        slots: list[SlotChange] = []
-        for _ in range(self.count("slots", 3)):
-            slot = SlotChange(self.number(), self.value(address, old), self.value(address, new))
-            if slots and slots[-1].key >= slot.key:
-                raise self.corrupted(f"slot {slot.key:#x} of 0x{address.hex()} is out of order")
-            if slot.old == slot.new and not wiped:
-                raise self.corrupted(f"slot {slot.key:#x} of 0x{address.hex()} does not change")
-            slots.append(slot)
-        if not slots and old == new:
-            raise self.corrupted(f"account 0x{address.hex()} does not change")
-        return AccountChange(address, old, new, wiped, tuple(slots))
-
-    def record(self) -> Record:
-        record, self.at = _read_record(self.data, self.at, self.end, self.key)
-        return record
-
-    def number(self) -> int:
-        value, self.at = _read_number(self.data, self.at, self.end, self.key)
-        return value
-
-    def value(self, address: bytes, record: Record | None) -> int | None:
-        if self.at < self.end and self.data[self.at] == _NOT_KNOWN:
-            if record is None or record.storage_complete:
-                raise self.corrupted(f"a slot of 0x{address.hex()} is not known, though its storage is complete")
-            self.at += 1
-            return None
-        return self.number()
-
-
-# ------------------------------------------------------------------------------------------------------ feed
-
-
-@dataclass(frozen=True, slots=True)
-class FeedEntry:
-    """One change of the state. `header` is the head after it, `parent` the head before; `changes` still encoded.
-
-    `time` is when it was published, in microseconds since 1970.
-    """
-
-    seq: int
-    kind: bytes
-    header: Header
-    parent: Header
-    changes: bytes
-    time: int
-
-    def decode(self, key: bytes) -> Changes:
-        """What it changes. Raises `StateCorrupted` naming `key`, the feed's."""
-        return decode_changes(self.changes, key)
-
-
-def entry_id(seq: int) -> bytes:
-    """The stream id of a feed entry."""
-    return b"%d-0" % seq
-
-
-def entry_fields(kind: bytes, header: bytes, block_hash: bytes, parent: bytes, time: int) -> dict[bytes, bytes]:
-    """The fields of a feed entry besides its changes; `header` and `parent` in RLP. See `FeedEntry`."""
-    return {b"k": kind, b"h": header, b"x": block_hash, b"p": parent, b"t": b"%d" % time}
-
-
-def encode_entry(entry: FeedEntry) -> dict[bytes, bytes]:
-    """The fields of a feed entry."""
-    header, parent = entry.header.encode(), entry.parent.encode()
-    return {**entry_fields(entry.kind, header, keccak256(header), parent, entry.time), b"d": entry.changes}
-
-
-def decode_entry(stream_id: bytes, fields: Mapping[bytes, bytes], key: bytes) -> FeedEntry:
-    """The feed entry with these fields in the stream `key`, its changes not looked at. `StateCorrupted` for others."""
-    number, mark, rest = stream_id.partition(b"-")
-    if not mark or rest != b"0":
-        raise _corrupted(key, f"the entry id {stream_id!r:.60} is not of the form <seq>-0")
-    seq = decimal(number, key, "id")
-    kind = fields.get(b"k", b"")
-    if kind not in KINDS:
-        raise _corrupted(key, f"entry {seq} is of kind {kind!r:.40}, known are block, revert and load")
-    parent = fields.get(b"p")
-    if parent is None or b"d" not in fields:
-        raise _corrupted(key, f"entry {seq}: the field {'p' if parent is None else 'd'} is missing")
-    return FeedEntry(
-        seq,
-        kind,
-        _read_header(fields.get(b"h"), fields.get(b"x"), key),
-        _read_header(parent, keccak256(parent), key),
-        fields[b"d"],
-        decimal(fields.get(b"t"), key, "t"),
-    )

@@ -21,7 +21,8 @@ from evmcore.state import layout
 from evmcore.state._requests import Request
 from evmcore.state._wire import ErrorReply
 from evmcore.state.base import EMPTY_CODE_HASH
-from evmcore.state.layout import AccountChange, Changes, Head, Keys, Record, SlotChange
+from evmcore.state.feed import AccountChange, Changes, SlotChange
+from evmcore.state.layout import Head, Keys, Record
 from evmcore.state.memory import MemoryState
 from evmcore.state.planning import MAX_GENERATION, table_commands
 from evmcore.state.publisher import Publisher

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from evmcore.state.layout import LONGEST_LIST, TABLE_FIELD, AccountChange, Changes, Keys, encode_record, encode_value
+from evmcore.state.feed import AccountChange, Changes
+from evmcore.state.layout import LONGEST_LIST, TABLE_FIELD, Keys, encode_record, encode_value
 from evmcore.state.session import Command
 
 # Fields of one command, so that no single one holds the server up for long.

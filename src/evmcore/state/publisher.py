@@ -26,12 +26,13 @@ from evmcore.errors import (
     StateUnavailable,
     WriterFenced,
 )
-from evmcore.state import evictions, layout
+from evmcore.state import evictions, feed, layout
 from evmcore.state._changes import ChangeSet
 from evmcore.state._commands import Commands
 from evmcore.state._requests import Request
 from evmcore.state._wire import ErrorReply
-from evmcore.state.layout import Changes, FeedEntry, Head, Keys, Record
+from evmcore.state.feed import Changes, FeedEntry
+from evmcore.state.layout import Head, Keys, Record
 from evmcore.state.planning import load_commands
 from evmcore.state.session import DEFAULT_TIMEOUT, Command, Session, as_fields, command_text
 from evmcore.state.works import Known, Loading, Publication, Undoing, Work
@@ -243,13 +244,13 @@ class Publisher:
                     f"0x{head.hash.hex()} that the feed can take back: the state has to be loaded anew"
                 )
             stream_id, fields = found[0][0]
-            entry = layout.decode_entry(stream_id, as_fields(fields), self.keys.feed)
+            entry = feed.decode_entry(stream_id, as_fields(fields), self.keys.feed)
             start = b"(" + stream_id
             if entry.header.hash != at:
                 continue  # Of a branch that was taken back.
-            if entry.kind == layout.LOAD:
+            if entry.kind == feed.LOAD:
                 loaded.update(account.address for account in entry.decode(self.keys.feed).accounts)
-            elif entry.kind == layout.BLOCK:
+            elif entry.kind == feed.BLOCK:
                 way.append((entry, loaded))
                 loaded = set()
                 at = entry.parent.hash
@@ -387,9 +388,9 @@ class Publisher:
                 self.session.request([(b"UNWATCH",)])
                 return head
             # After a failover the server may lack what readers have seen; what follows has the same numbers.
-            feed = os.urandom(16) if head.seq < self._last_seq else head.feed
+            feed_id = os.urandom(16) if head.seq < self._last_seq else head.feed
             behind = work.may_be_told_first and self.told_first is not None and changes.slot_count > self.told_first
-            new = Head(head.seq + 1, feed, self.epoch, work.header, behind)
+            new = Head(head.seq + 1, feed_id, self.epoch, work.header, behind)
             request.clear()
             request.add(b"MULTI")
             commands = Commands(request, self.keys.prefix)
@@ -437,14 +438,14 @@ class Publisher:
 
     def _finish(self, head: Head) -> None:
         """Stores what the last feed entry says, which whoever wrote it has not come to."""
-        entry_id = layout.entry_id(head.seq)
+        entry_id = feed.entry_id(head.seq)
         found = self.session.request([(b"XRANGE", self.keys.feed, entry_id, entry_id)], "reading the feed")[0]
         if not found:
             raise StateCorrupted(
                 f"{layout.show_key(self.keys.feed)}: the entry {head.seq} is missing, and what it says is not stored "
                 "yet: the state has to be loaded anew"
             )
-        entry = layout.decode_entry(found[0][0], as_fields(found[0][1]), self.keys.feed)
+        entry = feed.decode_entry(found[0][0], as_fields(found[0][1]), self.keys.feed)
         changes = ChangeSet.decode(entry.changes, self.keys.feed)
         self._store(head, changes, f"finishing block {head.number}")
 
@@ -476,13 +477,13 @@ class Publisher:
 
     def _head_commands(self, old: Head, kind: bytes, new: Head) -> Iterator[Command]:
         hashes = self.keys.block_hashes
-        if kind == layout.BLOCK:
+        if kind == feed.BLOCK:
             yield b"HSET", hashes, b"%d" % new.number, new.hash
             # As many more as can be taken back, so that the last 256 are there afterwards.
             forgotten = new.number - layout.BLOCK_HASH_WINDOW - self.ring
             if forgotten >= 0:
                 yield b"HDEL", hashes, b"%d" % forgotten
-        elif kind == layout.REVERT:
+        elif kind == feed.REVERT:
             yield b"HDEL", hashes, b"%d" % old.number
         else:
             yield b"DEL", self.keys.loader
@@ -491,8 +492,8 @@ class Publisher:
         yield b"HSET", self.keys.head, *_flat(fields)
 
     def _write_entry(self, commands: Commands, changes: ChangeSet, old: Head, kind: bytes, new: Head) -> None:
-        place = [b"XADD", self.keys.feed, b"MAXLEN", b"~", b"%d" % self.ring, layout.entry_id(new.seq)]
-        fields = layout.entry_fields(kind, new.encoded, new.hash, old.encoded, time.time_ns() // 1000)
+        place = [b"XADD", self.keys.feed, b"MAXLEN", b"~", b"%d" % self.ring, feed.entry_id(new.seq)]
+        fields = feed.entry_fields(kind, new.encoded, new.hash, old.encoded, time.time_ns() // 1000)
         commands.write_entry(changes, place, _flat(fields))
 
     def _check_office(self, epoch: bytes | None) -> None:

@@ -13,13 +13,14 @@ from typing import Final
 from evmcore._diff import StateDiff
 from evmcore.blocks import Header
 from evmcore.errors import StateCorrupted, StateError, WrongParent
-from evmcore.state import layout
+from evmcore.state import feed, layout
 from evmcore.state._changes import ChangeSet
 from evmcore.state._commands import Commands
 from evmcore.state._planning import Plan
 from evmcore.state._replies import Replies
 from evmcore.state._requests import Request
-from evmcore.state.layout import Changes, FeedEntry, Head, Keys, Record
+from evmcore.state.feed import Changes, FeedEntry
+from evmcore.state.layout import Head, Keys, Record
 from evmcore.state.planning import load_commands
 from evmcore.state.session import Session
 
@@ -80,7 +81,7 @@ class Work:
 class Publication(Work):
     """A block that follows the head."""
 
-    kind = layout.BLOCK
+    kind = feed.BLOCK
     may_be_told_first = True
 
     def __init__(self, keys: Keys, known: Known, header: Header, diff: StateDiff, checked_slots: int | None) -> None:
@@ -142,7 +143,7 @@ class Publication(Work):
 class Undoing(Work):
     """The block at the head is taken back."""
 
-    kind = layout.REVERT
+    kind = feed.REVERT
 
     def __init__(self, keys: Keys, entry: FeedEntry, back: ChangeSet) -> None:
         super().__init__(keys)
@@ -189,7 +190,7 @@ class Undoing(Work):
 class Loading(Work):
     """Accounts become known."""
 
-    kind = layout.LOAD
+    kind = feed.LOAD
 
     def __init__(self, keys: Keys, header: Header, changes: Changes) -> None:
         super().__init__(keys)
@@ -216,7 +217,7 @@ class Loading(Work):
         for account, record in zip(accounts, records, strict=True):
             if record != account.old:
                 raise StateError(f"account 0x{account.address.hex()} changed while it was loaded: load again")
-        return ChangeSet.decode(layout.encode_changes(self.loaded), self.keys.feed)
+        return ChangeSet.decode(feed.encode_changes(self.loaded), self.keys.feed)
 
     def write(self, commands: Commands, changes: ChangeSet) -> None:
         commands.request.extend(load_commands(self.keys, self.loaded))
