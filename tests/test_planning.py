@@ -22,7 +22,6 @@ from evmcore.state.loading import Loader
 from evmcore.state.publisher import Publisher
 from evmcore.state.session import Session
 from evmcore.state.sources import from_memory
-from evmcore.state.works import Unforeseen
 from evmcore.types import Account
 from tests.plain_planning import AccountPlan, change_commands, needed_codes, touched_accounts
 from tests.redis_server import RedisServer
@@ -60,6 +59,10 @@ def plain(session: Session, diff: StateDiff, complete: bool) -> Changes:
     return Changes(tuple(accounts), {code_hash: diff.codes[code_hash] for code_hash in sorted(needed_codes(accounts))})
 
 
+class Unforeseen(Exception):
+    """An account is not as most are."""
+
+
 def native(
     session: Session,
     diff: StateDiff,
@@ -67,23 +70,24 @@ def native(
     *,
     guess: bool,
     generations: dict[bytes, int] | None = None,
-    ahead: Commands | None = None,
+    foresee: bool = False,
+    strict: bool = False,
 ) -> ChangeSet:
-    """What the native planner makes of them, in one round of questions where `guess`, else in two. What can be written
-    before the answers goes to `ahead`; raises `Unforeseen` where the answers say otherwise."""
+    """What the native planner makes of them, in one round of questions where `guess`, else in two. With `foresee` it
+    encodes before the answers what it can; `strict`: raises `Unforeseen` where the answers say otherwise."""
     plan = Plan(diff, KEYS.prefix, 1000, 7)
     request = Request([(b"PING",)])
     plan.ask_records(request)
     if guess:
         plan.ask_storage(request, generations or {})
-    foreseen = ahead is not None and plan.foresee(ahead)
-    if foreseen:
-        plan.encode_ahead()
+    if foresee:
+        plan.foresee()
     replies = session.exchange(request)
     plan.take_records(replies, 1, complete)
     if not plan.answered():
-        if foreseen:
+        if strict:
             raise Unforeseen
+        plan.forget_foreseen()
         request = Request([(b"PING",)])
         plan.ask_storage(request)
         replies = session.exchange(request)
@@ -129,8 +133,8 @@ def test_native_plans_are_those_of_the_plain_planner(session: Session, guess: bo
 
 
 def test_what_is_foreseen_is_what_the_plain_planner_finds(session: Session) -> None:
-    """Written before anything is known, the commands and the changes are those of knowing all; where an account is not
-    as most are, the plan says so, and never where all are."""
+    """Encoded before anything is known, the changes are those of knowing all; where an account is not as most are, the
+    plan says so, and never where all are, and goes on without."""
     foreseen = unforeseen = 0
     for seed in range(25):
         rng = random.Random(1000 + seed)
@@ -143,24 +147,26 @@ def test_what_is_foreseen_is_what_the_plain_planner_finds(session: Session) -> N
             for step in range(20):
                 diff = random_diff(rng, state)
                 expected = plain(session, diff, True)
-                request = Request()
-                commands = Commands(request, KEYS.prefix)
                 known = {account.address: account.old for account in expected.accounts}
                 usual = all(
                     record is None or generations.get(address, 0) == record.generation
                     for address, record in known.items()
                 )
                 try:
-                    changes = native(session, diff, True, guess=True, generations=generations, ahead=commands)
+                    native(session, diff, True, guess=True, generations=generations, foresee=True, strict=True)
                 except Unforeseen:
                     assert not usual
                     unforeseen += 1
                 else:
-                    foreseen += len(request) > 0
-                    assert changes.encode() == encode_changes(expected)
-                    assert changes.invert().encode() == encode_changes(expected.invert())
-                    commands.write(changes)
-                    assert request.size == len(sent(change_commands(KEYS, expected)))
+                    foreseen += len(diff.storage_changes) > 0
+                changes = native(session, diff, True, guess=True, generations=generations, foresee=True)
+                assert changes.encode() == encode_changes(expected)
+                assert changes.invert().encode() == encode_changes(expected.invert())
+                request = Request()
+                commands = Commands(request, KEYS.prefix)
+                commands.write_codes(changes)
+                commands.write(changes)
+                assert request.size == len(sent(change_commands(KEYS, expected)))
                 if step % 5 == 0:
                     generations = {a: r.generation for a, r in known.items() if r is not None and r.generation}
                 header = child(header, salt=step)

@@ -1,7 +1,6 @@
-"""What the writer sends before it knows what is stored: the fields of most accounts, behind the questions.
+"""What the writer assumes before it knows what is stored: that most accounts are as they always were.
 
-Where the answers then say otherwise, none of it may be carried out: the server is told to discard it, or loses the
-connection; state, feed and head are as if nothing had been sent.
+Where the answers then say otherwise, it asks again; where a block is refused, nothing was sent for the server to do.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from evmcore._diff import StateDiff
 from evmcore.blocks import Header
 from evmcore.errors import EvmcoreError, StateCorrupted, StateError, WriterFenced, WrongParent
 from evmcore.state import MemoryState
-from evmcore.state.layout import Keys, decode_entry
+from evmcore.state.feed import decode_entry
+from evmcore.state.layout import Keys
 from evmcore.state.loading import Loader
 from evmcore.state.publisher import Publisher
 from evmcore.state.sources import from_memory
-from evmcore.state.works import Publication
 from evmcore.types import Account
 from tests.redis_server import RedisServer
 from tests.stored_state import ADDRESSES, child, random_diff, random_state, read_state, state_of
@@ -27,20 +26,6 @@ from tests.stored_state import ADDRESSES, child, random_diff, random_state, read
 KEYS = Keys(1)
 GENESIS = Header(number=0, timestamp=1)
 A, B = ADDRESSES[:2]
-
-
-@pytest.fixture
-def ahead(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """For every try of a block, whether something was written ahead."""
-    seen: list[bool] = []
-    write_ahead = Publication.write_ahead
-
-    def noted(*arguments: Any) -> bool:
-        seen.append(write_ahead(*arguments))
-        return seen[-1]
-
-    monkeypatch.setattr(Publication, "write_ahead", noted)
-    return seen
 
 
 def slots_diff(address: bytes, slots: dict[int, tuple[int, int]]) -> StateDiff:
@@ -77,10 +62,7 @@ def commands(server: RedisServer, *names: str) -> tuple[int, ...]:
     return tuple(counts.get(name, 0) for name in names)
 
 
-def test_the_fields_of_accounts_that_stay_are_sent_behind_the_questions(
-    client: Any, shared_redis: RedisServer, ahead: list[bool]
-) -> None:
-    """As soon as the writer knows that the state is complete."""
+def test_a_block_of_few_changes_is_one_transaction(client: Any, shared_redis: RedisServer) -> None:
     state = MemoryState({A: Account(balance=5, storage={1: 7, 2: 8}), B: Account(balance=1)})
     load(client, state)
     header = GENESIS
@@ -92,13 +74,10 @@ def test_the_fields_of_accounts_that_stay_are_sent_behind_the_questions(
             publisher.publish(header, diff)
             state.apply(diff)
             assert read_state(client) == state_of(state)
-    assert ahead == [False, True, True]
     assert commands(shared_redis, "multi", "exec", "discard") == (3, 3, 0)
 
 
-def test_storage_of_another_generation_is_written_anew(
-    client: Any, shared_redis: RedisServer, ahead: list[bool]
-) -> None:
+def test_storage_of_another_generation_is_written_anew(client: Any, shared_redis: RedisServer) -> None:
     state = MemoryState({A: Account(balance=5, storage={1: 7, 2: 8}), B: Account(balance=1, storage={1: 1})})
     load(client, state)
     blocks = [rebirth_diff(state, A, {1: 9}), slots_diff(B, {1: (1, 2)})]
@@ -111,15 +90,14 @@ def test_storage_of_another_generation_is_written_anew(
     with Publisher(client, 1) as publisher:
         header = child(header)
         publisher.publish(header, StateDiff())  # now it knows that the state is complete, but no generations
-        ahead.clear()
         shared_redis.reset_counts()
         before = header
         diff = slots_diff(A, {1: (9, 10), 5: (0, 6)})
         header = child(header)
         publisher.publish(header, diff)
         state.apply(diff)
-        assert ahead == [True, False]
-        assert commands(shared_redis, "multi", "exec", "discard") == (2, 1, 1)
+        assert commands(shared_redis, "multi", "exec", "discard", "mget") == (1, 1, 0, 1)
+        asked = commands(shared_redis, "hlen")
         assert read_state(client) == state_of(state)
         # The feed tells it once, and takes it back.
         (entry,) = [decode_entry(*item, KEYS.feed) for item in client.xrevrange(KEYS.feed, count=1)]
@@ -127,14 +105,15 @@ def test_storage_of_another_generation_is_written_anew(
         assert [(slot.key, slot.old, slot.new) for slot in account.slots] == [(1, 9, 10), (5, 0, 6)]
         # From now on it knows the generation.
         last = slots_diff(A, {1: (10, 11)})
+        shared_redis.reset_counts()
         publisher.publish(child(header), last)
-        assert ahead == [True, False, True] and commands(shared_redis, "discard") == (1,)
+        assert commands(shared_redis, "hlen") < asked
         publisher.revert_to(before.hash)
         state.undo(diff)
         assert read_state(client) == state_of(state)
 
 
-def test_the_head_again_is_discarded(client: Any, shared_redis: RedisServer, ahead: list[bool]) -> None:
+def test_the_head_again_sends_nothing(client: Any, shared_redis: RedisServer) -> None:
     state = MemoryState({A: Account(balance=5, storage={1: 7})})
     load(client, state)
     diff, first = slots_diff(A, {1: (7, 8)}), child(GENESIS)
@@ -143,16 +122,14 @@ def test_the_head_again_is_discarded(client: Any, shared_redis: RedisServer, ahe
         before = everything(client)
         shared_redis.reset_counts()
         assert publisher.publish(first, diff) == head
-        assert ahead[-1] and commands(shared_redis, "multi", "exec", "discard") == (1, 0, 1)
+        assert commands(shared_redis, "multi", "exec", "discard") == (0, 0, 0)
         assert everything(client) == before
         publisher.publish(child(first), slots_diff(A, {1: (8, 9)}))
     assert read_state(client)[A] == (0, 5, b"", {1: 9})
 
 
 @pytest.mark.parametrize("fault", ["parent", "value", "absent", "lost slot", "lost key", "fenced"])
-def test_a_block_that_is_refused_leaves_nothing_of_what_was_sent_ahead(
-    client: Any, ahead: list[bool], fault: str
-) -> None:
+def test_a_block_that_is_refused_leaves_nothing(client: Any, fault: str) -> None:
     state = MemoryState({A: Account(balance=5, storage={1: 7, 2: 8}), B: Account(balance=1)})
     load(client, state)
     first = child(GENESIS)
@@ -177,19 +154,14 @@ def test_a_block_that_is_refused_leaves_nothing_of_what_was_sent_ahead(
         before = everything(client)
         with pytest.raises(error):
             publisher.publish(header, diff)
-        assert ahead[-1], "nothing was written ahead"
         assert everything(client) == before
         if fault in ("parent", "value", "absent"):
             publisher.publish(child(first), slots_diff(A, {1: (7, 8)}))
             assert read_state(client)[A] == (0, 5, b"", {1: 8, 2: 8})
 
 
-def test_writers_that_know_no_generations_come_to_the_same_state(
-    client: Any, shared_redis: RedisServer, ahead: list[bool]
-) -> None:
+def test_writers_that_know_no_generations_come_to_the_same_state(client: Any, shared_redis: RedisServer) -> None:
     """Random blocks with accounts destroyed and made again, each by a writer that has just begun."""
-    shared_redis.reset_counts()
-    discarded = 0
     for seed in range(12):
         rng = random.Random(seed)
         client.flushall()
@@ -204,5 +176,3 @@ def test_writers_that_know_no_generations_come_to_the_same_state(
                 publisher.publish(header, diff)
             state.apply(diff)
             assert read_state(client) == state_of(state)
-    (discarded,) = commands(shared_redis, "discard")
-    assert discarded >= 20 and ahead.count(True) - discarded >= 20
