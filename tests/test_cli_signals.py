@@ -73,6 +73,19 @@ def test_the_redis_server_of_a_measurement_ends_with_it(number: signal.Signals, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_workers_of_a_command_end_with_it(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    endless = state_test()
+    endless["pre"] = {name: {**account, "code": "0x" + ENDLESS} for name, account in endless["pre"].items()}
+    for index in range(3):
+        (tmp_path / f"{index}.json").write_text(json.dumps({"a": endless}))
+    with started("statetest", "--workers", "2", str(tmp_path), start_new_session=True) as process:
+        until(lambda: len(children_of(process)) >= 3, "the workers do not start")  # and one that tracks resources
+        os.killpg(process.pid, number)  # as a terminal does
+        assert process.wait(PATIENCE) == code
+        assert process.stderr is not None and process.stderr.read() == ""
+
+
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
     "line",

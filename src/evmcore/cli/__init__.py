@@ -20,7 +20,7 @@ from evmcore.errors import EvmcoreError
 
 PROGRAM = "evmcore"
 
-# They are in native code for as long as a program of the user's runs, and have nothing to clear away.
+# They are in native code for as long as a program of the user's runs, and have nothing to clear away but --workers.
 AT_ONCE = frozenset({"run", "statetest", "blocktest", "t8n"})
 
 
@@ -51,11 +51,11 @@ def build_parser() -> Parser:
 
 
 @contextmanager
-def _signals(command: str) -> Iterator[None]:
+def _signals(command: str, has_workers: bool) -> Iterator[None]:
     """How SIGINT and SIGTERM end a command, unless it says otherwise itself."""
     before: Any
     ours: Any
-    if command in AT_ONCE:
+    if command in AT_ONCE and not has_workers:
         # Python's own handler would wait until the program ends.
         number, before, ours = signal.SIGINT, signal.default_int_handler, signal.SIG_DFL
     else:
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in arguments if not word.startswith("-")), "")
     try:
-        with _signals(command):
+        with _signals(command, any(word.startswith("--w") for word in arguments)):
             return _run(command, arguments)
     except CommandError as error:
         _fail(command, str(error))
