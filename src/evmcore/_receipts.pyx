@@ -1,4 +1,5 @@
 """Logs blooms and the consensus encoding of receipts, from the interpreter's own log entries."""
+from libc.string cimport memcmp
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
 from evmcore._hash cimport keccak256
@@ -17,12 +18,21 @@ cdef void bloom_add(uint8_t* bloom, const uint8_t* item, size_t size) noexcept n
 
 
 cdef void bloom_add_logs(uint8_t* bloom, const LogEntry* logs, size_t count) noexcept nogil:
+    cdef const LogEntry* log
+    cdef const LogEntry* before = NULL
     cdef size_t i
     cdef uint32_t topic
     for i in range(count):
-        bloom_add(bloom, logs[i].address, 20)
-        for topic in range(logs[i].topic_count):
-            bloom_add(bloom, logs[i].topics + 32 * topic, 32)
+        log = &logs[i]
+        # What stands at the same place as in the log before is in the bloom: logs of one contract and event come in rows.
+        if before == NULL or memcmp(log.address, before.address, 20) != 0:
+            bloom_add(bloom, log.address, 20)
+        for topic in range(log.topic_count):
+            if before == NULL or topic >= before.topic_count or memcmp(
+                log.topics + 32 * topic, before.topics + 32 * topic, 32
+            ) != 0:
+                bloom_add(bloom, log.topics + 32 * topic, 32)
+        before = log
 
 
 # ---- RLP: the size of everything first, then one pass that writes
