@@ -134,3 +134,11 @@ def test_parameters_are_counted() -> None:
     assert "missing value for required argument 0" in refused(parse.params_of, [None, 1], 1, 2).message
     assert "too many arguments, want at most 2" in refused(parse.params_of, [1, 2, 3], 1, 2).message
     assert refused(parse.params_of, {"a": 1}, 0, 1).code == INVALID_PARAMS
+
+
+@pytest.mark.parametrize(("value", "shown"), [(True, "true"), (None, "null"), ({"a": [None]}, '{"a": [null]}')])
+def test_what_is_refused_is_shown_as_it_came(value: Any, shown: str) -> None:
+    assert (
+        refused(parse.quantity, value, "0").message
+        == f"invalid argument 0: expected a quantity as 0x-hex text, got {shown}"
+    )

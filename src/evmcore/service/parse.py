@@ -6,6 +6,7 @@ unknown fields are passed over. What is malformed raises `InvalidParams` (-32602
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ def _refuse(name: str, problem: str) -> NoReturn:
 
 
 def _shown(value: Any) -> str:
-    shown = repr(value)
+    shown = json.dumps(value, default=repr)
     return shown if len(shown) <= 60 else shown[:50] + "..."
 
 
