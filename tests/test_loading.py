@@ -138,6 +138,22 @@ def test_replacing_a_state_renews_the_feed_and_goes_on_counting(client: Any, pub
     publisher.publish(child(GENESIS), random_diff(rng, second))
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("schema", "1"), ("schema", "x"), ("header", "?"), ("seq", "?"), ("seq", "0"), ("feed", "")]
+)
+def test_a_state_that_cannot_be_read_can_be_replaced(client: Any, publisher: Publisher, field: str, value: str) -> None:
+    state = MemoryState({bytes(20): {"balance": 1}})
+    Loader(publisher, GENESIS, complete=True).run(from_memory(state))
+    client.hset(publisher.keys.head, field, value)
+    with pytest.raises(StateCorrupted):
+        Publisher(client, publisher.keys.chain_id)
+    with Publisher(client, publisher.keys.chain_id, replaces=True) as other:
+        Loader(other, GENESIS, complete=True, replace=True).run(from_memory(state))
+    with Publisher(client, publisher.keys.chain_id) as last:
+        head = last.head()
+        assert head is not None and head.hash == GENESIS.hash
+
+
 def test_accounts_are_added_to_an_incomplete_state_in_one_step(client: Any, publisher: Publisher) -> None:
     state = MemoryState({A: Account(1, 5, b"\x01", {1: 2}), B: Account(2, 6, b"\x02", {3: 4}), C: Account(balance=1)})
     Loader(publisher, GENESIS).run(from_memory(state, [A]))

@@ -277,7 +277,10 @@ def _load(options: argparse.Namespace) -> int:
         what.config = _chain_config(options.chain_config, what.chain_id)
     storage.start_logging()
     start = time.perf_counter()
-    with storage.open_publisher(options, what.chain_id) as publisher, progress(what.count) as bar:
+    with (
+        storage.open_publisher(options, what.chain_id, replaces=options.replace) as publisher,
+        progress(what.count) as bar,
+    ):
         loader = Loader(
             publisher,
             what.header,

@@ -347,7 +347,7 @@ def decode_head(fields: Mapping[bytes, bytes], key: bytes) -> Head | None:
         return None
     schema = decimal(fields.get(b"schema"), key, "schema")
     if schema != SCHEMA:
-        raise corrupted(key, f"the state has schema {schema}, {SCHEMA} is known here")
+        raise corrupted(key, f"the state has schema {schema}, {SCHEMA} is known here: load it anew")
     feed = fields.get(b"feed", b"")
     if len(feed) != 16:
         raise corrupted(key, f"the field feed has {len(feed)} bytes, 16 are right")

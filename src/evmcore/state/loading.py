@@ -95,10 +95,9 @@ class Loader:
         Raises `StateError` when a state is there that is complete or is not at this block, or that has an account with
         other values; `InputError` for accounts out of order; and what `Publisher` raises.
         """
-        head = self.publisher.head()
-        if head is not None and self.replace:
+        if self.replace and self.publisher.is_loaded():
             clear(self.publisher)
-            head = None
+        head = self.publisher.head()
         if head is None:
             return self._into_nothing(accounts)
         if self.publisher.complete():

@@ -72,6 +72,7 @@ class Publisher:
         timeout: float = DEFAULT_TIMEOUT,
         checked_slots: int | None = DEFAULT_CHECKED_SLOTS,
         told_first: int | None = DEFAULT_TOLD_FIRST,
+        replaces: bool = False,
     ) -> None:
         """Takes office. `redis`: an address (see `session.open_client`) or a redis-py client.
 
@@ -81,6 +82,7 @@ class Publisher:
         written, chosen at random; None: of all, which takes Redis as long as writing them. Whatever it is, all account
         records and numbers of slots are compared, and that each slot that was zero was not there. `told_first`: of a
         block that changes more slots readers are told before the keys are changed; None: of none.
+        `replaces`: the state that is there is going to be deleted, and may be of another schema or corrupted.
         Raises `UnsafeStorage` when the server may evict keys, `StateUnavailable`, `WriteRefused`, `StateCorrupted`.
         """
         self.keys = Keys(chain_id)
@@ -100,7 +102,8 @@ class Publisher:
             evictions.check_server(self.session)
             self._mark = evictions.read_mark(self.session)
             self.epoch: int = self.session.request([(b"INCR", self.keys.writer)], "taking office")[0]
-            self._check_feed()
+            if not replaces:
+                self._check_feed()
         except BaseException:
             self.session.close()
             raise
@@ -121,6 +124,10 @@ class Publisher:
         """The head as it is stored now; None when no state is loaded."""
         fields = self.session.request([(b"HGETALL", self.keys.head)], "reading the head")[0]
         return layout.decode_head(as_fields(fields), self.keys.head)
+
+    def is_loaded(self) -> bool:
+        """Whether there is a head, in whatever form and condition."""
+        return bool(self.session.request([(b"EXISTS", self.keys.head)], "reading the head")[0])
 
     def complete(self) -> bool:
         """Whether the state holds every account of the chain."""
@@ -300,7 +307,7 @@ class Publisher:
         fields = as_fields(self._watch([(b"HGETALL", self.keys.head)])[0])
         seq = fields.get(b"seq")
         commands: list[Command] = [(b"MULTI",), (b"DEL", self.keys.head), (b"DEL", self.keys.loader)]
-        if seq is not None:
+        if seq is not None and seq.isdigit():
             commands.append((b"HSET", self.keys.meta, b"seq", seq))
         if self.session.request([*commands, (b"EXEC",)], "deleting the head")[-1] is None:
             raise StateError("another writer was at work while the state was deleted")
