@@ -23,11 +23,15 @@ from evmcore.bench.load.command import add_arguments
 from evmcore.bench.load.mixes import MIXES, NO_METHOD, REVERTED, Call, Calls, Request, rpc
 from evmcore.bench.load.sending import SECOND, BrokenAnswer, Sender, Target, parse_answer
 from evmcore.bench.load.trivial import trivial_server
-from evmcore.bench.load.world import TIMESTAMP, LoadWorld
+from evmcore.bench.load.world import CHAIN_ID, TIMESTAMP, LoadWorld
 from evmcore.chain import BlockChain
 from evmcore.errors import InputError
+from tests.commands import assert_one_line, run_command
 from tests.listening import listening
 from tests.redis_server import need_redis
+from tests.test_redis_addresses import tls_server
+from tests.test_serve import served, workers_of
+from tests.waiting import until
 
 # What flood 0.3.1 writes for each rate (spec.py, LoadTestOutputDatum).
 FLOOD_FIELDS = {
@@ -421,6 +425,30 @@ def test_the_command_brings_servers_on_memory_and_on_redis(tmp_path: Path) -> No
     assert rounds["cold (memory)"] == [None]
 
 
+def test_two_workers_on_redis_over_tls_give_no_wrong_answer(tmp_path: Path) -> None:
+    """Loaded over TLS, served over TLS, and asked faster than is answered too."""
+    need_redis()
+    genesis, path = tmp_path / "genesis.json", tmp_path / "result.json"
+    LoadWorld(seed=1, size=2).write(genesis)
+    with tls_server(tmp_path, "--requirepass", "pw") as (_, place, cert):
+        url = f"rediss://:pw@{place}/0?ssl_ca_certs={cert}"
+        command = [sys.executable, "-m", "evmcore", "load", "--genesis", str(genesis), "--redis", url]
+        assert subprocess.run(command, capture_output=True, timeout=120, check=False).returncode == 0
+        options = ("--redis", url, "--chain-id", str(CHAIN_ID), "--workers", "2")
+        with served(*options) as (client, process):
+            until(lambda: client.get("/readyz")[0] == 200, "the server is not ready")
+            assert len(workers_of(process)) == 2
+            done = bench(
+                *("--load", f"http://127.0.0.1:{client.port}", "--size", "2", "--rates", "100,max"),
+                *("--duration", "0.5", "--warm-up", "0.2", "--mix", "hot,cold", "--json", str(path)),
+            )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "wrong answers: 0" in done.stdout
+    results = json.loads(path.read_text())["results"]
+    assert results.keys() == {"noop", "hot", "cold"}
+    assert all(row["success"] == [1.0, 1.0] and min(row["requests"]) > 20 for row in results.values())
+
+
 def test_a_server_with_another_state_is_not_tested() -> None:
     with trivial_server() as url:
         done = bench("--load", url, "--size", "2")
@@ -439,9 +467,10 @@ def test_a_server_with_another_state_is_not_tested() -> None:
         ["--load-setup", "/nonexistent/genesis.json", "--size", "2"],
     ],
 )
-def test_bad_arguments_are_one_line(arguments: list[str]) -> None:
-    done = bench(*arguments)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and not done.stdout
+def test_bad_arguments_are_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run_command(capsys, "bench", *arguments)
+    assert code == 2 and not out
+    assert_one_line(err)
 
 
 def test_every_argument_is_explained() -> None:

@@ -21,16 +21,19 @@ from evmcore.cli.arguments import CommandError
 
 SOURCES: Final = ("memory", "redis")
 PATIENCE: Final = 120.0  # seconds until a server is ready
+SETTLING: Final = 1.5  # seconds; workers hand over what they counted once a second
 _COLD_ROUNDS: Final = re.compile(rb"^evmcore_source_cold_rounds_total ([0-9.e+]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server under test. `name` is empty for one that was there before; `processes` are known of our own only."""
+    """A server under test. `name` is empty for one that was there before; `processes` are known of our own only.
+    `settling`: seconds until what each of its workers has counted is known to the others."""
 
     url: str
     name: str = ""
     processes: tuple[int, ...] = ()
+    settling: float = 0.0
 
     def processor_time(self) -> float | None:
         """Seconds of processor time that the server and its workers have taken; None where that is not to be had."""
@@ -42,6 +45,7 @@ class Server:
         """Requests to Redis so far for what was not in the server's memory; None where it does not say."""
         if not self.name:
             return None
+        time.sleep(self.settling)
         found = _COLD_ROUNDS.search(_get(self.url, "/metrics")[1])
         return None if found is None else int(float(found[1]))
 
@@ -83,7 +87,8 @@ def own_servers(world: LoadWorld, sources: Sequence[str], workers: int) -> Itera
                 arguments = ["--redis", f"unix://{redis.path}", "--chain-id", str(CHAIN_ID)]
                 processes.append(redis.pid)
             url, pid = stack.enter_context(_serving([*arguments, "--workers", str(workers)]))
-            servers.append(Server(url, source, (pid, *processes)))
+            settling = SETTLING if source == "redis" and workers > 1 else 0.0
+            servers.append(Server(url, source, (pid, *processes), settling))
         yield servers
 
 
