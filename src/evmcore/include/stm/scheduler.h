@@ -94,6 +94,7 @@ public:
     }
 
     void hint(TxIndex tx, int which, TxIndex after) { states_[tx].after[which] = after; }
+    TxIndex hinted(TxIndex tx, int which) const { return states_[tx].after[which]; }
 
     TxIndex count() const { return count_; }
     TxIndex frontier() const { return frontier_.load(); }   // the lowest that is not final
@@ -151,8 +152,8 @@ public:
     // afterwards, and who leaves the office looks at the transaction there: one of them sees the other's doing.
 
     bool take_office() {
-        bool taken = false;
-        return office_.replace(taken, true);
+        bool taken = office_.load();       // whoever only looks leaves the line where it is
+        return !taken && office_.replace(taken, true);
     }
     void leave_office() { office_.store(false); }
 
