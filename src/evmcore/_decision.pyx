@@ -22,6 +22,7 @@ from evmcore._forecast cimport (
     LENGTHS, WHOLE, find_path, forecast_all, forecast_by_gas, forecast_end, forecast_some, forget_kinds, known_kinds, length_class,
     note_burden, run_timed, set_pace, teach_kind,
 )
+from evmcore._hints cimport forget_hints
 from evmcore._senders cimport pending_help
 from evmcore._workers cimport run_on_workers
 
@@ -375,6 +376,7 @@ def forget():
     cdef int i, j
     halfway = parallel_blocks = turn = 0
     forget_kinds()
+    forget_hints()
     losable.set(LOSABLE_NS)
     for i in range(CHOICES):
         waking[i].set(0)

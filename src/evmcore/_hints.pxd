@@ -9,6 +9,7 @@ cdef enum Sharing:
     SHARES_NOTHING                # but balances: it may as well run as if there were no others
     MAY_SHARE
     SHARES_SLOTS                  # others write slots that it writes: they had better all be taken for contended
+    IN_LINE                       # ... and run one behind the other: those behind want to know balances, too
 
 cdef struct Place:
     uint64_t name                 # 0: nobody's
@@ -18,6 +19,7 @@ cdef struct Place:
 cdef struct Asked:                # what a transaction touches, by its first look: one place, or two
     uint32_t first
     uint32_t second
+    uint32_t gas                  # what it will likely use
     bint warm                     # its like had to run again
 
 # What `give_hints` works with, kept from block to block: fresh memory would cost more than the hints. Begins as zeros.
@@ -35,8 +37,23 @@ cdef bint give_hints(
 ) noexcept nogil
 cdef void hint_tables_free(HintTables* tables) noexcept nogil
 
-# What became of a transaction that had run ahead: whether it had to run again. Remembered for later blocks.
-cdef void note_outcome(const TxData* tx, bint again) noexcept nogil
+# After `give_hints`: a transaction that had better begin before its turn, because it takes longer than all that comes after it
+# keeps the other threads busy, and the one before which it should; 0: there is none.
+cdef uint32_t out_of_turn(const HintTables* tables, uint32_t count, uint32_t threads, uint32_t* before) noexcept nogil
+
+# What became of a transaction.
+cdef enum Outcome:
+    RAN_DIRECTLY                  # and not ahead: that says nothing
+    RAN_AGAIN
+    STOOD
+    STOOD_IN_LINE                 # behind another one whose writes it used
+    STOOD_OUT_OF_LINE             # behind another one in vain
+
+# Remembered for later blocks.
+cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used) noexcept nogil
 
 # How long the longest chain takes of transactions that the hints line up, by the cost of each. False: no memory.
 cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64_t* path) noexcept nogil
+
+# For tests: everything learnt.
+cdef void forget_hints() noexcept nogil

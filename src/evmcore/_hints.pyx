@@ -2,30 +2,34 @@
 
 Two ERC-20 transfers of one token share slots where they have a holder in common; both holders stand in the calldata. Other
 calls are told apart by callee and selector: those whose like had to run again share something. Slots that are shared get
-symbols (see ops/symbolic.pxi), which is mostly enough; calls whose like often had to run again all the same are lined up
-one behind the other. Senders need no hint: nonces are assumed and fees are deltas.
+symbols (see ops/symbolic.pxi), which is mostly enough; calls whose like met others all the same are lined up behind those
+that they would meet at the same place (see `_meetings`). Senders need no hint: nonces are assumed and fees are deltas.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from evmcore._keyed_hash cimport HashKey, draw_key, hash_slot
+from evmcore._meetings cimport forget_meetings, note_line, places_met
 
-cdef extern from *:
-    """
-    static inline unsigned char heat_load(const unsigned char* p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
-    static inline void heat_store(unsigned char* p, unsigned char v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
-    """
-    uint8_t heat_load(const uint8_t* p) noexcept nogil
-    void heat_store(uint8_t* p, uint8_t v) noexcept nogil
+cdef extern from "include/pace.h" namespace "evmcore" nogil:
+    cppclass Estimate:
+        uint32_t value()
+        void set(uint32_t value)
 
 cdef enum:
     KINDS = 4096                  # of calls that are remembered, by hash
     HOT = 48
     AGAIN = 16                    # what a second run adds ...
     FINE = 1                      # ... and a first run that stood takes away
+    MOST_HEAT = 255
+    TRANSFER_GAS = 21000
+    WORTH_MOVING = 16             # a transaction that would end the block alone for more than one part in so many
 
-cdef uint8_t[4096] heat
+cdef uint64_t LINED = <uint64_t>0x5bd1e9955bd1e994       # tells the places of lines from others
+
+cdef Estimate[4096] heat
+cdef Estimate[4096] usual_gas     # what the latest call used; 0: none was seen
 cdef HashKey key
 draw_key(&key)
 
@@ -68,8 +72,21 @@ cdef inline uint64_t kind_of(const TxData* tx) noexcept nogil:
     return name_of(tx, tx.data, 4) if tx.data_size >= 4 else name_of(tx, tx.data, 0)
 
 
-cdef uint8_t heat_of(const TxData* tx) noexcept nogil:
-    return 0 if tx.is_create else heat_load(&heat[kind_of(tx) % KINDS])
+cdef inline uint32_t heat_of(const TxData* tx) noexcept nogil:
+    return 0 if tx.is_create else heat[kind_of(tx) % KINDS].value()
+
+
+cdef int line_of(const TxData* tx, const uint64_t* names, int found, uint32_t warmth, uint64_t* line) noexcept nogil:
+    """Names of what a transaction should not meet others at: it had better run behind the latest who has one of them too.
+    `names`, `found`: of `names_of`."""
+    cdef int met = 0
+    if warmth:
+        met = places_met(tx, line)
+        if met == 0 and found == 2 and warmth >= HOT:
+            line[0] = names[0]
+            line[1] = names[1]
+            met = 2
+    return met
 
 
 cdef inline uint64_t place_of(const Place* places, uint64_t mask, uint64_t name) noexcept nogil:
@@ -104,7 +121,7 @@ cdef inline void ask(
 cdef bint make_room(HintTables* tables, size_t count) noexcept nogil:
     """Empty places, and room for so many transactions. False: no memory."""
     cdef size_t places = 64
-    while places < 6 * count:
+    while places < 8 * count:
         places *= 2
     tables.mask = places - 1
     if places > tables.place_count:
@@ -130,35 +147,55 @@ cdef void hint_tables_free(HintTables* tables) noexcept nogil:
     free(tables.asked)
 
 
+cdef inline uint32_t gas_of(const TxData* tx, uint64_t kind) noexcept nogil:
+    """What a transaction will use: as much as its like did, or half its limit."""
+    cdef uint32_t usual
+    if only_pays(tx):
+        return TRANSFER_GAS
+    usual = 0 if tx.is_create else usual_gas[kind % KINDS].value()
+    return usual if usual else <uint32_t>min(tx.gas_limit // 2, <uint64_t>1 << 28)
+
+
 cdef bint give_hints(
     HintTables* tables, Scheduler* scheduler, uint8_t* sharing, TxData** txs, uint32_t count
 ) noexcept nogil:
     cdef uint64_t[2] names
-    cdef uint64_t mask, at
-    cdef uint32_t tx, mine
-    cdef uint8_t warmth
-    cdef int i, found
+    cdef uint64_t[2] line
+    cdef uint64_t mask, at, kind
+    cdef uint32_t tx, mine, warmth
+    cdef int i, found, lined
     cdef Place* places
     cdef Asked* asked
+    cdef const TxData* data
     if not make_room(tables, count):
         return False
     places = tables.places
     asked = tables.asked
     mask = tables.mask
     for tx in range(1, count + 1):
-        found = names_of(txs[tx - 1], names)
-        warmth = heat_of(txs[tx - 1])
+        data = txs[tx - 1]
+        kind = 0 if data.is_create else kind_of(data)
+        found = names_of(data, names)
+        warmth = 0 if data.is_create else heat[kind % KINDS].value()
         if found == 2 or warmth:
             for i in range(found):
                 at = place_of(places, mask, names[i])
                 if places[at].tx and places[at].tx != tx:
-                    sharing[tx] = sharing[places[at].tx] = SHARES_SLOTS
-                    if warmth >= HOT:
-                        scheduler.hint(tx, i, places[at].tx)
+                    sharing[tx] = SHARES_SLOTS
+                    sharing[places[at].tx] = max(sharing[places[at].tx], <uint8_t>SHARES_SLOTS)
                 places[at].name = names[i]
                 places[at].tx = tx
-        ask(places, mask, txs[tx - 1], names, found, &asked[tx - 1])
+            lined = line_of(data, names, found, warmth, line)
+            for i in range(lined):
+                at = place_of(places, mask, line[i] ^ LINED)
+                if places[at].tx and places[at].tx != tx:
+                    sharing[tx] = sharing[places[at].tx] = IN_LINE
+                    scheduler.hint(tx, i, places[at].tx)
+                places[at].name = line[i] ^ LINED
+                places[at].tx = tx
+        ask(places, mask, data, names, found, &asked[tx - 1])
         asked[tx - 1].warm = warmth != 0
+        asked[tx - 1].gas = gas_of(data, kind)
     for tx in range(1, count + 1):
         mine = 0 if only_pays(txs[tx - 1]) else 1
         if (
@@ -169,24 +206,55 @@ cdef bint give_hints(
     return True
 
 
-cdef void note_outcome(const TxData* tx, bint again) noexcept nogil:
-    cdef uint8_t* known
-    cdef uint8_t now
+cdef uint32_t out_of_turn(const HintTables* tables, uint32_t count, uint32_t threads, uint32_t* before) noexcept nogil:
+    cdef const Asked* asked = tables.asked
+    cdef uint64_t total = 0, after = 0, wanted, lack = 0
+    cdef uint32_t tx, found = 0
+    for tx in range(count, 0, -1):
+        wanted = <uint64_t>asked[tx - 1].gas * (threads - 1)
+        if wanted > after + lack and not asked[tx - 1].warm:
+            lack = wanted - after
+            found = tx
+        after += asked[tx - 1].gas
+    total = after
+    if lack * WORTH_MOVING < total:
+        return 0
+    wanted = <uint64_t>asked[found - 1].gas * (threads - 1)
+    after = 0
+    tx = count
+    while tx > 1:
+        if tx != found:
+            after += asked[tx - 1].gas
+        if tx < found and after >= wanted:
+            break
+        tx -= 1
+    before[0] = tx
+    return found if tx < found else 0
+
+
+cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used) noexcept nogil:
+    cdef uint64_t kind
+    cdef uint32_t now
     if tx.is_create:
         return
-    known = &heat[kind_of(tx) % KINDS]
-    now = heat_load(known)
-    if again:
-        heat_store(known, <uint8_t>min(255, now + AGAIN))
-    elif now:
-        heat_store(known, <uint8_t>(now - FINE))
+    kind = kind_of(tx) % KINDS
+    now = heat[kind].value()
+    if outcome == RAN_AGAIN:
+        heat[kind].set(min(<uint32_t>MOST_HEAT, now + <uint32_t>AGAIN))
+    elif outcome == STOOD and now:
+        heat[kind].set(now - FINE)
+    if outcome == STOOD_IN_LINE or outcome == STOOD_OUT_OF_LINE:
+        note_line(tx, outcome == STOOD_IN_LINE)
+    if not only_pays(tx):
+        usual_gas[kind].set(<uint32_t>min(max(gas_used, <uint64_t>1), <uint64_t>1 << 28))
 
 
 cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64_t* path) noexcept nogil:
     cdef uint64_t[2] names
+    cdef uint64_t[2] line
     cdef uint64_t[2] at
     cdef uint64_t size = 64, ready
-    cdef uint32_t tx
+    cdef uint32_t tx, warmth
     cdef int i, found
     cdef Queue* queues
     path[0] = 0
@@ -197,14 +265,15 @@ cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64
         return False
     for tx in range(count):
         ready = 0
+        warmth = heat_of(txs[tx])
         found = 0
-        if heat_of(txs[tx]) >= HOT:
-            found = names_of(txs[tx], names)
+        if warmth:
+            found = line_of(txs[tx], names, names_of(txs[tx], names), warmth, line)
         for i in range(found):
-            at[i] = names[i] & (size - 1)
-            while queues[at[i]].name != 0 and queues[at[i]].name != names[i]:
+            at[i] = line[i] & (size - 1)
+            while queues[at[i]].name != 0 and queues[at[i]].name != line[i]:
                 at[i] = (at[i] + 1) & (size - 1)
-            queues[at[i]].name = names[i]
+            queues[at[i]].name = line[i]
             ready = max(ready, queues[at[i]].until)
         ready += cost[tx]
         for i in range(found):
@@ -212,3 +281,11 @@ cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64
         path[0] = max(path[0], ready)
     free(queues)
     return True
+
+
+cdef void forget_hints() noexcept nogil:
+    cdef int i
+    for i in range(KINDS):
+        heat[i].set(0)
+        usual_gas[i].set(0)
+    forget_meetings()

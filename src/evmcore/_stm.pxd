@@ -12,6 +12,9 @@ cdef extern from "include/keyed_hash.h" nogil:
 cdef extern from "include/empty_code.h" namespace "evmcore" nogil:
     const uint8_t* EMPTY_CODE_HASH
 
+cdef extern from "include/stm/shared.h" namespace "evmcore::stm" nogil:
+    unsigned int pause(unsigned int turn)
+
 cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
     ctypedef uint32_t TxIndex
     enum Part:
@@ -35,6 +38,7 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
         bint exists
         bint has_storage
     cppclass Location:
+        uint64_t hash             # not of one that is apart
         uint8_t[20] address
         bint is_slot
         bint apart
@@ -51,6 +55,7 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
         Location* find(const uint8_t* address, const u256* slot)
         uint32_t main_number(const Location* location) const
         void set_main_number(Location* location, uint32_t number)
+        uint64_t hash(const uint8_t* address, const u256* slot) const
         size_t used()
         size_t bytes_used()
     ctypedef struct Write:
@@ -75,6 +80,7 @@ cdef extern from "include/stm/scheduler.h" namespace "evmcore::stm" nogil:
         Scheduler() except +
         bint prepare(TxIndex count)
         void hint(TxIndex tx, int which, TxIndex after)
+        TxIndex hinted(TxIndex tx, int which)
         void offer(TxIndex first, TxIndex end, bint brief)
         TxIndex frontier()
 

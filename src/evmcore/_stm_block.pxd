@@ -48,6 +48,7 @@ cdef struct Run:
     uint32_t write_count
     uint32_t log_count
     uint32_t access_count
+    TxIndex leans_on              # the latest transaction whose writes it used; noted where the hints line it up
     AccountRead* account_reads
     SlotRead* slot_reads
     Write* writes
@@ -91,8 +92,10 @@ cdef struct Worker:
 cdef struct Block:
     Store* store
     Scheduler* scheduler
+    int threads                   # asked for
+    uint32_t opening              # whether the others may begin; of stm.Opening
     Worker** workers
-    int worker_count
+    int worker_count              # there are
     uint32_t next_worker
     uint64_t delays               # tests: their seed
     bint watch_all                # tests: every slot counts as contended

@@ -3,13 +3,14 @@
 In the block's working set, an entry's `origin` is its Location in the store where it has been looked up, and the store keeps
 the entry's number as that Location's `main_number`. Others are looked up when they are needed.
 """
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._access cimport access_end_part
 from evmcore._block_steps cimport BLOCK_OK, block_keep, block_transaction
 from evmcore._code cimport Code
 from evmcore._hints cimport SHARES_NOTHING
+from evmcore._meetings cimport note_meeting
 from evmcore._state cimport (
     USE_BALANCE, USE_CODE, USE_EXISTS, USE_NONCE, USE_NONCE_SET, AccountData, AccountEntry, SlotEntry, WorkingSet,
     ws_adopt_account, ws_adopt_slot, ws_find_account, ws_find_slot, ws_note_account, ws_note_slot, ws_put_code, ws_wipe,
@@ -17,7 +18,7 @@ from evmcore._state cimport (
 from evmcore._stm cimport (
     Base, Cause, Location, TxIndex, Value, Version, Write, kBalance, kBalanceChanged, kBalanceTooLow, kBlockGasGone, kCode,
     kCodeChanged, kEndedInvalid, kEngineFailed, kExistenceChanged, kLife, kNonce, kNonceChanged, kSlotChanged,
-    kSlotOutOfBounds, kStands, new_version, publish, publish_writes, replace,
+    kSlotOutOfBounds, kStands, latest, new_version, publish, publish_writes, replace,
 )
 from evmcore._stm_block cimport Access, AccountRead, Block, Run, SlotRead, Worker
 from evmcore._stm_read cimport account_location, slot_location
@@ -133,7 +134,8 @@ cdef inline Cause slot_stands(const Block* block, const SlotRead* read) noexcept
     return kSlotChanged if u_eq(&read.low, &read.high) else kSlotOutOfBounds
 
 
-cdef Cause why_not(Block* block, TxIndex tx) noexcept nogil:
+cdef Cause why_not(Block* block, TxIndex tx, const Location** met) noexcept nogil:
+    """`met`: which account or slot has changed, where that is why."""
     cdef Run* run = &block.run_of[tx]
     cdef TxData* data = block.txs[tx - 1]
     cdef Cause cause
@@ -149,18 +151,46 @@ cdef Cause why_not(Block* block, TxIndex tx) noexcept nogil:
     for i in range(run.account_read_count):
         cause = account_stands(block, &run.account_reads[i])
         if cause != kStands:
+            met[0] = run.account_reads[i].location
             return cause
     for i in range(run.slot_read_count):
         cause = slot_stands(block, &run.slot_reads[i])
         if cause != kStands:
+            met[0] = run.slot_reads[i].location
             return cause
     return kStands
 
 
+cdef int part_of(Cause cause) noexcept nogil:
+    """Which cell of an account it was that changed."""
+    if cause == kBalanceChanged or cause == kBalanceTooLow:
+        return <int>kBalance
+    if cause == kNonceChanged:
+        return <int>kNonce
+    return <int>kCode if cause == kCodeChanged else <int>kLife
+
+
+cdef void remember_meeting(Block* block, TxIndex tx, const Location* met, Cause cause) noexcept nogil:
+    """For later blocks: where a transaction met whom."""
+    cdef uint64_t place
+    cdef TxIndex writer = 0
+    if met.apart:
+        place = block.store.hash(met.address, &met.slot if met.is_slot else NULL)
+    else:
+        place = met.hash
+        writer = latest(met.cells[0 if met.is_slot else part_of(cause)], tx).writer
+    note_meeting(block.txs[tx - 1], place | 1)
+    if writer:
+        note_meeting(block.txs[writer - 1], place | 1)
+
+
 cdef bint stands(Worker* w, TxIndex tx) noexcept nogil:
-    cdef Cause cause = why_not(w.block, tx)
+    cdef const Location* met = NULL
+    cdef Cause cause = why_not(w.block, tx, &met)
     w.tally.aborts[<int>cause] += 1
     w.tally.cause = <uint32_t>cause
+    if met != NULL:
+        remember_meeting(w.block, tx, met, cause)
     return cause == kStands
 
 

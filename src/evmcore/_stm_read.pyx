@@ -142,7 +142,7 @@ cdef Found read_storage(void* self, const uint8_t* address, const u256* key, u25
     account = account_location(w, address)
     if account == NULL or location == NULL or met_lasting_estimate(w, location) or met_estimate(w, account, <int>kLife):
         return READ_FAILED
-    w.reader.contended = w.watches and (w.block.sharing[w.tx] == SHARES_SLOTS or is_written(location))
+    w.reader.contended = w.watches and (w.block.sharing[w.tx] >= SHARES_SLOTS or is_written(location))
     slot_before(location[0], account[0], w.tx, value)
     delay_point(&w.delays)
     w.reader.origin = location

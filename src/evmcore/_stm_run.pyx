@@ -5,15 +5,16 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._code cimport Code, code_retain
-from evmcore._hints cimport SHARES_NOTHING
+from evmcore._hints cimport IN_LINE, SHARES_NOTHING
 from evmcore._interp cimport STATE_FAILED, Machine
 from evmcore._run_kept cimport keep_logs
 from evmcore._state cimport (
-    PART_BALANCE, PART_CODE, PART_EXISTS, PART_NONCE, PART_WIPED, USE_BALANCE, USE_CODE, AccountEntry, SlotEntry,
-    WorkingSet, ws_reset,
+    PART_BALANCE, PART_CODE, PART_EXISTS, PART_NONCE, PART_WIPED, USE_BALANCE, USE_CODE, USE_NONCE, USE_NONCE_SET, AccountEntry,
+    SlotEntry, WorkingSet, ws_reset,
 )
 from evmcore._stm cimport (
-    Location, TxIndex, Value, Version, Write, kBalance, kCode, kLife, kNonce, new_version, publish_writes, raise_flag,
+    Location, TxIndex, Value, Version, Write, is_written, kBalance, kCode, kLife, kNonce, latest, new_version, publish_writes,
+    raise_flag,
 )
 from evmcore._stm_block cimport RECENT_CODES, Access, AccountRead, AccountSeen, Block, Run, SlotRead, Worker
 from evmcore._stm_read cimport slot_location
@@ -63,6 +64,8 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
             note_writes(w, run)
             and keep_logs(w.records, machine.ws, &run.result, &run.logs, &run.log_count, &run.log_data)
         )
+    if not run.failed and (block.scheduler.hinted(tx, 0) or block.scheduler.hinted(tx, 1)):
+        run.leans_on = leaned_on(run, tx)
     if w.block.output.notes != NULL and not run.failed and not note_accesses(w, run):
         run.failed = True
     if run.failed:
@@ -72,6 +75,7 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
 
 cdef void run_clear(Run* run) noexcept nogil:
     run.failed = run.ran_ahead = run.direct = False
+    run.leans_on = 0
     run.account_read_count = run.slot_read_count = run.write_count = run.log_count = run.access_count = 0
 
 
@@ -124,6 +128,31 @@ cdef bint note_account_read(Worker* w, const AccountEntry* account, AccountRead*
     read.seen.balance = account.base.balance
     memcpy(read.seen.code_hash, account.base.code_hash, 32)
     return True
+
+
+cdef inline TxIndex writer_of(const Location* location, int part, TxIndex before) noexcept nogil:
+    return latest(location.cells[part], before).writer if is_written(location) else 0
+
+
+cdef TxIndex leaned_on(const Run* run, TxIndex tx) noexcept nogil:
+    """The latest transaction whose writes a run used, or would use now."""
+    cdef const AccountRead* account
+    cdef const SlotRead* slot
+    cdef TxIndex found = 0
+    cdef uint32_t i
+    for i in range(run.account_read_count):
+        account = &run.account_reads[i]
+        if account.uses & USE_BALANCE:
+            found = max(found, writer_of(account.location, <int>kBalance, tx))
+        if account.uses & (USE_NONCE | USE_NONCE_SET):
+            found = max(found, writer_of(account.location, <int>kNonce, tx))
+        if account.uses & USE_CODE:
+            found = max(found, writer_of(account.location, <int>kCode, tx))
+    for i in range(run.slot_read_count):
+        slot = &run.slot_reads[i]
+        if u_eq(&slot.low, &slot.high):
+            found = max(found, writer_of(slot.location, 0, tx))
+    return found
 
 
 cdef bint note_reads(Worker* w, Run* run) noexcept nogil:
@@ -265,7 +294,7 @@ cdef int parts_to_tell(const Block* block, TxIndex tx, const AccountEntry* entry
         return parts
     if parts & PART_NONCE and memcmp(entry.address, block.txs[tx - 1].sender, 20) == 0:
         parts &= ~PART_NONCE
-    if parts & PART_BALANCE:
+    if parts & PART_BALANCE and (block.sharing[tx] != IN_LINE or memcmp(entry.address, block.rules.env.coinbase, 20) == 0):
         for i in range(3):
             half.w[i] = entry.balance.w[i] >> 1 | entry.balance.w[i + 1] << 63
         half.w[3] = entry.balance.w[3] >> 1

@@ -11,11 +11,14 @@ from evmcore._block cimport (
     BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTION_INVALID, BlockFailure, BlockRun, Executor, Pace,
 )
 from evmcore._code cimport code_release
-from evmcore._hints cimport MAY_SHARE, SHARES_SLOTS, give_hints, hint_tables_free, note_outcome
+from evmcore._hints cimport (
+    MAY_SHARE, RAN_AGAIN, RAN_DIRECTLY, SHARES_SLOTS, STOOD, STOOD_IN_LINE, STOOD_OUT_OF_LINE, Outcome, give_hints,
+    hint_tables_free, note_outcome, out_of_turn,
+)
 from evmcore._interp cimport NO_MEMORY, SUCCESS, Status, machine_make_symbolic
 from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
 from evmcore._stm cimport (
-    Events, HashKey, Scheduler, Store, Tally, TxIndex, delay_point, engine_work, kCauses, wait_for_all,
+    Events, HashKey, Scheduler, Store, Tally, TxIndex, delay_point, engine_work, kCauses, pause, wait_for_all,
 )
 from evmcore._stm_block cimport Block, Run, Runs, SlotRead, Worker
 from evmcore._stm_commit cimport bring_in, publish_beginning, run_directly, stands
@@ -44,8 +47,12 @@ cdef extern from "include/spares.h" namespace "evmcore" nogil:
 cdef extern from *:
     """
     static inline uint32_t stm_fetch_add(uint32_t* p) { return __atomic_fetch_add(p, 1, __ATOMIC_ACQ_REL); }
+    static inline uint32_t stm_load(const uint32_t* p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+    static inline void stm_store(uint32_t* p, uint32_t value) { __atomic_store_n(p, value, __ATOMIC_RELEASE); }
     """
     uint32_t stm_fetch_add(uint32_t* p) noexcept nogil
+    uint32_t stm_load(const uint32_t* p) noexcept nogil
+    void stm_store(uint32_t* p, uint32_t value) noexcept nogil
 
 
 cdef enum:
@@ -89,20 +96,33 @@ cdef cbool stands_task(void* self, TxIndex tx) noexcept nogil:
     return stands(w, tx)
 
 
+cdef Outcome outcome_of(const Block* block, TxIndex tx) noexcept nogil:
+    cdef const Run* run = &block.run_of[tx]
+    cdef TxIndex first = block.scheduler.hinted(tx, 0), second = block.scheduler.hinted(tx, 1)
+    if run.direct:
+        return RAN_AGAIN if run.ran_ahead else RAN_DIRECTLY
+    if first == 0 and second == 0:
+        return STOOD
+    if first == 0 or (second != 0 and second < first):
+        first = second
+    return STOOD_IN_LINE if run.leans_on >= first else STOOD_OUT_OF_LINE
+
+
 cdef cbool conclude_task(void* self, TxIndex tx) noexcept nogil:
     """Brings in the frontier's transaction. False: the block ends here, `failure` says how."""
     cdef Worker* w = <Worker*>self
     cdef Block* block = w.block
     delay_point(&w.delays)
-    note_outcome(block.txs[tx - 1], block.run_of[tx].direct and block.run_of[tx].ran_ahead)
     if block.run_of[tx].direct:
-        if block.pace.at[block.pace.step] == tx:
-            keep_pace(block)
-        return block.failure == BLOCK_OK
-    if not bring_in(w, tx):
+        if block.failure != BLOCK_OK:
+            return False
+    elif not bring_in(w, tx):
         block.failure = BLOCK_ENGINE_FAILED
         block.status = NO_MEMORY
         return False
+    note_outcome(
+        block.txs[tx - 1], outcome_of(block, tx), block.output.records[block.output.record_count - 1].result.gas_used
+    )
     if block.pace.at[block.pace.step] == tx:
         keep_pace(block)
     return True
@@ -123,11 +143,27 @@ cdef void pass_task(void* self, TxIndex tx) noexcept nogil:
     (<Worker*>self).block.run_of[tx].failed = True
 
 
+cdef enum Opening:
+    NOT_YET
+    OPEN
+    REFUSED                       # the block runs sequentially
+
+
 cdef void work(void* context) noexcept nogil:
+    """One thread's part of a block. The first one opens it, while the others are still waking up."""
     cdef Block* block = <Block*>context
     cdef uint32_t number = stm_fetch_add(&block.next_worker)
+    cdef unsigned int turn = 0
     cdef Worker* w
-    if number >= <uint32_t>block.worker_count:
+    if number == 0:
+        if open_block(block):
+            clocks_open(block)
+            stm_store(&block.opening, OPEN)
+        else:
+            stm_store(&block.opening, REFUSED)
+    while stm_load(&block.opening) == NOT_YET:
+        turn = pause(turn)
+    if stm_load(&block.opening) == REFUSED or number >= <uint32_t>block.worker_count:
         return
     w = block.workers[number]
     if block.delays:
@@ -240,9 +276,9 @@ cdef class ParallelExecutor(Executor):
         block.failure = BLOCK_OK
         block.status = SUCCESS
         if self.always or (self.threads > 1 and count > 1):
-            if open_block(&block, min(<size_t>self.threads, count)):
-                clocks_open(&block)
-                run_on_workers(block.worker_count, work, &block)
+            block.threads = <int>min(<size_t>self.threads, count)
+            run_on_workers(block.threads, work, &block)
+            if block.opening == OPEN:
                 clocks_close(&block)
                 at[0] = block.scheduler.frontier() - 1
             else:
@@ -361,9 +397,10 @@ cdef enum:
     STRETCH_GAS = 400000
 
 
-cdef void offer_stretches(Block* block) noexcept nogil:
+cdef void offer_stretches(Block* block, TxIndex early, TxIndex before) noexcept nogil:
     """Says what to run ahead of time: neighbours that are brief together, others one by one. Of each as many stretches as
-    there are workers, one that is brief is left to the committer."""
+    there are workers, one that is brief is left to the committer. `early`: comes before its turn, just before `before`;
+    0: none does."""
     cdef Scheduler* scheduler = block.scheduler
     cdef TxIndex first = 1, end, most
     cdef uint64_t gas
@@ -377,20 +414,32 @@ cdef void offer_stretches(Block* block) noexcept nogil:
             if block.txs[end - 1].gas_limit > BRIEF_GAS or gas > STRETCH_GAS:
                 break
             end += 1
+        if early and first <= before < max(end, first + 1):
+            scheduler.offer(early, early + 1, False)
         if end - first > 1:
             if brief % <uint32_t>block.worker_count:
                 scheduler.offer(first, end, True)
             brief += 1
         else:
             end = first + 1
-            scheduler.offer(first, end, False)
+            if first != early:
+                scheduler.offer(first, end, False)
         first = end
 
 
-cdef bint open_block(Block* block, int threads) noexcept nogil:
+cdef void offer_work(Block* block) noexcept nogil:
+    cdef TxIndex before = 0, early = 0
+    if block.worker_count > 1:
+        early = out_of_turn(&block.runs.hints, block.count, block.worker_count, &before)
+    if early and block.txs[early - 1].gas_limit <= BRIEF_GAS:
+        early = 0
+    offer_stretches(block, early, before)
+
+
+cdef bint open_block(Block* block) noexcept nogil:
     """Takes what a parallel block needs. False: something is missing; the block then runs sequentially."""
     cdef Worker* w
-    cdef int i
+    cdef int i, threads = block.threads
     block.store = <Store*>spares_take(&spare_stores)
     if block.store == NULL:
         block.store = new Store()
@@ -428,12 +477,12 @@ cdef bint open_block(Block* block, int threads) noexcept nogil:
         block.worker_count += 1
     if block.worker_count == 0 or not block.scheduler.prepare(block.count):
         return False
-    offer_stretches(block)
-    return (
-        block.store.prepare(expected_locations(block), store_key)
-        and (block.worker_count == 1 or give_hints(&block.runs.hints, block.scheduler, block.sharing, block.txs, block.count))
-        and publish_beginning(block)
-    )
+    if block.worker_count > 1 and not give_hints(
+        &block.runs.hints, block.scheduler, block.sharing, block.txs, block.count
+    ):
+        return False
+    offer_work(block)
+    return block.store.prepare(expected_locations(block), store_key) and publish_beginning(block)
 
 
 cdef void close_block(Block* block) noexcept nogil:

@@ -1,0 +1,94 @@
+"""Hints change when something runs: what met others is lined up, and what would end the block alone begins early."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from evmcore import execute_block
+from evmcore._decision import forget
+from evmcore.bench import engine
+from evmcore.bench.shapes import shapes
+from evmcore.blocks import Block
+from evmcore.forks import Fork
+from evmcore.state import MemoryState
+from evmcore.stm import ParallelExecutor
+from evmcore.transactions import Transaction
+from evmcore.types import Account
+from tests.assembly import assemble
+from tests.parallel_blocks import difference, outcome_of
+from tests.test_parallel_failures import block_of, people, person
+
+SHAPES = shapes(seed=5)
+LOOP = b"\x70" * 20
+# Goes round as often as its argument says.
+TURNS = assemble("4 CALLDATALOAD loop: 1 SWAP1 SUB DUP1 @loop JUMPI")
+# Changes the slot that its argument names, in a way that no delta stands for.
+MARK = b"\x71" * 20
+MARKS = assemble("4 CALLDATALOAD DUP1 SLOAD DUP1 MUL 1 ADD SWAP1 SSTORE")
+
+
+@pytest.fixture(autouse=True)
+def nothing_known() -> Iterator[None]:
+    forget()
+    yield
+    forget()
+
+
+def call(number: int, to: bytes, selector: bytes, argument: int, gas_limit: int) -> Transaction:
+    data = selector + argument.to_bytes(32, "big")
+    return Transaction(sender=person(number), to=to, data=data, gas_limit=gas_limit, gas_price=0)
+
+
+def reruns_of(block: Block, state: MemoryState, chain: Fork | object, times: int) -> list[int]:
+    """Of so many executions one after the other, each equal to sequential execution."""
+    expected = outcome_of(execute_block(block, state, chain, validate=False))  # type: ignore[arg-type]
+    executor = ParallelExecutor(2, always=True)
+    found = []
+    for _ in range(times):
+        result = execute_block(block, state, chain, validate=False, executor=executor)  # type: ignore[arg-type]
+        assert difference(expected, outcome_of(result)) is None
+        found.append(result.parallel.reruns)
+    return found
+
+
+@pytest.mark.parametrize("name", ["swaps, one pair", "swaps, clusters"])
+def test_swaps_that_met_at_a_pair_are_lined_up_and_stay_so(name: str) -> None:
+    """Being lined up they hardly meet any more, which is no reason to forget why."""
+    workload = SHAPES[name]()
+    (block,) = workload.blocks
+    found = reruns_of(block, MemoryState(workload.alloc), engine.workload_chain(workload.fork), times=30)
+    assert all(reruns <= len(block.transactions) // 4 for reruns in found[6:])
+
+
+def test_calls_are_told_apart_by_the_addresses_in_their_calldata() -> None:
+    """Calls of one function meet where they name the same address, and only those are lined up."""
+    selector = bytes.fromhex("55667788")
+    places = [int.from_bytes(b"\x99" * 19 + bytes([number])) for number in range(4)]
+    block = block_of(
+        *(call(number, MARK, selector, places[number % 4], 200_000) for number in range(160)), gas_limit=10**9
+    )
+    state = MemoryState(people(160) | {MARK: Account(1, 0, MARKS)})
+    assert all(reruns <= 40 for reruns in reruns_of(block, state, Fork.LONDON, times=20)[6:])
+
+
+def test_a_transaction_that_would_end_the_block_alone_begins_early() -> None:
+    """The last of forty takes longer than all others. It is the first to be begun; the threads may be interrupted between
+    that and what the picture shows, so once in many blocks is enough."""
+    short, long = bytes.fromhex("11223344"), bytes.fromhex("55667788")
+    block = block_of(
+        *(call(number, LOOP, short, 2_000, 200_000) for number in range(39)),
+        call(39, LOOP, long, 60_000, 5_000_000),
+        gas_limit=10**9,
+    )
+    state = MemoryState(people(40) | {LOOP: Account(1, 0, TURNS)})
+    executor = ParallelExecutor(2, always=True)
+    executor.recording = True
+
+    def began_early() -> bool:
+        execute_block(block, state, Fork.LONDON, validate=False, executor=executor)
+        began = {tx: begin for _, what, tx, begin, _, _ in executor.timeline[2] if what == "ran ahead"}
+        return 39 in began and all(began[39] < begin for tx, begin in began.items() if tx is not None and tx >= 10 and tx != 39)
+
+    assert any(began_early() for _ in range(50))
