@@ -1,4 +1,4 @@
-"""Hints change when something runs: what met others is lined up, and what would end the block alone begins early."""
+"""Hints change when something runs: what met others is lined up."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from evmcore._decision import forget
 from evmcore.bench import engine
 from evmcore.bench.shapes import shapes
 from evmcore.blocks import Block
+from evmcore.errors import InvalidBlock
 from evmcore.forks import Fork
 from evmcore.state import MemoryState
 from evmcore.stm import ParallelExecutor
@@ -65,7 +66,7 @@ def test_swaps_that_met_at_a_pair_are_lined_up_and_stay_so(name: str) -> None:
 def test_calls_are_told_apart_by_the_addresses_in_their_calldata() -> None:
     """Calls of one function meet where they name the same address, and only those are lined up."""
     selector = bytes.fromhex("55667788")
-    places = [int.from_bytes(b"\x99" * 19 + bytes([number])) for number in range(4)]
+    places = [int.from_bytes(b"\x99" * 19 + bytes([number]), "big") for number in range(4)]
     block = block_of(
         *(call(number, MARK, selector, places[number % 4], 200_000) for number in range(160)), gas_limit=10**9
     )
@@ -73,22 +74,10 @@ def test_calls_are_told_apart_by_the_addresses_in_their_calldata() -> None:
     assert all(reruns <= 40 for reruns in reruns_of(block, state, Fork.LONDON, times=20)[6:])
 
 
-def test_a_transaction_that_would_end_the_block_alone_begins_early() -> None:
-    """The last of forty takes longer than all others. It is the first to be begun; the threads may be interrupted between
-    that and what the picture shows, so once in many blocks is enough."""
-    short, long = bytes.fromhex("11223344"), bytes.fromhex("55667788")
-    block = block_of(
-        *(call(number, LOOP, short, 2_000, 200_000) for number in range(39)),
-        call(39, LOOP, long, 60_000, 5_000_000),
-        gas_limit=10**9,
-    )
-    state = MemoryState(people(40) | {LOOP: Account(1, 0, TURNS)})
-    executor = ParallelExecutor(2, always=True)
-    executor.recording = True
-
-    def began_early() -> bool:
-        execute_block(block, state, Fork.LONDON, validate=False, executor=executor)
-        began = {tx: begin for _, what, tx, begin, _, _ in executor.timeline[2] if what == "ran ahead"}
-        return 39 in began and all(began[39] < begin for tx, begin in began.items() if tx is not None and tx >= 10 and tx != 39)
-
-    assert any(began_early() for _ in range(50))
+def test_transactions_without_gas_have_no_length() -> None:
+    """They are invalid, and found to be so, on any number of threads."""
+    block = block_of(*(call(number, LOOP, bytes(4), 1, 0) for number in range(3)))
+    state = MemoryState(people(3) | {LOOP: Account(1, 0, TURNS)})
+    for threads in (1, 2, 3):
+        with pytest.raises(InvalidBlock):
+            execute_block(block, state, Fork.LONDON, validate=False, executor=ParallelExecutor(threads, always=True))

@@ -217,7 +217,7 @@ cdef uint32_t out_of_turn(const HintTables* tables, uint32_t count, uint32_t thr
             found = tx
         after += asked[tx - 1].gas
     total = after
-    if lack * WORTH_MOVING < total:
+    if found == 0 or lack * WORTH_MOVING < total:
         return 0
     wanted = <uint64_t>asked[found - 1].gas * (threads - 1)
     after = 0
