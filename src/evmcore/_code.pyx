@@ -1,8 +1,16 @@
 """Code analysis and the process-wide code cache.
 
-Analysis is one pass: it finds the jump destinations and fuses common instruction sequences (see ``ops/fusion.py``) in a
-second copy of the code, byte for byte at the same offsets. Both copies are padded with zero bytes, so that the interpreter
-may read PUSH data and fetch the next opcode past the end without a check: the padding is STOP.
+Analysis comes in two parts. When code is first needed, one pass finds its jump destinations and makes a second copy of it,
+byte for byte at the same offsets, which is what is executed (``include/code_scan.h``). In it every place at which
+execution can enter, the start and what follows each jump destination, holds a number of its own. Whoever comes to such a
+place first fuses the common instruction sequences (``ops/fusion.py``) that follow, as far as execution can run on without
+a jump. So only what is reached of a contract is ever looked at closely, which is a small part of most.
+
+Threads share the copy while it changes. That is harmless: fusing replaces first bytes of instructions only, one byte at a
+time, and always by the same number; before and after, execution from there gives the same.
+
+Both copies are padded with zero bytes, so that the interpreter may read PUSH data and fetch the next opcode past the end
+without a check: the padding is STOP.
 
 The cache is split in shards by code hash, each with its own lock, chained buckets and a clock hand for eviction.
 """
@@ -11,17 +19,18 @@ from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._hash cimport keccak256
 
-include "_fusion_generated.pxi"
-
 cdef extern from "include/sync.h" nogil:
     ctypedef struct Mutex:
         pass
     void mutex_lock(Mutex* m)
     void mutex_unlock(Mutex* m)
     int32_t atomic_add32(int32_t* p, int32_t v)
+    void atomic_store8(uint8_t* p, uint8_t v)
+
+include "_fusion_generated.pxi"
 
 cdef enum:
-    PADDING = 40
+    PADDING = 64                  # also what the pass reads at once
     SHARDS = 32
     FIRST_BUCKETS = 64
     MAX_SIZE = 1 << 30
@@ -46,19 +55,6 @@ cdef size_t shard_budget = (512 << 20) // SHARDS
 cdef Entry* empty_entry
 
 
-cdef void analyse(Code* code, uint8_t* ops, uint64_t* jumpdests) noexcept nogil:
-    cdef uint32_t at = 0
-    cdef uint8_t op
-    while at < code.size:
-        op = code.raw[at]
-        if op == 0x5b:
-            jumpdests[at >> 6] |= <uint64_t>1 << (at & 63)
-        at += 1
-        if 0x60 <= op and op <= 0x7f:
-            at += op - 0x5f
-    fuse(code.raw, ops, jumpdests, code.size)
-
-
 cdef Entry* new_entry(const uint8_t* code_hash, const uint8_t* data, size_t size) noexcept nogil:
     cdef size_t padded = size + PADDING
     cdef size_t words = (size + 63) // 64
@@ -77,8 +73,8 @@ cdef Entry* new_entry(const uint8_t* code_hash, const uint8_t* data, size_t size
     if size:
         memcpy(raw, data, size)
     memset(raw + size, 0, PADDING)
-    memcpy(ops, raw, padded)
-    memset(jumpdests, 0, 8 * words)
+    memset(ops + size, 0, PADDING)
+    scan_code(raw, <uint32_t>size, ops, jumpdests)
     entry.footprint = footprint
     entry.code.refs = 1
     entry.code.size = <uint32_t>size
@@ -88,7 +84,6 @@ cdef Entry* new_entry(const uint8_t* code_hash, const uint8_t* data, size_t size
     entry.code.ops = ops
     entry.code.jumpdests = jumpdests
     entry.code.delegation = size == 23 and raw[0] == 0xef and raw[1] == 0x01 and raw[2] == 0x00
-    analyse(&entry.code, ops, jumpdests)
     return entry
 
 
@@ -213,6 +208,10 @@ cdef Code* code_transient(const uint8_t* data, size_t size) noexcept nogil:
     return &entry.code if entry != NULL else NULL
 
 
+cdef void code_fuse(const Code* code, size_t at) noexcept nogil:
+    fuse(at, code.raw, <uint8_t*>code.ops, code.jumpdests, code.size)
+
+
 cdef void code_retain(Code* code) noexcept nogil:
     atomic_add32(&code.refs, 1)
 
@@ -220,6 +219,48 @@ cdef void code_retain(Code* code) noexcept nogil:
 cdef void code_release(Code* code) noexcept nogil:
     if code != NULL and atomic_add32(&code.refs, -1) == 0:
         free(<Entry*>code)
+
+
+cdef void fuse_everywhere(const Code* code) noexcept nogil:
+    """As if execution had entered at every place where it can."""
+    cdef size_t at
+    if code.size:
+        code_fuse(code, 0)
+    for at in range(1, code.size):
+        if is_jumpdest(code, at - 1):
+            code_fuse(code, at)
+
+
+def analysis(bytes code not None, bint reached) -> tuple[list[int], bytes]:
+    """The jump destinations of `code`, and the copy of it that is executed: as it is at first, or as it is when every place
+    was `reached`. For tests."""
+    cdef Code* made = code_transient(<const uint8_t*>code, len(code))
+    if made == NULL:
+        raise MemoryError(f"evmcore: no memory for a code of {len(code)} bytes")
+    try:
+        if reached:
+            fuse_everywhere(made)
+        return [at for at in range(made.size) if is_jumpdest(made, at)], made.ops[:made.size]
+    finally:
+        code_release(made)
+
+
+def analyse_all(list codes not None, bint reached) -> int:
+    """Analyses codes, which are bytes, one after the other, and forgets each: what is done when a code is first needed, and
+    with `reached` what is done when every place of it is reached as well. Returns the bytes of memory that all of them take.
+    To be timed."""
+    cdef size_t taken = 0
+    cdef Code* made
+    cdef bytes code
+    for code in codes:
+        made = code_transient(<const uint8_t*>code, len(code))
+        if made == NULL:
+            raise MemoryError(f"evmcore: no memory for a code of {len(code)} bytes")
+        if reached:
+            fuse_everywhere(made)
+        taken += (<Entry*>made).footprint
+        code_release(made)
+    return taken
 
 
 def cache_info() -> tuple[int, int, int]:

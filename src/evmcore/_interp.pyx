@@ -11,7 +11,7 @@ import os
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 
-from evmcore._code cimport code_release, code_transient, is_jumpdest
+from evmcore._code cimport code_fuse, code_release, code_transient, is_jumpdest
 from evmcore._hash cimport keccak256, keccak256_64
 from evmcore._precompiles cimport (
     PRECOMPILE_FAILED, PRECOMPILE_NO_MEMORY, PRECOMPILE_OK, PrecompileStatus, output_free, output_reserve, precompile_after,
@@ -137,6 +137,11 @@ cdef uint8_t[256] OPERANDS        # of the instructions that use up what they ta
 
 cdef int h_UNDEFINED(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:
     return INVALID_OPCODE
+
+cdef int h_UNREACHED(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:
+    """Nobody came here before: fuses what follows, then runs the instruction."""
+    code_fuse(f.code, <size_t>(pc - f.start))
+    return (<const Handler*>table)[pc[0]](pc, sp, gas, f, table)
 
 cdef int grow_memory_32(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:
     """Makes memory for 32 bytes at the offset on top of the stack, then starts the instruction at `f.pc` over."""

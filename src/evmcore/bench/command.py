@@ -11,7 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evmcore.bench import cases, engine, imports, lua, parallel, picture, redis_calls, replay, report, timeline
+from evmcore.bench import (
+    analysis,
+    cases,
+    engine,
+    imports,
+    lua,
+    parallel,
+    picture,
+    redis_calls,
+    replay,
+    report,
+    timeline,
+)
 from evmcore.bench.load import command as load
 from evmcore.bench.measure import Samples, geometric_mean, measure
 from evmcore.bench.peer import Pyrevm
@@ -21,9 +33,9 @@ from evmcore.errors import EvmcoreError, InputError
 from evmcore.execution import thread_count
 
 DESCRIPTION = """\
-Measures speed. Without --blocks, --cases, --parallel and --import: workloads of the package's own (plain transfers,
-ERC-20 transfers, swaps through pair contracts, a compute contract) and single calls from Python. Every result is
-checked before it is timed.
+Measures speed. Without --blocks, --cases, --parallel, --import and --analysis: workloads of the package's own (plain
+transfers, ERC-20 transfers, swaps through pair contracts, a compute contract) and single calls from Python. Every
+result is checked before it is timed.
 """
 
 
@@ -39,6 +51,8 @@ def parser() -> Parser:
     made.add_argument("--seed", type=int, default=1, help="of the package's own workloads (default 1)")
     made.add_argument("--parallel", action="store_true", help="sequential against parallel execution, by turns")
     made.add_argument("--gigagas", action="store_true", help="with --parallel: blocks of 1 Ggas")
+    analysis_help = "analysis of code: the contracts of the real blocks (--blocks), and hostile ones"
+    made.add_argument("--analysis", action="store_true", help=analysis_help)
     import_help = (
         "whole imports, from a block's bytes to verified results, on one thread and several: of the real blocks that "
         "--blocks names, or of the package's own, whose state root is verified too"
@@ -156,6 +170,18 @@ class Bench:
                 f"{report.number(slowest.gas / slowest.seconds() / 1e6)} Mgas/s; receipts and gas as expected\n"
             )
         self.record["blocks"] = [self.block_record(row) for row in rows]
+
+    # ---- analysis of code
+
+    def analysis(self, options: argparse.Namespace) -> None:
+        groups = analysis.made_codes(options.seed)
+        if options.blocks:
+            groups = {"real contracts": analysis.real_codes(replay.paths(options.blocks)), **groups}
+        chosen = {name: codes for name, codes in groups.items() if self.wanted.search(name) and codes}
+        if chosen:
+            rows = analysis.run(chosen, self.rounds, self.peer)
+            self.measured += len(rows)
+            self.record["analysis"] = [row.record() for row in rows]
 
     # ---- sequential against parallel
 
@@ -402,13 +428,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         if options.cases:
             bench.programs(options.cases)
+        if options.analysis:
+            bench.analysis(options)
         if options.parallel:
             bench.parallel(options)
         if options.imports:
             bench.imports(options)
-        elif options.blocks and not options.parallel:
+        elif options.blocks and not (options.parallel or options.analysis):
             bench.real_blocks(options.blocks)
-        if not options.cases and not options.blocks and not options.parallel and not options.imports:
+        if not (options.cases or options.blocks or options.parallel or options.imports or options.analysis):
             bench.workloads(options.seed)
             bench.calls(cases.own())
         if not bench.measured:

@@ -84,6 +84,26 @@ class Pyrevm:
             return Task(lambda: engine.message_call(caller, callee, calldata=next_input(), gas=gas), before, after)
         return Task(run, before, after)
 
+    def analysis(self, codes: list[bytes]) -> list[Task]:
+        """Messages to codes that stop at once, each of which has its code analysed first; and as many to a code of one
+        byte."""
+        stop = b"\x00"
+        addresses = [number.to_bytes(20, "big") for number in range(0x10_000, 0x10_000 + len(codes))]
+        tasks = []
+        for whole in (codes, [b""] * len(codes)):
+            alloc = {CALLER: Account(balance=10**18)}
+            for address, code in zip(addresses, whole, strict=True):
+                alloc[address] = Account(nonce=1, code=stop + code)
+            engine = self._engine("cancun", alloc)
+            caller, callees = _hex(CALLER), [_hex(address) for address in addresses]
+
+            def run(engine: Any = engine, caller: str = caller, callees: list[str] = callees) -> None:
+                for callee in callees:
+                    engine.message_call(caller, callee, gas=100_000)
+
+            tasks.append(Task(run))
+        return tasks
+
     def workload(self, workload: Workload) -> PeerWorkload:
         return PeerWorkload(self._module, self._engine("cancun", workload.alloc))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .fusion import Sequence, fuse_source, sequences, width
+from .fusion import UNREACHED, Sequence, fuse_source, sequences, width
 from .table import OPS, REVISIONS, Op
 
 SIGNATURE = "cdef int {}(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:"
@@ -161,6 +161,7 @@ def fill_handlers() -> list[str]:
         "            HANDLERS[revision][number] = h_UNDEFINED",
     ]
     named = [(op.since, op.number, op.name) for op in OPS] + [(s.since, s.number, s.name) for s in sequences()]
+    named.append((0, UNREACHED, "UNREACHED"))
     for since, number, name in named:
         entry = f"HANDLERS[revision][{number}] = h_{name}"
         lines += [f"        if revision >= {since}:", f"            {entry}"] if since else [f"        {entry}"]
