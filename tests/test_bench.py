@@ -307,6 +307,25 @@ def test_loading_names_what_is_wrong(tmp_path: Path) -> None:
         replay.paths(tmp_path / "nowhere")
 
 
+# ---- analysis of code
+
+
+def test_analysis_is_printed_in_megabytes_a_second_with_the_memory_it_takes(tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    done = bench("--analysis", "--filter", "^(random bytes|one byte, PUSH1)$", "--json", str(file), *FAST)
+    assert (done.returncode, done.stderr) == (0, "")
+    table = done.stdout.split("\n\n")[1]
+    assert re.search(r"^codes +number +MB +MB/s new +MB/s all reached +memory per byte$", table, re.M)
+    assert re.search(r"^random bytes +16 +0.393( +[\d.,]+){3}$", table, re.M)
+    rows = json.loads(file.read_text())["analysis"]
+    assert [(row["name"], row["codes"], row["bytes"]) for row in rows] == [
+        ("one byte, PUSH1", 16, 16 * 24_576),
+        ("random bytes", 16, 16 * 24_576),
+    ]
+    # Two copies and a bit for each byte, and what every code takes.
+    assert all(row["bytes"] * 2.125 < row["memory"] < row["bytes"] * 2.2 for row in rows)
+
+
 # ---- sequential against parallel
 
 

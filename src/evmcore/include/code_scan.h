@@ -40,10 +40,10 @@ inline Classes classes_of(const uint8_t* bytes) {
         std::memcpy(&sixteen, bytes + at, 16);
         Bytes16 reserved = {};
         for (const auto& range : Numbers::reserved) {
-            reserved |= static_cast<Bytes16>(sixteen - range[0] <= static_cast<uint8_t>(range[1] - range[0]));
+            reserved |= (Bytes16)(sixteen - range[0] <= static_cast<uint8_t>(range[1] - range[0]));
         }
-        found.push |= bits_of(static_cast<Bytes16>((sixteen & 0xe0) == 0x60)) << at;
-        found.jumpdest |= bits_of(static_cast<Bytes16>(sixteen == 0x5b)) << at;
+        found.push |= bits_of((Bytes16)((sixteen & 0xe0) == 0x60)) << at;
+        found.jumpdest |= bits_of((Bytes16)(sixteen == 0x5b)) << at;
         found.reserved |= bits_of(reserved) << at;
     }
     return found;
