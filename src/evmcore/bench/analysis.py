@@ -76,7 +76,7 @@ def run(groups: dict[str, list[bytes]], rounds: int, peer: Pyrevm | None) -> lis
             ]
             tasks += peer.analysis(codes) if peer else []
             new, reached, *theirs = measure(tasks, rounds)
-            net = Samples(tuple(map(float.__sub__, *(s.values for s in theirs)))) if theirs else None
+            net = less(*theirs) if theirs else None
             rows.append(Row(name, codes, analyse_all(codes, False), new, reached, net))
             bar.step(name)
     headers = ["codes", "number", "MB", "MB/s new", "MB/s all reached", "memory per byte"]
@@ -84,6 +84,11 @@ def run(groups: dict[str, list[bytes]], rounds: int, peer: Pyrevm | None) -> lis
         headers += [f"{peer.name} MB/s", "ratio, new", "ratio, all reached"]
     print(report.table(headers, [_cells(row) for row in rows]) + "\n")
     return rows
+
+
+def less(whole: Samples, part: Samples) -> Samples:
+    """What is left of each round."""
+    return Samples(tuple(a - b for a, b in zip(whole.values, part.values, strict=True)))
 
 
 def _cells(row: Row) -> list[str]:
