@@ -27,6 +27,9 @@ cdef extern from "include/sync.h" nogil:
     int32_t atomic_add32(int32_t* p, int32_t v)
     void atomic_store8(uint8_t* p, uint8_t v)
 
+cdef extern from "include/code_scan.h":                      # which the generated file includes
+    pass
+
 include "_fusion_generated.pxi"
 
 cdef enum:
