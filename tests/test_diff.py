@@ -13,9 +13,13 @@ import pytest
 from Crypto.Hash import keccak
 
 from evmcore._diff import AccountDiff, AccountFields, SlotDiff, StateDiff
+from evmcore.blocks import Block, Header
 from evmcore.errors import InputError, StateError
+from evmcore.execution import execute_block
 from evmcore.state import MemoryState
+from evmcore.transactions import Transaction
 from evmcore.types import Account
+from tests.assembly import assemble
 
 ADDRESSES = [bytes([i]) * 20 for i in range(1, 7)]
 A, B = ADDRESSES[:2]
@@ -235,6 +239,25 @@ def test_a_state_that_differs_is_refused_and_unchanged(damage: Any, snapshots: i
         state.apply(diff)
     assert state.dump() == before
     assert diff.to_bytes() == bytes_before
+
+
+def test_the_diff_of_a_block_is_complete_before_anything_is_done_with_it() -> None:
+    """A contract that ends in a block takes with it slots that nobody read, and its code."""
+    contract = Account(1, 5, assemble("0 SLOAD POP CALLER SELFDESTRUCT"), {0: 7, 1: 8})
+    state = MemoryState({A: Account(balance=10**18), B: contract})
+    before = state.copy()
+    end = Transaction(sender=A, to=B, gas_limit=100_000, gas_price=1)
+    block = Block(Header(number=1, gas_limit=1_000_000, difficulty=1), (end,))
+    result = execute_block(block, state, "berlin", validate=False)
+    diff, data = result.diff, result.diff.to_bytes()
+    assert diff.codes == {keccak.new(digest_bits=256, data=contract.code).digest(): contract.code}
+    assert diff.storage_changes == [SlotDiff(B, 0, 7, 0), SlotDiff(B, 1, 8, 0)]
+    result.state_root()
+    assert diff.to_bytes() == data
+    state.apply(diff)
+    assert diff.to_bytes() == data
+    state.apply(StateDiff.from_bytes(data).invert())
+    assert state == before
 
 
 def test_undo_of_what_is_not_there_is_refused() -> None:

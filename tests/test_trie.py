@@ -11,7 +11,7 @@ import pytest
 import rlp as library
 from Crypto.Hash import keccak as pycryptodome_keccak
 
-from evmcore._trie import ordered_root, proof, root_of, state_root
+from evmcore._trie import ordered_root, proof, root_of
 from evmcore.blocks import EMPTY_TRIE_ROOT, Block, encode_withdrawal
 from evmcore.errors import InputError
 from evmcore.state import MemoryState
@@ -197,7 +197,7 @@ def test_accounts_and_storage_give_the_state_root_of_the_definition() -> None:
             fields = [account.nonce, account.balance, root_by_definition(slots), keccak(account.code)]
             leaves[keccak(address)] = library.encode(fields)
         for threads in (1, 2, 3, 8):
-            assert state_root(accounts, threads) == root_by_definition(leaves)
+            assert MemoryState(accounts).state_root(None, threads) == root_by_definition(leaves)
 
 
 def test_threads_do_not_change_the_root_of_storage_of_any_size() -> None:
@@ -211,10 +211,9 @@ def test_threads_do_not_change_the_root_of_storage_of_any_size() -> None:
     slots = {keccak(slot.to_bytes(32, "big")): library.encode(v) for slot, v in account.storage.items()}
     fields = [account.nonce, account.balance, root_by_definition(slots), keccak(account.code)]
     expected = root_by_definition({keccak(address): library.encode(fields)})
-    whole = state_root(accounts)
+    whole = MemoryState(accounts).state_root()
     for threads in (1, 2, 8):
-        assert state_root({address: account}, threads) == expected
-        assert state_root(accounts, threads) == whole
+        assert MemoryState({address: account}).state_root(None, threads) == expected
         assert MemoryState(accounts).state_root(None, threads) == whole
 
 
@@ -230,7 +229,7 @@ def test_the_state_root_of_the_rpc_chain_is_that_of_its_accounts() -> None:
         for address, account in head["accounts"].items()
     }
     assert len(accounts) == 114
-    assert state_root(accounts).hex() == head["root"]
+    assert MemoryState(accounts).state_root().hex() == head["root"]
 
 
 def test_roots_of_transactions_and_withdrawals_of_real_blocks() -> None:
@@ -259,8 +258,6 @@ def test_bad_input_is_an_error_that_names_the_argument() -> None:
         ordered_root([None])  # type: ignore[list-item]
     with pytest.raises(InputError, match="'key'"):
         proof({b"a": b"1"}, bytes(65))
-    with pytest.raises(InputError, match="'accounts': expected addresses of 20 bytes, got 19"):
-        state_root({bytes(19): Account()})
 
 
 def test_the_deepest_trie_does_not_exhaust_the_stack() -> None:

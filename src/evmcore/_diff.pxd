@@ -74,6 +74,10 @@ cdef class StateDiff:
     cdef void sort(self) noexcept nogil
     cdef size_t account_position(self, const uint8_t* address) noexcept nogil    # where the address is or belongs
 
+# What `add_account` and `add_slot` gave; `ResourceError` where that is NULL.
+cdef AccountChange* checked_account(AccountChange* change) except NULL
+cdef SlotChange* checked_slot(SlotChange* change) except NULL
+
 # Everything in the working set whose current value differs from the reader's. Needs the GIL.
 cdef StateDiff diff_collect(WorkingSet* ws)
 

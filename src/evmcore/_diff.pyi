@@ -24,7 +24,14 @@ class SlotDiff(NamedTuple):
     new: int
 
 class StateDiff:
-    """Old and new value of every account field, storage slot and code that an execution changed."""
+    """Old and new value of every account field, storage slot and code that an execution changed.
+
+    A *complete* diff can be undone exactly, joined and reversed: it has the slots of wiped accounts that the execution
+    never read, and the codes that the change takes away. A block's diff on a `MemoryState` is complete from the
+    beginning, any other from when it has been applied. Equality compares the changes; codes by their hashes.
+
+    `codes` maps the 32-byte hash of every code that the change brings, or takes away, to the code.
+    """
 
     codes: dict[bytes, bytes]
     @property
@@ -34,10 +41,13 @@ class StateDiff:
     def __len__(self) -> int: ...
     def __eq__(self, other: object) -> bool: ...
     def invert(self) -> StateDiff:
-        """The diff that leads back. `self` must have been applied if it wipes an account."""
+        """The diff that leads back: old and new exchanged. `self` must be complete."""
 
     def compose(self, later: StateDiff) -> StateDiff:
-        """One diff that does what `self` and then `later` do; `InputError` when `later` does not start there."""
+        """One diff that does what `self` and then `later` do. `self` must be complete.
+
+        Raises `InputError` when `later` does not start from where `self` ends.
+        """
 
     def to_bytes(self) -> bytes:
         """A compact binary form with version and checksum."""

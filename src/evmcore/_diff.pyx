@@ -10,7 +10,7 @@ from libcpp.algorithm cimport sort as sort_range
 from evmcore._code cimport Code
 from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._state cimport AccountEntry, SlotEntry, WorkingSet, ws_code
-from evmcore._u256 cimport u256, u256_to_int, u_eq, u_is_zero, u_lt, u_zero
+from evmcore._u256 cimport u256_to_int, u_eq, u_is_zero, u_lt, u_zero
 
 from evmcore.errors import InputError, ResourceError, StateError
 
@@ -56,9 +56,10 @@ cdef bint enlarge(void** items, size_t* capacity, size_t item_size) noexcept nog
 cdef class StateDiff:
     """Old and new value of every account field, storage slot and code that an execution changed.
 
-    The backend that applies a diff completes it: it adds the slots of wiped accounts that the execution never read, and
-    the codes that the change takes away. From then on the diff can be undone exactly, joined and reversed. Do not read
-    a diff in one thread while another applies it. Equality compares the changes; codes are compared by their hashes.
+    A *complete* diff can be undone exactly, joined and reversed: it has the slots of wiped accounts that the execution
+    never read, and the codes that the change takes away. A block's diff on a `MemoryState` is complete from the
+    beginning, any other from when it has been applied. Do not read a diff in one thread while another applies it.
+    Equality compares the changes; codes are compared by their hashes.
 
     `codes` maps the 32-byte hash of every code that the change brings, or takes away, to the code.
     """
@@ -145,7 +146,7 @@ cdef class StateDiff:
     __hash__ = None
 
     def invert(self) -> StateDiff:
-        """The diff that leads back: old and new exchanged. `self` must have been applied if it wipes an account."""
+        """The diff that leads back: old and new exchanged. `self` must be complete."""
         cdef StateDiff back = StateDiff()
         cdef AccountChange* change
         cdef SlotChange* slot
@@ -162,7 +163,7 @@ cdef class StateDiff:
         return back
 
     def compose(self, StateDiff later not None) -> StateDiff:
-        """One diff that does what `self` and then `later` do. `self` must have been applied if it wipes an account.
+        """One diff that does what `self` and then `later` do. `self` must be complete.
 
         Raises `InputError` when `later` does not start from where `self` ends.
         """

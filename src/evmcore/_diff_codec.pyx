@@ -6,7 +6,10 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from evmcore._diff cimport AccountChange, AccountState, SlotChange, StateDiff, absent_account, same_account
+from evmcore._diff cimport (
+    AccountChange, AccountState, SlotChange, StateDiff, absent_account, checked_account, checked_slot, same_account,
+)
+from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._hash cimport keccak256
 from evmcore._u256 cimport (
     u256, u256_from_int, u256_to_int, u_byte_len, u_eq, u_fits64, u_from_be_n, u_is_zero, u_lt, u_set64, u_to_be,
@@ -27,9 +30,6 @@ cdef enum Flag:
     BALANCE_DIFFERS = 16
     CODE_DIFFERS = 32
     ALL_FLAGS = 63
-
-cdef uint8_t[32] EMPTY_CODE_HASH
-keccak256(EMPTY_CODE_HASH, 0, EMPTY_CODE_HASH)
 
 
 # ------------------------------------------------------------------------------------------------- bytes
@@ -259,9 +259,7 @@ cdef int decode_accounts(Reader source, StateDiff diff) except -1:
     cdef AccountChange* change
     cdef uint8_t flags
     for i in range(source.read_count("accounts", 21)):
-        change = diff.add_account()
-        if change == NULL:
-            raise ResourceError("no memory for a state diff")
+        change = checked_account(diff.add_account())
         memset(change, 0, sizeof(AccountChange))
         memcpy(change.address, source.take(20, "address"), 20)
         if i and memcmp(diff.accounts[i - 1].address, change.address, 20) >= 0:
@@ -310,9 +308,7 @@ cdef int decode_slots(Reader source, StateDiff diff) except -1:
             raise corrupt(f"the slots of 0x{address[:20].hex()} are out of order")
         memcpy(last, address, 20)
         for i in range(source.read_count("slots", 3)):
-            slot = diff.add_slot()
-            if slot == NULL:
-                raise ResourceError("no memory for a state diff")
+            slot = checked_slot(diff.add_slot())
             memcpy(slot.address, address, 20)
             source.read_number(&slot.key, "slot")
             source.read_number(&slot.old, "slot value")
@@ -421,8 +417,6 @@ cpdef StateDiff from_json(object value):
     cdef AccountChange change
     cdef SlotChange slot
     cdef bytes address
-    cdef AccountChange* account_place
-    cdef SlotChange* slot_place
     cdef uint8_t[32] digest
     cdef bytes code
     part(value, "diff", ("accounts", "storage", "codes"))
@@ -436,10 +430,7 @@ cpdef StateDiff from_json(object value):
         change.wiped = entry.get("wiped", False)
         account_from_json(entry["old"], name + ".old", &change.old)
         account_from_json(entry["new"], name + ".new", &change.new)
-        account_place = diff.add_account()
-        if account_place == NULL:
-            raise ResourceError("no memory for a state diff")
-        account_place[0] = change
+        checked_account(diff.add_account())[0] = change
     for key, slots in part(value["storage"], "diff.storage", ()).items():
         address = to_address(key, f"diff.storage[{key}]")
         memcpy(slot.address, <const uint8_t*>address, 20)
@@ -449,10 +440,7 @@ cpdef StateDiff from_json(object value):
             slot.key = u256_from_int(to_uint(slot_key, name), name)
             slot.old = u256_from_int(to_uint(entry["old"], name + ".old"), name)
             slot.new = u256_from_int(to_uint(entry["new"], name + ".new"), name)
-            slot_place = diff.add_slot()
-            if slot_place == NULL:
-                raise ResourceError("no memory for a state diff")
-            slot_place[0] = slot
+            checked_slot(diff.add_slot())[0] = slot
     for key, entry in part(value["codes"], "diff.codes", ()).items():
         code = to_bytes(entry, f"diff.codes[{key}]")
         keccak256(code, len(code), digest)

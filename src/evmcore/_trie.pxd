@@ -4,8 +4,8 @@ No node is kept: a trie is a sorted array of items, and one pass over it gives t
 objects but the functions for Python at the end of the module.
 """
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from evmcore._u256 cimport u256
+from libc.stdint cimport uint8_t, uint32_t
+from evmcore._rlp cimport Buffer
 
 cdef enum:
     MAX_KEY_SIZE = 64             # bytes; bounds the recursion to twice that many levels
@@ -20,18 +20,8 @@ cdef struct TrieItem:
 # The root of the items, 32 bytes; that of the empty trie when there are none. The keys are distinct, in any order; the
 # items are sorted in place. False when memory ran out.
 cdef bint trie_root(TrieItem* items, size_t count, uint8_t* root) noexcept nogil
+# ... with memory of the caller's for the nodes, for many tries one after the other.
+cdef bint trie_root_with(TrieItem* items, size_t count, Buffer* scratch, uint8_t* root) noexcept nogil
 
 # The same on several threads: each child of the root by itself, or, of keys that are not spread evenly, each leaf first.
 cdef bint trie_root_threaded(TrieItem* items, size_t count, unsigned int threads, uint8_t* root) noexcept nogil
-
-# An account of a state trie; what it points to is borrowed.
-cdef struct StateAccount:
-    const uint8_t* address
-    const u256* balance
-    const uint8_t* code_hash
-    const u256* slots             # pairs of key and value, in any order; those whose value is zero are passed over
-    size_t slot_count
-    uint64_t nonce
-
-# The state root of accounts with distinct addresses, 32 bytes, on at most `threads` threads. False when memory ran out.
-cdef bint state_root_of(const StateAccount* accounts, size_t count, unsigned int threads, uint8_t* root) noexcept nogil

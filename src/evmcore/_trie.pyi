@@ -1,7 +1,5 @@
 from collections.abc import Iterable, Mapping
 
-from evmcore.types import Account
-
 def root_of(items: Mapping[bytes, bytes] | Iterable[tuple[bytes, bytes]], secure: bool = False) -> bytes:
     """The 32-byte root of the Merkle-Patricia trie with these keys and values.
 
@@ -24,7 +22,3 @@ def proof(
 
     Nodes shorter than 32 bytes are inside their parents. The empty trie has an empty proof. Items as for `root_of`.
     """
-
-def state_root(accounts: Mapping[bytes, Account], threads: int = 1) -> bytes:
-    """The 32-byte state root of accounts by 20-byte address. Every account given counts, also an empty one. `threads`:
-    native threads that may hash."""

@@ -1,14 +1,13 @@
 """Roots and proofs of Merkle-Patricia tries (yellow paper, appendix D), bottom-up from sorted keys."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdlib cimport calloc, free, malloc, qsort
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._hash cimport keccak256
 from evmcore._rlp cimport (
-    RLP_LIST, Buffer, buffer_free, buffer_reserve, rlp_bytes_size, rlp_header_size, rlp_put_bytes, rlp_put_header, rlp_put_u256,
-    rlp_put_uint, rlp_u256_size, rlp_uint_size,
+    RLP_LIST, Buffer, buffer_free, buffer_reserve, rlp_bytes_size, rlp_header_size, rlp_put_bytes, rlp_put_header, rlp_put_uint,
 )
-from evmcore._u256 cimport u256_from_int, u_is_zero, u_to_be
 from evmcore._workers cimport for_each
 
 from evmcore.errors import InputError, ResourceError
@@ -26,21 +25,8 @@ cdef struct Builder:
     uint32_t target_size
     Buffer* record                # nodes on the path, each after its size: the deepest first
 
-cdef enum:                        # that a thread makes
-    LEAVES_AT_ONCE = 32
-    ACCOUNTS_AT_ONCE = 16
-    SLOTS_AT_ONCE = 256
-    MANY_SLOTS = 4096             # of an account that is worth all threads
-
-cdef struct Scratch:              # of one thread
-    Buffer items                  # TrieItem of an account's slots
-    Buffer slots                  # per slot: hashed key, RLP of the value; behind all, a byte for each: that RLP's size
-    Buffer node
-
-cdef struct StateLeaf:
-    uint8_t[32] key               # hashed address
-    uint8_t size
-    uint8_t[119] value            # RLP: header 2, nonce 9, balance 33, two hashes of 33
+cdef enum:
+    LEAVES_AT_ONCE = 32           # that a thread makes
 
 cdef uint8_t EMPTY_NODE = 0x80
 cdef uint8_t LEAF = 0x20, ODD = 0x10
@@ -230,7 +216,7 @@ cdef bint record_node(Builder* builder, const uint8_t* key, uint32_t depth) noex
     return True
 
 
-cdef bint root_with(TrieItem* items, size_t count, Buffer* scratch, uint8_t* root) noexcept nogil:
+cdef bint trie_root_with(TrieItem* items, size_t count, Buffer* scratch, uint8_t* root) noexcept nogil:
     if count == 0:
         keccak256(&EMPTY_NODE, 1, root)
         return True
@@ -255,7 +241,7 @@ cdef bint root_of_sorted(
 
 cdef bint trie_root(TrieItem* items, size_t count, uint8_t* root) noexcept nogil:
     cdef Buffer scratch = Buffer(NULL, 0, 0)
-    cdef bint done = root_with(items, count, &scratch, root)
+    cdef bint done = trie_root_with(items, count, &scratch, root)
     buffer_free(&scratch)
     return done
 
@@ -399,137 +385,6 @@ cdef bint trie_root_threaded(TrieItem* items, size_t count, unsigned int threads
     return done
 
 
-# ---------------------------------------------------------------------------------------------------- state
-
-cdef struct Slots:                # a large account's, to be hashed
-    const u256* pairs
-    uint8_t* hashed               # per pair: hashed key, RLP of the value; the value's size goes to `sizes`
-    uint8_t* sizes                # 0: not in the trie
-
-
-cdef void hash_slots(void* context, uint64_t first, uint64_t end) noexcept nogil:
-    cdef Slots* slots = <Slots*>context
-    cdef uint8_t[32] word
-    cdef uint64_t i
-    for i in range(first, end):
-        slots.sizes[i] = 0
-        if not u_is_zero(&slots.pairs[2 * i + 1]):
-            u_to_be(word, &slots.pairs[2 * i])
-            keccak256(word, 32, slots.hashed + 65 * i)
-            slots.sizes[i] = <uint8_t>rlp_u256_size(&slots.pairs[2 * i + 1])
-            rlp_put_u256(slots.hashed + 65 * i + 32, &slots.pairs[2 * i + 1])
-
-
-cdef bint storage_root(Scratch* scratch, const StateAccount* account, unsigned int threads, uint8_t* root) noexcept nogil:
-    """32 bytes. False: no memory."""
-    cdef Slots slots
-    cdef TrieItem* item
-    cdef size_t i, count = 0
-    if account.slot_count == 0:
-        return root_with(NULL, 0, &scratch.node, root)
-    scratch.slots.size = scratch.items.size = 0
-    if (
-        buffer_reserve(&scratch.slots, account.slot_count * 66) == NULL
-        or buffer_reserve(&scratch.items, account.slot_count * sizeof(TrieItem)) == NULL
-    ):
-        return False
-    slots.pairs = account.slots
-    slots.hashed = scratch.slots.data
-    slots.sizes = scratch.slots.data + 65 * account.slot_count
-    for_each(threads, account.slot_count, SLOTS_AT_ONCE, hash_slots, &slots)
-    item = <TrieItem*>scratch.items.data
-    for i in range(account.slot_count):
-        if slots.sizes[i]:
-            item.key = slots.hashed + 65 * i
-            item.key_size = 32
-            item.value = item.key + 32
-            item.value_size = slots.sizes[i]
-            item += 1
-            count += 1
-    if threads > 1:
-        return trie_root_threaded(<TrieItem*>scratch.items.data, count, threads, root)
-    return root_with(<TrieItem*>scratch.items.data, count, &scratch.node, root)
-
-
-cdef bint make_leaf(Scratch* scratch, const StateAccount* account, unsigned int threads, StateLeaf* leaf) noexcept nogil:
-    cdef uint8_t[32] root
-    cdef size_t payload = rlp_uint_size(account.nonce) + rlp_u256_size(account.balance) + 33 + 33
-    cdef uint8_t* at
-    if not storage_root(scratch, account, threads, root):
-        return False
-    keccak256(account.address, 20, leaf.key)
-    leaf.size = <uint8_t>(rlp_header_size(payload) + payload)
-    at = rlp_put_header(leaf.value, RLP_LIST, payload)
-    at = rlp_put_uint(at, account.nonce)
-    at = rlp_put_u256(at, account.balance)
-    at = rlp_put_bytes(at, root, 32)
-    rlp_put_bytes(at, account.code_hash, 32)
-    return True
-
-
-cdef struct AccountLeaves:
-    const StateAccount* accounts
-    StateLeaf* leaves             # size 0: not made yet
-    uint32_t failed
-
-
-cdef void make_state_leaves(void* context, uint64_t first, uint64_t end) noexcept nogil:
-    cdef AccountLeaves* made = <AccountLeaves*>context
-    cdef Scratch scratch
-    cdef uint64_t i
-    memset(&scratch, 0, sizeof(Scratch))
-    for i in range(first, end):
-        if made.leaves[i].size == 0 and not make_leaf(&scratch, &made.accounts[i], 1, &made.leaves[i]):
-            made.failed = 1
-            break
-    scratch_free(&scratch)
-
-
-cdef void scratch_free(Scratch* scratch) noexcept nogil:
-    buffer_free(&scratch.items)
-    buffer_free(&scratch.slots)
-    buffer_free(&scratch.node)
-
-
-cdef bint make_large_leaves(AccountLeaves* made, size_t count, unsigned int threads) noexcept nogil:
-    """One after the other, each on all threads: the leaves of accounts with so much storage that others would wait for them."""
-    cdef Scratch scratch
-    cdef bint done = True
-    cdef size_t i
-    memset(&scratch, 0, sizeof(Scratch))
-    for i in range(count):
-        if done and made.accounts[i].slot_count >= MANY_SLOTS:
-            done = make_leaf(&scratch, &made.accounts[i], threads, &made.leaves[i])
-    scratch_free(&scratch)
-    return done
-
-
-cdef bint state_root_of(const StateAccount* accounts, size_t count, unsigned int threads, uint8_t* root) noexcept nogil:
-    cdef AccountLeaves made
-    cdef StateLeaf* leaves = <StateLeaf*>calloc(count + 1, sizeof(StateLeaf))
-    cdef TrieItem* items = <TrieItem*>malloc((count + 1) * sizeof(TrieItem))
-    cdef bint done = leaves != NULL and items != NULL
-    cdef size_t i
-    made.accounts = accounts
-    made.leaves = leaves
-    made.failed = 0
-    if done and threads > 1:
-        done = make_large_leaves(&made, count, threads)
-    if done:
-        for_each(threads, count, ACCOUNTS_AT_ONCE, make_state_leaves, &made)
-        done = not made.failed
-    if done:
-        for i in range(count):
-            items[i].key = leaves[i].key
-            items[i].key_size = 32
-            items[i].value = leaves[i].value
-            items[i].value_size = leaves[i].size
-        done = trie_root_threaded(items, count, threads, root)
-    free(leaves)
-    free(items)
-    return done
-
-
 # ---------------------------------------------------------------------------------------------------- for Python
 
 cdef object no_memory():
@@ -648,49 +503,3 @@ def proof(items, key, bint secure=False):
         buffer_free(&record)
     nodes.reverse()
     return nodes
-
-
-def state_root(accounts, unsigned int threads=1):
-    cdef size_t count = len(accounts), i = 0
-    cdef StateAccount* native_accounts = <StateAccount*>calloc(count + 1, sizeof(StateAccount))
-    cdef u256* balances = <u256*>calloc(count + 1, sizeof(u256))
-    cdef uint8_t[32] root
-    cdef bytes code_hash, slots
-    cdef bint done
-    cdef list kept = []                          # what the native accounts borrow
-    try:
-        if native_accounts == NULL or balances == NULL:
-            raise no_memory()
-        for address, account in accounts.items():
-            if len(checked(address, "accounts")) != 20:
-                raise InputError(f"argument 'accounts': expected addresses of 20 bytes, got {len(address)}")
-            balances[i] = u256_from_int(account.balance, "balance")
-            code_hash = digest(<const uint8_t*>PyBytes_AS_STRING(account.code), PyBytes_GET_SIZE(account.code))
-            slots = words(account.storage)
-            kept.append((address, code_hash, slots))
-            native_accounts[i].address = <const uint8_t*>PyBytes_AS_STRING(address)
-            native_accounts[i].nonce = account.nonce
-            native_accounts[i].balance = &balances[i]
-            native_accounts[i].code_hash = <const uint8_t*>PyBytes_AS_STRING(code_hash)
-            native_accounts[i].slots = <const u256*>PyBytes_AS_STRING(slots)
-            native_accounts[i].slot_count = len(account.storage)
-            i += 1
-        with nogil:
-            done = state_root_of(native_accounts, count, threads, root)
-        if not done:
-            raise no_memory()
-    finally:
-        free(native_accounts)
-        free(balances)
-    return PyBytes_FromStringAndSize(<char*>root, 32)
-
-
-cdef bytes words(dict storage):
-    """Slots and values as pairs of words."""
-    cdef bytes memory = PyBytes_FromStringAndSize(NULL, len(storage) * 2 * sizeof(u256))
-    cdef u256* at = <u256*>PyBytes_AS_STRING(memory)
-    for slot, value in storage.items():
-        at[0] = u256_from_int(slot, "slot")
-        at[1] = u256_from_int(value, "value")
-        at += 2
-    return memory

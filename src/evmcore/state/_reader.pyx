@@ -36,7 +36,8 @@ cdef class Backend:
         raise StateError(f"{type(self).__name__} is read-only: it has no way to apply a state diff")
 
     def complete(self, StateDiff diff not None) -> None:
-        """Adds to a diff that starts from this state the slots of wiped and removed accounts that it does not list.
+        """Adds to a diff that starts from this state the slots of wiped and removed accounts that it does not list, and the
+        codes that it takes away: so it can be undone and joined before it was ever applied.
 
         Here: nothing, for a backend that cannot tell which slots an account has.
         """

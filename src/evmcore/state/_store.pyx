@@ -10,7 +10,7 @@ from evmcore._code cimport Code, code_find, code_intern
 from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._keyed_hash cimport HashKey, draw_key, hash_address
 from evmcore._state cimport ABSENT, FOUND, AccountData, Found, StateReader
-from evmcore._trie cimport StateAccount, state_root_of
+from evmcore._state_root cimport StateAccount, state_root_of
 from evmcore._u256 cimport u256, u_eq, u_is_zero, u_zero
 from evmcore.state._tables cimport (
     BlockHash, Slot, SlotTable, StoredCode, codes_add, codes_find, codes_free, codes_release, hashes_find, hashes_set,

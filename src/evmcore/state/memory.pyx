@@ -4,21 +4,24 @@ Everything a writer needs is turned into C data first; then the lock is taken, u
 reader may wait for the lock with the GIL, and nobody waits for both.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy, memset
 
-from evmcore._diff cimport StateDiff
+from evmcore._diff cimport AccountChange, StateDiff
 from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._hash cimport keccak256
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_is_zero
 from evmcore.state._apply cimport APPLIED, ApplyResult, CodeBytes, apply_diff, apply_error, codes_of, complete_diff
+from evmcore.state._edits cimport (
+    EDIT_ACCOUNT, EDIT_BLOCK_HASH, EDIT_DISCARD, EDIT_INSIDE_READ, EDIT_NO_MEMORY, EDIT_NO_SNAPSHOT, EDIT_REMOVE, EDIT_REVERT,
+    EDIT_SNAPSHOT, Edit, EditKind, EditOutcome, edit_store,
+)
 from evmcore.state._reader cimport Backend
 from evmcore.state._store cimport (
-    Row, row_code_hash, store_copy, store_drop_record, store_find, store_free, store_init, store_keep_record,
-    store_memory, store_put, store_put_block_hash, store_put_slot, store_reader, store_remove, store_rewind, store_root,
-    store_wipe,
+    Row, row_code_hash, store_copy, store_drop_record, store_find, store_free, store_init, store_keep_record, store_memory,
+    store_reader, store_rewind, store_root,
 )
-from evmcore.state._tables cimport Slot, SlotTable, StoredCode, codes_add, codes_release, hashes_find, slot_find
+from evmcore.state._tables cimport Slot, SlotTable, StoredCode, codes_release, hashes_find, slot_find
 
 from collections.abc import Mapping
 
@@ -39,7 +42,7 @@ cdef class MemoryState(Backend):
 
     def __cinit__(self, *args, **kwargs):
         self.lock = new SharedLock()
-        self.next_snapshot = 1
+        self.snapshots.next = 1
         if not store_init(&self.store):
             raise ResourceError("no memory for a state")
         store_reader(&self.store, &self.reader)
@@ -50,7 +53,7 @@ cdef class MemoryState(Backend):
 
     def __dealloc__(self):
         store_free(&self.store)
-        free(self.snapshots)
+        free(self.snapshots.ranges)
         del self.lock
 
     cdef void begin_read(self) noexcept nogil:
@@ -281,7 +284,7 @@ cdef class MemoryState(Backend):
         cdef EditOutcome outcome = EDIT_INSIDE_READ
         with nogil:
             if self.lock.begin_write():
-                outcome = self.edit_locked(edit)
+                outcome = edit_store(&self.store, &self.snapshots, edit)
                 self.lock.end_write()
         if outcome == EDIT_INSIDE_READ:
             raise inside_read()
@@ -290,51 +293,6 @@ cdef class MemoryState(Backend):
         if outcome == EDIT_NO_SNAPSHOT:
             raise StateError(f"snapshot {edit.number} is not known: never taken, discarded, or reverted past")
         return 0
-
-    cdef EditOutcome edit_locked(self, Edit* edit) noexcept nogil:
-        cdef size_t position = self.store.journal_count
-        cdef bint done
-        if edit.kind == EDIT_SNAPSHOT:
-            return self.take_snapshot(edit)
-        if edit.kind == EDIT_REVERT or edit.kind == EDIT_DISCARD:
-            return self.return_to(edit)
-        if edit.kind == EDIT_REMOVE:
-            done = store_remove(&self.store, edit.address)
-        elif edit.kind == EDIT_BLOCK_HASH:
-            done = store_put_block_hash(&self.store, edit.number, edit.hash)
-        else:
-            store_keep_record(&self.store)
-            done = self.edit_account(edit)
-            if not done:
-                store_rewind(&self.store, position)
-            store_drop_record(&self.store)
-        return EDIT_DONE if done else EDIT_NO_MEMORY
-
-    cdef bint edit_account(self, const Edit* edit) noexcept nogil:
-        cdef Row* row = store_find(&self.store, edit.address)
-        cdef StoredCode* code = NULL
-        cdef StoredCode* added = NULL
-        cdef uint64_t nonce = edit.nonce
-        cdef u256 balance = edit.balance
-        cdef bint done
-        cdef size_t i
-        if row != NULL:
-            nonce = edit.nonce if edit.set_nonce else row.nonce
-            balance = edit.balance if edit.set_balance else row.balance
-            code = row.code
-        if edit.set_code:
-            code = NULL
-            if edit.code_hash != NULL:
-                code = added = codes_add(&self.store.codes, edit.code_hash, edit.code, edit.code_size)
-                if code == NULL:
-                    return False
-        done = store_put(&self.store, edit.address, nonce, &balance, code)
-        codes_release(&self.store.codes, added)
-        if done and edit.wipe:
-            done = store_wipe(&self.store, edit.address)
-        for i in range(edit.slot_count):
-            done = done and store_put_slot(&self.store, edit.address, &edit.slots[i].key, &edit.slots[i].value)
-        return done
 
     # ---------------------------------------------------------------------------------------- snapshots
 
@@ -364,54 +322,6 @@ cdef class MemoryState(Backend):
         cdef Edit edit = empty_edit(EDIT_DISCARD, None)
         edit.number = to_uint(snapshot, "snapshot", 64)
         self.edit(&edit)
-
-    cdef EditOutcome take_snapshot(self, Edit* edit) noexcept nogil:
-        cdef SnapshotRange* top
-        cdef SnapshotRange* bigger
-        cdef size_t capacity
-        edit.number = self.next_snapshot
-        if self.snapshot_count:
-            top = &self.snapshots[self.snapshot_count - 1]
-            if top.position == self.store.journal_count:      # nothing has changed since
-                top.last = self.next_snapshot
-                self.next_snapshot += 1
-                return EDIT_DONE
-        if self.snapshot_count == self.snapshot_capacity:
-            capacity = self.snapshot_capacity * 2 + 8
-            bigger = <SnapshotRange*>realloc(self.snapshots, capacity * sizeof(SnapshotRange))
-            if bigger == NULL:
-                return EDIT_NO_MEMORY
-            self.snapshots = bigger
-            self.snapshot_capacity = capacity
-        if self.snapshot_count == 0:
-            store_keep_record(&self.store)
-        top = &self.snapshots[self.snapshot_count]
-        top.first = self.next_snapshot
-        top.last = self.next_snapshot
-        top.position = self.store.journal_count
-        self.snapshot_count += 1
-        self.next_snapshot += 1
-        return EDIT_DONE
-
-    cdef EditOutcome return_to(self, const Edit* edit) noexcept nogil:
-        cdef size_t at = self.snapshot_count
-        cdef SnapshotRange* found
-        while at and self.snapshots[at - 1].first > edit.number:
-            at -= 1
-        if at == 0 or self.snapshots[at - 1].last < edit.number:
-            return EDIT_NO_SNAPSHOT
-        found = &self.snapshots[at - 1]
-        self.snapshot_count = at
-        if edit.kind == EDIT_REVERT:
-            store_rewind(&self.store, found.position)
-            found.last = edit.number
-        elif found.first < edit.number:
-            found.last = edit.number - 1
-        else:
-            self.snapshot_count = at - 1
-            if self.snapshot_count == 0:
-                store_drop_record(&self.store)
-        return EDIT_DONE
 
     # -------------------------------------------------------------------------------------------- diffs
 
@@ -485,14 +395,31 @@ cdef class MemoryState(Backend):
     # -------------------------------------------------------------------------------------------- roots
 
     def complete(self, StateDiff diff not None) -> None:
-        """Adds to a diff that starts from this state the slots of wiped and removed accounts that it does not list."""
+        """Adds to a diff that starts from this state what applying it would add: the slots of wiped and removed accounts
+        that it does not list, and the codes that it takes away."""
         cdef bint done
-        with nogil:
-            self.begin_read()
-            done = complete_diff(&self.store, diff)
+        self.begin_read()
+        try:
+            with nogil:
+                done = complete_diff(&self.store, diff)
+            if not done:
+                raise ResourceError("no memory to complete a state diff")
+            self.add_old_codes(diff)
+        finally:
             self.end_read()
-        if not done:
-            raise ResourceError("no memory to complete a state diff")
+
+    cdef int add_old_codes(self, StateDiff diff) except -1:
+        cdef const AccountChange* change
+        cdef const Row* row
+        cdef size_t i
+        for i in range(diff.account_count):
+            change = &diff.accounts[i]
+            if memcmp(change.old.code_hash, change.new.code_hash, 32) == 0:
+                continue
+            row = store_find(&self.store, change.address)
+            if row != NULL and row.code != NULL and row.code.data != NULL:
+                diff.codes.setdefault(row.code.hash[:32], row.code.data[:row.code.size])
+        return 0
 
     roots_on_threads = True                      # `state_root` takes a number of threads
 

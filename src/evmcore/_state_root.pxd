@@ -1,0 +1,16 @@
+"""The root of the state trie (yellow paper, section 4.1), from all accounts and their storage, on several threads."""
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint64_t
+from evmcore._u256 cimport u256
+
+# An account of a state trie; what it points to is borrowed.
+cdef struct StateAccount:
+    const uint8_t* address
+    const u256* balance
+    const uint8_t* code_hash
+    const u256* slots             # pairs of key and value, in any order; those whose value is zero are passed over
+    size_t slot_count
+    uint64_t nonce
+
+# The state root of accounts with distinct addresses, 32 bytes, on at most `threads` threads. False when memory ran out.
+cdef bint state_root_of(const StateAccount* accounts, size_t count, unsigned int threads, uint8_t* root) noexcept nogil

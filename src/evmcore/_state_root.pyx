@@ -1,0 +1,164 @@
+"""State roots: each account's storage root, its leaf, and the trie of the leaves. See ``_state_root.pxd``."""
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+
+from evmcore._hash cimport keccak256
+from evmcore._rlp cimport (
+    RLP_LIST, Buffer, buffer_free, buffer_reserve, rlp_header_size, rlp_put_bytes, rlp_put_header, rlp_put_u256, rlp_put_uint,
+    rlp_u256_size, rlp_uint_size,
+)
+from evmcore._trie cimport TrieItem, trie_root_threaded, trie_root_with
+from evmcore._u256 cimport u_is_zero, u_to_be
+from evmcore._workers cimport for_each
+
+cdef enum:                        # that a thread makes
+    ACCOUNTS_AT_ONCE = 16
+    SLOTS_AT_ONCE = 256
+
+cdef enum:
+    MANY_SLOTS = 4096             # of an account that is worth all threads
+    HASHED_SIZE = 65              # of a slot: hashed key, and the RLP of a word at most
+
+cdef struct Scratch:              # of one thread
+    Buffer items                  # TrieItem of an account's slots
+    Buffer slots                  # HASHED_SIZE for each slot; behind all, a byte for each: the size of its RLP
+    Buffer node
+
+cdef struct StateLeaf:
+    uint8_t[32] key               # hashed address
+    uint8_t size
+    uint8_t[119] value            # RLP: header 2, nonce 9, balance 33, two hashes of 33
+
+
+# ---------------------------------------------------------------------------------------------------- storage
+
+cdef struct Slots:                # an account's, to be hashed
+    const u256* pairs
+    uint8_t* hashed               # HASHED_SIZE for each pair
+    uint8_t* sizes                # of the RLP of its value; 0: not in the trie
+
+
+cdef void hash_slots(void* context, uint64_t first, uint64_t end) noexcept nogil:
+    cdef Slots* slots = <Slots*>context
+    cdef uint8_t[32] word
+    cdef uint64_t i
+    for i in range(first, end):
+        slots.sizes[i] = 0
+        if not u_is_zero(&slots.pairs[2 * i + 1]):
+            u_to_be(word, &slots.pairs[2 * i])
+            keccak256(word, 32, slots.hashed + HASHED_SIZE * i)
+            slots.sizes[i] = <uint8_t>rlp_u256_size(&slots.pairs[2 * i + 1])
+            rlp_put_u256(slots.hashed + HASHED_SIZE * i + 32, &slots.pairs[2 * i + 1])
+
+
+cdef bint storage_root(Scratch* scratch, const StateAccount* account, unsigned int threads, uint8_t* root) noexcept nogil:
+    """32 bytes. False: no memory."""
+    cdef Slots slots
+    cdef TrieItem* item
+    cdef size_t i, count = 0
+    if account.slot_count == 0:
+        return trie_root_with(NULL, 0, &scratch.node, root)
+    scratch.slots.size = scratch.items.size = 0
+    if (
+        buffer_reserve(&scratch.slots, account.slot_count * (HASHED_SIZE + 1)) == NULL
+        or buffer_reserve(&scratch.items, account.slot_count * sizeof(TrieItem)) == NULL
+    ):
+        return False
+    slots.pairs = account.slots
+    slots.hashed = scratch.slots.data
+    slots.sizes = scratch.slots.data + HASHED_SIZE * account.slot_count
+    for_each(threads, account.slot_count, SLOTS_AT_ONCE, hash_slots, &slots)
+    item = <TrieItem*>scratch.items.data
+    for i in range(account.slot_count):
+        if slots.sizes[i]:
+            item.key = slots.hashed + HASHED_SIZE * i
+            item.key_size = 32
+            item.value = item.key + 32
+            item.value_size = slots.sizes[i]
+            item += 1
+            count += 1
+    if threads > 1:
+        return trie_root_threaded(<TrieItem*>scratch.items.data, count, threads, root)
+    return trie_root_with(<TrieItem*>scratch.items.data, count, &scratch.node, root)
+
+
+# ---------------------------------------------------------------------------------------------------- accounts
+
+cdef bint make_leaf(Scratch* scratch, const StateAccount* account, unsigned int threads, StateLeaf* leaf) noexcept nogil:
+    cdef uint8_t[32] root
+    cdef size_t payload = rlp_uint_size(account.nonce) + rlp_u256_size(account.balance) + 33 + 33
+    cdef uint8_t* at
+    if not storage_root(scratch, account, threads, root):
+        return False
+    keccak256(account.address, 20, leaf.key)
+    leaf.size = <uint8_t>(rlp_header_size(payload) + payload)
+    at = rlp_put_header(leaf.value, RLP_LIST, payload)
+    at = rlp_put_uint(at, account.nonce)
+    at = rlp_put_u256(at, account.balance)
+    at = rlp_put_bytes(at, root, 32)
+    rlp_put_bytes(at, account.code_hash, 32)
+    return True
+
+
+cdef struct AccountLeaves:
+    const StateAccount* accounts
+    StateLeaf* leaves             # size 0: not made yet
+    uint32_t failed
+
+
+cdef void make_state_leaves(void* context, uint64_t first, uint64_t end) noexcept nogil:
+    cdef AccountLeaves* made = <AccountLeaves*>context
+    cdef Scratch scratch
+    cdef uint64_t i
+    memset(&scratch, 0, sizeof(Scratch))
+    for i in range(first, end):
+        if made.leaves[i].size == 0 and not make_leaf(&scratch, &made.accounts[i], 1, &made.leaves[i]):
+            made.failed = 1
+            break
+    scratch_free(&scratch)
+
+
+cdef void scratch_free(Scratch* scratch) noexcept nogil:
+    buffer_free(&scratch.items)
+    buffer_free(&scratch.slots)
+    buffer_free(&scratch.node)
+
+
+cdef bint make_large_leaves(AccountLeaves* made, size_t count, unsigned int threads) noexcept nogil:
+    """One after the other, each on all threads: the leaves of accounts with so much storage that others would wait for them."""
+    cdef Scratch scratch
+    cdef bint done = True
+    cdef size_t i
+    memset(&scratch, 0, sizeof(Scratch))
+    for i in range(count):
+        if done and made.accounts[i].slot_count >= MANY_SLOTS:
+            done = make_leaf(&scratch, &made.accounts[i], threads, &made.leaves[i])
+    scratch_free(&scratch)
+    return done
+
+
+cdef bint state_root_of(const StateAccount* accounts, size_t count, unsigned int threads, uint8_t* root) noexcept nogil:
+    cdef AccountLeaves made
+    cdef StateLeaf* leaves = <StateLeaf*>calloc(count + 1, sizeof(StateLeaf))
+    cdef TrieItem* items = <TrieItem*>malloc((count + 1) * sizeof(TrieItem))
+    cdef bint done = leaves != NULL and items != NULL
+    cdef size_t i
+    made.accounts = accounts
+    made.leaves = leaves
+    made.failed = 0
+    if done and threads > 1:
+        done = make_large_leaves(&made, count, threads)
+    if done:
+        for_each(threads, count, ACCOUNTS_AT_ONCE, make_state_leaves, &made)
+        done = not made.failed
+    if done:
+        for i in range(count):
+            items[i].key = leaves[i].key
+            items[i].key_size = 32
+            items[i].value = leaves[i].value
+            items[i].value_size = leaves[i].size
+        done = trie_root_threaded(items, count, threads, root)
+    free(leaves)
+    free(items)
+    return done
