@@ -183,7 +183,7 @@ BATCHES: list[Case] = [
     (lambda evm: evm.call_many([(A, b"", S, 1, 1, 0, 9)]), InputError, "calls[0]"),
     (lambda evm: evm.call_many(["0x" + A.hex()]), InputError, "calls[0]"),
     (lambda evm: evm.call_many(5), InputError, named("calls")),  # type: ignore[arg-type]
-    (lambda evm: evm.call_many([], threads=0), InputError, named("threads")),
+    (lambda evm: evm.call_many([], threads=True), InputError, named("threads")),
     (lambda evm: evm.call_many([], threads=-2), InputError, named("threads")),
     (lambda evm: evm.call_many([], threads=100_000), InputError, named("threads")),
     (lambda evm: evm.call_many([], threads="4"), InputError, named("threads")),  # type: ignore[arg-type]

@@ -1,5 +1,5 @@
 """From what a person passes to the facade to C values."""
-from libc.stdint cimport int64_t, uint32_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint8_t
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from evmcore._interp cimport Environment

@@ -15,7 +15,7 @@ from evmcore._state cimport (
     LogEntry, WorkingSet, ws_account_unloaded, ws_balance, ws_begin, ws_code, ws_load, ws_nonce, ws_reset, ws_set_balance,
     ws_set_nonce, ws_warm_account,
 )
-from evmcore._tx cimport TX_VALID, TxChecks, TxData, TxResult, transaction_run
+from evmcore._tx cimport CALL_CHECKS, TX_VALID, TxChecks, TxData, TxResult, transaction_run
 from evmcore._u256 cimport u256, u_is_zero, u_lt
 from evmcore._workers cimport run_on_workers
 from evmcore.state._reader cimport RunHooks
@@ -99,12 +99,6 @@ cdef struct Run:
     size_t count
     Counter* next
 
-# Checks of a call: everything about who pays and who signed is left out.
-cdef TxChecks NO_CHECKS
-NO_CHECKS.nonce = NO_CHECKS.balance = NO_CHECKS.base_fee = NO_CHECKS.blob_fee = False
-NO_CHECKS.sender_is_eoa = NO_CHECKS.gas_cap = False
-NO_CHECKS.forgotten = True
-
 
 cdef void work(void* context) noexcept nogil:
     """Runs jobs until none is left. Jobs keep the status NO_MEMORY they start with when no thread gets a machine."""
@@ -122,7 +116,7 @@ cdef void work(void* context) noexcept nogil:
             break
         for i in range(first, min(first + SHARE, run.count)):
             job = &run.jobs[i]
-            settings_run(run.settings, machine, &job.tx, &NO_CHECKS, job.tx.gas_limit, &job.result)
+            settings_run(run.settings, machine, &job.tx, &CALL_CHECKS, job.tx.gas_limit, &job.result)
             keep(machine.ws, job)
     machine_give(machine, FOR_CALLS)
 

@@ -3,9 +3,9 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from evmcore._access cimport AccessRecord
 from evmcore._block_steps cimport (
-    BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_NO_SENDER, BLOCK_OK, BLOCK_SYSTEM_CALL_FAILED, BLOCK_SYSTEM_CONTRACT_EMPTY, BLOCK_TRANSACTION_INVALID,
-    BlockFailure, BlockOutput, BlockRules, Credit, Gate, TxRecord, block_begin, block_end, block_keep, block_transaction,
-    output_reserve,
+    BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_NO_SENDER, BLOCK_OK, BLOCK_SYSTEM_CONTRACT_EMPTY,
+    BLOCK_TRANSACTION_INVALID, BlockFailure, BlockOutput, BlockRules, Credit, Gate, TxRecord, block_begin, block_end,
+    block_transaction, output_reserve,
 )
 from evmcore._diff cimport StateDiff
 from evmcore._interp cimport Environment, Machine, Status
@@ -87,7 +87,7 @@ cdef class Executor:
     cdef int prepare(self, BlockRun run, object block) except -1      # before anything of the block is run
     cdef BlockFailure transactions(self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status) noexcept nogil
     cdef BlockFailure finish(self, BlockRun run, Status* status) noexcept nogil       # after all of it
-    cdef object wrong(self)       # the exception for BLOCK_ACCESS_LIST_WRONG
+    cdef object access_list_error(self)           # for BLOCK_ACCESS_LIST_WRONG
 
 cdef class BlockRun:
     """One execution of one block by the sequential executor."""
@@ -118,6 +118,8 @@ cdef class BlockRun:
     cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1
     cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1      # roots after every transaction
     cdef object without_sender(self)
+    cdef BlockFailure begin(self, Status* status) noexcept nogil                   # all before the first transaction ...
+    cdef BlockFailure end(self, Executor executor, Status* status) noexcept nogil  # ... and all after the last
     cdef BlockFailure end_part(self, Status* status) noexcept nogil
     cdef int finish_trace(self, Tracer tracer, const TxData* tx) except -1
     cdef int note_root(self) except -1
@@ -129,11 +131,13 @@ cdef BlockResult run_block(BlockRun run, object request, Executor executor, bint
 # The backend's `state_root`; StateError when it has none.
 cdef object root_function(Backend backend)
 
-# The block's requests (EIP-7685).
-cdef list requests_of(const BlockOutput* output, bytes deposit_contract)
+# What a run gave that ended well; it takes over the run's output.
+cdef BlockResult result_of(BlockRun run, object block, object chain, object fork, unsigned int threads)
 
 # The exception for a run that ended with a status of STATE_FAILED or above.
 cdef object engine_error(Backend backend, Status status)
+# The exception for a block that failed outside its transactions.
+cdef object failure_error(Backend backend, BlockFailure failure, Status status)
 
 cdef class BlockResult:
     cdef KeptOutput kept

@@ -5,14 +5,14 @@
 """
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING
 
 from evmcore._access cimport access_end_part
 from evmcore._diff cimport StateDiff, diff_collect
 from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS, UNAVAILABLE
 from evmcore._machines cimport FOR_BLOCKS, machine_give, machine_take
-from evmcore._overlay cimport Overlay, overlay_new
+from evmcore._overlay cimport overlay_new
 from evmcore._outcome cimport (
     KeptOutput, committed_transaction, encoded_receipts, receipt_of, receipts_root, slice_of,
 )
@@ -20,8 +20,8 @@ from evmcore._prepared cimport PreparedTransaction, transaction_error
 from evmcore._rules cimport CANCUN, OSAKA, PARIS
 from evmcore._senders cimport Recovery, pending_finish, pending_sender
 from evmcore._state cimport ws_keep_seen, ws_reset
-from evmcore._tx cimport GAS_PER_BLOB, TX_VALID
-from evmcore._u256 cimport u256_from_int, u256_to_int
+from evmcore._tx cimport ALL_CHECKS, GAS_PER_BLOB, MAX_BLOBS_PER_TX, TX_VALID
+from evmcore._u256 cimport u256_from_int
 from evmcore.state._reader cimport Backend
 from evmcore.tracing._hooks cimport Tracer
 
@@ -29,13 +29,12 @@ from collections.abc import Mapping
 
 from evmcore import body
 from evmcore._precompiles import blst_unavailable
-from evmcore.blocks import Block
 from evmcore.counters import ParallelCounters, decision_words
 from evmcore.dao import DAO_ACCOUNTS, DAO_RECOVERY
 from evmcore.errors import (
     BlockReason, ExecutionAborted, InputError, InvalidBlock, InvalidTransaction, ResourceError, StateError,
 )
-from evmcore.forks import Fork, chain_of, fork_of
+from evmcore.forks import Fork
 from evmcore.headers import blob_base_fee, check_header
 from evmcore.state.adapter import as_backend
 
@@ -43,9 +42,6 @@ cdef extern from "include/sync.h" nogil:
     int64_t monotonic_ns()
     bint is_raised(const uint32_t* flag)
     void raise_flag(uint32_t* flag)
-
-cdef enum:
-    MAX_BLOBS_PER_TX = 6          # EIP-7594
 
 
 # ------------------------------------------------------------ a block from Python
@@ -64,6 +60,17 @@ cdef object engine_error(Backend backend, Status status):
     error = StateError("the state could not be read; nothing was concluded" + (f": {cause}" if cause is not None else ""))
     error.__cause__ = cause
     return error
+
+
+cdef object failure_error(Backend backend, BlockFailure failure, Status status):
+    """The exception for a block that failed outside its transactions."""
+    if failure == BLOCK_ENGINE_FAILED:
+        return engine_error(backend, status)
+    if failure == BLOCK_SYSTEM_CONTRACT_EMPTY:
+        return InvalidBlock(BlockReason.SYSTEM_CONTRACT_EMPTY, "a request contract (EIP-7002, EIP-7251) has no code")
+    return InvalidBlock(
+        BlockReason.SYSTEM_CONTRACT_CALL_FAILED, "the call of a request contract (EIP-7002, EIP-7251) failed"
+    )
 
 
 cdef int set_hash(uint8_t* out, object value, str name) except -1:
@@ -85,7 +92,7 @@ cdef class Executor:
     cdef BlockFailure finish(self, BlockRun run, Status* status) noexcept nogil:
         return BLOCK_OK
 
-    cdef object wrong(self):
+    cdef object access_list_error(self):
         return None
 
     cdef BlockFailure transactions(
@@ -193,9 +200,7 @@ cdef class BlockRun:
             rules.drained = <const uint8_t*>PyBytes_AS_STRING(DRAINED)
             rules.drained_count = len(DRAINED) // 20
             memcpy(rules.recovery, PyBytes_AS_STRING(<bytes>DAO_RECOVERY), 20)
-        rules.checks.nonce = rules.checks.balance = rules.checks.base_fee = rules.checks.blob_fee = True
-        rules.checks.sender_is_eoa = rules.checks.gas_cap = True
-        rules.checks.forgotten = False
+        rules.checks = ALL_CHECKS
         credits = body.block_credits(block, fork, reward)
         rules.credits = <Credit*>calloc(len(credits) + 1, sizeof(Credit))
         if rules.credits == NULL:
@@ -251,12 +256,7 @@ cdef class BlockRun:
                 self.backend.begin_read()
                 start = monotonic_ns()
                 senders = self.phases[SENDERS]
-                ws_reset(self.machine.ws, &self.overlay.reader, self.rules.revision)
-                if self.output.notes != NULL:
-                    ws_keep_seen(self.machine.ws)
-                failure = block_begin(self.machine, &self.rules, &status)
-                if failure == BLOCK_OK:
-                    failure = self.end_part(&status)
+                failure = self.begin(&status)
             while at < count and failure == BLOCK_OK:
                 end = at + 1 if self.stepwise else count
                 if tracer is not None:
@@ -284,11 +284,7 @@ cdef class BlockRun:
             start = now
             if failure == BLOCK_OK:
                 with nogil:
-                    failure = block_end(self.machine, &self.rules, self.output, &status)
-                    if failure == BLOCK_OK:
-                        failure = self.end_part(&status)
-                    if failure == BLOCK_OK:
-                        failure = executor.finish(self, &status)
+                    failure = self.end(executor, &status)
             if failure == BLOCK_OK:
                 self.diff = diff_collect(self.machine.ws)
                 self.phases[END] = monotonic_ns() - start
@@ -299,19 +295,13 @@ cdef class BlockRun:
             self.backend.end_read()
         if failure == BLOCK_NO_SENDER:
             raise self.without_sender()
-        if failure == BLOCK_ENGINE_FAILED:
-            raise engine_error(self.backend, status)
         if failure == BLOCK_TRANSACTION_INVALID:
             error = transaction_error(invalid, at - 1, &(<PreparedTransaction>self.prepared[at - 1]).data)
             raise InvalidBlock(error.reason, str(error)) from error
         if failure == BLOCK_ACCESS_LIST_WRONG:
-            raise executor.wrong()
-        if failure == BLOCK_SYSTEM_CONTRACT_EMPTY:
-            raise InvalidBlock(BlockReason.SYSTEM_CONTRACT_EMPTY, "a request contract (EIP-7002, EIP-7251) has no code")
-        if failure == BLOCK_SYSTEM_CALL_FAILED:
-            raise InvalidBlock(
-                BlockReason.SYSTEM_CONTRACT_CALL_FAILED, "the call of a request contract (EIP-7002, EIP-7251) failed"
-            )
+            raise executor.access_list_error()
+        if failure != BLOCK_OK:
+            raise failure_error(self.backend, failure, status)
         return 0
 
     cdef object without_sender(self):
@@ -324,6 +314,20 @@ cdef class BlockRun:
                 except InvalidTransaction as error:
                     return invalid_signature(index, error)
         return ResourceError("no memory to recover senders")
+
+    cdef BlockFailure begin(self, Status* status) noexcept nogil:
+        cdef BlockFailure failure
+        ws_reset(self.machine.ws, &self.overlay.reader, self.rules.revision)
+        if self.output.notes != NULL:
+            ws_keep_seen(self.machine.ws)
+        failure = block_begin(self.machine, &self.rules, status)
+        return self.end_part(status) if failure == BLOCK_OK else failure
+
+    cdef BlockFailure end(self, Executor executor, Status* status) noexcept nogil:
+        cdef BlockFailure failure = block_end(self.machine, &self.rules, self.output, status)
+        if failure == BLOCK_OK:
+            failure = self.end_part(status)
+        return executor.finish(self, status) if failure == BLOCK_OK else failure
 
     cdef BlockFailure end_part(self, Status* status) noexcept nogil:
         """After what is not a transaction: notes what it accessed, where that is wanted."""
@@ -375,13 +379,14 @@ cdef object root_after(Backend backend, StateDiff diff, unsigned int threads):
 cdef class BlockResult:
     """What executing a block gave. Receipts, logs and roots are made when asked for.
 
-    `gas_used` and `blob_gas_used` are in gas, `logs_bloom` has 256 bytes, `diff` is the `StateDiff` against the state
-    before the block. `requests` lists the block's requests (EIP-7685; type byte and data), None before Prague.
+    `block` is the `Block`, `fork` the `Fork` by whose rules it was executed. `gas_used` and `blob_gas_used` are in gas,
+    `logs_bloom` has 256 bytes, `diff` is the `StateDiff` against the state before the block. `requests` lists the block's
+    requests (EIP-7685; type byte and data), None before Prague.
     """
 
     @property
     def parallel(self):
-        """How the transactions were executed, `counters.ParallelCounters`."""
+        """How the transactions were executed, `ParallelCounters`."""
         cdef Decision* made = &self.decision
         words = decision_words(made.reason, made.threads, made.sequential_ns, made.parallel_ns, made.path_ns)
         return ParallelCounters.of(self.counters, self.output.record_count, self.phases, words)
@@ -404,7 +409,7 @@ cdef class BlockResult:
 
     @property
     def requests_hash(self):
-        """The hash of the requests (EIP-7685), None before Prague."""
+        """The 32-byte hash of the requests (EIP-7685), None before Prague."""
         return None if self.requests is None else body.requests_hash(self.requests)
 
     @property
@@ -434,8 +439,7 @@ cdef class BlockResult:
 
     @property
     def transactions(self):
-        """One `CommittedTransaction` per transaction: status, output, gas, logs, created address, receipt. Their `diff` is
-        None: the block has one for all."""
+        """One `CommittedTransaction` per transaction."""
         cdef size_t index
         return tuple([
             committed_transaction(self.kept, self.output, index, self.fork, self.block.transactions[index])
@@ -449,12 +453,12 @@ cdef class BlockResult:
 
     @property
     def receipts_root(self):
-        """Root of the receipts trie; None as in `encoded_receipts`."""
+        """The 32-byte root of the receipts trie; None as in `encoded_receipts`."""
         return receipts_root(self.kept, self.fork, self.threads)
 
     def state_root(self):
-        """Root of the state after the block. The state must be as it was when the block was executed, or, with
-        ``commit=True``, as that left it; backends that cannot compute a root raise `StateError`."""
+        """The 32-byte root of the state after the block. The state must be as it was when the block was executed, or, with
+        ``commit=True``, as that left it; `StateError` where the backend cannot compute a root."""
         if self.root_cache is None:
             self.root_cache = root_after(self.backend, None if self.committed else self.diff, self.threads)
         return self.root_cache
@@ -538,73 +542,74 @@ cdef int check_outcome(BlockResult result, bint with_state_root) except -1:
 
 
 def execute(request, Executor executor=SEQUENTIAL):
-    """Executes the block of a `BlockRequest` by an executor; see ``_block.pyi``."""
+    """Executes a block on the state after its parent, by ``executor`` whatever threads the request asks for; without one,
+    sequentially. Raises `InvalidBlock`; the state is then as before."""
     return run_block(BlockRun(), request, executor, request.commit)
 
 
 cdef BlockResult run_block(BlockRun run, object request, Executor executor, bint commit):
     cdef BlockResult result
     cdef int64_t start = monotonic_ns()
-    cdef bint validate = request.validate
-    cdef bint check_state_root = request.check_state_root
-    state = as_backend(request.state)
-    block = request.block
-    if not isinstance(block, Block):
-        raise InputError(f"block: expected a Block, got {type(block).__name__}")
+    cdef bint roots
+    run.backend = as_backend(request.state)
+    chain, fork = request.rules()
     if request.tracer is not None and not isinstance(request.tracer, Tracer):
         raise InputError(f"tracer: expected one of evmcore.tracing, got {type(request.tracer).__name__}")
-    chain = chain_of(request.chain)
-    header = block.header
-    if request.fork is None:
-        fork = chain.fork_of(header.number, header.timestamp, header.difficulty)
-    else:
-        fork = fork_of(request.fork)
-    cdef bint roots = check_state_root and fork < Fork.BYZANTIUM
     if request.parent is not None:
-        check_header(header, request.parent, chain, fork)
-    if validate:
-        body.check_body(block, fork)
-    run.backend = state
+        check_header(request.block.header, request.parent, chain, fork)
+    if request.validate:
+        body.check_body(request.block, fork)
+    roots = request.check_state_root and fork < Fork.BYZANTIUM
     run.stepwise = roots or request.tracer is not None
-    prepare_transactions(run, block, fork)
-    run.prepare(block, chain, fork, request.block_hashes, request.reward)
+    prepare_transactions(run, request.block, fork)
+    run.prepare(request.block, chain, fork, request.block_hashes, request.reward)
     if request.records_accesses:
         run.kept.record_accesses()
-    executor.prepare(run, block)
+    executor.prepare(run, request.block)
     run.phases[PREPARE] = monotonic_ns() - start
     run.run(roots, request.tracer, executor)
     run.output.notes = NULL                      # the record keeps them, where it is wanted
+    result = result_of(run, request.block, chain, fork, executor.threads)
+    conclude(result, request.validate, request.check_state_root, commit)
+    return result
 
-    result = BlockResult.__new__(BlockResult)
+
+cdef BlockResult result_of(BlockRun run, object block, object chain, object fork, unsigned int threads):
+    cdef BlockResult result = BlockResult.__new__(BlockResult)
     result.block = block
     result.fork = fork
-    result.backend = state
+    result.backend = run.backend
     result.diff = run.diff
     result.kept = run.kept
-    result.threads = executor.threads
     result.output = run.output
+    result.threads = threads
     result.given = run.given
     result.counters = run.counters
     result.decision = run.decision
     result.phases = run.phases
     if fork >= Fork.PRAGUE:
-        result.requests = requests_of(result.output, chain.deposit_contract)
-    # A root needs the changes applied: where they are to stay, that happens once.
+        result.requests = requests_of(run.output, chain.deposit_contract)
+    return result
+
+
+cdef int conclude(BlockResult result, bint validate, bint check_state_root, bint commit) except -1:
+    """Compares the outcome with the header and applies the changes, as far as either is wanted."""
+    # A state root needs the changes applied: where they are to stay, that happens once.
     cdef bint apply_first = commit and validate and check_state_root
     if apply_first:
-        root_function(run.backend)
-    if validate and not apply_first:
+        root_function(result.backend)            # without one nothing is applied
+    elif validate:
         check_outcome(result, check_state_root)
     if commit:
-        run.backend.apply(result.diff)
+        result.backend.apply(result.diff)
         result.committed = True
     if apply_first:
         try:
             check_outcome(result, True)
         except BaseException:
-            run.backend.undo(result.diff)
+            result.backend.undo(result.diff)
             raise
-    return result
+    return 0
 
 
 cdef list requests_of(const BlockOutput* output, bytes deposit_contract):

@@ -4,7 +4,7 @@ The three steps of a block are functions of their own (`block_begin`, `block_tra
 executor can run the transactions its own way and hand their results, in order, to `block_keep`.
 """
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from evmcore._access cimport AccessNotes
 from evmcore._growing cimport Retired
 from evmcore._interp cimport Environment, Machine, Status

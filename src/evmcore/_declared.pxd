@@ -5,7 +5,7 @@ Layer 2: knows numbers and codes, nothing of transactions or blocks. Immutable o
 the block, which whoever reads them first keeps here for the others.
 """
 from libc.stddef cimport size_t
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t
 from evmcore._state cimport AccountData
 from evmcore._u256 cimport u256
 

@@ -6,6 +6,7 @@ from evmcore._time_limit import TimeLimit
 from evmcore.estimates import AccessEstimate, GasEstimate
 from evmcore.forks import ChainConfig, Fork
 from evmcore.state import Backend, State
+from evmcore.threads import Threads
 from evmcore.tracing import Tracer
 from evmcore.transactions import Transaction
 from evmcore.types import Account, BlockEnv
@@ -16,7 +17,17 @@ _Number = int | str
 _Overrides = Mapping[Any, Account | Mapping[str, Any]]
 
 class EVM:
-    """Answers calls and runs transactions on a state, as if in one block, by the rules of one fork."""
+    """Answers calls and runs transactions on `state`, as if in `block`, by the rules of `fork`.
+
+    - `state`: a `MemoryState`, a `State` of your own, or a geth-style alloc for a new `MemoryState`.
+    - `fork`: a `Fork` or its name; or a chain (`ChainConfig`, "mainnet", ...), whose fork at `block` is taken.
+    - `block`: what block opcodes see, and the gas limit of transactions; by default an empty `BlockEnv`.
+    - `chain_id`: for CHAINID and signatures; by default the chain's own, 1 for a fork.
+    - `unlimited_code_size`: lifts the limits of EIP-170 and EIP-3860, as development chains do.
+    - `switch_dispatch`: runs the interpreter's second, slower build (for debugging; same results).
+
+    Raises `InputError` for a bad argument. Immutable, and for any number of threads at once.
+    """
 
     def __init__(
         self,
@@ -29,7 +40,9 @@ class EVM:
         switch_dispatch: bool = False,
     ) -> None: ...
     @property
-    def state(self) -> Any: ...
+    def state(self) -> Any:
+        """As it was given; of an alloc the `MemoryState` made from it."""
+
     @property
     def fork(self) -> Fork: ...
     @property
@@ -80,7 +93,7 @@ class EVM:
         self,
         calls: Iterable[Any],
         *,
-        threads: int | None = None,
+        threads: Threads = None,
         overrides: _Overrides | None = None,
         block: BlockEnv | Mapping[str, Any] | None = None,
         timeout: float | TimeLimit | None = None,

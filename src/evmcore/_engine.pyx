@@ -8,48 +8,35 @@ from evmcore._arguments cimport (
     read_word,
 )
 from evmcore._batch cimport Batch, Settings, batch_new, settings_message, settings_run
-from evmcore._diff cimport StateDiff, diff_collect
-from evmcore._interp cimport (
-    ABORTED, CALL, CREATE, Machine, Message, NO_MEMORY, Outcome, STATE_FAILED, SUCCESS, Status,
-)
+from evmcore._diff cimport diff_collect
+from evmcore._interp cimport CALL, CREATE, Machine, Message, Outcome, STATE_FAILED, SUCCESS, Status
 from evmcore._machines cimport FOR_CALLS, machine_give, machine_or_error
 from evmcore._overlay cimport MovedPrecompiles, Overlay, moves_new, overlay_new
-from evmcore._prepared cimport PreparedTransaction
+from evmcore._prepared cimport PreparedTransaction, reason_of
 from evmcore._results cimport CallResult, TransactionResult
-from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxChecks, TxData, TxResult
+from evmcore._tx cimport (
+    ALL_CHECKS, CALL_CHECKS, GAS_PER_BLOB, MAX_BLOBS_PER_TX, TX_VALID, TxChecks, TxData, TxResult,
+)
 from evmcore._u256 cimport u256
 from evmcore.state._reader cimport Backend
 from evmcore.state.adapter cimport PythonBackend, as_backend
 from evmcore.tracing._hooks cimport Tracer
 
-import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from evmcore._interp import dispatch_build
-from evmcore.errors import (
-    ExecutionAborted, InputError, InvalidTransaction, ResourceError, StateError, TransactionReason,
-)
+from evmcore.errors import ExecutionAborted, InputError, InvalidTransaction, ResourceError, StateError
 from evmcore.forks import Fork, chain_of
+from evmcore.threads import thread_count
 from evmcore.types import BlockEnv, to_bytes, to_uint
 
-cdef int MAX_BLOBS_PER_TX = 6                     # EIP-7594
-cdef list REASONS = [None, *TransactionReason]    # the order of TxInvalid
 
-# eth_call: everything about who pays and who signed is left out.
-cdef TxChecks CALL_CHECKS
-CALL_CHECKS.nonce = CALL_CHECKS.balance = CALL_CHECKS.base_fee = CALL_CHECKS.blob_fee = False
-CALL_CHECKS.sender_is_eoa = CALL_CHECKS.gas_cap = False
-CALL_CHECKS.forgotten = True
-# deploy: signed by nobody, but the value sent must be there.
-cdef TxChecks SEND_CHECKS = CALL_CHECKS
-SEND_CHECKS.balance = True
-SEND_CHECKS.forgotten = False
-cdef TxChecks ALL_CHECKS
-ALL_CHECKS.nonce = ALL_CHECKS.balance = ALL_CHECKS.base_fee = ALL_CHECKS.blob_fee = True
-ALL_CHECKS.sender_is_eoa = ALL_CHECKS.gas_cap = True
-ALL_CHECKS.forgotten = False
+# Signed by nobody, but the value sent must be there.
+cdef TxChecks DEPLOY_CHECKS = CALL_CHECKS
+DEPLOY_CHECKS.balance = True
+DEPLOY_CHECKS.forgotten = False
 
 cdef tuple EMPTY = ()
 
@@ -82,7 +69,9 @@ cdef class EVM:
     - `unlimited_code_size`: lifts the limits of EIP-170 and EIP-3860, as development chains do.
     - `switch_dispatch`: runs the interpreter's second, slower build (for debugging; same results).
 
-    Raises `InputError` for a bad argument. The object is immutable; `with_block` makes another one for another block.
+    Raises `InputError` for a bad argument. The object is immutable; `with_block` makes another one for another block. Its
+    attributes are `state` (as it was given; of an alloc the `MemoryState`), `fork` (a `Fork`), `block` (a `BlockEnv`) and
+    `chain_id`.
 
     Threads: `call`, `message` and `call_many` may run in any number of threads at once, on one EVM or several: the GIL
     is released meanwhile, and each run sees one consistent state. Transactions on one EVM are applied one after the
@@ -325,8 +314,8 @@ cdef class EVM:
         """Run many calls, each by itself on the state as it is, on native threads without the GIL.
 
         Each call is a `Call`, a tuple in its order (to, data, sender, value, gas, gas_price, access_list), or a mapping
-        of these names. `threads`: how many at most, by default one per CPU of the process. `overrides`, `block` and
-        `timeout` (for the whole batch) are as in `call`.
+        of these names. `threads`: how many at most, as for `execute_block`; by default one for each core. `overrides`,
+        `block` and `timeout` (for the whole batch) are as in `call`.
 
         Returns the `CallResult`s in the order of the calls; they do not depend on the number of threads. Raises as
         `call` does, for the first call in order that could not be run; `InvalidTransaction.index` is its place.
@@ -345,11 +334,7 @@ cdef class EVM:
             raise InputError(f"argument 'calls': expected calls in a list, got {type(calls).__name__}")
         items = list(calls)
         count = len(items)
-        if threads is None:
-            threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        elif isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
-            raise InputError(f"argument 'threads': expected a number from 1 to 1024, got {threads!r}")
-        workers = min(<object>threads, max(count, 1))
+        workers = min(thread_count("auto" if threads is None else threads), max(count, 1))
         if overrides is not None:
             overlay = overlay_new(settings.reader)
             overlay.add_accounts(overrides)
@@ -407,7 +392,7 @@ cdef class EVM:
         cdef TxData tx
         cdef int64_t limit = self.settings.env.gas_limit
         payload = fill_call(&tx, None, read_bytes(init_code, "init_code"), sender, value, gas, 0, limit)
-        return self.apply(&tx, &SEND_CHECKS, timeout, tracer)
+        return self.apply(&tx, &DEPLOY_CHECKS, timeout, tracer)
 
     cdef TransactionResult apply(self, const TxData* tx, const TxChecks* checks, object timeout, object tracer):
         cdef TransactionResult result = TransactionResult.__new__(TransactionResult)
@@ -452,7 +437,7 @@ cdef class EVM:
 
     cdef int check(self, const TxResult* result, object index) except -1:
         if result.invalid != TX_VALID:
-            raise InvalidTransaction(REASONS[<int>result.invalid], index=index)
+            raise InvalidTransaction(reason_of(result.invalid), index=index)
         return self.check_status(result.status)
 
     cdef int check_status(self, Status status) except -1:

@@ -18,8 +18,7 @@ from evmcore._precompiles cimport (
     precompile_at, precompile_run,
 )
 from evmcore._rules cimport (
-    BERLIN, BYZANTIUM, CANCUN, CONSTANTINOPLE, FRONTIER, HOMESTEAD, ISTANBUL, LONDON, PRAGUE, SHANGHAI, SPURIOUS_DRAGON,
-    TANGERINE_WHISTLE,
+    BERLIN, CANCUN, CONSTANTINOPLE, HOMESTEAD, ISTANBUL, LONDON, PRAGUE, SHANGHAI, SPURIOUS_DRAGON, TANGERINE_WHISTLE,
 )
 from evmcore._state cimport (
     FOUND, USE_CODE, SlotEntry, ws_account, ws_account_unloaded, ws_add_balance, ws_balance, ws_block_hash, ws_can_pay,

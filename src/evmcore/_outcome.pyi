@@ -3,13 +3,17 @@ from evmcore.access_lists import BlockAccessList
 from evmcore.types import Receipt
 
 class CommittedTransaction(TransactionResult):
-    """The outcome of a transaction of a block: what a `TransactionResult` tells, but its `diff` is None (the block has
-    one for all), its `index` in the block, its `receipt`, and its `accesses`."""
+    """The outcome of a transaction of a block: what a `TransactionResult` tells, and besides:
+
+    `index`: its place in the block, from 0. `receipt` and `accesses`: see there. `diff` is None: the block has one for
+    all. `gas_used` is what its sender paid for, in gas, refunds subtracted. One of `execute_block_stream` is final, but
+    the block may still turn out to be invalid. It stays valid when the stream has ended.
+    """
 
     index: int
     @property
     def receipt(self) -> Receipt:
-        """The `Receipt`; made when asked for."""
+        """The `Receipt`, made each time that it is asked for."""
 
     @property
     def accesses(self) -> BlockAccessList | None:

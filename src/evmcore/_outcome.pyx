@@ -125,11 +125,16 @@ cdef object receipt_of(const BlockOutput* output, size_t index, object fork, obj
 
 
 cdef class CommittedTransaction(TransactionResult):
-    """The outcome of a transaction of a block; see ``_outcome.pyi``."""
+    """The outcome of a transaction of a block: what a `TransactionResult` tells, and besides:
+
+    `index`: its place in the block, from 0. `receipt` and `accesses`: see there. `diff` is None: the block has one for
+    all. `gas_used` is what its sender paid for, in gas, refunds subtracted. One of `execute_block_stream` is final, but
+    the block may still turn out to be invalid. It stays valid when the stream has ended.
+    """
 
     @property
     def receipt(self):
-        """The `Receipt`; made when asked for."""
+        """The `Receipt`, made each time that it is asked for."""
         cdef BlockOutput seen = self.kept.data
         if self.kept.gate != NULL:
             self.kept.view(&seen)
@@ -137,7 +142,9 @@ cdef class CommittedTransaction(TransactionResult):
 
     @property
     def accesses(self):
-        """What it accessed and changed, as a `BlockAccessList` of it alone; None where that was not asked for."""
+        """What it accessed and changed, as a `BlockAccessList` of it alone (EIP-7928; its place in the block is
+        ``index + 1``), made each time that it is asked for. None unless ``accesses`` or ``access_list=True`` was given.
+        `BlockAccessList.joined` puts those of all parts of a block together."""
         if self.kept.accesses is None:
             return None
         return self.kept.accesses.list_of(<uint32_t>(self.index + 1), <uint32_t>(self.index + 1))

@@ -1,6 +1,6 @@
 """A state reader in front of another: accounts, slots and block hashes that a call is to see instead of the state's."""
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libcpp.vector cimport vector
 from evmcore._code cimport Code
 from evmcore._precompiles cimport PrecompileMove, PrecompileMoves

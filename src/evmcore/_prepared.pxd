@@ -7,5 +7,8 @@ cdef class PreparedTransaction:
     cdef object owner             # the Transaction
     cdef void* memory
 
+# What errors call it.
+cdef object reason_of(TxInvalid invalid)
+
 # The InvalidTransaction to raise for what `transaction_run` said of the transaction at `index` (None: it stands alone).
 cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx)

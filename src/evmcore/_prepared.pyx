@@ -166,7 +166,11 @@ cdef int fill(PreparedTransaction prepared, object tx, object sender) except -1:
     return 0
 
 
-cdef list REASONS = [None, *TransactionReason]
+cdef list REASONS = [None, *TransactionReason]    # the order of TxInvalid
+
+
+cdef object reason_of(TxInvalid invalid):
+    return REASONS[<int>invalid]
 
 
 cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx):
@@ -192,7 +196,7 @@ cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx)
         detail += f" with {tx.data_size} bytes of init code, at most {<int>MAX_INIT_CODE_SIZE}"
     elif tx.type == 3:
         detail += f" with {tx.blob_hash_count} blobs at up to {u256_to_int(&tx.max_fee_per_blob_gas)} wei per blob gas"
-    return InvalidTransaction(REASONS[<int>invalid], detail, index)
+    return InvalidTransaction(reason_of(invalid), detail, index)
 
 
 def intrinsic_gas_of(transaction, int revision):

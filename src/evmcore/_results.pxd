@@ -1,5 +1,5 @@
 """What running a call or a transaction gave. Filled by `_engine`; the costly Python fields are made when asked for."""
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t
 from evmcore._diff cimport StateDiff
 from evmcore._interp cimport Status as CStatus
 from evmcore._state cimport WorkingSet

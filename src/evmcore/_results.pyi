@@ -30,30 +30,53 @@ class CallResult:
     """The outcome of a call. A reverted or halted call is a result, not an exception."""
 
     @property
-    def status(self) -> Status: ...
+    def status(self) -> Status:
+        """How it ended."""
+
     @property
-    def success(self) -> bool: ...
+    def success(self) -> bool:
+        """True when it ended by STOP, RETURN, SELFDESTRUCT or at the end of the code."""
+
     @property
-    def error(self) -> str | None: ...
+    def error(self) -> str | None:
+        """None on success, else the name of the `Status`: "REVERT", "OUT_OF_GAS" and so on."""
+
     @property
-    def output(self) -> bytes: ...
+    def output(self) -> bytes:
+        """The return data, the revert data, or for a creation the deployed code."""
+
     @property
-    def gas_used(self) -> int: ...
+    def gas_used(self) -> int:
+        """In gas: what a transaction would pay for, refunds subtracted; of `EVM.message` what execution took."""
+
     @property
-    def gas_refund(self) -> int: ...
+    def gas_refund(self) -> int:
+        """The refund, in gas: that was subtracted; of `EVM.message` the refund counter."""
+
     @property
-    def logs(self) -> tuple[Log, ...]: ...
+    def logs(self) -> tuple[Log, ...]:
+        """The logs in the order they were emitted; empty unless it succeeded."""
+
     @property
-    def log_serials(self) -> tuple[int, ...]: ...
+    def log_serials(self) -> tuple[int, ...]:
+        """For each of `logs`, how many logs its EVM or `Session` had seen before it, those of reverted calls
+        included."""
+
     @property
-    def created_address(self) -> bytes | None: ...
+    def created_address(self) -> bytes | None:
+        """The 20-byte address of the contract that a creation made, else None."""
+
     @property
-    def revert_reason(self) -> RevertReason | None: ...
+    def revert_reason(self) -> RevertReason | None:
+        """The decoded revert data when it reverted, else None."""
 
 class TransactionResult(CallResult):
     """The outcome of a transaction that was applied to the state."""
 
     @property
-    def gas_spent(self) -> int: ...
+    def gas_spent(self) -> int:
+        """Gas before refunds."""
+
     @property
-    def diff(self) -> StateDiff: ...
+    def diff(self) -> StateDiff:
+        """What was applied."""

@@ -3,28 +3,27 @@
 The working set is the session's memory: what one transaction or block did, the next one sees, and nothing is written to
 the state below. So a session costs what it touches, however large the state is.
 """
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from evmcore._arguments cimport prepare_transaction, read_timeout
-from evmcore._block cimport (
-    BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_SYSTEM_CALL_FAILED, BLOCK_SYSTEM_CONTRACT_EMPTY, BlockFailure,
-    BlockResult, BlockRules, BlockRun, KeptOutput, block_begin, block_end, block_keep, engine_error, requests_of, root_function,
-)
+from evmcore._block cimport BlockResult, BlockRun, engine_error, failure_error, result_of, root_function
+from evmcore._block_steps cimport BLOCK_OK, BlockFailure, BlockRules, block_begin, block_end, block_keep
 from evmcore._code cimport Code
 from evmcore._diff cimport StateDiff, diff_collect
 from evmcore._engine cimport fill_result
 from evmcore._interp cimport Machine, NO_MEMORY, STATE_FAILED, SUCCESS, Status
+from evmcore._outcome cimport KeptOutput
 from evmcore._overlay cimport moves_new
 from evmcore._prepared cimport PreparedTransaction, transaction_error
 from evmcore._results cimport TransactionResult
 from evmcore._state cimport (
-    AccountEntry, LogEntry, WorkingSet, ws_account, ws_begin, ws_code, ws_finish, ws_reset, ws_set_balance,
-    ws_set_code, ws_set_nonce, ws_slot, ws_store, ws_wipe,
+    AccountEntry, WorkingSet, ws_account, ws_begin, ws_code, ws_reset, ws_set_balance, ws_set_code, ws_set_nonce, ws_slot,
+    ws_store, ws_wipe,
 )
-from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxChecks, TxData, TxResult, transaction_run
+from evmcore._tx cimport ALL_CHECKS, GAS_PER_BLOB, TX_VALID, TxChecks, TxResult, transaction_run
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int
 from evmcore.state._reader cimport Backend
 from evmcore.state.adapter cimport as_backend
@@ -34,8 +33,8 @@ from collections.abc import Mapping
 
 from evmcore._overlay import account_fields
 from evmcore.blocks import Block
-from evmcore.errors import BlockReason, InputError, InvalidBlock, StateError
-from evmcore.forks import Fork, chain_of, fork_of
+from evmcore.errors import InputError
+from evmcore.forks import chain_of, fork_of
 from evmcore.state.alloc import storage_word
 from evmcore.types import to_address, to_bytes, to_uint
 
@@ -218,8 +217,8 @@ cdef class Session:
                 self.machine.env = self.making.rules.env
                 self.machine.revision = self.making.rules.revision
             self.backend.end_read()
-        if failure == BLOCK_ENGINE_FAILED:
-            raise engine_error(self.backend, status)
+        if failure != BLOCK_OK:
+            raise failure_error(self.backend, failure, status)
         self.fork = fork
 
     @property
@@ -255,7 +254,7 @@ cdef class Session:
         cdef PreparedTransaction prepared
         cdef TransactionResult result = TransactionResult.__new__(TransactionResult)
         cdef TxResult outcome
-        cdef TxChecks checks
+        cdef TxChecks checks = ALL_CHECKS
         cdef Tracer watcher = None
         cdef Machine* machine = self.machine
         cdef uint64_t blob_gas_left
@@ -267,12 +266,10 @@ cdef class Session:
             watcher = <Tracer>tracer
         prepared = prepare_transaction(tx, self.fork)
         checks.nonce = bool(nonce)
-        checks.balance = True
         checks.base_fee = bool(fees)
         checks.blob_fee = bool(blob_fee)
         checks.sender_is_eoa = bool(eoa)
         checks.gas_cap = bool(gas_cap)
-        checks.forgotten = False
         blob_gas_left = self.making.rules.blob_gas_limit - self.making.output.blob_gas_used
         if not blob_limit:
             blob_gas_left = <uint64_t>GAS_PER_BLOB * prepared.data.blob_hash_count
@@ -327,24 +324,12 @@ cdef class Session:
             self.backend.begin_read()
             failure = block_end(self.machine, &self.making.rules, self.making.output, &status)
             self.backend.end_read()
-        if failure == BLOCK_ENGINE_FAILED:
-            raise engine_error(self.backend, status)
-        if failure == BLOCK_SYSTEM_CONTRACT_EMPTY:
-            raise InvalidBlock(BlockReason.SYSTEM_CONTRACT_EMPTY, "a request contract (EIP-7002, EIP-7251) has no code")
-        if failure == BLOCK_SYSTEM_CALL_FAILED:
-            raise InvalidBlock(
-                BlockReason.SYSTEM_CONTRACT_CALL_FAILED, "the call of a request contract (EIP-7002, EIP-7251) failed"
-            )
-        result = BlockResult.__new__(BlockResult)
-        result.block = block
-        result.fork = fork
-        result.backend = self.backend
-        result.diff = self.diff()
-        result.kept = self.making.kept
-        result.output = self.making.output
+        if failure != BLOCK_OK:
+            raise failure_error(self.backend, failure, status)
+        self.making.diff = self.diff()
+        result = result_of(self.making, block, self.chain, fork, 1)
+        self.making.diff = None
         self.new_output()
-        if fork >= Fork.PRAGUE:
-            result.requests = requests_of(result.output, self.chain.deposit_contract)
         return result
 
     cdef int new_output(self) except -1:
@@ -358,7 +343,6 @@ cdef class Session:
         if ws.failed:
             raise engine_error(self.backend, NO_MEMORY if ws.no_memory else STATE_FAILED)
         return 0
-
 
 
 cdef void drop_transfers(WorkingSet* ws) noexcept nogil:

@@ -4,7 +4,7 @@ Hash tables map keys to entry numbers. Stamps that name a transaction (`warm`, `
 new transaction costs nothing. Hashes are keyed per process: the keys come from outside and must not be able to crowd a table.
 The rooms in ``working_set/`` are compiled into this module, so that its functions can be inlined into each other.
 """
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._code cimport code_empty, code_find, code_intern, code_release, code_retain

@@ -12,10 +12,6 @@ from evmcore._block cimport BlockRun, Executor, run_block
 from evmcore._block_steps cimport BlockOutput, Gate
 from evmcore._outcome cimport committed_transaction
 
-from evmcore.blocks import Block
-from evmcore.errors import InputError
-from evmcore.forks import chain_of, fork_of
-
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
 
@@ -45,16 +41,8 @@ cdef class BlockStream:
     """
 
     def __init__(self, request, Executor executor not None):
-        block = request.block
-        if not isinstance(block, Block):
-            raise InputError(f"block: expected a Block, got {type(block).__name__}")
-        chain = chain_of(request.chain)
-        header = block.header
-        self.block = block
-        if request.fork is None:
-            self.fork = chain.fork_of(header.number, header.timestamp, header.difficulty)
-        else:
-            self.fork = fork_of(request.fork)
+        _, self.fork = request.rules()
+        self.block = request.block
         self.commit = request.commit
         self.execution = Execution()
         self.execution.run = BlockRun()

@@ -6,6 +6,7 @@ from evmcore._u256 cimport u256
 
 cdef enum:
     GAS_PER_BLOB = 131072         # EIP-4844
+    MAX_BLOBS_PER_TX = 6          # EIP-7594, from Osaka on
     MAX_INIT_CODE_SIZE = 49152    # EIP-3860
 
 cdef struct AccessEntry:
@@ -71,7 +72,7 @@ cdef enum TxInvalid:
     TX_TYPE_4_EMPTY_AUTHORIZATION_LIST
     TX_INVALID_SIGNATURE
 
-cdef struct TxChecks:             # what a call may leave out; all true for a real transaction
+cdef struct TxChecks:             # what a call may leave out
     bint nonce
     bint balance                  # sender pays; when false no fee is charged and a missing balance is made up
     bint base_fee
@@ -80,6 +81,8 @@ cdef struct TxChecks:             # what a call may leave out; all true for a re
     bint gas_cap                  # EIP-7825 and block gas
     bint forgotten                # a call, of which nothing is kept: its sender is read only where that matters to it
 
+cdef TxChecks ALL_CHECKS          # of a real transaction
+cdef TxChecks CALL_CHECKS         # of a call: everything about who pays and who signed is left out, and it is forgotten
 
 cdef struct TxResult:
     TxInvalid invalid             # TX_VALID, or nothing was changed

@@ -5,10 +5,7 @@ All of it is native; `_prepared` is where a Python transaction becomes C data, o
 from libc.string cimport memcpy, memset
 
 from evmcore._code cimport Code
-from evmcore._interp cimport (
-    ABORTED, CALL, CREATE, NO_MEMORY, RUNNING, STATE_FAILED, SUCCESS, Message, Outcome, create_address, execute,
-)
-from evmcore._precompiles cimport precompile_at
+from evmcore._interp cimport CALL, CREATE, NO_MEMORY, STATE_FAILED, SUCCESS, Message, Outcome, execute
 from evmcore._rules cimport (
     BERLIN, CANCUN, HOMESTEAD, ISTANBUL, LONDON, OSAKA, PRAGUE, SHANGHAI, SPURIOUS_DRAGON,
 )
@@ -16,9 +13,7 @@ from evmcore._state cimport (
     WorkingSet, ws_account, ws_account_unloaded, ws_add_balance, ws_begin, ws_can_pay, ws_code, ws_exists, ws_finish, ws_nonce,
     ws_raise_nonce, ws_set_balance, ws_set_code, ws_set_nonce, ws_slot_unloaded, ws_sub_balance, ws_touch, ws_warm_account, ws_warm_slot,
 )
-from evmcore._u256 cimport (
-    u_add, u_add_carry, u_eq, u_is_zero, u_lt, u_mul64_carry, u_set64, u_sub, u_zero,
-)
+from evmcore._u256 cimport u_add, u_add_carry, u_eq, u_is_zero, u_lt, u_mul64_carry, u_sub, u_zero
 
 cdef enum:
     TX_BASE = 21000
@@ -37,6 +32,13 @@ cdef enum:
 
 cdef uint64_t NONCE_MAX = <uint64_t>0xffffffffffffffff
 cdef uint64_t INT64_LIMIT = <uint64_t>0x7fffffffffffffff
+
+ALL_CHECKS.nonce = ALL_CHECKS.balance = ALL_CHECKS.base_fee = ALL_CHECKS.blob_fee = True
+ALL_CHECKS.sender_is_eoa = ALL_CHECKS.gas_cap = True
+ALL_CHECKS.forgotten = False
+CALL_CHECKS.nonce = CALL_CHECKS.balance = CALL_CHECKS.base_fee = CALL_CHECKS.blob_fee = False
+CALL_CHECKS.sender_is_eoa = CALL_CHECKS.gas_cap = False
+CALL_CHECKS.forgotten = True
 
 
 # ------------------------------------------------------------ gas

@@ -1,6 +1,6 @@
 """256-bit unsigned arithmetic: the C face of ``include/u256.h`` (header only, no module state)."""
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 cdef extern from "include/u256.h" nogil:
     ctypedef struct u256:

@@ -6,19 +6,19 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from evmcore.access_lists import BlockAccessList
 from evmcore.blocks import Block, Header
 from evmcore.errors import InputError
-from evmcore.forks import ChainConfig, Fork
+from evmcore.forks import ChainConfig, Fork, chain_of, fork_of
+from evmcore.threads import Threads
 
 if TYPE_CHECKING:
     from evmcore._block import Executor
     from evmcore.state import Backend, State
     from evmcore.tracing import Tracer
 
-Threads = int | Literal["auto"] | None
 AccessListArgument = bool | BlockAccessList | bytes
 
 P = ParamSpec("P")
@@ -49,6 +49,16 @@ class BlockRequest:
     def __post_init__(self) -> None:
         if not isinstance(self.parent, (Header, type(None))):
             raise InputError(f"argument 'parent': expected a Header, got {type(self.parent).__name__}")
+
+    def rules(self) -> tuple[ChainConfig, Fork]:
+        """The chain, and the fork whose rules hold in the block. `InputError` where block, chain or fork is none."""
+        if not isinstance(self.block, Block):
+            raise InputError(f"block: expected a Block, got {type(self.block).__name__}")
+        chain = chain_of(self.chain)
+        if self.fork is not None:
+            return chain, fork_of(self.fork)
+        header = self.block.header
+        return chain, chain.fork_of(header.number, header.timestamp, header.difficulty)
 
     @property
     def records_accesses(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from evmcore._block import BlockResult, execute
 from evmcore.block_request import BlockRequest
@@ -12,12 +12,10 @@ from evmcore.blocks import EMPTY_TRIE_ROOT, Block, Header
 from evmcore.body import requests_hash
 from evmcore.errors import BlockReason, ConfigError, InputError, InvalidBlock
 from evmcore.forks import ChainConfig, Fork
-from evmcore.headers import INITIAL_BASE_FEE, MAX_OMMER_DEPTH, check_header, check_ommers
+from evmcore.headers import BLOCK_HASH_WINDOW, INITIAL_BASE_FEE, MAX_OMMER_DEPTH, check_header, check_ommers
 from evmcore.state.memory import MemoryState
 from evmcore.tracing import Tracer
 from evmcore.types import to_bytes, to_uint
-
-BLOCK_HASH_WINDOW: Final = 256
 
 
 @dataclass(slots=True)

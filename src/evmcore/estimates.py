@@ -12,6 +12,7 @@ from evmcore.rlp import encode
 from evmcore.state._view import read_account
 from evmcore.state.adapter import as_backend
 from evmcore.tracing._access import AccessListTracer
+from evmcore.transactions import MAX_TX_GAS
 from evmcore.types import to_address, to_uint
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AccessEstimate", "GasEstimate", "create_access_list", "estimate_gas"]
 
-MAX_TX_GAS = 1 << 24  # EIP-7825
 MAX_ROUNDS = 16  # of looking for an access list that no longer changes
 
 

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 
 from evmcore import _block
 from evmcore._block import BlockResult, Executor
 from evmcore._decision import ChoosingExecutor
 from evmcore._stream import BlockStream
-from evmcore.block_request import AccessListArgument, BlockRequest, Threads, of_arguments
+from evmcore.block_request import AccessListArgument, BlockRequest, of_arguments
 from evmcore.errors import InputError
 from evmcore.listed import ListedExecutor
-from evmcore.types import shown
+from evmcore.threads import Threads, thread_count
 
-MOST_THREADS = 1024
 SEQUENTIAL = Executor()
-
-
-def available_cores() -> int:
-    """Processor cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def thread_count(threads: Threads) -> int:
-    """How many threads an argument ``threads`` asks for. Raises `InputError` for one that makes no sense."""
-    if threads is None:
-        return 1
-    if threads == "auto" or (threads == 0 and not isinstance(threads, bool)):
-        return available_cores()
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 0 < threads <= MOST_THREADS:
-        raise InputError(
-            f"argument 'threads': expected 1 to {MOST_THREADS}, 0 or 'auto' for all cores, got {shown(threads)}"
-        )
-    return threads
 
 
 def executor_for(threads: Threads, executor: Executor | None, access_list: AccessListArgument = False) -> Executor:

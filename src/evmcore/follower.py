@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from evmcore._diff import StateDiff
-from evmcore.block_request import Threads
 from evmcore.block_sources import Advance, BlockSource, BlocksWithState, Rewind
 from evmcore.blocks import Header
 from evmcore.errors import BlockNotFound, StateError, StateUnavailable
 from evmcore.execution import execute_block
 from evmcore.forks import ChainConfig, Fork
-from evmcore.headers import check_header, check_ommers
-from evmcore.state.layout import BLOCK_HASH_WINDOW, Head
+from evmcore.headers import BLOCK_HASH_WINDOW, check_header, check_ommers
+from evmcore.state.layout import Head
 from evmcore.state.loading import load_memory
 from evmcore.state.memory import MemoryState
 from evmcore.state.publisher import Publisher
 from evmcore.state.redis import RedisPin, RedisState
+from evmcore.threads import Threads
 
 log = logging.getLogger(__name__)
 

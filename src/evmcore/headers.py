@@ -34,6 +34,8 @@ MAX_OMMERS: Final = 2
 MAX_OMMER_DEPTH: Final = 6
 MAX_BLOCK_SIZE: Final = 10_485_760 - 2_097_152  # bytes of RLP, EIP-7934
 
+BLOCK_HASH_WINDOW: Final = 256  # blocks back that BLOCKHASH can reach
+
 _U256_MAX: Final = 2**256 - 1
 
 

@@ -18,7 +18,7 @@ from evmcore._block cimport (
     BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_OK, BlockFailure, BlockRun, Executor, block_transaction,
 )
 from evmcore._block_steps cimport CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS, Gate
-from evmcore._declared cimport PARSED, PARSED_NO_MEMORY, Declared, Parsed, declared_parse, declared_release
+from evmcore._declared cimport PARSED, PARSED_NO_MEMORY, Parsed, declared_parse, declared_release
 from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS
 from evmcore._listed cimport ListedBlock, ListedRun, ListedWorker, kNotRun, open_turns
 from evmcore._listed_check cimport READS_TOO_MANY, Doubt, check_all_met, check_part, describe
@@ -42,7 +42,12 @@ cdef extern from "include/sync.h" nogil:
 
 
 cdef class ListedExecutor(Executor):
-    """Executes one block with its access list given; see ``listed.pyi``."""
+    """Executes one block with its access list given, on ``threads`` native threads: every transaction runs once, by itself,
+    on what the list says was before it, and is compared with what the list says of it.
+
+    ``access_list``: a `BlockAccessList` or its RLP. ``limit_size``: the list may have one address or slot for every 2,000
+    gas of the block's limit, as the EIP has it. Raises `InputError` for an argument that makes no sense.
+    """
 
     def __init__(self, access_list, int threads=1, bint limit_size=False):
         if isinstance(access_list, (bytes, bytearray, memoryview)):
@@ -310,7 +315,7 @@ cdef class ListedExecutor(Executor):
             return BLOCK_ACCESS_LIST_WRONG
         return failure
 
-    cdef object wrong(self):
+    cdef object access_list_error(self):
         return InvalidBlock(BlockReason.INVALID_BLOCK_ACCESS_LIST, "access list: " + describe(&self.doubt, self.declared.last))
 
 

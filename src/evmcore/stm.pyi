@@ -33,6 +33,11 @@ class ParallelExecutor(Executor):
     always: bool
     counters: Counters
     delays: int
+    """For tests: seed of delays at the points where threads meet; 0: none."""
+    watch_all: bool
+    """For tests: take every slot for one that other transactions write too, run everything ahead, and fill `learnt`."""
+    learnt: list[tuple[int, bytes, int, int, int]]
+    """Transaction, address, slot, low, high: a slot's values that would have changed nothing."""
     recording: bool
     timeline: tuple[int, int, list[WorkerEvent]]
     def __init__(self, threads: int, always: bool = False) -> None: ...

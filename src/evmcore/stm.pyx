@@ -229,14 +229,15 @@ cdef size_t expected_locations(const Block* block) noexcept nogil:
 cdef class ParallelExecutor(Executor):
     """Executes a block's transactions on ``threads`` native threads, with the outcome of sequential execution.
 
-    Speculation is given up, and the rest of the block run sequentially from the last final transaction, when the store is
-    full.
+    Pass one as ``executor`` to `execute_block`. ``always``: speculate even where one thread, or one transaction, makes that
+    pointless (measurements). Speculation is given up, and the rest of the block run sequentially from the last final
+    transaction, when the store is full.
 
     `counters` tells of the last block: how many `threads` took part, `runs` of transactions begun, `reruns` by the committer
     because a run did not stand, `waits` for an unfinished transaction, `validations`, `aborts` by what a validation found,
     `lazies` settled (sums that were not looked at before they were final), `bytes` of store and versions, `phases` (see
-    `counters.ParallelCounters`), and whether there was a `fallback` to
-    sequential execution (why) and from which transaction on (`fallback_at`).
+    `ParallelCounters`), and whether there was a `fallback` to sequential execution (why) and from which transaction on
+    (`fallback_at`).
 
     With `recording`, `timeline` tells what the workers of the last block did: nanoseconds in all, events for which there was
     no room, and a list of events: (worker, what, index of the transaction or None, begin, end, detail), with begin and end

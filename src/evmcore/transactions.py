@@ -33,6 +33,8 @@ from evmcore.transaction_rlp import (
 from evmcore.types import shown, to_address, to_bytes, to_hash, to_object, to_uint
 
 SECP256K1_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+MAX_TX_GAS: Final = 1 << 24  # EIP-7825, from Osaka on
+MAX_INIT_CODE_SIZE: Final = 49_152  # bytes, EIP-3860, from Shanghai on
 AUTHORIZATION_MAGIC: Final = b"\x05"  # EIP-7702
 
 AccessList: TypeAlias = "tuple[tuple[bytes, tuple[int, ...]], ...]"

@@ -27,10 +27,10 @@ from evmcore.bench import (
 from evmcore.bench.load import command as load
 from evmcore.bench.measure import Samples, geometric_mean, measure
 from evmcore.bench.peer import Pyrevm
-from evmcore.bench.workloads import standard
+from evmcore.bench.traffic import standard
 from evmcore.cli.arguments import CommandError, Parser, pattern, positive
 from evmcore.errors import EvmcoreError, InputError
-from evmcore.execution import thread_count
+from evmcore.threads import thread_count
 
 DESCRIPTION = """\
 Measures speed. Without --blocks, --cases, --parallel, --import and --analysis: workloads of the package's own (plain

@@ -15,13 +15,13 @@ keccak256(<const uint8_t*>b"Transfer(address,address,uint256)", 33, transfer_dig
 u_from_be(&TRANSFER_TOPIC, transfer_digest)
 
 
-cdef void log_transfer(WorkingSet* ws, const uint8_t* sender, const uint8_t* heir, const u256* value) noexcept nogil:
+cdef void log_transfer(WorkingSet* ws, const uint8_t* sender, const uint8_t* recipient, const u256* value) noexcept nogil:
     """Shows a transfer of value as the log that an ERC-20 token would write. Reverts take it back as any log."""
     cdef u256[3] topics                       # as on the stack, the first one on top
     cdef uint8_t[32] amount
     topics[2] = TRANSFER_TOPIC
     u_from_address(&topics[1], sender)
-    u_from_address(&topics[0], heir)
+    u_from_address(&topics[0], recipient)
     u_to_be(amount, value)
     if ws_log(ws, TRANSFER_ADDRESS, 3, &topics[2], amount, 32):
         ws.logs[ws.log_count - 1].is_transfer = True

@@ -88,8 +88,6 @@ ABSENT: Final = 2
 LONGEST_LIST: Final = 128
 TABLE_FIELD: Final = bytes(65)
 
-# How many hashes of earlier blocks BLOCKHASH can reach.
-BLOCK_HASH_WINDOW: Final = 256
 # How many blocks the feed keeps unless told otherwise: readers answer for them, the writer can take them back.
 DEFAULT_RING: Final = 128
 

@@ -26,6 +26,7 @@ from evmcore.errors import (
     StateUnavailable,
     WriterFenced,
 )
+from evmcore.headers import BLOCK_HASH_WINDOW
 from evmcore.state import evictions, feed, layout
 from evmcore.state._changes import ChangeSet
 from evmcore.state._commands import Commands
@@ -487,7 +488,7 @@ class Publisher:
         if kind == feed.BLOCK:
             yield b"HSET", hashes, b"%d" % new.number, new.hash
             # As many more as can be taken back, so that the last 256 are there afterwards.
-            forgotten = new.number - layout.BLOCK_HASH_WINDOW - self.ring
+            forgotten = new.number - BLOCK_HASH_WINDOW - self.ring
             if forgotten >= 0:
                 yield b"HDEL", hashes, b"%d" % forgotten
         elif kind == feed.REVERT:

@@ -21,12 +21,13 @@ from evmcore.errors import (
     StateUnavailable,
     UnsafeStorage,
 )
+from evmcore.headers import BLOCK_HASH_WINDOW
 from evmcore.state._cache import Cache
 from evmcore.state._cache_view import CacheView, NotHere, PinRunner
 from evmcore.state._fetch import RedisFetcher
 from evmcore.state.base import AccountInfo
 from evmcore.state.feed_reader import FeedReader, Following
-from evmcore.state.layout import BLOCK_HASH_WINDOW, DEFAULT_RING, Keys
+from evmcore.state.layout import DEFAULT_RING, Keys
 from evmcore.state.links import Links
 from evmcore.state.preload import read_whole
 from evmcore.state.upstream import Upstream, UpstreamNode

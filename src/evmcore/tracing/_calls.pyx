@@ -1,14 +1,14 @@
 """The tree of calls, in the shape of geth's callTracer."""
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from evmcore._interp cimport (
     CALL, CALLCODE, CREATE, CREATE2, DELEGATECALL, Machine, Message, Outcome, REVERT, RUNNING, STATICCALL, SUCCESS,
     Status, Step,
 )
 from evmcore._state cimport WorkingSet, ws_account
-from evmcore._u256 cimport u256, u256_to_int, u_is_zero, u_sat64, u_to_address, u_to_be, u_zero
+from evmcore._u256 cimport u256, u256_to_int, u_sat64, u_to_address, u_to_be
 from evmcore.tracing._hooks cimport Tracer, hex_bytes, status_text
 
 from evmcore.reverts import decode_revert

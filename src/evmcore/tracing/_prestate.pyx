@@ -1,10 +1,9 @@
 """What a run read and changed, in the shape of geth's prestateTracer: read off the working set after the run."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcmp
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from evmcore._code cimport Code, code_find, code_release
 from evmcore._interp cimport Machine, Status
-from evmcore._state cimport AccountData, AccountEntry, SlotEntry, StateReader, WorkingSet, ws_account
+from evmcore._state cimport AccountData, AccountEntry, SlotEntry, WorkingSet, ws_account
 from evmcore._u256 cimport u256, u256_to_int, u_eq, u_is_zero, u_to_be
 from evmcore.tracing._hooks cimport Tracer, hex_bytes
 
