@@ -13,8 +13,8 @@ from evmcore._hash import keccak256
 from evmcore._trie import proof
 from evmcore.blocks import Block
 from evmcore.execution import execute_block
-from evmcore.service.calls import CallService
 from evmcore.service.dispatch import Dispatcher
+from evmcore.service.library import CallService
 from evmcore.service.memory_source import MemorySource
 from evmcore.service.methods import METHODS
 from evmcore.state import MemoryState

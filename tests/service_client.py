@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from evmcore.service.calls import CallService
 from evmcore.service.dispatch import Dispatcher
+from evmcore.service.library import CallService
 from evmcore.service.limits import Limits
 from evmcore.service.methods import METHODS
 from evmcore.service.rpc_errors import RpcError

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from evmcore.service.app import App
-from evmcore.service.calls import CallService
 from evmcore.service.dispatch import Dispatcher
+from evmcore.service.library import CallService
 from evmcore.service.methods import METHODS
 from tests.rpc_compat import Case, cases, chain_source, run_case
 from tests.rpc_server import Client, serving

@@ -11,8 +11,8 @@ import pytest
 
 from evmcore.bench.load.mixes import MIXES, Calls
 from evmcore.bench.load.world import LoadWorld
-from evmcore.service.calls import CallService
 from evmcore.service.dispatch import Answer, Dispatcher
+from evmcore.service.library import CallService
 from evmcore.service.memory_source import MemorySource
 from evmcore.service.methods import METHODS
 from evmcore.service.plain import plain_call

@@ -293,8 +293,8 @@ def _is_answered(options: argparse.Namespace, name: str) -> bool:
 def _app(options: argparse.Namespace, limits: Limits, source: Source) -> App:
     """What one process serves."""
     from evmcore.service.app import App
-    from evmcore.service.calls import CallService
     from evmcore.service.dispatch import Dispatcher
+    from evmcore.service.library import CallService
     from evmcore.service.methods import METHODS
 
     if options.limit_memory is not None:

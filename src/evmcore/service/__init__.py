@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evmcore.service.calls import CallService
+    from evmcore.service.library import CallService
     from evmcore.service.limits import Limits
     from evmcore.service.memory_source import MemorySource
     from evmcore.service.rpc_errors import RpcError
@@ -29,7 +29,7 @@ __all__ = [
 # Loaded when asked for: the command line looks at the limits alone.
 _HOMES = {
     "CallHint": "source",
-    "CallService": "calls",
+    "CallService": "library",
     "Limits": "limits",
     "MemorySource": "memory_source",
     "Pin": "source",

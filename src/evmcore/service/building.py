@@ -12,7 +12,7 @@ from evmcore._time_limit import TimeLimit
 from evmcore.blocks import Block, Header
 from evmcore.errors import InvalidTransaction
 from evmcore.forks import ChainConfig
-from evmcore.headers import MIN_GAS_LIMIT
+from evmcore.headers import MAX_EXTRA_DATA, MIN_GAS_LIMIT
 from evmcore.service.parse import BlockOverrides
 from evmcore.service.pool import Pooled
 from evmcore.service.render import data, effective_gas_price, withdrawal_json
@@ -24,7 +24,6 @@ from evmcore.state import Backend
 __all__ = ["BuiltBlock", "build_block", "next_gas_limit", "payload_json"]
 
 GAS_TARGET: Final = 60_000_000  # geth's default, which gas limits move to
-MAX_EXTRA_DATA: Final = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
 from evmcore._engine import EVM
 from evmcore._results import CallResult, Status
-from evmcore._time_limit import TimeLimit
 from evmcore.blocks import Header
-from evmcore.errors import EvmcoreError, ExecutionAborted, InputError, InvalidTransaction, TransactionReason
-from evmcore.estimates import MAX_TX_GAS, AccessEstimate
+from evmcore.errors import ExecutionAborted, InvalidTransaction, TransactionReason
+from evmcore.estimates import AccessEstimate
 from evmcore.forks import ChainConfig, Fork
-from evmcore.headers import blob_base_fee
-from evmcore.service.context import Context
+from evmcore.headers import GAS_PER_BLOB, blob_base_fee
+from evmcore.service.allowance import Allowance
 from evmcore.service.limits import Limits
-from evmcore.service.memory_source import MemorySource
 from evmcore.service.moves import precompile_moves
 from evmcore.service.outcomes import call_error, exception_error
-from evmcore.service.parse import TAGS, BlockOverrides, CallObject, StateOverrides, call_object
+from evmcore.service.parse import BlockOverrides, CallObject, StateOverrides
 from evmcore.service.pool import TransactionPool
 from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
 from evmcore.service.source import CallHint, Pin, Source, WouldBlock
-from evmcore.service.state_source import StateSource
 from evmcore.state import Backend
 from evmcore.state._view import read_account
 from evmcore.tracing import Tracer
-from evmcore.types import Account, BlockEnv, to_address, to_bytes, to_hash, to_uint
+from evmcore.transactions import MAX_TX_GAS
+from evmcore.types import BlockEnv
 
-__all__ = ["CallService", "block_environment", "chain_at"]
+__all__ = ["NO_OVERRIDES", "Calls", "block_environment", "chain_at", "hint_of"]
 
 T = TypeVar("T")
 
@@ -40,7 +37,6 @@ Changes: TypeAlias = "BlockOverrides | Mapping[str, Any]"
 
 KEPT_EVMS: Final = 64
 MIN_TX_GAS: Final = 21_000
-HINTED: Final = frozenset({"eth_call", "eth_estimateGas", "eth_createAccessList"})
 NEED_MORE_GAS: Final = frozenset(
     {TransactionReason.INTRINSIC_GAS_TOO_LOW, TransactionReason.INTRINSIC_GAS_BELOW_FLOOR_GAS_COST}
 )
@@ -113,99 +109,18 @@ class _Run:
     base_fee: int
 
 
-class CallService:
-    """Answers calls from a source, within limits: what `serve` does, as a library.
+class Calls:
+    """Runs the calls of requests on blocks of a source, within limits. Safe for use from several threads."""
 
-    ``source``: a `Source`, or any state that `EVM` takes (see `StateSource`). Each call is of one block, by number,
-    32-byte hash or tag. Safe for use from several threads; `acall` and its like are for asyncio, and leave the event
-    loop free while a call runs long or waits for state; to cancel one stops it.
-    """
-
-    def __init__(self, source: Source | Any, limits: Limits | None = None) -> None:
-        self.source: Source = source if hasattr(source, "pin") else StateSource(source)
-        if not isinstance(limits, (Limits, type(None))):
-            raise InputError(f"argument 'limits': expected Limits, got {type(limits).__name__}")
-        self.limits = Limits() if limits is None else limits
-        self.engines = _Engines(self.source.chain)
+    def __init__(self, source: Source, limits: Limits) -> None:
+        self.source = source
+        self.limits = limits
+        self.engines = _Engines(source.chain)
         self.pool = TransactionPool()
-
-    # ---- as a library
-
-    def call(self, to: Any, data: Any = b"", **arguments: Any) -> CallResult:
-        """What a call would do (eth_call). A call that reverts or halts is a result too, not an exception.
-
-        - `to`: 20-byte address or 0x-hex, None to run `data` as init code; `data`: bytes or 0x-hex.
-        - `block`: number, 32-byte hash or tag, by default "latest".
-        - `sender`, `value` (wei), `gas`, `gas_price` or `max_fee_per_gas` and `max_priority_fee_per_gas` (wei per gas),
-          `access_list`, `blob_hashes`, `max_fee_per_blob_gas`, `authorization_list`: of the transaction. The sender
-          must have what it sends, and what the gas costs where a price is given.
-        - `overrides`: address to a mapping of balance, nonce, code, state or stateDiff, as in `EVM.call`;
-          `block_overrides`: fields of `BlockEnv` that change.
-
-        Raises `RpcError` for what eth_call answers with an error though nothing ran, `BlockNotFound`,
-        `StateNotAvailable`, `InputError`, `StateError`, and `ExecutionAborted` after the time limit.
-        """
-        return self._ask(self.run_call, to, data, arguments)
-
-    def estimate_gas(self, to: Any, data: Any = b"", **arguments: Any) -> int:
-        """The least gas limit with which a call succeeds; arguments as in `call`. `RpcError` when it fails with any."""
-        return self._ask(self.estimate, to, data, arguments)
-
-    def create_access_list(self, to: Any, data: Any = b"", **arguments: Any) -> AccessEstimate:
-        """What a call touches, as an access list, with the run that has it; arguments as in `call`."""
-        return self._ask(self.access_list, to, data, arguments)
-
-    async def acall(self, to: Any, data: Any = b"", **arguments: Any) -> CallResult:
-        """`call` for asyncio."""
-        return await self._ask_later(self.run_call, to, data, arguments)
-
-    async def aestimate_gas(self, to: Any, data: Any = b"", **arguments: Any) -> int:
-        """`estimate_gas` for asyncio."""
-        return await self._ask_later(self.estimate, to, data, arguments)
-
-    async def acreate_access_list(self, to: Any, data: Any = b"", **arguments: Any) -> AccessEstimate:
-        """`create_access_list` for asyncio."""
-        return await self._ask_later(self.access_list, to, data, arguments)
-
-    def _ask(
-        self,
-        method: Callable[..., T],
-        to: Any,
-        data: Any,
-        arguments: dict[str, Any],
-        limit: TimeLimit | None = None,
-        *,
-        inline: bool = False,
-    ) -> T:
-        rest = dict(arguments)
-        block = rest.pop("block", "latest")
-        overrides = _overrides(rest.pop("overrides", None))
-        changes = rest.pop("block_overrides", None)
-        if not isinstance(changes, (Mapping, type(None))):
-            raise InputError(
-                f"argument 'block_overrides': expected a mapping of fields of BlockEnv, got {type(changes).__name__}"
-            )
-        call = _call_object(to, data, rest)
-        with Context(self, inline=inline, whole=limit) as context:
-            pin = context.pin(_block_id(block))
-            return method(context, pin, call, overrides, changes or {})
-
-    async def _ask_later(self, method: Callable[..., T], to: Any, data: Any, arguments: dict[str, Any]) -> T:
-        try:
-            return self._ask(method, to, data, arguments, inline=True)
-        except WouldBlock:
-            limit = TimeLimit()
-        try:
-            return await asyncio.to_thread(self._ask, method, to, data, arguments, limit)
-        except asyncio.CancelledError:
-            limit.stop()  # nobody waits for it any more
-            raise
-
-    # ---- for the methods
 
     def run_call(
         self,
-        context: Context,
+        allowance: Allowance,
         pin: Pin,
         call: CallObject,
         overrides: StateOverrides = NO_OVERRIDES,
@@ -224,17 +139,17 @@ class CallService:
 
         def work(backend: Backend) -> CallResult:
             evm, seen = self._evm(run, pin, backend, gas)
-            limit = context.timeout(timeout)
+            limit = allowance.timeout(timeout)
             tracer = None if watch is None else watch()
             return evm.call(**run.arguments, gas=gas, overrides=seen, timeout=limit, tracer=tracer)
 
-        result = self._run(context, pin, run, work)
-        context.gas_used += result.gas_used
+        result = self._run(allowance, pin, run, work)
+        allowance.gas_used += result.gas_used
         return result
 
     def estimate(
         self,
-        context: Context,
+        allowance: Allowance,
         pin: Pin,
         call: CallObject,
         overrides: StateOverrides = NO_OVERRIDES,
@@ -247,7 +162,7 @@ class CallService:
             evm, seen = self._evm(run, pin, backend, None)
             most = self._most_gas(run, evm, backend)
             try:
-                estimate = evm.estimate_gas(**run.arguments, gas=most, overrides=seen, timeout=context.timeout())
+                estimate = evm.estimate_gas(**run.arguments, gas=most, overrides=seen, timeout=allowance.timeout())
             except InvalidTransaction as error:
                 if error.reason not in NEED_MORE_GAS:
                     refusal = exception_error(error)
@@ -255,9 +170,9 @@ class CallService:
                 return most, None, None
             return most, estimate.gas, estimate.result
 
-        most, gas, result = self._run(context, pin, run, work)
+        most, gas, result = self._run(allowance, pin, run, work)
         if result is not None:
-            context.gas_used += result.gas_used
+            allowance.gas_used += result.gas_used
         if gas is not None:
             return gas
         if result is None or result.status == Status.OUT_OF_GAS:
@@ -268,7 +183,7 @@ class CallService:
 
     def access_list(
         self,
-        context: Context,
+        allowance: Allowance,
         pin: Pin,
         call: CallObject,
         overrides: StateOverrides = NO_OVERRIDES,
@@ -281,37 +196,19 @@ class CallService:
 
         def work(backend: Backend) -> AccessEstimate:
             evm, seen = self._evm(run, pin, backend, gas)
-            return evm.create_access_list(**arguments, gas=gas, overrides=seen, timeout=context.timeout())
+            return evm.create_access_list(**arguments, gas=gas, overrides=seen, timeout=allowance.timeout())
 
-        estimate = self._run(context, pin, run, work)
-        context.gas_used += estimate.result.gas_used
+        estimate = self._run(allowance, pin, run, work)
+        allowance.gas_used += estimate.result.gas_used
         return estimate
-
-    def prefetch(self, requests: list[Any], context: Context) -> None:
-        """Has what the calls of a batch on the latest block are known to read fetched together.
-
-        Nothing is lost when that fails: each call fetches what it needs, and says what is wrong. `WouldBlock` where the
-        context may not wait for it.
-        """
-        if isinstance(self.source, MemorySource):  # nothing to fetch
-            return
-        hints = [hint for hint in map(_hint_of, requests) if hint is not None]
-        if len(hints) > 1:
-            try:
-                context.pin().run(lambda backend: None, hints, wait=not context.inline)
-            except WouldBlock:
-                if context.inline:
-                    raise
-            except EvmcoreError:
-                pass
 
     # ---- the parts
 
-    def _run(self, context: Context, pin: Pin, run: _Run, work: Callable[[Backend], T]) -> T:
+    def _run(self, allowance: Allowance, pin: Pin, run: _Run, work: Callable[[Backend], T]) -> T:
         try:
-            return pin.run(work, hint_of(run.call), wait=not context.inline)
+            return pin.run(work, hint_of(run.call), wait=not allowance.inline)
         except ExecutionAborted:
-            if context.inline:
+            if allowance.inline:
                 raise WouldBlock("the call takes longer") from None
             raise
 
@@ -385,7 +282,7 @@ class CallService:
         sender = call.sender or bytes(20)
         balance = self._balance(run, backend, sender)
         price = call.gas_price if call.gas_price is not None else call.max_fee_per_gas or 0
-        blob_price = (call.max_fee_per_blob_gas or 0) * len(call.blob_hashes or ()) * 2**17
+        blob_price = (call.max_fee_per_blob_gas or 0) * len(call.blob_hashes or ()) * GAS_PER_BLOB
         need = value + gas * price + blob_price
         if balance < need:
             raise RpcError(
@@ -438,74 +335,3 @@ class CallService:
             if price:
                 most = min(most, (balance - value) // price)
         return min(most, self.limits.gas)
-
-
-# ---- arguments of the library's methods
-
-_CALL_FIELDS: Final = frozenset(field.name for field in fields(CallObject)) - {"to", "data", "type", "chain_id"}
-
-
-def _call_object(to: Any, data: Any, arguments: dict[str, Any]) -> CallObject:
-    unknown = arguments.keys() - _CALL_FIELDS
-    if unknown:
-        raise InputError(
-            f"unknown argument {min(unknown)!r}; besides block, overrides and block_overrides there are "
-            f"{', '.join(sorted(_CALL_FIELDS))}"
-        )
-    values = dict(arguments)
-    if values.get("sender") is not None:
-        values["sender"] = to_address(values["sender"], "sender")
-    bits = {"gas": 63, "nonce": 64}
-    for name in (
-        "gas",
-        "gas_price",
-        "max_fee_per_gas",
-        "max_priority_fee_per_gas",
-        "value",
-        "nonce",
-        "max_fee_per_blob_gas",
-    ):
-        if values.get(name) is not None:
-            values[name] = to_uint(values[name], name, bits.get(name, 256))
-    call = CallObject(to=None if to is None else to_address(to, "to"), data=to_bytes(data, "data"), **values)
-    if call.gas_price is not None and (call.max_fee_per_gas, call.max_priority_fee_per_gas) != (None, None):
-        raise InputError("give gas_price, or max_fee_per_gas and max_priority_fee_per_gas, not both")
-    return call
-
-
-def _hint_of(request: Any) -> CallHint | None:
-    """What a request of a batch is going to call on the latest block, if it is well formed and does so."""
-    if not isinstance(request, dict) or request.get("method") not in HINTED:
-        return None
-    params = request.get("params")
-    if not isinstance(params, list) or not params or (len(params) > 1 and params[1] not in (None, "latest", "pending")):
-        return None
-    try:
-        call = call_object(params[0])
-    except EvmcoreError:
-        return None
-    return hint_of(call)
-
-
-def _overrides(value: Any) -> StateOverrides:
-    if value is None:
-        return NO_OVERRIDES
-    if not isinstance(value, Mapping):
-        raise InputError(f"argument 'overrides': expected a mapping of address to override, got {type(value).__name__}")
-    accounts = {}
-    for key, entry in value.items():
-        if isinstance(entry, Account):
-            entry = {"balance": entry.balance, "nonce": entry.nonce, "code": entry.code, "state": entry.storage}
-        if not isinstance(entry, Mapping):
-            raise InputError(f"argument 'overrides': {key!r:.60}: expected a mapping, got {type(entry).__name__}")
-        accounts[to_address(key, "overrides: address")] = dict(entry)
-    return StateOverrides(accounts)
-
-
-def _block_id(value: Any) -> int | bytes | str:
-    """A block as `Source.pin` takes it, from a number, a hash (bytes or 0x-hex) or a tag."""
-    if value is None:
-        return "latest"
-    if isinstance(value, str) and len(value) != 66:
-        return value if value in TAGS else to_uint(value, "block", 64)
-    return to_uint(value, "block", 64) if isinstance(value, int) else to_hash(value, "block")

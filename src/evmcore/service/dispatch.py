@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from evmcore._time_limit import TimeLimit
 from evmcore.blocks import Header
 from evmcore.errors import EvmcoreError
+from evmcore.service.batch_hints import prefetch
+from evmcore.service.calls import Calls
 from evmcore.service.context import Context
 from evmcore.service.jsontext import dumps, loads, quoted
 from evmcore.service.method import Method
@@ -26,9 +28,6 @@ from evmcore.service.rpc_errors import (
     Unavailable,
 )
 from evmcore.service.source import Pin, WouldBlock
-
-if TYPE_CHECKING:
-    from evmcore.service.calls import CallService
 
 __all__ = ["Answer", "Dispatcher", "Observer", "failure_text"]
 
@@ -66,7 +65,7 @@ class Answer(NamedTuple):
 class Dispatcher:
     """Answers requests with the methods of a table. Safe for use from several threads."""
 
-    def __init__(self, service: CallService, methods: Mapping[str, Method], observer: Observer | None = None) -> None:
+    def __init__(self, service: Calls, methods: Mapping[str, Method], observer: Observer | None = None) -> None:
         self.service = service
         self.methods = methods
         self.observer: Observer = _Nobody() if observer is None else observer
@@ -164,7 +163,7 @@ class Dispatcher:
 
         texts: list[bytes] = []
         with Context(self.service, inline=True) as context:
-            self.service.prefetch(requests, context)
+            prefetch(requests, context)
             for request in requests:
                 context.begin()
                 call = plain_call(request)
@@ -194,7 +193,7 @@ class Dispatcher:
         texts: list[bytes] = []
         size = 0
         with Context(self.service, seconds=limits.batch_timeout, whole=limit) as context:
-            self.service.prefetch(requests, context)
+            prefetch(requests, context)
             for request in requests:
                 text = self._one(request, context, self.observer.answered) if size <= limits.response_size else b""
                 if text is None or (not text and _identity(request) is _ABSENT):

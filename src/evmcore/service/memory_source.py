@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from evmcore._block import BlockResult
 from evmcore._diff import StateDiff
 from evmcore.blocks import Block, Header
-from evmcore.chain import BLOCK_HASH_WINDOW, BlockChain
+from evmcore.chain import BlockChain
 from evmcore.errors import BlockNotFound, StateNotAvailable
 from evmcore.forks import ChainConfig
+from evmcore.headers import BLOCK_HASH_WINDOW
 from evmcore.service.archive import ArchivedBlock, ChainArchive
 from evmcore.service.history import DiffHistory
 from evmcore.service.source import BlockId, CallHint, SourceStatus, WouldBlock

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evmcore._results import CallResult
 from evmcore.errors import EvmcoreError, ExecutionAborted
-from evmcore.service.context import INLINE_SECONDS
+from evmcore.service.allowance import INLINE_SECONDS
+from evmcore.service.parse import plain_bytes
 from evmcore.service.source import CallHint, WouldBlock
 from evmcore.state import Backend
 
 if TYPE_CHECKING:
-    from evmcore.service.calls import CallService
+    from evmcore.service.calls import Calls
     from evmcore.service.source import Pin
 
 __all__ = ["PlainCall", "plain_call"]
@@ -28,7 +29,7 @@ class PlainCall:
     def __init__(self, identity: int | str, to: bytes, data: bytes, sender: bytes) -> None:
         self.identity, self.to, self.data, self.sender = identity, to, data, sender
 
-    def run(self, service: CallService, pin: Pin) -> CallResult | None:
+    def run(self, service: Calls, pin: Pin) -> CallResult | None:
         """What the call ends with; None where the general way has to say what is wrong.
 
         Raises `WouldBlock` for what takes more than a few milliseconds.
@@ -63,24 +64,13 @@ def plain_call(request: Any) -> PlainCall | None:
     fields = parameters[0]
     if type(fields) is not dict:
         return None
-    to = _bytes(fields.get("to"))
-    data = _bytes(fields.get("data") or fields.get("input"))
+    to = plain_bytes(fields.get("to"))
+    data = plain_bytes(fields.get("data") or fields.get("input"))
     if to is None or data is None or len(to) != 20:
         return None
     if len(fields) == 2:
         return PlainCall(identity, to, data, NOBODY)
-    sender = _bytes(fields.get("from"))
+    sender = plain_bytes(fields.get("from"))
     if sender is None or len(sender) != 20 or len(fields) != 3:
         return None
     return PlainCall(identity, to, data, sender)
-
-
-def _bytes(text: Any) -> bytes | None:
-    if type(text) is not str or text[:2] != "0x":
-        return None
-    try:
-        data = bytes.fromhex(text[2:])
-    except ValueError:
-        return None
-    # White space between digits is let pass by fromhex, and not by JSON-RPC.
-    return data if 2 * len(data) + 2 == len(text) else None

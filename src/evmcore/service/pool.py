@@ -12,19 +12,17 @@ from evmcore import rlp
 from evmcore._prepared import intrinsic_gas_of
 from evmcore.blocks import Header
 from evmcore.errors import InvalidTransaction, RlpError
-from evmcore.estimates import MAX_TX_GAS
 from evmcore.forks import ChainConfig, Fork
 from evmcore.headers import GAS_PER_BLOB
 from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
 from evmcore.transaction_rlp import BLOB, DYNAMIC_FEE, LEGACY, SET_CODE
-from evmcore.transactions import Transaction
+from evmcore.transactions import MAX_INIT_CODE_SIZE, MAX_TX_GAS, Transaction
 
 __all__ = ["PoolLimits", "Pooled", "TransactionPool", "decode_pooled"]
 
 BLOB_SIZE: Final = 131_072
 COMMITMENT_SIZE: Final = 48  # of proofs too
 CELLS: Final = 128  # proofs of a blob from Osaka on (EIP-7594)
-MAX_INIT_CODE: Final = 49_152
 PRICE_BUMP: Final = 10  # in a hundred, of a replacement
 FIRST_FORK: Final = {LEGACY: Fork.FRONTIER, 1: Fork.BERLIN, DYNAMIC_FEE: Fork.LONDON, BLOB: Fork.CANCUN,
                      SET_CODE: Fork.PRAGUE}  # fmt: skip
@@ -160,8 +158,8 @@ class TransactionPool:
         if tx.gas_limit * _fee(tx) > limits.fee:
             fee, cap = tx.gas_limit * _fee(tx) / 10**18, limits.fee / 10**18
             raise _refuse(f"tx fee ({fee:.2f} ether) exceeds the configured cap ({cap:.2f} ether)")
-        if tx.to is None and fork >= Fork.SHANGHAI and len(tx.data) > MAX_INIT_CODE:
-            raise _refuse(f"max initcode size exceeded: code size {len(tx.data)}, limit {MAX_INIT_CODE}")
+        if tx.to is None and fork >= Fork.SHANGHAI and len(tx.data) > MAX_INIT_CODE_SIZE:
+            raise _refuse(f"max initcode size exceeded: code size {len(tx.data)}, limit {MAX_INIT_CODE_SIZE}")
         if tx.gas_limit > head.gas_limit:
             raise _refuse("exceeds block gas limit")
         if fork >= Fork.OSAKA and tx.gas_limit > MAX_TX_GAS:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -16,37 +17,46 @@ from evmcore.service.tracers import TracedTransaction, TraceOptions, new_trace
 from evmcore.state import Backend
 from evmcore.state._view import DiffView
 
-__all__ = ["TransactionPin", "trace_transactions"]
+__all__ = ["TracedBlock", "TransactionPin", "trace_transactions"]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class TracedBlock:
+    """A block that is run again, and what that takes besides the state before it.
+
+    `block_hashes`: number to hash of the blocks before it. `senders`: of its transactions, 20 bytes each; None where
+    they have to be recovered.
+    """
+
+    chain: ChainConfig
+    block: Block
+    fork: Fork
+    block_hashes: Mapping[int, bytes]
+    senders: tuple[bytes, ...] | None = None
+
+    def prepared(self, index: int) -> PreparedTransaction:
+        """One of its transactions, ready to run."""
+        transaction = self.block.transactions[index]
+        sender = transaction.recover_sender(self.fork) if self.senders is None else self.senders[index]
+        return PreparedTransaction(transaction, sender)
 
 
 class _Replay:
     """A block on the state before it, run again from its first transaction on."""
 
-    def __init__(
-        self,
-        backend: Backend,
-        chain: ChainConfig,
-        block: Block,
-        fork: Fork,
-        block_hashes: Mapping[int, bytes],
-        timeout: float | TimeLimit | None,
-    ) -> None:
+    def __init__(self, backend: Backend, traced: TracedBlock, timeout: float | TimeLimit | None) -> None:
         self.backend = backend
-        self.chain = chain
-        self.block = block
-        self.fork = fork
-        self.block_hashes = block_hashes
+        self.traced = traced
         self.timeout = timeout
-        self.session = Session(backend, chain, timeout=timeout)
-        self.session.begin_block(block, fork=fork, block_hashes=block_hashes)
+        self.session = self._session(backend)
 
-    def prepared(self, index: int, sender: bytes | None) -> PreparedTransaction:
-        transaction = self.block.transactions[index]
-        if sender is None:
-            sender = transaction.recover_sender(self.fork)
-        return PreparedTransaction(transaction, sender)
+    def _session(self, backend: Backend, system_calls: bool = True) -> Session:
+        traced = self.traced
+        session = Session(backend, traced.chain, timeout=self.timeout)
+        session.begin_block(traced.block, fork=traced.fork, block_hashes=traced.block_hashes, system_calls=system_calls)
+        return session
 
     def view(self) -> Backend:
         """The state as it is now."""
@@ -54,49 +64,29 @@ class _Replay:
 
     def alone(self) -> Session:
         """A session of its own for the next transaction, on the state as it is now."""
-        session = Session(self.view(), self.chain, timeout=self.timeout)
-        session.begin_block(self.block, fork=self.fork, block_hashes=self.block_hashes, system_calls=False)
-        return session
+        return self._session(self.view(), system_calls=False)
 
 
 def trace_transactions(
     backend: Backend,
-    chain: ChainConfig,
-    block: Block,
-    fork: Fork,
-    block_hashes: Mapping[int, bytes],
+    traced: TracedBlock,
     options: TraceOptions,
     *,
-    senders: tuple[bytes, ...] | None = None,
     only: int | None = None,
     timeout: float | TimeLimit | None = None,
     size_limit: int,
 ) -> list[tuple[bytes, Any]]:
     """The transactions of a block with their traces, as (hash, answer of the tracer), or only that at place ``only``.
 
-    ``backend`` is the state before the block, ``block_hashes`` the hashes of the blocks before it. ``timeout``: for
-    everything; ``size_limit``: bytes of all answers, about. Raises what running raises, `TraceTooLarge`, and
-    `InvalidTransaction` for a block that is none.
+    ``backend`` is the state before the block. ``timeout``: for everything; ``size_limit``: bytes of all
+    answers, about. Raises what running raises, `TraceTooLarge`, and `InvalidTransaction` for a block that is none.
     """
-    return list(_traces(backend, chain, block, fork, block_hashes, options, senders, only, timeout, size_limit))
-
-
-def _traces(
-    backend: Backend,
-    chain: ChainConfig,
-    block: Block,
-    fork: Fork,
-    block_hashes: Mapping[int, bytes],
-    options: TraceOptions,
-    senders: tuple[bytes, ...] | None,
-    only: int | None,
-    timeout: float | TimeLimit | None,
-    size_limit: int,
-) -> Iterator[tuple[bytes, Any]]:
-    replay = _Replay(backend, chain, block, fork, block_hashes, timeout)
+    replay = _Replay(backend, traced, timeout)
+    block, fork = traced.block, traced.fork
     last = len(block.transactions) if only is None else only + 1
+    traces = []
     for index, transaction in enumerate(block.transactions[:last]):
-        prepared = replay.prepared(index, None if senders is None else senders[index])
+        prepared = traced.prepared(index)
         if only is not None and index != only:
             replay.session.run(prepared)
             continue
@@ -108,31 +98,21 @@ def _traces(
                 replay.session.run(prepared)
         else:
             replay.session.run(prepared, tracer=trace.tracer)
-        yield transaction.hash, trace.result()
+        traces.append((transaction.hash, trace.result()))
         size_limit = max(size_limit - trace.tracer.size, 1)
+    return traces
 
 
 class TransactionPin:
     """The state before a transaction of a block, in the place of the block's pin. ``parent``: the pin of the block
-    before, ``own`` that of the block itself."""
+    before, ``own`` that of the block itself; ``timeout``: for the transactions before."""
 
-    def __init__(
-        self,
-        parent: Pin,
-        own: Pin,
-        chain: ChainConfig,
-        block: Block,
-        fork: Fork,
-        index: int,
-        timeout: float | TimeLimit,
-    ) -> None:
+    def __init__(self, parent: Pin, own: Pin, traced: TracedBlock, index: int, timeout: float | TimeLimit) -> None:
         self.header: Header = own.header
         self.block_hash: bytes = own.block_hash
         self._parent = parent
         self._own = own
-        self._chain = chain
-        self._block = block
-        self._fork = fork
+        self._traced = traced
         self._index = index
         self._timeout = timeout
 
@@ -144,12 +124,11 @@ class TransactionPin:
         self, work: Callable[[Backend], T], hint: CallHint | Sequence[CallHint] | None = None, *, wait: bool = True
     ) -> T:
         """What `work` gives for the state before the transaction."""
-        hashes = self._parent.block_hashes()
 
         def before(backend: Backend) -> T:
-            replay = _Replay(backend, self._chain, self._block, self._fork, hashes, self._timeout)
+            replay = _Replay(backend, self._traced, self._timeout)
             for place in range(self._index):
-                replay.session.run(replay.prepared(place, None))
+                replay.session.run(self._traced.prepared(place))
             return work(replay.view())
 
         return self._parent.run(before, hint, wait=wait)

@@ -15,7 +15,7 @@ from evmcore.service.parse import call_object, data, hash32
 from evmcore.service.rpc_errors import SERVER_ERROR, InvalidParams, RpcError
 from evmcore.service.source import Pin
 from evmcore.service.tracers import Trace, TracedTransaction, TraceOptions, new_trace, trace_options
-from evmcore.service.tracing import TransactionPin, trace_transactions
+from evmcore.service.tracing import TracedBlock, TransactionPin, trace_transactions
 from evmcore.state import Backend
 from evmcore.tracing import Tracer
 
@@ -32,29 +32,18 @@ def _trace(
 ) -> list[tuple[bytes, Any]]:
     if block.header.number == 0:
         raise RpcError(SERVER_ERROR, "genesis is not traceable")
-    service = context.service
     parent = context.pin(block.header.parent_hash)
-    hashes = parent.block_hashes()
+    traced = TracedBlock(context.service.source.chain, block, fork, parent.block_hashes(), senders)
+    limit = context.service.limits.response_size
 
     def work(backend: Backend) -> list[tuple[bytes, Any]]:
         return trace_transactions(
-            backend,
-            service.source.chain,
-            block,
-            fork,
-            hashes,
-            options,
-            senders=senders,
-            only=only,
-            timeout=context.timeout(options.timeout),
-            size_limit=service.limits.response_size,
+            backend, traced, options, only=only, timeout=context.timeout(options.timeout), size_limit=limit
         )
 
     try:
         return parent.run(work)
-    except (InvalidTransaction, InvalidBlock) as error:
-        raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from error
-    except TraceTooLarge as error:
+    except (InvalidTransaction, InvalidBlock, TraceTooLarge) as error:
         raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from error
     except ExecutionAborted:
         raise RpcError(SERVER_ERROR, TIMED_OUT) from None
@@ -120,7 +109,8 @@ def _before(context: Context, pin: Pin, options: TraceOptions) -> Pin:
         raise RpcError(SERVER_ERROR, f"transaction index {index} out of range for block {pin.header.number}")
     parent = context.pin(found.header.parent_hash)
     chain = context.service.source.chain
-    return TransactionPin(parent, pin, chain, found.block, found.fork, index, context.timeout(options.timeout))
+    traced = TracedBlock(chain, found.block, found.fork, parent.block_hashes(), found.senders)
+    return TransactionPin(parent, pin, traced, index, context.timeout(options.timeout))
 
 
 @rpc("debug_traceCall", required=1, quick=False)

@@ -29,12 +29,11 @@ from evmcore.service.rpc_errors import (
     RpcError,
 )
 from evmcore.transaction_rlp import BLOB, DYNAMIC_FEE, LEGACY, SET_CODE
-from evmcore.transactions import Transaction
+from evmcore.transactions import MAX_INIT_CODE_SIZE, Transaction
 
 __all__ = ["Fees", "call_transaction", "check_transaction", "invalid_call"]
 
 NONCE_MAX: Final = 2**64 - 1
-MAX_INIT_CODE: Final = 49_152  # EIP-3860
 
 _CODES: Final = {
     TransactionReason.NONCE_MISMATCH_TOO_LOW: NONCE_TOO_LOW,
@@ -159,8 +158,8 @@ def check_transaction(
         raise refuse(INTRINSIC_GAS, f"intrinsic gas too low: have {tx.gas_limit}, want {intrinsic}")
     if tx.gas_limit < floor:
         raise refuse(INTRINSIC_GAS, f"insufficient gas for floor data gas cost: have {tx.gas_limit}, want {floor}")
-    if tx.to is None and fork >= Fork.SHANGHAI and len(tx.data) > MAX_INIT_CODE:
-        raise refuse(INIT_CODE_SIZE, f"max initcode size exceeded: code size {len(tx.data)} limit {MAX_INIT_CODE}")
+    if tx.to is None and fork >= Fork.SHANGHAI and len(tx.data) > MAX_INIT_CODE_SIZE:
+        raise refuse(INIT_CODE_SIZE, f"max initcode size exceeded: code size {len(tx.data)} limit {MAX_INIT_CODE_SIZE}")
     return fees
 
 
