@@ -18,7 +18,8 @@ import pytest
 
 from evmcore.bench import cases, imports, measure, replay, report
 from evmcore.bench.contracts import contract
-from evmcore.bench.workloads import Shape, Transfers, build
+from evmcore.bench.traffic import Transfers
+from evmcore.bench.workloads import Shape, build
 from evmcore.blocks import Block
 from evmcore.errors import InputError, InvalidBlock
 from evmcore.state import MemoryState

@@ -8,22 +8,8 @@ import pytest
 
 from evmcore.bench import engine
 from evmcore.bench.contracts import contract
-from evmcore.bench.workloads import (
-    BASE_FEE,
-    BENEFICIARY,
-    PRIORITY_FEE,
-    Computing,
-    Market,
-    Order,
-    Shape,
-    Swaps,
-    TokenTransfers,
-    Transfers,
-    Workload,
-    build,
-    standard,
-    turns,
-)
+from evmcore.bench.traffic import Computing, Market, Swaps, TokenTransfers, Transfers, standard
+from evmcore.bench.workloads import BASE_FEE, BENEFICIARY, PRIORITY_FEE, Order, Shape, Workload, build, turns
 
 TRAFFIC = {
     "transfers": Transfers(Shape(2, 2, 3, 2)),

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from evmcore.bench import replay, workloads
-from evmcore.bench.workloads import Computing, Order, Shape, Swaps, TokenTransfers, Transfers, Workload, build
+from evmcore.bench import replay, traffic
+from evmcore.bench.traffic import Computing, Swaps, TokenTransfers, Transfers
+from evmcore.bench.workloads import Order, Shape, Workload, build
 from evmcore.execution import execute_block
 from evmcore.forks import Fork
 from evmcore.state import MemoryState
@@ -71,7 +72,7 @@ def test_workloads_are_equal(workload: Workload) -> None:
     _check_outcome(workload, state)
 
 
-@pytest.mark.parametrize("workload", workloads.standard(seed=7, blocks=1), ids=lambda workload: workload.name)
+@pytest.mark.parametrize("workload", traffic.standard(seed=7, blocks=1), ids=lambda workload: workload.name)
 def test_whole_blocks_of_the_benchmark_are_equal(workload: Workload) -> None:
     executors = executors_for((2, 3, 8))
     state = MemoryState(workload.alloc)

@@ -11,7 +11,8 @@ from evmcore import execute_block
 from evmcore.bench import engine
 from evmcore.bench.scenes import scenes
 from evmcore.bench.shapes import shapes
-from evmcore.bench.workloads import Shape, Transfers, Workload, build
+from evmcore.bench.traffic import Transfers
+from evmcore.bench.workloads import Shape, Workload, build
 from evmcore.blocks import Block, Header
 from evmcore.counters import most_bytes
 from evmcore.errors import InvalidBlock

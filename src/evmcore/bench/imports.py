@@ -22,7 +22,8 @@ from typing import Any
 from evmcore._block import BlockResult
 from evmcore._trie import ordered_root
 from evmcore.bench import engine, replay, report
-from evmcore.bench.workloads import Workload, standard
+from evmcore.bench.traffic import standard
+from evmcore.bench.workloads import Workload
 from evmcore.blocks import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT, Block
 from evmcore.execution import execute_block
 from evmcore.forks import ChainConfig

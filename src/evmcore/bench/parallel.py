@@ -22,7 +22,8 @@ from typing import Any
 from evmcore._block import Executor
 from evmcore.bench import engine, pairs, replay, report
 from evmcore.bench.shapes import gigagas, shapes
-from evmcore.bench.workloads import Computing, Shape, Workload, build
+from evmcore.bench.traffic import Computing
+from evmcore.bench.workloads import Shape, Workload, build
 from evmcore.blocks import Block
 from evmcore.counters import ParallelCounters
 from evmcore.errors import InvalidBlock

@@ -6,17 +6,8 @@ from collections.abc import Callable
 from copy import deepcopy
 
 from evmcore.bench.scenes import scenes
-from evmcore.bench.workloads import (
-    Computing,
-    Order,
-    Shape,
-    Swaps,
-    TokenTransfers,
-    Traffic,
-    Transfers,
-    Workload,
-    build,
-)
+from evmcore.bench.traffic import Computing, Swaps, TokenTransfers, Transfers
+from evmcore.bench.workloads import Order, Shape, Traffic, Workload, build
 
 ONE_BLOCK = 10**12  # gas: everything fits into one block
 

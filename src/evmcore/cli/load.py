@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class What:
-    """What is to be loaded, from whatever source."""
+class StateToLoad:
+    """Accounts of one block's state, from whatever source."""
 
     name: str
     chain_id: int
@@ -106,11 +106,11 @@ def _addresses(options: argparse.Namespace) -> set[bytes] | None:
     return addresses or None
 
 
-def _from_genesis(options: argparse.Namespace, addresses: set[bytes] | None) -> What:
+def _from_genesis(options: argparse.Namespace, addresses: set[bytes] | None) -> StateToLoad:
     from evmcore.state.sources import from_memory
 
     genesis = storage.Genesis(options.genesis)
-    return What(
+    return StateToLoad(
         f"genesis {options.genesis}",
         genesis.chain.chain_id,
         genesis.header,
@@ -121,7 +121,7 @@ def _from_genesis(options: argparse.Namespace, addresses: set[bytes] | None) -> 
     )
 
 
-def _from_alloc(options: argparse.Namespace, addresses: set[bytes] | None) -> What:
+def _from_alloc(options: argparse.Namespace, addresses: set[bytes] | None) -> StateToLoad:
     from evmcore.errors import EvmcoreError
     from evmcore.state.memory import MemoryState
     from evmcore.state.sources import from_alloc
@@ -139,7 +139,7 @@ def _from_alloc(options: argparse.Namespace, addresses: set[bytes] | None) -> Wh
         accounts = list(from_alloc(document, addresses))
     except EvmcoreError as error:
         raise CommandError(f"alloc {options.alloc}: {error}") from None
-    return What(f"alloc {options.alloc}", options.chain_id, header, accounts, len(accounts), complete)
+    return StateToLoad(f"alloc {options.alloc}", options.chain_id, header, accounts, len(accounts), complete)
 
 
 def _read_header(path: str) -> Header:
@@ -157,7 +157,7 @@ def _read_header(path: str) -> Header:
         raise CommandError(f"header {path}: {error}") from None
 
 
-def _from_block_file(options: argparse.Namespace, addresses: set[bytes] | None) -> What:
+def _from_block_file(options: argparse.Namespace, addresses: set[bytes] | None) -> StateToLoad:
     from evmcore.bench import replay
     from evmcore.errors import InputError
     from evmcore.state.sources import from_block
@@ -174,7 +174,7 @@ def _from_block_file(options: argparse.Namespace, addresses: set[bytes] | None) 
     except (InputError, OSError) as error:
         raise CommandError(f"block file: {error}") from None
     header = real.block.header
-    return What(
+    return StateToLoad(
         f"block file {Path(path).name}",
         real.chain.chain_id,
         header,
@@ -184,7 +184,7 @@ def _from_block_file(options: argparse.Namespace, addresses: set[bytes] | None) 
     )
 
 
-def _from_node(options: argparse.Namespace, addresses: set[bytes] | None) -> What:
+def _from_node(options: argparse.Namespace, addresses: set[bytes] | None) -> StateToLoad:
     from evmcore.state.rpc import Node, from_node
     from evmcore.types import to_hash
 
@@ -201,7 +201,7 @@ def _from_node(options: argparse.Namespace, addresses: set[bytes] | None) -> Wha
     parent = node.block(header.parent_hash) if header.number else None
     if parent is not None:
         hashes[header.number - 1] = to_hash(parent["hash"], "hash")
-    return What(
+    return StateToLoad(
         f"node {node.client.name}",
         chain_id,
         header,
@@ -264,44 +264,44 @@ def _load(options: argparse.Namespace) -> int:
 
     addresses = _addresses(options)
     if options.genesis is not None:
-        what = _from_genesis(options, addresses)
+        state = _from_genesis(options, addresses)
     elif options.alloc is not None:
-        what = _from_alloc(options, addresses)
+        state = _from_alloc(options, addresses)
     elif options.node is not None:
-        what = _from_node(options, addresses)
+        state = _from_node(options, addresses)
     else:
-        what = _from_block_file(options, addresses)
-    if options.chain_id is not None and options.chain_id != what.chain_id:
-        raise CommandError(f"--chain-id {options.chain_id}: {what.name} is of chain {what.chain_id}")
+        state = _from_block_file(options, addresses)
+    if options.chain_id is not None and options.chain_id != state.chain_id:
+        raise CommandError(f"--chain-id {options.chain_id}: {state.name} is of chain {state.chain_id}")
     if options.chain_config is not None:
-        what.config = _chain_config(options.chain_config, what.chain_id)
+        state.config = _chain_config(options.chain_config, state.chain_id)
     storage.start_logging()
     start = time.perf_counter()
     with (
-        storage.open_publisher(options, what.chain_id, replaces=options.replace) as publisher,
-        progress(what.count) as bar,
+        storage.open_publisher(options, state.chain_id, replaces=options.replace) as publisher,
+        progress(state.count) as bar,
     ):
         loader = Loader(
             publisher,
-            what.header,
-            complete=what.complete,
-            chain=what.config,
-            block_hashes=what.block_hashes,
-            source=what.name,
+            state.header,
+            complete=state.complete,
+            chain=state.config,
+            block_hashes=state.block_hashes,
+            source=state.name,
             replace=options.replace,
             progress=lambda address, slots: bar.step(f"0x{address.hex()}"),
         )
         try:
-            result = loader.run(what.accounts)
+            result = loader.run(state.accounts)
         except InputError as error:
-            raise CommandError(f"{what.name}: {error}") from None
+            raise CommandError(f"{state.name}: {error}") from None
         finally:
-            what.close()
+            state.close()
     seconds = time.perf_counter() - start
     print(
-        f"chain {what.chain_id}, block {result.head.number} 0x{result.head.hash.hex()}: {result.accounts:,} accounts "
+        f"chain {state.chain_id}, block {result.head.number} 0x{result.head.hash.hex()}: {result.accounts:,} accounts "
         f"with {result.slots:,} slots loaded in {number(seconds)} s"
         + (f", {result.skipped:,} were there" if result.skipped else "")
-        + f"; the state is {'complete' if what.complete else 'of selected accounts'}"
+        + f"; the state is {'complete' if state.complete else 'of selected accounts'}"
     )
     return 0
