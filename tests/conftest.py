@@ -1,4 +1,4 @@
-"""Fixtures of many tests: Redis servers of their own, and a place to say how much was run."""
+"""Fixtures of many tests: Redis servers, the executable specification, and a place to say how much was run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from evmcore.state.publisher import Publisher
+from tests.fuzz.oracle import ENVIRONMENT_VARIABLE, Oracle, oracle_python
 from tests.redis_server import RedisServer, redis_server, shared_redis
 
-__all__ = ["client", "redis_server", "shared_redis", "tell", "told_first"]
+__all__ = ["client", "oracle", "redis_server", "shared_redis", "tell", "told_first"]
 
 TOLD = "told"
 
@@ -21,6 +22,16 @@ def client(shared_redis: RedisServer) -> Iterator[Any]:
     with shared_redis.client() as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture
+def oracle() -> Iterator[Oracle]:
+    """The executable specification in a process of its own; without it the test is skipped."""
+    python = oracle_python()
+    if python is None:
+        pytest.skip(f"the executable specification is not installed; {ENVIRONMENT_VARIABLE} names its interpreter")
+    with Oracle(python) as process:
+        yield process
 
 
 @pytest.fixture

@@ -168,6 +168,10 @@ class Books:
         self.state.undo(self.diffs.pop())
         self.headers.pop()
 
+    def cold(self) -> Iterator[int]:
+        """Groups but the first that no block has changed so far: the feed has not told a reader of them."""
+        return iter([group for group in range(1, self.groups) if group not in self.touched])
+
 
 def begin(publisher: Publisher, books: Books) -> None:
     """Loads the genesis into nothing, or over whatever is there."""
@@ -182,6 +186,12 @@ def begun(url: str, books: Books, blocks: int = 0, **options: Any) -> Iterator[P
         for _ in range(blocks):
             publisher.publish(*books.next_block())
         yield publisher
+
+
+def begin_anew(server: RedisServer, books: Books) -> None:
+    """Loads the genesis into a server that lost everything, and publishes a block."""
+    with begun(server.url, books, blocks=1):
+        pass
 
 
 def wait_for_head(server: RedisServer, number: int) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
-
-import pytest
 
 from evmcore._block import BlockResult, Executor
 from evmcore.access_lists import BlockAccessList
@@ -22,19 +20,10 @@ from evmcore.listed import ListedExecutor
 from evmcore.state import MemoryState
 from evmcore.stm import ParallelExecutor
 from tests.fuzz.cases import make_block
-from tests.fuzz.oracle import ENVIRONMENT_VARIABLE, Oracle, oracle_python
+from tests.fuzz.oracle import Oracle
 from tests.parallel_fuzz.lists import changes_at
 
 BLOCKS = int(os.environ.get("EVMCORE_FUZZ_CASES", "2000")) // 8
-
-
-@pytest.fixture
-def oracle() -> Iterator[Oracle]:
-    python = oracle_python()
-    if python is None:
-        pytest.skip(f"the executable specification is not installed; {ENVIRONMENT_VARIABLE} names its interpreter")
-    with Oracle(python) as process:
-        yield process
 
 
 @dataclass

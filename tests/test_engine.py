@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -584,12 +583,3 @@ def test_a_state_that_transacts_while_it_is_read_is_an_error_not_a_deadlock() ->
     evm = EVM(Greedy())
     with pytest.raises(StateError):
         evm.transact(Transaction(sender=SENDER, to=CONTRACT, gas_limit=100_000))
-
-
-def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    readme = Path(__file__).parents[1] / "README.md"
-    code = readme.read_text().split("```python\n")[1].split("```")[0]
-    exec(compile(code, str(readme), "exec"), {})
-    called, deployed = capsys.readouterr().out.splitlines()
-    assert called.startswith("CallResult(SUCCESS") and called.endswith(f"{42:064x})")
-    assert len(bytes.fromhex(deployed)) == 20

@@ -2,25 +2,14 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-
-import pytest
+from collections.abc import Callable
 
 from tests.fuzz.__main__ import compare, compare_blocks
 from tests.fuzz.cases import make_block, make_case
-from tests.fuzz.oracle import ENVIRONMENT_VARIABLE, Oracle, oracle_python
+from tests.fuzz.oracle import Oracle
 
 CASES = int(os.environ.get("EVMCORE_FUZZ_CASES", "2000"))
 BLOCKS = CASES // 10
-
-
-@pytest.fixture
-def oracle() -> Iterator[Oracle]:
-    python = oracle_python()
-    if python is None:
-        pytest.skip(f"the executable specification is not installed; {ENVIRONMENT_VARIABLE} names its interpreter")
-    with Oracle(python) as process:
-        yield process
 
 
 def words(counts: Counter[str]) -> str:

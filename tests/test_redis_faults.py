@@ -20,7 +20,18 @@ from evmcore.state.layout import Keys
 from evmcore.state.publisher import Publisher
 from evmcore.state.redis import RedisPin, RedisState
 from tests.faulty_proxy import FaultyProxy
-from tests.invariant_chain import CHAIN_ID, TELLER, VAULTS, Books, begin, begun, calldata, check, wait_for_head
+from tests.invariant_chain import (
+    CHAIN_ID,
+    TELLER,
+    VAULTS,
+    Books,
+    begin,
+    begin_anew,
+    begun,
+    calldata,
+    check,
+    wait_for_head,
+)
 from tests.redis_server import RedisServer
 from tests.waiting import PATIENCE, eventually, until
 
@@ -87,16 +98,11 @@ def assert_recovers(state: RedisState, header: Header) -> None:
     assert state.status().ready
 
 
-def cold(books: Books) -> Iterator[int]:
-    """Groups that nobody has asked for, and that no block has changed (the feed would have told)."""
-    return iter([group for group in range(1, GROUPS) if group not in books.touched])
-
-
 # ---- the server is away
 
 
 def test_a_killed_server_that_comes_back_empty(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
-    fresh = cold(books)
+    fresh = books.cold()
     with reading(redis_server.url, books.head) as state:
         redis_server.kill()
         assert ask(state, HOT) == books.head.number
@@ -136,7 +142,7 @@ def test_a_paused_server_makes_cold_calls_fail_in_time(
     publisher: Publisher,
     books: Books,
 ) -> None:
-    fresh = cold(books)
+    fresh = books.cold()
     with reading(redis_server.url, books.head) as state:
         with redis_server.paused():
             for _ in range(3):
@@ -150,7 +156,7 @@ def test_a_paused_server_makes_cold_calls_fail_in_time(
 
 
 def test_a_server_that_is_busy_with_a_script(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
-    fresh = cold(books)
+    fresh = books.cold()
     with reading(redis_server.url, books.head) as state, redis_server.client() as client:
         client.config_set("busy-reply-threshold", 1)
         script = threading.Thread(target=_ignore_errors, args=(lambda: client.eval("while true do end", 0),))
@@ -206,7 +212,7 @@ def test_replies_cut_at_any_byte_give_no_wrong_answer(
 
 
 def test_a_network_that_swallows_everything(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
-    fresh = cold(books)
+    fresh = books.cold()
     with FaultyProxy(redis_server.port) as proxy, reading(proxy.url, books.head) as state:
         proxy.black_hole()
         with pytest.raises(StateUnavailable):
@@ -218,7 +224,7 @@ def test_a_network_that_swallows_everything(redis_server: RedisServer, publisher
 
 
 def test_a_slow_network_makes_slow_right_answers(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
-    fresh = cold(books)
+    fresh = books.cold()
     with FaultyProxy(redis_server.port) as proxy, reading(proxy.url, books.head, timeout=10.0) as state:
         for slow in (lambda: proxy.delay(0.05), lambda: proxy.throttle(20_000)):
             slow()
@@ -230,7 +236,7 @@ def test_a_slow_network_makes_slow_right_answers(redis_server: RedisServer, publ
 
 
 def test_connections_that_are_refused(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
-    fresh = cold(books)
+    fresh = books.cold()
     with FaultyProxy(redis_server.port) as proxy, reading(proxy.url, books.head) as state:
         proxy.refuse()
         for _ in range(3):
@@ -246,7 +252,7 @@ def test_connections_that_are_refused(redis_server: RedisServer, publisher: Publ
 
 
 def test_a_flushed_server(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
-    fresh = cold(books)
+    fresh = books.cold()
     with reading(redis_server.url, books.head) as state:
         with redis_server.client() as client:
             client.flushall()
@@ -258,12 +264,6 @@ def test_a_flushed_server(redis_server: RedisServer, publisher: Publisher, books
         assert_recovers(state, again.head)
 
 
-def begin_anew(server: RedisServer, books: Books) -> None:
-    with Publisher(server.url, CHAIN_ID) as publisher:
-        begin(publisher, books)
-        publisher.publish(*books.next_block())
-
-
 @pytest.mark.parametrize("branch", ["same", "other", "other, by a writer that was started anew"])
 def test_a_failover_to_a_replica_that_lacks_the_last_blocks(
     redis_server: RedisServer,
@@ -273,7 +273,7 @@ def test_a_failover_to_a_replica_that_lacks_the_last_blocks(
     branch: str,
 ) -> None:
     """What was served is not taken back while the writer may bring it again; another branch is another state."""
-    fresh = cold(books)
+    fresh = books.cold()
     with FaultyProxy(redis_server.port) as proxy, RedisServer(tmp_path / "replica") as replica:
         replica.replica_of(redis_server)
         wait_for_head(replica, books.head.number)
@@ -363,7 +363,7 @@ def test_a_record_that_is_not_what_it_was(
         _damage(client, key, record, kind)
         with RedisState(redis_server.url, CHAIN_ID, timeout=TIMEOUT) as state:
             wait_for(state, books.head)
-            for group in islice(cold(books), 3):
+            for group in islice(books.cold(), 3):
                 with pytest.raises(StateCorrupted, match="0x" + address.hex()):
                     ask(state, group)
             client.delete(key)
@@ -405,7 +405,7 @@ def test_storage_that_is_not_what_it_was(
                 client.hset(key, name, b"\1" * 33 if kind == "long" else b"\0" + fields[name])
         with RedisState(redis_server.url, CHAIN_ID, timeout=TIMEOUT) as state:
             wait_for(state, books.head)
-            for group in islice(cold(books), 20):
+            for group in islice(books.cold(), 20):
                 with pytest.raises(StateCorrupted, match="0x" + VAULTS[1].hex()):
                     ask(state, group)
             client.delete(key)

@@ -10,7 +10,6 @@ from evmcore.state.publisher import Publisher
 from tests.invariant_chain import CHAIN_ID, TELLER, Books, begun, calldata
 from tests.redis_server import RedisServer
 from tests.rpc_server import Client
-from tests.test_redis_faults import cold
 from tests.test_serve import figures, served
 from tests.waiting import until
 
@@ -50,7 +49,7 @@ def test_every_series_is_there_and_moves(redis_server: RedisServer, tmp_path: Pa
 
 
 def assert_everything_moves(client: Client, server: RedisServer, books: Books, publisher: Publisher) -> None:
-    fresh = cold(books)
+    fresh = books.cold()
     client.post(b" " * 20_000)  # too large
     client.close()
     client.post(b"{}", {"content-type": "text/plain"})

@@ -18,10 +18,9 @@ import pytest
 from evmcore.blocks import Header
 from evmcore.state.publisher import Publisher
 from tests.faulty_proxy import FaultyProxy
-from tests.invariant_chain import CHAIN_ID, TELLER, Books, begun, calldata, check
+from tests.invariant_chain import CHAIN_ID, TELLER, Books, begin_anew, begun, calldata, check
 from tests.redis_server import RedisServer
 from tests.rpc_server import Client
-from tests.test_redis_faults import begin_anew, cold
 from tests.test_serve import served
 from tests.waiting import PATIENCE, until
 
@@ -133,7 +132,7 @@ def test_a_server_that_is_killed_and_comes_back_empty(
     publisher: Publisher,
     books: Books,
 ) -> None:
-    fresh = cold(books)
+    fresh = books.cold()
     with servers(redis_server.url, books.head) as callers:
         redis_server.kill()
         assert_outage(*callers, books, fresh)
@@ -145,7 +144,7 @@ def test_a_server_that_is_killed_and_comes_back_empty(
 
 
 def test_a_flushed_server(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
-    fresh = cold(books)
+    fresh = books.cold()
     with servers(redis_server.url, books.head) as callers:
         with redis_server.client() as client:
             client.flushall()
@@ -156,7 +155,7 @@ def test_a_flushed_server(redis_server: RedisServer, publisher: Publisher, books
 
 
 def test_a_paused_server(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
-    fresh = cold(books)
+    fresh = books.cold()
     with servers(redis_server.tcp_url, books.head) as callers:
         with redis_server.paused():
             assert_outage(*callers, books, fresh)
@@ -169,7 +168,7 @@ def test_connections_that_are_cut_and_refused(
     publisher: Publisher,
     books: Books,
 ) -> None:
-    fresh = cold(books)
+    fresh = books.cold()
     with FaultyProxy(redis_server.port) as proxy, servers(proxy.url, books.head) as callers:
         for at in (1, 20, 100):  # in the middle of a reply: tried again, or an error; never a wrong answer
             proxy.cut_replies_after(at)
@@ -192,7 +191,7 @@ def test_a_failover_to_a_replica_that_lacks_the_last_blocks(
     books: Books,
 ) -> None:
     """What was served is not taken back: the head waits until the writer has brought the blocks again."""
-    fresh = cold(books)
+    fresh = books.cold()
     with FaultyProxy(redis_server.port) as proxy, RedisServer(tmp_path / "replica") as replica:
         replica.replica_of(redis_server)
         with replica.client() as client:

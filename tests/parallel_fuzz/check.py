@@ -12,7 +12,7 @@ from evmcore.execution import execute_block
 from evmcore.state import MemoryState
 from evmcore.stm import ParallelExecutor
 from evmcore.transactions import Transaction
-from tests.parallel_blocks import check_equal
+from tests.parallel_blocks import Outcome, check_equal
 from tests.parallel_fuzz.cases import Case
 
 SUMMED = ("runs", "reruns", "waits", "validations", "lazies", "bytes")
@@ -69,17 +69,7 @@ def check_case(
     for executor in executors.values():
         executor.watch_all = _watches_all(case)
     for candidate in _candidates(case):
-        state = MemoryState(candidate.alloc)
-        expected, words = check_equal(
-            candidate.block,
-            state,
-            candidate.fork,
-            executors,
-            before=state.copy(),
-            repetitions=repetitions,
-            delays=delays_of(case),
-            state_root=True,
-        )
+        expected, words = _compared(candidate, executors, repetitions)
         error = expected.get("error")
         counts["blocks"] += 1
         counts[f"fork {candidate.fork.title}"] += 1
@@ -96,6 +86,21 @@ def check_case(
         if words is not None:
             return Difference(candidate, words)
     return None
+
+
+def _compared(case: Case, executors: Mapping[int, ParallelExecutor], repetitions: int) -> tuple[Outcome, str | None]:
+    """The sequential outcome, and in what others differ from it."""
+    state = MemoryState(case.alloc)
+    return check_equal(
+        case.block,
+        state,
+        case.fork,
+        executors,
+        before=state.copy(),
+        repetitions=repetitions,
+        delays=delays_of(case),
+        state_root=True,
+    )
 
 
 def delays_of(case: Case) -> int:
@@ -119,17 +124,7 @@ def minimised(difference: Difference, executors: Mapping[int, ParallelExecutor],
     """Drops transactions, withdrawals and accounts as long as some execution still differs."""
 
     def differs(case: Case) -> Difference | None:
-        state = MemoryState(case.alloc)
-        _, words = check_equal(
-            case.block,
-            state,
-            case.fork,
-            executors,
-            before=state.copy(),
-            repetitions=repetitions,
-            delays=delays_of(case),
-            state_root=True,
-        )
+        _, words = _compared(case, executors, repetitions)
         return None if words is None else Difference(case, words)
 
     size = max(1, len(difference.case.block.transactions) // 2)
