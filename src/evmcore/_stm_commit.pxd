@@ -1,5 +1,4 @@
 """Making transactions final, in order: what the committer does, whichever worker holds that office."""
-from libcpp cimport bool as cbool
 from evmcore._stm cimport TxIndex
 from evmcore._stm_block cimport Block, Worker
 

@@ -1,6 +1,6 @@
 """Running ahead and recording; see ``_stm_run.pxd``."""
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 

@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._u256 cimport u256_to_int, u_byte_len, u_eq, u_to_be
-from evmcore.state._cache_native cimport EXISTS, IS_ABSENT, NO_KEY, Presence
+from evmcore.state._cache_native cimport EXISTS, IS_ABSENT, NO_KEY
 
 from evmcore.errors import ResourceError, StateCorrupted
 from evmcore.state.base import EMPTY_CODE_HASH

@@ -1,6 +1,6 @@
 """Fetching what is not in the cache from Redis. See `_fetch.pxd`."""
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcmp
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from evmcore._code cimport code_intern

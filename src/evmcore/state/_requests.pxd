@@ -4,7 +4,7 @@ Commands are written one behind the other, from Python or natively, and sent in 
 or are looked at natively where they lie, in `Connection.wire`.
 """
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from evmcore.state._wire cimport Bytes, Connection
 
 cdef extern from "include/cache/resp.h" namespace "evmcore::cache" nogil:

@@ -1,6 +1,6 @@
 """A connection to Redis whose socket is ours. See `_wire.pxd`."""
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 import copy
