@@ -116,7 +116,7 @@ def seconds(text: str) -> float:
 
 def threads(text: str) -> int:
     """A number of threads as `execute_block` takes it; 0 for all cores."""
-    from evmcore.execution import thread_count
+    from evmcore.threads import thread_count
 
     number = counted(text)
     try:
