@@ -1,5 +1,5 @@
 """From the interpreter's C hooks to tracers with Python state."""
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t
 from evmcore._interp cimport Machine, Message, Outcome, Status, Step, Tracer as Hooks
 
 cdef class Tracer:
