@@ -85,7 +85,7 @@ def _add_redis(parser: argparse.ArgumentParser) -> None:
         "--cache", type=arguments.positive, default=256, metavar="MIB", help="cache of each process (default 256)"
     )
     group.add_argument(
-        "--connections", type=arguments.positive, default=2, metavar="N", help="of each process (default 2)"
+        "--connections", type=arguments.positive, default=8, metavar="N", help="of each process, at most (default 8)"
     )
     group.add_argument(
         "--upstream",

@@ -6,6 +6,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 import copy
 import os
 import select
+import socket
 import ssl
 
 from evmcore.errors import ResourceError, StateCorrupted, StateUnavailable
@@ -91,10 +92,12 @@ cdef class Connection:
     def interrupt(self) -> None:
         """Shuts the socket down under whoever waits on it, who then finds the connection closed. From any thread."""
         owner = self.owner
-        if owner is not None:
+        sock = owner._sock if owner is not None else None
+        if sock is not None:
             try:
-                owner._sock.shutdown(2)
-            except (OSError, AttributeError):
+                # Not what an SSLSocket makes of it: that would go on without TLS under whoever waits.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            except OSError:
                 pass
 
     cdef int exchange(self, size_t replies, int64_t deadline, const int* stop) except -1:

@@ -82,6 +82,7 @@ class FeedReader:
         self._stop = Stop()
         self._wake = threading.Event()
         self._connection: Connection | None = None
+        self._asked = 0.0  # when the feed was begun to be followed on this connection
         self._thread = threading.Thread(target=self._run, name="evmcore feed", daemon=True)
 
     def start(self) -> None:
@@ -132,10 +133,15 @@ class FeedReader:
 
     def _look_again(self, why: str) -> None:
         connection = self._connection
-        if connection is not None and not self.reason:
+        if connection is not None and not self.reason and self._has_heard():
             log.warning("%s", why)
             connection.interrupt()
         self._wake.set()
+
+    def _has_heard(self) -> bool:
+        """Whether the server has confirmed the head since it was last asked anew; else the thread is looking already."""
+        current = self.current
+        return current is not None and current.cache.age < time.monotonic() - self._asked
 
     # ---- whether the server may have lost something
 
@@ -224,6 +230,7 @@ class FeedReader:
         """Follows the feed until something is wrong, and raises that."""
         assert self.current is not None
         cache = self.current.cache
+        self._asked = time.monotonic()
         self.reason = ""
         self.error = None
         outcome = cache.follow(connection, self._stop, BLOCK_MS, self.timeout)

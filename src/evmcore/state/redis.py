@@ -223,7 +223,7 @@ class RedisState:
         max_head_age: float | None = 36.0,
         cache_bytes: int = 256 * 1024 * 1024,
         ring: int = DEFAULT_RING,
-        connections: int = 2,
+        connections: int = 8,
         timeout: float = 1.0,
         upstream: Upstream | None = None,
         wait: float = 10.0,
