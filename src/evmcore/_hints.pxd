@@ -20,6 +20,7 @@ cdef struct Asked:                # what a transaction touches, by its first loo
     uint32_t first
     uint32_t second
     uint32_t gas                  # what it will likely use
+    uint32_t tried_without        # whom it would run behind if it were not to try without; 0: it is not
     bint warm                     # its like had to run again
 
 # What `give_hints` works with, kept from block to block: fresh memory would cost more than the hints. Begins as zeros.
@@ -29,6 +30,7 @@ cdef struct HintTables:
     uint64_t mask                 # ... one more than this, a power of two
     Asked* asked
     size_t asked_count
+    uint32_t lined                # how many were lined up, in all blocks
 
 # Says in `sharing` what the transactions (from 1) likely share, and tells the scheduler, for every transaction, up to two
 # earlier ones to wait for, where their like had to run again all the same. False: no memory.
@@ -48,6 +50,7 @@ cdef enum Outcome:
     STOOD
     STOOD_IN_LINE                 # behind another one whose writes it used
     STOOD_OUT_OF_LINE             # behind another one in vain
+    STOOD_WITHOUT                 # without the line, beside the one that would have been before it
 
 # Remembered for later blocks.
 cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used) noexcept nogil

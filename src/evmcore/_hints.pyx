@@ -10,7 +10,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from evmcore._keyed_hash cimport HashKey, draw_key, hash_slot
-from evmcore._meetings cimport forget_meetings, note_line, places_met
+from evmcore._meetings cimport READS, WRITES, forget_meetings, note_line, places_met
 
 cdef extern from "include/pace.h" namespace "evmcore" nogil:
     cppclass Estimate:
@@ -24,6 +24,11 @@ cdef enum:
     FINE = 1                      # ... and a first run that stood takes away
     MOST_HEAT = 255
     TRANSFER_GAS = 21000
+    NEEDED = 1                    # what a run behind another adds to the trust in the line ...
+    IN_VAIN = -1                  # ... or takes away ...
+    NOT_NEEDED = -8               # ... and a run without it
+    DOUBTED = 64                  # where the trust in a line is less ...
+    TRIES = 4                     # ... one of so many in it tries without
     WORTH_MOVING = 16             # a transaction that would end the block alone for more than one part in so many
 
 cdef uint64_t LINED = <uint64_t>0x5bd1e9955bd1e994       # tells the places of lines from others
@@ -76,17 +81,34 @@ cdef inline uint32_t heat_of(const TxData* tx) noexcept nogil:
     return 0 if tx.is_create else heat[kind_of(tx) % KINDS].value()
 
 
-cdef int line_of(const TxData* tx, const uint64_t* names, int found, uint32_t warmth, uint64_t* line) noexcept nogil:
-    """Names of what a transaction should not meet others at: it had better run behind the latest who has one of them too.
+cdef int line_of(
+    const TxData* tx, const uint64_t* names, int found, uint32_t warmth, uint64_t* line, uint32_t* trust
+) noexcept nogil:
+    """Places where a transaction likely meets others: where it reads it had better run behind the latest who writes there.
     `names`, `found`: of `names_of`."""
     cdef int met = 0
+    trust[0] = MOST_HEAT
     if warmth:
-        met = places_met(tx, line)
+        met = places_met(tx, line, trust)
         if met == 0 and found == 2 and warmth >= HOT:
-            line[0] = names[0]
-            line[1] = names[1]
+            line[0] = names[0] | READS | WRITES
+            line[1] = names[1] | READS | WRITES
             met = 2
     return met
+
+
+cdef inline uint64_t name_in_line(uint64_t place) noexcept nogil:
+    """The name of a place among the places of a block, whatever is done there."""
+    return (place >> 2 ^ LINED) | 1
+
+
+cdef inline bint tries_without(HintTables* tables, uint32_t trust) noexcept nogil:
+    """Whether the next to be lined up is not: else a line whose transactions are all run when their turn has come, none of
+    them ahead, would never prove needless. Not in a line that was needed often: those behind would run in vain, too."""
+    if trust >= DOUBTED:
+        return False
+    tables.lined += 1
+    return tables.lined % TRIES == 0
 
 
 cdef inline uint64_t place_of(const Place* places, uint64_t mask, uint64_t name) noexcept nogil:
@@ -162,8 +184,9 @@ cdef bint give_hints(
     cdef uint64_t[2] names
     cdef uint64_t[2] line
     cdef uint64_t mask, at, kind
-    cdef uint32_t tx, mine, warmth
+    cdef uint32_t tx, mine, warmth, trust
     cdef int i, found, lined
+    cdef bint tries
     cdef Place* places
     cdef Asked* asked
     cdef const TxData* data
@@ -177,6 +200,7 @@ cdef bint give_hints(
         kind = 0 if data.is_create else kind_of(data)
         found = names_of(data, names)
         warmth = 0 if data.is_create else heat[kind % KINDS].value()
+        asked[tx - 1].tried_without = 0
         if found == 2 or warmth:
             for i in range(found):
                 at = place_of(places, mask, names[i])
@@ -185,14 +209,19 @@ cdef bint give_hints(
                     sharing[places[at].tx] = max(sharing[places[at].tx], <uint8_t>SHARES_SLOTS)
                 places[at].name = names[i]
                 places[at].tx = tx
-            lined = line_of(data, names, found, warmth, line)
+            lined = line_of(data, names, found, warmth, line, &trust)
+            tries = lined and tries_without(tables, trust)
             for i in range(lined):
-                at = place_of(places, mask, line[i] ^ LINED)
-                if places[at].tx and places[at].tx != tx:
+                at = place_of(places, mask, name_in_line(line[i]))
+                if line[i] & READS and places[at].tx and places[at].tx != tx:
                     sharing[tx] = sharing[places[at].tx] = IN_LINE
-                    scheduler.hint(tx, i, places[at].tx)
-                places[at].name = line[i] ^ LINED
-                places[at].tx = tx
+                    if tries:
+                        asked[tx - 1].tried_without = max(asked[tx - 1].tried_without, places[at].tx)
+                    else:
+                        scheduler.hint(tx, i, places[at].tx)
+                if line[i] & WRITES:
+                    places[at].name = name_in_line(line[i])
+                    places[at].tx = tx
         ask(places, mask, data, names, found, &asked[tx - 1])
         asked[tx - 1].warm = warmth != 0
         asked[tx - 1].gas = gas_of(data, kind)
@@ -243,8 +272,12 @@ cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used) noe
         heat[kind].set(min(<uint32_t>MOST_HEAT, now + <uint32_t>AGAIN))
     elif outcome == STOOD and now:
         heat[kind].set(now - FINE)
-    if outcome == STOOD_IN_LINE or outcome == STOOD_OUT_OF_LINE:
-        note_line(tx, outcome == STOOD_IN_LINE)
+    elif outcome == STOOD_IN_LINE:
+        note_line(tx, NEEDED)
+    elif outcome == STOOD_OUT_OF_LINE:
+        note_line(tx, IN_VAIN)
+    elif outcome == STOOD_WITHOUT:
+        note_line(tx, NOT_NEEDED)
     if not only_pays(tx):
         usual_gas[kind].set(<uint32_t>min(max(gas_used, <uint64_t>1), <uint64_t>1 << 28))
 
@@ -253,8 +286,8 @@ cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64
     cdef uint64_t[2] names
     cdef uint64_t[2] line
     cdef uint64_t[2] at
-    cdef uint64_t size = 64, ready
-    cdef uint32_t tx, warmth
+    cdef uint64_t size = 64, ready, name
+    cdef uint32_t tx, warmth, trust
     cdef int i, found
     cdef Queue* queues
     path[0] = 0
@@ -268,16 +301,19 @@ cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64
         warmth = heat_of(txs[tx])
         found = 0
         if warmth:
-            found = line_of(txs[tx], names, names_of(txs[tx], names), warmth, line)
+            found = line_of(txs[tx], names, names_of(txs[tx], names), warmth, line, &trust)
         for i in range(found):
-            at[i] = line[i] & (size - 1)
-            while queues[at[i]].name != 0 and queues[at[i]].name != line[i]:
+            name = name_in_line(line[i])
+            at[i] = name & (size - 1)
+            while queues[at[i]].name != 0 and queues[at[i]].name != name:
                 at[i] = (at[i] + 1) & (size - 1)
-            queues[at[i]].name = line[i]
-            ready = max(ready, queues[at[i]].until)
+            queues[at[i]].name = name
+            if line[i] & READS:
+                ready = max(ready, queues[at[i]].until)
         ready += cost[tx]
         for i in range(found):
-            queues[at[i]].until = ready
+            if line[i] & WRITES:
+                queues[at[i]].until = max(queues[at[i]].until, ready)
         path[0] = max(path[0], ready)
     free(queues)
     return True

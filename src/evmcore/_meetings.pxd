@@ -1,21 +1,24 @@
 """Where calls met the writes of others in blocks before this one, so that their like can be lined up. Layer 5.
 
-A place is an account or a slot, by a name that is never 0; the names are the process's own.
+A place is an account or a slot, by a name of which two bits say what the call does there, and which is never 0; the names
+are the process's own. Who only reads a place must be behind those who write it, who only write it need not wait for anybody.
 """
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from evmcore._tx cimport TxData
 
 cdef enum:
     MOST_PLACES = 2
+    READS = 1                     # bits of a place
+    WRITES = 2
 
-# The places where such a call likely meets others: how many, at most MOST_PLACES.
-cdef int places_met(const TxData* tx, uint64_t* places) noexcept nogil
+# The places where such a call likely meets others: how many, at most MOST_PLACES, and how far to trust that (1 to 255).
+cdef int places_met(const TxData* tx, uint64_t* places, uint32_t* trust) noexcept nogil
 
-# A call found a place written by others after it had read it, or was the one that wrote it.
+# A call found a place written by another after it had read it (READS), or was the one that wrote it (WRITES).
 cdef void note_meeting(const TxData* tx, uint64_t place) noexcept nogil
 
-# A call ran behind another because of `places_met`: whether it used what the other wrote.
-cdef void note_line(const TxData* tx, bint needed) noexcept nogil
+# A call ran behind another because of `places_met`, or in spite of them did not wait: what that adds to the trust.
+cdef void note_line(const TxData* tx, int by) noexcept nogil
 
 # For tests.
 cdef void forget_meetings() noexcept nogil

@@ -13,7 +13,7 @@ cdef extern from "include/meetings.h" namespace "evmcore" nogil:
         uint32_t trust()
         uint64_t place(int i)
         void met(uint64_t name, uint64_t place)
-        void judge(bint needed)
+        void judge(int by)
         void forget()
 
 cdef enum:
@@ -86,12 +86,13 @@ cdef inline Meetings* known(const TxData* tx) noexcept nogil:
     return NULL
 
 
-cdef int places_met(const TxData* tx, uint64_t* places) noexcept nogil:
+cdef int places_met(const TxData* tx, uint64_t* places, uint32_t* trust) noexcept nogil:
     cdef Meetings* found = known(tx)
     cdef uint64_t place
     cdef int i, count = 0
     if found == NULL:
         return 0
+    trust[0] = found.trust()
     for i in range(MOST_PLACES):
         place = found.place(i)
         if place != 0:
@@ -110,10 +111,10 @@ cdef void note_meeting(const TxData* tx, uint64_t place) noexcept nogil:
     rough[rough_one >> 52].met(rough_one, place)
 
 
-cdef void note_line(const TxData* tx, bint needed) noexcept nogil:
+cdef void note_line(const TxData* tx, int by) noexcept nogil:
     cdef Meetings* found = known(tx)
     if found != NULL:
-        found.judge(needed)
+        found.judge(by)
 
 
 cdef void forget_meetings() noexcept nogil:

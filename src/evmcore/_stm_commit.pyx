@@ -10,7 +10,7 @@ from evmcore._access cimport access_end_part
 from evmcore._block_steps cimport BLOCK_OK, block_keep, block_transaction
 from evmcore._code cimport Code
 from evmcore._hints cimport SHARES_NOTHING
-from evmcore._meetings cimport note_meeting
+from evmcore._meetings cimport READS, WRITES, note_meeting
 from evmcore._state cimport (
     USE_BALANCE, USE_CODE, USE_EXISTS, USE_NONCE, USE_NONCE_SET, AccountData, AccountEntry, SlotEntry, WorkingSet,
     ws_adopt_account, ws_adopt_slot, ws_find_account, ws_find_slot, ws_note_account, ws_note_slot, ws_put_code, ws_wipe,
@@ -179,9 +179,10 @@ cdef void remember_meeting(Block* block, TxIndex tx, const Location* met, Cause 
     else:
         place = met.hash
         writer = latest(met.cells[0 if met.is_slot else part_of(cause)], tx).writer
-    note_meeting(block.txs[tx - 1], place | 1)
+    place &= ~<uint64_t>(READS | WRITES)
+    note_meeting(block.txs[tx - 1], place | READS)
     if writer:
-        note_meeting(block.txs[writer - 1], place | 1)
+        note_meeting(block.txs[writer - 1], place | WRITES)
 
 
 cdef bint stands(Worker* w, TxIndex tx) noexcept nogil:

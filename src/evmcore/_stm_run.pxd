@@ -18,6 +18,9 @@ cdef bint room_for_writes(Worker* w, const WorkingSet* ws, Run* run) noexcept no
 cdef bint note_account(Worker* w, const AccountEntry* entry, int parts, int told, bint ahead, Run* run) noexcept nogil
 cdef bint note_slot(Worker* w, WorkingSet* ws, SlotEntry* slot, Run* run) noexcept nogil
 
+# The one that a transaction would run behind if it were not to try whether that is needed; 0: it is not.
+cdef TxIndex tried_without(const Block* block, TxIndex tx) noexcept nogil
+
 # Takes the memory of records back when it is much and nobody will look at any of them any more.
 cdef void drop_records(Worker* w) noexcept nogil
 

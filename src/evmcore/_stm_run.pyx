@@ -64,13 +64,19 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
             note_writes(w, run)
             and keep_logs(w.records, machine.ws, &run.result, &run.logs, &run.log_count, &run.log_data)
         )
-    if not run.failed and (block.scheduler.hinted(tx, 0) or block.scheduler.hinted(tx, 1)):
+    if not run.failed and (
+        block.scheduler.hinted(tx, 0) or block.scheduler.hinted(tx, 1) or tried_without(block, tx)
+    ):
         run.leans_on = leaned_on(run, tx)
     if w.block.output.notes != NULL and not run.failed and not note_accesses(w, run):
         run.failed = True
     if run.failed:
         run.write_count = 0
     publish_writes(tx, old, old_count, run.writes, run.write_count, &w.delays)
+
+
+cdef TxIndex tried_without(const Block* block, TxIndex tx) noexcept nogil:
+    return block.runs.hints.asked[tx - 1].tried_without if block.worker_count > 1 else 0
 
 
 cdef void run_clear(Run* run) noexcept nogil:

@@ -12,8 +12,8 @@ from evmcore._block cimport (
 )
 from evmcore._code cimport code_release
 from evmcore._hints cimport (
-    MAY_SHARE, RAN_AGAIN, RAN_DIRECTLY, SHARES_SLOTS, STOOD, STOOD_IN_LINE, STOOD_OUT_OF_LINE, Outcome, give_hints,
-    hint_tables_free, note_outcome, out_of_turn,
+    MAY_SHARE, RAN_AGAIN, RAN_DIRECTLY, SHARES_SLOTS, STOOD, STOOD_IN_LINE, STOOD_OUT_OF_LINE, STOOD_WITHOUT, Outcome,
+    give_hints, hint_tables_free, note_outcome, out_of_turn,
 )
 from evmcore._interp cimport NO_MEMORY, SUCCESS, Status, machine_make_symbolic
 from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
@@ -23,7 +23,7 @@ from evmcore._stm cimport (
 from evmcore._stm_block cimport Block, Run, Runs, SlotRead, Worker
 from evmcore._stm_commit cimport bring_in, publish_beginning, run_directly, stands
 from evmcore._stm_read cimport reader_init
-from evmcore._stm_run cimport give_up, run_ahead, run_clear
+from evmcore._stm_run cimport give_up, run_ahead, run_clear, tried_without
 from evmcore._stm_watch cimport clocks_close, clocks_open, phases_of, threads_of, timeline_of
 from evmcore._tx cimport TxData, TxInvalid
 from evmcore._u256 cimport u256_to_int
@@ -102,7 +102,8 @@ cdef Outcome outcome_of(const Block* block, TxIndex tx) noexcept nogil:
     if run.direct:
         return RAN_AGAIN if run.ran_ahead else RAN_DIRECTLY
     if first == 0 and second == 0:
-        return STOOD
+        first = tried_without(block, tx)
+        return STOOD_WITHOUT if first > run.leans_on else STOOD
     if first == 0 or (second != 0 and second < first):
         first = second
     return STOOD_IN_LINE if run.leans_on >= first else STOOD_OUT_OF_LINE

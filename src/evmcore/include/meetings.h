@@ -11,14 +11,16 @@ namespace evmcore {
 // A slot of a table by name, which another kind may take over.
 class Meetings {
 public:
-    static constexpr uint32_t ONE = 16;       // what meeting somebody adds to the trust ...
+    static constexpr uint32_t ONE = 16;       // what meeting somebody adds to the trust
     static constexpr uint32_t MOST = 255;
     static constexpr int PLACES = 2;
+    static constexpr uint64_t ROLES = 3;      // bits of a place that say what the call does there
 
     bool is(uint64_t name) const { return name_.value() == name; }
     uint32_t trust() const { return trust_.value(); }
     uint64_t place(int i) const { return places_[i].value(); }        // 0: none
 
+    // `place`: with the roles in which the call was there, the bits of ROLES.
     void met(uint64_t name, uint64_t place) {
         if (!is(name)) {
             name_.set(name);
@@ -26,21 +28,23 @@ public:
             places_[0].set(0);
             places_[1].set(0);
         }
-        if (place == places_[0].value() || place == places_[1].value()) {
-            trust_.set(std::min(trust_.value() + ONE, MOST));
-        } else {
-            // What was met last is most likely met again; how often others were met says nothing of it.
-            places_[1].set(places_[0].value());
-            places_[0].set(place);
-            trust_.set(ONE);
+        for (auto& known : places_) {
+            if ((known.value() & ~ROLES) == (place & ~ROLES) && known.value() != 0) {
+                known.set(known.value() | place);
+                trust_.set(std::min(trust_.value() + ONE, MOST));
+                return;
+            }
         }
+        // What was met last is most likely met again; how often others were met says nothing of it.
+        places_[1].set(places_[0].value());
+        places_[0].set(place);
+        trust_.set(ONE);
     }
 
-    // It ran behind the one it might have met, and that was needed or not.
-    void judge(bool needed) {
-        const uint32_t now = trust_.value();
-        if (needed) trust_.set(std::min(now + 1, MOST));              // ... and what running in a line adds or takes away
-        else if (now != 0) trust_.set(now - 1);
+    // What running in a line, or without it, says for the line (above 0) or against it.
+    void judge(int by) {
+        const int now = static_cast<int>(trust_.value()) + by;
+        trust_.set(static_cast<uint32_t>(std::clamp(now, 0, static_cast<int>(MOST))));
     }
 
     void forget() { name_.set(0); }

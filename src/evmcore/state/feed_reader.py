@@ -139,7 +139,7 @@ class FeedReader:
         self._wake.set()
 
     def _has_heard(self) -> bool:
-        """Whether the server has confirmed the head since it was last asked anew; else the thread is looking already."""
+        """Whether the head was confirmed since the server was last asked anew; else the thread is looking already."""
         current = self.current
         return current is not None and current.cache.age < time.monotonic() - self._asked
 
