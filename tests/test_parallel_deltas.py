@@ -357,3 +357,28 @@ def test_with_every_value_within_the_bounds_a_program_does_the_same(share: int) 
                 elif slot in bounds:
                     assert after_again[slot] == after[slot], (seed, slot, trial, bounds)
     assert open_slots > 100 and changed > 100
+
+
+def test_who_pays_from_a_guess_cannot_pay_what_is_not_there() -> None:
+    """A purse that has one coin pays it away, is given one, and is asked for two. Its calls meet each other, so they come to
+    run in a line and tell their balances; the payment to it is not told. The last call first takes it to have its first coin
+    still, pays that, and only then asks what there is: nothing. So the coin that it paid was not that one."""
+    purse, poor = bytes([0xC7]) * 20, bytes([0xB1]) * 20
+    pay = f"0 0 0 0 1 0x{poor.hex()} 50000 CALL POP "
+    code = assemble(
+        "CALLDATASIZE ISZERO @given JUMPI 1 SLOAD 3 MUL 1 ADD 1 SSTORE "
+        + pay
+        + "0 CALLDATALOAD 2 EQ ISZERO @done JUMPI "
+        + pay
+        + "done: STOP given: STOP"
+    )
+    alloc = {person: Account(balance=10**18) for person in PEOPLE}
+    alloc[purse] = Account(nonce=1, balance=1, code=code, storage={1: 1})
+    alloc[poor] = Account(balance=5)
+    alloc[CALLER] = Account(nonce=1, code=assemble(BUSY + "STOP"))
+    give = replace(call(2, 0, purse), value=1)
+    block = block_of((call(0, 0, CALLER), call(1, 0, purse, 1), give, call(3, 0, purse, 2)))
+    executors = executors_for((2, 3))
+    for turn in range(40):
+        _, words = check_equal(block, MemoryState(alloc), Fork.LONDON, executors, delays=turn)
+        assert words is None, words

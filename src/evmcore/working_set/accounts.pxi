@@ -112,6 +112,10 @@ cdef void ask_balance(WorkingSet* ws, uint32_t account) noexcept nogil:
     if entry.lifetime:
         return
     ws.reader.balance(ws.reader.self, entry.origin, &exact)
+    # A payment that the guess allowed is more than there is. What comes of this run now is of no use to anybody: with both
+    # the floor and a lower balance to be met, it never stands.
+    if u_lt(&exact, &entry.balance_floor):
+        entry.uses |= USE_BALANCE
     u_sub(&off, &exact, &entry.base.balance)
     entry.base.balance = exact
     u_add(&entry.balance, &entry.balance, &off)
