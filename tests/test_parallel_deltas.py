@@ -360,9 +360,9 @@ def test_with_every_value_within_the_bounds_a_program_does_the_same(share: int) 
 
 
 def test_who_pays_from_a_guess_cannot_pay_what_is_not_there() -> None:
-    """A purse that has one coin pays it away, is given one, and is asked for two. Its calls meet each other, so they come
-    to run in a line and tell their balances; the payment to it is not told. The last call first takes it to have its first
-    coin still, pays that, and only then asks what there is: nothing. So the coin that it paid was not that one."""
+    """A purse that has one coin pays it away, is given one, and is asked for two. Its calls meet each other, so they
+    come to run in a line and tell their balances; the payment to it is not told. The last call first takes it to have
+    its first coin still, pays that, and only then asks what there is: nothing. So it was another coin that it paid."""
     purse, poor = bytes([0xC7]) * 20, bytes([0xB1]) * 20
     pay = f"0 0 0 0 1 0x{poor.hex()} 50000 CALL POP "
     code = assemble(
