@@ -17,6 +17,10 @@ from evmcore.state.base import EMPTY_CODE_HASH, AccountInfo
 from evmcore.types import to_address, to_uint
 
 
+cdef enum:
+    MOST_TRIES = 4                # fetches of one thing that leaves the cache again before it is read
+
+
 cdef class Fetcher:
     """Where a reader gets what is not in the cache. Derived from: see `_upstream_fetch.pyx` and `_fetch.pyx`."""
 
@@ -285,28 +289,38 @@ cdef bint overtaken(Reader* view) noexcept with gil:
     return False
 
 
+cdef enum Miss:
+    LOOK_AGAIN
+    NOTED                         # it is guessed for now, and will be fetched
+    HOPELESS                      # the owner's `error` says why
+
+
+cdef Miss meet(Reader* view, const StateKey& key, Answer answer, int* tries) noexcept nogil:
+    """What to do about something that was not in the cache. `tries`: how often it has been fetched for the one who asks."""
+    if answer == Answer.EXPIRED:
+        expired(view)
+        return HOPELESS
+    if view.speculating:
+        if answer == Answer.MISSING and (<CacheReader>view.owner).fetch_at_once(key):
+            return LOOK_AGAIN
+        return NOTED if view.note(key, answer == Answer.UNKNOWN) else HOPELESS
+    tries[0] += 1
+    if tries[0] > MOST_TRIES:
+        overtaken(view)
+        return HOPELESS
+    return LOOK_AGAIN if resolve(view, key, answer) else HOPELESS
+
+
 cdef Found read_account(void* self, const uint8_t* address, AccountData* out) noexcept nogil:
     cdef Reader* view = <Reader*>self
     cdef AccountRecord record
     cdef Answer answer = view.account(address, &record)
+    cdef Miss miss
     cdef int tries = 0
     while answer != Answer.KNOWN:
-        if answer == Answer.EXPIRED:
-            expired(view)
-            return READ_FAILED
-        if view.speculating:
-            if answer == Answer.MISSING and (<CacheReader>view.owner).fetch_at_once(StateKey.of_account(address)):
-                answer = view.account(address, &record)
-                continue
-            if not view.note(StateKey.of_account(address), answer == Answer.UNKNOWN):
-                return READ_FAILED
-            return ABSENT
-        tries += 1
-        if tries > 4:
-            overtaken(view)
-            return READ_FAILED
-        if not resolve(view, StateKey.of_account(address), answer):
-            return READ_FAILED
+        miss = meet(view, StateKey.of_account(address), answer, &tries)
+        if miss != LOOK_AGAIN:
+            return ABSENT if miss == NOTED else READ_FAILED
         answer = view.account(address, &record)
     if record.presence != EXISTS:
         return ABSENT
@@ -320,25 +334,15 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
 cdef Found read_storage(void* self, const uint8_t* address, const u256* slot, u256* value) noexcept nogil:
     cdef Reader* view = <Reader*>self
     cdef Answer answer = view.slot(address, slot, value)
+    cdef Miss miss
     cdef int tries = 0
     while answer != Answer.KNOWN:
-        if answer == Answer.EXPIRED:
-            expired(view)
+        miss = meet(view, StateKey.of_slot(address, slot), answer, &tries)
+        if miss == HOPELESS:
             return READ_FAILED
-        if view.speculating:
-            if answer == Answer.MISSING and (<CacheReader>view.owner).fetch_at_once(StateKey.of_slot(address, slot)):
-                answer = view.slot(address, slot, value)
-                continue
-            if not view.note(StateKey.of_slot(address, slot), answer == Answer.UNKNOWN):
-                return READ_FAILED
+        if miss == NOTED:
             u_zero(value)
             return FOUND
-        tries += 1
-        if tries > 4:
-            overtaken(view)
-            return READ_FAILED
-        if not resolve(view, StateKey.of_slot(address, slot), answer):
-            return READ_FAILED
         answer = view.slot(address, slot, value)
     return FOUND
 
