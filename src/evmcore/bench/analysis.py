@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,7 @@ def run(groups: dict[str, list[bytes]], rounds: int, peer: Pyrevm | None) -> lis
     rows = []
     with report.progress(len(groups)) as bar:
         for name, codes in groups.items():
-            tasks = [
-                Task(lambda codes=codes: analyse_all(codes, False)),  # type: ignore[misc]
-                Task(lambda codes=codes: analyse_all(codes, True)),  # type: ignore[misc]
-            ]
+            tasks = [Task(partial(analyse_all, codes, reached)) for reached in (False, True)]
             tasks += peer.analysis(codes) if peer else []
             new, reached, *theirs = measure(tasks, rounds)
             net = less(*theirs) if theirs else None

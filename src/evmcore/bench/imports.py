@@ -231,20 +231,11 @@ def parts_of(rows: Sequence[Row], threads: Sequence[int]) -> str:
 
 def summary_of(what: str, rows: Sequence[Row], threads: Sequence[int]) -> str:
     """Mean, median, least and greatest ratio of each number of threads to the first."""
-    lines = []
-    for count in threads[1:]:
-        ratios = {row.name: row.ratio(threads[0], count) for row in rows}
-        least, greatest = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
-        lines.append(
-            [
-                f"{count} threads to {threads[0]}",
-                f"{statistics.mean(ratios.values()):.2f}",
-                f"{statistics.median(ratios.values()):.2f}",
-                f"{ratios[least]:.2f} ({least})",
-                f"{ratios[greatest]:.2f} ({greatest})",
-            ]
-        )
-    return report.table([f"{what}s ({len(rows)})", "mean", "median", "least", "greatest"], lines)
+    lines = [
+        [f"{count} threads to {threads[0]}", *report.spread({row.name: row.ratio(threads[0], count) for row in rows})]
+        for count in threads[1:]
+    ]
+    return report.table([f"{what}s ({len(rows)})", *report.SPREAD], lines)
 
 
 def record_of(row: Row) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,32 @@ class Samples:
     @property
     def most(self) -> float:
         return max(self.values)
+
+
+def together(works: Sequence[Callable[[], object]]) -> float:
+    """Seconds from when all works begin at once, each in a thread of its own, until the last of them has ended. Raises
+    what one of them raises."""
+    start = threading.Barrier(len(works) + 1)
+    failures: list[BaseException] = []
+
+    def run(work: Callable[[], object]) -> None:
+        start.wait()
+        try:
+            work()
+        except BaseException as error:
+            failures.append(error)
+
+    running = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in running:
+        thread.start()
+    start.wait()
+    began = time.perf_counter()
+    for thread in running:
+        thread.join()
+    seconds = time.perf_counter() - began
+    if failures:
+        raise failures[0]
+    return seconds
 
 
 def sample(task: Task, budget_ns: int) -> float:

@@ -12,15 +12,16 @@ of transactions that touch what the one before changed, and the longest transact
 from __future__ import annotations
 
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from evmcore._block import Executor
 from evmcore.bench import engine, pairs, replay, report
+from evmcore.bench.measure import together
 from evmcore.bench.shapes import gigagas, shapes
 from evmcore.bench.traffic import Computing
 from evmcore.bench.workloads import Shape, Workload, build
@@ -199,30 +200,12 @@ def ceiling(threads: int, rounds: int) -> float:
     for each in subjects:
         each.execute(SEQUENTIAL)
 
-    def alone() -> float:
-        start = time.perf_counter()
+    def several_times(own: Subject) -> None:
         for _ in range(4):
-            subjects[0].execute(SEQUENTIAL)
-        return time.perf_counter() - start
+            own.execute(SEQUENTIAL)
 
-    def together() -> float:
-        barrier = threading.Barrier(threads + 1)
-
-        def run(own: Subject) -> None:
-            barrier.wait()
-            for _ in range(4):
-                own.execute(SEQUENTIAL)
-
-        running = [threading.Thread(target=run, args=(each,)) for each in subjects]
-        for thread in running:
-            thread.start()
-        barrier.wait()
-        start = time.perf_counter()
-        for thread in running:
-            thread.join()
-        return time.perf_counter() - start
-
-    pairs = [(alone(), together()) for _ in range(rounds)]
+    works = [partial(several_times, each) for each in subjects]
+    pairs = [(together(works[:1]), together(works)) for _ in range(rounds)]
     return statistics.median(threads * one / all_ for one, all_ in pairs)
 
 
@@ -321,17 +304,8 @@ def summary_of(what: str, rows: Sequence[Row], threads: Sequence[int]) -> str:
     lines = []
     for configuration in [*threads, AUTO, *map(listed, threads), AGAIN]:
         ratios = {row.subject.name: row.ratio(configuration) for row in rows}
-        least, greatest = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
-        lines.append(
-            [
-                words_of(configuration, threads),
-                f"{statistics.mean(ratios.values()):.2f}",
-                f"{statistics.median(ratios.values()):.2f}",
-                f"{ratios[least]:.2f} ({least})",
-                f"{ratios[greatest]:.2f} ({greatest})",
-            ]
-        )
-    return report.table([f"{what} ({len(rows)})", "mean", "median", "least", "greatest"], lines)
+        lines.append([words_of(configuration, threads), *report.spread(ratios)])
+    return report.table([f"{what} ({len(rows)})", *report.SPREAD], lines)
 
 
 def record_of(row: Row) -> dict[str, Any]:

@@ -9,12 +9,12 @@ import argparse
 import operator
 import random
 import statistics
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Final
 
 from evmcore import EVM, MemoryState
@@ -24,7 +24,7 @@ from evmcore.bench.contracts import mapping_slot, word
 from evmcore.bench.engine import WrongResult
 from evmcore.bench.load.mixes import Call, Calls
 from evmcore.bench.load.world import LoadWorld
-from evmcore.bench.measure import Samples, Task, measure
+from evmcore.bench.measure import Samples, Task, measure, together
 from evmcore.bench.redis_publish import publishing
 from evmcore.bench.redis_server import private_server
 from evmcore.blocks import Header
@@ -307,8 +307,6 @@ class RedisBench:
     def crowd_seconds(self, state: RedisState, pin: RedisPin, threads: int) -> tuple[float, int, int]:
         """Calls the whole crowd; how long that took, how many calls that were, and how many requests they needed."""
         engines = [Engines() for _ in range(threads)]
-        start = threading.Barrier(threads + 1)
-        failures: list[BaseException] = []
 
         def call(number: int, made: Engines) -> None:
             wanted = self.world.call(self.world.crowd[number], number, 1)
@@ -316,26 +314,13 @@ class RedisBench:
             check("cold call", answer.output, wanted)
 
         def caller(turn: int) -> None:
-            try:
-                start.wait()
-                for number in range(2 + turn, len(self.world.crowd), threads):
-                    call(number, engines[turn])
-            except BaseException as error:
-                failures.append(error)
+            for number in range(2 + turn, len(self.world.crowd), threads):
+                call(number, engines[turn])
 
         for number in range(2):  # from these the function is learnt
             call(number, engines[0])
         before = state.status().counters["cold_rounds"]
-        running = [threading.Thread(target=caller, args=(turn,)) for turn in range(threads)]
-        for thread in running:
-            thread.start()
-        start.wait()
-        began = time.perf_counter()
-        for thread in running:
-            thread.join()
-        seconds = time.perf_counter() - began
-        if failures:
-            raise failures[0]
+        seconds = together([partial(caller, turn) for turn in range(threads)])
         return seconds, len(self.world.crowd) - 2, state.status().counters["cold_rounds"] - before
 
     # ---- cold, and nothing known

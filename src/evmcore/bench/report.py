@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -52,6 +53,20 @@ def machine_line(facts: dict[str, str | int]) -> str:
         f"{facts['cpu']}, {facts['cores']} cores, {facts['system']}; {facts['python']} ({facts['compiler']}); "
         f"evmcore {facts['evmcore']}, {facts['dispatch']} dispatch"
     )
+
+
+SPREAD = ("mean", "median", "least", "greatest")
+
+
+def spread(ratios: Mapping[str, float]) -> list[str]:
+    """The cells below `SPREAD` for ratios by name; which was the least and which the greatest is named."""
+    least, greatest = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
+    return [
+        f"{statistics.mean(ratios.values()):.2f}",
+        f"{statistics.median(ratios.values()):.2f}",
+        f"{ratios[least]:.2f} ({least})",
+        f"{ratios[greatest]:.2f} ({greatest})",
+    ]
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

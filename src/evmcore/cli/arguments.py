@@ -103,14 +103,14 @@ def counted(text: str) -> int:
     return int(text)
 
 
-def seconds(text: str) -> float:
+def seconds(text: str, most: float = MOST_SECONDS) -> float:
     """A time in seconds, above zero."""
     try:
         value = float(text)
     except ValueError:
         value = 0
-    if not 0 < value <= MOST_SECONDS:
-        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a time in seconds (above 0, up to {MOST_SECONDS:,.0f})")
+    if not 0 < value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a time in seconds (above 0, up to {most:,.0f})")
     return value
 
 

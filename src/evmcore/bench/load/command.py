@@ -21,7 +21,7 @@ from evmcore.bench.load.sending import Answers, Sender, Target
 from evmcore.bench.load.servers import SOURCES, Server, own_servers
 from evmcore.bench.load.trivial import trivial_server
 from evmcore.bench.load.world import LoadWorld
-from evmcore.cli.arguments import CommandError, positive
+from evmcore.cli.arguments import CommandError, positive, seconds
 
 MAX_RATE: Final = 1_000_000
 MAX_SECONDS: Final = 3_600.0
@@ -88,13 +88,7 @@ def _rates(text: str) -> list[float | None]:
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0
-    if not 0 < seconds <= MAX_SECONDS:
-        raise argparse.ArgumentTypeError(f"{text!r:.40} is not a time in seconds (above 0, up to {MAX_SECONDS:,.0f})")
-    return seconds
+    return seconds(text, MAX_SECONDS)
 
 
 def run(options: argparse.Namespace) -> int:
