@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from evmcore._decision import forget
 from evmcore.state.publisher import Publisher
 from tests.fuzz.oracle import ENVIRONMENT_VARIABLE, Oracle, oracle_python
 from tests.redis_server import RedisServer, redis_server, shared_redis
 
-__all__ = ["client", "oracle", "redis_server", "shared_redis", "tell", "told_first"]
+__all__ = ["client", "nothing_known", "oracle", "redis_server", "shared_redis", "tell", "told_first"]
 
 TOLD = "told"
 
@@ -22,6 +23,14 @@ def client(shared_redis: RedisServer) -> Iterator[Any]:
     with shared_redis.client() as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture
+def nothing_known() -> Iterator[None]:
+    """The process has learnt nothing of calls and of what threads are worth, and will not have."""
+    forget()
+    yield
+    forget()
 
 
 @pytest.fixture

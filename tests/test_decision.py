@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -29,12 +28,7 @@ SELECTOR = bytes.fromhex("11223344")
 # Goes round as often as the calldata's second word says; the first four bytes of the first are a selector.
 TURNS = assemble("32 CALLDATALOAD loop: 1 SWAP1 SUB DUP1 @loop JUMPI")
 
-
-@pytest.fixture(autouse=True)
-def nothing_known() -> Iterator[None]:
-    forget()
-    yield
-    forget()
+pytestmark = pytest.mark.usefixtures("nothing_known")
 
 
 def loops(count: int, turns: int, gas_limit: int = 1_000_000) -> Block:

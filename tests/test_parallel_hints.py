@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from evmcore import execute_block
-from evmcore._decision import forget
 from evmcore.bench import engine
 from evmcore.bench.shapes import shapes
 from evmcore.blocks import Block
@@ -29,12 +26,7 @@ TURNS = assemble("4 CALLDATALOAD loop: 1 SWAP1 SUB DUP1 @loop JUMPI")
 MARK = b"\x71" * 20
 MARKS = assemble("4 CALLDATALOAD DUP1 SLOAD DUP1 MUL 1 ADD SWAP1 SSTORE")
 
-
-@pytest.fixture(autouse=True)
-def nothing_known() -> Iterator[None]:
-    forget()
-    yield
-    forget()
+pytestmark = pytest.mark.usefixtures("nothing_known")
 
 
 def call(number: int, to: bytes, selector: bytes, argument: int, gas_limit: int) -> Transaction:
