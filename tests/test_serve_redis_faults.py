@@ -6,6 +6,8 @@ Two servers each time: a patient one, whose head may get old, and a strict one, 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -16,13 +18,14 @@ from typing import Any
 import pytest
 
 from evmcore.blocks import Header
+from evmcore.errors import StateUnavailable
 from evmcore.state.publisher import Publisher
 from tests.faulty_proxy import FaultyProxy
 from tests.invariant_chain import CHAIN_ID, TELLER, Books, begin_anew, begun, calldata, check
 from tests.redis_server import RedisServer
 from tests.rpc_server import Client
-from tests.test_serve import served
-from tests.waiting import PATIENCE, until
+from tests.test_serve import served, workers_of
+from tests.waiting import PATIENCE, eventually, until
 
 GROUPS = 200
 HOT = 0
@@ -254,3 +257,69 @@ def test_hot_calls_are_right_all_the_time_while_the_server_comes_and_goes(
             thread.join()
         proxy.heal()
         assert_recovery((patient, strict), books.head)
+
+
+@contextmanager
+def only(worker: int, workers: list[int]) -> Iterator[None]:
+    """While all other workers stand still, so that none of them takes connections."""
+    others = [pid for pid in workers if pid != worker]
+    for pid in others:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in others:
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def newly_connected(port: int) -> Iterator[Caller]:
+    client = Client(port)
+    try:
+        yield Caller(client)
+    finally:
+        client.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find the workers")
+@pytest.mark.parametrize("killed", [1, 2])
+@pytest.mark.parametrize("outage", ["paused", "down"])
+def test_workers_that_are_killed_while_redis_is_away_come_back_with_it(
+    redis_server: RedisServer, publisher: Publisher, books: Books, outage: str, killed: int
+) -> None:
+    """They start again and say that they are not ready; with Redis they are, each of them, without a restart."""
+    fresh = books.cold()
+    arguments = ["--redis", redis_server.url, "--chain-id", str(CHAIN_ID), "--redis-timeout", "0.3", "--workers", "2"]
+    with served(*arguments) as (client, process):
+        until(lambda: len(workers_of(process)) == 2)
+        until(lambda: Caller(client).ready()[0] == 200)
+        client.close()
+        if outage == "paused":
+            redis_server.pause()
+        else:
+            with redis_server.client() as saver:
+                saver.save()
+            redis_server.kill()
+        before = workers_of(process)
+        for pid in before[:killed]:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: len(set(workers_of(process)) - set(before)) == killed, "the workers are not started again")
+        workers = workers_of(process)
+        for worker in set(workers) - set(before):
+            with only(worker, workers), newly_connected(client.port) as caller:
+                assert caller.client.get("/healthz")[0] == 200
+                status, reason = caller.ready()
+                assert status == 503 and "cannot be reached" in reason
+                assert caller.error(HOT).startswith(UNAVAILABLE)
+                assert caller.client.call("eth_chainId") == hex(CHAIN_ID)
+        if outage == "paused":
+            redis_server.resume()
+        else:
+            redis_server.start()
+        block = books.next_block()
+        eventually(lambda: publisher.publish(*block), StateUnavailable)  # its connection may have gone with the server
+        for worker in workers:
+            with only(worker, workers), newly_connected(client.port) as caller:
+                assert_recovery((caller,), books.head)
+                assert caller.number(next(fresh)) == books.head.number
+        assert workers_of(process) == workers

@@ -7,21 +7,25 @@ import importlib.util
 import os
 import resource
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from evmcore.cli import arguments, storage
 from evmcore.cli.arguments import CommandError
 
 if TYPE_CHECKING:
+    from evmcore.forks import ChainConfig
     from evmcore.service.app import App
     from evmcore.service.limits import Limits
     from evmcore.service.memory_source import MemorySource
+    from evmcore.service.redis_source import RedisSource
     from evmcore.service.source import Source
 
 T = TypeVar("T")
+
+STATE_SECONDS: Final = 10.0  # to read where the feed is, at the start
 
 
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
@@ -218,6 +222,7 @@ def _serve(options: argparse.Namespace) -> int:
     storage.start_logging("%(asctime)s ")
     limits = _limits(options)
     source = _source(options)
+    chain = _chain(options, source)
     with ExitStack() as stack:
         if options.workers > 1 and not options.no_metrics:
             # Where the workers share their figures; prometheus-client looks for it when it is imported.
@@ -233,7 +238,7 @@ def _serve(options: argparse.Namespace) -> int:
         print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
 
         def make_app() -> App:
-            return _app(options, limits, _own_source(options, source))
+            return _app(options, limits, _own_source(options, chain, source))
 
         return workers.run(listener, make_app, options.workers)
 
@@ -252,34 +257,51 @@ def _source(options: argparse.Namespace) -> MemorySource | None:
     return source
 
 
-def _own_source(options: argparse.Namespace, shared: MemorySource | None) -> Source:
+def _chain(options: argparse.Namespace, shared: MemorySource | None) -> ChainConfig:
+    """The chain that is served: of the genesis, or as Redis names it, which has to be there for that.
+
+    Asked for once, before there are workers: one that is started while Redis is away serves as the others do then, and
+    comes back with them.
+    """
+    if shared is not None:
+        return shared.chain
+    with closing(_redis_source(options, None, wait=STATE_SECONDS)) as source:
+        return source.chain
+
+
+def _own_source(options: argparse.Namespace, chain: ChainConfig, shared: MemorySource | None) -> Source:
     """What one process serves: connections cannot be shared."""
     if options.redis is None:
         assert shared is not None
         return shared
+    from evmcore.service.archived_source import ArchivedSource
+
+    stored = _redis_source(options, chain, wait=0.0)
+    stored.state.settle(STATE_SECONDS)
+    if shared is None or options.chain is None:
+        return stored
+    return ArchivedSource(stored, shared)
+
+
+def _redis_source(options: argparse.Namespace, chain: ChainConfig | None, wait: float) -> RedisSource:
+    from evmcore.service.redis_source import RedisSource
+
     upstream = None
     if options.upstream is not None:
         from evmcore.state.upstream import UpstreamNode
 
         upstream = UpstreamNode(options.upstream, timeout=options.upstream_timeout)
-    from evmcore.service.archived_source import ArchivedSource
-    from evmcore.service.redis_source import RedisSource
-
-    chain = None if shared is None else shared.chain
-    chain_id = options.chain_id if options.chain_id is not None else 1 if chain is None else chain.chain_id
-    stored = RedisSource.open(
+    return RedisSource.open(
         options.redis,
-        chain_id,
+        options.chain_id if options.chain_id is not None else 1 if chain is None else chain.chain_id,
         chain,
         max_head_age=options.max_head_age,
         cache_bytes=options.cache * 2**20,
         connections=options.connections,
         timeout=options.redis_timeout,
         upstream=upstream,
+        wait=wait,
     )
-    if shared is None or options.chain is None:
-        return stored
-    return ArchivedSource(stored, shared)
 
 
 def _is_answered(options: argparse.Namespace, name: str) -> bool:

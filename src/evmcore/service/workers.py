@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import mmap
 import os
 import signal
 import socket
@@ -24,7 +23,6 @@ __all__ = ["end_on_signals", "listen", "run"]
 SHUTDOWN_SECONDS: Final = 10  # for requests that are being answered
 QUICK_DEATH: Final = 2.0  # seconds; a worker that lives shorter could not start
 MOST_QUICK_DEATHS: Final = 5
-CANNOT_SERVE: Final = 2  # exit code of a worker that has no state to serve from
 # A thread that comes back from waiting for state gets its turn that soon, not after Python's 5 ms.
 SWITCH_SECONDS: Final = 0.0005
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -54,8 +52,7 @@ def run(listener: socket.socket, make_app: Callable[[], Any], workers: int = 1) 
     """Serves until SIGINT or SIGTERM, then lets running requests end; gives the exit code.
 
     ``make_app`` makes the ASGI application, in each worker process anew: what it opens is the worker's own, what it
-    holds already is shared memory. A worker that dies is started again, unless it dies at once again and again, or none
-    has ever come so far as to serve.
+    holds already is shared memory. A worker that dies is started again, unless it dies at once again and again.
     """
     if workers == 1:
         return _serve(listener, make_app)
@@ -97,9 +94,7 @@ class _Supervisor:
         self._workers = workers
         self._started: dict[int, float] = {}
         self._stopping = False
-        self._failed = False
         self._quick_deaths = 0
-        self._served = mmap.mmap(-1, 1)  # shared with the workers: not zero as soon as one of them serves
 
     def run(self) -> int:
         for number in STOP_SIGNALS:
@@ -117,26 +112,14 @@ class _Supervisor:
             _forget_metrics(pid)
             if self._stopping:
                 continue
-            code = os.waitstatus_to_exitcode(status)
-            if code == CANNOT_SERVE and not self._served[0]:
-                self._failed = True
-                self._stop(signal.SIGTERM)
-                continue
-            log.error("worker %d ended with %d", pid, code)
+            log.error("worker %d ended with %d", pid, os.waitstatus_to_exitcode(status))
             self._quick_deaths = self._quick_deaths + 1 if time.monotonic() - born < QUICK_DEATH else 0
             if self._quick_deaths >= MOST_QUICK_DEATHS:
                 log.error("workers die as soon as they are started: giving up")
                 self._stop(signal.SIGTERM)
             else:
                 self._start()
-        if self._failed:
-            return CANNOT_SERVE
         return 1 if self._quick_deaths >= MOST_QUICK_DEATHS else 0
-
-    def _make_and_tell(self) -> Any:
-        app = self._make_app()
-        self._served[0] = 1
-        return app
 
     def _start(self) -> None:
         sys.stdout.flush()
@@ -158,10 +141,9 @@ class _Supervisor:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-            code = _serve(self._listener, self._make_and_tell)
+            code = _serve(self._listener, self._make_app)
         except EvmcoreError as error:
             log.error("worker %d cannot serve: %s", os.getpid(), error)
-            code = CANNOT_SERVE
         except BaseException:
             log.exception("worker %d could not serve", os.getpid())
         finally:

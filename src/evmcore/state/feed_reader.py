@@ -109,10 +109,12 @@ class FeedReader:
         current = self.current
         return not self.reason and current is not None and current.cache.caught_up and not current.cache.given_up
 
-    def wait(self, timeout: float) -> bool:
-        """Waits until `following`, at most `timeout` seconds; whether it is."""
+    def wait(self, timeout: float, *, despite_errors: bool = True) -> bool:
+        """Waits until `following`, at most `timeout` seconds, or until the first error; whether it is."""
         deadline = time.monotonic() + timeout
         while not self.following and time.monotonic() < deadline and not self._stop.is_set():
+            if self.error is not None and not despite_errors:
+                break
             time.sleep(0.002)
         return self.following
 

@@ -384,6 +384,10 @@ class RedisState:
         """Whether every account of the chain is there."""
         return self._following().cache.complete
 
+    def settle(self, seconds: float) -> bool:
+        """Waits until the state is followed, or cannot be had just now; at most so long. Whether it is followed."""
+        return self._feed.wait(seconds, despite_errors=False)
+
     def restart(self, wait: float = 10.0) -> None:
         """Forgets everything that is cached and starts from what Redis holds. Open pins keep what they have."""
         self._feed.restart()
