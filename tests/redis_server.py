@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 PROGRAM = os.environ.get("EVMCORE_REDIS_SERVER") or shutil.which("redis-server") or shutil.which("valkey-server")
 
-# Seconds. Generous: tests must not fail on a slow machine.
-
 
 def need_redis() -> Any:
     """The module `redis`; skips the test where it, or the server, is absent."""

@@ -14,6 +14,7 @@ from evmcore.service.memory_source import MemorySource
 from tests.fixture_archives import SHARED
 from tests.rpc_server import Client
 from tests.shared_files import shared_path
+from tests.stored_state import Stored, keccak256
 
 # Methods after which the server is not as it was before.
 CHANGING = ("eth_sendRawTransaction", "testing_", "txpool_")
@@ -131,3 +132,14 @@ def _kind(value: Any) -> str:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 200 else text[:200] + "..."
+
+
+def head_state(path: Path) -> Stored:
+    """`headstate.json` as `read_state` gives states."""
+    state: Stored = {}
+    for address, account in json.loads(path.read_text())["accounts"].items():
+        code = bytes.fromhex(account.get("code", "0x")[2:])
+        assert keccak256(code).hex() == account["codeHash"][2:]
+        slots = {int(key, 16): int(value, 16) for key, value in account.get("storage", {}).items()}
+        state[bytes.fromhex(address[2:])] = (account["nonce"], int(account["balance"]), code, slots)
+    return state

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from evmcore._trie import ordered_root
@@ -103,3 +105,10 @@ class SmallChain:
 
 def chain_bytes(blocks: list[Block]) -> bytes:
     return b"".join(block.encode() for block in blocks)
+
+
+def genesis_file(folder: Path) -> str:
+    """The path of a file with the genesis, as `--genesis` takes it."""
+    path = folder / "genesis.json"
+    path.write_text(json.dumps(GENESIS))
+    return str(path)

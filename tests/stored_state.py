@@ -63,6 +63,7 @@ def state_of(memory: MemoryState) -> Stored:
 
 ADDRESSES = [bytes([i]) * 20 for i in range(1, 7)]
 CODES = [b"", b"\x00", b"\x60\x00", bytes(300)]
+GENESIS = Header(number=0, timestamp=1)
 
 
 def random_state(rng: random.Random) -> MemoryState:
@@ -142,3 +143,13 @@ def random_diff(rng: random.Random, state: MemoryState) -> StateDiff:
 def child(header: Header, salt: int = 0) -> Header:
     """A header on another; `salt` makes siblings differ."""
     return Header(parent_hash=header.hash, number=header.number + 1, timestamp=header.timestamp + 1, gas_used=salt)
+
+
+def balance_diff(state: MemoryState, address: bytes, balance: int) -> StateDiff:
+    """The diff that sets one balance and leaves the rest of the account as it is."""
+    fields = {"nonce": hex(state.nonce(address)), "codeHash": "0x" + state.code_hash(address).hex()}
+    old = {**fields, "balance": hex(state.balance(address))} if address in state else None
+    new = {**fields, "balance": hex(balance)}
+    return StateDiff.from_json(
+        {"accounts": {"0x" + address.hex(): {"old": old, "new": new}}, "storage": {}, "codes": {}}
+    )

@@ -16,18 +16,18 @@ import pytest
 
 from evmcore.access_lists import AccountChanges, BlockAccessList
 from evmcore.bench import replay
-from evmcore.blocks import Block, Header
+from evmcore.blocks import Block
 from evmcore.errors import BlockReason, InputError, InvalidBlock, StateError, TransactionReason
 from evmcore.execution import execute_block, execute_block_stream
 from evmcore.forks import Fork
 from evmcore.listed import ListedExecutor
 from evmcore.state import MemoryState, State
 from evmcore.tracing import CallTracer
-from evmcore.transactions import Transaction
 from evmcore.types import Account, Withdrawal
 from tests.access_list_faults import FAULTS, WRONG_FORMAT, faulty_lists
 from tests.assembly import assemble
 from tests.fixture_archives import SHARED
+from tests.listed_blocks import ALLOC, BOB, READER, WRITER, block_of, pay
 from tests.parallel_blocks import Outcome, difference, observe_result, outcome_of
 from tests.parallel_fuzz.cases import make_case
 from tests.parallel_fuzz.check import repaired
@@ -111,29 +111,6 @@ def test_an_invalid_block_gives_one_error_at_any_number_of_threads() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- small blocks
-
-ALICE, BOB, READER, WRITER = (bytes([number]) * 20 for number in (0xA1, 0xB0, 0x4E, 0x3F))
-ALLOC = {
-    ALICE: Account(0, 10**20),
-    READER: Account(1, 0, bytes.fromhex("5f5450" + "60015450" + "00"), {0: 5, 1: 7}),  # SLOAD 0, SLOAD 1
-    WRITER: Account(1, 0, bytes.fromhex("5f546001015f5500")),  # adds one to slot 0
-}
-
-
-def pay(nonce: int, to: bytes, value: int = 0, gas: int = 100_000) -> Transaction:
-    return Transaction(type=0, sender=ALICE, nonce=nonce, to=to, value=value, gas_limit=gas, gas_price=10)
-
-
-def block_of(*transactions: Transaction, gas_limit: int = 30_000_000, **more: Any) -> Block:
-    header = Header(
-        number=1,
-        timestamp=1,
-        gas_limit=gas_limit,
-        base_fee_per_gas=7,
-        coinbase=b"\xcb" * 20,
-        withdrawals_root=bytes(32),
-    )
-    return Block(header, transactions, (), more.get("withdrawals", ()))
 
 
 def listed_by(block: Block, alloc: Mapping[bytes, Account] = ALLOC, fork: Fork = Fork.SHANGHAI) -> BlockAccessList:

@@ -10,10 +10,10 @@ from evmcore.execution import execute_block
 from evmcore.forks import Fork
 from evmcore.state import MemoryState
 from evmcore.state.redis import RedisState
+from tests.listed_blocks import ALLOC, READER, WRITER, block_of, pay
 from tests.parallel_blocks import difference, outcome_of
+from tests.redis_reading import load
 from tests.redis_server import RedisServer
-from tests.test_access_lists_given import ALLOC, READER, WRITER, block_of, pay
-from tests.test_redis_state import load
 
 
 @pytest.fixture

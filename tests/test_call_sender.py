@@ -15,7 +15,7 @@ from evmcore.state import AccountInfo, MemoryState, State
 from evmcore.tracing import PrestateTracer
 from evmcore.types import Account, BlockEnv
 from tests.assembly import assemble, returning
-from tests.test_session import BLOCK, CANCUN, HEADER
+from tests.cancun_block import BLOCK, CANCUN, HEADER
 
 SENDER, TARGET, HELPER, NOBODY = (bytes([byte]) * 20 for byte in (0xAA, 0xBB, 0xCC, 0xDD))
 ENV = BlockEnv(number=5, timestamp=10**10, base_fee=0, coinbase=NOBODY)

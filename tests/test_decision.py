@@ -20,7 +20,7 @@ from evmcore.transactions import Transaction
 from evmcore.types import Account
 from tests.assembly import assemble
 from tests.parallel_blocks import difference, outcome_of
-from tests.test_parallel_failures import block_of, people, person
+from tests.small_blocks import block_of, people, person
 
 SCENES = {scene.name: scene for scene in scenes(seed=2, size=60)}
 LOOP = b"\x70" * 20

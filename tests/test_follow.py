@@ -27,8 +27,9 @@ from evmcore.state.publisher import Publisher
 from evmcore.state.sources import from_block, from_memory
 from tests.faulty_proxy import FaultyProxy
 from tests.redis_server import RedisServer
+from tests.rpc_compat import head_state
 from tests.shared_files import shared_path
-from tests.small_chain import GENESIS, SmallChain, chain_bytes
+from tests.small_chain import SmallChain, chain_bytes, genesis_file
 from tests.stored_state import Stored, keccak256, read_state, state_of
 
 KEYS = Keys(77)
@@ -71,24 +72,7 @@ def write(path: Path, blocks: list[Block]) -> Path:
     return path
 
 
-def genesis_file(folder: Path) -> str:
-    path = folder / "genesis.json"
-    path.write_text(json.dumps(GENESIS))
-    return str(path)
-
-
 # ---- the chain of the execution APIs
-
-
-def head_state(path: Path) -> Stored:
-    """`headstate.json` as `read_state` gives states."""
-    state: Stored = {}
-    for address, account in json.loads(path.read_text())["accounts"].items():
-        code = bytes.fromhex(account.get("code", "0x")[2:])
-        assert keccak256(code).hex() == account["codeHash"][2:]
-        slots = {int(key, 16): int(value, 16) for key, value in account.get("storage", {}).items()}
-        state[bytes.fromhex(address[2:])] = (account["nonce"], int(account["balance"]), code, slots)
-    return state
 
 
 def test_the_chain_of_the_execution_apis_ends_in_its_head_state(

@@ -29,8 +29,8 @@ from evmcore.errors import InputError
 from tests.commands import assert_one_line, run_command
 from tests.listening import listening
 from tests.redis_server import need_redis
-from tests.test_redis_addresses import tls_server
-from tests.test_serve import served, workers_of
+from tests.redis_tls import tls_server
+from tests.serve_command import served, workers_of
 from tests.waiting import until
 
 # What flood 0.3.1 writes for each rate (spec.py, LoadTestOutputDatum).

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from evmcore.blocks import Header
 from evmcore.errors import InputError, StateCorrupted, StateError, WriterFenced
 from evmcore.state import MemoryState, feed, layout, loading
 from evmcore.state.feed import decode_entry
@@ -17,11 +16,9 @@ from evmcore.state.loading import Loader, load_memory
 from evmcore.state.publisher import Publisher
 from evmcore.state.sources import SourceAccount, from_alloc, from_memory
 from evmcore.types import Account
-from tests.stored_state import ADDRESSES, child, random_diff, random_state, read_state, state_of
-from tests.test_publisher import balance_diff
+from tests.stored_state import ADDRESSES, GENESIS, balance_diff, child, random_diff, random_state, read_state, state_of
 
 KEYS = Keys(1)
-GENESIS = Header(number=0, timestamp=1)
 A, B, C = ADDRESSES[:3]
 
 

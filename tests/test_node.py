@@ -28,10 +28,10 @@ from evmcore.state.sources import from_memory
 from evmcore.traced_diffs import TracingChanger
 from tests.node_server import TestNode, serving
 from tests.redis_server import RedisServer
+from tests.rpc_compat import head_state
 from tests.shared_files import shared_path
-from tests.small_chain import GENESIS, WRITER, SmallChain
+from tests.small_chain import GENESIS, WRITER, SmallChain, genesis_file
 from tests.stored_state import keccak256, read_state, state_of
-from tests.test_follow import genesis_file, head_state
 from tests.waiting import until
 
 API_CHAIN_ID = 3503995874084926

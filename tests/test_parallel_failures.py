@@ -7,98 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from evmcore._hash import keccak256
-from evmcore.blocks import Block, Header
+from evmcore.blocks import Block
 from evmcore.errors import InvalidBlock, StateError, TransactionReason
 from evmcore.execution import execute_block
 from evmcore.forks import Fork
-from evmcore.state import AccountInfo, MemoryState, State, as_backend
+from evmcore.state import MemoryState, as_backend
 from evmcore.stm import ParallelExecutor
 from evmcore.transactions import Transaction
 from evmcore.types import Account
 from tests.assembly import assemble
+from tests.failing_states import Failing, python_case
 from tests.parallel_blocks import THREADS, assert_bounded, check_equal, executors_for, observe
-from tests.parallel_fuzz.cases import Case, make_case
-from tests.parallel_fuzz.check import repaired
-
-COINBASE = b"\xcb" * 20
-COUNTER = b"\xc0" * 20
-BURNER = b"\xbb" * 20
-COUNT = assemble("0 SLOAD 1 ADD 0 SSTORE")
-# Burns the gas that it is given.
-BURN = assemble("loop: @loop JUMP")
-
-
-def person(number: int) -> bytes:
-    return b"\x0a" * 18 + number.to_bytes(2, "big")
-
-
-def block_of(*transactions: Transaction, gas_limit: int = 30_000_000) -> Block:
-    header = Header(number=1, coinbase=COINBASE, gas_limit=gas_limit, base_fee_per_gas=0)
-    return Block(header, transactions)
-
-
-def transfer(number: int, to: bytes, *, nonce: int = 0, value: int = 1, gas: int = 100_000) -> Transaction:
-    return Transaction(sender=person(number), nonce=nonce, to=to, value=value, gas_limit=gas, gas_price=0)
-
-
-def people(count: int) -> dict[bytes, Account]:
-    return {person(number): Account(balance=10**18) for number in range(count)}
-
+from tests.parallel_fuzz.cases import make_case
+from tests.small_blocks import BURN, BURNER, COUNT, COUNTER, block_of, people, person, transfer
 
 # ------------------------------------------------------------ states that fail
-
-
-class Failing(State):
-    """The accounts of a case, in Python; the read with the given number, and every later one, raises."""
-
-    def __init__(self, alloc: dict[bytes, Account], fails_at: int | None = None) -> None:
-        self.alloc = alloc
-        self.codes = {keccak256(account.code): account.code for account in alloc.values()}
-        self.fails_at = fails_at
-        self.reads = 0
-        self.applied = 0
-        self.lock = threading.Lock()
-
-    def count(self) -> None:
-        with self.lock:
-            self.reads += 1
-            if self.fails_at is not None and self.reads >= self.fails_at:
-                raise ConnectionError(f"read {self.fails_at}")
-
-    def account(self, address: bytes) -> AccountInfo | None:
-        self.count()
-        account = self.alloc.get(address)
-        if account is None:
-            return None
-        return AccountInfo(account.nonce, account.balance, keccak256(account.code), bool(account.storage))
-
-    def storage(self, address: bytes, slot: int) -> int:
-        self.count()
-        return self.alloc[address].storage.get(slot, 0) if address in self.alloc else 0
-
-    def code(self, address: bytes, code_hash: bytes) -> bytes:
-        self.count()
-        return self.codes[code_hash]
-
-    def apply(self, diff: object) -> None:
-        self.applied += 1
-
-
-class Patient(Failing):
-    """Answers for storage only when ``gate`` is set."""
-
-    def __init__(self, alloc: dict[bytes, Account], gate: threading.Event) -> None:
-        super().__init__(alloc)
-        self.gate = gate
-
-    def storage(self, address: bytes, slot: int) -> int:
-        assert self.gate.wait(30)
-        return super().storage(address, slot)
-
-
-def python_case(seed: int) -> Case:
-    return repaired(make_case(seed, fork=Fork.SHANGHAI))
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from evmcore._diff import StateDiff
-from evmcore.blocks import Header
 from evmcore.errors import StateError
 from evmcore.state import MemoryState
 from evmcore.state._changes import ChangeSet
@@ -25,10 +24,9 @@ from evmcore.state.sources import from_memory
 from evmcore.types import Account
 from tests.plain_planning import AccountPlan, change_commands, needed_codes, touched_accounts
 from tests.redis_server import RedisServer
-from tests.stored_state import ADDRESSES, child, random_diff, random_state
+from tests.stored_state import ADDRESSES, GENESIS, child, random_diff, random_state
 
 KEYS = Keys(1)
-GENESIS = Header(number=0, timestamp=1)
 
 
 @pytest.fixture

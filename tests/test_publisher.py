@@ -27,10 +27,9 @@ from evmcore.state.sources import from_memory
 from evmcore.state.works import Publication
 from evmcore.types import Account
 from tests.redis_server import RedisServer
-from tests.stored_state import ADDRESSES, child, random_diff, random_state, read_state, state_of
+from tests.stored_state import ADDRESSES, GENESIS, balance_diff, child, random_diff, random_state, read_state, state_of
 
 KEYS = Keys(1)
-GENESIS = Header(number=0, timestamp=1)
 A, B = ADDRESSES[:2]
 
 pytestmark = pytest.mark.usefixtures("told_first")
@@ -44,15 +43,6 @@ def publisher(client: Any, shared_redis: RedisServer) -> Iterator[Publisher]:
 
 def load(publisher: Publisher, state: MemoryState, header: Header = GENESIS) -> Head:
     return Loader(publisher, header, complete=True).run(from_memory(state)).head
-
-
-def balance_diff(state: MemoryState, address: bytes, balance: int) -> StateDiff:
-    fields = {"nonce": hex(state.nonce(address)), "codeHash": "0x" + state.code_hash(address).hex()}
-    old = {**fields, "balance": hex(state.balance(address))} if address in state else None
-    new = {**fields, "balance": hex(balance)}
-    return StateDiff.from_json(
-        {"accounts": {"0x" + address.hex(): {"old": old, "new": new}}, "storage": {}, "codes": {}}
-    )
 
 
 def test_a_loaded_state_is_stored_whole_and_reads_back(client: Any, publisher: Publisher) -> None:

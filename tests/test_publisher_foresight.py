@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from evmcore._diff import StateDiff
-from evmcore.blocks import Header
 from evmcore.errors import EvmcoreError, StateCorrupted, StateError, WriterFenced, WrongParent
 from evmcore.state import MemoryState
 from evmcore.state.feed import decode_entry
@@ -21,10 +20,9 @@ from evmcore.state.publisher import Publisher
 from evmcore.state.sources import from_memory
 from evmcore.types import Account
 from tests.redis_server import RedisServer
-from tests.stored_state import ADDRESSES, child, random_diff, random_state, read_state, state_of
+from tests.stored_state import ADDRESSES, GENESIS, child, random_diff, random_state, read_state, state_of
 
 KEYS = Keys(1)
-GENESIS = Header(number=0, timestamp=1)
 A, B = ADDRESSES[:2]
 
 

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,11 +17,12 @@ from evmcore.state.redis import RedisState
 from evmcore.state.session import open_client
 from evmcore.state.sources import from_memory
 from evmcore.types import Account
-from tests.redis_server import PROGRAM, RedisServer, free_port
-from tests.stored_state import child
+from tests.redis_sentinel import Sentinel, wait_for_sentinel
+from tests.redis_server import RedisServer
+from tests.redis_tls import tls_server
+from tests.stored_state import GENESIS, child
 from tests.waiting import PATIENCE, eventually, until
 
-GENESIS = Header(number=0, timestamp=1)
 CONTRACT = b"\x70" * 20
 # Returns the slot that the first word of calldata names.
 CODE = bytes.fromhex("5f35545f5260205ff3")
@@ -108,54 +103,6 @@ def test_a_wrong_password_is_said_and_not_shown(tmp_path: Path) -> None:
 # ---- TLS
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signs itself, and its key."""
-    pytest.importorskip("cryptography", reason="the package cryptography is not installed")
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "evmcore test")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    cert_path, key_path = folder / "cert.pem", folder / "key.pem"
-    cert_path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    key_path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return cert_path, key_path
-
-
-@contextmanager
-def tls_server(folder: Path, *options: str) -> Iterator[tuple[RedisServer, str, Path]]:
-    """A server, the place of its TLS port, and the certificate to trust."""
-    cert, key = certificate(folder / "tls")
-    port = free_port()
-    tls = ["--tls-port", str(port), "--tls-cert-file", str(cert), "--tls-key-file", str(key)]
-    tls += ["--tls-ca-cert-file", str(cert), "--tls-auth-clients", "no", *options]
-    try:
-        server = RedisServer(folder / "redis", *tls).start()
-    except AssertionError as error:
-        if "tls" in str(error).lower() and "redis-server ended" in str(error):
-            pytest.skip("this redis-server was built without TLS")
-        raise
-    with server:
-        yield server, f"127.0.0.1:{port}", cert
-
-
 def test_tls_with_a_password(tmp_path: Path) -> None:
     with tls_server(tmp_path, "--requirepass", "pw") as (_, place, cert):
         url = f"rediss://:pw@{place}/0?ssl_ca_certs={cert}"
@@ -189,40 +136,6 @@ def test_tls_survives_a_restart_of_the_server(tmp_path: Path) -> None:
 # ---- Sentinel
 
 
-class Sentinel:
-    """One sentinel that watches a primary by the name of evm."""
-
-    def __init__(self, folder: Path, primary: RedisServer, password: str = "", own_password: str = "") -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
-        lines = [
-            f"port {self.port}",
-            "bind 127.0.0.1",
-            f"dir {folder}",
-            f"sentinel monitor evm 127.0.0.1 {primary.port} 1",
-            "sentinel down-after-milliseconds evm 400",
-            "sentinel failover-timeout evm 3000",
-        ]
-        if password:
-            lines.append(f"sentinel auth-pass evm {password}")
-        if own_password:
-            lines.append(f"requirepass {own_password}")
-        config = folder / "sentinel.conf"
-        config.write_text("\n".join(lines) + "\n")
-        self.log = open(folder / "sentinel.log", "wb")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            [str(PROGRAM), str(config), "--sentinel"], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log
-        )
-
-    def __enter__(self) -> Sentinel:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait(PATIENCE)
-        self.log.close()
-
-
 def test_sentinel_gives_the_address_and_the_new_one_after_a_failover(tmp_path: Path) -> None:
     """With passwords of the servers and of the sentinel. The reader comes to the promoted replica by itself."""
     options = ["--requirepass", "pw", "--masterauth", "pw"]
@@ -247,19 +160,6 @@ def test_sentinel_gives_the_address_and_the_new_one_after_a_failover(tmp_path: P
                     header = child(header)
                     promoted.publish(header, NOTHING)
                 wait_for(state, header)
-
-
-def wait_for_sentinel(url: str, replicas: int) -> None:
-    from redis.exceptions import RedisError
-
-    with open_client(url) as client:
-
-        def knows() -> bool:
-            client.ping()
-            manager: Any = client.connection_pool.sentinel_manager  # type: ignore[attr-defined]
-            return bool(manager.sentinels[0].sentinel_masters()["evm"]["num-slaves"] >= replicas)
-
-        until(lambda: eventually(knows, RedisError, OSError, KeyError), "the sentinel does not see the replicas")
 
 
 # ---- replicas

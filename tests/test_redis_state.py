@@ -28,16 +28,16 @@ from evmcore.state.base import EMPTY_CODE_HASH
 from evmcore.state.layout import Keys
 from evmcore.state.loading import Loader
 from evmcore.state.publisher import Publisher
-from evmcore.state.redis import NotHere, RedisPin, RedisState
+from evmcore.state.redis import NotHere, RedisState
 from evmcore.state.rpc import ProvenAccount
 from evmcore.state.sources import SourceAccount, from_memory
 from evmcore.types import Account
+from tests.redis_reading import assert_same, load, wait_for
 from tests.redis_server import RedisServer
-from tests.stored_state import ADDRESSES, child, random_diff, random_state
+from tests.stored_state import GENESIS, child, random_diff, random_state
 from tests.waiting import PATIENCE, eventually, until
 
 KEYS = Keys(1)
-GENESIS = Header(number=0, timestamp=1)
 TOKEN = contract("Token")
 TOKEN_ADDRESS = bytes.fromhex("70" * 20)
 HOLDERS = [bytes([i]) * 20 for i in range(100, 120)]
@@ -48,31 +48,6 @@ def server(shared_redis: RedisServer) -> Iterator[RedisServer]:
     with shared_redis.client() as client:
         client.flushall()
     yield shared_redis
-
-
-def load(server: RedisServer, state: MemoryState, header: Header = GENESIS, **options: Any) -> Publisher:
-    publisher = Publisher(server.url, 1, **options)
-    Loader(publisher, header, complete=True).run(from_memory(state))
-    return publisher
-
-
-def wait_for(state: RedisState, header: Header) -> None:
-    until(lambda: state.head().hash == header.hash, f"block {header.number} does not come")
-
-
-def assert_same(pin: RedisPin, memory: MemoryState) -> None:
-    for address in ADDRESSES:
-        account = pin.account(address)
-        assert (account is not None) == (address in memory), f"block {pin.header.number}: 0x{address.hex()}"
-        if account is not None:
-            expected = (memory.nonce(address), memory.balance(address), memory.code_hash(address))
-            assert (account.nonce, account.balance, account.code_hash) == expected
-            assert account.has_storage == bool(memory.slots(address))
-            assert pin.code(address) == memory.code(address)
-        for slot in range(8):
-            assert pin.storage(address, slot) == memory.storage(address, slot), (
-                f"block {pin.header.number} (step {pin.seq}): slot {slot} of 0x{address.hex()}"
-            )
 
 
 def token_state(holders: int = len(HOLDERS)) -> MemoryState:

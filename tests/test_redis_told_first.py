@@ -21,13 +21,12 @@ from evmcore.state.session import as_fields
 from evmcore.state.sources import SourceAccount, from_memory
 from evmcore.types import Account
 from tests.faulty_proxy import FaultyProxy
+from tests.redis_reading import assert_same, wait_for
 from tests.redis_server import RedisServer
-from tests.stored_state import ADDRESSES, child, random_diff, random_state, read_state, state_of
-from tests.test_redis_state import assert_same, wait_for
+from tests.stored_state import ADDRESSES, GENESIS, child, random_diff, random_state, read_state, state_of
 from tests.waiting import until
 
 KEYS = Keys(1)
-GENESIS = Header(number=0, timestamp=1)
 A = ADDRESSES[0]
 
 

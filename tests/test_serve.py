@@ -5,13 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,11 +18,10 @@ from evmcore.service.app import App
 from evmcore.service.dispatch import Dispatcher
 from evmcore.service.methods import METHODS
 from tests.rpc_server import Client, serving
+from tests.serve_command import START_SECONDS, figures, served, workers_of
+from tests.service_chain import GENESIS, GETTER, REVERTER
 from tests.shared_files import shared_path
-from tests.test_service_library import GENESIS, GETTER, REVERTER
 from tests.waiting import eventually, until
-
-START_SECONDS = 60
 
 CALL = [{"to": "0x" + GETTER.hex()}, "latest"]
 
@@ -37,45 +33,12 @@ def genesis_file(tmp_path: Path) -> Path:
     return path
 
 
-@contextmanager
-def served(*arguments: str) -> Iterator[tuple[Client, subprocess.Popen[str]]]:
-    """A client of `serve` with these arguments, and its process; ended by SIGTERM if it is still there."""
-    command = [sys.executable, "-m", "evmcore", "serve", "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            match = re.fullmatch(r"listening on http://127\.0\.0\.1:(\d+)\n", line)
-            assert match is not None, f"got {line!r}"
-            client = Client(int(match[1]))
-            try:
-                yield client, process
-            finally:
-                client.close()
-            if process.poll() is None:
-                process.terminate()
-            assert process.wait(START_SECONDS) == 0
-        finally:
-            process.kill()
-
-
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-
-
 def is_running(pid: int) -> bool:
     """Whether a process is there and has not ended (a zombie has)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def figures(client: Client) -> dict[str, float]:
-    """What /metrics shows."""
-    text = client.get("/metrics")[2].decode()
-    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
-    return {name: float(value) for name, _, value in lines}
 
 
 def test_a_genesis_file_is_served(genesis_file: Path) -> None:

@@ -10,7 +10,7 @@ from evmcore.state.publisher import Publisher
 from tests.invariant_chain import CHAIN_ID, TELLER, Books, begun, calldata
 from tests.redis_server import RedisServer
 from tests.rpc_server import Client
-from tests.test_serve import figures, served
+from tests.serve_command import figures, served
 from tests.waiting import until
 
 prometheus = pytest.importorskip("prometheus_client.parser")

@@ -24,7 +24,7 @@ from tests.faulty_proxy import FaultyProxy
 from tests.invariant_chain import CHAIN_ID, TELLER, Books, begin_anew, begun, calldata, check
 from tests.redis_server import RedisServer
 from tests.rpc_server import Client
-from tests.test_serve import served, workers_of
+from tests.serve_command import served, workers_of
 from tests.waiting import PATIENCE, eventually, until
 
 GROUPS = 200

@@ -27,10 +27,11 @@ from evmcore.errors import StateError
 from evmcore.state.publisher import Publisher
 from tests.faulty_proxy import FaultyProxy
 from tests.invariant_chain import CHAIN_ID, TELLER, Books, begin, begun, calldata, check
+from tests.redis_sentinel import Sentinel, wait_for_sentinel
 from tests.redis_server import RedisServer
+from tests.redis_tls import tls_server
 from tests.rpc_server import Client
-from tests.test_redis_addresses import Sentinel, tls_server, wait_for_sentinel
-from tests.test_serve import served, workers_of
+from tests.serve_command import served, workers_of
 from tests.waiting import PATIENCE, until
 
 GROUPS = 300

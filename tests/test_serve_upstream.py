@@ -20,8 +20,8 @@ from tests.listening import listening
 from tests.redis_server import RedisServer, free_port
 from tests.rpc_compat import chain_files
 from tests.rpc_server import Client
+from tests.serve_command import served
 from tests.shared_files import shared_path
-from tests.test_serve import served
 from tests.waiting import PATIENCE, until
 
 CHAIN_ID = 3503995874084926

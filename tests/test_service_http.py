@@ -22,7 +22,7 @@ from evmcore.service.http import HttpProtocol
 from evmcore.service.methods import METHODS
 from tests.assembly import assemble, returning
 from tests.rpc_server import Client, serving
-from tests.test_service_library import ENVIRONMENT, GENESIS, GETTER, REVERTER, RICH, SPINNER
+from tests.service_chain import ENVIRONMENT, GENESIS, GETTER, REVERTER, RICH, SPINNER
 from tests.waiting import PATIENCE, until
 
 LIMITS: dict[str, Any] = {"timeout": 5.0, "gas": 10**12, "request_size": 100_000, "batch": 20, "threads": 2, "queue": 2}

@@ -8,9 +8,9 @@ import pytest
 
 from evmcore.service import MemorySource
 from tests.assembly import returning
+from tests.pool_chain import GENESIS, send, signed
 from tests.rpc_compat import chain_source
 from tests.service_client import Service
-from tests.test_service_pool import GENESIS, send, signed
 
 HERE = "0x" + "ab" * 20
 SENDER = "0x" + signed().recover_sender().hex()

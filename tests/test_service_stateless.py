@@ -14,7 +14,7 @@ from evmcore.service.methods import METHODS
 from evmcore.state import MemoryState
 from evmcore.types import Account
 from tests.assembly import returning
-from tests.test_service_library import GETTER
+from tests.service_chain import GETTER
 
 HEADER = Header(number=9, timestamp=100, base_fee_per_gas=7, gas_used=15_000_000, excess_blob_gas=0, blob_gas_used=0,
                 withdrawals_root=Header().transactions_root)  # fmt: skip

@@ -6,27 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from evmcore import Account, Block, ChainConfig, Fork, Header, InputError, InvalidTransaction, MemoryState, Transaction
+from evmcore import Account, Fork, InputError, InvalidTransaction, MemoryState, Transaction
 from evmcore import TransactionReason as Reason
 from evmcore._session import Session
 from evmcore.chain import BlockChain
 from tests.assembly import assemble
+from tests.cancun_block import BLOCK, CANCUN, HEADER
 from tests.rpc_compat import chain_files
 
 RICH, POOR, CODE = b"\x0a" * 20, b"\x0b" * 20, b"\x0c" * 20
 ETHER = 10**18
-CANCUN = ChainConfig.of_fork(Fork.CANCUN)
-HEADER = Header(
-    number=1,
-    timestamp=12,
-    gas_limit=10_000_000,
-    base_fee_per_gas=0,
-    withdrawals_root=bytes(32),
-    blob_gas_used=0,
-    excess_blob_gas=0,
-    parent_beacon_block_root=bytes(32),
-)
-BLOCK = Block(HEADER, withdrawals=())
 
 
 def transfer(nonce: int = 0, value: int = 1, to: bytes | None = POOR, data: bytes = b"") -> Transaction:

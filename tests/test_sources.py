@@ -35,6 +35,11 @@ def imported(text: str) -> Iterator[tuple[str, str]]:
                 yield module, words[-1]
 
 
+def test_tests_import_what_they_share_from_modules_that_are_no_tests() -> None:
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        assert not re.search(r"^\s*(?:from|import) .*\btest_", path.read_text(), re.MULTILINE), path.name
+
+
 def test_compiled_modules_import_what_they_use_and_nothing_else() -> None:
     modules = sorted(PACKAGE.rglob("*.pyx"))
     taken = {pair for path in PACKAGE.rglob("*.p[xy][xd]") for pair in imported(path.read_text())}

@@ -21,20 +21,10 @@ from evmcore.state import MemoryState, as_backend
 from evmcore.stm import ParallelExecutor
 from evmcore.transactions import Transaction
 from evmcore.types import Account
+from tests.failing_states import Failing, Patient, python_case
 from tests.fixture_archives import SHARED
 from tests.parallel_blocks import THREADS, difference, error_of, outcome_of
-from tests.test_parallel_failures import (
-    BURN,
-    BURNER,
-    COUNT,
-    COUNTER,
-    Failing,
-    Patient,
-    block_of,
-    people,
-    python_case,
-    transfer,
-)
+from tests.small_blocks import BURN, BURNER, COUNT, COUNTER, block_of, people, transfer
 from tests.waiting import until
 
 SCENES = {scene.name: scene for scene in scenes(seed=4, size=60)}

@@ -24,10 +24,11 @@ from evmcore.stm import ParallelExecutor
 from evmcore.tracing import CallTracer
 from evmcore.types import Account
 from tests.assembly import assemble
+from tests.failing_states import Patient
 from tests.fixture_archives import SHARED
 from tests.parallel_fuzz.cases import make_case
 from tests.parallel_fuzz.check import repaired
-from tests.test_parallel_failures import COUNT, COUNTER, Patient, block_of, people, transfer
+from tests.small_blocks import COUNT, COUNTER, block_of, people, transfer
 
 THREADS = (1, 2, 3, 8)
 BLOCKS = sorted((SHARED / "blocks").glob(f"*{replay.SUFFIX}"), key=lambda path: path.stat().st_size)

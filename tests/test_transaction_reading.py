@@ -13,7 +13,7 @@ from evmcore.blocks import Block, Header
 from evmcore.errors import EvmcoreError
 from evmcore.transactions import Transaction
 from tests.shared_files import archive_documents, shared_path
-from tests.test_transactions import KEY, some_transaction
+from tests.some_transactions import KEY, some_transaction
 
 DAMAGE = (0, 1, 0x7F, 0x80, 0x81, 0x9F, 0xA0, 0xA1, 0xB7, 0xB8, 0xB9, 0xC0, 0xC1, 0xF7, 0xF8, 0xFF)
 

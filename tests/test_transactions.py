@@ -20,8 +20,8 @@ from evmcore.forks import Fork
 from evmcore.transactions import SECP256K1_ORDER, Authorization, Transaction
 from evmcore.types import Withdrawal
 from tests.shared_files import archive_documents, shared_path
+from tests.some_transactions import KEY, some_transaction
 
-KEY = 0x45A915E4D060149EB4365960E6A7A45F334393093061116B197E3240065FF2D8
 TO = bytes.fromhex("095e7baea6a6c7c4c2dfeb977efac326af552d87")
 
 # EIP-2681 in the words of the archive and in ours.
@@ -131,37 +131,6 @@ def test_authorities_of_the_archive_are_recovered() -> None:
                     assert "0x" + authority.hex() == item["signer"], name
                     recovered += 1
     assert (recovered, refused) == (4417, 40)
-
-
-def some_transaction(rng: random.Random, kind: int) -> Transaction:
-    fields: dict[str, Any] = {
-        "type": kind,
-        "chain_id": rng.choice([1, 5, 2**63]) if kind else rng.choice([None, 1, 2**200]),
-        "nonce": rng.getrandbits(rng.choice([0, 8, 64])),
-        "gas_limit": rng.getrandbits(rng.choice([16, 63])),
-        "to": rng.randbytes(20) if kind >= 3 or rng.random() < 0.8 else None,
-        "value": rng.getrandbits(rng.choice([0, 7, 8, 256])),
-        "data": rng.randbytes(rng.choice([0, 1, 4, 55, 56, 300])),
-    }
-    if kind < 2:
-        fields["gas_price"] = rng.getrandbits(70)
-    else:
-        fields["max_fee_per_gas"] = rng.getrandbits(70)
-        fields["max_priority_fee_per_gas"] = rng.getrandbits(60)
-    if kind:
-        fields["access_list"] = tuple(
-            (rng.randbytes(20), tuple(rng.getrandbits(256) for _ in range(rng.randrange(3))))
-            for _ in range(rng.randrange(3))
-        )
-    if kind == 3:
-        fields["max_fee_per_blob_gas"] = rng.getrandbits(40)
-        fields["blob_versioned_hashes"] = tuple(b"\x01" + rng.randbytes(31) for _ in range(rng.randrange(1, 4)))
-    if kind == 4:
-        fields["authorization_list"] = tuple(
-            Authorization(rng.choice([0, 1]), rng.randbytes(20), rng.getrandbits(20)).sign(KEY + i)
-            for i in range(rng.randrange(1, 3))
-        )
-    return Transaction(**fields)
 
 
 @pytest.mark.parametrize("kind", range(5))
