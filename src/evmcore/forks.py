@@ -1,7 +1,7 @@
-"""Forks and chains: which rules hold at a block, chosen by number and timestamp or by name.
+"""Chains: which fork, and with it which rules, holds at a block, chosen by number and timestamp or by name.
 
-Activation points of the public networks, blob schedules (EIP-7840, EIP-7892), difficulty-bomb delays, and the chains
-that geth's genesis files and test fixtures describe. Rule-set numbers for the compiled modules are in ``_rules.pxd``.
+What is fixed for each fork is in `evmcore.fork_table`; here are the chains: the public networks, those that geth's
+genesis files describe, and those of test fixtures.
 """
 
 from __future__ import annotations
@@ -9,158 +9,29 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from typing import Any, Final
 
 from evmcore.errors import ConfigError, InputError
+from evmcore.fork_table import (
+    BPO1_BLOBS,
+    BPO2_BLOBS,
+    CANCUN_BLOBS,
+    DEPOSIT_CONTRACT,
+    FACTS,
+    PRAGUE_BLOBS,
+    Activation,
+    BlobSchedule,
+    Fork,
+    bomb_delay,
+    plain_name,
+)
+from evmcore.genesis_config import parse_blob_schedule, read_genesis_config
 
-
-class Fork(IntEnum):
-    """Every fork of Ethereum mainnet, oldest first; comparable with ``<``."""
-
-    FRONTIER = 0
-    HOMESTEAD = 1
-    DAO = 2
-    TANGERINE_WHISTLE = 3
-    SPURIOUS_DRAGON = 4
-    BYZANTIUM = 5
-    CONSTANTINOPLE = 6
-    PETERSBURG = 7
-    ISTANBUL = 8
-    MUIR_GLACIER = 9
-    BERLIN = 10
-    LONDON = 11
-    ARROW_GLACIER = 12
-    GRAY_GLACIER = 13
-    PARIS = 14
-    SHANGHAI = 15
-    CANCUN = 16
-    PRAGUE = 17
-    OSAKA = 18
-    BPO1 = 19
-    BPO2 = 20
-
-    @property
-    def revision(self) -> int:
-        """Number of the rule set (``evmcore._rules.Revision``): forks that change no execution rule share one."""
-        return _REVISIONS[self]
-
-    @property
-    def title(self) -> str:
-        """The fork's name as people write it, such as ``"TangerineWhistle"``."""
-        return "".join(word if word.startswith("BPO") else word.capitalize() for word in self.name.split("_"))
-
-    @classmethod
-    def from_name(cls, name: str) -> Fork:
-        """The fork called ``name``: any spelling of case, spaces, dashes and underscores, and the aliases of test
-        fixtures (``EIP150``, ``EIP158``, ``ConstantinopleFix``, ``Merge``, ...).
-
-        Raises `InputError` for anything else.
-        """
-        if not isinstance(name, str):
-            raise InputError(f"fork: expected a name or a Fork, got {type(name).__name__}")
-        fork = _NAMES.get(_plain(name))
-        if fork is None:
-            known = ", ".join(f.title for f in cls)
-            raise InputError(f"fork: unknown fork {name!r}; known are {known}")
-        return fork
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]", "", name).lower()
-
-
-_REVISIONS: Final = {
-    Fork.FRONTIER: 0,
-    Fork.HOMESTEAD: 1,
-    Fork.DAO: 1,
-    Fork.TANGERINE_WHISTLE: 2,
-    Fork.SPURIOUS_DRAGON: 3,
-    Fork.BYZANTIUM: 4,
-    Fork.CONSTANTINOPLE: 5,
-    Fork.PETERSBURG: 6,
-    Fork.ISTANBUL: 7,
-    Fork.MUIR_GLACIER: 7,
-    Fork.BERLIN: 8,
-    Fork.LONDON: 9,
-    Fork.ARROW_GLACIER: 9,
-    Fork.GRAY_GLACIER: 9,
-    Fork.PARIS: 10,
-    Fork.SHANGHAI: 11,
-    Fork.CANCUN: 12,
-    Fork.PRAGUE: 13,
-    Fork.OSAKA: 14,
-    Fork.BPO1: 14,
-    Fork.BPO2: 14,
-}
-
-_NAMES: Final = {_plain(fork.name): fork for fork in Fork} | {
-    "daofork": Fork.DAO,
-    "eip150": Fork.TANGERINE_WHISTLE,
-    "tangerine": Fork.TANGERINE_WHISTLE,
-    "eip158": Fork.SPURIOUS_DRAGON,
-    "eip155": Fork.SPURIOUS_DRAGON,
-    "spurious": Fork.SPURIOUS_DRAGON,
-    "constantinoplefix": Fork.PETERSBURG,
-    "merge": Fork.PARIS,
-    "themerge": Fork.PARIS,
-}
-
-# Blocks by which the difficulty bomb's clock is set back (EIP-649, 1234, 2384, 3554, 4345, 5133), from each fork on.
-BOMB_DELAYS: Final = {
-    Fork.FRONTIER: 0,
-    Fork.BYZANTIUM: 3_000_000,
-    Fork.CONSTANTINOPLE: 5_000_000,
-    Fork.MUIR_GLACIER: 9_000_000,
-    Fork.LONDON: 9_700_000,
-    Fork.ARROW_GLACIER: 10_700_000,
-    Fork.GRAY_GLACIER: 11_400_000,
-}
-
-
-def bomb_delay(fork: Fork) -> int:
-    """Blocks by which ``fork`` holds the difficulty bomb back."""
-    return max((f, delay) for f, delay in BOMB_DELAYS.items() if f <= fork)[1]
-
-
-@dataclass(frozen=True, slots=True)
-class BlobSchedule:
-    """Blob parameters of a block: ``target`` and ``max`` in blobs per block, and the update fraction of the blob base
-    fee (EIP-4844, EIP-7840)."""
-
-    target: int
-    max: int
-    base_fee_update_fraction: int
-
-
-CANCUN_BLOBS: Final = BlobSchedule(3, 6, 3_338_477)
-PRAGUE_BLOBS: Final = BlobSchedule(6, 9, 5_007_716)  # EIP-7691
-BPO1_BLOBS: Final = BlobSchedule(10, 15, 8_346_193)
-BPO2_BLOBS: Final = BlobSchedule(14, 21, 11_684_671)
-
-# Schedules that hold where a configuration does not say otherwise.
-DEFAULT_BLOB_SCHEDULES: Final = {
-    Fork.CANCUN: CANCUN_BLOBS,
-    Fork.PRAGUE: PRAGUE_BLOBS,
-    Fork.OSAKA: PRAGUE_BLOBS,
-    Fork.BPO1: BPO1_BLOBS,
-    Fork.BPO2: BPO2_BLOBS,
-}
-
-DEPOSIT_CONTRACT: Final = bytes.fromhex("00000000219ab540356cbb839cbe05303d7705fa")
-
-
-@dataclass(frozen=True, slots=True)
-class Activation:
-    """A fork comes into force at a block number or at a timestamp (seconds); with neither, when a later one does.
-
-    Blob-parameter-only forks beyond BPO2 are activations of ``Fork.BPO2`` with a ``blob_schedule`` of their own.
-    """
-
-    fork: Fork
-    block: int | None = None
-    timestamp: int | None = None
-    blob_schedule: BlobSchedule | None = None
+__all__ = [
+    "BPO1_BLOBS", "BPO2_BLOBS", "CANCUN_BLOBS", "DEPOSIT_CONTRACT", "HOLESKY", "HOODI", "MAINNET", "NETWORKS",
+    "PRAGUE_BLOBS", "SEPOLIA", "Activation", "BlobSchedule", "ChainConfig", "Fork", "bomb_delay", "chain_of", "fork_of",
+    "parse_blob_schedule",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +109,8 @@ class ChainConfig:
         for activation in reversed(self.activations[: self._active(number, timestamp, None) + 1]):
             if activation.blob_schedule is not None:
                 return activation.blob_schedule
-            if activation.fork in DEFAULT_BLOB_SCHEDULES:
-                return DEFAULT_BLOB_SCHEDULES[activation.fork]
+            if FACTS[activation.fork].blobs is not None:
+                return FACTS[activation.fork].blobs
         return None
 
     def activation(self, fork: Fork) -> Activation | None:
@@ -268,7 +139,7 @@ class ChainConfig:
 
         ``blob_schedules``: the fixture's ``config.blobSchedule`` by fork name. Raises `ConfigError` for other names.
         """
-        schedules = {_plain(name): schedule for name, schedule in (blob_schedules or {}).items()}
+        schedules = {plain_name(name): schedule for name, schedule in (blob_schedules or {}).items()}
         match = _TRANSITION.fullmatch(network)
         if match is None:
             fork, schedule = _fixture_fork(network, schedules)
@@ -293,12 +164,7 @@ class ChainConfig:
 
         Raises `ConfigError`, naming the field, for anything that does not make sense.
         """
-        if not isinstance(genesis, Mapping):
-            raise ConfigError(f"genesis: expected an object, got {type(genesis).__name__}")
-        config = genesis.get("config", genesis) if "chainId" not in genesis else genesis
-        if not isinstance(config, Mapping):
-            raise ConfigError(f"genesis: config: expected an object, got {type(config).__name__}")
-        return _from_geth(config)
+        return cls(*read_genesis_config(genesis))
 
 
 _TRANSITION: Final = re.compile(
@@ -308,7 +174,7 @@ _TRANSITION: Final = re.compile(
 
 
 def _fixture_fork(name: str, schedules: Mapping[str, BlobSchedule]) -> tuple[Fork, BlobSchedule | None]:
-    plain = _plain(name)
+    plain = plain_name(name)
     schedule = schedules.get(plain)
     if re.fullmatch(r"bpo[3-9]", plain):
         if schedule is None:
@@ -318,139 +184,6 @@ def _fixture_fork(name: str, schedules: Mapping[str, BlobSchedule]) -> tuple[For
         return Fork.from_name(name), schedule
     except InputError as error:
         raise ConfigError(f"network: {error}") from None
-
-
-# ---- geth's genesis configuration
-
-_BLOCK_KEYS: Final = {
-    "homesteadBlock": Fork.HOMESTEAD,
-    "daoForkBlock": Fork.DAO,
-    "eip150Block": Fork.TANGERINE_WHISTLE,
-    "eip158Block": Fork.SPURIOUS_DRAGON,
-    "byzantiumBlock": Fork.BYZANTIUM,
-    "constantinopleBlock": Fork.CONSTANTINOPLE,
-    "petersburgBlock": Fork.PETERSBURG,
-    "istanbulBlock": Fork.ISTANBUL,
-    "muirGlacierBlock": Fork.MUIR_GLACIER,
-    "berlinBlock": Fork.BERLIN,
-    "londonBlock": Fork.LONDON,
-    "arrowGlacierBlock": Fork.ARROW_GLACIER,
-    "grayGlacierBlock": Fork.GRAY_GLACIER,
-}
-_TIME_KEYS: Final = {
-    "shanghaiTime": Fork.SHANGHAI,
-    "cancunTime": Fork.CANCUN,
-    "pragueTime": Fork.PRAGUE,
-    "osakaTime": Fork.OSAKA,
-    "bpo1Time": Fork.BPO1,
-    "bpo2Time": Fork.BPO2,
-    "bpo3Time": Fork.BPO2,
-    "bpo4Time": Fork.BPO2,
-    "bpo5Time": Fork.BPO2,
-}
-_FUTURE_KEYS: Final = ("amsterdamTime", "verkleTime", "ubtTime")
-_UINT64_MAX: Final = 2**64 - 1
-
-
-def _number(config: Mapping[str, Any], key: str, where: str, limit: int = _UINT64_MAX) -> int | None:
-    """An unsigned number given as JSON number, decimal or 0x string; `None` where absent."""
-    value = config.get(key)
-    if value is None:
-        return None
-    if isinstance(value, str):
-        try:
-            value = int(value, 0)
-        except ValueError:
-            raise ConfigError(f"{where}{key}: expected a number, got {value!r}") from None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigError(f"{where}{key}: expected a number, got {value!r}")
-    if not 0 <= value <= limit:
-        raise ConfigError(f"{where}{key}: {value} is out of range, expected 0 to {limit}")
-    return value
-
-
-def parse_blob_schedule(value: Any, where: str = "blobSchedule") -> BlobSchedule:
-    """A `BlobSchedule` from ``{"target": ..., "max": ..., "baseFeeUpdateFraction": ...}`` (numbers or 0x strings).
-
-    Raises `ConfigError`; ``where`` names the place in its message.
-    """
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{where}: expected an object with target, max and baseFeeUpdateFraction, got {value!r}")
-    numbers = []
-    for key in ("target", "max", "baseFeeUpdateFraction"):
-        number = _number(value, key, f"{where}.")
-        if number is None:
-            raise ConfigError(f"{where}.{key}: missing")
-        numbers.append(number)
-    schedule = BlobSchedule(*numbers)
-    if schedule.base_fee_update_fraction == 0:
-        raise ConfigError(f"{where}.baseFeeUpdateFraction: must not be zero")
-    if schedule.max < schedule.target:
-        raise ConfigError(f"{where}: max {schedule.max} is below target {schedule.target}")
-    if schedule.max > 1_000_000:
-        raise ConfigError(f"{where}.max: {schedule.max} blobs per block is out of range, expected at most 1000000")
-    return schedule
-
-
-def _from_geth(config: Mapping[str, Any]) -> ChainConfig:
-    where = "genesis: config."
-    chain_id = _number(config, "chainId", where, 2**256 - 1)
-    if chain_id is None:
-        raise ConfigError(f"{where}chainId: missing")
-    for key in _FUTURE_KEYS:
-        if config.get(key) is not None:
-            raise ConfigError(f"{where}{key}: this fork is not supported; the newest is BPO2 on Osaka")
-    schedules = config.get("blobSchedule") or {}
-    if not isinstance(schedules, Mapping):
-        raise ConfigError(f"{where}blobSchedule: expected an object, got {schedules!r}")
-    parsed = {key.lower(): parse_blob_schedule(value, f"{where}blobSchedule.{key}") for key, value in schedules.items()}
-
-    activations = [Activation(Fork.FRONTIER, block=0)]
-    last_block = 0
-    for key, fork in _BLOCK_KEYS.items():
-        block = _number(config, key, where)
-        if block is None and fork == Fork.SPURIOUS_DRAGON:
-            block = _number(config, "eip155Block", where)
-        # geth's rule: a chain that does not name Petersburg gets it with Constantinople.
-        if block is None and fork == Fork.PETERSBURG:
-            block = _number(config, "constantinopleBlock", where)
-        if block is None or (fork == Fork.DAO and not config.get("daoForkSupport")):
-            continue
-        if block < last_block:
-            raise ConfigError(f"{where}{key}: {block} is before the fork that precedes it (block {last_block})")
-        last_block = block
-        activations.append(Activation(fork, block=block))
-
-    terminal = _number(config, "terminalTotalDifficulty", where, 2**256 - 1)
-    merge_block = _number(config, "mergeNetsplitBlock", where)
-    times = [(key, _number(config, key, where)) for key in _TIME_KEYS]
-    if terminal is not None or merge_block is not None or any(time is not None for _, time in times):
-        if terminal == 0 or (terminal is None and merge_block is None):
-            merge_block = last_block
-        activations.append(Activation(Fork.PARIS, block=None if merge_block is None else max(merge_block, last_block)))
-
-    last_time = 0
-    for key, time in times:
-        if time is None:
-            continue
-        if time < last_time:
-            raise ConfigError(f"{where}{key}: {time} is before the fork that precedes it (time {last_time})")
-        last_time = time
-        name = key.removesuffix("Time").lower()
-        fork = _TIME_KEYS[key]
-        if name in ("bpo3", "bpo4", "bpo5") and name not in parsed:
-            raise ConfigError(f"{where}blobSchedule.{name}: missing, {key} is set")
-        activations.append(Activation(fork, timestamp=time, blob_schedule=parsed.get(name)))
-
-    deposit = DEPOSIT_CONTRACT
-    text = config.get("depositContractAddress")
-    if text is not None:
-        if not isinstance(text, str) or re.fullmatch(r"0x[0-9a-fA-F]{40}", text) is None:
-            raise ConfigError(f"{where}depositContractAddress: expected 0x and 40 hex digits, got {text!r}")
-        deposit = bytes.fromhex(text[2:])
-    return ChainConfig(chain_id, tuple(activations), terminal, deposit)
 
 
 # ---- the public networks
