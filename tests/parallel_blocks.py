@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from evmcore._block import BlockResult, Executor
+from evmcore._block_result import BlockResult
+from evmcore._block_run import Executor
 from evmcore.access_lists import BlockAccessList
 from evmcore.blocks import Block
 from evmcore.errors import EvmcoreError

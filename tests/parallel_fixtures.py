@@ -13,7 +13,8 @@ from typing import Any
 from unittest.mock import patch
 
 import evmcore.chain
-from evmcore._block import BlockResult, execute
+from evmcore._block import execute
+from evmcore._block_result import BlockResult
 from evmcore.block_request import BlockRequest
 from evmcore.cli.fixtures.options import Options
 from evmcore.cli.fixtures.runner import run_source

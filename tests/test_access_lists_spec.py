@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from evmcore._block import BlockResult, Executor
+from evmcore._block_result import BlockResult
+from evmcore._block_run import Executor
 from evmcore.access_lists import BlockAccessList
 from evmcore.blocks import Block
 from evmcore.cli import transition

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from evmcore._block import BlockResult
+from evmcore._block_result import BlockResult
 from evmcore._diff import StateDiff
 from evmcore.blocks import Block
 from evmcore.body import block_reward

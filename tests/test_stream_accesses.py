@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from evmcore import execute_block, execute_block_stream
-from evmcore._block import BlockResult, Executor
+from evmcore._block_result import BlockResult
+from evmcore._block_run import Executor
 from evmcore.access_lists import AccountChanges, BalanceChange, BlockAccessList, SlotChanges, StorageChange
 from evmcore.bench import replay
 from evmcore.errors import InvalidBlock

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evmcore._block import BlockResult
+from evmcore._block_result import BlockResult
 from evmcore._prepared import PreparedTransaction, intrinsic_gas_of
 from evmcore.blocks import EMPTY_TRIE_ROOT, Block, Header
 from evmcore.errors import InputError, InvalidBlock, InvalidTransaction, TransactionReason

@@ -1,6 +1,6 @@
 from typing import Any
 
-from evmcore._block import Executor
+from evmcore._block_run import Executor
 
 class ChoosingExecutor(Executor):
     """Executes a block on as many threads as are expected to pay, up to ``threads`` (at least 2); on one where none do.

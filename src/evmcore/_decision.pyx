@@ -15,15 +15,17 @@ Beside a block on one thread the others recover the senders of later transaction
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from evmcore._block cimport (
-    BLOCK_NO_SENDER, BLOCK_OK, CHAINED, MEASURING, PAYS, PAYS_LITTLE, TOO_SHORT, TRYING, Missing, Reason, Sequence, run_sequence,
+from evmcore._block_run cimport (
+    CHAINED, MEASURING, PAYS, PAYS_LITTLE, TOO_SHORT, TRYING, Decision, Missing, Reason, run_sequence,
 )
+from evmcore._block_steps cimport BLOCK_NO_SENDER, BLOCK_OK, BlockFailure
 from evmcore._forecast cimport (
     LENGTHS, WHOLE, find_path, forecast_all, forecast_by_gas, forecast_end, forecast_some, forget_kinds, known_kinds, length_class,
     note_burden, run_timed, set_pace, teach_kind,
 )
 from evmcore._hints cimport forget_hints
 from evmcore._senders cimport pending_help
+from evmcore._tx cimport TxData
 from evmcore._workers cimport run_on_workers
 
 from evmcore.errors import InputError
@@ -51,6 +53,7 @@ cdef extern from "include/pace.h" namespace "evmcore" nogil:
 
 cdef enum:
     CHOICES = 10                  # numbers of threads
+    TIMED_OF_TINY = 16            # one in so many of the blocks that the header tells to be too short is looked at all the same
     REMEASURE = 32                # parallel blocks after which one runs sequentially, so that kinds stay known
     SHORT_NS = 40000              # what is not worth waking anybody
     WORTH_WAKING = 4              # senders to be recovered that are
@@ -71,6 +74,7 @@ cdef Loose[int64_t] losable       # ns that trials may lose from now on
 cdef int32_t turn                 # which of the known blocks are timed here and there
 cdef int32_t halfway              # which of the blocks with some kinds that were never timed are measured
 cdef int32_t parallel_blocks
+cdef int32_t tiny                 # counts blocks, for TIMED_OF_TINY
 
 
 # ---------------------------------------------------------------------------------------------------- what threads take
@@ -158,11 +162,9 @@ cdef void spend(int64_t took, int64_t lost) noexcept nogil:
     losable.set(min(losable.value() + took // LOSABLE_PART, <int64_t>MOST_SAVED_NS) - max(lost, <int64_t>0))
 
 
-cdef BlockFailure run_on(
-    ParallelExecutor executor, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
-) noexcept:
+cdef BlockFailure run_on(ParallelExecutor executor, BlockRun run, Sequence* sequence) noexcept:
     with nogil:
-        return executor.transactions(run, txs, count, at, invalid, status)
+        return executor.transactions(run, sequence)
 
 
 cdef uint64_t time_to_begin(BlockRun run, int threads):
@@ -176,7 +178,7 @@ cdef uint64_t time_to_begin(BlockRun run, int threads):
 # ---------------------------------------------------------------------------------------------------- one thread, and a helper
 
 cdef struct Beside:
-    Sequence sequence
+    Sequence* sequence
     BlockFailure failure
     int32_t begun                 # threads that came
 
@@ -185,7 +187,7 @@ cdef void run_or_recover(void* context) noexcept nogil:
     """Who comes first runs the transactions; others find the senders of later ones meanwhile."""
     cdef Beside* beside = <Beside*>context
     if atomic_add32(&beside.begun, 1) == 1:
-        beside.failure = run_sequence(&beside.sequence)
+        beside.failure = run_sequence(beside.sequence)
     else:
         pending_help(beside.sequence.missing.pending)
 
@@ -208,15 +210,38 @@ cdef class ChoosingExecutor(Executor):
             raise InputError(f"threads: expected at least 2, got {threads}")
         self.threads = threads
         self.finds_senders = True
+        self.alone = Executor()
+        self.alone.threads = threads
         counts = [1 << power for power in range(1, CHOICES) if 2 << power <= threads] + [threads]
         self.choices = [ParallelExecutor(count) for count in counts]
         self.choice_count = len(counts)
         for choice, count in enumerate(counts):
             self.counts[choice] = count
 
-    cdef int prepare(self, BlockRun run, object block) except -1:
+    cdef Executor prepare(self, BlockRun run, object block):
+        cdef size_t count = len(run.prepared)
         run.decision.gas_used = min(block.header.gas_used, 1 << 40)
-        return 0
+        return self.alone if self.is_tiny(&run.decision, count) else self
+
+    cdef bint is_tiny(self, Decision* decision, size_t count) noexcept nogil:
+        """Whether the header alone says that the block is too short for threads. Then nothing of the decision is left in its
+        way: some blocks are of a microsecond."""
+        cdef Forecast seen
+        cdef uint64_t least
+        if count < 2:
+            decision.reason = TOO_SHORT
+            return True
+        if decision.gas_used == 0 or atomic_add32(&tiny, 1) % TIMED_OF_TINY == 0:
+            return False
+        forecast_by_gas(count, decision.gas_used, &seen)
+        least = waking_time(0, self.counts[0]) + shared_work(&seen, self.counts[self.choice_count - 1])
+        if seen.sequential >= SHORT_NS and least < worthwhile(seen.sequential):
+            return False
+        decision.reason = TOO_SHORT
+        decision.sequential_ns = decision.path_ns = seen.sequential
+        decision.parallel_ns = least
+        decision.threads = self.counts[0]
+        return True
 
     cdef int best(self, const Forecast* seen, uint64_t* expected) noexcept nogil:
         """Which choice is expected to take least, and how long."""
@@ -230,10 +255,12 @@ cdef class ChoosingExecutor(Executor):
         return best
 
     cdef Reason look(
-        self, BlockRun run, TxData** txs, size_t count, Forecast* seen, int* choice, uint64_t* expected
+        self, BlockRun run, const Sequence* sequence, Forecast* seen, int* choice, uint64_t* expected
     ) noexcept nogil:
         """Why the block is to run on one thread or on those of `choice`."""
         cdef uint64_t gas_used = run.decision.gas_used, alone
+        cdef TxData** txs = sequence.txs
+        cdef size_t count = sequence.count
         cdef bint whole
         if gas_used:
             forecast_by_gas(count, gas_used, seen)
@@ -275,65 +302,56 @@ cdef class ChoosingExecutor(Executor):
             return TRYING
         return PAYS_LITTLE
 
-    cdef BlockFailure transactions(
-        self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
-    ) noexcept nogil:
+    cdef BlockFailure transactions(self, BlockRun run, Sequence* sequence) noexcept nogil:
         cdef Forecast seen
         cdef BlockFailure failure
         cdef int choice = 0
-        if count < 2:
-            run.decision.reason = TOO_SHORT
-            if not run.find_senders(txs, self.threads):
-                return BLOCK_NO_SENDER
-            return Executor.transactions(self, run, txs, count, at, invalid, status)
-        run.decision.reason = self.look(run, txs, count, &seen, &choice, &run.decision.parallel_ns)
+        run.decision.reason = self.look(run, sequence, &seen, &choice, &run.decision.parallel_ns)
         run.decision.sequential_ns = seen.sequential
         run.decision.path_ns = seen.path
         run.decision.threads = self.counts[choice]
         if run.decision.reason == PAYS or run.decision.reason == TRYING:
-            failure = self.run_parallel(run, txs, count, at, invalid, status, &seen, choice)
+            failure = self.run_parallel(run, sequence, &seen, choice)
         else:
-            failure = self.run_alone(run, txs, count, at, invalid, status, &seen)
+            failure = self.run_alone(run, sequence, &seen)
         forecast_end(&seen)
         return failure
 
-    cdef BlockFailure run_alone(
-        self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status, const Forecast* seen
-    ) noexcept nogil:
+    cdef BlockFailure run_alone(self, BlockRun run, Sequence* sequence, const Forecast* seen) noexcept nogil:
         cdef BlockFailure failure
         cdef Beside beside
         cdef int64_t took
-        if 8 * seen.unsure <= count and atomic_add32(&turn, 1) % 8:
+        if 8 * seen.unsure <= sequence.count and atomic_add32(&turn, 1) % 8:
             took = monotonic_ns()
-            beside.sequence = run.sequence(txs, count, at, invalid, status)
+            beside.sequence = sequence
             run_beside(&beside, self.threads)
             failure = beside.failure
             if run.missing.pending != NULL:
                 took += run.missing.pending.waited
-        elif run.find_senders(txs, self.threads):
+        elif run.find_senders(sequence.txs, self.threads):
             took = monotonic_ns()
-            failure = run_timed(run, txs, count, at, invalid, status, seen)
+            failure = run_timed(run, sequence, seen)
         else:
             return BLOCK_NO_SENDER
         took = monotonic_ns() - took
         if failure == BLOCK_OK:
             spend(took, 0)
-            if seen.looked and 4 * seen.unsure <= count:
-                alone[length_class(seen.raw, count)].learn(<uint64_t>took * WHOLE // max(seen.raw, <uint64_t>1), 3)
+            if seen.looked and 4 * seen.unsure <= sequence.count:
+                alone[length_class(seen.raw, sequence.count)].learn(<uint64_t>took * WHOLE // max(seen.raw, <uint64_t>1), 3)
         return failure
 
     cdef BlockFailure run_parallel(
-        self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status,
-        const Forecast* seen, int choice,
+        self, BlockRun run, Sequence* sequence, const Forecast* seen, int choice
     ) noexcept nogil:
         global parallel_blocks
+        cdef size_t count = sequence.count
         cdef Patience* waiting = &patience[choice * LENGTHS + length_class(seen.raw, count)]
         cdef int threads = self.counts[choice]
         cdef BlockFailure failure
         cdef int64_t took
         cdef uint64_t shared = shared_work(seen, threads), more = added(seen, choice), extra, done = count, begin, ratio
         cdef bint sure = 4 * seen.unsure <= count, trial = run.decision.reason == TRYING
-        if not run.find_senders(txs, self.threads):
+        if not run.find_senders(sequence.txs, self.threads):
             return BLOCK_NO_SENDER
         took = monotonic_ns()
         waiting.begin()
@@ -343,7 +361,7 @@ cdef class ChoosingExecutor(Executor):
             begin = waking_time(choice, threads) + SHORT_NS
             set_pace(&run.pace, count, seen, begin + seen.sequential // (32 if trial else 8), 16 if trial else 8)
         with gil:
-            failure = run_on(<ParallelExecutor>self.choices[choice], run, txs, count, at, invalid, status)
+            failure = run_on(<ParallelExecutor>self.choices[choice], run, sequence)
             begin = time_to_begin(run, threads)
         took = monotonic_ns() - took
         if failure != BLOCK_OK:
@@ -361,7 +379,7 @@ cdef class ChoosingExecutor(Executor):
         extra = <uint64_t>took - min(<uint64_t>took, shared + begin)
         ratio = min(max(extra * WHOLE // more, <uint64_t>WHOLE // 4), <uint64_t>(2 if run.pace.behind else 4) * WHOLE)
         learn_added(seen, choice, ratio, 8 if sure else 32)
-        note_burden(txs, done, ratio if sure else 0)
+        note_burden(sequence.txs, done, ratio if sure else 0)
         # Later than one thread, or earlier than so many can be: the forecast was wrong, and the next block is measured.
         if run.pace.behind or (sure and not 9 * seen.sequential <= 10 * <uint64_t>took * threads <= 10 * seen.sequential * threads):
             parallel_blocks = 0

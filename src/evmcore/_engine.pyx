@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from evmcore._block cimport engine_error
+from evmcore._block_run cimport engine_error
 from evmcore._arguments cimport (
     fill_call, fill_environment, prepare_call, prepare_transaction, read_address, read_bytes, read_gas, read_timeout,
     read_word,

@@ -5,9 +5,9 @@ nanoseconds. Estimates are shared by the process: any thread reads and improves 
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from evmcore._block cimport BlockFailure, BlockRun, Pace
-from evmcore._interp cimport Status
-from evmcore._tx cimport TxData, TxInvalid
+from evmcore._block_run cimport BlockRun, Pace, Sequence
+from evmcore._block_steps cimport BlockFailure
+from evmcore._tx cimport TxData
 
 cdef enum:
     LENGTHS = 16                  # of transactions, by powers of two from 256 ns
@@ -47,7 +47,7 @@ cdef int length_class(uint64_t nanoseconds, size_t count) noexcept nogil
 cdef void set_pace(Pace* pace, size_t count, const Forecast* seen, uint64_t allowed_ns, uint64_t part) noexcept nogil
 
 # Sequential execution that times a transaction here and there, those of kinds that are not known well more often.
-cdef BlockFailure run_timed(BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status, const Forecast* seen) noexcept nogil
+cdef BlockFailure run_timed(BlockRun run, Sequence* sequence, const Forecast* seen) noexcept nogil
 
 # That the first `count` transactions ran on threads, which added `ratio` 1,024ths of what was expected; 0: nobody knows.
 cdef void note_burden(TxData** txs, size_t count, uint64_t ratio) noexcept nogil

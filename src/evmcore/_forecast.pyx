@@ -3,8 +3,8 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from evmcore._block cimport BLOCK_ENGINE_FAILED, BLOCK_OK, CHECKPOINTS
-from evmcore._block_steps cimport block_transaction
+from evmcore._block_run cimport CHECKPOINTS
+from evmcore._block_steps cimport BLOCK_ENGINE_FAILED, BLOCK_OK, block_transaction
 from evmcore._hints cimport hinted_path
 from evmcore._interp cimport ABORTED
 
@@ -219,9 +219,7 @@ cdef void set_pace(Pace* pace, size_t count, const Forecast* seen, uint64_t allo
                 return
 
 
-cdef BlockFailure run_timed(
-    BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status, const Forecast* seen
-) noexcept nogil:
+cdef BlockFailure run_timed(BlockRun run, Sequence* sequence, const Forecast* seen) noexcept nogil:
     cdef BlockFailure failure = BLOCK_OK
     cdef const TxData* tx
     cdef uint64_t name = 0, timed_gas = 0, timed_ns = 0, used
@@ -231,22 +229,22 @@ cdef BlockFailure run_timed(
     cdef bint known, timed = False
     # Measuring is to take a hundredth of the block at most.
     cdef uint64_t affordable = max(seen.sequential // (100 * TIMING_NS), <uint64_t>4)
-    cdef uint32_t every = <uint32_t>(count // affordable) + 1
-    while at[0] < count and failure == BLOCK_OK:
+    cdef uint32_t every = <uint32_t>(sequence.count // affordable) + 1
+    while sequence.at < sequence.count and failure == BLOCK_OK:
         if is_raised(&run.stop):
-            status[0] = ABORTED
+            sequence.status = ABORTED
             return BLOCK_ENGINE_FAILED
-        tx = txs[at[0]]
-        at[0] += 1
+        tx = sequence.txs[sequence.at]
+        sequence.at += 1
         now += 1
         known = True
         if is_plain(tx):
             if now % (4 * NOW_AND_THEN):
-                failure = block_transaction(run.machine, &run.rules, tx, run.output, invalid, status)
+                failure = block_transaction(run.machine, &run.rules, tx, run.output, &sequence.invalid, &sequence.status)
                 timed = False
                 continue
         elif now % every:
-            failure = block_transaction(run.machine, &run.rules, tx, run.output, invalid, status)
+            failure = block_transaction(run.machine, &run.rules, tx, run.output, &sequence.invalid, &sequence.status)
             timed = False
             continue
         else:
@@ -254,11 +252,11 @@ cdef BlockFailure run_timed(
             kind = &kinds[name >> 52]
             known = kind.is_tag(tag_of(name)) and kind.is_timed()
             if known and kind.is_sure() and kind.samples() >= WELL_KNOWN and now % NOW_AND_THEN:
-                failure = block_transaction(run.machine, &run.rules, tx, run.output, invalid, status)
+                failure = block_transaction(run.machine, &run.rules, tx, run.output, &sequence.invalid, &sequence.status)
                 timed = False
                 continue
         start = ended if timed else monotonic_ns()
-        failure = block_transaction(run.machine, &run.rules, tx, run.output, invalid, status)
+        failure = block_transaction(run.machine, &run.rules, tx, run.output, &sequence.invalid, &sequence.status)
         ended = monotonic_ns()
         timed = True
         if failure != BLOCK_OK:

@@ -1,6 +1,6 @@
 """Blocks made step by step on one working set. Floor 7, beside the facade."""
 from libc.stdint cimport uint32_t
-from evmcore._block cimport BlockRun
+from evmcore._block_run cimport BlockRun
 from evmcore._interp cimport Machine
 from evmcore._overlay cimport MovedPrecompiles
 from evmcore.state._reader cimport Backend

@@ -1,7 +1,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from evmcore._block import BlockResult
+from evmcore._block_result import BlockResult
 from evmcore._diff import StateDiff
 from evmcore._prepared import PreparedTransaction
 from evmcore._results import TransactionResult

@@ -9,7 +9,8 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from evmcore._arguments cimport prepare_transaction, read_timeout
-from evmcore._block cimport BlockResult, BlockRun, engine_error, failure_error, result_of, root_function
+from evmcore._block_result cimport BlockResult, result_of
+from evmcore._block_run cimport BlockRun, engine_error, failure_error, root_function
 from evmcore._block_steps cimport BLOCK_OK, BlockFailure, BlockRules, block_begin, block_end, block_keep
 from evmcore._code cimport Code
 from evmcore._diff cimport StateDiff, diff_collect

@@ -4,7 +4,7 @@ What each room of the executor does with it: ``_stm_read`` answers reads, ``_stm
 ``_stm_commit`` makes final, ``stm`` opens and closes.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from evmcore._block cimport Pace
+from evmcore._block_run cimport Pace
 from evmcore._block_steps cimport BlockFailure, BlockOutput, BlockRules
 from evmcore._code cimport Code
 from evmcore._hints cimport HintTables

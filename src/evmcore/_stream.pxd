@@ -1,6 +1,7 @@
 """A block's transactions one after the other as they become final, while later ones still run. Layer 7."""
 from libc.stdint cimport uint64_t
-from evmcore._block cimport BlockResult, BlockRun, Executor
+from evmcore._block_result cimport BlockResult
+from evmcore._block_run cimport BlockRun, Executor
 from evmcore._outcome cimport KeptOutput
 
 # One execution in a thread of its own; it knows nothing of who reads it, so that it can be left alone.

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
-from evmcore._block import BlockResult, Executor
+from evmcore._block_result import BlockResult
+from evmcore._block_run import Executor
 from evmcore._outcome import CommittedTransaction
 from evmcore.block_request import BlockRequest
 

@@ -8,7 +8,8 @@ import threading
 
 from libc.stdint cimport uint64_t
 
-from evmcore._block cimport BlockRun, Executor, run_block
+from evmcore._block cimport run_block
+from evmcore._block_run cimport BlockRun, Executor
 from evmcore._block_steps cimport BlockOutput, Gate
 from evmcore._outcome cimport committed_transaction
 

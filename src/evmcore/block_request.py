@@ -15,7 +15,7 @@ from evmcore.forks import ChainConfig, Fork, chain_of, fork_of
 from evmcore.threads import Threads
 
 if TYPE_CHECKING:
-    from evmcore._block import Executor
+    from evmcore._block_run import Executor
     from evmcore.state import Backend, State
     from evmcore.tracing import Tracer
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evmcore._block import BlockResult, execute
+from evmcore._block import execute
+from evmcore._block_result import BlockResult
 from evmcore.block_request import BlockRequest
 from evmcore.blocks import EMPTY_TRIE_ROOT, Block, Header
 from evmcore.body import requests_hash

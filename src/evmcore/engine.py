@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from evmcore._block import BlockResult
+from evmcore._block_result import BlockResult
 from evmcore._diff import StateDiff
 from evmcore._engine import EVM
 from evmcore._outcome import CommittedTransaction

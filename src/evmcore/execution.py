@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 from evmcore import _block
-from evmcore._block import BlockResult, Executor
+from evmcore._block_result import BlockResult
+from evmcore._block_run import Executor
 from evmcore._decision import ChoosingExecutor
 from evmcore._stream import BlockStream
 from evmcore.block_request import AccessListArgument, BlockRequest, of_arguments

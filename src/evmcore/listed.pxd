@@ -2,13 +2,13 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from evmcore._access cimport AccessRecord
-from evmcore._block cimport BlockFailure, BlockRun, Executor
+from evmcore._block_run cimport BlockRun, Executor, Sequence
+from evmcore._block_steps cimport BlockFailure
 from evmcore._declared cimport Declared
 from evmcore._interp cimport Status
 from evmcore._listed cimport ListedBlock, Met
 from evmcore._listed_check cimport Doubt
 from evmcore._listed_told cimport Telling
-from evmcore._tx cimport TxData, TxInvalid
 
 cdef class ListedExecutor(Executor):
     cdef readonly object access_list
@@ -31,4 +31,4 @@ cdef class ListedExecutor(Executor):
     cdef bint open_block(self, ListedBlock* block, BlockRun run) noexcept nogil
     cdef void close_block(self, ListedBlock* block) noexcept nogil
     cdef void run_by_list(self, ListedBlock* block, BlockRun run) noexcept nogil
-    cdef BlockFailure go_on(self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status) noexcept nogil
+    cdef BlockFailure go_on(self, BlockRun run, Sequence* sequence) noexcept nogil

@@ -1,4 +1,4 @@
-from evmcore._block import Executor
+from evmcore._block_run import Executor
 from evmcore.access_lists import BlockAccessList
 
 class ListedExecutor(Executor):

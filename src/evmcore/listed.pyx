@@ -14,10 +14,11 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memset
 
 from evmcore._access cimport AccessRecord
-from evmcore._block cimport (
-    BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_OK, BlockFailure, BlockRun, Executor, block_transaction,
+from evmcore._block_run cimport BlockRun, Executor, Sequence
+from evmcore._block_steps cimport (
+    BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_OK, CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS, BlockFailure, Gate,
+    block_transaction,
 )
-from evmcore._block_steps cimport CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS, Gate
 from evmcore._declared cimport PARSED, PARSED_NO_MEMORY, Parsed, declared_parse, declared_release
 from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS
 from evmcore._listed cimport ListedBlock, ListedRun, ListedWorker, kNotRun, open_turns
@@ -29,7 +30,6 @@ from evmcore._listed_told cimport tell_noted_part, telling_close, telling_open
 from evmcore._stm cimport ticks
 from evmcore._stm_watch cimport add_phases, no_phases
 from evmcore._rules cimport BERLIN, CANCUN, LONDON, PRAGUE, SPURIOUS_DRAGON
-from evmcore._tx cimport TxData, TxInvalid
 from evmcore._u256 cimport u256_to_int
 from evmcore._workers cimport run_on_workers
 
@@ -71,7 +71,7 @@ cdef class ListedExecutor(Executor):
 
     # ------------------------------------------------------------ before the block
 
-    cdef int prepare(self, BlockRun run, object block) except -1:
+    cdef Executor prepare(self, BlockRun run, object block):
         if self.used:
             raise InputError("executor: a ListedExecutor executes one block; make one for each")
         self.used = True
@@ -88,7 +88,7 @@ cdef class ListedExecutor(Executor):
         self.count_reads(run)
         self.prefetch(run)
         self.reading = monotonic_ns() - start
-        return 0
+        return self
 
     cdef int note_parts(self, BlockRun run) except -1:
         """Sees to it that the parts are noted, to be checked, and told where somebody wants to know."""
@@ -161,22 +161,20 @@ cdef class ListedExecutor(Executor):
 
     # ------------------------------------------------------------ the transactions
 
-    cdef BlockFailure transactions(
-        self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
-    ) noexcept nogil:
+    cdef BlockFailure transactions(self, BlockRun run, Sequence* sequence) noexcept nogil:
         cdef ListedBlock block
         cdef BlockFailure failure = BLOCK_OK
         cdef int64_t alone
         self.begun = True
-        failure = self.check(run, 0, 0, status)
+        failure = self.check(run, 0, 0, &sequence.status)
         if failure != BLOCK_OK:
             return failure
         memset(&block, 0, sizeof(ListedBlock))
         block.started = monotonic_ns()
         block.declared = &self.declared
         block.met = &self.met
-        block.txs = txs
-        block.count = <uint32_t>count
+        block.txs = sequence.txs
+        block.count = <uint32_t>sequence.count
         block.rules = &run.rules
         block.base = &run.overlay.reader
         block.output = run.output
@@ -194,9 +192,9 @@ cdef class ListedExecutor(Executor):
             block.status = listed_adopt(&block, run.machine)
             if block.status != SUCCESS:
                 block.failure = BLOCK_ENGINE_FAILED
-        at[0] = block.turns.frontier
+        sequence.at = block.turns.frontier
         failure = block.failure
-        status[0] = block.status
+        sequence.status = block.status
         if block.starved:
             memset(&self.doubt, 0, sizeof(Doubt))
             self.doubt.kind = READS_TOO_MANY
@@ -209,14 +207,14 @@ cdef class ListedExecutor(Executor):
                 "threads": threads_of(&block),
                 "decision": f"a given access list, {threads_of(&block)} threads",
                 "phases": phases_of(&block) | {"list": self.reading},
-                "runs": runs_of(&block) + count - block.turns.frontier,
-                "fallback": "" if block.turns.frontier == count or failure != BLOCK_OK else "more than the list tells",
-                "fallback_at": None if block.turns.frontier == count or failure != BLOCK_OK else block.turns.frontier,
+                "runs": runs_of(&block) + sequence.count - block.turns.frontier,
+                "fallback": "" if block.turns.frontier == sequence.count or failure != BLOCK_OK else "more than the list tells",
+                "fallback_at": None if block.turns.frontier == sequence.count or failure != BLOCK_OK else block.turns.frontier,
             }
         self.close_block(&block)
-        if failure == BLOCK_OK and at[0] < count:
+        if failure == BLOCK_OK and sequence.at < sequence.count:
             alone = monotonic_ns()
-            failure = self.go_on(run, txs, count, at, invalid, status)
+            failure = self.go_on(run, sequence)
             alone = monotonic_ns() - alone
             with gil:
                 run.counters["phases"]["sequential"] = alone
@@ -235,22 +233,24 @@ cdef class ListedExecutor(Executor):
         if not is_raised(&run.stop):
             run.halt = 0
 
-    cdef BlockFailure go_on(
-        self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
-    ) noexcept nogil:
+    cdef BlockFailure go_on(self, BlockRun run, Sequence* sequence) noexcept nogil:
         """The rest, one after the other on the block's working set, each compared with the list as it ends."""
         cdef BlockFailure failure = BLOCK_OK
         cdef Gate* gate = run.output.gate
         run.output.gate = NULL                   # each is seen when it has been checked
-        while at[0] < count and failure == BLOCK_OK:
+        while sequence.at < sequence.count and failure == BLOCK_OK:
             if is_raised(&run.stop):
-                status[0] = ABORTED
+                sequence.status = ABORTED
                 failure = BLOCK_ENGINE_FAILED
                 break
-            failure = block_transaction(run.machine, &run.rules, txs[at[0]], run.output, invalid, status)
-            at[0] += 1
+            failure = block_transaction(
+                run.machine, &run.rules, sequence.txs[sequence.at], run.output, &sequence.invalid, &sequence.status
+            )
+            sequence.at += 1
             if failure == BLOCK_OK:
-                failure = self.check(run, run.output.notes.part_count - 1, <uint32_t>at[0], status)
+                failure = self.check(
+                    run, run.output.notes.part_count - 1, <uint32_t>sequence.at, &sequence.status
+                )
             if failure == BLOCK_OK and gate != NULL:
                 gate.publish(run.output.record_count)
         run.output.gate = gate

@@ -6,9 +6,8 @@ transactions in order, checks what each one learnt against what is now final, ru
 its writes into the block's own working set. So the outcome is that of sequential execution whatever the speculation did.
 """
 from libc.stdint cimport uint64_t
-from evmcore._block cimport BlockFailure, BlockRun, Executor
-from evmcore._tx cimport TxData, TxInvalid
-from evmcore._interp cimport Status
+from evmcore._block_run cimport BlockRun, Executor, Sequence
+from evmcore._block_steps cimport BlockFailure
 
 cdef class ParallelExecutor(Executor):
     cdef readonly bint always     # speculate even where one thread, or one transaction, makes that pointless
@@ -20,4 +19,4 @@ cdef class ParallelExecutor(Executor):
     cdef readonly dict counters
     cdef readonly list learnt     # (transaction, address, slot, low, high): a slot's values that would have changed nothing
 
-    cdef BlockFailure transactions(self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status) noexcept nogil
+    cdef BlockFailure transactions(self, BlockRun run, Sequence* sequence) noexcept nogil

@@ -1,6 +1,6 @@
 from typing import TypedDict
 
-from evmcore._block import Executor
+from evmcore._block_run import Executor
 from evmcore.counters import WorkerEvent
 
 class Counters(TypedDict):

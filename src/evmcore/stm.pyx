@@ -7,15 +7,14 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from libcpp cimport bool as cbool
 
-from evmcore._block cimport (
-    BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTION_INVALID, BlockFailure, BlockRun, Executor, Pace,
-)
+from evmcore._block_run cimport BlockRun, Executor, Pace, Sequence, run_sequence
+from evmcore._block_steps cimport BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTION_INVALID, BlockFailure
 from evmcore._code cimport code_release
 from evmcore._hints cimport (
     MAY_SHARE, RAN_AGAIN, RAN_DIRECTLY, SHARES_SLOTS, STOOD, STOOD_IN_LINE, STOOD_OUT_OF_LINE, STOOD_WITHOUT, Outcome,
     give_hints, hint_tables_free, note_outcome, out_of_turn,
 )
-from evmcore._interp cimport NO_MEMORY, SUCCESS, Status, machine_make_symbolic
+from evmcore._interp cimport NO_MEMORY, SUCCESS, machine_make_symbolic
 from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
 from evmcore._stm cimport (
     Events, HashKey, Scheduler, Store, Tally, TxIndex, delay_point, engine_work, kCauses, pause, wait_for_all,
@@ -25,7 +24,7 @@ from evmcore._stm_commit cimport bring_in, publish_beginning, run_directly, stan
 from evmcore._stm_read cimport reader_init
 from evmcore._stm_run cimport give_up, run_ahead, run_clear, tried_without
 from evmcore._stm_watch cimport clocks_close, clocks_open, phases_of, threads_of, timeline_of
-from evmcore._tx cimport TxData, TxInvalid
+from evmcore._tx cimport TxData
 from evmcore._u256 cimport u256_to_int
 from evmcore._workers cimport run_on_workers
 
@@ -255,16 +254,14 @@ cdef class ParallelExecutor(Executor):
         self.learnt = []
         self.timeline = (0, 0, [])
 
-    cdef BlockFailure transactions(
-        self, BlockRun run, TxData** txs, size_t count, size_t* at, TxInvalid* invalid, Status* status
-    ) noexcept nogil:
+    cdef BlockFailure transactions(self, BlockRun run, Sequence* sequence) noexcept nogil:
         cdef Block block
         cdef BlockFailure failure
         cdef size_t from_here
         cdef int64_t alone
         memset(&block, 0, sizeof(Block))
-        block.txs = txs
-        block.count = <TxIndex>count
+        block.txs = sequence.txs
+        block.count = <TxIndex>sequence.count
         block.rules = &run.rules
         block.base = &run.overlay.reader
         block.main = run.machine
@@ -277,31 +274,31 @@ cdef class ParallelExecutor(Executor):
         block.started = monotonic_ns()
         block.failure = BLOCK_OK
         block.status = SUCCESS
-        if self.always or (self.threads > 1 and count > 1):
-            block.threads = <int>min(<size_t>self.threads, count)
+        if self.always or (self.threads > 1 and sequence.count > 1):
+            block.threads = <int>min(<size_t>self.threads, sequence.count)
             run_on_workers(block.threads, work, &block)
             if block.opening == OPEN:
                 clocks_close(&block)
-                at[0] = block.scheduler.frontier() - 1
+                sequence.at = block.scheduler.frontier() - 1
             else:
                 block.refused = True
         failure = block.failure
-        invalid[0] = block.invalid
-        status[0] = block.status
+        sequence.invalid = block.invalid
+        sequence.status = block.status
         if failure == BLOCK_TRANSACTION_INVALID:
-            at[0] += 1
+            sequence.at += 1
         with gil:
-            self.counters = run.counters = counters_of(&block, at[0])
+            self.counters = run.counters = counters_of(&block, sequence.at)
             self.timeline = timeline_of(&block)
             self.learnt = learnt_of(&block) if self.watch_all and block.worker_count else []
         close_block(&block)
-        if failure == BLOCK_OK and at[0] < count:
-            from_here = at[0]
+        if failure == BLOCK_OK and sequence.at < sequence.count:
+            from_here = sequence.at
             alone = monotonic_ns()
-            failure = Executor.transactions(self, run, txs, count, at, invalid, status)
+            failure = run_sequence(sequence)
             alone = monotonic_ns() - alone
             with gil:
-                run.counters["runs"] += at[0] - from_here
+                run.counters["runs"] += sequence.at - from_here
                 run.counters["phases"]["sequential"] = alone
         return failure
 

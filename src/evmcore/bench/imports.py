@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from evmcore._block import BlockResult
+from evmcore._block_result import BlockResult
 from evmcore._trie import ordered_root
 from evmcore.bench import engine, replay, report
 from evmcore.bench.traffic import standard

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evmcore._block import Executor
+from evmcore._block_run import Executor
 from evmcore.bench import engine, pairs, replay, report
 from evmcore.bench.measure import together
 from evmcore.bench.shapes import gigagas, shapes

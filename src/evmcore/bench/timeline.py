@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from evmcore._block import Executor
+from evmcore._block_run import Executor
 from evmcore.counters import ParallelCounters, WorkerEvent
 from evmcore.stm import CAUSES, ParallelExecutor
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from evmcore._block import BlockResult
+from evmcore._block_result import BlockResult
 from evmcore._diff import StateDiff
 from evmcore.blocks import Block, Header
 from evmcore.forks import ChainConfig, Fork

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-from evmcore._block import BlockResult
+from evmcore._block_result import BlockResult
 from evmcore._diff import StateDiff
 from evmcore.blocks import Block, Header
 from evmcore.chain import BlockChain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from evmcore._block import BlockResult
+from evmcore._block_result import BlockResult
 from evmcore._trie import ordered_root
 from evmcore.blocks import EMPTY_TRIE_ROOT, Block, Header, encode_withdrawal
 from evmcore.errors import InputError

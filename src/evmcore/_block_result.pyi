@@ -1,0 +1,70 @@
+from evmcore._access import AccessRecord
+from evmcore._diff import StateDiff
+from evmcore._outcome import CommittedTransaction
+from evmcore.access_lists import BlockAccessList
+from evmcore.blocks import Block
+from evmcore.counters import ParallelCounters
+from evmcore.forks import Fork
+from evmcore.types import Receipt
+
+class BlockResult:
+    """What executing a block gave. Receipts, logs and roots are made when asked for.
+
+    `block` is the `Block`, `fork` the `Fork` by whose rules it was executed. `gas_used` and `blob_gas_used` are in gas,
+    `logs_bloom` has 256 bytes, `diff` is the `StateDiff` against the state before the block. `requests` lists the
+    block's requests (EIP-7685; type byte and data), None before Prague.
+    """
+
+    block: Block
+    fork: Fork
+    diff: StateDiff
+    requests: list[bytes] | None
+    @property
+    def access_list(self) -> BlockAccessList | None:
+        """The block's `BlockAccessList` (EIP-7928): the one it was executed with, or where ``access_list=True`` asked
+        for it; else None."""
+
+    @property
+    def accesses(self) -> AccessRecord | None:
+        """The `AccessRecord` of what each part of the block accessed; None unless ``accesses`` or ``access_list=True``
+        asked for it."""
+
+    @property
+    def parallel(self) -> ParallelCounters:
+        """How the transactions were executed, `ParallelCounters`."""
+
+    @property
+    def gas_used(self) -> int:
+        """Gas used by all transactions, after refunds."""
+
+    @property
+    def blob_gas_used(self) -> int:
+        """Blob gas of all transactions (EIP-4844)."""
+
+    @property
+    def logs_bloom(self) -> bytes:
+        """The bloom of all logs, 256 bytes."""
+
+    @property
+    def requests_hash(self) -> bytes | None:
+        """The 32-byte hash of the requests (EIP-7685), None before Prague."""
+
+    @property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """One `Receipt` per transaction."""
+
+    @property
+    def transactions(self) -> tuple[CommittedTransaction, ...]:
+        """One `CommittedTransaction` per transaction."""
+
+    def encoded_receipts(self) -> list[bytes] | None:
+        """The receipts as the receipts trie holds them; None before Byzantium when the state roots after each
+        transaction are not known."""
+
+    @property
+    def receipts_root(self) -> bytes | None:
+        """The 32-byte root of the receipts trie; None as in `encoded_receipts`."""
+
+    def state_root(self) -> bytes:
+        """The 32-byte root of the state after the block. The state must be as it was when the block was executed, or,
+        with ``commit=True``, as that left it; `StateError` where the backend cannot compute a root."""

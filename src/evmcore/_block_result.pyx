@@ -1,0 +1,201 @@
+"""What executing a block gave, as `BlockResult`, whose costly parts are made when asked for; and that held against the header.
+"""
+from libc.stdint cimport int64_t
+
+from evmcore._block_run cimport CHECK, STATE_ROOT, BlockRun, Decision, root_after, root_function
+from evmcore._outcome cimport committed_transaction, encoded_receipts, receipt_of, receipts_root, slice_of
+from evmcore._state cimport LogEntry
+
+from evmcore import body
+from evmcore.counters import ParallelCounters, decision_words
+from evmcore.errors import BlockReason, InvalidBlock
+from evmcore.forks import Fork
+
+cdef extern from "include/sync.h" nogil:
+    int64_t monotonic_ns()
+
+
+cdef class BlockResult:
+    """What executing a block gave. Receipts, logs and roots are made when asked for.
+
+    `block` is the `Block`, `fork` the `Fork` by whose rules it was executed. `gas_used` and `blob_gas_used` are in gas,
+    `logs_bloom` has 256 bytes, `diff` is the `StateDiff` against the state before the block. `requests` lists the block's
+    requests (EIP-7685; type byte and data), None before Prague.
+    """
+
+    @property
+    def parallel(self):
+        """How the transactions were executed, `ParallelCounters`."""
+        cdef Decision* made = &self.decision
+        words = decision_words(made.reason, made.threads, made.sequential_ns, made.parallel_ns, made.path_ns)
+        return ParallelCounters.of(self.counters, self.output.record_count, self.phases, words)
+
+    @property
+    def gas_used(self):
+        """Gas used by all transactions, after refunds."""
+        return self.output.gas_used
+
+    @property
+    def blob_gas_used(self):
+        """Blob gas of all transactions (EIP-4844)."""
+        return self.output.blob_gas_used
+
+    @property
+    def logs_bloom(self):
+        """The bloom of all logs, 256 bytes."""
+        self.kept.make_blooms(self.threads)
+        return slice_of(self.output.bloom, 0, 256)
+
+    @property
+    def requests_hash(self):
+        """The 32-byte hash of the requests (EIP-7685), None before Prague."""
+        return None if self.requests is None else body.requests_hash(self.requests)
+
+    @property
+    def access_list(self):
+        """The block's `BlockAccessList` (EIP-7928): the one it was executed with, or where ``access_list=True`` asked for
+        it; else None."""
+        if self.given is not None:
+            return self.given
+        return None if self.kept.accesses is None else self.kept.accesses.access_list
+
+    @property
+    def accesses(self):
+        """The `AccessRecord` of what each part of the block accessed; None unless ``accesses`` or ``access_list=True``
+        asked for it."""
+        return self.kept.accesses
+
+    @property
+    def receipts(self):
+        """One `Receipt` per transaction."""
+        cdef size_t index
+        if self.receipt_cache is None:
+            self.receipt_cache = tuple([
+                receipt_of(self.output, index, self.fork, self.block.transactions[index])
+                for index in range(self.output.record_count)
+            ])
+        return self.receipt_cache
+
+    @property
+    def transactions(self):
+        """One `CommittedTransaction` per transaction."""
+        cdef size_t index
+        return tuple([
+            committed_transaction(self.kept, self.output, index, self.fork, self.block.transactions[index])
+            for index in range(self.output.record_count)
+        ])
+
+    def encoded_receipts(self):
+        """The receipts as the receipts trie holds them, list of bytes; None before Byzantium when the state roots after
+        each transaction are not known."""
+        return encoded_receipts(self.kept, self.fork, self.threads)
+
+    @property
+    def receipts_root(self):
+        """The 32-byte root of the receipts trie; None as in `encoded_receipts`."""
+        return receipts_root(self.kept, self.fork, self.threads)
+
+    def state_root(self):
+        """The 32-byte root of the state after the block. The state must be as it was when the block was executed, or, with
+        ``commit=True``, as that left it; `StateError` where the backend cannot compute a root."""
+        if self.root_cache is None:
+            self.root_cache = root_after(self.backend, None if self.committed else self.diff, self.threads)
+        return self.root_cache
+
+
+
+cdef BlockResult result_of(BlockRun run, object block, object chain, object fork, unsigned int threads):
+    cdef BlockResult result = BlockResult.__new__(BlockResult)
+    result.block = block
+    result.fork = fork
+    result.backend = run.backend
+    result.diff = run.diff
+    result.kept = run.kept
+    result.output = run.output
+    result.threads = threads
+    result.given = run.given
+    result.counters = run.counters
+    result.decision = run.decision
+    result.phases = run.phases
+    if fork >= Fork.PRAGUE:
+        result.requests = requests_of(run.output, chain.deposit_contract)
+    return result
+
+
+cdef list requests_of(const BlockOutput* output, bytes deposit_contract):
+    cdef const LogEntry* log
+    cdef size_t i
+    cdef list deposits = []
+    for i in range(output.log_count):
+        log = &output.logs[i]
+        if (
+            log.topic_count
+            and slice_of(log.address, 0, 20) == deposit_contract
+            and slice_of(log.topics, 0, 32) == body.DEPOSIT_EVENT
+        ):
+            deposits.append(body.parse_deposit(slice_of(output.data, log.data_offset, log.data_size)))
+    return body.join_requests(
+        deposits,
+        slice_of(output.data, output.request_offset[0], output.request_size[0]),
+        slice_of(output.data, output.request_offset[1], output.request_size[1]),
+    )
+
+
+cdef int check_outcome(BlockResult result, bint with_state_root) except -1:
+    """What the execution gave against the header, in the order of the execution specification."""
+    cdef int64_t start = monotonic_ns(), before_root = 0
+    header = result.block.header
+    if result.gas_used != header.gas_used:
+        raise InvalidBlock(
+            BlockReason.INVALID_GAS_USED, f"gas used {header.gas_used}, the transactions used {result.gas_used}"
+        )
+    body.check_transactions_root(result.block, result.threads)
+    if with_state_root:
+        before_root = monotonic_ns()
+        result.state_root()
+        result.phases[STATE_ROOT] = monotonic_ns() - before_root
+    if with_state_root and result.state_root() != header.state_root:
+        raise InvalidBlock(
+            BlockReason.INVALID_STATE_ROOT,
+            f"state root 0x{header.state_root.hex()}, the state has 0x{result.state_root().hex()}",
+        )
+    root = result.receipts_root
+    if root is not None and root != header.receipts_root:
+        raise InvalidBlock(
+            BlockReason.INVALID_RECEIPTS_ROOT,
+            f"receipts root 0x{header.receipts_root.hex()}, the receipts have 0x{root.hex()}",
+        )
+    if result.logs_bloom != header.logs_bloom:
+        raise InvalidBlock(BlockReason.INVALID_LOG_BLOOM, "the header's bloom is not that of the logs")
+    if result.fork >= Fork.CANCUN and result.blob_gas_used != header.blob_gas_used:
+        raise InvalidBlock(
+            BlockReason.INCORRECT_BLOB_GAS_USED,
+            f"blob gas used {header.blob_gas_used}, the transactions used {result.blob_gas_used}",
+        )
+    if result.requests is not None and result.requests_hash != header.requests_hash:
+        raise InvalidBlock(
+            BlockReason.INVALID_REQUESTS,
+            f"requests hash 0x{(header.requests_hash or b'').hex()}, the requests have 0x{result.requests_hash.hex()}",
+        )
+    result.phases[CHECK] = monotonic_ns() - start
+    return 0
+
+
+cdef int conclude(BlockResult result, bint validate, bint check_state_root, bint commit) except -1:
+    """Compares the outcome with the header and applies the changes, as far as either is wanted."""
+    # A state root needs the changes applied: where they are to stay, that happens once.
+    cdef bint apply_first = commit and validate and check_state_root
+    if apply_first:
+        root_function(result.backend)            # without one nothing is applied
+    elif validate:
+        check_outcome(result, check_state_root)
+    if commit:
+        result.backend.apply(result.diff)
+        result.committed = True
+    if apply_first:
+        try:
+            check_outcome(result, True)
+        except BaseException:
+            result.backend.undo(result.diff)
+            raise
+    return 0

@@ -1,0 +1,138 @@
+"""One execution of one block: what it consists of, and the executor that runs one transaction after the other. Layer 4: knows
+block rules, nothing of threads.
+"""
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from evmcore._block_steps cimport BlockFailure, BlockOutput, BlockRules, Gate
+from evmcore._diff cimport StateDiff
+from evmcore._interp cimport Machine, Status
+from evmcore._outcome cimport KeptOutput
+from evmcore._overlay cimport Overlay
+from evmcore._senders cimport Pending, Recovery
+from evmcore._tx cimport TxData, TxInvalid
+from evmcore.state._reader cimport Backend
+from evmcore.tracing._hooks cimport Tracer
+
+cdef class BlockRun
+
+# Why a block's transactions ran on one thread or several; `counters.ParallelCounters.decision` has the words.
+cdef enum Reason:
+    AS_ASKED
+    TOO_SHORT
+    PAYS_LITTLE
+    CHAINED
+    MEASURING
+    TRYING
+    PAYS
+
+cdef struct Decision:             # nanoseconds expected
+    Reason reason
+    int threads                   # chosen, or the best of those that were not
+    uint64_t sequential_ns
+    uint64_t parallel_ns
+    uint64_t path_ns              # of those that wait for each other
+    uint64_t gas_used             # that the header names, 0 where it names none
+
+# What a block's time goes into: the phases in the order of `counters.PHASES`.
+cdef enum:
+    PREPARE
+    SENDERS                       # that were recovered before anything was executed
+    EXECUTE
+    END
+    CHECK
+    STATE_ROOT                    # of CHECK
+    PHASES
+
+cdef enum:
+    CHECKPOINTS = 3
+
+# When parts of the block should be final: an executor that falls behind had better go on sequentially. All zero: no hurry.
+cdef struct Pace:
+    uint32_t[4] at                # number of transactions; 0 ends
+    uint64_t[4] work              # ns, of theirs one after the other
+    int64_t[4] until              # ns from the start
+    int step                      # the next of them
+    bint behind                   # it fell behind at `step` ...
+    int64_t seen_ns               # ... so long after the start
+
+# The senders that are not yet in a block's transactions.
+cdef struct Missing:
+    Pending* pending              # NULL: none is missing
+    size_t found                  # so many have been put into their transactions, in order
+
+# A block's transactions, to be run without the GIL, and how far that came; what is pointed to is borrowed from the run.
+cdef struct Sequence:
+    Machine* machine
+    const BlockRules* rules
+    BlockOutput* output
+    const uint32_t* stop
+    Missing* missing
+    TxData** txs
+    size_t count
+    size_t at                     # the next; in the end the number of those begun
+    TxInvalid invalid             # why the last of these was not valid
+    Status status                 # why the engine failed
+
+# One after the other, up to the first that fails; each as soon as its sender is known.
+cdef BlockFailure run_sequence(Sequence* sequence) noexcept nogil
+
+cdef class Executor:
+    cdef readonly int threads     # that it may use
+    cdef bint finds_senders       # it recovers missing senders itself, or runs a `Sequence`, which does
+    # Before anything of the block is run. Who is to run it: itself, or another one.
+    cdef Executor prepare(self, BlockRun run, object block)
+    cdef BlockFailure transactions(self, BlockRun run, Sequence* sequence) noexcept nogil      # from `at` on
+    cdef BlockFailure finish(self, BlockRun run, Status* status) noexcept nogil                # after all of the block
+    cdef object access_list_error(self)           # for BLOCK_ACCESS_LIST_WRONG
+
+cdef class BlockRun:
+    """One execution of one block by the sequential executor."""
+    cdef Machine* machine
+    cdef BlockRules rules
+    cdef KeptOutput kept
+    cdef BlockOutput* output      # of `kept`
+    cdef bint stepwise            # the transactions are run one by one, not by the executor
+    cdef dict counters            # what the executor counted; None: nothing
+    cdef int64_t[6] phases        # ns, by phase
+    cdef Backend backend
+    cdef Overlay overlay
+    cdef uint32_t stop            # raised: the block ends here, as aborted
+    cdef uint32_t halt            # raised: whatever runs ahead ends
+    cdef Missing missing
+    cdef Decision decision
+    cdef Pace pace
+    cdef object fork
+    cdef list prepared            # PreparedTransaction
+    cdef TxData** txs             # their data
+    cdef Recovery recovery        # of the senders that were not in them
+    cdef StateDiff diff
+    cdef object given             # the BlockAccessList that the block was executed with, or None
+
+    cdef void end_early(self) noexcept nogil      # from another thread
+    # Recovers the senders that are still missing, on so many threads. False: a signature is nobody's.
+    cdef bint find_senders(self, TxData** txs, unsigned int threads) noexcept nogil
+    cdef Sequence sequence(self, TxData** txs, size_t count) noexcept nogil        # all of it, from the beginning
+    cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1
+    cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1      # roots after every transaction
+    cdef TxData** native_transactions(self) except NULL
+    cdef BlockFailure run_stepwise(self, Sequence* sequence, bint roots, Tracer tracer, Gate* gate) except *
+    cdef object error_of(self, BlockFailure failure, const Sequence* sequence, Executor executor)
+    cdef object without_sender(self)
+    cdef BlockFailure begin(self, Status* status) noexcept nogil                   # all before the first transaction ...
+    cdef BlockFailure end(self, Executor executor, Status* status) noexcept nogil  # ... and all after the last
+    cdef BlockFailure end_part(self, Status* status) noexcept nogil
+    cdef int finish_trace(self, Tracer tracer, const TxData* tx) except -1
+    cdef int note_root(self) except -1
+
+# The transactions of a block into the run; raises `InvalidBlock` where one has no valid signature, if that shows at once.
+cdef int prepare_transactions(BlockRun run, object block, object fork) except -1
+
+# The backend's `state_root`; StateError when it has none.
+cdef object root_function(Backend backend)
+# The root after a diff (None: as it is), on so many threads where the backend can.
+cdef object root_after(Backend backend, StateDiff diff, unsigned int threads)
+
+# The exception for a run that ended with a status of STATE_FAILED or above.
+cdef object engine_error(Backend backend, Status status)
+# The exception for a block that failed outside its transactions.
+cdef object failure_error(Backend backend, BlockFailure failure, Status status)

@@ -1,0 +1,413 @@
+"""One execution of one block: a Python block turned into C data, once, and the native steps (`_block_steps`) driven through
+it. See ``_block_run.pxd``.
+"""
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+from cpython.bytes cimport PyBytes_AS_STRING
+
+from evmcore._access cimport access_end_part
+from evmcore._block_steps cimport (
+    BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_NO_SENDER, BLOCK_OK, BLOCK_SYSTEM_CONTRACT_EMPTY,
+    BLOCK_TRANSACTION_INVALID, Credit, Gate, TxRecord, block_begin, block_end, block_transaction, output_reserve,
+)
+from evmcore._diff cimport StateDiff, diff_collect
+from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS, UNAVAILABLE, Environment
+from evmcore._machines cimport FOR_BLOCKS, machine_give, machine_take
+from evmcore._overlay cimport overlay_new
+from evmcore._outcome cimport KeptOutput, slice_of
+from evmcore._prepared cimport PreparedTransaction, transaction_error
+from evmcore._rules cimport CANCUN, OSAKA, PARIS
+from evmcore._senders cimport Pending, Recovery, pending_finish, pending_sender
+from evmcore._state cimport ws_keep_seen, ws_reset
+from evmcore._tx cimport ALL_CHECKS, GAS_PER_BLOB, MAX_BLOBS_PER_TX, TX_VALID
+from evmcore._u256 cimport u256_from_int
+from evmcore.state._reader cimport Backend
+from evmcore.tracing._hooks cimport Tracer
+
+from collections.abc import Mapping
+
+from evmcore import body
+from evmcore._precompiles import blst_unavailable
+from evmcore.dao import DAO_ACCOUNTS, DAO_RECOVERY
+from evmcore.errors import (
+    BlockReason, ExecutionAborted, InputError, InvalidBlock, InvalidTransaction, ResourceError, StateError,
+)
+from evmcore.forks import Fork
+from evmcore.headers import blob_base_fee
+
+cdef extern from "include/sync.h" nogil:
+    int64_t monotonic_ns()
+    bint is_raised(const uint32_t* flag)
+    void raise_flag(uint32_t* flag)
+
+
+# ------------------------------------------------------------ what failed
+
+cdef object engine_error(Backend backend, Status status):
+    """The exception for a run that the engine could not finish."""
+    if status == NO_MEMORY:
+        return ResourceError("memory ran out during execution; nothing was concluded")
+    if status == ABORTED:
+        return ExecutionAborted("the execution did not end within its timeout; nothing was concluded")
+    if status == UNAVAILABLE:
+        return ResourceError(f"a precompile of this fork cannot be computed here: {blst_unavailable()}")
+    cause = backend.take_error()
+    if isinstance(cause, StateError) and type(cause) is not StateError:
+        return cause                              # of a named kind, which callers tell apart
+    error = StateError("the state could not be read; nothing was concluded" + (f": {cause}" if cause is not None else ""))
+    error.__cause__ = cause
+    return error
+
+
+cdef object failure_error(Backend backend, BlockFailure failure, Status status):
+    """The exception for a block that failed outside its transactions."""
+    if failure == BLOCK_ENGINE_FAILED:
+        return engine_error(backend, status)
+    if failure == BLOCK_SYSTEM_CONTRACT_EMPTY:
+        return InvalidBlock(BlockReason.SYSTEM_CONTRACT_EMPTY, "a request contract (EIP-7002, EIP-7251) has no code")
+    return InvalidBlock(
+        BlockReason.SYSTEM_CONTRACT_CALL_FAILED, "the call of a request contract (EIP-7002, EIP-7251) failed"
+    )
+
+
+cdef int set_hash(uint8_t* out, object value, str name) except -1:
+    if not isinstance(value, bytes) or len(<bytes>value) != 32:
+        raise InputError(f"{name}: expected 32 bytes, got {value!r}")
+    memcpy(out, PyBytes_AS_STRING(<bytes>value), 32)
+    return 0
+
+
+# ------------------------------------------------------------ one transaction after the other
+
+cdef class Executor:
+    """Executes a block's transactions one after the other. Others (`stm`) derive from it."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.threads = 1
+
+    cdef Executor prepare(self, BlockRun run, object block):
+        return self
+
+    cdef BlockFailure finish(self, BlockRun run, Status* status) noexcept nogil:
+        return BLOCK_OK
+
+    cdef object access_list_error(self):
+        return None
+
+    cdef BlockFailure transactions(self, BlockRun run, Sequence* sequence) noexcept nogil:
+        return run_sequence(sequence)
+
+
+cdef Executor SEQUENTIAL = Executor()
+
+
+cdef BlockFailure run_sequence(Sequence* sequence) noexcept nogil:
+    cdef BlockFailure failure = BLOCK_OK
+    while sequence.at < sequence.count and failure == BLOCK_OK:
+        if is_raised(sequence.stop):
+            sequence.status = ABORTED
+            return BLOCK_ENGINE_FAILED
+        if sequence.missing.pending != NULL and not take_senders(sequence.missing, sequence.txs, sequence.at):
+            return BLOCK_NO_SENDER
+        failure = block_transaction(
+            sequence.machine, sequence.rules, sequence.txs[sequence.at], sequence.output, &sequence.invalid, &sequence.status
+        )
+        sequence.at += 1
+    return failure
+
+
+cdef bint take_senders(Missing* missing, TxData** txs, size_t last) noexcept nogil:
+    """Puts into the transactions up to the place `last` the senders that they lack, waiting for those. False: one has none."""
+    cdef Pending* pending = missing.pending
+    cdef const uint8_t* sender
+    while missing.found < pending.count and pending.signatures[missing.found].place <= last:
+        sender = pending_sender(pending, missing.found)
+        if sender == NULL:
+            return False
+        memcpy(txs[pending.signatures[missing.found].place].sender, sender, 20)
+        missing.found += 1
+    return True
+
+
+# ------------------------------------------------------------ a block
+
+cdef class BlockRun:
+    """One execution of one block: what it borrows while it runs."""
+
+    def __cinit__(self):
+        self.kept = KeptOutput()
+        self.output = &self.kept.data
+        self.machine = machine_take(FOR_BLOCKS)
+        if self.machine == NULL:
+            raise ResourceError("no memory for a machine")
+
+    def __dealloc__(self):
+        free(self.rules.credits)
+        free(self.txs)
+        if self.machine != NULL:
+            machine_give(self.machine, FOR_BLOCKS)
+
+    cdef void end_early(self) noexcept nogil:
+        raise_flag(&self.stop)
+        raise_flag(&self.halt)
+
+    cdef Sequence sequence(self, TxData** txs, size_t count) noexcept nogil:
+        return Sequence(
+            self.machine, &self.rules, self.output, &self.stop, &self.missing, txs, count, 0, TX_VALID, SUCCESS
+        )
+
+    cdef bint find_senders(self, TxData** txs, unsigned int threads) noexcept nogil:
+        cdef Pending* pending = self.missing.pending
+        cdef int64_t start
+        cdef bint found
+        if pending == NULL or self.missing.found == pending.count:
+            return True
+        start = monotonic_ns()
+        pending_finish(pending, threads)
+        found = take_senders(&self.missing, txs, <size_t>-1)
+        self.phases[SENDERS] += monotonic_ns() - start
+        return found
+
+    cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1:
+        """Header, fork, hashes and credits into `rules`."""
+        cdef BlockRules* rules = &self.rules
+        cdef Environment* env = &rules.env
+        header = block.header
+        rules.revision = fork.revision
+        env.number = header.number
+        env.timestamp = header.timestamp
+        env.gas_limit = header.gas_limit
+        env.chain_id = u256_from_int(chain.chain_id, "chain_id")
+        env.base_fee = u256_from_int(header.base_fee_per_gas or 0, "base_fee_per_gas")
+        memcpy(env.coinbase, PyBytes_AS_STRING(<bytes>header.coinbase), 20)
+        if rules.revision >= PARIS:
+            env.prevrandao = u256_from_int(int.from_bytes(header.mix_hash, "big"), "mix_hash")
+        else:
+            env.prevrandao = u256_from_int(header.difficulty, "difficulty")
+        if rules.revision >= CANCUN:
+            schedule = chain.blob_schedule_at(header.number, header.timestamp)
+            env.blob_base_fee = u256_from_int(blob_base_fee(header.excess_blob_gas or 0, schedule), "blob base fee")
+            rules.blob_gas_limit = schedule.max * GAS_PER_BLOB
+            set_hash(rules.beacon_root, header.parent_beacon_block_root or bytes(32), "parent_beacon_block_root")
+        rules.max_blobs_per_tx = MAX_BLOBS_PER_TX if rules.revision >= OSAKA else 0
+        set_hash(rules.parent_hash, header.parent_hash, "parent_hash")
+        if chain.dao_block is not None and chain.dao_block == header.number:
+            rules.drained = <const uint8_t*>PyBytes_AS_STRING(DRAINED)
+            rules.drained_count = len(DRAINED) // 20
+            memcpy(rules.recovery, PyBytes_AS_STRING(<bytes>DAO_RECOVERY), 20)
+        rules.checks = ALL_CHECKS
+        credits = body.block_credits(block, fork, reward)
+        rules.credits = <Credit*>calloc(len(credits) + 1, sizeof(Credit))
+        if rules.credits == NULL:
+            raise ResourceError("no memory for the block's withdrawals")
+        for address, amount in credits:
+            memcpy(rules.credits[rules.credit_count].address, PyBytes_AS_STRING(<bytes>address), 20)
+            rules.credits[rules.credit_count].amount = u256_from_int(amount, "amount")
+            rules.credit_count += 1
+        # The parent's hash stands in the header; earlier ones come from the caller or the state.
+        if block_hashes is not None and not isinstance(block_hashes, Mapping):
+            raise InputError(f"block_hashes: expected a mapping of number to hash, got {type(block_hashes).__name__}")
+        hashes = dict(block_hashes) if block_hashes is not None else {}
+        if header.number:
+            hashes[header.number - 1] = header.parent_hash
+        self.overlay = overlay_new(&self.backend.reader)
+        self.overlay.add_hashes(hashes, header.number)
+        return 0
+
+    cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1:
+        """Executes the block. ``roots``: note the state root after every transaction (receipts before Byzantium).
+        ``tracer`` sees the transactions one after the other, not the system calls."""
+        cdef BlockFailure failure
+        cdef int64_t start, now, senders
+        cdef Gate* gate = self.output.gate
+        cdef Sequence sequence = self.sequence(self.native_transactions(), len(self.prepared))
+        if self.stepwise or not executor.finds_senders:
+            with nogil:
+                failure = BLOCK_OK if self.find_senders(sequence.txs, executor.threads) else BLOCK_NO_SENDER
+            if failure == BLOCK_NO_SENDER:
+                raise self.without_sender()
+        try:
+            if roots:
+                self.output.gate = NULL          # nothing is to be seen before its root is
+            self.machine.abort_flag = &self.stop
+            self.machine.deadline_ns = 0
+            self.machine.tracer = NULL
+            self.machine.unlimited_code_size = False
+            with nogil:
+                self.backend.begin_read()
+                start = monotonic_ns()
+                senders = self.phases[SENDERS]
+                failure = self.begin(&sequence.status)
+                if failure == BLOCK_OK and not self.stepwise:
+                    failure = executor.transactions(self, &sequence)
+            if failure == BLOCK_OK and self.stepwise:
+                failure = self.run_stepwise(&sequence, roots, tracer, gate)
+            if failure != BLOCK_OK:
+                # A signature that is nobody's is found before anything else is, wherever it is in the block.
+                with nogil:
+                    if not self.find_senders(sequence.txs, executor.threads):
+                        failure = BLOCK_NO_SENDER
+            now = monotonic_ns()
+            self.phases[EXECUTE] = now - start - (self.phases[SENDERS] - senders)
+            start = now
+            if failure == BLOCK_OK:
+                with nogil:
+                    failure = self.end(executor, &sequence.status)
+            if failure == BLOCK_OK:
+                self.diff = diff_collect(self.machine.ws)
+                self.phases[END] = monotonic_ns() - start
+                self.backend.complete(self.diff)
+        finally:
+            self.output.gate = gate
+            self.backend.end_read()
+        if failure != BLOCK_OK:
+            raise self.error_of(failure, &sequence, executor)
+        return 0
+
+    cdef TxData** native_transactions(self) except NULL:
+        """The block's transactions in a row, and room for their results."""
+        cdef size_t count = len(self.prepared), i
+        if not output_reserve(self.output, count):
+            raise ResourceError("no memory for the results of the block's transactions")
+        self.txs = <TxData**>calloc(count + 1, sizeof(TxData*))
+        if self.txs == NULL:
+            raise ResourceError("no memory for the block's transactions")
+        for i in range(count):
+            self.txs[i] = &(<PreparedTransaction>self.prepared[i]).data
+        return self.txs
+
+    cdef BlockFailure run_stepwise(self, Sequence* sequence, bint roots, Tracer tracer, Gate* gate) except *:
+        """One transaction after the other, each traced, or with the state root after it."""
+        cdef size_t count = sequence.count
+        cdef BlockFailure failure = BLOCK_OK
+        while sequence.at < count and failure == BLOCK_OK:
+            sequence.count = sequence.at + 1
+            if tracer is not None:
+                tracer.attach(self.machine)
+            with nogil:
+                failure = run_sequence(sequence)
+            if tracer is not None:
+                tracer.detach()
+                if failure == BLOCK_OK:
+                    self.finish_trace(tracer, sequence.txs[sequence.at - 1])
+            if roots and failure == BLOCK_OK:
+                self.note_root()
+                if gate != NULL:
+                    gate.publish(sequence.at)
+        return failure
+
+    cdef object error_of(self, BlockFailure failure, const Sequence* sequence, Executor executor):
+        """The exception for a block that failed."""
+        if failure == BLOCK_NO_SENDER:
+            return self.without_sender()
+        if failure == BLOCK_TRANSACTION_INVALID:
+            last = sequence.at - 1
+            error = transaction_error(sequence.invalid, last, &(<PreparedTransaction>self.prepared[last]).data)
+            found = InvalidBlock(error.reason, str(error))
+            found.__cause__ = error
+            return found
+        if failure == BLOCK_ACCESS_LIST_WRONG:
+            return executor.access_list_error()
+        return failure_error(self.backend, failure, sequence.status)
+
+    cdef object without_sender(self):
+        """The exception for the first transaction whose signature is nobody's, or is not valid by the fork's rules."""
+        for index, prepared in enumerate(self.prepared):
+            transaction = (<PreparedTransaction>prepared).owner
+            if transaction.sender is None:
+                try:
+                    transaction.recover_sender(self.fork)
+                except InvalidTransaction as error:
+                    return invalid_signature(index, error)
+        return ResourceError("no memory to recover senders")
+
+    cdef BlockFailure begin(self, Status* status) noexcept nogil:
+        cdef BlockFailure failure
+        ws_reset(self.machine.ws, &self.overlay.reader, self.rules.revision)
+        if self.output.notes != NULL:
+            ws_keep_seen(self.machine.ws)
+        failure = block_begin(self.machine, &self.rules, status)
+        return self.end_part(status) if failure == BLOCK_OK else failure
+
+    cdef BlockFailure end(self, Executor executor, Status* status) noexcept nogil:
+        cdef BlockFailure failure = block_end(self.machine, &self.rules, self.output, status)
+        if failure == BLOCK_OK:
+            failure = self.end_part(status)
+        return executor.finish(self, status) if failure == BLOCK_OK else failure
+
+    cdef BlockFailure end_part(self, Status* status) noexcept nogil:
+        """After what is not a transaction: notes what it accessed, where that is wanted."""
+        if self.output.notes == NULL or access_end_part(self.output.notes, self.machine.ws):
+            return BLOCK_OK
+        status[0] = NO_MEMORY
+        return BLOCK_ENGINE_FAILED
+
+    cdef int finish_trace(self, Tracer tracer, const TxData* tx) except -1:
+        cdef const TxRecord* record = &self.output.records[self.output.record_count - 1]
+        output = slice_of(self.output.data, record.output_offset, record.result.output_size)
+        tracer.finish(self.machine, tx.gas_limit, record.result.gas_used, record.result.status, output)
+        return 0
+
+    cdef int note_root(self) except -1:
+        """The state root after the latest transaction, by applying the changes so far for a moment."""
+        cdef TxRecord* record = &self.output.records[self.output.record_count - 1]
+        cdef StateDiff diff = diff_collect(self.machine.ws)
+        self.backend.end_read()
+        try:
+            root = root_after(self.backend, diff, 1)
+        finally:
+            with nogil:
+                self.backend.begin_read()
+        set_hash(record.state_root, root, "state root")
+        record.has_state_root = True
+        return 0
+
+
+cdef object invalid_signature(size_t index, object error):
+    found = InvalidBlock(error.reason, f"transaction {index}: {error.detail}")
+    found.__cause__ = error
+    return found
+
+
+cdef int prepare_transactions(BlockRun run, object block, object fork) except -1:
+    """Numbers converted; senders of signed transactions are left to be recovered."""
+    cdef bint protected = fork >= Fork.SPURIOUS_DRAGON
+    cdef Recovery recovery = Recovery(len(block.transactions))
+    run.fork = fork
+    run.prepared = []
+    run.recovery = recovery
+    for index, transaction in enumerate(block.transactions):
+        sender = transaction.sender
+        if sender is None:
+            if recovery.add(transaction, index, protected):
+                sender = UNKNOWN
+            else:
+                try:
+                    sender = transaction.recover_sender(fork)
+                except InvalidTransaction as error:
+                    # Unless one before it is as bad.
+                    run.prepared.append(PreparedTransaction(transaction, UNKNOWN))
+                    raise run.without_sender() from error
+        run.prepared.append(PreparedTransaction(transaction, sender))
+    if recovery.pending.count:
+        run.missing.pending = &recovery.pending
+    return 0
+
+
+cdef bytes UNKNOWN = bytes(20)
+cdef bytes DRAINED = b"".join(DAO_ACCOUNTS)
+
+
+cdef object root_function(Backend backend):
+    """What computes the backend's state root, as it is or as it would be after a diff."""
+    try:
+        return backend.state_root
+    except AttributeError:
+        raise StateError(f"{type(backend).__name__} cannot compute a state root") from None
+
+
+cdef object root_after(Backend backend, StateDiff diff, unsigned int threads):
+    """The root after a diff (None: as it is), on several threads where the backend can."""
+    compute = root_function(backend)
+    return compute(diff, threads) if threads > 1 and getattr(backend, "roots_on_threads", False) else compute(diff)
