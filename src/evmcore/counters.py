@@ -9,7 +9,7 @@ from typing import Any
 
 from evmcore.forks import Fork
 
-PHASES = ("prepare", "senders", "execute", "end", "check", "state_root")  # the order of the phases in `_block.pxd`
+PHASES = ("prepare", "senders", "execute", "end", "check", "state_root")  # the order of the phases in `_block_run.pxd`
 
 # Something that a worker did in a parallel block: worker, what, index of the transaction if any, begin and end in
 # nanoseconds, detail if any. See `stm.ParallelExecutor`.
@@ -17,7 +17,7 @@ WorkerEvent = tuple[int, str, int | None, int, int, int | None]
 
 
 def decision_words(reason: int, threads: int, sequential: int, parallel: int, path: int) -> str:
-    """What `_block.Reason` says, with the expected nanoseconds. Empty for a number of threads that was asked for."""
+    """What `_block_run.Reason` says, with the expected nanoseconds. Empty for a number of threads that was asked for."""
 
     def us(nanoseconds: int) -> str:
         return f"{nanoseconds / 1000:.0f}"
