@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from evmcore.errors import InputError, StateCorrupted, StateError, WriterFenced
-from evmcore.state import MemoryState, feed, layout, loading
+from evmcore.state import MemoryState, feed, layout, loading, stored
 from evmcore.state.feed import decode_entry
 from evmcore.state.layout import Keys, Record, decode_record
-from evmcore.state.loading import Loader, load_memory
+from evmcore.state.loading import Loader
 from evmcore.state.publisher import Publisher
 from evmcore.state.sources import SourceAccount, from_alloc, from_memory
+from evmcore.state.stored import load_memory
 from evmcore.types import Account
 from tests.stored_state import ADDRESSES, GENESIS, balance_diff, child, random_diff, random_state, read_state, state_of
 
@@ -316,7 +317,7 @@ def test_a_block_taken_back_forgets_what_was_loaded_after_it(
 
 
 def test_large_storage_is_read_in_parts(client: Any, publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "LARGE_STORAGE", 1000)
+    monkeypatch.setattr(stored, "LARGE_STORAGE", 1000)
     state = big_state(random.Random(10), 2, 12_000)
     Loader(publisher, GENESIS, complete=True).run(from_memory(state))
     assert load_memory(client, 1)[0] == state

@@ -21,9 +21,10 @@ from evmcore.errors import (
 from evmcore.state import MemoryState
 from evmcore.state.feed import decode_entry
 from evmcore.state.layout import Head, Keys
-from evmcore.state.loading import Loader, load_memory
+from evmcore.state.loading import Loader
 from evmcore.state.publisher import Publisher
 from evmcore.state.sources import from_memory
+from evmcore.state.stored import load_memory
 from evmcore.state.works import Publication
 from evmcore.types import Account
 from tests.redis_server import RedisServer

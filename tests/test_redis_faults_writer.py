@@ -18,8 +18,8 @@ from evmcore.errors import (
     WriterFenced,
     WrongParent,
 )
-from evmcore.state.loading import load_memory
 from evmcore.state.publisher import Publisher
+from evmcore.state.stored import load_memory
 from tests.faulty_proxy import FaultyProxy
 from tests.invariant_chain import CHAIN_ID, Books, begin, begun, wait_for_head
 from tests.redis_server import RedisServer

@@ -14,11 +14,12 @@ from evmcore.blocks import Header
 from evmcore.errors import StateCorrupted, StateUnavailable, WriteRefused, WriterFenced
 from evmcore.state import MemoryState
 from evmcore.state.layout import Keys, decode_head
-from evmcore.state.loading import Loader, load_memory
+from evmcore.state.loading import Loader
 from evmcore.state.publisher import Publisher
 from evmcore.state.redis import RedisState
 from evmcore.state.session import as_fields
 from evmcore.state.sources import SourceAccount, from_memory
+from evmcore.state.stored import load_memory
 from evmcore.types import Account
 from tests.faulty_proxy import FaultyProxy
 from tests.redis_reading import assert_same, wait_for

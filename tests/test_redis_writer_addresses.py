@@ -11,9 +11,9 @@ from urllib.parse import quote
 import pytest
 
 from evmcore.errors import StateError, StateUnavailable, WriteRefused
-from evmcore.state.loading import load_memory, stored_head
 from evmcore.state.publisher import Publisher
 from evmcore.state.redis import RedisState
+from evmcore.state.stored import load_memory, stored_head
 from tests.invariant_chain import CHAIN_ID, VAULTS, Books, begin
 from tests.redis_server import RedisServer, free_port
 from tests.stored_state import read_state, state_of

@@ -18,10 +18,10 @@ from evmcore.execution import execute_block
 from evmcore.forks import ChainConfig, Fork
 from evmcore.headers import BLOCK_HASH_WINDOW, check_header, check_ommers
 from evmcore.state.layout import Head
-from evmcore.state.loading import load_memory
 from evmcore.state.memory import MemoryState
 from evmcore.state.publisher import Publisher
 from evmcore.state.redis import RedisPin, RedisState
+from evmcore.state.stored import load_memory
 from evmcore.threads import Threads
 
 log = logging.getLogger(__name__)

@@ -20,10 +20,11 @@ from evmcore._diff import StateDiff
 from evmcore.blocks import Header
 from evmcore.errors import StateCorrupted, StateUnavailable
 from evmcore.state import MemoryState
-from evmcore.state.loading import Loader, clear, load_memory
+from evmcore.state.loading import Loader, clear
 from evmcore.state.publisher import Publisher
 from evmcore.state.redis import RedisState
 from evmcore.state.sources import from_memory
+from evmcore.state.stored import load_memory
 from evmcore.types import Account
 
 CHAIN_ID: Final = 0xBE7C

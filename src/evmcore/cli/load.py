@@ -214,7 +214,7 @@ def _from_node(options: argparse.Namespace, addresses: set[bytes] | None) -> Sta
 
 def _block(options: argparse.Namespace, chain_id: int) -> int | str | bytes:
     """The block that is asked for: where a state is there that accounts can be added to, its head."""
-    from evmcore.state.loading import stored_head
+    from evmcore.state.stored import stored_head
 
     text: str = options.block
     if text != "latest":
