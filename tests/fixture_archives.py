@@ -1,8 +1,7 @@
 """Runs the archives of consensus fixtures for the tests, in two worker processes.
 
-Environment: ``EVMCORE_SHARED`` is the folder that holds ``fixtures/`` (default: ``shared`` beside the project).
-``EVMCORE_FIXTURES=ci`` runs a fixed spread (one file in eight, chosen by its name) instead of every file.
-Every case runs on both dispatch builds of the interpreter.
+Every case runs on both dispatch builds of the interpreter. ``EVMCORE_FIXTURES=ci`` in the environment runs a fixed
+spread (one file in eight, chosen by its name) instead of every file.
 """
 
 from __future__ import annotations
@@ -11,15 +10,12 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
-
-import pytest
 
 from evmcore.cli.fixtures.options import Options
 from evmcore.cli.fixtures.runner import run_sources
 from evmcore.cli.fixtures.source import everything, read_sources
+from tests.shared_files import shared_path
 
-SHARED = Path(os.environ.get("EVMCORE_SHARED") or Path(__file__).parents[2] / "shared")
 SPREAD = 8
 WORKERS = 2
 SHOWN_FAILURES = 20
@@ -33,9 +29,7 @@ def in_spread(name: str) -> bool:
 
 def check_archive(kind: str, archive: str, expected_cases: int, tell: Callable[[str], None]) -> None:
     """Runs every case of an archive and tells the counts by fork; fails with the first failures."""
-    path = SHARED / "fixtures" / f"{archive}.tar.xz"
-    if not path.exists():
-        pytest.skip(f"{path} is absent: set EVMCORE_SHARED to the folder that holds fixtures/")
+    path = shared_path("fixtures", f"{archive}.tar.xz")
     whole = os.environ.get("EVMCORE_FIXTURES", "full") != "ci"
     counts = {build: Counter[str]() for build in BUILDS}
     failures: list[str] = []

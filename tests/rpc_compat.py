@@ -11,9 +11,8 @@ from typing import Any
 
 from evmcore.blocks import Block
 from evmcore.service.memory_source import MemorySource
-from tests.fixture_archives import SHARED
 from tests.rpc_server import Client
-from tests.shared_files import shared_path
+from tests.shared_files import SHARED, shared_path
 from tests.stored_state import Stored, keccak256
 
 # Methods after which the server is not as it was before.

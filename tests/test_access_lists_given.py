@@ -26,14 +26,13 @@ from evmcore.tracing import CallTracer
 from evmcore.types import Account, Withdrawal
 from tests.access_list_faults import FAULTS, WRONG_FORMAT, faulty_lists
 from tests.assembly import assemble
-from tests.fixture_archives import SHARED
 from tests.listed_blocks import ALLOC, BOB, READER, WRITER, block_of, pay
 from tests.parallel_blocks import Outcome, difference, observe_result, outcome_of
 from tests.parallel_fuzz.cases import make_case
 from tests.parallel_fuzz.check import repaired
+from tests.shared_files import BLOCKS, block_name, needs_blocks
 
 THREADS = (1, 2, 3, 8)
-REAL = sorted((SHARED / "blocks").glob(f"*{replay.SUFFIX}"), key=lambda path: (len(path.name), path.name))
 
 
 def given(
@@ -86,8 +85,8 @@ def test_lists_with_any_fault_are_rejected_alike_at_any_number_of_threads(tell: 
     assert set(counts) == {fault.__name__ for fault in FAULTS}
 
 
-@pytest.mark.skipif(not REAL, reason="no blocks: set EVMCORE_SHARED to the folder that holds blocks/")
-@pytest.mark.parametrize("path", REAL[::5], ids=lambda path: path.name.removesuffix(replay.SUFFIX))
+@needs_blocks
+@pytest.mark.parametrize("path", BLOCKS[::5], ids=block_name)
 def test_faulty_lists_of_real_blocks_are_rejected(path: Path) -> None:
     real = replay.load(path)
     check_faults(real.block.header.number, real.block, real.alloc, real.chain, block_hashes=real.block_hashes)

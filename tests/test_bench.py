@@ -6,7 +6,6 @@ import io
 import itertools
 import json
 import lzma
-import os
 import re
 import subprocess
 import sys
@@ -24,8 +23,8 @@ from evmcore.blocks import Block
 from evmcore.errors import InputError, InvalidBlock
 from evmcore.state import MemoryState
 from tests.commands import assert_one_line, run_command
+from tests.shared_files import shared_path
 
-SHARED = Path(os.environ.get("EVMCORE_SHARED", Path(__file__).parents[2] / "shared"))
 FAST = ["--rounds", "1"]
 
 
@@ -130,9 +129,7 @@ def test_the_peer_is_measured_on_the_same_work(tmp_path: Path) -> None:
 
 
 def test_real_blocks_are_checked_and_measured() -> None:
-    blocks = SHARED / "blocks"
-    if not blocks.is_dir():
-        pytest.skip(f"no blocks in {SHARED} (set EVMCORE_SHARED)")
+    blocks = shared_path("blocks")
     done = bench("--blocks", str(blocks), "--filter", "^(46147|4369999|19426587)", *FAST)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"^19426587 +1 +37 +2\.63( +[\d.,]+){6}$", done.stdout, re.M)
@@ -144,9 +141,7 @@ def test_real_blocks_are_checked_and_measured() -> None:
 
 
 def test_a_receipt_that_differs_is_exit_code_1(tmp_path: Path) -> None:
-    path = SHARED / "blocks" / "46147.json.xz"
-    if not path.is_file():
-        pytest.skip(f"no blocks in {SHARED} (set EVMCORE_SHARED)")
+    path = shared_path("blocks", "46147.json.xz")
     fields = json.loads(lzma.decompress(path.read_bytes()))
     fields["receipts"][0]["logsBloom"] = "0x01" + "00" * 255
     (tmp_path / path.name).write_bytes(lzma.compress(json.dumps(fields).encode()))
@@ -353,9 +348,7 @@ def test_parallel_is_printed_beside_what_bounds_it(tmp_path: Path) -> None:
 
 
 def test_real_blocks_are_compared_too() -> None:
-    blocks = SHARED / "blocks"
-    if not blocks.exists():
-        pytest.skip("no blocks: set EVMCORE_SHARED to the folder that holds blocks/")
+    blocks = shared_path("blocks")
     done = bench("--parallel", "--threads", "2", "--blocks", str(blocks), "--filter", "^46147", *FAST)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^block +txs +seq ms", done.stdout, re.M)
@@ -391,9 +384,7 @@ def test_imports_of_own_blocks_are_verified_and_told_part_by_part(tmp_path: Path
 
 
 def test_imports_of_real_blocks_have_no_state_root() -> None:
-    blocks = SHARED / "blocks"
-    if not blocks.exists():
-        pytest.skip("no blocks: set EVMCORE_SHARED to the folder that holds blocks/")
+    blocks = shared_path("blocks")
     # With ommers that are not known, with withdrawals, and with blobs and requests.
     names = ("4370000", "19426587", "24647140")
     for name in names:

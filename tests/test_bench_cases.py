@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,8 @@ import pytest
 from evmcore import EVM
 from evmcore.bench import engine
 from evmcore.bench.cases import CALLEE, CALLER, load, own
+from tests.shared_files import SHARED
 
-SHARED = Path(os.environ.get("EVMCORE_SHARED", Path(__file__).parents[2] / "shared"))
 PATHS = sorted((SHARED / "bench" / "cases").glob("*.json"))
 
 if not PATHS:

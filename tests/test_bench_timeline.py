@@ -12,7 +12,7 @@ from evmcore.bench import parallel, picture, timeline
 from evmcore.bench.timeline import Kind, Span, Timeline
 from evmcore.stm import ParallelExecutor
 from tests.commands import run_command
-from tests.shared_files import SHARED
+from tests.shared_files import shared_path
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ["mixed", "swaps, one pair", "one counter", "transfers, one sender"]
@@ -144,9 +144,7 @@ def test_the_command_draws_a_workload(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_the_command_draws_a_real_block_from_a_directory_or_a_file(
     tmp_path: Path, whole: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    blocks = SHARED / "blocks"
-    if not blocks.exists():
-        pytest.skip(f"no blocks in {SHARED} (set EVMCORE_SHARED)")
+    blocks = shared_path("blocks")
     file = tmp_path / "block.svg"
     where = [str(blocks), "--filter", "^19426587"] if whole else [str(blocks / "19426587.json.xz")]
     code, _, errors = run_command(capsys, "bench", "--timeline", str(file), "--blocks", *where)

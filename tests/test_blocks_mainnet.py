@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import lzma
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,11 @@ from evmcore.body import block_reward
 from evmcore.execution import execute_block
 from evmcore.forks import MAINNET, Fork
 from evmcore.state import MemoryState
+from tests.shared_files import BLOCKS, block_name, needs_blocks
 
-SHARED = Path(os.environ.get("EVMCORE_SHARED") or Path(__file__).parents[2] / "shared")
-FILES = sorted((SHARED / "blocks").glob("*.json.xz"), key=lambda path: int(path.name.split(".")[0]))
 NO_CODE_HASH = "0xc5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
 
-pytestmark = pytest.mark.skipif(
-    not FILES, reason=f"{SHARED / 'blocks'} is absent: set EVMCORE_SHARED to the folder that holds blocks/"
-)
+pytestmark = needs_blocks
 
 
 @cache
@@ -100,7 +96,7 @@ def expected_changes(data: dict[str, Any], got: dict[str, Change]) -> dict[str, 
     return expected
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.split(".")[0])
+@pytest.mark.parametrize("path", BLOCKS, ids=block_name)
 def test_the_block_gives_what_mainnet_has(path: Path) -> None:
     data = load(path)
     state = MemoryState(data["preState"])
@@ -150,7 +146,7 @@ def test_the_block_gives_what_mainnet_has(path: Path) -> None:
     assert got == expected_changes(data, got)
 
 
-@pytest.mark.parametrize("path", FILES[::6], ids=lambda path: path.name.split(".")[0])
+@pytest.mark.parametrize("path", BLOCKS[::6], ids=block_name)
 def test_committing_applies_the_diff_and_undo_reverses_it(path: Path) -> None:
     data = load(path)
     state, before = MemoryState(data["preState"]), MemoryState(data["preState"])

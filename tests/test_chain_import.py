@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +13,8 @@ from evmcore.chain import BlockChain
 from evmcore.errors import BlockReason, ConfigError, InvalidBlock
 from evmcore.execution import execute_block
 from evmcore.forks import Fork
+from tests.shared_files import SHARED
 
-SHARED = Path(os.environ.get("EVMCORE_SHARED") or Path(__file__).parents[2] / "shared")
 CHAIN = SHARED / "rpc-compat" / "chain"
 
 pytestmark = pytest.mark.skipif(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,8 +25,7 @@ from evmcore.forks import (
     bomb_delay,
     chain_of,
 )
-
-SHARED = Path(os.environ.get("EVMCORE_SHARED") or Path(__file__).parents[2] / "shared")
+from tests.shared_files import shared_path
 
 
 def test_every_fork_has_a_revision_and_revisions_never_go_back() -> None:
@@ -278,9 +275,7 @@ def test_a_genesis_that_is_no_object_is_refused(genesis: Any) -> None:
 
 
 def test_the_rpc_compat_genesis() -> None:
-    path = SHARED / "rpc-compat" / "chain" / "genesis.json"
-    if not path.exists():
-        pytest.skip(f"{path} is absent: set EVMCORE_SHARED to the folder that holds rpc-compat/")
+    path = shared_path("rpc-compat", "chain", "genesis.json")
     chain = ChainConfig.from_genesis(json.loads(path.read_text()))
     assert chain.chain_id == 3503995874084926
     assert chain.fork_at(35, 350) is Fork.GRAY_GLACIER

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,9 +30,7 @@ from evmcore.headers import (
     next_difficulty,
     next_excess_blob_gas,
 )
-
-SHARED = Path(os.environ.get("EVMCORE_SHARED") or Path(__file__).parents[2] / "shared")
-ARCHIVE = SHARED / "fixtures" / "trie_tests.tar.xz"
+from tests.shared_files import archive_documents
 
 ROPSTEN = ChainConfig(
     3,
@@ -59,13 +53,7 @@ ROPSTEN = ChainConfig(
     ],
 )
 def test_published_difficulties(name: str, chain: ChainConfig) -> None:
-    if not ARCHIVE.exists():
-        pytest.skip(f"{ARCHIVE} is absent: set EVMCORE_SHARED to the folder that holds fixtures/")
-    with tarfile.open(ARCHIVE, "r:xz") as archive:
-        member = next(m for m in archive.getmembers() if m.name.endswith(f"BasicTests/{name}.json"))
-        file = archive.extractfile(member)
-        assert file is not None
-        cases: dict[str, dict[str, str]] = json.load(file)
+    ((_, cases),) = archive_documents("trie_tests", f"BasicTests/{name}.json")
     assert cases
     for case_name, case in cases.items():
         ommers = case.get("parentUncles", "0x00")

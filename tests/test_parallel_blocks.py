@@ -13,14 +13,12 @@ from evmcore.execution import execute_block
 from evmcore.forks import Fork
 from evmcore.state import MemoryState
 from evmcore.stm import ParallelExecutor
-from tests.fixture_archives import SHARED
 from tests.parallel_blocks import THREADS, check_equal, executors_for
+from tests.shared_files import BLOCKS, block_name, needs_blocks
 
-BLOCKS = sorted((SHARED / "blocks").glob(f"*{replay.SUFFIX}"), key=lambda path: (len(path.name), path.name))
 
-
-@pytest.mark.skipif(not BLOCKS, reason="no blocks: set EVMCORE_SHARED to the folder that holds blocks/")
-@pytest.mark.parametrize("path", BLOCKS, ids=lambda path: path.name.removesuffix(replay.SUFFIX))
+@needs_blocks
+@pytest.mark.parametrize("path", BLOCKS, ids=block_name)
 def test_real_blocks_are_equal(path: Path) -> None:
     real = replay.load(path)
     state = MemoryState(real.alloc)

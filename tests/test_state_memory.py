@@ -5,12 +5,10 @@ from __future__ import annotations
 import copy
 import gc
 import json
-import os
 import random
 import re
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,10 +19,7 @@ from evmcore.errors import InputError, StateError
 from evmcore.state import MemoryState
 from evmcore.tracing import EIP3155Tracer
 from evmcore.types import Account
-
-SHARED = Path(os.environ.get("EVMCORE_SHARED", Path(__file__).parents[2] / "shared"))
-RPC = SHARED / "rpc-compat"
-needs_rpc = pytest.mark.skipif(not RPC.is_dir(), reason=f"geth's chain and proofs are not at {RPC}")
+from tests.shared_files import shared_path
 
 ADDRESSES = [bytes([i]) * 20 for i in range(1, 9)]
 A, B = ADDRESSES[0], ADDRESSES[1]
@@ -257,9 +252,8 @@ def test_copies_are_independent() -> None:
 # ---- geth as the oracle
 
 
-@needs_rpc
 def test_roots_of_a_chain_of_geth() -> None:
-    dump = json.loads((RPC / "chain/headstate.json").read_text())
+    dump = json.loads(shared_path("rpc-compat", "chain", "headstate.json").read_text())
     state = MemoryState(dump["accounts"])
     assert state.state_root().hex() == dump["root"]
     for address, account in dump["accounts"].items():
@@ -267,11 +261,10 @@ def test_roots_of_a_chain_of_geth() -> None:
     assert MemoryState(state.dump()).state_root().hex() == dump["root"]
 
 
-@needs_rpc
 @pytest.mark.parametrize("name", ["get-account-proof-with-storage", "get-account-proof-default-block"])
 def test_proofs_of_geth(name: str) -> None:
-    state = MemoryState(json.loads((RPC / "chain/headstate.json").read_text())["accounts"])
-    exchange = (RPC / f"tests/eth_getProof/{name}.io").read_text()
+    state = MemoryState(json.loads(shared_path("rpc-compat", "chain", "headstate.json").read_text())["accounts"])
+    exchange = shared_path("rpc-compat", "tests", "eth_getProof", f"{name}.io").read_text()
     request = json.loads(re.search(r"^>> (.*)$", exchange, re.M)[1])  # type: ignore[index]
     answer = json.loads(re.search(r"^<< (.*)$", exchange, re.M)[1])  # type: ignore[index]
     assert state.proof(*request["params"][:2]) == answer["result"]

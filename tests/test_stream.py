@@ -22,14 +22,14 @@ from evmcore.stm import ParallelExecutor
 from evmcore.transactions import Transaction
 from evmcore.types import Account
 from tests.failing_states import Failing, Patient, python_case
-from tests.fixture_archives import SHARED
 from tests.parallel_blocks import THREADS, difference, error_of, outcome_of
+from tests.shared_files import BLOCKS, needs_blocks
 from tests.small_blocks import BURN, BURNER, COUNT, COUNTER, block_of, people, transfer
 from tests.waiting import until
 
 SCENES = {scene.name: scene for scene in scenes(seed=4, size=60)}
 SHAPES = {name: make for name, make in shapes(seed=6).items() if name not in SCENES}
-BLOCKS = sorted((SHARED / "blocks").glob(f"*{replay.SUFFIX}"), key=lambda path: path.stat().st_size)
+BY_SIZE = sorted(BLOCKS, key=lambda path: path.stat().st_size)
 
 
 def executors() -> dict[str, ParallelExecutor | None]:
@@ -75,9 +75,9 @@ def test_streamed_shapes_are_equal(name: str) -> None:
     check_stream(SHAPES[name]())
 
 
-@pytest.mark.skipif(not BLOCKS, reason="no blocks: set EVMCORE_SHARED to the folder that holds blocks/")
+@needs_blocks
 def test_streamed_real_blocks_have_their_receipts() -> None:
-    for path in BLOCKS[::6]:
+    for path in BY_SIZE[::6]:
         real = replay.load(path)
         for threads in (1, 2, 8):
             state = MemoryState(real.alloc)
@@ -117,8 +117,6 @@ def test_receipts_outlive_the_stream() -> None:
 
 def test_roots_after_each_transaction_are_in_the_streamed_receipts() -> None:
     """Before Byzantium, where a receipt has the state root."""
-    if not BLOCKS:
-        pytest.skip("no blocks: set EVMCORE_SHARED to the folder that holds blocks/")
     block = block_of(*(transfer(number, COUNTER, value=0) for number in range(20)))
     alloc = people(20) | {COUNTER: Account(1, 0, COUNT)}
 

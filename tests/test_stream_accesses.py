@@ -26,13 +26,13 @@ from evmcore.tracing import CallTracer
 from evmcore.types import Account
 from tests.assembly import assemble
 from tests.failing_states import Patient
-from tests.fixture_archives import SHARED
 from tests.parallel_fuzz.cases import make_case
 from tests.parallel_fuzz.check import repaired
+from tests.shared_files import BLOCKS, needs_blocks
 from tests.small_blocks import COUNT, COUNTER, block_of, people, transfer
 
 THREADS = (1, 2, 3, 8)
-BLOCKS = sorted((SHARED / "blocks").glob(f"*{replay.SUFFIX}"), key=lambda path: path.stat().st_size)
+BY_SIZE = sorted(BLOCKS, key=lambda path: path.stat().st_size)
 
 
 def executors(listed: BlockAccessList, delays: int = 0) -> dict[str, Executor]:
@@ -77,9 +77,9 @@ def test_random_blocks_stream_their_records(first: int) -> None:
         check(case.block, MemoryState(case.alloc), case.fork, delays=seed + 1)
 
 
-@pytest.mark.skipif(not BLOCKS, reason="no blocks: set EVMCORE_SHARED to the folder that holds blocks/")
+@needs_blocks
 def test_real_blocks_stream_their_records() -> None:
-    for path in BLOCKS[::8]:
+    for path in BY_SIZE[::8]:
         real = replay.load(path)
         check(real.block, MemoryState(real.alloc), real.chain, block_hashes=real.block_hashes)
 
