@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from evmcore.bench import replay
 from evmcore.bench.command import parser as bench_parser
 from evmcore.cli import build_parser
+from evmcore.state import MemoryState
+from tests.shared_files import shared_path
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,19 +42,30 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert "://" in target or (page.parent / target).exists(), target
 
 
-def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    readme = ROOT / "README.md"
-    code = readme.read_text().split("```python\n")[1].split("```")[0]
-    exec(compile(code, str(readme), "exec"), {})
-    called, deployed = capsys.readouterr().out.splitlines()
+def run_examples(page: Path, **names: Any) -> dict[str, Any]:
+    """Runs the Python code of a page, one block after the other; gives the names that are there in the end."""
+    for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        exec(compile(code, str(page), "exec"), names)
+    return names
+
+
+def test_the_examples_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> None:
+    run_examples(ROOT / "README.md")
+    called, deployed, executed = capsys.readouterr().out.splitlines()
     assert called.startswith("CallResult(SUCCESS") and called.endswith(f"{42:064x})")
     assert len(bytes.fromhex(deployed)) == 20
+    assert executed == "[1, 1, 1] 126"
 
 
 def test_the_example_of_serving_runs() -> None:
-    page = ROOT / "docs" / "serving.md"
-    code = page.read_text().split("```python\n")[1].split("```")[0]
-    exec(compile(code, str(page), "exec"), {})
+    assert run_examples(ROOT / "docs" / "serving.md")["gas"] > 21_000
+
+
+def test_the_example_of_parallel_execution_runs() -> None:
+    """With the first block after the merge and the part of the state that it reads."""
+    real = replay.load(shared_path("blocks", "15537394.json.xz"))
+    names = run_examples(ROOT / "docs" / "parallel.md", block=real.block, state=MemoryState(real.alloc))
+    assert names["result"].receipts_root == real.block.header.receipts_root
 
 
 def test_names_that_pages_put_in_code_quotes_with_a_file_ending_are_there() -> None:

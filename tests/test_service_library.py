@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,15 +23,6 @@ def service(**limits: Any) -> CallService:
 
 def words(output: bytes) -> list[int]:
     return [int.from_bytes(output[at : at + 32], "big") for at in range(0, len(output), 32)]
-
-
-def test_the_example_of_the_documentation_runs() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "serving.md").read_text()
-    example = re.search(r"```python\n(.*?)```", text, re.S)
-    assert example is not None
-    names: dict[str, Any] = {}
-    exec(example[1], names)
-    assert names["gas"] > 21_000
 
 
 def test_a_call_gives_what_it_returns() -> None:
