@@ -17,7 +17,7 @@ WorkerEvent = tuple[int, str, int | None, int, int, int | None]
 
 
 def decision_words(reason: int, threads: int, sequential: int, parallel: int, path: int) -> str:
-    """A `_block_run.Reason` in words, with the nanoseconds expected; empty for a number of threads that was asked for."""
+    """A `_block_run.Reason` in words, with the nanoseconds expected; empty where a number of threads was asked for."""
 
     def us(nanoseconds: int) -> str:
         return f"{nanoseconds / 1000:.0f}"

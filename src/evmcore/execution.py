@@ -43,24 +43,29 @@ def choosing(threads: int) -> Executor:
 def execute_block(request: BlockRequest) -> BlockResult:
     """Executes a `Block` on ``state`` (a `MemoryState`, another backend or a `State`) as it was after the parent block.
 
-    ``threads``: None or 1 runs the transactions one after the other; more let that many native threads take part where
-    it pays, 0 or ``"auto"`` one for each core that this process may run on. The result is the same at any number;
-    `BlockResult.parallel` tells what was done.
-
-    ``chain``: a `ChainConfig`, the name of a public network, or a fork (its rules whatever the block's number and
-    time); ``fork`` overrides what the chain says. ``parent``: the parent's `Header`; with it the header rules are
-    checked. ``block_hashes``: mapping of number to hash for BLOCKHASH; what it lacks is asked of the state, the
-    parent's hash is in the header. ``validate``: compare body and outcome with the header (roots, gas, bloom,
-    requests); ``check_state_root``: the state root too, and, before Byzantium, the receipts root. ``commit``: apply the
-    changes. ``reward``: wei for the beneficiary of a block before Paris in place of the fork's block reward, of which
-    ommers get their shares; below zero nobody is rewarded. ``tracer``: one of `evmcore.tracing`, which sees every
-    transaction; with one, and with roots after each transaction, they run one after the other. ``access_list``: True to
-    note what is accessed, for `BlockResult.access_list` (EIP-7928, for blocks of any fork); or the block's list, a
-    `BlockAccessList` or its RLP: then every transaction runs once, by itself, on what the list says was before it, and
-    a list that is not exactly the block's is an `InvalidBlock` (INVALID_BLOCK_ACCESS_LIST, or INCORRECT_BLOCK_FORMAT
-    for accounts out of order). ``accesses``: note what each part of the block accesses by itself, for
-    `BlockResult.accesses` and `CommittedTransaction.accesses`; ``access_list=True`` does so too. ``executor``: what
-    runs the transactions, in place of ``threads``.
+    - ``chain``: a `ChainConfig`, the name of a public network, or a fork (its rules whatever the block's number and
+      time).
+    - ``threads``: None or 1 runs the transactions one after the other; more let that many native threads take part
+      where it pays, 0 or ``"auto"`` one for each core that this process may run on. The result is the same at any
+      number; `BlockResult.parallel` tells what was done.
+    - ``parent``: the parent's `Header`; with it the header rules are checked.
+    - ``block_hashes``: mapping of number to hash for BLOCKHASH; what it lacks is asked of the state, the parent's hash
+      is in the header.
+    - ``fork``: overrides what the chain says.
+    - ``validate``: compare body and outcome with the header (roots, gas, bloom, requests); with ``check_state_root``
+      the state root too, and, before Byzantium, the receipts root.
+    - ``commit``: apply the changes.
+    - ``reward``: wei for the beneficiary of a block before Paris in place of the fork's block reward, of which ommers
+      get their shares; below zero nobody is rewarded.
+    - ``tracer``: one of `evmcore.tracing`, which sees every transaction; with one, and with roots after each
+      transaction, they run one after the other.
+    - ``access_list``: True to note what is accessed, for `BlockResult.access_list` (EIP-7928, for blocks of any fork);
+      or the block's list, a `BlockAccessList` or its RLP. Then every transaction runs once, by itself, on what the list
+      says was before it, and a list that is not exactly the block's is an `InvalidBlock` (INVALID_BLOCK_ACCESS_LIST, or
+      INCORRECT_BLOCK_FORMAT for accounts out of order).
+    - ``accesses``: note what each part of the block accesses by itself, for `BlockResult.accesses` and
+      `CommittedTransaction.accesses`; ``access_list=True`` does so too.
+    - ``executor``: what runs the transactions, in place of ``threads``.
 
     Senders are recovered from the signatures; a transaction that names its `sender` is taken at its word.
 
