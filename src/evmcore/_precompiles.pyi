@@ -1,7 +1,7 @@
 """The precompiled contracts, one call at a time, for tests and tools."""
 
 def run(number: int, revision: int, data: bytes, gas: int) -> tuple[bool, int, bytes]:
-    """Run precompile `number` under the rules of `revision` (see :class:`evmcore._rules.Revision`).
+    """Run precompile `number` under the rules of `revision` (see `evmcore._rules.Revision`).
 
     Returns success, the gas left of `gas`, and the output; failure leaves no gas and no output. Raises InputError where
     the revision has no such precompile or an argument is of a wrong type or range, and ResourceError where the machine

@@ -1,1 +1,1 @@
-"""Exports :class:`Revision` to Python; the declaration is in ``_rules.pxd``."""
+"""Exports `Revision` to Python; the declaration is in ``_rules.pxd``."""

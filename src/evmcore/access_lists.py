@@ -93,7 +93,7 @@ class BlockAccessList(Sequence[AccountChanges]):
     def from_rlp(cls, data: bytes) -> BlockAccessList:
         """From its RLP encoding; order and repetitions are left to `check`.
 
-        Raises :class:`RlpError` for anything but the canonical encoding of a list of the right shape.
+        Raises `RlpError` for anything but the canonical encoding of a list of the right shape.
         """
         made = cls._of_rlp(bytes(data))
         made._accounts = _decode(made._encoded or b"")
@@ -170,7 +170,7 @@ class BlockAccessList(Sequence[AccountChanges]):
     # ------------------------------------------------------------ checks
 
     def check(self, transactions: int | None = None) -> None:
-        """Raises :class:`InvalidBlock` unless the list is in canonical form: accounts, slots and indices ascending,
+        """Raises `InvalidBlock` unless the list is in canonical form: accounts, slots and indices ascending,
         none twice, no slot both changed and read, no slot without changes; with the number of ``transactions``, no
         index after the block's last. Accounts out of order are an INCORRECT_BLOCK_FORMAT, everything else an
         INVALID_BLOCK_ACCESS_LIST.
@@ -188,7 +188,7 @@ class BlockAccessList(Sequence[AccountChanges]):
             _check_account(account, last)
 
     def check_size(self, gas_limit: int) -> None:
-        """Raises :class:`InvalidBlock` (BLOCK_ACCESS_LIST_GAS_LIMIT_EXCEEDED) for more addresses and slots than one for
+        """Raises `InvalidBlock` (BLOCK_ACCESS_LIST_GAS_LIMIT_EXCEEDED) for more addresses and slots than one for
         every 2,000 gas of the block's gas limit."""
         items = self.item_count
         if items > gas_limit // ITEM_COST:
@@ -198,7 +198,7 @@ class BlockAccessList(Sequence[AccountChanges]):
             )
 
     def check_hash(self, expected: bytes) -> None:
-        """Raises :class:`InvalidBlock` (INVALID_BAL_HASH) unless the list has this hash, 32 bytes."""
+        """Raises `InvalidBlock` (INVALID_BAL_HASH) unless the list has this hash, 32 bytes."""
         if self.hash != expected:
             raise InvalidBlock(
                 BlockReason.INVALID_BAL_HASH,
@@ -229,7 +229,7 @@ class BlockAccessList(Sequence[AccountChanges]):
 
     @classmethod
     def from_json(cls, value: Any) -> BlockAccessList:
-        """From what `to_json` gives; absent lists are empty, numbers may be numbers. Raises :class:`InputError` for a
+        """From what `to_json` gives; absent lists are empty, numbers may be numbers. Raises `InputError` for a
         field that is missing or malformed."""
         return cls(
             [_account_from_json(to_object(entry, "access list entry")) for entry in _items(value, "access list")]

@@ -86,7 +86,7 @@ class Header:
     `base_fee_per_gas` in wei. The last six fields are None where the fork does not have them, and a field that is there
     needs those before it. `mix_hash` is PREVRANDAO from Paris on.
 
-    Raises :class:`InputError` naming the field for a value of the wrong type, size or range.
+    Raises `InputError` naming the field for a value of the wrong type, size or range.
     """
 
     parent_hash: bytes = ZERO_HASH
@@ -142,7 +142,7 @@ class Header:
 
     @classmethod
     def decode(cls, data: bytes) -> Header:
-        """The header that `data` encodes. Raises :class:`InvalidBlock` for anything that is not a header of a fork."""
+        """The header that `data` encodes. Raises `InvalidBlock` for anything that is not a header of a fork."""
         try:
             return cls._from_items(rlp.decode(to_bytes(data, "data")))
         except RlpError as error:
@@ -152,7 +152,7 @@ class Header:
     def parent_hash_of(data: bytes) -> bytes:
         """The 32-byte hash of the parent of the header that `data` encodes; the other fields are not looked at.
 
-        Raises :class:`InvalidBlock` where `data` does not begin as a header does.
+        Raises `InvalidBlock` where `data` does not begin as a header does.
         """
         try:
             is_list, start, end = rlp.read_prefix(data, 0, len(data))
@@ -179,7 +179,7 @@ class Header:
     def from_json(cls, item: Mapping[str, Any]) -> Header:
         """From a block as ``eth_getBlockByNumber`` gives it, or the ``blockHeader`` of a fixture.
 
-        Raises :class:`InputError` for a field that is missing or malformed.
+        Raises `InputError` for a field that is missing or malformed.
         """
         item = to_object(item, "header")
         values: dict[str, Any] = {}
@@ -244,7 +244,7 @@ class Block:
     def decode(cls, data: bytes) -> Block:
         """The block that `data` encodes.
 
-        Raises :class:`InvalidBlock` for anything else; where a transaction is malformed, with its reason.
+        Raises `InvalidBlock` for anything else; where a transaction is malformed, with its reason.
         """
         data = to_bytes(data, "data")
         block, end = _decode_block(data, 0)
@@ -254,7 +254,7 @@ class Block:
 
     @classmethod
     def decode_stream(cls, data: bytes) -> Iterator[Block]:
-        """The blocks whose encodings follow one another in `data`. Raises as :meth:`decode` does, on getting there."""
+        """The blocks whose encodings follow one another in `data`. Raises as `decode` does, on getting there."""
         data = to_bytes(data, "data")
         position = 0
         while position < len(data):
@@ -266,7 +266,7 @@ class Block:
         """From a block as ``eth_getBlockByNumber`` gives it with full transactions, or that of a fixture.
 
         JSON-RPC has only the hashes of ommers: their headers have to be given in `ommers`, or are left out. Raises
-        :class:`InputError` for a field that is missing or malformed.
+        `InputError` for a field that is missing or malformed.
         """
         item = to_object(item, "block")
         header = to_object(item.get("blockHeader", item), "blockHeader")

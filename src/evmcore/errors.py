@@ -271,8 +271,8 @@ class InvalidTransaction(EvmcoreError):
 class InvalidBlock(EvmcoreError):
     """The block may not follow its parent. `reason` says why; `detail` says it in numbers.
 
-    Where a transaction makes the block invalid, the :class:`InvalidTransaction` is the ``__cause__``, and `reason`
-    is its :class:`TransactionReason`.
+    Where a transaction makes the block invalid, the `InvalidTransaction` is the ``__cause__``, and `reason`
+    is its `TransactionReason`.
     """
 
     def __init__(self, reason: BlockReason | TransactionReason, detail: str = "") -> None:

@@ -61,7 +61,7 @@ def _encode_leaf(item: Encodable) -> bytes:
 def encode(item: Encodable) -> bytes:
     """The encoding of bytes, a number, or a list or tuple of such, nested to any depth.
 
-    Raises :class:`RlpError` for a negative number or any other type.
+    Raises `RlpError` for a negative number or any other type.
     """
     if not isinstance(item, (list, tuple)):
         return _encode_leaf(item)
@@ -84,7 +84,7 @@ def encode(item: Encodable) -> bytes:
 def read_prefix(data: bytes, position: int, end: int) -> tuple[bool, int, int]:
     """Whether the item at `position` is a list, and where its payload starts and stops.
 
-    Raises :class:`RlpError` when the item does not end by `end`, and :class:`NotCanonical` when there is a shorter
+    Raises `RlpError` when the item does not end by `end`, and `NotCanonical` when there is a shorter
     encoding.
     """
     if position >= end:
@@ -114,7 +114,7 @@ def read_prefix(data: bytes, position: int, end: int) -> tuple[bool, int, int]:
 def decode_from(data: bytes, position: int = 0) -> tuple[Item, int]:
     """The item that starts at `position`, and where the next one would start.
 
-    Raises :class:`RlpError` for anything that is not the canonical encoding of an item.
+    Raises `RlpError` for anything that is not the canonical encoding of an item.
     """
     is_list, start, stop = read_prefix(data, position, len(data))
     if not is_list:
@@ -142,7 +142,7 @@ def decode_from(data: bytes, position: int = 0) -> tuple[Item, int]:
 def decode(data: bytes) -> Item:
     """The one item that `data` encodes: bytes, or a list of items.
 
-    Raises :class:`RlpError` for anything that is not canonical, and for bytes after the item.
+    Raises `RlpError` for anything that is not canonical, and for bytes after the item.
     """
     item, end = decode_from(data)
     if end != len(data):
@@ -153,7 +153,7 @@ def decode(data: bytes) -> Item:
 def split_list(data: bytes, position: int = 0, end: int | None = None) -> tuple[list[bytes], int]:
     """The encodings of the members of the list at `position`, not looked into, and where the list ends.
 
-    Raises :class:`RlpError` for a string item, or a member whose length is wrong or not canonical.
+    Raises `RlpError` for a string item, or a member whose length is wrong or not canonical.
     """
     is_list, start, stop = read_prefix(data, position, len(data) if end is None else end)
     if not is_list:
@@ -169,7 +169,7 @@ def split_list(data: bytes, position: int = 0, end: int | None = None) -> tuple[
 def decode_uint(value: Item, name: str, bits: int = 256) -> int:
     """The number that the payload `value` of a string item stands for, below 2**bits.
 
-    Raises :class:`RlpError` naming the field for a list, leading zeros or a number too large.
+    Raises `RlpError` naming the field for a list, leading zeros or a number too large.
     """
     if not isinstance(value, bytes):
         raise RlpError(f"RLP: field '{name}': expected a number, got a list")
@@ -182,7 +182,7 @@ def decode_uint(value: Item, name: str, bits: int = 256) -> int:
 
 
 def decode_fixed(value: Item, name: str, size: int) -> bytes:
-    """The payload `value` of a string item, of exactly `size` bytes. Raises :class:`RlpError` naming the field."""
+    """The payload `value` of a string item, of exactly `size` bytes. Raises `RlpError` naming the field."""
     if not isinstance(value, bytes):
         raise RlpError(f"RLP: field '{name}': expected {size} bytes, got a list")
     if len(value) != size:
@@ -191,7 +191,7 @@ def decode_fixed(value: Item, name: str, size: int) -> bytes:
 
 
 def decode_list(value: Item, name: str) -> list[Item]:
-    """The members of a list item. Raises :class:`RlpError` naming the field when `value` is a string."""
+    """The members of a list item. Raises `RlpError` naming the field when `value` is a string."""
     if not isinstance(value, list):
         raise RlpError(f"RLP: field '{name}': expected a list, got {len(value)} bytes")
     return value

@@ -69,7 +69,7 @@ def reject(reason: TransactionReason, detail: str) -> NoReturn:
 def decode_fields(data: bytes) -> tuple[int, dict[str, Any]]:
     """The type and the values of the fields of an encoded transaction. An authorization is the tuple of its six fields.
 
-    Raises :class:`InvalidTransaction` for anything that is not the canonical encoding of a transaction.
+    Raises `InvalidTransaction` for anything that is not the canonical encoding of a transaction.
     """
     kind, position = _type_of(data)
     names = FIELDS[kind]

@@ -96,7 +96,7 @@ class Authorization:
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Authorization:
-        """From a JSON-RPC or fixture object. Raises :class:`InputError` for a field that is missing or malformed."""
+        """From a JSON-RPC or fixture object. Raises `InputError` for a field that is missing or malformed."""
         item = to_object(item, "authorization")
         try:
             parity = item["yParity"] if "yParity" in item else item["v"]
@@ -115,9 +115,9 @@ class Transaction:
     a type has them they default to 0, else they are None. `to` is None for a creation. A legacy transaction without
     replay protection (EIP-155) has no `chain_id`. `v` is 27 or 28, or 35 and more with `chain_id`, in type 0 and the
     parity of y in the others; `r` and `s` are zero where there is no signature. `sender` is whoever is said to have
-    sent it; :meth:`recover_sender` looks at the signature instead.
+    sent it; `recover_sender` looks at the signature instead.
 
-    Raises :class:`InputError` naming the field for a value of the wrong type, size or range, or in the wrong type.
+    Raises `InputError` naming the field for a value of the wrong type, size or range, or in the wrong type.
     """
 
     type: int = -1
@@ -245,7 +245,7 @@ class Transaction:
     def decode(cls, data: bytes) -> Transaction:
         """The transaction whose canonical encoding is `data`. No sender is recovered.
 
-        Raises :class:`InvalidTransaction` for anything else, and :class:`InputError` when `data` are not bytes.
+        Raises `InvalidTransaction` for anything else, and `InputError` when `data` are not bytes.
         """
         data = to_bytes(data, "data")
         transaction = object.__new__(cls)
@@ -263,7 +263,7 @@ class Transaction:
     def recover_sender(self, fork: Fork | str | None = None, chain_id: int | None = None) -> bytes:
         """The 20-byte address that signed, by the rules of `fork` (or its name), or of the newest one.
 
-        Raises :class:`InvalidTransaction`: before Homestead high values of s are allowed (EIP-2), before Spurious
+        Raises `InvalidTransaction`: before Homestead high values of s are allowed (EIP-2), before Spurious
         Dragon replay protection is not (EIP-155). With `chain_id`, a signature for another chain is rejected.
         """
         if not isinstance(fork, Fork):
@@ -314,7 +314,7 @@ class Transaction:
     def from_json(cls, item: Mapping[str, Any]) -> Transaction:
         """From the object that ``eth_getTransactionByHash`` gives, or that of a fixture.
 
-        Without ``type`` it is the highest type one of whose own fields is there. Raises :class:`InputError` for a field
+        Without ``type`` it is the highest type one of whose own fields is there. Raises `InputError` for a field
         that is missing or malformed.
         """
         item = to_object(item, "transaction")

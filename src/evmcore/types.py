@@ -70,7 +70,7 @@ def _sized(value: object, name: str, size: int) -> bytes:
 def to_bytes(value: object, name: str) -> bytes:
     """Bytes of any length from ``bytes``, ``bytearray``, ``memoryview`` or 0x-hex text.
 
-    Raises :class:`InputError` naming the argument `name`.
+    Raises `InputError` naming the argument `name`.
     """
     return _bytes_of(value, name, "bytes or 0x-hex text")
 
@@ -78,7 +78,7 @@ def to_bytes(value: object, name: str) -> bytes:
 def to_address(value: object, name: str) -> bytes:
     """A 20-byte address from bytes, 0x-hex text of 40 digits, or a number below 2**160 (big-endian).
 
-    Raises :class:`InputError` naming the argument `name`.
+    Raises `InputError` naming the argument `name`.
     """
     return value if type(value) is bytes and len(value) == ADDRESS_SIZE else _sized(value, name, ADDRESS_SIZE)
 
@@ -86,7 +86,7 @@ def to_address(value: object, name: str) -> bytes:
 def to_hash(value: object, name: str) -> bytes:
     """A 32-byte word from bytes, 0x-hex text of 64 digits, or a number below 2**256 (big-endian).
 
-    Raises :class:`InputError` naming the argument `name`.
+    Raises `InputError` naming the argument `name`.
     """
     return value if type(value) is bytes and len(value) == HASH_SIZE else _sized(value, name, HASH_SIZE)
 
@@ -94,7 +94,7 @@ def to_hash(value: object, name: str) -> bytes:
 def to_uint(value: object, name: str, bits: int = 256) -> int:
     """A number in [0, 2**bits) from an integer or 0x-hex text (leading zeros allowed).
 
-    Raises :class:`InputError` naming the argument `name`.
+    Raises `InputError` naming the argument `name`.
     """
     if type(value) is int:
         number = value
@@ -118,7 +118,7 @@ def to_uint(value: object, name: str, bits: int = 256) -> int:
 
 
 def to_object(value: object, name: str) -> Mapping[str, Any]:
-    """A JSON object as ``json`` gives it. Raises :class:`InputError` naming it for anything else."""
+    """A JSON object as ``json`` gives it. Raises `InputError` naming it for anything else."""
     if not isinstance(value, Mapping):
         _wrong(name, "an object", f"{type(value).__name__} {shown(value)}")
     return value
@@ -183,7 +183,7 @@ class Withdrawal:
     def from_json(cls, item: Mapping[str, Any]) -> Withdrawal:
         """From a JSON-RPC or fixture object with ``index``, ``validatorIndex``, ``address`` and ``amount``.
 
-        Raises :class:`InputError` for a field that is missing or malformed.
+        Raises `InputError` for a field that is missing or malformed.
         """
         item = to_object(item, "withdrawal")
         try:

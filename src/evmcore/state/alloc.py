@@ -26,11 +26,11 @@ class AllocEntry(NamedTuple):
 
 
 def parse_alloc(alloc: object) -> Iterator[AllocEntry]:
-    """The accounts of a geth-style alloc, or of a mapping of address to :class:`Account`.
+    """The accounts of a geth-style alloc, or of a mapping of address to `Account`.
 
     Addresses are bytes or hexadecimal text, with or without 0x. Quantities are numbers, 0x-hex or decimal text; missing
     ones are zero. Storage keys and values are numbers, 32 bytes, or hexadecimal text of up to 64 digits, with or
-    without 0x. Raises :class:`InputError` that names the account and the field.
+    without 0x. Raises `InputError` that names the account and the field.
     """
     if not isinstance(alloc, Mapping):
         raise InputError(f"argument 'alloc': expected a mapping of address to account, got {type(alloc).__name__}")
