@@ -111,7 +111,7 @@ class Connection:
         self._socket.close()
 
     def pack(self, *words: bytes | str) -> bytes:
-        packed: bytes = self._hiredis.pack_command(words)  # type: ignore[arg-type]
+        packed: bytes = self._hiredis.pack_command(words)  # type: ignore[arg-type]  # its stub takes one word only
         return packed
 
     def exchange(self, packed: bytes, count: int = 1) -> list[Any]:

@@ -177,9 +177,9 @@ class RedisBench:
                 before = self.commands(), state.status().counters["cold_rounds"]
                 run: Callable[..., Any] = pin.run
                 tasks = [
-                    Task(lambda work=work: work(self.memory)),  # type: ignore[misc]
-                    Task(lambda work=work: work(pin.backend)),  # type: ignore[misc]
-                    Task(lambda work=work, run=run: run(work)),  # type: ignore[misc]
+                    Task(partial(work, self.memory)),
+                    Task(partial(work, pin.backend)),
+                    Task(partial(run, work)),
                 ]
                 memory, view, through = measure(tasks, self.rounds)
                 after = self.commands(), state.status().counters["cold_rounds"]
@@ -259,9 +259,9 @@ class RedisBench:
                 before = state.status().counters["cold_rounds"]
                 answers: list[Any] = [None, None, None]
                 steps: tuple[Callable[[], Any], ...] = (
-                    lambda work=work: pin.run(work),  # type: ignore[misc]
-                    lambda request=request: asked(self.wire, request),  # type: ignore[misc]
-                    lambda key=key: self.client.hmget(key, fields),  # type: ignore[misc]
+                    partial(pin.run, work),
+                    partial(asked, self.wire, request),
+                    partial(self.client.hmget, key, fields),
                 )
                 taken = [0.0, 0.0, 0.0]
                 for turn in range(3):

@@ -34,9 +34,9 @@ def serve() -> None:
                     selector.register(connection, selectors.EVENT_READ, bytearray())
                 elif key.fileobj is sys.stdin:
                     return
-                elif not _answer(key.fileobj, key.data):  # type: ignore[arg-type]
+                elif isinstance(key.fileobj, socket.socket) and not _answer(key.fileobj, key.data):
                     selector.unregister(key.fileobj)
-                    key.fileobj.close()  # type: ignore[union-attr]
+                    key.fileobj.close()
 
 
 def _answer(connection: socket.socket, buffer: bytearray) -> bool:
