@@ -1,4 +1,4 @@
-"""Fixtures of many tests: Redis servers, the executable specification, and a place to say how much was run."""
+"""Fixtures of many tests: servers, the executable specification, and a place to say how much was run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from evmcore._decision import forget
 from evmcore.state.publisher import Publisher
 from tests.fuzz.oracle import ENVIRONMENT_VARIABLE, Oracle, oracle_python
 from tests.redis_server import RedisServer, redis_server, shared_redis
+from tests.service_app import http_client
 
-__all__ = ["client", "nothing_known", "oracle", "redis_server", "shared_redis", "tell", "told_first"]
+__all__ = ["client", "http_client", "nothing_known", "oracle", "redis_server", "shared_redis", "tell", "told_first"]
 
 TOLD = "told"
 

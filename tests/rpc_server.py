@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -87,3 +89,30 @@ def serving(app: Any, protocol: Any = None) -> Iterator[Client]:
         server.should_exit = True
         thread.join(START_SECONDS)
         assert not thread.is_alive(), "the server did not stop"
+
+
+def exchange(port: int, requests: list[list[bytes]]) -> list[tuple[bytes, bytes]]:
+    """Status and body of the answer to each request, whose parts are sent one by one; on a new connection where the
+    server has closed the one before."""
+    answers = []
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for parts in requests:
+        for number, part in enumerate(parts):
+            if number:
+                time.sleep(0.002)
+            connection.sendall(part)
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += connection.recv(65536)
+        head, _, body = received.partition(b"\r\n\r\n")
+        lines = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        while len(body) < int(lines[b"content-length"]):
+            body += connection.recv(65536)
+        answers.append((head.split(b" ")[1], body))
+        if lines.get(b"connection") == b"close":
+            assert connection.recv(1) == b""
+            connection.close()
+            connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.close()
+    return answers

@@ -1,0 +1,211 @@
+"""Connections: pipelined, odd and slow requests, clients that leave, wait or take nothing."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import threading
+import time
+
+import pytest
+
+from evmcore.service import http
+from evmcore.service.http import HttpProtocol
+from tests.assembly import assemble
+from tests.rpc_server import exchange, serving
+from tests.service_app import call, make_app
+from tests.service_chain import GETTER, RICH
+from tests.waiting import PATIENCE
+
+
+@pytest.mark.parametrize("chunk", [1 << 20, 7])
+def test_pipelined_requests_are_answered_in_order(chunk: int) -> None:
+    with serving(make_app()) as own:
+        parts = []
+        for number in range(100):
+            # Some are answered at once, some in a thread.
+            method = "eth_getBlockByNumber" if number % 7 == 3 else "eth_chainId"
+            params = ["0x0"] if number % 7 == 3 else []
+            body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode()
+            parts.append(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(body))
+            parts.append((b"connection: close\r\n" if number == 99 else b"") + b"\r\n" + body)
+        received = b""
+        with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
+            data = b"".join(parts)
+            sender = threading.Thread(
+                target=lambda: [connection.sendall(data[at : at + chunk]) for at in range(0, len(data), chunk)]
+            )
+            sender.start()
+            while part := connection.recv(65536):
+                received += part
+            sender.join()
+        ids = [int(piece.partition(b",")[0]) for piece in received.split(b'"jsonrpc":"2.0","id":')[1:]]
+        assert ids == list(range(100))
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200), b"400"),
+        (b"GET\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999999999999999\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n", b"413"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nlong: " + b"x" * 70_000 + b"\r\n\r\n", b"431"),
+        (b"PUT / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", b"405"),
+        (b"HEAD /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", b"200"),
+        (b"GET /healthz HTTP/1.0\r\n\r\n", b"200"),
+        (
+            b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+            b"2\r\n[]\r\n0\r\n\r\n",
+            b"200",
+        ),
+        (
+            b"POST / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n"
+            b"http2-settings: AAMAAABkAAQAAP__\r\ncontent-length: 2\r\n\r\n[]",
+            b"200",
+        ),
+    ],
+)
+def test_odd_http(data: bytes, status: bytes) -> None:
+    with serving(make_app()) as own:
+        with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
+            connection.sendall(data)
+            assert connection.recv(65536).split(b" ")[1] == status
+        assert own.call("eth_chainId") == "0x539"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_heads_that_were_seen_before_are_read_alike(seed: int) -> None:
+    """Compared with uvicorn's own HTTP."""
+    dice = random.Random(seed)
+    bodies = [json.dumps({"jsonrpc": "2.0", "id": i, "method": "eth_chainId"}).encode() for i in (1, 22, 333)]
+    bodies += [json.dumps(call(GETTER)).encode(), b"\r\n\r\n", b"[]", b""]
+    heads = [b"", b"Evm-Min-Block: 5\r\n", b"evm-min-block: 0\r\n", b"connection: close\r\n", b"X: POST / \r\n",
+             b"origin: http://friend\r\n", b"long: " + b"y" * 1200 + b"\r\n", b"expect: nothing\r\n"]  # fmt: skip
+    requests = []
+    for _ in range(150):
+        body, extra = dice.choice(bodies), dice.choice(heads)
+        line = dice.choice([b"POST / HTTP/1.1", b"POST /x HTTP/1.1", b"POST / HTTP/1.0", b"PUT / HTTP/1.1"])
+        if dice.random() < 0.2 and line.endswith(b"1.1"):
+            framing, data = b"transfer-encoding: chunked\r\n", b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            data += b"0\r\n\r\n"
+        else:
+            framing, data = b"content-length: %d\r\n" % len(body), body
+        whole = line + b"\r\nhost: x\r\n" + extra + framing + b"\r\n" + data
+        cut = dice.randrange(1, len(whole)) if dice.random() < 0.2 else len(whole)
+        requests.append([part for part in (whole[:cut], whole[cut:]) if part])
+    with serving(make_app(), "httptools") as other:
+        expected = exchange(other.port, requests)
+    with serving(make_app()) as own:
+        assert exchange(own.port, requests) == expected
+
+
+def test_a_client_that_sends_no_more_gets_what_it_asked_for() -> None:
+    request = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["0x0"]}  # by a thread
+    body = json.dumps(request).encode()
+    received = b""
+    with serving(make_app()) as own, socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body) * 3)
+        connection.shutdown(socket.SHUT_WR)
+        while part := connection.recv(65536):
+            received += part
+    assert received.count(b'"stateRoot"') == 3
+
+
+def test_a_connection_without_a_request_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "IDLE_SECONDS", 0.1)
+    with serving(make_app()) as own:
+        for start in (b"", b"POST / HTTP/1.1\r\nhost"):
+            with socket.create_connection(("127.0.0.1", own.port), timeout=20) as connection:
+                connection.sendall(start)
+                assert connection.recv(100) == b""
+
+
+def test_a_request_that_comes_drop_by_drop_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "IDLE_SECONDS", 0.3)
+    with serving(make_app()) as own:
+        drops = [b"POST / HTTP/1.1\r\n", *[b"a: b\r\n"] * 1000]
+        connection = socket.create_connection(("127.0.0.1", own.port), timeout=20)
+        with connection, pytest.raises(OSError):  # it has been closed
+            for drop in drops:
+                connection.sendall(drop)
+                time.sleep(0.02)
+        assert own.call("eth_chainId") == "0x539"
+
+
+@pytest.mark.parametrize("ending", [b"", b"connection: close\r\n"], ids=["kept", "closed"])
+def test_a_client_that_does_not_take_its_answer_is_given_up(monkeypatch: pytest.MonkeyPatch, ending: bytes) -> None:
+    monkeypatch.setattr(http, "IDLE_SECONDS", 0.3)
+    lost = threading.Event()
+    before = HttpProtocol.connection_lost
+
+    def connection_lost(self: HttpProtocol, error: Exception | None) -> None:
+        before(self, error)
+        lost.set()
+
+    monkeypatch.setattr(HttpProtocol, "connection_lost", connection_lost)
+    size = 8_000_000  # more than sockets hold
+    code = "0x" + assemble(f"{size} 0 RETURN").hex()
+    request = {**call(RICH), "params": [{"to": "0x" + RICH.hex()}, "latest", {"0x" + RICH.hex(): {"code": code}}]}
+    body = json.dumps(request).encode()
+    with serving(make_app()) as own:
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.settimeout(60)
+            connection.connect(("127.0.0.1", own.port))
+            head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(body)
+            connection.sendall(head + ending + b"\r\n" + body)
+            assert lost.wait(PATIENCE), "the connection is still open"
+        assert own.call("eth_chainId") == "0x539"
+
+
+def test_a_client_that_takes_its_answer_slowly_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "IDLE_SECONDS", 0.5)
+    size = 4_000_000
+    code = "0x" + assemble(f"{size} 0 RETURN").hex()
+    request = {**call(RICH), "params": [{"to": "0x" + RICH.hex()}, "latest", {"0x" + RICH.hex(): {"code": code}}]}
+    body = json.dumps(request).encode()
+    received = 0
+    with serving(make_app()) as own, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.settimeout(60)
+        connection.connect(("127.0.0.1", own.port))
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        begun = time.monotonic()
+        while received < 2 * size:
+            part = connection.recv(65536)
+            assert part, f"cut off after {received} bytes"
+            received += len(part)
+            if time.monotonic() - begun < 3:
+                time.sleep(0.02)
+    assert received > 2 * size
+
+
+def test_bodies_that_do_not_end_have_bounded_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MAX_HELD_BYTES", 200_000)
+    with serving(make_app()) as own:
+        opened = [socket.create_connection(("127.0.0.1", own.port), timeout=10) for _ in range(3)]
+        for connection in opened:
+            connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 90000\r\n\r\n" + b" " * 80_000)
+        assert opened[2].recv(1000).startswith(b"HTTP/1.1 503")
+        assert own.call("eth_chainId") == "0x539"
+        opened[0].sendall(b" " * 10_000)
+        assert b"-32700" in opened[0].recv(1000)
+        for connection in opened:
+            connection.close()
+        status = 503
+        end = time.monotonic() + 20
+        while status == 503:  # until the server has seen that they are gone
+            assert time.monotonic() < end
+            status = own.post(b" " * 99_000)[0]
+        assert status == 200
+
+
+def test_expect_100_continue() -> None:
+    with serving(make_app()) as own, socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"[]")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
