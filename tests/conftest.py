@@ -13,16 +13,23 @@ from tests.fuzz.oracle import ENVIRONMENT_VARIABLE, Oracle, oracle_python
 from tests.redis_server import RedisServer, redis_server, shared_redis
 from tests.service_app import http_client
 
-__all__ = ["client", "http_client", "nothing_known", "oracle", "redis_server", "shared_redis", "tell", "told_first"]
+__all__ = ["http_client", "redis_server", "shared_redis"]  # fixtures that are defined elsewhere
 
 TOLD = "told"
 
 
 @pytest.fixture
-def client(shared_redis: RedisServer) -> Iterator[Any]:
-    """A client of the module's server, which is empty."""
+def server(shared_redis: RedisServer) -> RedisServer:
+    """The module's Redis server, which is empty."""
     with shared_redis.client() as client:
         client.flushall()
+    return shared_redis
+
+
+@pytest.fixture
+def client(server: RedisServer) -> Iterator[Any]:
+    """A client of it."""
+    with server.client() as client:
         yield client
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from evmcore.execution import execute_block
@@ -14,13 +12,6 @@ from tests.listed_blocks import ALLOC, READER, WRITER, block_of, pay
 from tests.parallel_blocks import difference, outcome_of
 from tests.redis_reading import load
 from tests.redis_server import RedisServer
-
-
-@pytest.fixture
-def server(shared_redis: RedisServer) -> Iterator[RedisServer]:
-    with shared_redis.client() as client:
-        client.flushall()
-    yield shared_redis
 
 
 @pytest.mark.parametrize("threads", (1, 2, 8))

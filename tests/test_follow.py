@@ -35,11 +35,6 @@ from tests.stored_state import Stored, keccak256, read_state, state_of
 KEYS = Keys(77)
 
 
-@pytest.fixture
-def server(shared_redis: RedisServer) -> RedisServer:
-    return shared_redis
-
-
 class Following:
     """A follower of a chain file in this process, on a state loaded from the small chain's genesis."""
 

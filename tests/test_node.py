@@ -38,11 +38,6 @@ from tests.waiting import until
 API_CHAIN_ID = 3503995874084926
 
 
-@pytest.fixture
-def server(shared_redis: RedisServer) -> RedisServer:
-    return shared_redis
-
-
 @pytest.fixture(scope="module")
 def api_node() -> Iterator[tuple[TestNode, str]]:
     """The chain of the execution APIs: 54 blocks of all forks."""
