@@ -45,17 +45,21 @@ def parser() -> Parser:
         "--blocks", type=Path, metavar="DIR", help="run the real blocks (*.json.xz) of a directory, or one"
     )
     made.add_argument("--cases", type=Path, metavar="DIR", help="run the programs (*.json) of a directory")
-    made.add_argument("--peer", choices=["pyrevm"], help="measure this engine by turns on the same work")
-    made.add_argument("--filter", type=pattern, default="", metavar="REGEX", help="only what has this in its name")
+    made.add_argument("--peer", choices=["pyrevm"], help="also measure this engine, alternately, on the same work")
+    made.add_argument(
+        "--filter", type=pattern, default="", metavar="REGEX", help="measure only what has this in its name"
+    )
     made.add_argument("--rounds", type=positive, default=5, metavar="N", help="samples of each thing (default 5)")
     made.add_argument("--seed", type=int, default=1, help="of the package's own workloads (default 1)")
-    made.add_argument("--parallel", action="store_true", help="sequential against parallel execution, by turns")
+    made.add_argument(
+        "--parallel", action="store_true", help="compare sequential and parallel execution, run alternately"
+    )
     made.add_argument("--gigagas", action="store_true", help="with --parallel: blocks of 1 Ggas")
-    analysis_help = "analysis of code: the contracts of the real blocks (--blocks), and hostile ones"
+    analysis_help = "measure the analysis of code: contracts of the real blocks (--blocks), and hostile ones"
     made.add_argument("--analysis", action="store_true", help=analysis_help)
     import_help = (
-        "whole imports, from a block's bytes to verified results, on one thread and several: of the real blocks that "
-        "--blocks names, or of the package's own, whose state root is verified too"
+        "measure whole imports, from a block's bytes to verified results, on one thread and several: of the real blocks "
+        "that --blocks names, or of the package's own, whose state root is verified too"
     )
     made.add_argument("--import", dest="imports", action="store_true", help=import_help)
     threads_help = "with --parallel and --import: numbers, as in 1,2,4; with --timeline: one number"
@@ -68,9 +72,11 @@ def parser() -> Parser:
     )
     made.add_argument("--timeline", type=Path, metavar="FILE", help=timeline_help)
     made.add_argument("--json", type=Path, metavar="FILE", help="write every sample to this file")
-    lua_help = "measure EVM.lua (its source) inside a Redis server of our own on its two sample programs"
+    lua_help = "measure EVM.lua (FILE is its source) inside a Redis server of its own, on its two sample programs"
     made.add_argument("--peer-lua", type=Path, metavar="FILE", help=lua_help)
-    redis_help = "calls on state in Redis beside memory and beside HMGET; on a server of our own, or the one at URL"
+    redis_help = (
+        "compare calls on state in Redis with calls on memory and with HMGET, on a server of its own or the one at URL"
+    )
     made.add_argument("--redis", nargs="?", const="", metavar="URL", help=redis_help)
     load.add_arguments(made)
     return made

@@ -55,7 +55,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         type=arguments.seconds,
         default=1.0,
         metavar="SECONDS",
-        help="with --node: time between looks for a block (default 1)",
+        help="with --node: seconds between two looks for a new block (default 1)",
     )
     parser.add_argument(
         "--threads",

@@ -42,7 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "--history",
         type=arguments.positive,
         metavar="N",
-        help="give the state of the last N blocks only (default: of all)",
+        help="keep the state of the last N blocks only (default: of all)",
     )
     _add_redis(parser)
     server = parser.add_argument_group("server")
@@ -68,7 +68,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     server.add_argument(
         "--unavailable-503",
         action="store_true",
-        help="HTTP status 503, not 200, where the state cannot be had just now, for a proxy to try another server",
+        help="answer with HTTP status 503, not 200, while the state is unavailable, so that a proxy tries elsewhere",
     )
     _add_limits(parser)
     parser.set_defaults(handler=_serve)
@@ -89,7 +89,11 @@ def _add_redis(parser: argparse.ArgumentParser) -> None:
         "--cache", type=arguments.positive, default=256, metavar="MIB", help="cache of each process (default 256)"
     )
     group.add_argument(
-        "--connections", type=arguments.positive, default=8, metavar="N", help="of each process, at most (default 8)"
+        "--connections",
+        type=arguments.positive,
+        default=8,
+        metavar="N",
+        help="connections to Redis of each process, at most (default 8)",
     )
     group.add_argument(
         "--upstream",
@@ -97,7 +101,7 @@ def _add_redis(parser: argparse.ArgumentParser) -> None:
         help="a node's JSON-RPC, http:// or https://, to ask for accounts and slots that were not loaded",
     )
     for flag, default, text in (
-        ("max-head-age", 36.0, "without word from Redis after which the latest block is not answered for any more"),
+        ("max-head-age", 36.0, "without word from Redis after which calls at the latest block are refused"),
         ("redis-timeout", 1.0, "for one fetch"),
         ("upstream-timeout", 2.0, "for one question to the node"),
     ):
@@ -115,18 +119,22 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
     default = Limits()
     group = parser.add_argument_group("limits")
-    group.add_argument("--reject-gas", action="store_true", help="refuse calls that ask for more gas, not lower it")
+    group.add_argument(
+        "--reject-gas",
+        action="store_true",
+        help="refuse calls that ask for more gas than --limit-gas, instead of lowering it",
+    )
     for flag, kind, unit, text in (
         ("gas", int, "GAS", "most gas of a call"),
         ("timeout", float, "S", "seconds for a request"),
         ("batch-timeout", float, "S", "seconds for all requests of a batch"),
-        ("request-size", int, "BYTES", "of a request's body"),
-        ("response-size", int, "BYTES", "of an answer's body"),
+        ("request-size", int, "BYTES", "bytes of a request's body"),
+        ("response-size", int, "BYTES", "bytes of an answer's body"),
         ("batch", int, "N", "requests in a batch"),
         ("log-blocks", int, "N", "blocks that eth_getLogs looks through"),
         ("logs", int, "N", "logs that eth_getLogs gives"),
         ("slots", int, "N", "storage slots of one request"),
-        ("threads", int, "N", "calls at once in a process, beside the short ones"),
+        ("threads", int, "N", "threads of a process for calls that are not short"),
         ("queue", int, "N", "requests that may wait for a thread"),
     ):
         value = getattr(default, flag.replace("-", "_"))
@@ -141,7 +149,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "--limit-memory",
         type=arguments.positive,
         metavar="MIB",
-        help="address space of each process; what does not fit is an error of its request (default: no limit)",
+        help="address space of each process; a request that needs more is answered with an error (default: no limit)",
     )
 
 

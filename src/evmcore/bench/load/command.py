@@ -38,23 +38,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " Figures have flood's names. Every answer is compared with what it has to be.",
     )
     add = group.add_argument
-    whom = "test the server at this URL; 'own': servers of our own; 'self': one that does nothing"
+    whom = "test the server at this URL; 'own': servers that the command starts; 'self': one that does nothing"
     add("--load", metavar="URL", help=whom)
     names = f"with --load own: where their state is (default {','.join(SOURCES)})"
     add("--sources", type=_sources, default=list(SOURCES), metavar="NAMES", help=names)
     add("--workers", type=positive, default=1, metavar="N", help="with --load own: processes of each (default 1)")
-    add("--load-setup", metavar="FILE", help="write the genesis file the server has to start from")
+    add("--load-setup", metavar="FILE", help="write the genesis file that the server has to start from")
     add("--size", type=positive, default=20, metavar="N", help="N tokens, 100*N holders (default 20)")
     names = f"of {', '.join(MIXES)} (default hot,cold,adversarial); noop goes first in any case"
     add("--mix", type=_mixes, default=["hot", "cold", "adversarial"], metavar="NAMES", help=names)
     rates = "requests a second, or 'max' (default 100,1000,max)"
     add("--rates", type=_rates, default=[100.0, 1000.0, None], metavar="LIST", help=rates)
-    add("--duration", type=_seconds, default=10.0, metavar="S", help="of each attack (default 10)")
-    add("--warm-up", type=_seconds, default=2.0, metavar="S", help="before the hot mix, not counted (default 2)")
-    add("--connections", type=positive, default=256, metavar="N", help="open at most (default 256)")
-    add("--clients", type=positive, default=16, metavar="N", help="at the rate 'max' (default 16)")
-    add("--timeout", type=_seconds, default=10.0, metavar="S", help="of a request (default 10)")
-    add("--no-noop", action="store_true", help="leave the no-op beside each mix out")
+    add("--duration", type=_seconds, default=10.0, metavar="S", help="length of each attack (default 10)")
+    add(
+        "--warm-up",
+        type=_seconds,
+        default=2.0,
+        metavar="S",
+        help="requests before the hot mix that are not counted (default 2)",
+    )
+    add("--connections", type=positive, default=256, metavar="N", help="open connections, at most (default 256)")
+    add("--clients", type=positive, default=16, metavar="N", help="clients at the rate 'max' (default 16)")
+    add("--timeout", type=_seconds, default=10.0, metavar="S", help="timeout of a request (default 10)")
+    add("--no-noop", action="store_true", help="do not measure the no-op beside each mix")
     add("--remote", action="store_true", help="allow a URL of another machine")
 
 
