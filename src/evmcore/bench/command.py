@@ -58,8 +58,8 @@ def parser() -> Parser:
     analysis_help = "measure the analysis of code: contracts of the real blocks (--blocks), and hostile ones"
     made.add_argument("--analysis", action="store_true", help=analysis_help)
     import_help = (
-        "measure whole imports, from a block's bytes to verified results, on one thread and several: of the real blocks "
-        "that --blocks names, or of the package's own, whose state root is verified too"
+        "measure whole imports, from a block's bytes to verified results, on one thread and several: of the real "
+        "blocks that --blocks names, or of the package's own, whose state root is verified too"
     )
     made.add_argument("--import", dest="imports", action="store_true", help=import_help)
     threads_help = "with --parallel and --import: numbers, as in 1,2,4; with --timeline: one number"

@@ -35,8 +35,8 @@ def build_parser() -> Parser:
 
     parser = Parser(
         prog=PROGRAM,
-        description="An Ethereum Virtual Machine engine: executes blocks and keeps their state in Redis, serves calls on "
-        "it, runs code and tests, measures speed. `evmcore COMMAND --help` tells more.",
+        description="An Ethereum Virtual Machine engine: executes blocks and keeps their state in Redis, serves calls "
+        "on it, runs code and tests, measures speed. `evmcore COMMAND --help` tells more.",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} version {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
