@@ -114,7 +114,8 @@ cdef inline uint32_t memo_index(const uint8_t* data) noexcept nogil:
     memcpy(&a, data + 24, 8)
     memcpy(&b, data + 56, 8)
     memcpy(&c, data + 12, 8)
-    return <uint32_t>((a * <uint64_t>0x9e3779b97f4a7c15 + b * <uint64_t>0xc2b2ae3d27d4eb4f + c) >> 40) % HASH_MEMOS
+    return <uint32_t>((a * <uint64_t>0x9e3779b97f4a7c15 + b * <uint64_t>0xc2b2ae3d27d4eb4f
+                       + c * <uint64_t>0x165667b19e3779f9) >> 40) % HASH_MEMOS
 
 
 include "interpreter/memory.pxi"

@@ -123,6 +123,7 @@ cdef extern from "include/cache/reader.h" namespace "evmcore::cache" nogil:
         void end_call() noexcept
         bint in_call() noexcept
         void begin_work(bint learn) noexcept
+        bint join_guesses() noexcept
         void forget_missing() noexcept
         # for what another source has said: true at the reader's step
         void own_account(const uint8_t* address, const AccountRecord& record) except +
@@ -168,6 +169,7 @@ cdef extern from "include/cache/round.h" namespace "evmcore::cache" nogil:
         NO_HEAD
         BAD_HEAD
         MALFORMED
+        NO_MEMORY
     cdef cppclass KeyNames:
         KeyNames() noexcept
         KeyNames(const string& prefix) except +
@@ -179,16 +181,18 @@ cdef extern from "include/cache/round.h" namespace "evmcore::cache" nogil:
         string error
         bint count_evictions
         int64_t evicted
-        void gather(vector[StateKey]& keys, vector[Hash]& hashes, const StateCache& cache) except +
-        size_t write(Wire& wire, const KeyNames& names) except +
-        RoundOutcome read(const Wire& wire, size_t replies, bint complete_state) except +
+        bint gather(vector[StateKey]& keys, vector[Hash]& hashes, const StateCache& cache) noexcept
+        size_t write(Wire& wire, const KeyNames& names) noexcept
+        void make_ready(const StateCache& cache) noexcept
+        RoundOutcome read(const Wire& wire, size_t replies, bint complete_state) noexcept
         bint to_be_continued() noexcept
+        bint faulty() noexcept
         bint lacks_accounts() noexcept
         bint may_lack_accounts() noexcept
-        bint precedes_load(Reader& reader, bint complete_state) except +
+        bint precedes_load(Reader& reader, bint complete_state) noexcept
         @staticmethod
         void write_evictions(Bytes& out) noexcept
-        Added settle(StateCache& cache, Reader* reader, bint complete_state) except +
+        Added settle(StateCache& cache, Reader& reader, bint complete_state) noexcept
 
 cdef extern from "include/cache/follow.h" namespace "evmcore::cache" nogil:
     cdef cppclass Label:

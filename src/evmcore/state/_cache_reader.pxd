@@ -18,12 +18,12 @@ cdef class Fetcher:
     cdef readonly object book                     # CallBook
     cdef int reluctant                            # so many works more do not fetch in their midst: see `run_rounds`
     # Brings all of it into the cache or into the reader's own keeping. What is there and damaged it notes in
-    # `view.damaged`. Raises StateUnavailable.
-    cdef int fetch(self, CacheReader view, vector[StateKey]& keys, vector[Hash]& codes) except -1
+    # `view.damaged`. False: the view's `error` says why not (StateUnavailable, ...).
+    cdef bint fetch(self, CacheReader view, vector[StateKey]& keys, vector[Hash]& codes) noexcept nogil
     # The same of what an incomplete state lacks. Raises StateUnknown where nobody can be asked.
     cdef int ask_upstream(self, CacheReader view, vector[StateKey]& keys) except -1
     # Whether a fetch takes no longer than an event loop may be held up; and it did all the same.
-    cdef bint is_brief(self) noexcept
+    cdef bint is_brief(self) noexcept nogil
     cdef void was_long(self) noexcept
 
 cdef class CacheReader(Backend):
@@ -41,6 +41,8 @@ cdef class CacheReader(Backend):
 
     # The run misses something, for the first time perhaps: whether that was fetched, so that it need not be guessed.
     cdef bint fetch_at_once(self, const StateKey& key) noexcept nogil
+    # Fetches, and raises what is wrong.
+    cdef int get(self, vector[StateKey]& keys, vector[Hash]& codes) except -1
     cdef int fetch_now(self, const StateKey* key, const uint8_t* code_hash) except -1
     cdef int check_damage(self, object key) except -1
     cdef int keep_code(self, Code* code) except -1

@@ -24,13 +24,15 @@ cdef enum:
 cdef class Fetcher:
     """Where a reader gets what is not in the cache. Derived from: see `_upstream_fetch.pyx` and `_fetch.pyx`."""
 
-    cdef int fetch(self, CacheReader view, vector[StateKey]& keys, vector[Hash]& codes) except -1:
-        raise StateUnavailable("what is not in the cache cannot be fetched")
+    cdef bint fetch(self, CacheReader view, vector[StateKey]& keys, vector[Hash]& codes) noexcept nogil:
+        with gil:
+            view.error = StateUnavailable("what is not in the cache cannot be fetched")
+        return False
 
     cdef int ask_upstream(self, CacheReader view, vector[StateKey]& keys) except -1:
         raise StateUnavailable("what is not in the state cannot be asked for")
 
-    cdef bint is_brief(self) noexcept:
+    cdef bint is_brief(self) noexcept nogil:
         return False
 
     cdef void was_long(self) noexcept:
@@ -106,6 +108,14 @@ cdef class CacheReader(Backend):
 
     # ---- reading without guesses: one by one
 
+    cdef int get(self, vector[StateKey]& keys, vector[Hash]& codes) except -1:
+        cdef bint good
+        with nogil:
+            good = self.fetcher.fetch(self, keys, codes)
+        if not good:
+            raise self.take_error() or StateUnavailable("what is missing could not be fetched")
+        return 0
+
     cdef int fetch_now(self, const StateKey* key, const uint8_t* code_hash) except -1:
         """Fetches one account or slot, or one code."""
         cdef vector[StateKey] keys
@@ -115,7 +125,7 @@ cdef class CacheReader(Backend):
         else:
             codes.resize(1)
             memcpy(codes[0].data(), code_hash, 32)
-        self.fetcher.fetch(self, keys, codes)
+        self.get(keys, codes)
         return self.check_damage(self.key_of(key) if key != NULL else code_hash[:32])
 
     def prefetch(self, addresses=(), slots=()) -> None:
@@ -145,7 +155,7 @@ cdef class CacheReader(Backend):
         finally:
             self.end_read()
         if keys.size():
-            self.fetcher.fetch(self, keys, codes)
+            self.get(keys, codes)
             self.damaged = {}                     # whoever needs it will see
 
     def prefetcher(self):

@@ -21,12 +21,13 @@ cdef class CacheView(CacheReader):
     cdef AccessBook* book                         # the fetcher's
     cdef uint64_t cold_runs
     cdef object hint                              # of the work that is being done
+    cdef bint hinted                              # it says something
     cdef bint interrupted                         # the work, to fetch what its first call was going to need
     cdef object failure                           # of a fetch in the middle of the work
 
     cdef object run_rounds(self, object work, object hint, bint wait, bint brief)
     cdef int next_round(self, object hint, bint wait) except -1
-    cdef int fetch_expected(self) except -1
+    cdef bint fetch_expected(self) noexcept nogil  # False: `failure` says why not
     cdef int fetch_all(self) except -1
     cdef void follow_up(self, vector[StateKey]& fetched) noexcept
     cdef int foresee(self, object hints, bint wait) except -1

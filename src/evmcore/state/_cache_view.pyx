@@ -12,7 +12,7 @@ from evmcore.state._cache_native cimport AccountRecord, Answer, EXISTS, Hash, Re
 from evmcore.state._cache_reader cimport CacheReader
 from evmcore.state._prefetch cimport CallBook, foresee_call, learn_call, predict_all, predict_call
 
-from evmcore.errors import StateError, StateNotAvailable, StateUnavailable
+from evmcore.errors import ResourceError, StateError, StateNotAvailable, StateUnavailable
 from evmcore.types import to_address, to_uint
 
 # Rounds of one `run` after which something must be wrong: every round makes something known that the work needs.
@@ -75,6 +75,7 @@ cdef class CacheView(CacheReader):
         self.interrupted = False
         self.brief = not wait
         self.hint = hint
+        self.hinted = not (isinstance(hint, tuple) and len(hint) == 0)
         try:
             if may_fetch and isinstance(hint, (list, tuple)) and len(hint) > 1:
                 self.foresee(hint, wait)
@@ -143,23 +144,31 @@ cdef class CacheView(CacheReader):
         if not self.view.at_once or not self.view.in_call():
             return False
         self.view.at_once = False                 # whatever comes of it
-        if self.view.incomplete.load():
-            return False
-        return predict_all(
+        if self.view.incomplete.load() or not predict_all(
             self.book, self.view, call.machine, call.target, call.sender, call.data, call.size, key
-        ) and fetch_expected(self.view)
+        ):
+            return False
+        self.interrupted = True
+        return self.fetch_expected()
 
-    cdef int fetch_expected(self) except -1:
+    cdef bint fetch_expected(self) noexcept nogil:
         """In the middle of a run that has missed something for the first time: fetches that, with all it is going to need."""
         self.view.rounds += 1
         self.cold_runs += 1
-        self.add_hints(self.hint)
-        self.view.guesses.insert(self.view.guesses.end(), self.view.missing.begin(), self.view.missing.end())
-        self.view.missing.clear()
-        self.fetcher.fetch(self, self.view.guesses, self.view.missing_codes)
+        if self.hinted:
+            with gil:
+                try:
+                    self.add_hints(self.hint)
+                except BaseException as error:
+                    self.failure = error
+                    return False
+        if not self.view.join_guesses() or not self.fetcher.fetch(self, self.view.guesses, self.view.missing_codes):
+            with gil:
+                self.failure = self.take_error() or ResourceError("no memory for what is going to be read")
+            return False
         self.view.guesses.clear()
         self.view.missing_codes.clear()
-        return 0
+        return True
 
     cdef int fetch_all(self) except -1:
         """Fetches what the last run missed. What it missed first it certainly needs: raises when that cannot be had."""
@@ -175,13 +184,13 @@ cdef class CacheView(CacheReader):
             self.view.chased.clear()
             self.follow_up(self.view.followed)
             self.view.missing.insert(self.view.missing.end(), self.view.guesses.begin(), self.view.guesses.end())
-            self.fetcher.fetch(self, self.view.missing, self.view.missing_codes)
+            self.get(self.view.missing, self.view.missing_codes)
             self.view.missing_codes.clear()
             self.want_codes(self.view.missing)
             if self.view.missing_codes.size():
                 self.view.guesses.clear()
                 self.follow_up(self.view.missing)
-                self.fetcher.fetch(self, self.view.guesses, self.view.missing_codes)
+                self.get(self.view.guesses, self.view.missing_codes)
                 self.view.followed.swap(self.view.guesses)
             else:
                 self.view.followed.swap(self.view.missing)
@@ -215,9 +224,10 @@ cdef class CacheView(CacheReader):
         if self.view.guesses.size() == 0 and self.view.missing_codes.size() == 0:
             return 0
         self.view.at_once = False
-        try:
-            self.fetch_expected()
-        except (StateUnavailable, StateNotAvailable):
+        if not self.fetch_expected():
+            failure, self.failure = self.failure, None
+            if not isinstance(failure, (StateUnavailable, StateNotAvailable)):
+                raise failure
             if not wait:
                 self.fetcher.was_long()
                 raise NotHere("something that is needed takes longer to fetch") from None
@@ -297,17 +307,6 @@ cdef bytes hash_bytes(Hash* value):
 
 
 # ---- the reader's side; `self` is the C++ reader
-
-cdef bint fetch_expected(Reader* view) noexcept with gil:
-    owner = <CacheView>view.owner
-    try:
-        owner.interrupted = True
-        owner.fetch_expected()
-        return True
-    except BaseException as error:
-        owner.failure = error
-        return False
-
 
 cdef void run_began(void* self, Machine* machine, const uint8_t* target, const uint8_t* sender, const uint8_t* data,
                     size_t size) noexcept nogil:

@@ -1,12 +1,39 @@
-"""Fetching what is not in the cache from Redis: one request for all of it, checked, corrected to the reader's step."""
+"""Fetching what is not in the cache from Redis: one request for all of it, checked, corrected to the reader's step.
+
+As long as nothing is out of the ordinary, all of it is done without the GIL (`trip`). What is, is looked at with it.
+"""
 from libc.stdint cimport int64_t, uint64_t
 from libcpp.string cimport string
 from libcpp.vector cimport vector
-from evmcore.state._cache_native cimport Ask, Hash, KeyNames, Round, RoundOutcome, StateKey
+from evmcore.state._cache_native cimport (
+    Ask, Hash, KeyNames, Round, RoundOutcome, StateKey, atomic_i64, atomic_u64,
+)
 from evmcore.state._cache_reader cimport CacheReader
 from evmcore.state._places cimport Places
 from evmcore.state._upstream_fetch cimport UpstreamFetcher
-from evmcore.state._wire cimport Connection
+from evmcore.state._wire cimport Connection, Io
+
+# How far one request has come.
+cdef enum class Trip:
+    NOT_MADE
+    NOT_CARRIED                   # `io` says why
+    NOT_ANSWERED                  # `outcome` says why
+    TO_BE_LOOKED_AT               # codes have come, or accounts are missing
+    OTHER_HISTORY
+    REPLACED                      # the cache follows the chain no more
+    AHEAD                         # of the feed, which did not come so far in time
+    BEHIND                        # before the window, or before an account was loaded
+    NO_MEMORY
+    FAULTY                        # all is there but what is damaged
+    DONE
+
+# What is fetched, and how far it has come.
+cdef struct Fetching:
+    Round* round
+    Trip trip
+    Io io
+    RoundOutcome outcome
+    int64_t deadline
 
 cdef class RedisFetcher(UpstreamFetcher):
     cdef object links                 # `take` a connection, `give` it back
@@ -14,23 +41,33 @@ cdef class RedisFetcher(UpstreamFetcher):
     cdef object watch                 # FeedReader: is told what is wrong with the server, and may refuse fetching
     cdef object keys                  # layout.Keys
     cdef KeyNames names
-    cdef double timeout
-    cdef readonly uint64_t rounds     # requests
-    cdef int64_t usual                # nanoseconds that a request takes, by the last few
+    cdef int64_t timeout              # nanoseconds
+    cdef atomic_i64 usual             # nanoseconds that a request takes, by the last few
     cdef int64_t patient_until        # monotonic: a short fetch took long, none is tried until then
-    cdef readonly uint64_t keys_asked
-    cdef readonly uint64_t corrections    # rounds whose values were of another step than the reader's
+    cdef atomic_u64 requests
+    cdef atomic_u64 asked             # accounts, slots and codes
+    cdef atomic_u64 corrected         # requests whose values were of another step than the reader's
     cdef readonly uint64_t faults     # accounts and codes that were damaged
 
-    cdef Connection take(self, object links, bint brief)
-    cdef int give(self, object links, Connection connection) except -1
+    # One request over a connection that is not TLS, and what follows from the reply.
+    cdef void trip(self, CacheReader view, Fetching* fetching, Connection connection) noexcept nogil
+    # Its parts: before, after the reply has come, and after it was looked at.
+    cdef size_t begin(self, CacheReader view, Round* round, Connection connection) noexcept nogil
+    cdef void understand(self, CacheReader view, Fetching* fetching, Connection connection, size_t replies) noexcept nogil
+    cdef void settle(self, CacheReader view, Fetching* fetching) noexcept nogil
+
+    # The rest, with the GIL: a connection has to be opened, more requests are needed, or something is wrong. Takes over
+    # the reference to the connection. False: the view's `error` says why not.
+    cdef bint go_on(self, CacheReader view, Fetching* fetching, void* taken) noexcept
+    cdef int fetch_all(self, CacheReader view, Fetching* fetching, Connection connection) except -1
     # 1: the server is a replica, and too far behind.
-    cdef int fetch_once(self, CacheReader view, Round* round, Connection connection, int64_t deadline) except -1
+    cdef int fetch_once(self, CacheReader view, Fetching* fetching, Connection connection) except -1
+    cdef Connection take(self, object links, bint brief)
     cdef int confirm_absence(self, Round* round, Connection connection, int64_t deadline) except -1
     cdef int64_t count_evictions(self, Connection connection, int64_t deadline) except -2
     cdef int refuse_suspect(self) except -1
-    cdef int explain(self, RoundOutcome outcome, string error, Connection connection) except -1
-    cdef int check_history(self, CacheReader view, Round* round) except -1
+    cdef int explain(self, CacheReader view, Fetching* fetching, Connection connection) except -1
+    cdef int explain_reply(self, RoundOutcome outcome, string error, Connection connection) except -1
     cdef int tell(self, str reason) except -1
     cdef int note_fault(self, CacheReader view, Round* round, Ask* ask) except -1
     cdef int take_codes(self, CacheReader view, Round* round) except -1

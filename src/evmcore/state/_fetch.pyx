@@ -3,6 +3,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcmp
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.ref cimport Py_DECREF
 from evmcore._code cimport code_intern
 from evmcore._hash cimport keccak256
 from evmcore._u256 cimport u256_to_int
@@ -13,7 +14,7 @@ from evmcore.state._cache_native cimport (
 )
 from evmcore.state._prefetch import CallBook
 from evmcore.state._upstream_fetch cimport UpstreamFetcher
-from evmcore.state._wire cimport Connection, Node, monotonic_now, refusal
+from evmcore.state._wire cimport Connection, Io, Node, Wire, monotonic_now, refusal
 
 import time
 
@@ -43,124 +44,212 @@ cdef class RedisFetcher(UpstreamFetcher):
         self.keys = keys
         self.places = links.places
         self.names = KeyNames(keys.prefix)
-        self.timeout = timeout
+        self.timeout = <int64_t>(timeout * 1e9)
         self.upstream = upstream
         self.watch = watch
         self.book = CallBook()
 
-    cdef int fetch(self, CacheReader view, vector[StateKey]& keys, vector[Hash]& codes) except -1:
-        cdef Round round
-        cdef int64_t deadline = monotonic_now() + (BRIEF_NS if view.brief else <int64_t>(self.timeout * 1e9))
-        cdef int requests = 0
-        cdef Connection connection
-        cdef object links = self.links
-        cdef bint behind
-        self.refuse_suspect()
-        view.begin_read()
-        try:
-            round.gather(keys, codes, view.cache.cache[0])
-            self.keys_asked += round.asks.size() + round.slots.size() + round.codes.size()
-            while True:
-                connection = self.take(links, view.brief)
-                try:
-                    behind = self.fetch_once(view, &round, connection, deadline)
-                finally:
-                    self.give(links, connection)
-                if view.brief and (behind or round.to_be_continued()):
-                    raise StateUnavailable("more than one request is needed")
-                if behind:
-                    links = self.watch.primary_links()
-                elif not round.to_be_continued():
-                    return 0
-                requests += 1
-                if requests > MOST_REQUESTS or monotonic_now() > deadline:
-                    raise StateUnavailable("the accounts' storage was replaced again and again while it was read")
-        finally:
-            view.end_read()
+    @property
+    def rounds(self) -> int:
+        """Requests that were made."""
+        return self.requests.load()
 
-    cdef bint is_brief(self) noexcept:
-        return self.usual < USUALLY_BRIEF_NS and monotonic_now() >= self.patient_until
+    @property
+    def keys_asked(self) -> int:
+        """Accounts, slots and codes that were asked for."""
+        return self.asked.load()
+
+    @property
+    def corrections(self) -> int:
+        """Requests whose values were of another step than the reader's."""
+        return self.corrected.load()
+
+    cdef bint fetch(self, CacheReader view, vector[StateKey]& keys, vector[Hash]& codes) noexcept nogil:
+        cdef Round round
+        cdef Fetching fetching
+        cdef void* connection = NULL
+        cdef bint good
+        fetching.round = &round
+        fetching.trip = Trip.NOT_MADE
+        fetching.deadline = monotonic_now() + (BRIEF_NS if view.brief else self.timeout)
+        view.begin_read()
+        if not round.gather(keys, codes, view.cache.cache[0]):
+            fetching.trip = Trip.NO_MEMORY
+        else:
+            self.asked.fetch_add(round.asks.size() + round.slots.size() + round.codes.size())
+            connection = self.places.take_open()
+        if connection != NULL and (<Connection>connection).socket is None and not (view.brief and (<Connection>connection).replica):
+            self.trip(view, &fetching, <Connection>connection)
+        good = fetching.trip == Trip.DONE and not round.to_be_continued() and self.places.give_open(connection)
+        if not good:
+            with gil:
+                good = self.go_on(view, &fetching, connection)
+        view.end_read()
+        return good
+
+    cdef bint is_brief(self) noexcept nogil:
+        return self.usual.load() < USUALLY_BRIEF_NS and monotonic_now() >= self.patient_until
 
     cdef void was_long(self) noexcept:
         self.patient_until = monotonic_now() + PATIENT_NS
 
-    cdef Connection take(self, object links, bint brief):
-        """A connection. Where it must be brief, one that is open, and whose server answers for itself: a replica's primary
-        may have to be asked."""
-        cdef Connection connection = self.places.take_open() if links is self.links else None
-        if not brief:
-            return links.take() if connection is None else connection
-        if connection is not None and not connection.replica:
-            return connection
-        if connection is not None:
-            self.give(links, connection)
-        raise StateUnavailable("no connection is idle")
+    # ---- one request
 
-    cdef int give(self, object links, Connection connection) except -1:
-        if links is not self.links or not self.places.give_open(connection):
-            links.give(connection)
-        return 0
+    cdef void trip(self, CacheReader view, Fetching* fetching, Connection connection) noexcept nogil:
+        cdef Wire* wire = connection.wire
+        cdef size_t replies = self.begin(view, fetching.round, connection)
+        cdef int64_t began = monotonic_now()
+        cdef int64_t usual = self.usual.load()
+        fetching.io = connection.send_plain(fetching.deadline)
+        if fetching.io == Io.DONE:
+            fetching.round.make_ready(view.cache.cache[0])
+            fetching.io = connection.receive_plain(replies, fetching.deadline)
+        if fetching.io != Io.DONE:
+            fetching.trip = Trip.NOT_CARRIED
+            return
+        self.usual.store(usual + (monotonic_now() - began - usual) // 8)
+        self.understand(view, fetching, connection, replies)
 
-    cdef int fetch_once(self, CacheReader view, Round* round, Connection connection, int64_t deadline) except -1:
-        """One request and what follows from its reply. 1: a replica is before the window, and its primary can be asked."""
+    cdef size_t begin(self, CacheReader view, Round* round, Connection connection) noexcept nogil:
+        self.requests.fetch_add(1)
+        round.count_evictions = view.cache.complete and not connection.replica and round.may_lack_accounts()
+        return round.write(connection.wire[0], self.names)
+
+    cdef void understand(self, CacheReader view, Fetching* fetching, Connection connection, size_t replies) noexcept nogil:
+        cdef Round* round = fetching.round
+        fetching.outcome = round.read(connection.wire[0], replies, view.cache.complete)
+        if fetching.outcome != RoundOutcome.DONE:
+            fetching.trip = Trip.NOT_ANSWERED
+        elif round.codes.size() or (view.cache.complete and round.lacks_accounts()):
+            fetching.trip = Trip.TO_BE_LOOKED_AT
+        else:
+            self.settle(view, fetching)
+
+    cdef void settle(self, CacheReader view, Fetching* fetching) noexcept nogil:
+        cdef Round* round = fetching.round
         cdef StateCache* cache = view.cache.cache
+        cdef Added added
+        # What was read has to be of the history that is cached, whichever part of it is known by now.
+        fetching.trip = Trip.OTHER_HISTORY
+        if view.cache.follower.check(round.head) != Followed.GOING_ON:
+            return
+        if round.head.stored != view.view.view.seq:
+            self.corrected.fetch_add(1)
+        if round.head.seq > cache.latest():
+            if not cache.wait_for(round.head.seq, fetching.deadline):
+                fetching.trip = Trip.REPLACED if cache.given_up() else Trip.AHEAD
+                return
+            if view.cache.follower.check(round.head) != Followed.GOING_ON:
+                return
+        if round.head.stored < cache.oldest() or round.precedes_load(view.view[0], view.cache.complete):
+            fetching.trip = Trip.BEHIND
+            return
+        added = round.settle(cache[0], view.view[0], view.cache.complete)
+        if added == Added.NO_MEMORY:
+            fetching.trip = Trip.NO_MEMORY
+        elif added == Added.OUTSIDE:
+            fetching.trip = Trip.REPLACED
+        else:
+            fetching.trip = Trip.FAULTY if round.faulty() else Trip.DONE
+
+    # ---- with the GIL
+
+    cdef bint go_on(self, CacheReader view, Fetching* fetching, void* taken) noexcept:
+        cdef Connection connection = None
+        if taken != NULL:
+            connection = <Connection>taken
+            Py_DECREF(connection)                 # the reference that came with it
+        try:
+            self.fetch_all(view, fetching, connection)
+            return True
+        except BaseException as error:
+            view.error = error
+            return False
+
+    cdef int fetch_all(self, CacheReader view, Fetching* fetching, Connection connection) except -1:
+        cdef int requests = 0
+        cdef object links = self.links
+        cdef bint behind
+        if connection is None:
+            self.refuse_suspect()
+            if fetching.trip == Trip.NO_MEMORY:
+                raise ResourceError("no memory for a request to the Redis server")
+        elif view.brief and connection.replica:
+            links.give(connection)
+            raise StateUnavailable("the server that is connected may have to ask another")
+        while True:
+            if connection is None:
+                connection = self.take(links, view.brief)
+            try:
+                behind = self.fetch_once(view, fetching, connection)
+            finally:
+                links.give(connection)
+                connection = None
+            if view.brief and (behind or fetching.round.to_be_continued()):
+                raise StateUnavailable("more than one request is needed")
+            if behind:
+                links = self.watch.primary_links()
+            elif not fetching.round.to_be_continued():
+                return 0
+            fetching.trip = Trip.NOT_MADE
+            requests += 1
+            if requests > MOST_REQUESTS or monotonic_now() > fetching.deadline:
+                raise StateUnavailable("the accounts' storage was replaced again and again while it was read")
+
+    cdef Connection take(self, object links, bint brief):
+        """A connection. Where it must be brief, none: that is only tried with one that is open, and whose server answers for
+        itself, while a replica's primary may have to be asked."""
+        if brief:
+            raise StateUnavailable("no connection is idle")
+        return links.take()
+
+    cdef int fetch_once(self, CacheReader view, Fetching* fetching, Connection connection) except -1:
+        """One request and what follows from its reply. 1: a replica is before the window, and its primary can be asked."""
+        cdef Round* round = fetching.round
         cdef size_t replies
         cdef size_t i
-        cdef RoundOutcome outcome
-        cdef Added added
-        cdef bint there
         cdef int stale = 0
         while True:
-            self.rounds += 1
-            round.count_evictions = view.cache.complete and not connection.replica and round.may_lack_accounts()
-            replies = round.write(connection.wire[0], self.names)
-            connection.exchange(replies, deadline, NULL)
-            self.usual += (connection.taken - self.usual) // 8
-            outcome = round.read(connection.wire[0], replies, view.cache.complete)
-            if outcome != RoundOutcome.DONE:
-                self.explain(outcome, round.error, connection)
-            if round.codes.size():
-                self.take_codes(view, round)
-            if view.cache.complete and round.lacks_accounts():
-                self.confirm_absence(round, connection, deadline)
-            self.check_history(view, round)
-            if round.head.stored != view.view.view.seq:
-                self.corrections += 1
-            if round.head.seq > cache.latest():
+            if fetching.trip == Trip.NOT_MADE and connection.socket is None:
+                connection.opened()
                 with nogil:
-                    there = cache.wait_for(round.head.seq, deadline)
-                if cache.given_up():
-                    raise StateNotAvailable("the state was read anew meanwhile: pin a block again")
-                if not there:
-                    raise StateUnavailable(
-                        f"Redis is at step {round.head.seq}, the feed has come to {cache.latest()} and not further in time"
-                    )
-                self.check_history(view, round)
-            if round.head.stored >= cache.oldest() and not round.precedes_load(view.view[0], view.cache.complete):
-                break
+                    self.trip(view, fetching, connection)
+            elif fetching.trip == Trip.NOT_MADE:
+                replies = self.begin(view, round, connection)
+                connection.exchange(replies, fetching.deadline, NULL)
+                with nogil:
+                    round.make_ready(view.cache.cache[0])
+                    self.understand(view, fetching, connection, replies)
+            if fetching.trip == Trip.TO_BE_LOOKED_AT:
+                if round.codes.size():
+                    self.take_codes(view, round)
+                if view.cache.complete and round.lacks_accounts():
+                    self.confirm_absence(round, connection, fetching.deadline)
+                with nogil:
+                    self.settle(view, fetching)
+            if fetching.trip == Trip.FAULTY:
+                for i in range(round.asks.size()):
+                    if round.asks[i].answered and round.asks[i].fault != Fault.NONE:
+                        self.note_fault(view, round, &round.asks[i])
+                return 0
+            if fetching.trip == Trip.DONE:
+                return 0
+            if fetching.trip != Trip.BEHIND:
+                self.explain(view, fetching, connection)
             # A replica that is too far behind, or a server that has lost its last steps: it may catch up.
             stale += 1
             for i in range(round.asks.size()):
                 if not round.asks[i].settled:
                     round.asks[i].answered = False
+            fetching.trip = Trip.NOT_MADE
             if connection.replica and stale > 2 and self.watch is not None and self.watch.primary_links() is not None:
                 return 1
-            if view.brief or monotonic_now() > deadline or stale > MOST_REQUESTS:
+            if view.brief or monotonic_now() > fetching.deadline or stale > MOST_REQUESTS:
                 raise StateUnavailable(
-                    f"the Redis server is at step {round.head.stored}: before the window from step {cache.oldest()} on, or "
-                    "before an account that is read was loaded"
+                    f"the Redis server is at step {round.head.stored}: before the window from step "
+                    f"{view.cache.cache.oldest()} on, or before an account that is read was loaded"
                 )
             time.sleep(min(0.001 * stale, 0.02))
-        with nogil:
-            added = round.settle(cache[0], view.view, view.cache.complete)
-        if added == Added.NO_MEMORY:
-            raise ResourceError("no memory for the state cache")
-        if added == Added.OUTSIDE:
-            raise StateNotAvailable("the state was read anew meanwhile: pin a block again")
-        for i in range(round.asks.size()):
-            if round.asks[i].answered and round.asks[i].fault != Fault.NONE:
-                self.note_fault(view, round, &round.asks[i])
-        return 0
 
     # ---- whether what is missing was there
 
@@ -199,7 +288,7 @@ cdef class RedisFetcher(UpstreamFetcher):
     cdef int64_t count_evictions(self, Connection connection, int64_t deadline) except -2:
         """How many keys the server has evicted since its start; -1 where it does not say."""
         cdef Node node
-        self.rounds += 1
+        self.requests.fetch_add(1)
         connection.wire.out.clear()
         Round.write_evictions(connection.wire.out)
         connection.exchange(1, deadline, NULL)
@@ -212,8 +301,31 @@ cdef class RedisFetcher(UpstreamFetcher):
             raise StateUnavailable(f"the Redis server at {connection.peer} sent another reply than was asked for")
         return evicted_keys(connection.wire.in_.data() + node.at, node.number)
 
-    cdef int explain(self, RoundOutcome outcome, string error, Connection connection) except -1:
+    cdef int explain(self, CacheReader view, Fetching* fetching, Connection connection) except -1:
+        """Raises what is wrong."""
+        cdef Round* round = fetching.round
+        if fetching.trip == Trip.NOT_CARRIED:
+            connection.outcome(fetching.io)
+        if fetching.trip == Trip.NOT_ANSWERED:
+            self.explain_reply(fetching.outcome, round.error, connection)
+        if fetching.trip == Trip.OTHER_HISTORY:
+            same = view.cache.follower.check(round.head)
+            reason = "was replaced by another one" if same == Followed.REBUILT else "has another history"
+            self.tell(reason)
+            raise StateUnavailable(f"the state in Redis {reason} than the one that this reader holds: it starts anew")
+        if fetching.trip == Trip.REPLACED:
+            raise StateNotAvailable("the state was read anew meanwhile: pin a block again")
+        if fetching.trip == Trip.AHEAD:
+            raise StateUnavailable(
+                f"Redis is at step {round.head.seq}, the feed has come to {view.cache.cache.latest()} and not further in time"
+            )
+        raise ResourceError("no memory for the state cache")
+
+    cdef int explain_reply(self, RoundOutcome outcome, string error, Connection connection) except -1:
         text = error.decode("utf-8", "backslashreplace")
+        if outcome == RoundOutcome.NO_MEMORY:
+            connection.close()
+            raise ResourceError("no memory for the reply of the Redis server")
         if outcome == RoundOutcome.REFUSED:
             raise refusal(text, "reading state")
         head = show_key(self.keys.head)
@@ -224,15 +336,6 @@ cdef class RedisFetcher(UpstreamFetcher):
             raise StateCorrupted(f"{head}: {text}")
         connection.close()
         raise StateUnavailable(f"the Redis server at {connection.peer} sent other replies than were asked for")
-
-    cdef int check_history(self, CacheReader view, Round* round) except -1:
-        """What was read has to be of the history that is cached."""
-        cdef Followed same = view.cache.follower.check(round.head)
-        if same != Followed.GOING_ON:
-            reason = "was replaced by another one" if same == Followed.REBUILT else "has another history"
-            self.tell(reason)
-            raise StateUnavailable(f"the state in Redis {reason} than the one that this reader holds: it starts anew")
-        return 0
 
     cdef int tell(self, str reason) except -1:
         if self.watch is not None:

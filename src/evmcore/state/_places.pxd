@@ -1,15 +1,24 @@
 """The places for connections that a process may have open at once: which are idle, and which are not open yet."""
-from evmcore.state._wire cimport Connection
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t
+from libcpp cimport bool as cbool
+
+cdef extern from "include/cache/places.h" namespace "evmcore::cache" nogil:
+    cdef cppclass PlaceList:
+        PlaceList(size_t most) except +
+        void* take_open() noexcept
+        cbool take(void** connection, int64_t deadline) noexcept
+        void give(void* connection) noexcept
+        size_t free() noexcept
 
 cdef class Places:
-    cdef list idle                # open connections, the last one given back is the first to be taken
-    cdef Py_ssize_t unopened
+    cdef PlaceList* places        # of references to `Connection`s
     cdef int process              # that made them
     cdef public int era           # connections of another one are not used any more
-    cdef public int waiting       # threads, for a place
     cdef public bint closed       # what is given back is to be closed
+    cdef public bint barred       # the short way is closed: something is wrong with the server
 
-    # The short way, which most requests go: an open connection, or None where the long way has to be gone; and whether
-    # it was taken back, so that nothing is left to do.
-    cdef Connection take_open(self)
-    cdef bint give_open(self, Connection connection)
+    # The short way, which most requests go: a `Connection` that is open, or NULL where the long way has to be gone; and
+    # whether it was taken back, so that nothing is left to do. The caller has the reference meanwhile.
+    cdef void* take_open(self) noexcept nogil
+    cdef bint give_open(self, void* connection) noexcept nogil

@@ -1,56 +1,74 @@
 """Places for connections. See `_places.pxd`."""
-from evmcore.state._wire cimport Connection
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from evmcore.state._wire cimport Connection, monotonic_now
 
 cdef extern from "unistd.h" nogil:
     int getpid()
 
 
 cdef class Places:
-    """`most` places, none of them open. What is done here is done under the GIL, and so all at once."""
+    """`most` places, none of them open."""
 
-    def __init__(self, Py_ssize_t most):
-        self.idle = []
-        self.unopened = most
+    def __cinit__(self, Py_ssize_t most):
+        self.places = new PlaceList(<size_t>most)
         self.process = getpid()
+
+    def __dealloc__(self):
+        cdef void* connection
+        if self.places == NULL or self.process != getpid():     # its lock may be held by a thread that is not here
+            return
+        while True:
+            connection = self.places.take_open()
+            if connection == NULL:
+                break
+            Py_DECREF(<object>connection)
+        del self.places
 
     def __len__(self) -> int:
         """How many are not in use."""
-        return len(self.idle) + self.unopened
+        return self.places.free()
 
     @property
     def foreign(self) -> bool:
         """Whether another process has made them, this one having been forked from it."""
         return self.process != getpid()
 
-    def take(self) -> Connection | None:
-        """A place: with a connection that is open if there is one, else None. Raises `IndexError` when all are in use."""
-        if self.idle:
-            return self.idle.pop()
-        if self.unopened == 0:
+    def take(self, double timeout=0.0) -> Connection | None:
+        """A place: with a connection that is open if there is one, else None. Raises `IndexError` when all stay in use
+        for so many seconds."""
+        cdef int64_t deadline = monotonic_now() + <int64_t>(timeout * 1e9)
+        cdef void* connection = NULL
+        cdef bint there
+        with nogil:
+            there = self.places.take(&connection, deadline)
+        if not there:
             raise IndexError("all connections are in use")
-        self.unopened -= 1
-        return None
+        if connection == NULL:
+            return None
+        taken = <Connection>connection
+        Py_DECREF(taken)                          # the list's reference
+        return taken
 
     def give(self, Connection connection) -> None:
         """Gives a place back, with the connection if it can be used again."""
         if connection is None:
-            self.unopened += 1
+            self.places.give(NULL)
         else:
-            self.idle.append(connection)
+            Py_INCREF(connection)
+            self.places.give(<void*>connection)
 
-    cdef Connection take_open(self):
-        cdef Connection connection
-        if not self.idle or self.process != getpid():
-            return None
-        connection = <Connection>self.idle.pop()
-        if connection.era == self.era:
-            return connection
-        connection.close()
-        self.unopened += 1
-        return None
+    cdef void* take_open(self) noexcept nogil:
+        cdef void* connection
+        if self.barred or self.closed or self.process != getpid():
+            return NULL
+        connection = self.places.take_open()
+        if connection != NULL and (<Connection>connection).era != self.era:
+            self.places.give(connection)          # who goes the long way closes it
+            return NULL
+        return connection
 
-    cdef bint give_open(self, Connection connection):
-        if connection.fd < 0 or connection.era != self.era or self.closed or self.waiting:
+    cdef bint give_open(self, void* connection) noexcept nogil:
+        if (<Connection>connection).fd < 0 or (<Connection>connection).era != self.era or self.closed:
             return False
-        self.idle.append(connection)
+        self.places.give(connection)
         return True

@@ -52,7 +52,6 @@ cdef class Connection:
     cdef public int64_t whole     # the server's counter of evicted keys as long as it has lost nothing; -1: not asked
     cdef public int era           # for whoever keeps it
     cdef public bint replica      # the server is one: what its primary evicts, its own counter does not say
-    cdef int64_t taken            # nanoseconds of the last exchange, without what waiting for the GIL took
     cdef readonly uint64_t requests
     cdef readonly uint64_t bytes_out
     cdef readonly uint64_t bytes_in
@@ -63,6 +62,9 @@ cdef class Connection:
     # The two halves of it. What is sent need not be in `wire.out`.
     cdef int send(self, const char* data, size_t size, int64_t deadline) except -1
     cdef int receive(self, size_t replies, int64_t deadline) except -1
+    # The same over a socket that is not TLS, without raising: what came of it is given to `outcome`.
+    cdef Io send_plain(self, int64_t deadline) noexcept nogil
+    cdef Io receive_plain(self, size_t replies, int64_t deadline) noexcept nogil
     cdef int opened(self) except -1
     cdef int outcome(self, Io outcome) except -1
     cdef Io send_tls(self, const char* data, size_t size, int64_t deadline, const int* stop)

@@ -107,9 +107,7 @@ cdef class Connection:
         self.bytes_out += self.wire.out.size()
         if self.socket is None:
             with nogil:
-                self.taken = monotonic_now()
                 outcome = self.wire.exchange(self.fd, replies, deadline, stop)
-                self.taken = monotonic_now() - self.taken
         elif self.wire.out.failed():
             outcome = Io.NO_MEMORY
         else:
@@ -141,6 +139,18 @@ cdef class Connection:
             outcome = self.receive_tls(replies, deadline, NULL)
         self.bytes_in += self.wire.in_.size()
         return self.outcome(outcome)
+
+    cdef Io send_plain(self, int64_t deadline) noexcept nogil:
+        if self.wire.out.failed():
+            return Io.NO_MEMORY
+        self.requests += 1
+        self.bytes_out += self.wire.out.size()
+        return self.wire.send_all(self.fd, self.wire.out.data(), self.wire.out.size(), deadline, NULL)
+
+    cdef Io receive_plain(self, size_t replies, int64_t deadline) noexcept nogil:
+        cdef Io outcome = self.wire.receive(self.fd, replies, deadline, NULL)
+        self.bytes_in += self.wire.in_.size()
+        return outcome
 
     cdef int opened(self) except -1:
         if self.fd < 0:

@@ -71,10 +71,10 @@ class FeedReader:
         self.current: Following | None = None
         self.reason = "the state has not been read yet"
         self.error: EvmcoreError | None = None
-        self.suspicion: UnsafeStorage | None = None
         self.restarts = 0
         self.on_begin: Callable[[Following], None] | None = None  # called with each cache that is started
         self.readers: Links | None = None  # which fetch what the cache lacks; looked at anew with each state
+        self._suspicion: UnsafeStorage | None = None
         self._primary: Links | None = None
         self._primary_place: tuple[str, int] | None = None
         self._lock = threading.Lock()
@@ -151,6 +151,17 @@ class FeedReader:
         """Looks at the server behind a new connection. Raises `UnsafeStorage` where what it lacks says nothing."""
         current = self.current
         self._look_at_server(connection, None if current is None else current.mark)
+
+    @property
+    def suspicion(self) -> UnsafeStorage | None:
+        """See above."""
+        return self._suspicion
+
+    @suspicion.setter
+    def suspicion(self, error: UnsafeStorage | None) -> None:
+        self._suspicion = error
+        if self.readers is not None:
+            self.readers.places.barred = error is not None
 
     def suspect(self, error: UnsafeStorage) -> None:
         """The server has evicted keys: nothing more is fetched from it, the feed's thread is to find out more."""

@@ -62,7 +62,6 @@ class Links:
         self.client = open_client(source, timeout) if isinstance(source, str) else source
         self._admit = admit
         self.places = Places(most)
-        self._freed = threading.Condition()
         self._lock = threading.Lock()
         self._pause = 0.0
         self._next_try = 0.0
@@ -73,9 +72,11 @@ class Links:
         if self.places.foreign:
             raise StateUnavailable("this state was opened before the process was forked: open another in each process")
         try:
-            connection = self.places.take()
+            connection = self.places.take(self.timeout)
         except IndexError:
-            connection = self._wait()
+            raise StateUnavailable(
+                f"no connection to the Redis server at {self.peer} became free in time"
+            ) from None
         if connection is not None:
             if connection.era == self.places.era:
                 return connection
@@ -83,42 +84,19 @@ class Links:
         try:
             return self.connect()
         except BaseException:
-            self._give(None)
+            self.places.give(None)
             raise
 
     def give(self, connection: Connection) -> None:
         """Gives a connection back, whatever became of it."""
         if connection.closed:
             self.failures += 1
-            self._give(None)
+            self.places.give(None)
         elif self.places.closed or connection.era != self.places.era:
             connection.close()
-            self._give(None)
+            self.places.give(None)
         else:
-            self._give(connection)
-
-    def _give(self, connection: Connection | None) -> None:
-        self.places.give(connection)
-        if self.places.waiting:
-            with self._freed:
-                self._freed.notify()
-
-    def _wait(self) -> Connection | None:
-        deadline = time.monotonic() + self.timeout
-        with self._freed:
-            self.places.waiting += 1
-            try:
-                while True:
-                    try:
-                        return self.places.take()
-                    except IndexError:
-                        pass
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        raise StateUnavailable(f"no connection to the Redis server at {self.peer} became free in time")
-                    self._freed.wait(left)
-            finally:
-                self.places.waiting -= 1
+            self.places.give(connection)
 
     def connect(self) -> Connection:
         """A new connection, not counted; who calls this closes it."""
@@ -165,6 +143,6 @@ class Links:
                 connection = self.places.take()
                 if connection is not None:
                     connection.close()
-                self._give(None)
+                self.places.give(None)
         if not self.places.foreign:
             self.client.close()

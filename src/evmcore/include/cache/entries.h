@@ -5,10 +5,22 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "../u256.h"
 
 namespace evmcore::cache {
+
+// Of 20 bytes, which compilers leave to a call otherwise.
+inline bool same_address(const uint8_t* a, const uint8_t* b) noexcept {
+    uint64_t left[2], right[2];
+    uint32_t left_end, right_end;
+    memcpy(left, a, 16);
+    memcpy(right, b, 16);
+    memcpy(&left_end, a + 16, 4);
+    memcpy(&right_end, b + 16, 4);
+    return ((left[0] ^ right[0]) | (left[1] ^ right[1]) | (left_end ^ right_end)) == 0;
+}
 
 enum Presence : uint8_t { EXISTS, IS_ABSENT, NO_KEY };      // NO_KEY: absent in a complete state, else unknown
 

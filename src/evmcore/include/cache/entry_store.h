@@ -35,17 +35,18 @@ public:
 
     Account* find_account(const uint8_t* address) const noexcept {
         return accounts_index_.find(hash_of(address),
-                                    [&](const Account& entry) { return memcmp(entry.address, address, 20) == 0; });
+                                    [&](const Account& entry) { return same_address(entry.address, address); });
     }
 
     Slot* find_slot(uint64_t hash, const uint8_t* address, const u256* key) const noexcept {
         return slots_index_.find(hash, [&](const Slot& entry) {
-            return u_eq(&entry.key, key) && memcmp(entry.account()->address, address, 20) == 0;
+            return u_eq(&entry.key, key) && same_address(entry.account()->address, address);
         });
     }
 
     // What `find_slot` will look at, on its way from memory: first the cell; and once that is there, the entry.
     void prefetch(uint64_t hash) const noexcept { slots_index_.prefetch(hash); }
+    void prefetch_account(uint64_t address_hash) const noexcept { accounts_index_.prefetch(address_hash); }
     void prefetch_slot(uint64_t hash) const noexcept { slots_index_.prefetch_entry(hash); }
 
     // ---- making. NULL: no memory.

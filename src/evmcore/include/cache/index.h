@@ -121,7 +121,7 @@ public:
 
 private:
     static constexpr uintptr_t TAG = 15, FREE = 0, GONE = 1;
-    static constexpr size_t SHARDS = 256, FEWEST = 16;
+    static constexpr size_t SHARDS = 256, FEWEST = 32, AHEAD = 8;
 
     struct Shard {
         std::atomic<Cells*> cells{nullptr};
@@ -162,6 +162,9 @@ private:
         if (old) {
             for (size_t i = 0; i < old->count; ++i) {
                 const uintptr_t value = old->cell()[i].load(std::memory_order_relaxed);
+                if (i + AHEAD < old->count)
+                    __builtin_prefetch(reinterpret_cast<const void*>(
+                        old->cell()[i + AHEAD].load(std::memory_order_relaxed) & ~TAG));
                 if (value > GONE) {
                     Entry* entry = reinterpret_cast<Entry*>(value & ~TAG);
                     put(fresh, hash_of(*entry), entry);

@@ -37,13 +37,15 @@ struct StateKey {
         memcpy(&others, other.address.data(), 8);
         if (mine != others)
             return __builtin_bswap64(mine) < __builtin_bswap64(others);
-        const int order = memcmp(address.data(), other.address.data(), 20);
-        if (order || !is_slot || !other.is_slot)
-            return order ? order < 0 : is_slot < other.is_slot;
+        if (!same_address(address.data(), other.address.data()))
+            return memcmp(address.data(), other.address.data(), 20) < 0;
+        if (!is_slot || !other.is_slot)
+            return is_slot < other.is_slot;
         return u_lt(&slot, &other.slot);
     }
     bool operator==(const StateKey& other) const noexcept {
-        return address == other.address && is_slot == other.is_slot && (!is_slot || u_eq(&slot, &other.slot));
+        return same_address(address.data(), other.address.data()) && is_slot == other.is_slot &&
+               (!is_slot || u_eq(&slot, &other.slot));
     }
 };
 
@@ -189,6 +191,17 @@ public:
             missing_codes.push_back(hash);
         } catch (...) {
         }
+    }
+
+    // What is missing is fetched with what is guessed. False: no memory.
+    bool join_guesses() noexcept {
+        try {
+            guesses.insert(guesses.end(), missing.begin(), missing.end());
+        } catch (...) {
+            return false;
+        }
+        missing.clear();
+        return true;
     }
 
     // A call begins, and ends, on this thread. Only one is attended to at a time.

@@ -37,6 +37,7 @@ struct Ask {
 struct SlotAsk {
     u256 key;
     u256 value;
+    uint64_t hash;              // see StateCache::send_for
     bool stored;
     bool damaged;               // what is stored is no value
 };
@@ -60,6 +61,7 @@ enum class RoundOutcome {
     NO_HEAD,            // there is no state
     BAD_HEAD,           // `error` says what is wrong with it
     MALFORMED,          // not the replies to what was asked
+    NO_MEMORY,
 };
 
 // The keys of one chain, up to where addresses and hashes begin. `prefix`: {evm:<chain id>}.
@@ -101,36 +103,29 @@ public:
     bool count_evictions = false;       // ask with it how many keys the server has evicted
     int64_t evicted = -1;               // the answer; -1: none
 
-    // From what readers miss (any order, any number of times). The caller has a section open.
-    void gather(std::vector<StateKey>& keys, std::vector<Hash>& hashes, const StateCache& cache) {
-        asks.clear();
-        slots.clear();
-        codes.clear();
-        std::sort(keys.begin(), keys.end());
-        keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
-        std::sort(hashes.begin(), hashes.end());
-        hashes.erase(std::unique(hashes.begin(), hashes.end()), hashes.end());
-        for (const StateKey& key : keys) {
-            if (asks.empty() || asks.back().address != key.address) {
-                asks.emplace_back();
-                Ask& ask = asks.back();
-                ask.address = key.address;
-                ask.first = slots.size();
-                ask.count = 0;
-                AccountRecord known;
-                ask.generation = cache.account(StateCache::LATEST - 1, key.address.data(), &known) ? known.generation : 0;
-            }
-            if (key.is_slot) {
-                slots.push_back(SlotAsk{key.slot, {}, false, false});
-                ++asks.back().count;
-            }
+    // From what readers miss (any order, any number of times). The caller has a section open. False: no memory.
+    bool gather(std::vector<StateKey>& keys, std::vector<Hash>& hashes, const StateCache& cache) noexcept {
+        try {
+            collect(keys, hashes, cache);
+        } catch (...) {
+            return false;
         }
-        for (const Hash& hash : hashes)
-            codes.push_back(CodeAsk{hash, nullptr, 0});
+        return true;
+    }
+
+    // While the reply is on its way: what it will be put into comes nearer. The caller has a section open.
+    void make_ready(const StateCache& cache) noexcept {
+        for (const Ask& ask : asks) {
+            if (ask.answered)
+                continue;
+            const uint64_t address_hash = cache.send_for(ask.address.data());
+            for (size_t i = ask.first; i < ask.first + ask.count; ++i)
+                slots[i].hash = cache.send_for(address_hash, &slots[i].key);
+        }
     }
 
     // Writes the request; the number of replies it will have.
-    size_t write(Wire& wire, const KeyNames& names) const {
+    size_t write(Wire& wire, const KeyNames& names) const noexcept {
         const std::string &account = names.account, &storage = names.storage, &code = names.code;
         Bytes& out = wire.out;
         size_t commands = 1;
@@ -180,48 +175,12 @@ public:
     }
 
     // Understands the replies to `write`. In a complete state every account that has storage has a record.
-    RoundOutcome read(const Wire& wire, size_t replies, bool complete_state) {
-        const std::vector<Node>& nodes = wire.parser.nodes;
-        const char* bytes = wire.in.data();
-        for (size_t i = 0; i + 1 < replies; ++i) {
-            if (i >= nodes.size())
-                return RoundOutcome::MALFORMED;
-            if (nodes[i].is('-')) {
-                error.assign(bytes + nodes[i].at, static_cast<size_t>(nodes[i].number));
-                return RoundOutcome::REFUSED;
-            }
-            if (!nodes[i].is('+'))
-                return RoundOutcome::MALFORMED;
+    RoundOutcome read(const Wire& wire, size_t replies, bool complete_state) noexcept {
+        try {
+            return understand(wire, replies, complete_state);
+        } catch (...) {
+            return RoundOutcome::NO_MEMORY;
         }
-        at_ = replies - 1;
-        if (at_ < nodes.size() && nodes[at_].is('-')) {
-            error.assign(bytes + nodes[at_].at, static_cast<size_t>(nodes[at_].number));
-            return RoundOutcome::REFUSED;
-        }
-        if (at_ >= nodes.size() || !nodes[at_].is('*') || nodes[at_].number != static_cast<int64_t>(replies - 2))
-            return RoundOutcome::MALFORMED;
-        ++at_;
-        const RoundOutcome outcome = read_head(nodes, bytes, &at_, &head, &error);
-        if (outcome != RoundOutcome::DONE)
-            return outcome;
-        for (Ask& ask : asks)
-            if (!ask.answered && !read_ask(ask, nodes, bytes, complete_state))
-                return RoundOutcome::MALFORMED;
-        if (!codes.empty() && !read_codes(nodes, bytes))
-            return RoundOutcome::MALFORMED;
-        if (count_evictions) {
-            if (at_ >= nodes.size())
-                return RoundOutcome::MALFORMED;
-            if (nodes[at_].is('-')) {
-                error.assign(bytes + nodes[at_].at, static_cast<size_t>(nodes[at_].number));
-                return RoundOutcome::REFUSED;
-            }
-            if (!nodes[at_].is('$'))
-                return RoundOutcome::MALFORMED;
-            evicted = evicted_keys(bytes + nodes[at_].at, static_cast<size_t>(nodes[at_].number));
-            ++at_;
-        }
-        return at_ == nodes.size() ? RoundOutcome::DONE : RoundOutcome::MALFORMED;
     }
 
     // The reply to `write_head`, whose first node is at `at`.
@@ -275,6 +234,12 @@ public:
         return std::any_of(asks.begin(), asks.end(), [](const Ask& ask) { return !ask.answered; });
     }
 
+    // Whether something of what was answered is damaged.
+    bool faulty() const noexcept {
+        return std::any_of(asks.begin(), asks.end(),
+                           [](const Ask& ask) { return ask.answered && ask.fault != Fault::NONE; });
+    }
+
     // Whether it asks for an account without slots, which may well not exist: that it was not lost is then known with it.
     bool may_lack_accounts() const noexcept {
         return std::any_of(asks.begin(), asks.end(), [](const Ask& ask) { return !ask.answered && !ask.count; });
@@ -288,11 +253,102 @@ public:
 
     // Puts what was read at `head.stored`, a step of the cache's window, into the cache, and what the cache does not take
     // into the reader's own keeping. Takes the cache's lock; the caller has a section open.
-    Added settle(StateCache& cache, Reader* reader, bool complete_state) {
+    Added settle(StateCache& cache, Reader& reader, bool complete_state) noexcept {
+        try {
+            return put_into(cache, reader, complete_state);
+        } catch (...) {
+            return Added::NO_MEMORY;
+        }
+    }
+
+    // Whether an account that the reader knows is not here: what was read is of a step before it was loaded.
+    bool precedes_load(const Reader& reader, bool complete_state) const noexcept {
+        AccountRecord record;
+        return head.stored < reader.view.seq && std::any_of(asks.begin(), asks.end(), [&](const Ask& ask) {
+            return usable(ask) && ask.count && lacks(ask, complete_state) &&
+                   reader.view.cache->account(reader.view.seq, ask.address.data(), &record) && record.presence != NO_KEY;
+        });
+    }
+
+private:
+    void collect(std::vector<StateKey>& keys, std::vector<Hash>& hashes, const StateCache& cache) {
+        asks.clear();
+        slots.clear();
+        codes.clear();
+        std::sort(keys.begin(), keys.end());
+        keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
+        std::sort(hashes.begin(), hashes.end());
+        hashes.erase(std::unique(hashes.begin(), hashes.end()), hashes.end());
+        slots.reserve(keys.size());
+        for (const StateKey& key : keys) {
+            if (asks.empty() || !same_address(asks.back().address.data(), key.address.data())) {
+                asks.emplace_back();
+                Ask& ask = asks.back();
+                ask.address = key.address;
+                ask.first = slots.size();
+                ask.count = 0;
+                AccountRecord known;
+                ask.generation = cache.account(StateCache::LATEST - 1, key.address.data(), &known) ? known.generation : 0;
+            }
+            if (key.is_slot) {
+                slots.push_back(SlotAsk{key.slot, {}, 0, false, false});
+                ++asks.back().count;
+            }
+        }
+        for (const Hash& hash : hashes)
+            codes.push_back(CodeAsk{hash, nullptr, 0});
+    }
+
+    RoundOutcome understand(const Wire& wire, size_t replies, bool complete_state) {
+        const std::vector<Node>& nodes = wire.parser.nodes;
+        const char* bytes = wire.in.data();
+        for (size_t i = 0; i + 1 < replies; ++i) {
+            if (i >= nodes.size())
+                return RoundOutcome::MALFORMED;
+            if (nodes[i].is('-')) {
+                error.assign(bytes + nodes[i].at, static_cast<size_t>(nodes[i].number));
+                return RoundOutcome::REFUSED;
+            }
+            if (!nodes[i].is('+'))
+                return RoundOutcome::MALFORMED;
+        }
+        at_ = replies - 1;
+        if (at_ < nodes.size() && nodes[at_].is('-')) {
+            error.assign(bytes + nodes[at_].at, static_cast<size_t>(nodes[at_].number));
+            return RoundOutcome::REFUSED;
+        }
+        if (at_ >= nodes.size() || !nodes[at_].is('*') || nodes[at_].number != static_cast<int64_t>(replies - 2))
+            return RoundOutcome::MALFORMED;
+        ++at_;
+        const RoundOutcome outcome = read_head(nodes, bytes, &at_, &head, &error);
+        if (outcome != RoundOutcome::DONE)
+            return outcome;
+        for (Ask& ask : asks)
+            if (!ask.answered && !read_ask(ask, nodes, bytes, complete_state))
+                return RoundOutcome::MALFORMED;
+        if (!codes.empty() && !read_codes(nodes, bytes))
+            return RoundOutcome::MALFORMED;
+        if (count_evictions) {
+            if (at_ >= nodes.size())
+                return RoundOutcome::MALFORMED;
+            if (nodes[at_].is('-')) {
+                error.assign(bytes + nodes[at_].at, static_cast<size_t>(nodes[at_].number));
+                return RoundOutcome::REFUSED;
+            }
+            if (!nodes[at_].is('$'))
+                return RoundOutcome::MALFORMED;
+            evicted = evicted_keys(bytes + nodes[at_].at, static_cast<size_t>(nodes[at_].number));
+            ++at_;
+        }
+        return at_ == nodes.size() ? RoundOutcome::DONE : RoundOutcome::MALFORMED;
+    }
+
+    Added put_into(StateCache& cache, Reader& reader, bool complete_state) {
         std::lock_guard<std::mutex> guard(cache.editing);
         const uint64_t evictions = cache.evictions();
         bool all_there = complete_state;        // whoever reads the cache will find all of it
         std::vector<StateCache::SlotSeen> seen;
+        seen.reserve(slots.size());
         for (const Ask& ask : asks) {
             if (!usable(ask))
                 continue;
@@ -307,7 +363,7 @@ public:
             seen.clear();
             for (size_t i = ask.first; i < ask.first + ask.count; ++i)
                 if (!slots[i].damaged && (slots[i].stored || zeros_hold))
-                    seen.push_back({&slots[i].key, &slots[i].value});
+                    seen.push_back({&slots[i].key, &slots[i].value, slots[i].hash});
             if (!seen.empty()) {
                 const Added put = cache.add_slots(head.stored, ask.address.data(), seen.data(), seen.size());
                 if (put == Added::NO_MEMORY || put == Added::OUTSIDE)
@@ -315,23 +371,13 @@ public:
             }
             all_there = all_there && seen.size() == ask.count;
         }
-        if (reader && !(all_there && cache.evictions() == evictions))
-            keep(*reader, complete_state);
+        if (!(all_there && cache.evictions() == evictions))
+            keep(reader, complete_state);
         for (Ask& ask : asks)
             ask.settled = ask.answered;
         return Added::ADDED;
     }
 
-    // Whether an account that the reader knows is not here: what was read is of a step before it was loaded.
-    bool precedes_load(const Reader& reader, bool complete_state) const {
-        AccountRecord record;
-        return head.stored < reader.view.seq && std::any_of(asks.begin(), asks.end(), [&](const Ask& ask) {
-            return usable(ask) && ask.count && lacks(ask, complete_state) &&
-                   reader.view.cache->account(reader.view.seq, ask.address.data(), &record) && record.presence != NO_KEY;
-        });
-    }
-
-private:
     static bool usable(const Ask& ask) noexcept {
         return ask.answered && !ask.settled && (ask.fault == Fault::NONE || ask.fault == Fault::VALUE);
     }

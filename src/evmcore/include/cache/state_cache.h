@@ -139,6 +139,19 @@ public:
         return true;
     }
 
+    // Sends for the places where `add_account` and `add_slots` will look, so that they are near by then; gives the hash that
+    // `send_for` of the account's slots, and theirs that `add_slots` takes.
+    uint64_t send_for(const uint8_t* address) const noexcept {
+        const uint64_t hash = entries_.hash_of(address);
+        entries_.prefetch_account(hash);
+        return hash;
+    }
+    uint64_t send_for(uint64_t address_hash, const u256* key) const noexcept {
+        const uint64_t hash = entries_.hash_of(address_hash, key);
+        entries_.prefetch(hash);
+        return hash;
+    }
+
     // ---- changing. All below needs `editing` held.
 
     std::mutex editing;
@@ -213,7 +226,7 @@ public:
     }
 
     Added add_slot(uint64_t seq, const uint8_t* address, const u256* key, const u256* value) noexcept {
-        const SlotSeen seen = {key, value};
+        const SlotSeen seen = {key, value, entries_.hash_of(address, key)};
         return add_slots(seq, address, &seen, 1);
     }
 
@@ -221,6 +234,7 @@ public:
     struct SlotSeen {
         const u256* key;
         const u256* value;
+        uint64_t hash;      // that `send_for` gave
     };
     Added add_slots(uint64_t seq, const uint8_t* address, const SlotSeen* seen, size_t count) noexcept {
         if (!inside(seq))
@@ -228,14 +242,12 @@ public:
         Account* account = entries_.account_for(address);
         if (!account)
             return Added::NO_MEMORY;
-        const uint64_t address_hash = entries_.hash_of(address);
         const bool empty = account->slots == 0;
         size_t added = 0;
         for (size_t i = 0; i < count; ++i) {
-            const uint64_t hash = entries_.hash_of(address_hash, seen[i].key);
-            if (!empty && entries_.find_slot(hash, address, seen[i].key))
+            if (!empty && entries_.find_slot(seen[i].hash, address, seen[i].key))
                 continue;
-            if (!entries_.new_slot(account, hash, seen[i].key, SlotValue{*seen[i].value, true}, Slot::RECENT))
+            if (!entries_.new_slot(account, seen[i].hash, seen[i].key, SlotValue{*seen[i].value, true}, Slot::RECENT))
                 return Added::NO_MEMORY;
             ++added;
         }
