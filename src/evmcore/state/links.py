@@ -74,9 +74,7 @@ class Links:
         try:
             connection = self.places.take(self.timeout)
         except IndexError:
-            raise StateUnavailable(
-                f"no connection to the Redis server at {self.peer} became free in time"
-            ) from None
+            raise StateUnavailable(f"no connection to the Redis server at {self.peer} became free in time") from None
         if connection is not None:
             if connection.era == self.places.era:
                 return connection
