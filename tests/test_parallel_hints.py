@@ -25,6 +25,9 @@ TURNS = assemble("4 CALLDATALOAD loop: 1 SWAP1 SUB DUP1 @loop JUMPI")
 # Changes the slot that its argument names, in a way that no delta stands for.
 MARK = b"\x71" * 20
 MARKS = assemble("4 CALLDATALOAD DUP1 SLOAD DUP1 MUL 1 ADD SWAP1 SSTORE")
+# Both, one after the other, with one slot for all.
+CHAIN = b"\x72" * 20
+TURNS_AND_MARKS = TURNS + assemble("POP 0 SLOAD DUP1 MUL 1 ADD 0 SSTORE")
 
 pytestmark = pytest.mark.usefixtures("nothing_known")
 
@@ -73,3 +76,43 @@ def test_transactions_without_gas_have_no_length() -> None:
     for threads in (1, 2, 3):
         with pytest.raises(InvalidBlock):
             execute_block(block, state, Fork.LONDON, validate=False, executor=ParallelExecutor(threads, always=True))
+
+
+def began_before(result_of: ParallelExecutor, index: int) -> int:
+    """How many transactions began after one of the latest block did."""
+    _, _, events = result_of.timeline
+    begun: dict[int, int] = {}
+    for _, what, transaction, begin, _, _ in events:
+        if transaction is not None and what.startswith("ran"):
+            begun[transaction] = min(begin, begun.get(transaction, begin))
+    return sum(begin > begun[index] for begin in begun.values())
+
+
+def most_behind(block: Block, state: MemoryState, index: int) -> int:
+    """How many transactions a later one left behind at best, in some executions, each equal to sequential execution."""
+    expected = outcome_of(execute_block(block, state, Fork.LONDON, validate=False))
+    executor = ParallelExecutor(2, always=True)
+    executor.recording = True
+    executor.delays = 1  # threads begin together
+    found = 0
+    for _ in range(30):
+        result = execute_block(block, state, Fork.LONDON, validate=False, executor=executor)
+        assert difference(expected, outcome_of(result)) is None
+        found = max(found, began_before(executor, index))
+    return found
+
+
+def test_a_transaction_that_would_end_the_block_alone_begins_early() -> None:
+    short = [call(number, LOOP, bytes(4), 500, 200_000) for number in range(40)]
+    block = block_of(*short, call(40, LOOP, b"\1\2\3\4", 50_000, 4_000_000), gas_limit=10**9)
+    state = MemoryState(people(41) | {LOOP: Account(1, 0, TURNS)})
+    assert most_behind(block, state, 40) >= 20
+
+
+def test_a_chain_that_would_end_the_block_begins_early() -> None:
+    """Each of its members is short enough to wait for its turn; those who met before are one chain."""
+    short = [call(number, LOOP, bytes(4), 1_000, 200_000) for number in range(40)]
+    chain = [call(40 + number, CHAIN, bytes(4), 10_000, 1_000_000) for number in range(4)]
+    block = block_of(*short, *chain, gas_limit=10**9)
+    state = MemoryState(people(44) | {LOOP: Account(1, 0, TURNS), CHAIN: Account(1, 0, TURNS_AND_MARKS)})
+    assert most_behind(block, state, 40) >= 20

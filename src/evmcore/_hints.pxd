@@ -19,9 +19,14 @@ cdef struct Place:
 cdef struct Asked:                # what a transaction touches, by its first look: one place, or two
     uint32_t first
     uint32_t second
-    uint32_t gas                  # what it will likely use
+    uint32_t worth                # what it will likely take: gas of usual transactions that take as long
     uint32_t tried_without        # whom it would run behind if it were not to try without; 0: it is not
+    uint32_t early                # the first of those that begin before their turn, just before this one ...
+    uint32_t next_early           # ... and the next one of them that this one is; 0: none
     bint warm                     # its like had to run again
+    bint is_early
+    uint64_t before               # the worth of all that come before it
+    uint64_t path                 # ... of it and of the longest chain of those that wait for it
 
 # What `give_hints` works with, kept from block to block: fresh memory would cost more than the hints. Begins as zeros.
 cdef struct HintTables:
@@ -39,9 +44,9 @@ cdef bint give_hints(
 ) noexcept nogil
 cdef void hint_tables_free(HintTables* tables) noexcept nogil
 
-# After `give_hints`: a transaction that had better begin before its turn, because it takes longer than all that comes after it
-# keeps the other threads busy, and the one before which it should; 0: there is none.
-cdef uint32_t out_of_turn(const HintTables* tables, uint32_t count, uint32_t threads, uint32_t* before) noexcept nogil
+# After `give_hints`: who had better begin before its turn, because it and those who wait for it would else be at work when
+# all others are done. Fills `early`, `next_early` and `is_early`.
+cdef void order_starts(HintTables* tables, const Scheduler* scheduler, uint32_t count, uint32_t threads) noexcept nogil
 
 # What became of a transaction.
 cdef enum Outcome:
@@ -52,8 +57,8 @@ cdef enum Outcome:
     STOOD_OUT_OF_LINE             # behind another one in vain
     STOOD_WITHOUT                 # without the line, beside the one that would have been before it
 
-# Remembered for later blocks.
-cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used) noexcept nogil
+# Remembered for later blocks. `ticks`: how long it took; 0: nobody has looked.
+cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used, uint64_t ticks) noexcept nogil
 
 # How long the longest chain takes of transactions that the hints line up, by the cost of each. False: no memory.
 cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64_t* path) noexcept nogil

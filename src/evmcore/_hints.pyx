@@ -16,6 +16,7 @@ cdef extern from "include/pace.h" namespace "evmcore" nogil:
     cppclass Estimate:
         uint32_t value()
         void set(uint32_t value)
+        void learn(uint64_t sample, uint32_t weight)
 
 cdef enum:
     KINDS = 4096                  # of calls that are remembered, by hash
@@ -23,18 +24,25 @@ cdef enum:
     AGAIN = 16                    # what a second run adds ...
     FINE = 1                      # ... and a first run that stood takes away
     MOST_HEAT = 255
-    TRANSFER_GAS = 21000
+    TRANSFER_GAS = 21000          # of which little is work ...
+    TRANSFER_WORTH = 2000
     NEEDED = 1                    # what a run behind another adds to the trust in the line ...
     IN_VAIN = -1                  # ... or takes away ...
     NOT_NEEDED = -8               # ... and a run without it
     DOUBTED = 64                  # where the trust in a line is less ...
     TRIES = 4                     # ... one of so many in it tries without
-    WORTH_MOVING = 16             # a transaction that would end the block alone for more than one part in so many
+    WORTH_MOVING = 16             # a transaction that would begin too late by more than one part in so many of the block
+    MOST_WORTH = 1 << 28
+    LONG = 250000                 # worth of a transaction that a line has to be tried without by others
+    FORGET = 8                    # one part in so many of what a call took, with each shorter one of its kind
+    KILOGAS_TICKS = 1024          # before anything was measured
 
 cdef uint64_t LINED = <uint64_t>0x5bd1e9955bd1e994       # tells the places of lines from others
 
 cdef Estimate[4096] heat
-cdef Estimate[4096] usual_gas     # what the latest call used; 0: none was seen
+cdef Estimate[4096] usual_worth   # what the longest of the latest calls took; 0: none was seen
+cdef Estimate kilogas             # ticks of 1,024 gas, on the mean
+kilogas.set(KILOGAS_TICKS)
 cdef HashKey key
 draw_key(&key)
 
@@ -169,13 +177,17 @@ cdef void hint_tables_free(HintTables* tables) noexcept nogil:
     free(tables.asked)
 
 
-cdef inline uint32_t gas_of(const TxData* tx, uint64_t kind) noexcept nogil:
-    """What a transaction will use: as much as its like did, or half its limit."""
+cdef inline uint64_t work_in(uint64_t gas) noexcept nogil:
+    return gas - min(gas, <uint64_t>TRANSFER_GAS) + TRANSFER_WORTH
+
+
+cdef inline uint32_t worth_of(const TxData* tx, uint64_t kind) noexcept nogil:
+    """What a transaction will take: as much as its like did, or half of what its limit would be worth."""
     cdef uint32_t usual
     if only_pays(tx):
-        return TRANSFER_GAS
-    usual = 0 if tx.is_create else usual_gas[kind % KINDS].value()
-    return usual if usual else <uint32_t>min(tx.gas_limit // 2, <uint64_t>1 << 28)
+        return TRANSFER_WORTH
+    usual = 0 if tx.is_create else usual_worth[kind % KINDS].value()
+    return usual if usual else <uint32_t>min(work_in(tx.gas_limit) // 2, <uint64_t>MOST_WORTH)
 
 
 cdef bint give_hints(
@@ -201,6 +213,7 @@ cdef bint give_hints(
         found = names_of(data, names)
         warmth = 0 if data.is_create else heat[kind % KINDS].value()
         asked[tx - 1].tried_without = 0
+        asked[tx - 1].worth = worth_of(data, kind)
         if found == 2 or warmth:
             for i in range(found):
                 at = place_of(places, mask, names[i])
@@ -210,7 +223,7 @@ cdef bint give_hints(
                 places[at].name = names[i]
                 places[at].tx = tx
             lined = line_of(data, names, found, warmth, line, &trust)
-            tries = lined and tries_without(tables, trust)
+            tries = lined and asked[tx - 1].worth < LONG and tries_without(tables, trust)
             for i in range(lined):
                 at = place_of(places, mask, name_in_line(line[i]))
                 if line[i] & READS and places[at].tx and places[at].tx != tx:
@@ -224,7 +237,6 @@ cdef bint give_hints(
                     places[at].tx = tx
         ask(places, mask, data, names, found, &asked[tx - 1])
         asked[tx - 1].warm = warmth != 0
-        asked[tx - 1].gas = gas_of(data, kind)
     for tx in range(1, count + 1):
         mine = 0 if only_pays(txs[tx - 1]) else 1
         if (
@@ -235,33 +247,72 @@ cdef bint give_hints(
     return True
 
 
-cdef uint32_t out_of_turn(const HintTables* tables, uint32_t count, uint32_t threads, uint32_t* before) noexcept nogil:
-    cdef const Asked* asked = tables.asked
-    cdef uint64_t total = 0, after = 0, wanted, lack = 0
-    cdef uint32_t tx, found = 0
+cdef uint32_t beginning_at(const Asked* asked, uint32_t most, uint64_t worth) noexcept nogil:
+    """The first transaction, at most `most`, before which there is so much to do."""
+    cdef uint32_t low = 1, middle
+    while low < most:
+        middle = low + (most - low) // 2
+        if asked[middle - 1].before >= worth:
+            most = middle
+        else:
+            low = middle + 1
+    return most
+
+
+cdef inline bint is_lined(const Scheduler* scheduler, uint32_t tx) noexcept nogil:
+    return scheduler.hinted(tx, 0) != 0 or scheduler.hinted(tx, 1) != 0
+
+
+cdef void order_starts(HintTables* tables, const Scheduler* scheduler, uint32_t count, uint32_t threads) noexcept nogil:
+    """Each transaction would begin when the threads have shared what comes before it. One whose chain would not be done
+    then when all else is begins so much earlier; but not one that is likely to meet others that nobody knows."""
+    cdef Asked* asked = tables.asked
+    cdef uint64_t total = 0, end = 0, margin, latest
+    cdef uint32_t tx, behind, at
+    cdef int i
+    for tx in range(1, count + 1):
+        asked[tx - 1].before = total
+        asked[tx - 1].path = 0
+        asked[tx - 1].early = asked[tx - 1].next_early = 0
+        asked[tx - 1].is_early = False
+        total += asked[tx - 1].worth
     for tx in range(count, 0, -1):
-        wanted = <uint64_t>asked[tx - 1].gas * (threads - 1)
-        if wanted > after + lack and not asked[tx - 1].warm:
-            lack = wanted - after
-            found = tx
-        after += asked[tx - 1].gas
-    total = after
-    if found == 0 or lack * WORTH_MOVING < total:
-        return 0
-    wanted = <uint64_t>asked[found - 1].gas * (threads - 1)
-    after = 0
-    tx = count
-    while tx > 1:
-        if tx != found:
-            after += asked[tx - 1].gas
-        if tx < found and after >= wanted:
-            break
-        tx -= 1
-    before[0] = tx
-    return found if tx < found else 0
+        asked[tx - 1].path += asked[tx - 1].worth
+        end = max(end, asked[tx - 1].path)
+        for i in range(2):
+            behind = scheduler.hinted(tx, i)
+            if behind:
+                asked[behind - 1].path = max(asked[behind - 1].path, asked[tx - 1].path)
+    end = max(end, total // threads)
+    margin = end // WORTH_MOVING
+    for tx in range(count, 0, -1):
+        latest = end - asked[tx - 1].path
+        if asked[tx - 1].before // threads <= latest + margin:
+            continue
+        if asked[tx - 1].warm and asked[tx - 1].path == asked[tx - 1].worth and not is_lined(scheduler, tx):
+            continue
+        at = beginning_at(asked, tx, latest * threads)
+        if at < tx:
+            asked[tx - 1].is_early = True
+            asked[tx - 1].next_early = asked[at - 1].early
+            asked[at - 1].early = tx
 
 
-cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used) noexcept nogil:
+cdef inline uint64_t worth_taken(uint64_t gas_used, uint64_t ticks) noexcept nogil:
+    """Gas of usual transactions that take as long as one did."""
+    if ticks == 0:
+        return work_in(gas_used)
+    kilogas.learn(ticks * 1024 // work_in(gas_used), 64)
+    return max(ticks * 1024 // max(kilogas.value(), <uint32_t>1), <uint64_t>1)
+
+
+cdef inline void learn_worth(Estimate* usual, uint32_t seen) noexcept nogil:
+    """Who begins too early costs less than who begins too late: of calls that differ the longest counts, for a while."""
+    cdef uint32_t now = usual.value()
+    usual.set(max(seen, now - now // FORGET))
+
+
+cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used, uint64_t ticks) noexcept nogil:
     cdef uint64_t kind
     cdef uint32_t now
     if tx.is_create:
@@ -279,7 +330,7 @@ cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used) noe
     elif outcome == STOOD_WITHOUT:
         note_line(tx, NOT_NEEDED)
     if not only_pays(tx):
-        usual_gas[kind].set(<uint32_t>min(max(gas_used, <uint64_t>1), <uint64_t>1 << 28))
+        learn_worth(&usual_worth[kind], <uint32_t>min(worth_taken(gas_used, ticks), <uint64_t>MOST_WORTH))
 
 
 cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64_t* path) noexcept nogil:
@@ -323,5 +374,6 @@ cdef void forget_hints() noexcept nogil:
     cdef int i
     for i in range(KINDS):
         heat[i].set(0)
-        usual_gas[i].set(0)
+        usual_worth[i].set(0)
+    kilogas.set(KILOGAS_TICKS)
     forget_meetings()

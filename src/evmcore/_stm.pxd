@@ -80,7 +80,7 @@ cdef extern from "include/stm/scheduler.h" namespace "evmcore::stm" nogil:
         Scheduler() except +
         bint prepare(TxIndex count)
         void hint(TxIndex tx, int which, TxIndex after)
-        TxIndex hinted(TxIndex tx, int which)
+        TxIndex hinted(TxIndex tx, int which) const
         void offer(TxIndex first, TxIndex end, bint brief)
         TxIndex frontier()
 

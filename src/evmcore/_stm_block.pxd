@@ -14,6 +14,9 @@ from evmcore._stm cimport Arena, Location, Scheduler, Store, Tally, Tasks, TxInd
 from evmcore._tx cimport TxData, TxInvalid, TxResult
 from evmcore._u256 cimport u256
 
+cdef enum:
+    BRIEF_GAS = 100000            # limit of a transaction that takes a few microseconds at most
+
 cdef struct AccountRead:
     Location* location
     uint64_t nonce
@@ -48,6 +51,7 @@ cdef struct Run:
     uint32_t write_count
     uint32_t log_count
     uint32_t access_count
+    uint64_t ticks                # how long it took; 0: it is brief, and nobody has looked
     TxIndex leans_on              # the latest transaction whose writes it used; noted where the hints line it up
     AccountRead* account_reads
     SlotRead* slot_reads

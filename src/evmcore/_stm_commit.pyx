@@ -22,7 +22,7 @@ from evmcore._stm cimport (
 )
 from evmcore._stm_block cimport Access, AccountRead, Block, Run, SlotRead, Worker
 from evmcore._stm_read cimport account_location, slot_location
-from evmcore._stm_run cimport drop_records, give_up, note_account, note_slot, parts_to_tell, room_for_writes, run_clear
+from evmcore._stm_run cimport clock_of, drop_records, give_up, note_account, note_slot, parts_to_tell, room_for_writes, run_clear
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxData
 from evmcore._u256 cimport u256, u_add, u_eq, u_is_zero, u_lt, u_zero
 
@@ -259,10 +259,12 @@ cdef void run_directly(Worker* w, TxIndex tx) noexcept nogil:
     cdef Write* old = run.writes
     cdef uint32_t old_count = run.write_count
     cdef bint ran_ahead = run.ran_ahead
+    cdef uint64_t began = clock_of(block, tx)
     block.failure = block_transaction(
         block.main, block.rules, block.txs[tx - 1], block.output, &block.invalid, &block.status
     )
     run_clear(run)
+    run.ticks = clock_of(block, tx) - began
     run.direct = True
     run.ran_ahead = ran_ahead
     w.tx = tx

@@ -1,4 +1,5 @@
 """Running transactions ahead of time, and recording what a run learnt and wrote."""
+from libc.stdint cimport uint64_t
 from evmcore._state cimport AccountEntry, SlotEntry, WorkingSet
 from evmcore._stm cimport TxIndex
 from evmcore._stm_block cimport Block, Run, Worker
@@ -17,6 +18,9 @@ cdef int parts_to_tell(const Block* block, TxIndex tx, const AccountEntry* entry
 cdef bint room_for_writes(Worker* w, const WorkingSet* ws, Run* run) noexcept nogil
 cdef bint note_account(Worker* w, const AccountEntry* entry, int parts, int told, bint ahead, Run* run) noexcept nogil
 cdef bint note_slot(Worker* w, WorkingSet* ws, SlotEntry* slot, Run* run) noexcept nogil
+
+# To see how long a transaction takes; always 0 where it is brief: looking would take a part of that.
+cdef uint64_t clock_of(const Block* block, TxIndex tx) noexcept nogil
 
 # The one that a transaction would run behind if it were not to try whether that is needed; 0: it is not.
 cdef TxIndex tried_without(const Block* block, TxIndex tx) noexcept nogil

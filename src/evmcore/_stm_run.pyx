@@ -1,6 +1,6 @@
 """Running ahead and recording; see ``_stm_run.pxd``."""
 from libc.stddef cimport size_t
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
@@ -14,9 +14,9 @@ from evmcore._state cimport (
 )
 from evmcore._stm cimport (
     Location, TxIndex, Value, Version, Write, is_written, kBalance, kCode, kLife, kNonce, latest, new_version, publish_writes,
-    raise_flag,
+    raise_flag, ticks,
 )
-from evmcore._stm_block cimport RECENT_CODES, Access, AccountRead, AccountSeen, Block, Run, SlotRead, Worker
+from evmcore._stm_block cimport BRIEF_GAS, RECENT_CODES, Access, AccountRead, AccountSeen, Block, Run, SlotRead, Worker
 from evmcore._stm_read cimport slot_location
 from evmcore._tx cimport TX_VALID, transaction_run
 from evmcore._u256 cimport u256, u_eq, u_is_zero, u_lt, u_sub
@@ -31,18 +31,24 @@ cdef void drop_records(Worker* w) noexcept nogil:
         w.records.reset()
 
 
+cdef uint64_t clock_of(const Block* block, TxIndex tx) noexcept nogil:
+    return ticks() if block.txs[tx - 1].gas_limit > BRIEF_GAS else 0
+
+
 cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
     cdef Block* block = w.block
     cdef Machine* machine = w.machine
     cdef Run* run = &block.run_of[tx]
     cdef Write* old = run.writes
     cdef uint32_t old_count = run.write_count
+    cdef uint64_t began
     drop_records(w)
     w.last = max(w.last, tx)
     w.tx = tx
     w.blocked_on = 0
     w.last_account = NULL
     w.apart = block.sharing[tx] == SHARES_NOTHING
+    began = clock_of(block, tx)
     machine.symbol_count = 0
     ws_reset(machine.ws, &w.reader, block.rules.revision)
     transaction_run(
@@ -55,6 +61,7 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
         give_up(block)
     run_clear(run)
     run.ran_ahead = True
+    run.ticks = clock_of(block, tx) - began
     run.gas_price = machine.env.gas_price
     run.failed = machine.ws.failed or run.result.status >= STATE_FAILED
     if not run.failed and not note_reads(w, run):
@@ -82,6 +89,7 @@ cdef TxIndex tried_without(const Block* block, TxIndex tx) noexcept nogil:
 cdef void run_clear(Run* run) noexcept nogil:
     run.failed = run.ran_ahead = run.direct = False
     run.leans_on = 0
+    run.ticks = 0
     run.account_read_count = run.slot_read_count = run.write_count = run.log_count = run.access_count = 0
 
 

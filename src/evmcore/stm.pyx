@@ -11,15 +11,15 @@ from evmcore._block_run cimport BlockRun, Executor, Pace, Sequence, run_sequence
 from evmcore._block_steps cimport BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTION_INVALID, BlockFailure
 from evmcore._code cimport code_release
 from evmcore._hints cimport (
-    MAY_SHARE, RAN_AGAIN, RAN_DIRECTLY, SHARES_SLOTS, STOOD, STOOD_IN_LINE, STOOD_OUT_OF_LINE, STOOD_WITHOUT, Outcome,
-    give_hints, hint_tables_free, note_outcome, out_of_turn,
+    MAY_SHARE, RAN_AGAIN, RAN_DIRECTLY, SHARES_SLOTS, STOOD, STOOD_IN_LINE, STOOD_OUT_OF_LINE, STOOD_WITHOUT, Asked, Outcome,
+    give_hints, hint_tables_free, note_outcome, order_starts,
 )
 from evmcore._interp cimport NO_MEMORY, SUCCESS, machine_make_symbolic
 from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
 from evmcore._stm cimport (
     Events, HashKey, Scheduler, Store, Tally, TxIndex, delay_point, engine_work, kCauses, pause, wait_for_all,
 )
-from evmcore._stm_block cimport Block, Run, Runs, SlotRead, Worker
+from evmcore._stm_block cimport BRIEF_GAS, Block, Run, Runs, SlotRead, Worker
 from evmcore._stm_commit cimport bring_in, publish_beginning, run_directly, stands
 from evmcore._stm_read cimport reader_init
 from evmcore._stm_run cimport give_up, run_ahead, run_clear, tried_without
@@ -121,7 +121,8 @@ cdef cbool conclude_task(void* self, TxIndex tx) noexcept nogil:
         block.status = NO_MEMORY
         return False
     note_outcome(
-        block.txs[tx - 1], outcome_of(block, tx), block.output.records[block.output.record_count - 1].result.gas_used
+        block.txs[tx - 1], outcome_of(block, tx), block.output.records[block.output.record_count - 1].result.gas_used,
+        block.run_of[tx].ticks,
     )
     if block.pace.at[block.pace.step] == tx:
         keep_pace(block)
@@ -391,48 +392,51 @@ cdef Runs* runs_for(size_t count) noexcept nogil:
 
 
 cdef enum:
-    BRIEF_GAS = 100000            # limit of a transaction that takes a few microseconds at most
     STRETCH = 16                  # such transactions that one worker runs one after the other
     STRETCH_GAS = 400000
 
 
-cdef void offer_stretches(Block* block, TxIndex early, TxIndex before) noexcept nogil:
+cdef inline void offer_early(Block* block, TxIndex before) noexcept nogil:
+    """Those that begin just before a transaction, before their own turn."""
+    cdef const Asked* asked = block.runs.hints.asked
+    cdef TxIndex tx = asked[before - 1].early
+    while tx:
+        block.scheduler.offer(tx, tx + 1, False)
+        tx = asked[tx - 1].next_early
+
+
+cdef void offer_work(Block* block) noexcept nogil:
     """Says what to run ahead of time: neighbours that are brief together, others one by one. Of each as many stretches as
-    there are workers, one that is brief is left to the committer. `early`: comes before its turn, just before `before`;
-    0: none does."""
+    there are workers, one that is brief is left to the committer."""
     cdef Scheduler* scheduler = block.scheduler
-    cdef TxIndex first = 1, end, most
+    cdef const Asked* asked = NULL
+    cdef TxIndex first = 1, end, most, tx
     cdef uint64_t gas
     cdef uint32_t brief = 0
+    if block.worker_count > 1:
+        order_starts(&block.runs.hints, scheduler, block.count, block.worker_count)
+        asked = block.runs.hints.asked
     most = max(<TxIndex>1, min(<TxIndex>STRETCH, block.count // (8 * block.worker_count)))
     while first <= block.count:
         end = first
         gas = 0
-        while end <= block.count and end - first < most:
+        while end <= block.count and end - first < most and (asked == NULL or not asked[end - 1].is_early):
             gas += block.txs[end - 1].gas_limit
             if block.txs[end - 1].gas_limit > BRIEF_GAS or gas > STRETCH_GAS:
                 break
             end += 1
-        if early and first <= before < max(end, first + 1):
-            scheduler.offer(early, early + 1, False)
+        if asked != NULL:
+            for tx in range(first, max(end, first + 1)):
+                offer_early(block, tx)
         if end - first > 1:
             if brief % <uint32_t>block.worker_count:
                 scheduler.offer(first, end, True)
             brief += 1
         else:
             end = first + 1
-            if first != early:
+            if asked == NULL or not asked[first - 1].is_early:
                 scheduler.offer(first, end, False)
         first = end
-
-
-cdef void offer_work(Block* block) noexcept nogil:
-    cdef TxIndex before = 0, early = 0
-    if block.worker_count > 1:
-        early = out_of_turn(&block.runs.hints, block.count, block.worker_count, &before)
-    if early and block.txs[early - 1].gas_limit <= BRIEF_GAS:
-        early = 0
-    offer_stretches(block, early, before)
 
 
 cdef bint open_block(Block* block) noexcept nogil:
