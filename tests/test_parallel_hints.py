@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evmcore import execute_block
+from evmcore._decision import forget
 from evmcore.bench import engine
 from evmcore.bench.shapes import shapes
 from evmcore.blocks import Block
@@ -116,3 +117,20 @@ def test_a_chain_that_would_end_the_block_begins_early() -> None:
     block = block_of(*short, *chain, gas_limit=10**9)
     state = MemoryState(people(44) | {LOOP: Account(1, 0, TURNS), CHAIN: Account(1, 0, TURNS_AND_MARKS)})
     assert most_behind(block, state, 40) >= 20
+
+
+def test_those_that_meet_for_the_first_time_teach_those_behind_them() -> None:
+    """Nothing is known at first, and nearly every swap meets the one before it at their pair."""
+    workload = SHAPES["swaps, clusters"]()
+    (block,) = workload.blocks
+    state, chain = MemoryState(workload.alloc), engine.workload_chain(workload.fork)
+    expected = outcome_of(execute_block(block, state, chain, validate=False))
+    executor = ParallelExecutor(2, always=True)
+    executor.delays = 1  # threads begin together
+    found = []
+    for _ in range(20):
+        forget()
+        result = execute_block(block, state, chain, validate=False, executor=executor)
+        assert difference(expected, outcome_of(result)) is None
+        found.append(result.parallel)
+    assert any(each.waits and each.reruns <= len(block.transactions) // 2 for each in found)

@@ -23,6 +23,7 @@ cdef struct Asked:                # what a transaction touches, by its first loo
     uint32_t tried_without        # whom it would run behind if it were not to try without; 0: it is not
     uint32_t early                # the first of those that begin before their turn, just before this one ...
     uint32_t next_early           # ... and the next one of them that this one is; 0: none
+    uint32_t kind                 # of calls, among those remembered
     bint warm                     # its like had to run again
     bint is_early
     uint64_t before               # the worth of all that come before it
@@ -47,6 +48,12 @@ cdef void hint_tables_free(HintTables* tables) noexcept nogil
 # After `give_hints`: who had better begin before its turn, because it and those who wait for it would else be at work when
 # all others are done. Fills `early`, `next_early` and `is_early`.
 cdef void order_starts(HintTables* tables, const Scheduler* scheduler, uint32_t count, uint32_t threads) noexcept nogil
+
+# An earlier transaction that has not run yet and that one had better run behind, by what this block has taught since
+# `give_hints`; 0: there is none. The one is likely to share slots where this says so.
+cdef uint32_t behind_by_now(
+    const HintTables* tables, const Scheduler* scheduler, uint8_t* sharing, TxData** txs, uint32_t tx
+) noexcept nogil
 
 # What became of a transaction.
 cdef enum Outcome:

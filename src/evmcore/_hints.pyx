@@ -33,6 +33,7 @@ cdef enum:
     TRIES = 4                     # ... one of so many in it tries without
     WORTH_MOVING = 16             # a transaction that would begin too late by more than one part in so many of the block
     MOST_WORTH = 1 << 28
+    NEAR = 64                     # so far back a transaction looks for others that it has just learnt to run behind
     LONG = 250000                 # worth of a transaction that a line has to be tried without by others
     FORGET = 8                    # one part in so many of what a call took, with each shorter one of its kind
     KILOGAS_TICKS = 1024          # before anything was measured
@@ -212,6 +213,7 @@ cdef bint give_hints(
         kind = 0 if data.is_create else kind_of(data)
         found = names_of(data, names)
         warmth = 0 if data.is_create else heat[kind % KINDS].value()
+        asked[tx - 1].kind = kind % KINDS
         asked[tx - 1].tried_without = 0
         asked[tx - 1].worth = worth_of(data, kind)
         if found == 2 or warmth:
@@ -296,6 +298,44 @@ cdef void order_starts(HintTables* tables, const Scheduler* scheduler, uint32_t 
             asked[tx - 1].is_early = True
             asked[tx - 1].next_early = asked[at - 1].early
             asked[at - 1].early = tx
+
+
+cdef bint writes_what_is_read(const uint64_t* places, int count, const TxData* other) noexcept nogil:
+    """Whether another call likely writes one of these places."""
+    cdef uint64_t[2] others
+    cdef uint32_t trust
+    cdef int i, j
+    for i in range(places_met(other, others, &trust)):
+        for j in range(count):
+            if others[i] & WRITES and places[j] & READS and name_in_line(others[i]) == name_in_line(places[j]):
+                return True
+    return False
+
+
+cdef uint32_t behind_by_now(
+    const HintTables* tables, const Scheduler* scheduler, uint8_t* sharing, TxData** txs, uint32_t tx
+) noexcept nogil:
+    cdef const Asked* asked = tables.asked
+    cdef const TxData* data = txs[tx - 1]
+    cdef uint64_t[2] places
+    cdef uint32_t before, first, trust
+    cdef int count
+    if data.is_create or asked[tx - 1].warm or heat[asked[tx - 1].kind].value() == 0:
+        return 0
+    count = places_met(data, places, &trust)
+    if count == 0:
+        return 0
+    sharing[tx] = max(sharing[tx], <uint8_t>SHARES_SLOTS)
+    first = scheduler.frontier()
+    before = tx - 1
+    while before >= first and tx - before <= NEAR:
+        if (
+            not txs[before - 1].is_create and heat[asked[before - 1].kind].value()
+            and writes_what_is_read(places, count, txs[before - 1])
+        ):
+            return 0 if scheduler.has_run(before) else before
+        before -= 1
+    return 0
 
 
 cdef inline uint64_t worth_taken(uint64_t gas_used, uint64_t ticks) noexcept nogil:

@@ -81,8 +81,9 @@ cdef extern from "include/stm/scheduler.h" namespace "evmcore::stm" nogil:
         bint prepare(TxIndex count)
         void hint(TxIndex tx, int which, TxIndex after)
         TxIndex hinted(TxIndex tx, int which) const
+        bint has_run(TxIndex tx) const
         void offer(TxIndex first, TxIndex end, bint brief)
-        TxIndex frontier()
+        TxIndex frontier() const
 
 cdef extern from "include/stm/watch.h" namespace "evmcore::stm" nogil:
     uint64_t ticks()

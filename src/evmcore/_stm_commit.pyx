@@ -172,15 +172,20 @@ cdef int part_of(Cause cause) noexcept nogil:
 
 cdef void remember_meeting(Block* block, TxIndex tx, const Location* met, Cause cause) noexcept nogil:
     """For later blocks: where a transaction met whom."""
-    cdef uint64_t place
+    cdef const Run* run = &block.run_of[tx]
+    cdef uint64_t place, roles = READS
     cdef TxIndex writer = 0
+    cdef uint32_t i
     if met.apart:
         place = block.store.hash(met.address, &met.slot if met.is_slot else NULL)
     else:
         place = met.hash
         writer = latest(met.cells[0 if met.is_slot else part_of(cause)], tx).writer
     place &= ~<uint64_t>(READS | WRITES)
-    note_meeting(block.txs[tx - 1], place | READS)
+    for i in range(run.write_count):
+        if run.writes[i].location == met:
+            roles |= WRITES
+    note_meeting(block.txs[tx - 1], place | roles)
     if writer:
         note_meeting(block.txs[writer - 1], place | WRITES)
 

@@ -12,7 +12,7 @@ from evmcore._block_steps cimport BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTI
 from evmcore._code cimport code_release
 from evmcore._hints cimport (
     MAY_SHARE, RAN_AGAIN, RAN_DIRECTLY, SHARES_SLOTS, STOOD, STOOD_IN_LINE, STOOD_OUT_OF_LINE, STOOD_WITHOUT, Asked, Outcome,
-    give_hints, hint_tables_free, note_outcome, order_starts,
+    behind_by_now, give_hints, hint_tables_free, note_outcome, order_starts,
 )
 from evmcore._interp cimport NO_MEMORY, SUCCESS, machine_make_symbolic
 from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
@@ -75,6 +75,7 @@ cdef inline void look_ahead(const Block* block, TxIndex tx) noexcept nogil:
 
 cdef TxIndex run_task(void* self, TxIndex tx, cbool final) noexcept nogil:
     cdef Worker* w = <Worker*>self
+    cdef TxIndex behind
     delay_point(&w.delays)
     look_ahead(w.block, tx)
     if final:
@@ -84,6 +85,10 @@ cdef TxIndex run_task(void* self, TxIndex tx, cbool final) noexcept nogil:
                 return 0
         run_directly(w, tx)
         return 0
+    if w.block.worker_count > 1:
+        behind = behind_by_now(&w.block.runs.hints, w.block.scheduler, w.block.sharing, w.block.txs, tx)
+        if behind:
+            return behind
     run_ahead(w, tx)
     delay_point(&w.delays)
     return w.blocked_on
