@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType
@@ -76,3 +79,28 @@ def test_public_names_say_what_they_are(name: str) -> None:
     for own, text in described.items():
         assert text is not None and len(text) > 10, own
         assert not SOURCE_FILE.search(text), f"{own} sends its reader to a source file"
+
+
+# What stubtest says of stubs that are right: Cython takes arguments in `__cinit__`, some names are there for type
+# checkers alone, and nothing can derive from two compiled classes.
+NO_FAULT = re.compile(
+    r"is a disjoint base at runtime"
+    r"|You may need to write stubs for __new__"
+    r"|__init__ is inconsistent, stub does not have \*args"
+    r"|\.(Counters|T|AddressLike|Word) is not present at runtime"
+    r"|should be positional-only"
+)
+
+
+def test_stubs_say_what_compiled_modules_have() -> None:
+    pytest.importorskip("mypy", reason="the package mypy is not installed (pip install 'evmcore[dev]')")
+    stubs = sorted(PACKAGE.rglob("*.pyi"))
+    names = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in stubs]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", "--concise", "--ignore-missing-stub", *names],
+        env={**os.environ, "MYPYPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        text=True,
+    )
+    said = (done.stdout + done.stderr).splitlines()
+    assert [line for line in said if not NO_FAULT.search(line)] == []
