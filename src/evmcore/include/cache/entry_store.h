@@ -13,6 +13,13 @@
 namespace evmcore::cache {
 
 class Entries {
+    auto slot_hash() const noexcept {
+        return [this](const Slot& entry) { return hash_of(entry.account()->address, &entry.key); };
+    }
+    auto retire_cells() noexcept {
+        return [this](void* cells) { epochs_.retire(cells, dispose_cells); };
+    }
+
 public:
     explicit Entries(const HashKey& key) : key_(key) {}
     Entries(const Entries&) = delete;
@@ -63,8 +70,7 @@ public:
         account->slots = 0;
         memcpy(account->address, address, 20);
         const bool placed = accounts_index_.insert(
-            hash_of(address), account, [this](const Account& entry) { return hash_of(entry.address); },
-            [this](void* cells) { epochs_.retire(cells, dispose_cells); });
+            hash_of(address), account, [this](const Account& entry) { return hash_of(entry.address); }, retire_cells());
         if (!placed) {
             account->state.store(0, std::memory_order_relaxed);
             accounts_.give(account);
@@ -83,9 +89,7 @@ public:
         slot->base = base.value;
         slot->owner.store(reinterpret_cast<uintptr_t>(account) | flags | (base.known ? 0 : Slot::BASE_UNKNOWN),
                           std::memory_order_relaxed);
-        const bool placed = slots_index_.insert(
-            hash, slot, [this](const Slot& entry) { return hash_of(entry.account()->address, &entry.key); },
-            [this](void* cells) { epochs_.retire(cells, dispose_cells); });
+        const bool placed = slots_index_.insert(hash, slot, slot_hash(), retire_cells());
         if (!placed) {
             slot->owner.store(0, std::memory_order_relaxed);
             slots_.give(slot);
@@ -99,6 +103,13 @@ public:
     // What it is of is set by the caller, before anybody can find it.
     SlotVersion* new_slot_version() noexcept { return counted(slot_versions_.take()); }
     AccountVersion* new_account_version() noexcept { return counted(account_versions_.take()); }
+
+    // Makes room ahead: for so many new slots with a version each.
+    void prepare(size_t more) noexcept {
+        slots_.prepare(more);
+        slot_versions_.prepare(more);
+        slots_index_.prepare(more, slot_hash(), retire_cells());
+    }
 
     // A version that nobody has seen.
     void give_back(SlotVersion* version) noexcept {

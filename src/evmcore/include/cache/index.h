@@ -90,13 +90,26 @@ public:
         Shard& shard = shard_of(hash);
         Cells* cells = shard.cells.load(std::memory_order_relaxed);
         if (!cells || (shard.taken + 1) * 5 > cells->count * 4) {
-            if (!rebuild(shard, hash_of, retire))
+            if (!rebuild(shard, 1, hash_of, retire))
                 return false;
             cells = shard.cells.load(std::memory_order_relaxed);
         }
         shard.taken += put(cells, hash, entry);
         ++shard.live;
         return true;
+    }
+
+    // Grows now where it would while `more` entries are put in, wherever they belong. Of few, no part gets many.
+    template <class HashOf, class Retire>
+    void prepare(size_t more, const HashOf& hash_of, const Retire& retire) noexcept {
+        if (more < SHARDS)
+            return;
+        const size_t each = more / SHARDS + 1, expected = each + each / 2 + 4;
+        for (Shard& shard : shards_) {
+            const Cells* cells = shard.cells.load(std::memory_order_relaxed);
+            if (cells && (shard.taken + expected) * 5 > cells->count * 4 && !rebuild(shard, expected, hash_of, retire))
+                return;
+        }
     }
 
     void remove(uint64_t hash, const Entry* entry) noexcept {
@@ -149,9 +162,9 @@ private:
     }
 
     template <class HashOf, class Retire>
-    static bool rebuild(Shard& shard, const HashOf& hash_of, const Retire& retire) noexcept {
-        // From 4/5 full to about half.
-        const size_t wanted = (shard.live + 1) * 15 / 8, count = wanted < FEWEST ? FEWEST : wanted;
+    static bool rebuild(Shard& shard, size_t more, const HashOf& hash_of, const Retire& retire) noexcept {
+        // From 4/5 full to about half, `more` entries included.
+        const size_t wanted = (shard.live + more) * 15 / 8, count = wanted < FEWEST ? FEWEST : wanted;
         Cells* fresh = static_cast<Cells*>(malloc(sizeof(Cells) + count * sizeof(uintptr_t)));
         if (!fresh)
             return false;

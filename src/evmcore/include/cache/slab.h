@@ -42,6 +42,13 @@ public:
         return item;
     }
 
+    // Makes room for `more` objects ahead: the system takes longer to give a page, at its first touch, than we to fill it.
+    // Without memory nothing happens; `take` will say so.
+    void prepare(size_t more) noexcept {
+        while (chunk_count_ * PER_CHUNK - in_use_ < more && grow()) {
+        }
+    }
+
     // Nobody may look at the object any more.
     void give(T* item) noexcept {
         memcpy(link(item), &spare_, sizeof(T*));

@@ -203,11 +203,13 @@ public:
         return Added::ADDED;
     }
 
-    // After `apply` of so many accounts and slots: the window moves on, and what nobody can see any more goes.
+    // After `apply` of so many accounts and slots: the window moves on, what nobody can see any more goes, and room is made
+    // for another step like it, for which readers will then not have to wait.
     void settle(size_t changes) noexcept {
         move_window();
         entries_.advance();
         make_room(changes);
+        entries_.prepare(changes);
     }
 
     // A value read at step `seq`, which holds for the whole window if there is no entry yet.
