@@ -1,9 +1,4 @@
-"""The writer of a chain's state in Redis: one block, one transaction; or nothing at all.
-
-A block's changes, the head and the feed entry are one WATCH/MULTI/EXEC. A block of many changes is two, so that readers
-need not wait for what takes the server longest: the first makes it the head and tells of it in the feed, the second
-changes the keys of accounts and storage, and the head says which of them was the last (`Head.behind`). What the first
-has told the second must do, be it by another writer: it is the first thing that one does.
+"""The writer of a chain's state in Redis: one block, one change of the state, the head and the feed; or nothing at all.
 
 Whoever opens a `Publisher` takes office: the one before is fenced off and gets `WriterFenced` at its next change.
 """
@@ -12,39 +7,26 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from evmcore._diff import StateDiff
 from evmcore.blocks import Block, Header
-from evmcore.errors import (
-    ReorgTooDeep,
-    StateCorrupted,
-    StateError,
-    StateUnavailable,
-    WriterFenced,
-)
-from evmcore.headers import BLOCK_HASH_WINDOW
-from evmcore.state import evictions, feed, layout
+from evmcore.errors import ReorgTooDeep, StateError
+from evmcore.state import feed, layout
 from evmcore.state._changes import ChangeSet
-from evmcore.state._commands import Commands
 from evmcore.state._requests import Request
-from evmcore.state._wire import ErrorReply
 from evmcore.state.feed import Changes, FeedEntry
-from evmcore.state.layout import Head, Keys, Record
+from evmcore.state.layout import Head, Record
+from evmcore.state.office import Office, flat
 from evmcore.state.planning import load_commands
-from evmcore.state.session import DEFAULT_TIMEOUT, Command, Session, as_fields, command_text
-from evmcore.state.works import Known, Loading, Publication, Undoing, Work
+from evmcore.state.session import DEFAULT_TIMEOUT, Command, as_fields
+from evmcore.state.works import Loading, Publication, Undoing
 
 if TYPE_CHECKING:
     from redis import Redis
 
 log = logging.getLogger(__name__)
-
-# How often a transaction is tried again when something else touched the watched keys without taking office.
-ATTEMPTS = 3
 
 DEFAULT_CHECKED_SLOTS = 64
 
@@ -52,7 +34,7 @@ DEFAULT_CHECKED_SLOTS = 64
 DEFAULT_TOLD_FIRST = 256
 
 
-class Publisher:
+class Publisher(Office):
     """Applies blocks to the state of one chain in Redis, and takes them back. Not for several threads at once.
 
     Every method either returns with the change made, or raises with nothing changed; `StateUnavailable` alone may leave
@@ -86,32 +68,17 @@ class Publisher:
         `replaces`: the state that is there is going to be deleted, and may be of another schema or corrupted.
         Raises `UnsafeStorage` when the server may evict keys, `StateUnavailable`, `WriteRefused`, `StateCorrupted`.
         """
-        self.keys = Keys(chain_id)
-        self.ring = ring
-        self.replicas = replicas
-        self.replica_timeout = replica_timeout
-        self.timeout = timeout
-        self.replicated: bool | None = None
-        self.session = Session(redis, timeout)
+        super().__init__(
+            redis,
+            chain_id,
+            ring=ring,
+            replicas=replicas,
+            replica_timeout=replica_timeout,
+            timeout=timeout,
+            told_first=told_first,
+            replaces=replaces,
+        )
         self.checked_slots = checked_slots
-        self.told_first = told_first
-        self._last_seq = 0
-        self._written: tuple[Head, dict[bytes, bytes]] | None = None  # the last head that was written
-        self._known = Known()
-        self._questions, self._request = Request(), Request()
-        try:
-            evictions.check_server(self.session)
-            self._mark = evictions.read_mark(self.session)
-            self.epoch: int = self.session.request([(b"INCR", self.keys.writer)], "taking office")[0]
-            if not replaces:
-                self._check_feed()
-        except BaseException:
-            self.session.close()
-            raise
-
-    def close(self) -> None:
-        """Closes the connection. The office stays with this writer's epoch until another takes it."""
-        self.session.close()
 
     def __enter__(self) -> Publisher:
         return self
@@ -120,11 +87,6 @@ class Publisher:
         self.close()
 
     # ---- what is there
-
-    def head(self) -> Head | None:
-        """The head as it is stored now; None when no state is loaded."""
-        fields = self.session.request([(b"HGETALL", self.keys.head)], "reading the head")[0]
-        return layout.decode_head(as_fields(fields), self.keys.head)
 
     def is_loaded(self) -> bool:
         """Whether there is a head, in whatever form and condition."""
@@ -160,18 +122,6 @@ class Publisher:
             for slot, name, value in zip(slots, names, values, strict=True)
         }
 
-    def _decode_head(self, reply: Any) -> Head | None:
-        """The head in the reply to an HGETALL; it need not be read again as long as it is what was written last."""
-        fields = as_fields(reply)
-        if self._written is not None and fields == self._written[1]:
-            return self._written[0]
-        return layout.decode_head(fields, self.keys.head)
-
-    def _is_complete(self, value: bytes | None) -> bool:
-        if value not in (b"0", b"1"):
-            raise StateCorrupted(f"{layout.show_key(self.keys.meta)}: the field complete is {value!r:.40}, not 0 or 1")
-        return value == b"1"
-
     def _get_records(self, addresses: Sequence[bytes]) -> Command:
         return b"MGET", *(self.keys.account(address) for address in addresses)
 
@@ -180,23 +130,6 @@ class Publisher:
             None if value is None else layout.decode_record(value, self.keys.account(address))
             for address, value in zip(addresses, values, strict=True)
         ]
-
-    def _check_feed(self) -> None:
-        """The feed's last id has to be the head's: an entry with a lower id cannot be added."""
-        replies = self.session.request([(b"HGETALL", self.keys.head), (b"EXISTS", self.keys.feed)], "reading the head")
-        head = layout.decode_head(as_fields(replies[0]), self.keys.head)
-        if head is None or not replies[1]:
-            return
-        info = as_fields(self.session.request([(b"XINFO", b"STREAM", self.keys.feed)], "reading the feed")[0])
-        last = info[b"last-generated-id"]
-        if int(last.partition(b"-")[0]) > head.seq:
-            raise StateCorrupted(
-                f"{layout.show_key(self.keys.feed)}: the last entry is {last.decode()}, the head has seq {head.seq}: "
-                "the state has to be loaded anew"
-            )
-        self._last_seq = head.seq
-        if head.behind:
-            self._finish(head)
 
     # ---- changes
 
@@ -340,7 +273,7 @@ class Publisher:
             (b"HSET", self.keys.block_hashes, *hashes),
             (b"DEL", self.keys.meta, self.keys.loader),
             (b"HSET", self.keys.meta, b"complete", b"1" if complete else b"0", b"evicted", self._mark, *chain_field),
-            (b"HSET", self.keys.head, *_flat(layout.encode_head(head))),
+            (b"HSET", self.keys.head, *flat(layout.encode_head(head))),
         ]
         if not self._execute(Request(commands), head, "writing the first head"):
             raise StateError("another writer was at work while the first head was written")
@@ -352,230 +285,8 @@ class Publisher:
         new = Head(head.seq, os.urandom(16), self.epoch, head.header)
         own: list[Command] = [
             (b"XTRIM", self.keys.feed, b"MAXLEN", b"0"),
-            (b"HSET", self.keys.head, *_flat(layout.encode_head(new))),
+            (b"HSET", self.keys.head, *flat(layout.encode_head(new))),
         ]
         if not self._execute(Request([(b"MULTI",), *commands, *own]), new, "starting a new feed"):
             raise StateError("another writer was at work while a new feed was started")
         return new
-
-    # ---- one transaction
-
-    def _need_head(self, head: Head | None) -> Head:
-        if head is None:
-            raise StateError(f"no state is loaded: there is no {layout.show_key(self.keys.head)}")
-        return head
-
-    def _watch(self, commands: list[Command]) -> list[Any]:
-        """Begins a transaction: watches head and office, and reads. `WriterFenced` when the office is lost."""
-        watch: list[Command] = [(b"WATCH", self.keys.head, self.keys.writer), (b"GET", self.keys.writer)]
-        replies = self.session.request([*watch, *commands], "reading the head")
-        with self.session.guard_watch():
-            self._check_office(replies[1])
-        return replies[2:]
-
-    def _transact(self, work: Work, doing: str) -> Head:
-        """Reads under WATCH, lets `work` say what to change, and executes it; again when nothing came of it."""
-        for _ in range(ATTEMPTS + 1):
-            questions, request = self._questions, self._request
-            first = self._ask(questions)
-            work.ask(questions)
-            self.session.send(questions, "reading the head")
-            with self.session.guard_watch():
-                work.use_time()
-                replies = self.session.exchange(questions, doing="reading the head")
-                self._check_office(replies[1])
-                head = self._need_head(self._decode_head(replies[2]))
-                if head.behind:
-                    self._finish(head)
-                    continue
-                self._known.complete = self._is_complete(replies[3])
-                changes = None
-                if not work.is_done(head):
-                    changes = work.changes(self._known.complete, replies, first, self.session)
-            if changes is None:
-                self.session.request([(b"UNWATCH",)])
-                return head
-            # After a failover the server may lack what readers have seen; what follows has the same numbers.
-            feed_id = os.urandom(16) if head.seq < self._last_seq else head.feed
-            behind = work.may_be_told_first and self.told_first is not None and changes.slot_count > self.told_first
-            new = Head(head.seq + 1, feed_id, self.epoch, work.header, behind)
-            request.clear()
-            request.add(b"MULTI")
-            commands = Commands(request, self.keys.prefix)
-            commands.write_codes(changes)
-            if not behind:
-                work.write(commands, changes)
-            request.extend(self._head_commands(head, work.kind, new))
-            self._write_entry(commands, changes, head, work.kind, new)
-            if self._execute(request, new, doing, commands):
-                return self._store(new, changes, doing) if behind else new
-        raise StateUnavailable(f"{doing}: nothing came of {ATTEMPTS} tries; the state is as before")
-
-    def _store(self, head: Head, changes: ChangeSet, doing: str) -> Head:
-        """Changes the keys of accounts and storage as the last feed entry says; gives the head that is then there."""
-        new = replace(head, behind=False)
-        for _ in range(ATTEMPTS + 1):
-            questions, request = self._questions, self._request
-            questions.clear()
-            questions.extend(
-                [
-                    (b"WATCH", self.keys.head, self.keys.writer),
-                    (b"GET", self.keys.writer),
-                    (b"HGETALL", self.keys.head),
-                ]
-            )
-            request.clear()
-            request.add(b"MULTI")
-            # Meanwhile the server sends readers the entry. What is sent to it then keeps it busy.
-            commands = Commands(request, self.keys.prefix)
-            commands.write(changes)
-            request.add(b"HSET", self.keys.head, b"stored", b"%d" % new.stored)
-            with self.session.guard_watch():
-                replies = self.session.exchange(questions, request, doing=doing)
-                self._check_office(replies[1])
-                found = self._decode_head(replies[2])
-            if found != head:
-                self.session.request([(b"DISCARD",)])
-                if found == new:
-                    return new
-                raise StateUnavailable(f"{doing}: the head moved meanwhile; applying it again is safe")
-            self._written = (new, layout.encode_head(new))
-            if self._execute(request, new, doing, commands):
-                return new
-        raise StateUnavailable(f"{doing}: readers have been told, but nothing came of {ATTEMPTS} tries to store it")
-
-    def _finish(self, head: Head) -> None:
-        """Stores what the last feed entry says, which whoever wrote it has not come to."""
-        entry_id = feed.entry_id(head.seq)
-        found = self.session.request([(b"XRANGE", self.keys.feed, entry_id, entry_id)], "reading the feed")[0]
-        if not found:
-            raise StateCorrupted(
-                f"{layout.show_key(self.keys.feed)}: the entry {head.seq} is missing, and what it says is not stored "
-                "yet: the state has to be loaded anew"
-            )
-        entry = feed.decode_entry(found[0][0], as_fields(found[0][1]), self.keys.feed)
-        changes = ChangeSet.decode(entry.changes, self.keys.feed)
-        self._store(head, changes, f"finishing block {head.number}")
-
-    def _finished_head(self) -> Head:
-        """Begins a transaction; the head, once everything it says is stored."""
-        while True:
-            fields = as_fields(self._watch([(b"HGETALL", self.keys.head)])[0])
-            head = self._need_head(layout.decode_head(fields, self.keys.head))
-            if not head.behind:
-                return head
-            self._finish(head)
-
-    def _ask(self, questions: Request) -> int:
-        """Begins to watch, and asks what every transaction needs; gives the number of commands."""
-        keys = self.keys
-        questions.clear()
-        questions.extend(
-            (
-                (b"WATCH", keys.head, keys.writer),
-                (b"GET", keys.writer),
-                (b"HGETALL", keys.head),
-                (b"HGET", keys.meta, b"complete"),
-                # Of another type they would fail inside the transaction, when it is too late.
-                (b"HLEN", keys.block_hashes),
-                (b"XLEN", keys.feed),
-            )
-        )
-        return len(questions)
-
-    def _head_commands(self, old: Head, kind: bytes, new: Head) -> Iterator[Command]:
-        hashes = self.keys.block_hashes
-        if kind == feed.BLOCK:
-            yield b"HSET", hashes, b"%d" % new.number, new.hash
-            # As many more as can be taken back, so that the last 256 are there afterwards.
-            forgotten = new.number - BLOCK_HASH_WINDOW - self.ring
-            if forgotten >= 0:
-                yield b"HDEL", hashes, b"%d" % forgotten
-        elif kind == feed.REVERT:
-            yield b"HDEL", hashes, b"%d" % old.number
-        else:
-            yield b"DEL", self.keys.loader
-        fields = layout.encode_head(new)
-        self._written = (new, fields)
-        yield b"HSET", self.keys.head, *_flat(fields)
-
-    def _write_entry(self, commands: Commands, changes: ChangeSet, old: Head, kind: bytes, new: Head) -> None:
-        place = [b"XADD", self.keys.feed, b"MAXLEN", b"~", b"%d" % self.ring, feed.entry_id(new.seq)]
-        fields = feed.entry_fields(kind, new.encoded, new.hash, old.encoded, time.time_ns() // 1000)
-        commands.write_entry(changes, place, _flat(fields))
-
-    def _check_office(self, epoch: bytes | None) -> None:
-        if epoch != b"%d" % self.epoch:
-            raise WriterFenced(
-                f"another writer took over {self.keys.prefix.decode()}: its epoch is "
-                f"{(epoch or b'missing').decode('ascii', 'replace')}, this one's {self.epoch}"
-            )
-
-    def _execute(self, request: Request, new: Head, doing: str, commands: Commands | None = None) -> bool:
-        """Carries out a request that begins with MULTI. False: nothing was done, and trying again makes sense.
-
-        `commands` knows what some of them have to change.
-        """
-        request.add(b"EXEC")
-        try:
-            results = self.session.exchange(request, doing=doing)[-1]
-        except StateUnavailable:
-            # Should the lost request still arrive, it fails by what it watches as soon as another try was carried out.
-            if not self._happened(new):
-                return False
-        except StateError:
-            self.session.drop()
-            raise
-        else:
-            if results is None:
-                return False
-            self._check_results(request, results, doing, commands)
-        self._last_seq = new.seq
-        if self.replicas and not new.behind:
-            self._wait_for_replicas()
-        return True
-
-    def _check_results(self, request: Request, results: list[Any], doing: str, commands: Commands | None) -> None:
-        for index, result in enumerate(results):
-            if isinstance(result, ErrorReply):
-                raise StateCorrupted(
-                    f"{doing}: {command_text(request, index + 1)} failed inside the transaction, whose other commands "
-                    f"were carried out: {result}: the state has to be loaded anew"
-                )
-        odd = None if commands is None else commands.unexpected(results)
-        if odd is not None:
-            raise StateCorrupted(
-                f"{doing}: {command_text(request, odd + 1)} changed {results[odd]} fields, not as many as the "
-                "changes say: what was stored is not what they start from, the state has to be loaded anew"
-            )
-
-    def _happened(self, new: Head) -> bool:
-        """Whether the transaction was carried out whose reply did not come. `StateUnavailable` if nobody can tell."""
-        deadline = time.monotonic() + self.timeout
-        pause = 0.02
-        while True:
-            try:
-                head = self.head()
-            except StateUnavailable as error:
-                if time.monotonic() + pause > deadline:
-                    raise StateUnavailable(
-                        f"whether block {new.number} 0x{new.hash.hex()} was applied is not known; applying it again is "
-                        f"safe: {error}"
-                    ) from error
-                time.sleep(pause)
-                pause = min(pause * 2, 1.0)
-            else:
-                return head == new
-
-    def _wait_for_replicas(self) -> None:
-        wait = (b"WAIT", b"%d" % self.replicas, b"%d" % int(self.replica_timeout * 1000))
-        try:
-            count = self.session.request([wait], "waiting for replicas")[0]
-        except StateError as error:
-            log.warning("%s", error)
-            count = 0
-        self.replicated = count >= self.replicas
-
-
-def _flat(fields: dict[bytes, bytes]) -> list[bytes]:
-    return [word for pair in fields.items() for word in pair]
