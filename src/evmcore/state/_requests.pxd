@@ -19,7 +19,7 @@ cdef class Request:
     cdef Bytes out
     cdef size_t count             # commands
     cdef size_t sent              # bytes
-    cdef size_t answered          # commands whose replies were taken
+    cdef readonly size_t answered     # commands whose replies were taken
     cdef Bytes part               # room for a long part of a command, whose size stands before it
 
     # The next command has so many parts, which follow by `write_part`.

@@ -32,6 +32,16 @@ class Request:
     def send(self, connection: Connection, timeout: float) -> None:
         """Sends the commands not sent yet. Raises `StateUnavailable`, after which the connection is closed."""
 
+    @property
+    def answered(self) -> int:
+        """How many commands have their replies taken."""
+
+    def send_piece(self, connection: Connection, timeout: float, most: int) -> int:
+        """Sends whole commands of `most` bytes, or little more, and gives their number; their replies count as taken.
+
+        Zero, and nothing is sent, where no more than that is left. All that was sent before has to be answered.
+        """
+
     def receive(self, connection: Connection, timeout: float) -> list[Any]:
         """The replies to the commands, once they were sent.
 

@@ -99,6 +99,25 @@ cdef class Request:
         connection.send(self.out.data() + self.sent, size, deadline(timeout, size))
         self.sent += size
 
+    def send_piece(self, Connection connection not None, double timeout, size_t most) -> int:
+        """Sends whole commands of `most` bytes, or little more, and gives their number; their replies count as taken.
+
+        Zero, and nothing is sent, where no more than that is left. All that was sent before has to be answered.
+        """
+        cdef size_t at = self.sent
+        cdef size_t count = 0
+        if self.out.failed():
+            raise ResourceError("no memory for a request to the Redis server")
+        if self.out.size() - at <= most:
+            return 0
+        while at - self.sent < most and at < self.out.size():
+            self.skip(&at)
+            count += 1
+        connection.send(self.out.data() + self.sent, at - self.sent, deadline(timeout, at - self.sent))
+        self.sent = at
+        self.answered += count
+        return count
+
     def receive(self, Connection connection not None, double timeout) -> list:
         """The replies to the commands, once they were sent, as Python objects."""
         cdef size_t at = 0

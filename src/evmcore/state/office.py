@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,25 @@ log = logging.getLogger(__name__)
 
 # How often a transaction is tried again when something else touched the watched keys without taking office.
 ATTEMPTS = 3
+
+
+class _Later:
+    """The second transaction of a block that readers are told of first: the keys of accounts and storage."""
+
+    def __init__(self, request: Request, keys: Keys, head: Head, changes: ChangeSet) -> None:
+        """`head`: the one that is there after it."""
+        self.request = request
+        self.keys = keys
+        self.head = head
+        self.changes = changes
+
+    def write(self) -> None:
+        """Writes the request, up to its EXEC."""
+        self.request.clear()
+        self.request.add(b"MULTI")
+        self.commands = Commands(self.request, self.keys.prefix)
+        self.commands.write(self.changes)
+        self.request.add(b"HSET", self.keys.head, b"stored", b"%d" % self.head.stored)
 
 
 class Office:
@@ -63,7 +82,7 @@ class Office:
         self._last_seq = 0
         self._written: tuple[Head, dict[bytes, bytes]] | None = None  # the last head that was written
         self._known = Known()
-        self._questions, self._request = Request(), Request()
+        self._questions, self._request, self._later = Request(), Request(), Request()
         try:
             evictions.check_server(self.session)
             self._mark = evictions.read_mark(self.session)
@@ -163,15 +182,20 @@ class Office:
                 work.write(commands, changes)
             request.extend(self._head_commands(head, work.kind, new))
             self._write_entry(commands, changes, head, work.kind, new)
-            if self._execute(request, new, doing, commands):
-                return self._store(new, changes, doing) if behind else new
+            if not behind:
+                if self._execute(request, new, doing, commands):
+                    return new
+                continue
+            later = _Later(self._later, self.keys, replace(new, behind=False), changes)
+            if self._execute(request, new, doing, commands, later.write):
+                return self._store(later, new, doing)
         raise StateUnavailable(f"{doing}: nothing came of {ATTEMPTS} tries; the state is as before")
 
-    def _store(self, head: Head, changes: ChangeSet, doing: str) -> Head:
+    def _store(self, later: _Later, head: Head, doing: str) -> Head:
         """Changes the keys of accounts and storage as the last feed entry says; gives the head that is then there."""
-        new = replace(head, behind=False)
+        new = later.head
         for _ in range(ATTEMPTS + 1):
-            questions, request = self._questions, self._request
+            questions = self._questions
             questions.clear()
             questions.extend(
                 [
@@ -180,24 +204,21 @@ class Office:
                     (b"HGETALL", self.keys.head),
                 ]
             )
-            request.clear()
-            request.add(b"MULTI")
-            # Meanwhile the server sends readers the entry. What is sent to it then keeps it busy.
-            commands = Commands(request, self.keys.prefix)
-            commands.write(changes)
-            request.add(b"HSET", self.keys.head, b"stored", b"%d" % new.stored)
             with self.session.guard_watch():
-                replies = self.session.exchange(questions, request, doing=doing)
+                replies = self.session.exchange(questions, doing=doing)
                 self._check_office(replies[1])
                 found = self._decode_head(replies[2])
             if found != head:
-                self.session.request([(b"DISCARD",)])
+                self.session.request([(b"UNWATCH",)])
                 if found == new:
                     return new
                 raise StateUnavailable(f"{doing}: the head moved meanwhile; applying it again is safe")
+            # The server may be sending readers the entry still, from which one large request would keep it.
+            self.session.deliver(later.request, doing)
             self._written = (new, layout.encode_head(new))
-            if self._execute(request, new, doing, commands):
+            if self._execute(later.request, new, doing, later.commands):
                 return new
+            later.write()
         raise StateUnavailable(f"{doing}: readers have been told, but nothing came of {ATTEMPTS} tries to store it")
 
     def _finish(self, head: Head) -> None:
@@ -211,7 +232,9 @@ class Office:
             )
         entry = feed.decode_entry(found[0][0], as_fields(found[0][1]), self.keys.feed)
         changes = ChangeSet.decode(entry.changes, self.keys.feed)
-        self._store(head, changes, f"finishing block {head.number}")
+        later = _Later(self._later, self.keys, replace(head, behind=False), changes)
+        later.write()
+        self._store(later, head, f"finishing block {head.number}")
 
     def _finished_head(self) -> Head:
         """Begins a transaction; the head, once everything it says is stored."""
@@ -267,13 +290,23 @@ class Office:
                 f"{(epoch or b'missing').decode('ascii', 'replace')}, this one's {self.epoch}"
             )
 
-    def _execute(self, request: Request, new: Head, doing: str, commands: Commands | None = None) -> bool:
+    def _execute(
+        self,
+        request: Request,
+        new: Head,
+        doing: str,
+        commands: Commands | None = None,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> bool:
         """Carries out a request that begins with MULTI. False: nothing was done, and trying again makes sense.
 
-        `commands` knows what some of them have to change.
+        `commands` knows what some of them have to change. `meanwhile` is called while the server is at work.
         """
         request.add(b"EXEC")
         try:
+            if meanwhile is not None:
+                self.session.send(request, doing)
+                meanwhile()
             results = self.session.exchange(request, doing=doing)[-1]
         except StateUnavailable:
             # Should the lost request still arrive, it fails by what it watches as soon as another try was carried out.

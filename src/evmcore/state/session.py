@@ -24,6 +24,9 @@ Command = tuple[bytes, ...]
 # Seconds until a connection attempt or a reply is given up.
 DEFAULT_TIMEOUT = 10.0
 
+# Bytes that `deliver` begins with. A server takes that many in a few dozen microseconds.
+FIRST_PIECE = 8 * 1024
+
 # First words of error replies that pass by themselves, and of those that only an operator can change.
 _TRANSIENT = ("LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "UNKILLABLE")
 _REFUSALS = ("OOM", "READONLY", "NOPERM", "NOAUTH", "WRONGPASS", "MISCONF", "NOREPLICAS", "DENIED")
@@ -163,10 +166,33 @@ class Session:
             reply = replies[index]
             for request, commands, count in zip(requests, first, counts, strict=True):
                 if index < count:
-                    where = command_text(request, commands - count + index)
-                    raise state_error(reply, f"{doing}: {where}" if doing else where)
+                    raise self._refused(reply, request, commands - count + index, doing)
                 index -= count
         return replies
+
+    def deliver(self, request: Request, doing: str = "") -> None:
+        """Sends a request but for its end piece by piece, each after the replies to the one before, so that the server
+        does not stop doing other things meanwhile. The pieces grow. Replies are of no interest unless one is an error,
+        which is raised and ends the connection."""
+        connection = self.connection(doing)
+        size = FIRST_PIECE
+        while True:
+            first = request.answered
+            with self.guard(doing):
+                count = request.send_piece(connection, self.timeout, size)
+                replies = Replies.receive(connection, count, self.timeout)
+            if not count:
+                return
+            index = replies.first_error()
+            if index is not None:
+                error = self._refused(replies[index], request, first + index, doing)
+                self.drop()
+                raise error
+            size *= 2
+
+    def _refused(self, reply: str, request: Request, index: int, doing: str) -> StateError:
+        where = command_text(request, index)
+        return state_error(reply, f"{doing}: {where}" if doing else where)
 
     @contextmanager
     def guard_watch(self) -> Iterator[None]:
@@ -182,8 +208,7 @@ class Session:
         for index, reply in enumerate(replies):
             # That a transaction is aborted, which comes last, says less than why one of its commands was not taken.
             if isinstance(reply, ErrorReply):
-                where = command_text(request, index)
-                raise state_error(reply, f"{doing}: {where}" if doing else where)
+                raise self._refused(reply, request, index, doing)
 
     def connection(self, doing: str = "") -> Connection:
         """The connection; opened when there is none."""
