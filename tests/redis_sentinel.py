@@ -53,7 +53,7 @@ def wait_for_sentinel(url: str, replicas: int) -> None:
 
         def knows() -> bool:
             client.ping()
-            manager: Any = client.connection_pool.sentinel_manager  # type: ignore[attr-defined]
+            manager: Any = client.connection_pool.sentinel_manager
             return bool(manager.sentinels[0].sentinel_masters()["evm"]["num-slaves"] >= replicas)
 
         until(lambda: eventually(knows, RedisError, OSError, KeyError), "the sentinel does not see the replicas")

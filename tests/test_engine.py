@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -366,7 +367,9 @@ def test_a_reverted_transaction_pays_but_changes_nothing_else() -> None:
         ({"type": 4, "gas_price": None, "max_fee_per_gas": 8}, "TYPE_4_EMPTY_AUTHORIZATION_LIST"),
     ],
 )
-def test_an_invalid_transaction_names_its_reason_and_leaves_the_state_alone(fields: dict, reason: str) -> None:
+def test_an_invalid_transaction_names_its_reason_and_leaves_the_state_alone(
+    fields: dict[str, Any], reason: str
+) -> None:
     evm = evm_with(block=BlockEnv(base_fee=7, gas_limit=10_000_000))
     evm.state.set_account(CONTRACT, Account(balance=ETHER, code=b"\x00"))
     before = evm.state.dump()

@@ -14,6 +14,7 @@ from evmcore.blocks import Header
 from evmcore.errors import StateCorrupted
 from evmcore.state import feed, layout
 from evmcore.state._changes import ChangeSet
+from evmcore.state.base import EMPTY_CODE_HASH
 from evmcore.state.feed import AccountChange, Changes, FeedEntry, SlotChange
 from evmcore.state.layout import Head, Keys, Record, absent_record
 
@@ -41,7 +42,7 @@ def random_record(rng: random.Random) -> Record:
     return Record(
         nonce=rng.choice((0, 1, rng.getrandbits(64))),
         balance=random_number(rng),
-        code_hash=rng.choice((layout.EMPTY_CODE_HASH, rng.randbytes(32))),
+        code_hash=rng.choice((EMPTY_CODE_HASH, rng.randbytes(32))),
         generation=rng.choice((0, 1, rng.getrandbits(32))),
         slot_count=rng.choice((0, 1, rng.getrandbits(64))),
         storage_complete=bool(rng.randrange(3)),
@@ -111,7 +112,7 @@ def test_a_cut_record_is_found(cut: int) -> None:
 
 
 def raw_record(version: int = 1, flags: int = 1, count: int = 0, nonce: int = 0, balance: bytes = b"\0") -> bytes:
-    body = struct.pack(">BBIQQ", version, flags, 0, count, nonce) + layout.EMPTY_CODE_HASH + balance
+    body = struct.pack(">BBIQQ", version, flags, 0, count, nonce) + EMPTY_CODE_HASH + balance
     return with_checksum(body)
 
 

@@ -21,7 +21,7 @@ from evmcore import EVM, BlockEnv, MemoryState
 from evmcore.bench.load import figures
 from evmcore.bench.load.command import add_arguments
 from evmcore.bench.load.mixes import MIXES, NO_METHOD, REVERTED, Call, Calls, Request, rpc
-from evmcore.bench.load.sending import SECOND, BrokenAnswer, Sender, Target, parse_answer
+from evmcore.bench.load.sending import SECOND, Answers, BrokenAnswer, Sender, Target, parse_answer
 from evmcore.bench.load.trivial import trivial_server
 from evmcore.bench.load.world import CHAIN_ID, TIMESTAMP, LoadWorld
 from evmcore.chain import BlockChain
@@ -95,7 +95,7 @@ def noops(count: int) -> list[Request]:
 
 def attack(
     handler: Handler, requests: list[Request], rate: float = 500, **options: Any
-) -> tuple[figures.Answers, figures.Verdict]:
+) -> tuple[Answers, figures.Verdict]:
     """Each request once."""
     with serving(handler) as target, Sender(target, **options) as sender:
         messages = [target.request(request.body) for request in requests]

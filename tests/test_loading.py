@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from evmcore.errors import InputError, StateCorrupted, StateError, WriterFenced
-from evmcore.state import MemoryState, feed, layout, loading, stored
+from evmcore.state import MemoryState, feed, loading, stored
+from evmcore.state.base import EMPTY_CODE_HASH
 from evmcore.state.feed import decode_entry
 from evmcore.state.layout import Keys, Record, decode_record
 from evmcore.state.loading import Loader
@@ -166,7 +167,7 @@ def test_accounts_are_added_to_an_incomplete_state_in_one_step(client: Any, publ
     assert set(changes.codes.values()) == {b"\x02"}
     # A block goes on from there, and only known accounts change.
     state.delete_account(C)
-    publisher.publish(child(GENESIS), balance_diff(MemoryState({B: state.account(B)}), B, 9))  # type: ignore[dict-item]
+    publisher.publish(child(GENESIS), balance_diff(MemoryState({B: state.account(B)}), B, 9))
     assert read_state(client)[B] == (2, 9, b"\x02", {3: 4})
 
 
@@ -232,7 +233,7 @@ def test_a_destroyed_account_of_partly_known_storage_is_known_whole_and_comes_ba
 
     Loader(publisher, GENESIS).run([partial(A, {1: 5, 2: 0})])
     before = client.dump(KEYS.account(A))
-    old = {"nonce": "0x0", "balance": "0x1", "codeHash": "0x" + layout.EMPTY_CODE_HASH.hex()}
+    old = {"nonce": "0x0", "balance": "0x1", "codeHash": "0x" + EMPTY_CODE_HASH.hex()}
     account = {"0x" + A.hex(): {"old": old, "new": {**old, "balance": "0x2"}, "wiped": True}}
     slots = {"0x" + A.hex(): {"0x9": {"old": "0x3", "new": "0x4"}}}
     publisher.publish(child(GENESIS), StateDiff.from_json({"accounts": account, "storage": slots, "codes": {}}))
@@ -325,7 +326,7 @@ def test_large_storage_is_read_in_parts(client: Any, publisher: Publisher, monke
 
 @pytest.mark.parametrize("damage", ["slot", "record", "code", "zero"])
 def test_damage_is_found_when_reading_back(client: Any, publisher: Publisher, damage: str) -> None:
-    Loader(publisher, GENESIS, complete=True).run([SourceAccount(A, 0, 1, layout.EMPTY_CODE_HASH, b"", [(1, 2)])])
+    Loader(publisher, GENESIS, complete=True).run([SourceAccount(A, 0, 1, EMPTY_CODE_HASH, b"", [(1, 2)])])
     state = MemoryState({A: Account(0, 1, b"\x01", {1: 2})})
     Loader(publisher, GENESIS, complete=True, replace=True).run(from_memory(state))
     if damage == "slot":

@@ -47,7 +47,7 @@ def before_storing(publisher: Publisher, act: Callable[[], object]) -> Iterator[
     store = publisher._store
 
     def acted(*arguments: Any) -> Any:
-        del publisher._store  # type: ignore[method-assign]
+        del publisher._store
         act()
         return store(*arguments)
 

@@ -31,7 +31,7 @@ def signed(count: int, seed: int = 1) -> tuple[list[Transaction], list[bytes]]:
         ][number % 4]
         transactions.append(
             Transaction(nonce=number, gas_limit=100_000, to=b"\2" * 20, data=bytes(number % 70), **fields).sign(key)
-        )  # type: ignore[arg-type]
+        )
         senders.append(address_of(key))
     return transactions, senders
 

@@ -137,7 +137,7 @@ def test_records_are_there_only_when_asked_for() -> None:
     state = MemoryState(people(5) | {COUNTER: Account(1, 0, COUNT)})
     listed = execute_block(block, state, Fork.LONDON, validate=False, access_list=True).access_list
     for options in ({}, {"threads": 2}, {"access_list": listed}, {"access_list": listed, "threads": 2}):
-        with execute_block_stream(block, state, Fork.LONDON, validate=False, **options) as stream:  # type: ignore[arg-type]
+        with execute_block_stream(block, state, Fork.LONDON, validate=False, **options) as stream:
             assert [transaction.accesses for transaction in stream] == [None] * 5
         assert stream.result is not None and stream.result.accesses is None
 
@@ -170,7 +170,7 @@ def test_transactions_that_are_looked_at_one_by_one_have_their_records(fork: For
             validate=False,
             accesses=True,
             access_list=listed,
-            **one_by_one,  # type: ignore[arg-type]
+            **one_by_one,
         )
         assert [transaction.accesses for transaction in stream] == parts_of(expected)[1:-1]
         assert stream.result is not None and parts_of(stream.result) == parts_of(expected)

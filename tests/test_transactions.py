@@ -218,7 +218,7 @@ def test_fields_are_converted() -> None:
         to="0x" + TO.hex(),  # type: ignore[arg-type]
         value="0x10",  # type: ignore[arg-type]
         data="0x0102",  # type: ignore[arg-type]
-        access_list=[(TO, ["0x01", bytes(31) + b"\x02", 3])],  # type: ignore[arg-type, list-item]
+        access_list=[(TO, ["0x01", bytes(31) + b"\x02", 3])],  # type: ignore[arg-type]
     )
     assert (transaction.to, transaction.value, transaction.data) == (TO, 16, b"\x01\x02")
     assert transaction.access_list == ((TO, (1, 2, 3)),)
@@ -361,7 +361,7 @@ def test_what_is_no_object_is_an_error() -> None:
             Withdrawal.from_json,
         ):
             with pytest.raises(InputError, match="expected an object, got"):
-                read(value)  # type: ignore[operator]
+                read(value)
 
 
 def test_a_fork_may_be_named() -> None:
