@@ -1,4 +1,4 @@
-"""Blocks made step by step on one working set. Floor 7, beside the facade."""
+"""Blocks made step by step on one working set. Layer 7, beside the facade."""
 from libc.stdint cimport uint32_t
 from evmcore._block_run cimport BlockRun
 from evmcore._interp cimport Machine

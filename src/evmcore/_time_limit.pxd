@@ -1,4 +1,4 @@
-"""When runs are to end. Floor 6, below the arguments of the facade."""
+"""When runs are to end. Layer 6, below the arguments of the facade."""
 from libc.stdint cimport int64_t, uint32_t
 
 cdef class TimeLimit:

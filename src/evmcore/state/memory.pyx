@@ -392,8 +392,6 @@ cdef class MemoryState(Backend):
             free(taken)
         return 0
 
-    # -------------------------------------------------------------------------------------------- roots
-
     def complete(self, StateDiff diff not None) -> None:
         """Adds to a diff that starts from this state what applying it would add: the slots of wiped and removed accounts
         that it does not list, and the codes that it takes away."""
@@ -420,6 +418,8 @@ cdef class MemoryState(Backend):
             if row != NULL and row.code != NULL and row.code.data != NULL:
                 diff.codes.setdefault(row.code.hash[:32], row.code.data[:row.code.size])
         return 0
+
+    # -------------------------------------------------------------------------------------------- roots
 
     roots_on_threads = True                      # `state_root` takes a number of threads
 
