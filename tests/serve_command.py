@@ -15,14 +15,14 @@ START_SECONDS = 60
 
 
 @contextmanager
-def served(*arguments: str) -> Iterator[tuple[Client, subprocess.Popen[str]]]:
+def served(*arguments: str, scheme: str = "http") -> Iterator[tuple[Client, subprocess.Popen[str]]]:
     """A client of `serve` with these arguments, and its process; ended by SIGTERM if it is still there."""
     command = [sys.executable, "-m", "evmcore", "serve", "--port", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
-            match = re.fullmatch(r"listening on http://127\.0\.0\.1:(\d+)\n", line)
+            match = re.fullmatch(rf"listening on {scheme}://127\.0\.0\.1:(\d+)\n", line)
             assert match is not None, f"got {line!r}"
             client = Client(int(match[1]))
             try:

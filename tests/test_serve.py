@@ -174,7 +174,7 @@ def test_more_connections_than_files_may_be_open(genesis_file: Path) -> None:
             later.close()
 
     body = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}'
-    request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    request = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (80, limits[1]))  # the child's too
     try:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from evmcore.service.memory_source import MemorySource
     from evmcore.service.redis_source import RedisSource
     from evmcore.service.source import Source
+    from evmcore.service.workers import Certificate
 
 T = TypeVar("T")
 
@@ -58,6 +59,15 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         metavar="ORIGIN",
         help="let scripts of this origin read answers; `*`: of any; may be given several times",
     )
+    server.add_argument(
+        "--vhosts",
+        type=_names,
+        default=("localhost",),
+        metavar="LIST",
+        help="names under which it may be asked, beside addresses, separated by commas; `*`: any (default localhost)",
+    )
+    server.add_argument("--tls-cert", metavar="FILE", help="serve over TLS, with this certificate chain (PEM)")
+    server.add_argument("--tls-key", metavar="FILE", help="its private key (PEM, not encrypted)")
     server.add_argument(
         "--api",
         type=_namespaces,
@@ -174,6 +184,14 @@ def _namespaces(text: str) -> frozenset[str]:
     return wanted
 
 
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if not name or ":" in name or "/" in name:
+            raise argparse.ArgumentTypeError(f"{name!r:.80} is no name of a host (without port and scheme)")
+    return names
+
+
 def _port(text: str) -> int:
     value = int(text) if text.isascii() and text.isdecimal() else -1
     if not 0 <= value < 65536:
@@ -227,6 +245,9 @@ def _serve(options: argparse.Namespace) -> int:
         raise CommandError("--workers needs a system with fork")
     if options.upstream is not None and options.redis is None:
         raise CommandError("--upstream is asked for what a state in Redis lacks: give --redis URL")
+    from evmcore.service import workers
+
+    certificate = _certificate(options)
     storage.start_logging("%(asctime)s ")
     limits = _limits(options)
     source = _source(options)
@@ -235,20 +256,31 @@ def _serve(options: argparse.Namespace) -> int:
         if options.workers > 1 and not options.no_metrics:
             # Where the workers share their figures; prometheus-client looks for it when it is imported.
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(TemporaryDirectory(prefix="evmcore-metrics-"))
-        from evmcore.service import workers
-
         try:
             listener = stack.enter_context(workers.listen(options.host, options.port))
         except OSError as error:
             raise CommandError(f"cannot listen on {options.host} port {options.port}: {error.strerror}") from None
         host, port = listener.getsockname()[:2]
         workers.end_on_signals()
-        print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+        scheme = "http" if certificate is None else "https"
+        print(f"listening on {scheme}://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
 
         def make_app() -> App:
             return _app(options, limits, _own_source(options, chain, source))
 
-        return workers.run(listener, make_app, options.workers)
+        return workers.run(listener, make_app, options.workers, certificate)
+
+
+def _certificate(options: argparse.Namespace) -> Certificate | None:
+    from evmcore.service.workers import Certificate
+
+    if options.tls_cert is None and options.tls_key is None:
+        return None
+    if options.tls_cert is None or options.tls_key is None:
+        raise CommandError("TLS needs both --tls-cert FILE and --tls-key FILE")
+    certificate = Certificate(options.tls_cert, options.tls_key)
+    certificate.check()
+    return certificate
 
 
 def _source(options: argparse.Namespace) -> MemorySource | None:
@@ -340,6 +372,7 @@ def _app(options: argparse.Namespace, limits: Limits, source: Source) -> App:
     return App(
         dispatcher,
         origins=tuple(options.cors),
+        hosts=options.vhosts,
         metrics=metrics,
         unavailable_status=503 if options.unavailable_503 else 200,
     )

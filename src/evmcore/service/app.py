@@ -40,10 +40,13 @@ class App:
         dispatcher: Dispatcher,
         *,
         origins: tuple[str, ...] = (),
+        hosts: tuple[str, ...] = ("*",),
         metrics: Metrics | None = None,
         unavailable_status: int = 200,
     ) -> None:
-        self.front = Front(dispatcher, origins=origins, metrics=metrics, unavailable_status=unavailable_status)
+        self.front = Front(
+            dispatcher, origins=origins, hosts=hosts, metrics=metrics, unavailable_status=unavailable_status
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

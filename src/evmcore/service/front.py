@@ -12,6 +12,7 @@ from evmcore._time_limit import TimeLimit
 from evmcore.blocks import Header
 from evmcore.errors import EvmcoreError
 from evmcore.service.dispatch import Answer, Dispatcher, failure_text
+from evmcore.service.hosts import HostCheck
 from evmcore.service.rpc_errors import INTERNAL_ERROR, INVALID_REQUEST, SERVER_ERROR, RpcError
 from evmcore.service.source import WouldBlock
 
@@ -63,10 +64,12 @@ class Front:
     Answers name the block they are of in the headers evm-block-number and evm-block-hash; a request may ask in
     ``evm-min-block`` for a head that is at least that high, and is answered with status 503 where it is not.
 
-    ``origins``: whose scripts may read answers (CORS), "*" for any. ``metrics``: what /metrics shows, without which it
-    is not there. ``unavailable_status``: the HTTP status of an answer, or a batch with an answer, that says that the
-    state cannot be had just now; 503 lets a proxy in front try another server. `close` ends the threads and closes the
-    source.
+    ``origins``: whose scripts may read answers (CORS), "*" for any. ``hosts``: names under which it may be asked, "*"
+    for any, as in geth's ``--http.vhosts``: a request whose header Host has another one is answered with 403, since a
+    page can have its name resolve to this server; addresses are no names. ``metrics``: what /metrics shows, without
+    which it is not there. ``unavailable_status``: the HTTP status of an answer, or a batch with an answer, that says
+    that the state cannot be had just now; 503 lets a proxy in front try another server. `close` ends the threads and
+    closes the source.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Front:
         dispatcher: Dispatcher,
         *,
         origins: tuple[str, ...] = (),
+        hosts: tuple[str, ...] = ("*",),
         metrics: Metrics | None = None,
         unavailable_status: int = 200,
     ) -> None:
@@ -82,6 +86,7 @@ class Front:
         self.limits = dispatcher.service.limits
         self.metrics = metrics
         self._origins = frozenset(origin.encode() for origin in origins)
+        self._hosts = HostCheck(hosts)
         self._unavailable_status = unavailable_status
         self._start_threads()
         self._running: dict[int, TimeLimit] = {}  # by id: what was given to a thread, or waits for one
@@ -120,6 +125,8 @@ class Front:
             return Response(500, (JSON,), failure_text(None, RpcError(INTERNAL_ERROR, INTERNAL)))
 
     def _post(self, headers: Mapping[bytes, bytes], body: bytes) -> Response | Waiting:
+        if not self._hosts.admits(headers):
+            return self._foreign()
         common: Headers = (JSON, *self._cors(headers)) if self._origins else (JSON,)
         if headers.get(b"content-type") != b"application/json" and not _says_json(headers):
             self._note_refusal("content_type")
@@ -214,6 +221,11 @@ class Front:
             return None
         return 503, RpcError(SERVER_ERROR, f"the head is block {head}, the request wants at least {least}")
 
+    def _foreign(self) -> Response:
+        """To a request that is for another host."""
+        self._note_refusal("host")
+        return Response(403, (TEXT,), b"invalid host specified\n")
+
     def _note_refusal(self, why: str) -> None:
         if self.metrics is not None:
             self.metrics.refused(why)
@@ -222,6 +234,8 @@ class Front:
 
     def other(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Response:
         """Answers what is not a POST."""
+        if not self._hosts.admits(headers):
+            return self._foreign()
         if method in ("GET", "HEAD"):
             return self._get(path)  # servers leave the body of an answer to HEAD out
         if method == "OPTIONS" and self._origins:

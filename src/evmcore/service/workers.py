@@ -7,18 +7,20 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import uvicorn
 
-from evmcore.errors import EvmcoreError
+from evmcore.errors import ConfigError, EvmcoreError
 from evmcore.service.http import HttpProtocol
 
-__all__ = ["end_on_signals", "listen", "run"]
+__all__ = ["Certificate", "end_on_signals", "listen", "run"]
 
 SHUTDOWN_SECONDS: Final = 10  # for requests that are being answered
 QUICK_DEATH: Final = 2.0  # seconds; a worker that lives shorter could not start
@@ -48,18 +50,55 @@ def end_on_signals() -> None:
         signal.signal(number, end)
 
 
-def run(listener: socket.socket, make_app: Callable[[], Any], workers: int = 1) -> int:
-    """Serves until SIGINT or SIGTERM, then lets running requests end; gives the exit code.
+class Certificate(NamedTuple):
+    """PEM files of a certificate, with those up to the issuer's, and of its private key, which is not encrypted."""
+
+    cert: str
+    key: str
+
+    def check(self) -> None:
+        """Raises `ConfigError` where a server could not use them."""
+        for path in self:
+            try:
+                with open(path, "rb"):
+                    pass
+            except OSError as error:
+                raise ConfigError(f"{path}: {error.strerror or error}") from None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        asked: list[bool] = []
+
+        def password() -> str:
+            asked.append(True)
+            return ""
+
+        try:
+            context.load_cert_chain(self.cert, self.key, password)
+        except (ssl.SSLError, ValueError) as error:
+            if asked:
+                raise ConfigError(f"{self.key}: the private key is encrypted, one that is not is needed") from None
+            reason = getattr(error, "reason", None)
+            if reason == "KEY_VALUES_MISMATCH":
+                raise ConfigError(f"{self.key}: not the private key of the certificate in {self.cert}") from None
+            what = f"{self.cert}, {self.key}: no certificate and private key in PEM form"
+            raise ConfigError(f"{what}: {reason or error}") from None
+
+
+def run(
+    listener: socket.socket,
+    make_app: Callable[[], Any],
+    workers: int = 1,
+    certificate: Certificate | None = None,
+) -> int:
+    """Serves until SIGINT or SIGTERM, then lets running requests end; gives the exit code. ``certificate``: over TLS.
 
     ``make_app`` makes the ASGI application, in each worker process anew: what it opens is the worker's own, what it
     holds already is shared memory. A worker that dies is started again, unless it dies at once again and again.
     """
-    if workers == 1:
-        return _serve(listener, make_app)
-    return _Supervisor(listener, make_app, workers).run()
+    serve = partial(_serve, listener, make_app, certificate)
+    return serve() if workers == 1 else _Supervisor(serve, workers).run()
 
 
-def _serve(listener: socket.socket, make_app: Callable[[], Any]) -> int:
+def _serve(listener: socket.socket, make_app: Callable[[], Any], certificate: Certificate | None) -> int:
     config = uvicorn.Config(
         make_app(),
         http=HttpProtocol,
@@ -70,6 +109,8 @@ def _serve(listener: socket.socket, make_app: Callable[[], Any]) -> int:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        ssl_certfile=None if certificate is None else certificate.cert,
+        ssl_keyfile=None if certificate is None else certificate.key,
     )
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
@@ -88,9 +129,8 @@ def _serve(listener: socket.socket, make_app: Callable[[], Any]) -> int:
 class _Supervisor:
     """Starts worker processes, starts them again when they die, and ends them."""
 
-    def __init__(self, listener: socket.socket, make_app: Callable[[], Any], workers: int) -> None:
-        self._listener = listener
-        self._make_app = make_app
+    def __init__(self, serve: Callable[[], int], workers: int) -> None:
+        self._serve = serve
         self._workers = workers
         self._started: dict[int, float] = {}
         self._stopping = False
@@ -141,7 +181,7 @@ class _Supervisor:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-            code = _serve(self._listener, self._make_app)
+            code = self._serve()
         except EvmcoreError as error:
             log.error("worker %d cannot serve: %s", os.getpid(), error)
         except BaseException:
