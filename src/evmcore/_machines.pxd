@@ -9,6 +9,8 @@ from evmcore._interp cimport Machine
 cdef extern from "include/stm/arena.h" namespace "evmcore::stm" nogil:
     cppclass Arena:
         void* take(size_t size)
+        const unsigned char* next()
+        void trim(const void* piece, size_t size)
         void reset()
         size_t taken()
 

@@ -14,6 +14,9 @@ from evmcore._keyed_hash cimport HashKey, draw_key, hash_address, hash_slot
 from evmcore._rules cimport SPURIOUS_DRAGON
 from evmcore._u256 cimport u_add, u_eq, u_is_zero, u_lt, u_set64, u_sub, u_sub_borrow, u_to_be
 
+cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
+    void prefetch(const void* at, size_t size)
+
 cdef HashKey hash_key
 draw_key(&hash_key)
 
@@ -108,6 +111,7 @@ cdef void release_codes(Private* p) noexcept nogil:
 
 cdef void ws_reset(WorkingSet* ws, StateReader* reader, int revision) noexcept nogil:
     cdef Private* p = private(ws)
+    cdef bint no_memory = ws.no_memory
     release_codes(p)
     table_clear(&p.accounts)
     table_clear(&p.slots)
@@ -118,10 +122,11 @@ cdef void ws_reset(WorkingSet* ws, StateReader* reader, int revision) noexcept n
     ws.logs_seen = 0
     ws.no_memory = False
     # Entry 0 of both kinds is a placeholder, handed out when memory is short and the run is lost anyway.
-    memset(&ws.accounts[0], 0, sizeof(AccountEntry))
-    memset(&ws.slots[0], 0, sizeof(SlotEntry))
-    ws.accounts[0].loaded = True
-    ws.slots[0].loaded = True
+    if ws.account_count == 0 or no_memory:
+        memset(&ws.accounts[0], 0, sizeof(AccountEntry))
+        memset(&ws.slots[0], 0, sizeof(SlotEntry))
+        ws.accounts[0].loaded = True
+        ws.slots[0].loaded = True
     ws.account_count = 1
     ws.slot_count = 1
     p.ripemd = 0
@@ -208,6 +213,11 @@ cdef uint32_t ws_find_account(WorkingSet* ws, const uint8_t* address) noexcept n
     cdef const Table* table = &private(ws).accounts
     cdef const Cell* cell = &table.cells[account_cell(ws, address)]
     return cell.number if cell.stamp == table.stamp and ws.accounts[cell.number].loaded else 0
+
+
+cdef void ws_ask_for_account(WorkingSet* ws, const uint8_t* address) noexcept nogil:
+    cdef const Table* table = &private(ws).accounts
+    prefetch(&table.cells[<uint32_t>hash_address(hash_key, address) & table.mask], sizeof(Cell))
 
 
 cdef uint32_t ws_find_slot(WorkingSet* ws, uint32_t account, const u256* key) noexcept nogil:

@@ -56,6 +56,7 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
         uint32_t main_number(const Location* location) const
         void set_main_number(Location* location, uint32_t number)
         uint64_t hash(const uint8_t* address, const u256* slot) const
+        void ask_for(const Location* location) const
         size_t used()
         size_t bytes_used()
     ctypedef struct Write:
@@ -64,6 +65,7 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
         Version* version
         const Value* value
         int part
+        Value own
     Seen latest(const Cell& cell, TxIndex before)
     bint is_written(const Location* location)
     bint account_roughly_before(const Location& account, TxIndex before, Base* found)

@@ -53,6 +53,8 @@ cdef struct Run:
     uint32_t access_count
     uint64_t ticks                # how long it took; 0: it is brief, and nobody has looked
     TxIndex leans_on              # the latest transaction whose writes it used; noted where the hints line it up
+    uint32_t kept_size            # ... bytes of it, side by side; 0: they are not
+    const uint8_t* kept           # what of all this is in the worker's records ...
     AccountRead* account_reads
     SlotRead* slot_reads
     Write* writes
@@ -124,6 +126,7 @@ cdef struct Block:
     bint refused                  # no speculation at all: it could not be begun
     Machine* main                 # its working set is the block's: what is final
     BlockOutput* output
+    uint64_t gas_used             # of `output`, before the frontier's transaction
     BlockFailure failure
     TxInvalid invalid
     Status status

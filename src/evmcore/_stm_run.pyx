@@ -1,8 +1,8 @@
 """Running ahead and recording; see ``_stm_run.pxd``."""
 from libc.stddef cimport size_t
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy
 
 from evmcore._code cimport Code, code_retain
 from evmcore._hints cimport IN_LINE, SHARES_NOTHING
@@ -24,6 +24,7 @@ from evmcore._u256 cimport u256, u_eq, u_is_zero, u_lt, u_sub
 
 cdef enum:
     RECORDS = 1 << 16             # bytes of records that stay in the caches; more only where runs are not final for long
+    MOST_KEPT = 2048              # bytes of a run's records that the committer asks for ahead of time
 
 
 cdef void drop_records(Worker* w) noexcept nogil:
@@ -42,7 +43,9 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
     cdef Write* old = run.writes
     cdef uint32_t old_count = run.write_count
     cdef uint64_t began
+    cdef const uint8_t* kept
     drop_records(w)
+    kept = w.records.next()
     w.last = max(w.last, tx)
     w.tx = tx
     w.blocked_on = 0
@@ -79,7 +82,15 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
         run.failed = True
     if run.failed:
         run.write_count = 0
+    run.kept = kept
+    run.kept_size = kept_since(w, kept)
     publish_writes(tx, old, old_count, run.writes, run.write_count, &w.delays)
+
+
+cdef inline uint32_t kept_since(const Worker* w, const uint8_t* kept) noexcept nogil:
+    """How many bytes of records there are from `kept` on; 0: many, or not side by side."""
+    cdef const uint8_t* end = w.records.next()
+    return <uint32_t>(end - kept) if kept != NULL and kept <= end <= kept + MOST_KEPT else 0
 
 
 cdef TxIndex tried_without(const Block* block, TxIndex tx) noexcept nogil:
@@ -88,7 +99,7 @@ cdef TxIndex tried_without(const Block* block, TxIndex tx) noexcept nogil:
 
 cdef void run_clear(Run* run) noexcept nogil:
     run.failed = run.ran_ahead = run.direct = False
-    run.leans_on = 0
+    run.leans_on = run.kept_size = 0
     run.ticks = 0
     run.account_read_count = run.slot_read_count = run.write_count = run.log_count = run.access_count = 0
 
@@ -176,8 +187,8 @@ cdef bint note_reads(Worker* w, Run* run) noexcept nogil:
     cdef SlotEntry* slot
     cdef SlotRead* slot_read
     cdef uint32_t i
-    run.account_reads = <AccountRead*>w.records.take(ws.account_count * sizeof(AccountRead))
-    run.slot_reads = <SlotRead*>w.records.take(ws.slot_count * sizeof(SlotRead))
+    run.account_reads = <AccountRead*>w.records.take((ws.account_count - 1) * sizeof(AccountRead))
+    run.slot_reads = <SlotRead*>w.records.take((ws.slot_count - 1) * sizeof(SlotRead))
     if run.account_reads == NULL or run.slot_reads == NULL:
         return False
     for i in range(1, ws.account_count):
@@ -250,10 +261,9 @@ cdef Value* add_write(Worker* w, Run* run, Location* location, Location* account
             return NULL
         value = &version.first
     else:
-        value = <Value*>w.records.take(sizeof(Value))
-        if value == NULL:
-            return NULL
-        memset(value, 0, sizeof(Value))
+        value = &write.own
+        value.code = NULL
+        value.delta = False
     write.location = location
     write.account = account
     write.version = version
@@ -393,4 +403,5 @@ cdef bint note_writes(Worker* w, Run* run) noexcept nogil:
             continue
         if not note_slot(w, ws, slot, run):
             return False
+    w.records.trim(run.writes, run.write_count * sizeof(Write))
     return True

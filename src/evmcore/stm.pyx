@@ -21,6 +21,7 @@ from evmcore._stm cimport (
 )
 from evmcore._stm_block cimport BRIEF_GAS, Block, Run, Runs, SlotRead, Worker
 from evmcore._stm_commit cimport bring_in, publish_beginning, run_directly, stands
+from evmcore._stm_prefetch cimport ask_for_next, ask_for_runs
 from evmcore._stm_read cimport reader_init
 from evmcore._stm_run cimport give_up, run_ahead, run_clear, tried_without
 from evmcore._stm_watch cimport clocks_close, clocks_open, phases_of, threads_of, timeline_of
@@ -32,10 +33,6 @@ from evmcore.errors import InputError
 
 cdef extern from "include/sync.h" nogil:
     int64_t monotonic_ns()
-
-cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
-    void prefetch(const void* at, size_t size)
-    void prefetch_for_writing(void* at, size_t size)
 
 cdef extern from "include/spares.h" namespace "evmcore" nogil:
     ctypedef struct Spares:
@@ -57,28 +54,17 @@ cdef extern from *:
 cdef enum:
     EVENTS_EACH = 16              # of a picture, by transaction ...
     MOST_EVENTS = 1 << 20         # ... and in all, for each worker: 40 bytes each
-    LOOK_AHEAD_DATA = 256         # bytes of a transaction's data that are asked for ahead of time
 
 
 # ---------------------------------------------------------------------------------------------------- a worker's tasks
-
-cdef inline void look_ahead(const Block* block, TxIndex tx) noexcept nogil:
-    """Asks for what the transactions after one need: other cores made it."""
-    cdef const TxData* following
-    if tx + 2 <= block.count:
-        prefetch(block.txs[tx + 1], sizeof(TxData))
-    if tx + 1 <= block.count:
-        following = block.txs[tx]
-        prefetch(following.data, min(following.data_size, <size_t>LOOK_AHEAD_DATA))
-        prefetch_for_writing(&block.run_of[tx + 1], sizeof(Run))
-
 
 cdef TxIndex run_task(void* self, TxIndex tx, cbool final) noexcept nogil:
     cdef Worker* w = <Worker*>self
     cdef TxIndex behind
     delay_point(&w.delays)
-    look_ahead(w.block, tx)
+    ask_for_next(w.block, tx)
     if final:
+        ask_for_runs(w.block, tx)
         if w.block.watch_all:
             run_ahead(w, tx)
             if not w.blocked_on and stands(w, tx):
@@ -97,6 +83,7 @@ cdef TxIndex run_task(void* self, TxIndex tx, cbool final) noexcept nogil:
 cdef cbool stands_task(void* self, TxIndex tx) noexcept nogil:
     cdef Worker* w = <Worker*>self
     delay_point(&w.delays)
+    ask_for_runs(w.block, tx)
     return stands(w, tx)
 
 
@@ -125,10 +112,15 @@ cdef cbool conclude_task(void* self, TxIndex tx) noexcept nogil:
         block.failure = BLOCK_ENGINE_FAILED
         block.status = NO_MEMORY
         return False
+<<<<<<< HEAD
     note_outcome(
         block.txs[tx - 1], outcome_of(block, tx), block.output.records[block.output.record_count - 1].result.gas_used,
         block.run_of[tx].ticks,
     )
+=======
+    note_outcome(block.txs[tx - 1], outcome_of(block, tx), block.output.gas_used - block.gas_used)
+    block.gas_used = block.output.gas_used
+>>>>>>> d7e8bdd (Parallel: the committer asks for runs ahead of time, in three steps; what a run keeps lies side by side; a checked transaction is made final without fences, and whoever runs a stretch looks at the frontier once)
     if block.pace.at[block.pace.step] == tx:
         keep_pace(block)
     return True
@@ -274,6 +266,7 @@ cdef class ParallelExecutor(Executor):
         block.delays = self.delays
         block.watch_all = self.watch_all
         block.output = run.output
+        block.gas_used = run.output.gas_used
         block.stop = &run.halt
         block.pace = &run.pace
         block.watched = self.recording

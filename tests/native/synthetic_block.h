@@ -308,7 +308,7 @@ inline bool note_reads(Worker& w, Run* run) {
 inline Value* add_write(Worker& w, Run* run, Location* location, Location* account, int part) {
     Version* version = new_version(*w.arena);
     if (version == nullptr) return nullptr;
-    run->writes[run->write_count++] = {location, account, version, &version->first, part};
+    run->writes[run->write_count++] = {location, account, version, &version->first, part, {}};
     return &version->first;
 }
 

@@ -45,6 +45,16 @@ public:
         return count > SIZE_MAX / sizeof(T) ? nullptr : static_cast<T*>(take(count * sizeof(T)));
     }
 
+    // Where the next piece will begin, if it fits there. nullptr: nothing was ever taken.
+    const uint8_t* next() const { return current_ == nullptr ? nullptr : current_->data() + used_; }
+
+    // Gives back what the latest piece has beyond so many bytes.
+    void trim(const void* piece, size_t bytes) {
+        const size_t end = static_cast<size_t>(static_cast<const uint8_t*>(piece) - current_->data()) + ((bytes + 15) & ~size_t{15});
+        taken_ -= used_ - end;
+        used_ = end;
+    }
+
     void reset() {
         current_ = first_;
         used_ = taken_ = 0;

@@ -71,7 +71,8 @@ inline void commit_ready(Scheduler& scheduler, const Tasks& tasks, uint32_t* sto
             continue;
         }
         waited = 0;
-        tally.watch.turn_to(kCommitting);
+        // Of a run by the committer itself, what comes after it is next to nothing: it counts as running.
+        tally.watch.turn_to(frontier == Scheduler::kToRun ? kRunning : kCommitting);
         tally.watch.begin();
         tally.validations += frontier == Scheduler::kToCheck;
         STM_KNOWS(1, tx, frontier);
@@ -85,7 +86,6 @@ inline void commit_ready(Scheduler& scheduler, const Tasks& tasks, uint32_t* sto
             tally.watch.turn_to(kRunning);
             tasks.run(tasks.self, tx, true);
             tally.watch.end(frontier == Scheduler::kToCheck ? kRanAgain : kRanAtFrontier, tx);
-            tally.watch.turn_to(kCommitting);
         }
         if (!tasks.conclude(tasks.self, tx)) {
             raise(stop);
@@ -133,8 +133,9 @@ inline void work(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_
     Stretch mine{0, 0};
     bool has_run = false;              // something that may be the frontier's
     tally.watch.start();
-    while (!is_raised(stop) && !scheduler.finished()) {
+    while (!is_raised(stop)) {
         if (mine.next == mine.end) {
+            if (scheduler.finished()) break;
             advance(scheduler, tasks, stop, tally);
             has_run = false;
         }

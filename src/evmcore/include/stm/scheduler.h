@@ -176,7 +176,8 @@ public:
             const uint64_t word = this->word(tx);
             const Status status = status_of(word);
             if (status == kExecuted) {
-                states_[tx].word.store(word_of(kChecking, incarnation_of(word), epoch_of(word)));
+                // Nobody else changes an Executed word, and to others Checking is no different: no fence is needed.
+                states_[tx].word.store(word_of(kChecking, incarnation_of(word), epoch_of(word)), std::memory_order_release);
                 return kToCheck;
             } else if (status == kReady || status == kBlocked) {
                 if (start(tx, word)) return kToRun;
@@ -193,10 +194,16 @@ public:
         states_[tx].word.store(word_of(kExecuting, incarnation_of(word) + 1, epoch_of(word) + 1));
     }
 
-    // Final. Wakes those who wait and moves the frontier on.
+    // Final. Moves the frontier on, and wakes those who wait: only for one that ran just now, `finish` has woken the others.
+    // Only whoever has the office moves the frontier; others learn from it no more than what is final.
     void commit(TxIndex tx) {
-        become(tx, kCommitted);
-        frontier_.store(tx + 1);
+        const uint64_t word = this->word(tx);
+        if (status_of(word) == kChecking) {
+            states_[tx].word.store(word_of(kCommitted, incarnation_of(word), epoch_of(word)), std::memory_order_release);
+        } else {
+            become(tx, kCommitted);
+        }
+        frontier_.store(tx + 1, std::memory_order_release);
     }
 
 private:

@@ -9,10 +9,12 @@
 //
 // Transactions are numbered from 1. Number 0 stands for what the block did before them.
 #pragma once
+#include <cstddef>
 #include <cstring>
 
 #include "../empty_code.h"
 #include "../keyed_hash.h"
+#include "../prefetch.h"
 #include "../u256.h"
 #include "arena.h"
 #include "delays.h"
@@ -58,8 +60,8 @@ struct Base {                          // before the block
 // Three lines of 64 bytes: the key, which does not change; most of the base, which is written once; what the workers write to.
 //
 // One that is apart is no part of the store: a run that looks for nobody else's writes made it for itself, to say what it
-// found before the block. Nothing is ever written there.
-struct alignas(64) Location {
+// found before the block. It ends where the cells would begin: nothing is ever written there.
+struct Location {
     uint64_t hash;                     // of one that is apart: its `main_number`
     uint8_t address[20];
     bool is_slot;
@@ -92,6 +94,9 @@ struct alignas(64) Location {
         for (unsigned turn = 0; !base_known();) turn = pause(turn);    // another worker is copying the same few words
     }
 };
+
+constexpr size_t kLine = 64;
+static_assert(sizeof(Location) == 3 * kLine);
 
 inline Seen latest(const Cell& cell, TxIndex before) {
     for (Version* at = cell.head.load(std::memory_order_acquire); at != nullptr; at = at->next.load(std::memory_order_acquire)) {
@@ -168,17 +173,16 @@ inline void slot_before(const Location& slot, const Location& account, TxIndex b
 
 // A location apart. nullptr: no memory.
 inline Location* new_apart(Arena& arena, const uint8_t* address, const u256* slot, const Base& base) {
-    void* room = arena.take(sizeof(Location) + alignof(Location));
-    if (room == nullptr) return nullptr;
-    const uintptr_t past = reinterpret_cast<uintptr_t>(room) + alignof(Location) - 1;
-    Location* fresh = new (reinterpret_cast<void*>(past - past % alignof(Location))) Location;
+    Location* fresh = static_cast<Location*>(arena.take(offsetof(Location, cells)));
+    if (fresh == nullptr) return nullptr;
     fresh->hash = 0;
     std::memcpy(fresh->address, address, 20);
     fresh->is_slot = slot != nullptr;
     fresh->apart = true;
     if (slot != nullptr) fresh->slot = *slot;
     fresh->base = base;
-    fresh->base_state.store(2, std::memory_order_relaxed);
+    new (&fresh->base_state) Shared<uint32_t>(2);
+    new (&fresh->written) Shared<bool>(false);
     return fresh;
 }
 
@@ -234,8 +238,9 @@ struct Write {
     Location* account;                 // of a slot
     Version* version;                  // before `publish_writes` one of its own, after it the one that is linked; nullptr:
                                        // it is not for others to see before it is final
-    const Value* value;
+    const Value* value;                // of the version, or `own`
     int part;
+    Value own;
 };
 
 // Puts the writes of a transaction's latest run into the store and withdraws what the run before it wrote and this one did
@@ -286,7 +291,7 @@ public:
             std::free(table_);
             std::free(main_numbers_);
             table_size_ = 0;
-            locations_ = static_cast<Location*>(std::aligned_alloc(alignof(Location), size / 2 * sizeof(Location)));
+            locations_ = static_cast<Location*>(std::aligned_alloc(kLine, size / 2 * sizeof(Location)));
             table_ = static_cast<Shared<uint32_t>*>(std::calloc(size, sizeof(Shared<uint32_t>)));
             main_numbers_ = static_cast<uint32_t*>(std::calloc(size / 2, sizeof(uint32_t)));
             if (locations_ == nullptr || table_ == nullptr || main_numbers_ == nullptr) return false;
@@ -337,6 +342,12 @@ public:
     void set_main_number(Location* location, uint32_t number) {
         if (location->apart) location->hash = number;
         else main_numbers_[location - locations_] = number;
+    }
+
+    // Asks for what the committer will look at of a location that others made.
+    void ask_for(const Location* location) const {
+        prefetch(location, 2 * kLine);
+        prefetch(&main_numbers_[location - locations_], sizeof(uint32_t));
     }
 
     size_t used() const { return used_.load(std::memory_order_relaxed); }

@@ -1,0 +1,61 @@
+"""Asking for memory ahead of time; see ``_stm_prefetch.pxd``.
+
+What is found through a pointer can be asked for once the pointer is here. So a run is asked for in three steps, each of
+which finds what the one before asked for: the run three transactions ahead, its records two ahead, and one ahead what the
+records point to and what they will be compared with.
+
+Only a run that has ended is looked at. From then on nobody but the committer changes it.
+"""
+from libc.stddef cimport size_t
+from libc.stdint cimport uint32_t
+
+from evmcore._state cimport ws_ask_for_account
+from evmcore._stm_block cimport AccountRead, Run, SlotRead
+from evmcore._tx cimport TxData
+
+cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
+    void prefetch(const void* at, size_t size)
+    void prefetch_for_writing(void* at, size_t size)
+
+cdef enum:
+    LOOK_AHEAD_DATA = 256         # bytes of a transaction's data
+
+
+cdef void ask_for_next(const Block* block, TxIndex tx) noexcept nogil:
+    cdef const TxData* following
+    if tx + 2 <= block.count:
+        prefetch(block.txs[tx + 1], sizeof(TxData))
+    if tx + 1 <= block.count:
+        following = block.txs[tx]
+        prefetch(following.data, min(following.data_size, <size_t>LOOK_AHEAD_DATA))
+        prefetch_for_writing(&block.run_of[tx + 1], sizeof(Run))
+
+
+cdef inline void ask_for_read(Block* block, const Run* run) noexcept nogil:
+    """What `stands` and `bring_in` will look at first."""
+    cdef const AccountRead* account
+    cdef const SlotRead* slot
+    cdef uint32_t i
+    for i in range(run.account_read_count):
+        account = &run.account_reads[i]
+        if account.location.apart:
+            ws_ask_for_account(block.main.ws, account.location.address)
+        else:
+            block.store.ask_for(account.location)
+    for i in range(run.slot_read_count):
+        slot = &run.slot_reads[i]
+        if not slot.location.apart:
+            block.store.ask_for(slot.location)
+
+
+cdef void ask_for_runs(Block* block, TxIndex tx) noexcept nogil:
+    cdef const Run* run
+    if tx + 3 <= block.count:
+        prefetch(&block.run_of[tx + 3], sizeof(Run))
+    if tx + 2 <= block.count and block.scheduler.has_run(tx + 2):
+        run = &block.run_of[tx + 2]
+        prefetch(run.kept, run.kept_size)
+    if tx + 1 <= block.count and block.scheduler.has_run(tx + 1):
+        run = &block.run_of[tx + 1]
+        if not run.direct and run.kept_size:
+            ask_for_read(block, run)
