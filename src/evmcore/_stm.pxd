@@ -71,7 +71,7 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
     bint account_roughly_before(const Location& account, TxIndex before, Base* found)
     void balance_before(const Location& account, TxIndex before, u256* balance)
     void slot_before(const Location& slot, const Location& account, TxIndex before, u256* value)
-    Location* new_apart(Arena& arena, const uint8_t* address, const u256* slot, const Base& base)  # NULL: no memory
+    Location* new_apart(Arena& arena, const uint8_t* address, const u256* slot)     # NULL: no memory
     Version* new_version(Arena& arena)     # NULL: no memory
     Version* publish(Location& location, int part, TxIndex tx, Version* fresh)
     void publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count, uint64_t* delays)

@@ -43,6 +43,7 @@ cdef struct Access:               # an account, or a slot of one
 
 # The latest run of one transaction; what it points to is in `records` of the worker that did it.
 cdef struct Run:
+    uint64_t block                # whose it is, by number: of no other block anything here holds
     bint failed                   # the engine failed; nothing else holds
     bint ran_ahead                # a speculative run came before
     bint direct                   # run by the committer on the block's own working set: brought in already
@@ -67,6 +68,7 @@ cdef struct Run:
 # What a block needs for each of its transactions, kept from block to block.
 cdef struct Runs:
     size_t capacity
+    uint64_t block                # the number of this one
     Run* run_of                   # by transaction, from 1
     uint8_t* sharing              # of Sharing, by transaction, from 1
     HintTables hints

@@ -22,7 +22,9 @@ from evmcore._stm cimport (
 )
 from evmcore._stm_block cimport Access, AccountRead, Block, Run, SlotRead, Worker
 from evmcore._stm_read cimport account_location, slot_location
-from evmcore._stm_run cimport clock_of, drop_records, give_up, note_account, note_slot, parts_to_tell, room_for_writes, run_clear
+from evmcore._stm_run cimport (
+    clock_of, drop_records, give_up, note_account, note_slot, parts_to_tell, room_for_writes, run_begun, run_clear,
+)
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxData
 from evmcore._u256 cimport u256, u_add, u_eq, u_is_zero, u_lt, u_zero
 
@@ -260,7 +262,7 @@ cdef Location* main_location(Worker* w, uint32_t account) noexcept nogil:
 
 cdef void run_directly(Worker* w, TxIndex tx) noexcept nogil:
     cdef Block* block = w.block
-    cdef Run* run = &block.run_of[tx]
+    cdef Run* run = run_begun(block, tx)
     cdef Write* old = run.writes
     cdef uint32_t old_count = run.write_count
     cdef bint ran_ahead = run.ran_ahead

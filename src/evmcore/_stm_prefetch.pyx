@@ -23,12 +23,12 @@ cdef enum:
 
 cdef void ask_for_next(const Block* block, TxIndex tx) noexcept nogil:
     cdef const TxData* following
-    if tx + 2 <= block.count:
-        prefetch(block.txs[tx + 1], sizeof(TxData))
     if tx + 1 <= block.count:
         following = block.txs[tx]
         prefetch(following.data, min(following.data_size, <size_t>LOOK_AHEAD_DATA))
-        prefetch_for_writing(&block.run_of[tx + 1], sizeof(Run))
+    if tx + 2 <= block.count:
+        prefetch(block.txs[tx + 1], sizeof(TxData))
+        prefetch_for_writing(&block.run_of[tx + 2], sizeof(Run))
 
 
 cdef inline void ask_for_read(Block* block, const Run* run) noexcept nogil:

@@ -17,24 +17,27 @@ cdef bint account_base(Worker* w, const uint8_t* address, Base* base) noexcept n
     """An account before the block. False: the state cannot be read."""
     cdef AccountData data
     cdef Found found = w.block.base.account(w.block.base.self, address, &data)
-    memset(base, 0, sizeof(Base))
-    memcpy(base.code_hash, EMPTY_CODE_HASH, 32)
+    base.exists = found == FOUND
     if found == FOUND:
-        base.exists = True
         base.balance = data.balance
         base.nonce = data.nonce
         base.has_storage = data.has_storage
         memcpy(base.code_hash, data.code_hash, 32)
+    else:
+        memset(&base.balance, 0, sizeof(u256))
+        base.nonce = 0
+        base.has_storage = False
+        memcpy(base.code_hash, EMPTY_CODE_HASH, 32)
     return found != READ_FAILED
 
 
 cdef bint slot_base(Worker* w, const uint8_t* address, const u256* key, const u256* known, Base* base) noexcept nogil:
     """A slot before the block. False: the state cannot be read, or there is no room."""
     cdef Location* account
-    memset(base, 0, sizeof(Base))
     if known != NULL:
         base.balance = known[0]
         return True
+    memset(&base.balance, 0, sizeof(u256))
     account = account_location(w, address)
     if account == NULL:
         return False
@@ -47,7 +50,9 @@ cdef Location* account_location(Worker* w, const uint8_t* address) noexcept nogi
     if location != NULL and memcmp(location.address, address, 20) == 0:
         return location
     if w.apart:
-        location = new_apart(w.records[0], address, NULL, base) if account_base(w, address, &base) else NULL
+        location = new_apart(w.records[0], address, NULL)
+        if location != NULL and not account_base(w, address, &location.base):
+            location = NULL
     else:
         location = w.block.store.find(address, NULL)
         if location == NULL:
@@ -64,11 +69,13 @@ cdef Location* slot_location(Worker* w, const uint8_t* address, const u256* key,
     cdef Location* location
     cdef Base base
     if w.apart:
-        return new_apart(w.records[0], address, key, base) if slot_base(w, address, key, known, &base) else NULL
+        location = new_apart(w.records[0], address, key)
+        return location if location != NULL and slot_base(w, address, key, known, &location.base) else NULL
     location = w.block.store.find(address, key)
     if location == NULL:
         w.full = True
     elif not location.base_known():
+        memset(&base, 0, sizeof(Base))
         if not slot_base(w, address, key, known, &base):
             return NULL
         location.set_base(base)
@@ -95,33 +102,37 @@ cdef bint met_lasting_estimate(Worker* w, const Location* slot) noexcept nogil:
 cdef Found read_account(void* self, const uint8_t* address, AccountData* out) noexcept nogil:
     cdef Worker* w = <Worker*>self
     cdef Location* location = account_location(w, address)
-    cdef Base found
+    cdef const Base* found
+    cdef Base now
+    cdef bint exists
     cdef int part
     if location == NULL:
         return READ_FAILED
     if w.apart:
         w.reader.rough = False
-        found = location.base
+        found = &location.base
     else:
         if is_written(location):
             for part in range(<int>kNonce, <int>kParts):
                 if met_estimate(w, location, part):
                     return READ_FAILED
-        w.reader.rough = account_roughly_before(location[0], w.tx, &found)
-    # The sender's nonce is taken to be what the transaction says: the committer checks it.
-    if memcmp(address, w.block.txs[w.tx - 1].sender, 20) == 0:
-        found.nonce = w.block.txs[w.tx - 1].nonce
-        found.exists = True
+        w.reader.rough = account_roughly_before(location[0], w.tx, &now)
+        found = &now
+    exists = found.exists
     out.balance = found.balance
     out.nonce = found.nonce
     out.has_storage = found.has_storage
     memcpy(out.code_hash, found.code_hash, 32)
+    # The sender's nonce is taken to be what the transaction says: the committer checks it.
+    if memcmp(address, w.block.txs[w.tx - 1].sender, 20) == 0:
+        out.nonce = w.block.txs[w.tx - 1].nonce
+        exists = True
     w.reader.origin = location
-    w.reader.known_code = w.recent_codes[found.code_hash[0] % RECENT_CODES] if w.apart else <Code*>location.code()
-    if w.reader.known_code != NULL and memcmp(found.code_hash, w.reader.known_code.hash, 32) != 0:
+    w.reader.known_code = w.recent_codes[out.code_hash[0] % RECENT_CODES] if w.apart else <Code*>location.code()
+    if w.reader.known_code != NULL and memcmp(out.code_hash, w.reader.known_code.hash, 32) != 0:
         w.reader.known_code = NULL
     delay_point(&w.delays)
-    return FOUND if found.exists else ABSENT
+    return FOUND if exists else ABSENT
 
 
 cdef void read_balance(void* self, void* origin, u256* balance) noexcept nogil:

@@ -28,6 +28,10 @@ cdef TxIndex tried_without(const Block* block, TxIndex tx) noexcept nogil
 # Takes the memory of records back when it is much and nobody will look at any of them any more.
 cdef void drop_records(Worker* w) noexcept nogil
 
+# The run of a transaction that is about to be run: as its latest one left it, or as if it had never run. Only here a run is made
+# one of the block's, by whoever has the transaction Executing.
+cdef Run* run_begun(Block* block, TxIndex tx) noexcept nogil
+
 # As if the transaction had not run.
 cdef void run_clear(Run* run) noexcept nogil
 

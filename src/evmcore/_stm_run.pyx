@@ -22,9 +22,13 @@ from evmcore._tx cimport TX_VALID, transaction_run
 from evmcore._u256 cimport u256, u_eq, u_is_zero, u_lt, u_sub
 
 
+cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
+    void prefetch_for_writing(void* at, size_t size)
+
 cdef enum:
     RECORDS = 1 << 16             # bytes of records that stay in the caches; more only where runs are not final for long
     MOST_KEPT = 2048              # bytes of a run's records that the committer asks for ahead of time
+    MOST_ASKED = 1024             # ... and that the run itself does: the committer has read what was there before
 
 
 cdef void drop_records(Worker* w) noexcept nogil:
@@ -39,13 +43,14 @@ cdef uint64_t clock_of(const Block* block, TxIndex tx) noexcept nogil:
 cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
     cdef Block* block = w.block
     cdef Machine* machine = w.machine
-    cdef Run* run = &block.run_of[tx]
+    cdef Run* run = run_begun(block, tx)
     cdef Write* old = run.writes
     cdef uint32_t old_count = run.write_count
     cdef uint64_t began
     cdef const uint8_t* kept
     drop_records(w)
     kept = w.records.next()
+    prefetch_for_writing(<void*>kept, MOST_ASKED)
     w.last = max(w.last, tx)
     w.tx = tx
     w.blocked_on = 0
@@ -95,6 +100,14 @@ cdef inline uint32_t kept_since(const Worker* w, const uint8_t* kept) noexcept n
 
 cdef TxIndex tried_without(const Block* block, TxIndex tx) noexcept nogil:
     return block.runs.hints.asked[tx - 1].tried_without if block.worker_count > 1 else 0
+
+
+cdef Run* run_begun(Block* block, TxIndex tx) noexcept nogil:
+    cdef Run* run = &block.run_of[tx]
+    if run.block != block.runs.block:
+        run.block = block.runs.block
+        run_clear(run)
+    return run
 
 
 cdef void run_clear(Run* run) noexcept nogil:

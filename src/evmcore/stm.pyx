@@ -23,7 +23,7 @@ from evmcore._stm_block cimport BRIEF_GAS, Block, Run, Runs, SlotRead, Worker
 from evmcore._stm_commit cimport bring_in, publish_beginning, run_directly, stands
 from evmcore._stm_prefetch cimport ask_for_next, ask_for_runs
 from evmcore._stm_read cimport reader_init
-from evmcore._stm_run cimport give_up, run_ahead, run_clear, tried_without
+from evmcore._stm_run cimport give_up, run_ahead, run_begun, tried_without
 from evmcore._stm_watch cimport clocks_close, clocks_open, phases_of, threads_of, timeline_of
 from evmcore._tx cimport TxData
 from evmcore._u256 cimport u256_to_int
@@ -112,15 +112,10 @@ cdef cbool conclude_task(void* self, TxIndex tx) noexcept nogil:
         block.failure = BLOCK_ENGINE_FAILED
         block.status = NO_MEMORY
         return False
-<<<<<<< HEAD
     note_outcome(
-        block.txs[tx - 1], outcome_of(block, tx), block.output.records[block.output.record_count - 1].result.gas_used,
-        block.run_of[tx].ticks,
+        block.txs[tx - 1], outcome_of(block, tx), block.output.gas_used - block.gas_used, block.run_of[tx].ticks
     )
-=======
-    note_outcome(block.txs[tx - 1], outcome_of(block, tx), block.output.gas_used - block.gas_used)
     block.gas_used = block.output.gas_used
->>>>>>> d7e8bdd (Parallel: the committer asks for runs ahead of time, in three steps; what a run keeps lies side by side; a checked transaction is made final without fences, and whoever runs a stretch looks at the frontier once)
     if block.pace.at[block.pace.step] == tx:
         keep_pace(block)
     return True
@@ -138,7 +133,7 @@ cdef void keep_pace(Block* block) noexcept nogil:
 
 
 cdef void pass_task(void* self, TxIndex tx) noexcept nogil:
-    (<Worker*>self).block.run_of[tx].failed = True
+    run_begun((<Worker*>self).block, tx).failed = True
 
 
 cdef enum Opening:
@@ -350,6 +345,8 @@ cdef list learnt_of(const Block* block):
     cdef uint32_t i
     for tx in range(1, <size_t>block.count + 1):
         run = &block.run_of[tx]
+        if run.block != block.runs.block:
+            continue
         for i in range(run.slot_read_count):
             read = &run.slot_reads[i]
             learnt.append((
@@ -370,7 +367,6 @@ cdef void runs_free(Runs* runs) noexcept nogil:
 cdef Runs* runs_for(size_t count) noexcept nogil:
     """Room for the runs of so many transactions, none of which has run. NULL: no memory."""
     cdef Runs* runs = <Runs*>spares_take(&spare_runs)
-    cdef size_t tx
     if runs == NULL:
         runs = <Runs*>calloc(1, sizeof(Runs))
     if runs == NULL:
@@ -384,8 +380,7 @@ cdef Runs* runs_for(size_t count) noexcept nogil:
         if runs.run_of == NULL or runs.sharing == NULL:
             runs_free(runs)
             return NULL
-    for tx in range(count + 1):
-        run_clear(&runs.run_of[tx])
+    runs.block += 1
     return runs
 
 

@@ -171,8 +171,8 @@ inline void slot_before(const Location& slot, const Location& account, TxIndex b
     sum_before(slot.cells[0], before, wiped, wiped != 0 ? zero : slot.base.balance, value);
 }
 
-// A location apart. nullptr: no memory.
-inline Location* new_apart(Arena& arena, const uint8_t* address, const u256* slot, const Base& base) {
+// A location apart, whose base the caller fills in. nullptr: no memory.
+inline Location* new_apart(Arena& arena, const uint8_t* address, const u256* slot) {
     Location* fresh = static_cast<Location*>(arena.take(offsetof(Location, cells)));
     if (fresh == nullptr) return nullptr;
     fresh->hash = 0;
@@ -180,7 +180,6 @@ inline Location* new_apart(Arena& arena, const uint8_t* address, const u256* slo
     fresh->is_slot = slot != nullptr;
     fresh->apart = true;
     if (slot != nullptr) fresh->slot = *slot;
-    fresh->base = base;
     new (&fresh->base_state) Shared<uint32_t>(2);
     new (&fresh->written) Shared<bool>(false);
     return fresh;
