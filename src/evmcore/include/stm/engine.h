@@ -71,8 +71,8 @@ inline void commit_ready(Scheduler& scheduler, const Tasks& tasks, uint32_t* sto
             continue;
         }
         waited = 0;
-        // Of a run by the committer itself, what comes after it is next to nothing: it counts as running.
-        tally.watch.turn_to(frontier == Scheduler::kToRun ? kRunning : kCommitting);
+        // Between two runs of its own the committer does next to nothing, less than to look at the clock: it counts as running.
+        if (frontier == Scheduler::kToCheck || tally.watch.doing == kWaiting) tally.watch.turn_to(kCommitting);
         tally.watch.begin();
         tally.validations += frontier == Scheduler::kToCheck;
         STM_KNOWS(1, tx, frontier);
