@@ -51,6 +51,9 @@ cdef struct Pace:
     uint32_t[4] at                # number of transactions; 0 ends
     uint64_t[4] work              # ns, of theirs one after the other
     int64_t[4] until              # ns from the start
+    const uint32_t* costs         # ns of each transaction as forecast, borrowed; their sum is `raw`, ...
+    uint64_t raw
+    uint64_t sequential           # ... which at the speed of `work` is this
     int step                      # the next of them
     bint behind                   # it fell behind at `step` ...
     int64_t seen_ns               # ... so long after the start

@@ -21,7 +21,7 @@ from evmcore._block_run cimport (
 from evmcore._block_steps cimport BLOCK_NO_SENDER, BLOCK_OK, BlockFailure
 from evmcore._forecast cimport (
     LENGTHS, WHOLE, find_path, forecast_all, forecast_by_gas, forecast_end, forecast_some, forget_kinds, known_kinds, length_class,
-    note_burden, run_timed, set_pace, teach_kind,
+    note_on_threads, run_timed, set_pace, teach_kind,
 )
 from evmcore._hints cimport forget_hints
 from evmcore._senders cimport pending_help
@@ -45,6 +45,7 @@ cdef extern from "include/pace.h" namespace "evmcore" nogil:
         uint32_t value()
         void set(uint32_t value)
         void learn(uint64_t sample, uint32_t weight)
+        void step(uint64_t sample, uint32_t weight)
     cppclass Patience:
         void begin()
         bint passed_over()
@@ -54,26 +55,33 @@ cdef extern from "include/pace.h" namespace "evmcore" nogil:
 cdef enum:
     CHOICES = 10                  # numbers of threads
     TIMED_OF_TINY = 16            # one in so many of the blocks that the header tells to be too short is looked at all the same
-    REMEASURE = 32                # parallel blocks after which one runs sequentially, so that kinds stay known
+    REMEASURE = 64                # parallel blocks after which one runs sequentially, so that kinds stay known
     SHORT_NS = 40000              # what is not worth waking anybody
     WORTH_WAKING = 4              # senders to be recovered that are
     RECOVERY_NS = 25000           # of one sender
     LEAST_GAIN_NS = 30000
     GAIN_PERCENT = 95             # of the sequential time: threads that are not expected below it are left alone
+    UNSURE_GAIN_NS = 600000       # the same where a good part of the block was never timed
+    UNSURE_GAIN_PERCENT = 80
+    WAKING_NS = 50000             # before it was measured
+    FIRST_NS = 400000             # what the first block on threads takes longer: memory is not there yet
+    FIRST_BLOCKS = 32             # that is divided among so many blocks that might have been the first
     OUTSET_NS = 1000              # what threads add to a transaction, before any did, ...
     OUTSET_PART = 16              # ... beside this part of it
-    LOSABLE_PART = 64             # of all time spent on blocks: what trials may lose
+    LOSABLE_PART = 100            # of all time spent on blocks: what trials and measurements may lose ...
+    GAINED_PART = 8               # ... beside this part of what threads gained
     LOSABLE_NS = 500000           # and so much at the beginning
-    MOST_SAVED_NS = 100000000     # of it: a long life is no reason to lose much at once
+    MOST_SAVED_NS = 20000000      # of it: a long life is no reason to lose much at once
+    LOOKED_AT = 8                 # one in so many of the blocks that the header tells not to pay is looked at all the same
 
+cdef Loose[uint32_t] cold         # parts of FIRST_NS that still count, 0 once a block ran on threads
 cdef Estimate[10] waking          # ns until threads are at work, and what is made ready for them
 cdef Estimate[160] residues       # ns that threads add to a transaction: by CHOICES and LENGTHS
 cdef Patience[160] patience       # by CHOICES and the length of a block's mean transaction
 cdef Estimate[16] alone           # by that length: what blocks took on one thread, in 1,024ths of what their kinds say; 0: unknown
 cdef Loose[int64_t] losable       # ns that trials may lose from now on
 cdef int32_t turn                 # which of the known blocks are timed here and there
-cdef int32_t halfway              # which of the blocks with some kinds that were never timed are measured
-cdef int32_t parallel_blocks
+cdef int32_t since_measured       # parallel blocks since one ran alone to be measured; below 0: nothing is known yet, or any more
 cdef int32_t tiny                 # counts blocks, for TIMED_OF_TINY
 
 
@@ -83,19 +91,25 @@ cdef void do_nothing(void* context) noexcept nogil:
     pass
 
 
-cdef uint32_t waking_time(int choice, int threads) noexcept nogil:
-    """What it takes so many threads to begin and to end. Measured once, threads being parked; then learnt from blocks."""
+cdef void measure_waking(int choice, int threads) noexcept nogil:
+    """What it takes so many threads to begin and to end, threads being parked; later that is learnt from blocks. Before any
+    block runs: the first one would pay for it, and for the threads being made."""
     cdef int64_t took, least = 1000000
     cdef int i
-    if waking[choice].value() == 0:
+    if waking[choice].value():
+        return
+    run_on_workers(threads, do_nothing, NULL)
+    for i in range(3):
+        sleep_us(200)
+        took = monotonic_ns()
         run_on_workers(threads, do_nothing, NULL)
-        for i in range(3):
-            sleep_us(200)
-            took = monotonic_ns()
-            run_on_workers(threads, do_nothing, NULL)
-            least = min(least, monotonic_ns() - took)
-        waking[choice].set(<uint32_t>max(least, <int64_t>1000))
-    return waking[choice].value()
+        least = min(least, monotonic_ns() - took)
+    waking[choice].set(<uint32_t>max(least, <int64_t>1000))
+
+
+cdef uint32_t waking_time(int choice) noexcept nogil:
+    cdef uint32_t known = waking[choice].value()
+    return known if known else WAKING_NS
 
 
 cdef uint64_t shared_work(const Forecast* seen, int threads) noexcept nogil:
@@ -124,9 +138,14 @@ cdef void learn_added(const Forecast* seen, int choice, uint64_t ratio, uint32_t
             residue.set(<uint32_t>max(<int64_t>20, <int64_t>now + (<int64_t>(now * ratio // WHOLE) - <int64_t>now) * <int64_t>(mine * WHOLE // all_) // WHOLE // <int64_t>weight))
 
 
-cdef uint64_t worthwhile(uint64_t sequential) noexcept nogil:
-    """What threads have to stay below."""
-    return min(sequential * GAIN_PERCENT // 100, sequential - min(sequential, <uint64_t>LEAST_GAIN_NS))
+cdef uint64_t worthwhile(uint64_t sequential, bint unsure) noexcept nogil:
+    """What threads have to stay below. A forecast that rests on gas alone may be wrong by a factor of two and more."""
+    cdef uint64_t percent = UNSURE_GAIN_PERCENT if unsure else GAIN_PERCENT, least = UNSURE_GAIN_NS if unsure else LEAST_GAIN_NS
+    return min(sequential * percent // 100, sequential - min(sequential, least))
+
+
+cdef inline bint is_unsure(const Forecast* seen, size_t count) noexcept nogil:
+    return 4 * seen.unsure > count
 
 
 cdef uint64_t time_alone(BlockRun run, const Forecast* seen, int threads) noexcept nogil:
@@ -152,14 +171,29 @@ cdef bint is_time_to_try(const Forecast* seen, size_t count, int choice, uint64_
     """Whether threads are to be tried that are expected not to pay: where that may be lost, and where others were passed over
     since they were tried last."""
     cdef uint64_t loss = max(expected, seen.sequential) - seen.sequential
+    # What it is held against has to be known.
+    if seen.looked and alone[length_class(seen.raw, count)].value() == 0:
+        return False
     # A trial that falls behind is given up.
     if losable.value() < <int64_t>min(max(loss, seen.sequential // 32), seen.sequential // 8):
         return False
     return patience[choice * LENGTHS + length_class(seen.raw, count)].passed_over()
 
 
+cdef bint is_time_to_measure(const Forecast* seen, size_t count, uint64_t expected) noexcept nogil:
+    """Whether a block that threads are expected to pay for is to run alone, so that what it takes is known."""
+    if since_measured < 0:
+        return True
+    if 2 * seen.wanting <= count and (is_unsure(seen, count) or since_measured < REMEASURE):
+        return False                             # where most is unknown there is nothing that could be confirmed
+    return losable.value() >= <int64_t>(seen.sequential - min(seen.sequential, expected))
+
+
 cdef void spend(int64_t took, int64_t lost) noexcept nogil:
-    losable.set(min(losable.value() + took // LOSABLE_PART, <int64_t>MOST_SAVED_NS) - max(lost, <int64_t>0))
+    """A block's time, and what was lost (below 0: gained) in comparison with the other way to execute it."""
+    losable.set(min(
+        losable.value() + took // LOSABLE_PART - (lost if lost > 0 else lost // GAINED_PART), <int64_t>MOST_SAVED_NS
+    ))
 
 
 cdef BlockFailure run_on(ParallelExecutor executor, BlockRun run, Sequence* sequence) noexcept:
@@ -173,6 +207,11 @@ cdef uint64_t time_to_begin(BlockRun run, int threads):
         return 0
     phases = run.counters["phases"]
     return <uint64_t>(phases["opening"] + phases["waking"] // threads)
+
+
+cdef uint64_t time_running(BlockRun run):
+    """What the transactions of a parallel block took, on all threads together."""
+    return 0 if run.counters is None else <uint64_t>run.counters["phases"]["running"]
 
 
 # ---------------------------------------------------------------------------------------------------- one thread, and a helper
@@ -217,6 +256,7 @@ cdef class ChoosingExecutor(Executor):
         self.choice_count = len(counts)
         for choice, count in enumerate(counts):
             self.counts[choice] = count
+            measure_waking(choice, count)
 
     cdef Executor prepare(self, BlockRun run, object block):
         cdef size_t count = len(run.prepared)
@@ -234,8 +274,8 @@ cdef class ChoosingExecutor(Executor):
         if decision.gas_used == 0 or atomic_add32(&tiny, 1) % TIMED_OF_TINY == 0:
             return False
         forecast_by_gas(count, decision.gas_used, &seen)
-        least = waking_time(0, self.counts[0]) + shared_work(&seen, self.counts[self.choice_count - 1])
-        if seen.sequential >= SHORT_NS and least < worthwhile(seen.sequential):
+        least = waking_time(0) + shared_work(&seen, self.counts[self.choice_count - 1])
+        if seen.sequential >= SHORT_NS and least < worthwhile(seen.sequential, False):
             return False
         decision.reason = TOO_SHORT
         decision.sequential_ns = decision.path_ns = seen.sequential
@@ -248,17 +288,18 @@ cdef class ChoosingExecutor(Executor):
         cdef int choice, best = 0
         cdef uint64_t time
         for choice in range(self.choice_count):
-            time = waking_time(choice, self.counts[choice]) + shared_work(seen, self.counts[choice]) + added(seen, choice)
+            time = waking_time(choice) + shared_work(seen, self.counts[choice]) + added(seen, choice)
             if choice == 0 or time < expected[0]:
                 best = choice
                 expected[0] = time
+        expected[0] += FIRST_NS * cold.value() // FIRST_BLOCKS
         return best
 
     cdef Reason look(
         self, BlockRun run, const Sequence* sequence, Forecast* seen, int* choice, uint64_t* expected
     ) noexcept nogil:
         """Why the block is to run on one thread or on those of `choice`."""
-        cdef uint64_t gas_used = run.decision.gas_used, alone
+        cdef uint64_t gas_used = run.decision.gas_used, limit
         cdef TxData** txs = sequence.txs
         cdef size_t count = sequence.count
         cdef bint whole
@@ -267,7 +308,11 @@ cdef class ChoosingExecutor(Executor):
             if seen.sequential < SHORT_NS:
                 return TOO_SHORT
             choice[0] = self.best(seen, expected)
-            if expected[0] >= worthwhile(time_alone(run, seen, self.threads)) and not is_time_to_try(seen, count, choice[0], expected[0]):
+            limit = worthwhile(time_alone(run, seen, self.threads), False)
+            if (
+                expected[0] >= limit and not is_time_to_try(seen, count, choice[0], expected[0])
+                and atomic_add32(&turn, 1) % LOOKED_AT
+            ):
                 return PAYS_LITTLE
         whole = forecast_some(txs, count, gas_used, seen)
         at_present_speed(seen, count)
@@ -275,27 +320,23 @@ cdef class ChoosingExecutor(Executor):
         if seen.sequential < SHORT_NS:
             return TOO_SHORT
         choice[0] = self.best(seen, expected)
-        alone = time_alone(run, seen, self.threads)
-        if not whole and expected[0] < worthwhile(alone):
+        limit = worthwhile(time_alone(run, seen, self.threads), is_unsure(seen, count))
+        if not whole and expected[0] < limit:
             forecast_all(txs, count, gas_used, seen)
             at_present_speed(seen, count)
             choice[0] = self.best(seen, expected)
-            alone = time_alone(run, seen, self.threads)
-        if expected[0] < worthwhile(alone):
+            limit = worthwhile(time_alone(run, seen, self.threads), is_unsure(seen, count))
+        if expected[0] < limit:
             run.find_senders(txs, self.threads)
             find_path(txs, count, seen)
             if seen.path > seen.longest:
                 choice[0] = self.best(seen, expected)
-                if expected[0] >= worthwhile(seen.sequential):
+                if expected[0] >= worthwhile(seen.sequential, is_unsure(seen, count)):
                     return CHAINED
-            if 2 * seen.wanting > count or (8 * seen.wanting > count and atomic_add32(&halfway, 1) % 8 == 0):
-                return MEASURING
-            if 4 * seen.unsure > count and parallel_blocks:
-                return PAYS                      # there is nothing that a sequential block could confirm
-            return MEASURING if atomic_add32(&parallel_blocks, 1) % REMEASURE == 1 else PAYS
-        if waking_time(choice[0], self.counts[choice[0]]) + shared_work(seen, self.counts[choice[0]]) >= worthwhile(seen.sequential):
+            return MEASURING if is_time_to_measure(seen, count, expected[0]) else PAYS
+        if waking_time(choice[0]) + shared_work(seen, self.counts[choice[0]]) >= worthwhile(seen.sequential, False):
             return TOO_SHORT
-        if 4 * seen.unsure <= count and is_time_to_try(seen, count, choice[0], expected[0]):
+        if not is_unsure(seen, count) and is_time_to_try(seen, count, choice[0], expected[0]):
             if seen.costs == NULL:
                 forecast_all(txs, count, gas_used, seen)
                 at_present_speed(seen, count)
@@ -306,6 +347,7 @@ cdef class ChoosingExecutor(Executor):
         cdef Forecast seen
         cdef BlockFailure failure
         cdef int choice = 0
+        cold.set(max(cold.value(), <uint32_t>1) - 1)
         run.decision.reason = self.look(run, sequence, &seen, &choice, &run.decision.parallel_ns)
         run.decision.sequential_ns = seen.sequential
         run.decision.path_ns = seen.path
@@ -318,9 +360,10 @@ cdef class ChoosingExecutor(Executor):
         return failure
 
     cdef BlockFailure run_alone(self, BlockRun run, Sequence* sequence, const Forecast* seen) noexcept nogil:
+        global since_measured
         cdef BlockFailure failure
         cdef Beside beside
-        cdef int64_t took
+        cdef int64_t took, given_up = 0
         if 8 * seen.unsure <= sequence.count and atomic_add32(&turn, 1) % 8:
             took = monotonic_ns()
             beside.sequence = sequence
@@ -335,22 +378,26 @@ cdef class ChoosingExecutor(Executor):
             return BLOCK_NO_SENDER
         took = monotonic_ns() - took
         if failure == BLOCK_OK:
-            spend(took, 0)
-            if seen.looked and 4 * seen.unsure <= sequence.count:
-                alone[length_class(seen.raw, sequence.count)].learn(<uint64_t>took * WHOLE // max(seen.raw, <uint64_t>1), 3)
+            if run.decision.reason == MEASURING:
+                given_up = <int64_t>seen.sequential - <int64_t>run.decision.parallel_ns
+                since_measured = 0
+            spend(took, max(given_up, <int64_t>0))
+            if seen.looked and not is_unsure(seen, sequence.count):
+                alone[length_class(seen.raw, sequence.count)].step(<uint64_t>took * WHOLE // max(seen.raw, <uint64_t>1), 3)
         return failure
 
     cdef BlockFailure run_parallel(
         self, BlockRun run, Sequence* sequence, const Forecast* seen, int choice
     ) noexcept nogil:
-        global parallel_blocks
+        global since_measured
         cdef size_t count = sequence.count
+        cdef Estimate* speed
         cdef Patience* waiting = &patience[choice * LENGTHS + length_class(seen.raw, count)]
         cdef int threads = self.counts[choice]
         cdef BlockFailure failure
         cdef int64_t took
-        cdef uint64_t shared = shared_work(seen, threads), more = added(seen, choice), extra, done = count, begin, ratio
-        cdef bint sure = 4 * seen.unsure <= count, trial = run.decision.reason == TRYING
+        cdef uint64_t shared = shared_work(seen, threads), more = added(seen, choice), extra, done = count, begin, ratio, running
+        cdef bint sure = not is_unsure(seen, count), trial = run.decision.reason == TRYING
         if not run.find_senders(sequence.txs, self.threads):
             return BLOCK_NO_SENDER
         took = monotonic_ns()
@@ -358,31 +405,43 @@ cdef class ChoosingExecutor(Executor):
         if 4 * seen.unknown <= count:
             # What is final says little at first: much of what comes later has been done too. So there is some grace, less
             # of it where gain was not expected.
-            begin = waking_time(choice, threads) + SHORT_NS
+            begin = waking_time(choice) + SHORT_NS
             set_pace(&run.pace, count, seen, begin + seen.sequential // (32 if trial else 8), 16 if trial else 8)
         with gil:
             failure = run_on(<ParallelExecutor>self.choices[choice], run, sequence)
             begin = time_to_begin(run, threads)
+            running = time_running(run)
         took = monotonic_ns() - took
         if failure != BLOCK_OK:
             return failure
         if trial or <uint64_t>took < seen.sequential:
             waiting.judge(<uint64_t>took < seen.sequential)
         spend(took, took - <int64_t>seen.sequential)
-        waking[choice].learn(begin, 8)
+        cold.set(0)
+        waking[choice].step(begin, 8)
         if run.pace.behind:
             # What it took up to there; the rest ran sequentially.
             took = run.pace.seen_ns
             done = run.pace.at[run.pace.step]
             more = max(more * run.pace.work[run.pace.step] // max(seen.sequential, <uint64_t>1), <uint64_t>1)
             shared = run.pace.work[run.pace.step] // threads
+            running = 0
         extra = <uint64_t>took - min(<uint64_t>took, shared + begin)
         ratio = min(max(extra * WHOLE // more, <uint64_t>WHOLE // 4), <uint64_t>(2 if run.pace.behind else 4) * WHOLE)
+        if sure and running and running < seen.sequential:
+            # Transactions that run beside others take no less than alone.
+            speed = &alone[length_class(seen.raw, count)]
+            if speed.value() == 0:
+                speed.set(WHOLE)
+            speed.step(running * WHOLE // max(seen.raw, <uint64_t>1), 3)
         learn_added(seen, choice, ratio, 8 if sure else 32)
-        note_burden(sequence.txs, done, ratio if sure else 0)
-        # Later than one thread, or earlier than so many can be: the forecast was wrong, and the next block is measured.
-        if run.pace.behind or (sure and not 9 * seen.sequential <= 10 * <uint64_t>took * threads <= 10 * seen.sequential * threads):
-            parallel_blocks = 0
+        note_on_threads(run, sequence.txs, done, seen, running, ratio if sure else 0)
+        # Later than one thread, or earlier than so many can be: the forecast was wrong, and a block is measured soon.
+        since_measured += 1
+        if run.pace.behind and run.pace.seen_ns > 2 * run.pace.until[run.pace.step]:
+            since_measured = -1
+        elif run.pace.behind or (sure and not 9 * seen.sequential <= 10 * <uint64_t>took * threads <= 10 * seen.sequential * threads):
+            since_measured = max(since_measured, <int32_t>REMEASURE)
         return failure
 
 
@@ -390,9 +449,11 @@ cdef class ChoosingExecutor(Executor):
 
 def forget():
     """Everything learnt, as in a new process."""
-    global halfway, parallel_blocks, turn
+    global since_measured, tiny, turn
     cdef int i, j
-    halfway = parallel_blocks = turn = 0
+    turn = tiny = 0
+    cold.set(FIRST_BLOCKS)
+    since_measured = -1
     forget_kinds()
     forget_hints()
     losable.set(LOSABLE_NS)
@@ -408,9 +469,9 @@ def forget():
 def teach(bytes address not None, bytes selector not None, uint32_t nanoseconds, uint32_t burden=1024):
     """That calls of a function (4 bytes) of a contract (20 bytes) take so long, as if it had been seen in several blocks, and
     what threads add to them, in 1,024ths of the usual."""
-    global parallel_blocks
+    global since_measured
     cdef TxData tx
-    parallel_blocks = 1
+    since_measured = 0
     if len(address) != 20 or len(selector) != 4:
         raise InputError("teach: an address of 20 bytes and a selector of 4 are needed")
     memset(&tx, 0, sizeof(TxData))
@@ -423,6 +484,7 @@ def teach(bytes address not None, bytes selector not None, uint32_t nanoseconds,
 def teach_threads(uint32_t waking_ns, uint32_t added_ns):
     """What threads take to begin, and what they add to a transaction of any length."""
     cdef int i
+    cold.set(0)
     for i in range(CHOICES):
         waking[i].set(max(waking_ns, 1))
     for i in range(CHOICES * LENGTHS):

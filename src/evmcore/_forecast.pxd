@@ -49,8 +49,9 @@ cdef void set_pace(Pace* pace, size_t count, const Forecast* seen, uint64_t allo
 # Sequential execution that times a transaction here and there, those of kinds that are not known well more often.
 cdef BlockFailure run_timed(BlockRun run, Sequence* sequence, const Forecast* seen) noexcept nogil
 
-# That the first `count` transactions ran on threads, which added `ratio` 1,024ths of what was expected; 0: nobody knows.
-cdef void note_burden(TxData** txs, size_t count, uint64_t ratio) noexcept nogil
+# That the first `count` transactions ran on threads, which added `ratio` 1,024ths of what was expected (0: nobody knows) and
+# took `running_ns` together (0 likewise).
+cdef void note_on_threads(BlockRun run, TxData** txs, size_t count, const Forecast* seen, uint64_t running_ns, uint64_t ratio) noexcept nogil
 
 # For tests.
 cdef void forget_kinds() noexcept nogil

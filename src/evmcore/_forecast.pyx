@@ -20,6 +20,7 @@ cdef extern from "include/pace.h" namespace "evmcore" nogil:
         void learn(uint64_t sample, uint32_t weight)
     cppclass Kind:
         bint is_tag "is"(uint32_t tag)
+        bint has_time()
         bint is_timed()
         bint is_sure()
         uint32_t nanoseconds()
@@ -27,6 +28,7 @@ cdef extern from "include/pace.h" namespace "evmcore" nogil:
         uint32_t burden()
         bint saw(uint32_t tag, uint32_t block)
         void learn(uint32_t tag, uint64_t sample, uint32_t block)
+        void suppose(uint64_t sample)
         void learn_burden(uint32_t ratio)
         void forget()
 
@@ -39,7 +41,9 @@ cdef enum:
     AT_FIRST = 32                 # of those
     PLAIN_LIMIT = 100000          # of gas: calls without data that may use more are calls of contracts
     PLAIN_NS = 700                # before anything was measured
-    KILOGAS_NS = 1000
+    KILOGAS_NS = 600
+    TELLING_GAS = 1000000         # of unknown calls: what so much of it took says something, less of it says less
+    ON_THREADS = 8                # what runs beside others takes an eighth longer
     LARGEST_LIMIT = 10000000      # of gas: more is mostly not used
 
 cdef Kind[4096] kinds             # by callee and selector
@@ -106,7 +110,7 @@ cdef uint32_t guess(const TxData* tx, Forecast* out, uint32_t* burden) noexcept 
         if not kind.is_sure():
             out.unsure += 1
             out.wanting += 1
-        if kind.is_timed():
+        if kind.has_time():
             return kind.nanoseconds()
     else:
         out.unsure += 1
@@ -116,8 +120,7 @@ cdef uint32_t guess(const TxData* tx, Forecast* out, uint32_t* burden) noexcept 
         kind = &functions[selector_of(tx) % KINDS]
         if kind.is_tag(selector_of(tx)):
             return kind.nanoseconds()
-    # Half of what its gas would take: to believe that a block is lighter than it is costs less than the opposite.
-    return plain.value() + <uint32_t>(gas_beyond(tx) * out.gas_share // WHOLE * per_kilogas.value() // 2000)
+    return plain.value() + <uint32_t>(gas_beyond(tx) * out.gas_share // WHOLE * per_kilogas.value() // 1000)
 
 
 cdef void look_at(TxData** txs, size_t count, size_t stride, uint64_t gas_used, Forecast* out) noexcept nogil:
@@ -203,6 +206,9 @@ cdef void find_path(TxData** txs, size_t count, Forecast* out) noexcept nogil:
 
 cdef void set_pace(Pace* pace, size_t count, const Forecast* seen, uint64_t allowed_ns, uint64_t part) noexcept nogil:
     cdef uint64_t done = 0, mark = seen.raw // part
+    pace.costs = seen.costs
+    pace.raw = seen.raw
+    pace.sequential = seen.sequential
     cdef size_t i
     cdef int step = 0
     if seen.costs == NULL:
@@ -270,23 +276,52 @@ cdef BlockFailure run_timed(BlockRun run, Sequence* sequence, const Forecast* se
         if not known and used > 21000:
             timed_gas += used - 21000
             timed_ns += max(<uint64_t>(ended - start), <uint64_t>plain.value()) - plain.value()
-    if timed_gas > 1000000:
-        per_kilogas.learn(1000 * timed_ns // timed_gas, 4)
+    learn_kilogas(timed_gas, timed_ns)
     return failure
 
 
-cdef void note_burden(TxData** txs, size_t count, uint64_t ratio) noexcept nogil:
+cdef void learn_kilogas(uint64_t gas, uint64_t nanoseconds) noexcept nogil:
+    """That calls of kinds that were not known took so long for so much gas beyond a transfer's."""
+    if gas >= TELLING_GAS // 16:
+        per_kilogas.learn(1000 * nanoseconds // gas, <uint32_t>(4 * TELLING_GAS // min(gas, <uint64_t>TELLING_GAS)))
+
+
+cdef inline uint64_t beyond_transfer(BlockRun run, size_t index) noexcept nogil:
+    cdef uint64_t used = <uint64_t>run.output.records[index].result.gas_used
+    return used - min(used, <uint64_t>21000)
+
+
+cdef void note_on_threads(
+    BlockRun run, TxData** txs, size_t count, const Forecast* seen, uint64_t running_ns, uint64_t ratio
+) noexcept nogil:
     cdef uint32_t block = <uint32_t>atomic_add32(&phase, 1)
-    cdef uint64_t name
+    cdef uint64_t name, gas = 0, left = running_ns - running_ns // ON_THREADS
     cdef size_t i
     cdef Kind* kind
+    cdef bint fresh
+    # What kinds that have a time did not take, those did that have none.
+    for i in range(count if running_ns and seen.costs != NULL else 0):
+        name = call_name(txs[i])
+        kind = &kinds[name >> 52]
+        if is_plain(txs[i]) or (kind.is_tag(tag_of(name)) and kind.has_time()):
+            left -= min(left, <uint64_t>seen.costs[i])
+        else:
+            gas += beyond_transfer(run, i)
+            left -= min(left, <uint64_t>plain.value())
+    if 4 * gas > run.output.gas_used:
+        learn_kilogas(gas, left)
+    else:
+        gas = 0
     for i in range(count):
         if is_plain(txs[i]):
             continue
         name = call_name(txs[i])
         kind = &kinds[name >> 52]
+        fresh = not (kind.is_tag(tag_of(name)) and kind.has_time())
         if kind.saw(tag_of(name), block) and ratio:
             kind.learn_burden(<uint32_t>ratio)
+        if fresh and gas:
+            kind.suppose(plain.value() + beyond_transfer(run, i) * left // gas)
 
 
 # ---------------------------------------------------------------------------------------------------- for tests

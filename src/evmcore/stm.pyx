@@ -117,19 +117,33 @@ cdef cbool conclude_task(void* self, TxIndex tx) noexcept nogil:
     )
     block.gas_used = block.output.gas_used
     if block.pace.at[block.pace.step] == tx:
-        keep_pace(block)
+        keep_pace(block, tx)
     return True
 
 
-cdef void keep_pace(Block* block) noexcept nogil:
+cdef void keep_pace(Block* block, TxIndex tx) noexcept nogil:
     """At a transaction by which the block should be so far: gives speculation up where it is not."""
     cdef Pace* pace = block.pace
     pace.seen_ns = monotonic_ns() - block.started
-    if pace.seen_ns > pace.until[pace.step]:
+    if pace.seen_ns > pace.until[pace.step] and not makes_up(block, tx):
         pace.behind = True
         give_up(block)
     else:
         pace.step += 1
+
+
+cdef bint makes_up(const Block* block, TxIndex tx) noexcept nogil:
+    """Whether so much of what comes later has been done too that the rest is over sooner on threads, if it goes on like
+    this, than alone."""
+    cdef const Pace* pace = block.pace
+    cdef uint64_t done = pace.work[pace.step], ahead = 0, left = pace.sequential - min(pace.sequential, done)
+    cdef TxIndex later
+    for later in range(tx + 1, block.count + 1):
+        if block.scheduler.has_run(later):
+            ahead += pace.costs[later - 1]
+    # Some of that has been done in vain.
+    done += <uint64_t>(<double>ahead * 3 / 4 * <double>pace.sequential / <double>max(pace.raw, <uint64_t>1))
+    return <double>pace.seen_ns * <double>(pace.sequential - min(pace.sequential, done)) < <double>done * <double>left
 
 
 cdef void pass_task(void* self, TxIndex tx) noexcept nogil:

@@ -33,6 +33,12 @@ public:
         const int64_t step = (static_cast<int64_t>(sample) - static_cast<int64_t>(now)) / static_cast<int64_t>(now == 0 ? 1 : weight);
         set(static_cast<uint32_t>(static_cast<int64_t>(now) + step));
     }
+
+    // The same, but no sample counts for more than a third away: near the median of what came, however far off some were.
+    void step(uint64_t sample, uint32_t weight) {
+        const uint64_t now = value();
+        learn(now == 0 ? sample : std::clamp(sample, now * 3 / 4, now * 4 / 3), weight);
+    }
 };
 
 // What calls of one kind take: a slot of a table by name, which another kind may take over.
@@ -42,6 +48,7 @@ public:
 
     bool is(uint32_t tag) const { return tag_.value() == tag; }
     bool is_timed() const { return samples_.value() != 0; }
+    bool has_time() const { return time_.value() != 0; }
     // Timed in another block than the first, where it paid for memory and code that were not there yet.
     bool is_sure() const { return is_timed() && warm_.value(); }
     bool was_in(uint32_t block) const { return latest_.value() == block; }
@@ -77,9 +84,16 @@ public:
         samples_.set(count + 1);
     }
 
-    // That threads added `ratio` 1,024ths of what was expected. The first time says most.
+    // What it took on threads by its gas, where it was never timed by itself.
+    void suppose(uint64_t sample) {
+        if (!is_timed()) time_.learn(std::max<uint64_t>(sample, 1), 2);
+    }
+
+    // That threads added `ratio` 1,024ths of what was expected. The first times say most; later ones count as a step in
+    // their direction, so that a machine that was disturbed is not believed.
     void learn_burden(uint32_t ratio) {
         const uint32_t times = tried_.value(), weight = times == 0 ? 1 : times == 1 ? 2 : 4;
+        if (times > 1) ratio = std::clamp<uint32_t>(ratio, USUAL * 3 / 4, USUAL * 4 / 3);
         const uint64_t now = burden_.value(), then = now * ratio / USUAL;
         const uint64_t moved = (now * (weight - 1) + then) / weight;
         burden_.set(static_cast<uint32_t>(std::clamp<uint64_t>(moved, USUAL / 16, USUAL * 16)));
@@ -112,7 +126,10 @@ public:
         passed_.set(passed_.value() + 1);
         return passed_.value() >= patience_.value();
     }
-    void judge(bool paid) { patience_.set(paid ? LEAST : std::min(2 * patience_.value(), MOST)); }
+    void judge(bool paid) {
+        const uint32_t now = patience_.value();
+        patience_.set(paid ? std::max(now / 2, LEAST) : std::min(2 * now, MOST));
+    }
     void forget() {
         passed_.set(0);
         patience_.set(LEAST);
