@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from evmcore.bench import cases, imports, measure, replay, report
+from evmcore.bench import cases, imports, measure, once, replay, report
 from evmcore.bench.contracts import contract
 from evmcore.bench.traffic import Transfers
 from evmcore.bench.workloads import Shape, build
 from evmcore.blocks import Block
-from evmcore.errors import InputError, InvalidBlock
+from evmcore.errors import InputError, InvalidBlock, ResourceError
 from evmcore.state import MemoryState
 from tests.commands import assert_one_line, run_command
 from tests.shared_files import shared_path
@@ -354,12 +354,45 @@ def test_real_blocks_are_compared_too() -> None:
     assert re.search(r"^block +txs +seq ms", done.stdout, re.M)
 
 
+@pytest.mark.parametrize("codes", ["new", "known"])
+def test_blocks_in_a_row_are_executed_once_in_each_way_by_new_processes(codes: str, tmp_path: Path) -> None:
+    file = tmp_path / "samples.json"
+    wanted = ["--threads", "1,2", "--filter", "^(one counter|invalid at the end|swaps)$", "--rounds", "2"]
+    done = bench("--parallel", "--once", codes, *wanted, "--json", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    said = "codes known, " if codes == "known" else ""
+    assert f"each workload executed once, in order, {said}2 rounds of fresh processes\n" in done.stdout
+    assert re.search(r"^workload +txs +seq ms +auto +noise +2 thr +decision of the last round$", done.stdout, re.M)
+    assert re.search(r"^auto, at most 2 +\d\.\d\d ", done.stdout, re.M)
+    rows = json.loads(file.read_text())["once_workloads"]
+    assert {row["name"]: row["transactions"] for row in rows} == {"one counter": 120, "swaps": 288}  # valid ones
+    for row in rows:
+        assert {way: len(times) for way, times in row["samples"].items()} == dict.fromkeys(
+            ("sequential", "auto", "sequential again", "2"), 2
+        )
+        assert len(row["decisions"]) == 2
+
+
+def test_a_process_that_ends_early_is_told() -> None:
+    absent = once.Stream(Path("absent"), seed=1, large=False, known_codes=False, names=("absent",))
+    way = once.Way(absent, "sequential", 2)
+    with pytest.raises(ResourceError, match="ended early, with exit code 1"):
+        way.blocks()
+
+
 @pytest.mark.parametrize(
-    "arguments", [["--threads", "2"], ["--gigagas"], ["--import", "--gigagas"], ["--parallel", "--threads", "two"]]
+    "arguments",
+    [
+        ["--threads", "2"],
+        ["--gigagas"],
+        ["--import", "--gigagas"],
+        ["--parallel", "--threads", "two"],
+        ["--once", "known"],
+    ],
 )
 def test_arguments_of_the_comparison_are_checked(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     said = refusal(capsys, *arguments, *FAST)
-    assert "threads" in said or "gigagas" in said
+    assert "threads" in said or "gigagas" in said or "once" in said
 
 
 # ---- whole imports

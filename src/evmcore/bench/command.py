@@ -17,6 +17,7 @@ from evmcore.bench import (
     engine,
     imports,
     lua,
+    once,
     parallel,
     picture,
     redis_calls,
@@ -54,6 +55,11 @@ def parser() -> Parser:
     made.add_argument(
         "--parallel", action="store_true", help="compare sequential and parallel execution, run alternately"
     )
+    once_help = (
+        "with --parallel: execute all blocks in a row, each a single time, by new processes in every round; known: "
+        "their contracts were seen before (default: they were not)"
+    )
+    made.add_argument("--once", nargs="?", const="new", choices=["new", "known"], help=once_help)
     made.add_argument("--gigagas", action="store_true", help="with --parallel: blocks of 1 Ggas")
     analysis_help = "measure the analysis of code: contracts of the real blocks (--blocks), and hostile ones"
     made.add_argument("--analysis", action="store_true", help=analysis_help)
@@ -201,6 +207,14 @@ class Bench:
         self.record["ceilings"] = parallel.print_ceilings(threads, self.rounds)
         for what, makers in chosen.items():
             wanted = [(name, make) for name, make in makers.items() if self.wanted.search(name)]
+            if options.once:
+                names = tuple(name for name, _ in wanted)
+                real = options.blocks if what == "block" else None
+                stream = once.Stream(real, options.seed, options.gigagas, options.once == "known", names)
+                met = once.run(what, stream, max(threads), self.rounds)
+                self.measured += len(met)
+                self.record[f"once_{what}s"] = [once.record_of(row) for row in met]
+                continue
             rows = parallel.run(what, wanted, threads, self.rounds, options.pairs)
             self.measured += len(rows)
             self.record[f"parallel_{what}s"] = [parallel.record_of(row) for row in rows]
@@ -423,6 +437,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(line + (f"; {bench.peer.name} {bench.peer.version}" if bench.peer else "") + "\n")
         if options.gigagas and not options.parallel and not options.timeline:
             raise CommandError("--gigagas: only with --parallel or --timeline")
+        if options.once and not options.parallel:
+            raise CommandError("--once: only with --parallel")
         if options.threads and not options.parallel and not options.timeline and not options.imports:
             raise CommandError("--threads: only with --parallel, --import or --timeline")
         if options.timeline:
