@@ -57,15 +57,19 @@ class Publisher(Office):
         told_first: int | None = DEFAULT_TOLD_FIRST,
         replaces: bool = False,
     ) -> None:
-        """Takes office. `redis`: an address (see `session.open_client`) or a redis-py client.
+        """Takes office.
 
-        `ring`: how many feed entries are kept, and so how many blocks can be taken back. `replicas`: after each change,
-        wait until so many replicas have it, at most `replica_timeout` seconds; `replicated` tells how it went.
-        `checked_slots`: of how many slots of a block the value is compared with what is stored before anything is
-        written, chosen at random; None: of all, which takes Redis as long as writing them. Whatever it is, all account
-        records and numbers of slots are compared, and that each slot that was zero was not there. `told_first`: of a
-        block that changes more slots readers are told before the keys are changed; None: of none.
-        `replaces`: the state that is there is going to be deleted, and may be of another schema or corrupted.
+        - `redis`: an address (see `session.open_client`) or a redis-py client.
+        - `ring`: how many feed entries are kept, and so how many blocks can be taken back.
+        - `replicas`: after each change, wait until so many replicas have it, at most `replica_timeout` seconds;
+          `replicated` tells how it went.
+        - `checked_slots`: of how many of a block's slots, chosen at random, the value is compared with what is stored
+          before anything is written; None: of all, which takes Redis as long as writing them. In any case all account
+          records and numbers of slots are compared, and each slot that was zero must not be there.
+        - `told_first`: readers are told of a block that changes more slots than this before its keys are changed; None:
+          of none.
+        - `replaces`: the state that is there is going to be deleted, and may be of another schema or corrupted.
+
         Raises `UnsafeStorage` when the server may evict keys, `StateUnavailable`, `WriteRefused`, `StateCorrupted`.
         """
         super().__init__(
