@@ -182,6 +182,9 @@ BATCHES: list[Case] = [
     (lambda evm: evm.call_many([(A, b"", S, 1, -1)]), InputError, "calls[0]: argument 'gas'"),
     (lambda evm: evm.call_many([(A, b"", S, 1, 1, 0, 9)]), InputError, "calls[0]"),
     (lambda evm: evm.call_many(["0x" + A.hex()]), InputError, "calls[0]"),
+    (lambda evm: evm.call_many([10**5000]), InputError, "calls[0]: expected a Call"),
+    (lambda evm: evm.call_many([{"to": A, 10**5000: 1}]), InputError, "calls[0]: unknown argument"),
+    (lambda evm: evm.call_many([(A, b"", S, 10**5000)]), InputError, "calls[0]: argument 'value'"),
     (lambda evm: evm.call_many(5), InputError, named("calls")),  # type: ignore[arg-type]
     (lambda evm: evm.call_many([], threads=True), InputError, named("threads")),
     (lambda evm: evm.call_many([], threads=-2), InputError, named("threads")),
@@ -191,6 +194,18 @@ BATCHES: list[Case] = [
     (lambda evm: evm.call_many([(A,)], overrides={A: {"x": 1}}), InputError, "'x'"),
     (lambda evm: evm.call_many([(A,)], block=1), InputError, named("block")),  # type: ignore[arg-type]
     (lambda evm: evm.call_many([(A,), (A, b"", S, 0, 100)]), InvalidTransaction, "transaction 1: INTRINSIC_GAS"),
+]
+
+STATES: list[Case] = [
+    (lambda evm: evm.state.proof(A, None), InputError, named("slots")),
+    (lambda evm: evm.state.proof(A, 5), InputError, named("slots")),
+    (lambda evm: evm.state.proof(A, "0x00"), InputError, named("slots")),
+    (lambda evm: evm.state.proof(A, [-1]), InputError, named("slots")),
+    (lambda evm: evm.state.proof(b"\x01", ()), InputError, named("address")),
+    (lambda evm: evm.state.state_root(threads=-1), InputError, named("threads")),
+    (lambda evm: evm.state.state_root(threads=10**5000), InputError, named("threads")),
+    (lambda evm: evm.state.state_root(threads="2"), InputError, named("threads")),
+    (lambda evm: evm.state.state_root(threads=1.5), InputError, named("threads")),
 ]
 
 TRANSACTIONS: list[Case] = [
@@ -244,7 +259,7 @@ TRANSACTIONS: list[Case] = [
     (lambda _: Block(Header(), withdrawals=1), InputError, named("withdrawals")),  # type: ignore[arg-type]
 ]
 
-EVERYTHING = CONSTRUCTION + BLOCKS + CALLS + OVERRIDES + MESSAGES + BATCHES + TRANSACTIONS
+EVERYTHING = CONSTRUCTION + BLOCKS + CALLS + OVERRIDES + MESSAGES + BATCHES + STATES + TRANSACTIONS
 
 
 def test_there_are_enough_cases() -> None:

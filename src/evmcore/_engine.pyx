@@ -30,7 +30,7 @@ from evmcore._interp import dispatch_build
 from evmcore.errors import ExecutionAborted, InputError, InvalidTransaction, ResourceError, StateError
 from evmcore.forks import Fork, chain_of
 from evmcore.threads import thread_count
-from evmcore.types import BlockEnv, to_bytes, to_uint
+from evmcore.types import BlockEnv, shown, to_bytes, to_uint
 
 
 # Signed by nobody, but the value sent must be there.
@@ -464,14 +464,14 @@ cdef int add_call(Batch batch, object call, Py_ssize_t index) except -1:
     if not isinstance(call, (tuple, list)) and isinstance(call, Mapping):
         unknown = call.keys() - CALL_DEFAULTS.keys()
         if unknown:
-            raise InputError(f"calls[{index}]: unknown argument {min(map(str, unknown))!r}; "
+            raise InputError(f"calls[{index}]: unknown argument {min(map(shown, unknown))}; "
                              f"arguments are {', '.join(CALL_DEFAULTS)}")
         if "to" not in call:
             raise InputError(f"calls[{index}]: `to` is missing; give None for a creation")
         call = tuple({**CALL_DEFAULTS, **call}.values())
     given = len(call) if isinstance(call, (tuple, list)) else 0
     if not 1 <= given <= 7:
-        raise InputError(f"calls[{index}]: expected a Call, a tuple of 1 to 7 arguments or a mapping, got {call!r:.60}")
+        raise InputError(f"calls[{index}]: expected a Call, a tuple of 1 to 7 arguments or a mapping, got {shown(call)}")
     try:
         payload = fill_call(
             &tx, call[0], call[1] if given > 1 else b"", call[2] if given > 2 else None, call[3] if given > 3 else 0,

@@ -3,6 +3,7 @@ from typing import Any
 
 from evmcore._diff import StateDiff
 from evmcore.state._reader import Backend
+from evmcore.threads import Threads
 from evmcore.types import Account
 
 AddressLike = bytes | str | int
@@ -101,7 +102,7 @@ class MemoryState(Backend):
         """Takes a diff back that was applied before: afterwards the state is exactly what it was."""
 
     roots_on_threads: bool
-    def state_root(self, diff: StateDiff | None = None, threads: int = 1) -> bytes:
+    def state_root(self, diff: StateDiff | None = None, threads: Threads = 1) -> bytes:
         """The 32-byte root of the state trie over all accounts; computed anew, in time proportional to the state, on at
         most `threads` native threads.
 

@@ -23,11 +23,12 @@ from evmcore.state._store cimport (
 )
 from evmcore.state._tables cimport Slot, SlotTable, StoredCode, codes_release, hashes_find, slot_find
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from evmcore.errors import InputError, ResourceError, StateError
 from evmcore.state.alloc import AllocEntry, alloc_entry, parse_alloc, storage_word
 from evmcore.state.proofs import account_proof, storage_root
+from evmcore.threads import thread_count
 from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint
 
 
@@ -423,21 +424,22 @@ cdef class MemoryState(Backend):
 
     roots_on_threads = True                      # `state_root` takes a number of threads
 
-    def state_root(self, StateDiff diff=None, unsigned int threads=1) -> bytes:
+    def state_root(self, StateDiff diff=None, threads=1) -> bytes:
         """The 32-byte root of the state trie over all accounts; computed anew, in time proportional to the state, on
-        at most `threads` native threads.
+        at most `threads` native threads (as for `execute_block`).
 
         With `diff`: the root as it would be after applying it, which completes the diff; the state stays as it is, and
         nobody sees it changed. Raises `StateError` as `apply` does.
         """
         cdef uint8_t[32] root
         cdef bint done
+        cdef unsigned int count = thread_count(threads)
         if diff is not None:
-            self.apply_direction(diff, False, root, threads)
+            self.apply_direction(diff, False, root, count)
             return root[:32]
         with nogil:
             self.begin_read()
-            done = store_root(&self.store, threads, root)
+            done = store_root(&self.store, count, root)
             self.end_read()
         if not done:
             raise ResourceError("no memory for the state root")
@@ -452,6 +454,8 @@ cdef class MemoryState(Backend):
 
         Proofs of absence for what is not there. Computed anew, in time proportional to the state.
         """
+        if isinstance(slots, (str, bytes)) or not isinstance(slots, Iterable):
+            raise InputError(f"argument 'slots': expected slots in a list, got {type(slots).__name__}")
         wanted = [storage_word(slot, "slots") for slot in slots]
         return account_proof(self, to_address(address, "address"), wanted)
 
