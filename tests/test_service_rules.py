@@ -33,6 +33,42 @@ def test_a_call_for_another_chain_is_refused(served: Service, method: str) -> No
     assert (error.code, error.message) == (-32000, "chainId does not match node's (have=8, want=7)")
 
 
+@pytest.mark.parametrize(
+    ("method", "fields", "message"),
+    [
+        ("eth_call", {"blobVersionedHashes": []}, "err: blob transaction missing blob hashes (supplied gas 50000000)"),
+        ("eth_estimateGas", {"blobVersionedHashes": []}, "err: blob transaction missing blob hashes"),
+        ("debug_traceCall", {"blobVersionedHashes": []}, "tracing failed: blob transaction missing blob hashes"),
+        ("eth_createAccessList", {"blobVersionedHashes": []}, "need at least 1 blob for a blob transaction"),
+        ("eth_call", {"authorizationList": []}, "err: EIP-7702 transaction with empty auth list"),
+        ("eth_estimateGas", {"authorizationList": []}, "err: EIP-7702 transaction with empty auth list"),
+        ("debug_traceCall", {"authorizationList": []}, "tracing failed: EIP-7702 transaction with empty auth list"),
+        ("eth_createAccessList", {"authorizationList": []}, "err: EIP-7702 transaction with empty auth list"),
+    ],
+)
+def test_lists_that_are_given_and_empty_are_not_lists_left_out(
+    served: Service, method: str, fields: dict[str, Any], message: str
+) -> None:
+    error = served.error(method, {"to": HERE, **fields}, "latest")
+    assert error.code == -32000 and error.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "message"),
+    [
+        ("eth_call", {"blobVersionedHashes": []}, "err: blob transaction of type create"),
+        ("eth_call", {"blobVersionedHashes": [BLOB]}, "err: blob transaction of type create"),
+        ("eth_createAccessList", {"blobVersionedHashes": [BLOB]}, 'missing "to" in blob transaction'),
+        ("eth_call", {"authorizationList": []}, "err: EIP-7702 transaction cannot be used to create contract"),
+    ],
+)
+def test_what_such_lists_are_of_creates_no_contract(
+    served: Service, method: str, fields: dict[str, Any], message: str
+) -> None:
+    error = served.error(method, {"input": "0x00", **fields}, "latest")
+    assert error.code == -32000 and error.message.startswith(message)
+
+
 def test_a_call_without_a_price_for_blobs_sees_no_blob_base_fee(served: Service) -> None:
     code = overridden("BLOBBASEFEE")
     fee = int(served.result("eth_blobBaseFee"), 16)

@@ -10,7 +10,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 from evmcore._engine import EVM
 from evmcore._results import CallResult, Status
 from evmcore.blocks import Header
-from evmcore.errors import ExecutionAborted, InvalidTransaction, TransactionReason
+from evmcore.errors import ExecutionAborted, InvalidTransaction
+from evmcore.errors import TransactionReason as Reason
 from evmcore.estimates import AccessEstimate
 from evmcore.forks import ChainConfig, Fork
 from evmcore.headers import GAS_PER_BLOB, blob_base_fee
@@ -37,9 +38,7 @@ Changes: TypeAlias = "BlockOverrides | Mapping[str, Any]"
 
 KEPT_EVMS: Final = 64
 MIN_TX_GAS: Final = 21_000
-NEED_MORE_GAS: Final = frozenset(
-    {TransactionReason.INTRINSIC_GAS_TOO_LOW, TransactionReason.INTRINSIC_GAS_BELOW_FLOOR_GAS_COST}
-)
+NEED_MORE_GAS: Final = frozenset({Reason.INTRINSIC_GAS_TOO_LOW, Reason.INTRINSIC_GAS_BELOW_FLOOR_GAS_COST})
 NO_OVERRIDES: Final = StateOverrides()
 NO_CHANGES: Final = BlockOverrides()
 
@@ -109,6 +108,16 @@ class _Run:
     base_fee: int
 
 
+def _check_lists(call: CallObject) -> None:
+    """Raises `InvalidTransaction` for lists that are given and empty, which geth does not take for lists left out."""
+    if call.blob_hashes is not None and not call.blob_hashes:
+        creates = Reason.TYPE_3_TX_CONTRACT_CREATION
+        raise InvalidTransaction(creates if call.to is None else Reason.TYPE_3_TX_ZERO_BLOBS)
+    if call.authorization_list is not None and not call.authorization_list:
+        creates = Reason.TYPE_4_TX_CONTRACT_CREATION
+        raise InvalidTransaction(creates if call.to is None else Reason.TYPE_4_EMPTY_AUTHORIZATION_LIST)
+
+
 class Calls:
     """Runs the calls of requests on blocks of a source, within limits. Safe for use from several threads."""
 
@@ -138,6 +147,7 @@ class Calls:
         gas = self.gas_limit(call.gas)
 
         def work(backend: Backend) -> CallResult:
+            _check_lists(call)
             evm, seen = self._evm(run, pin, backend, gas)
             limit = allowance.timeout(timeout)
             tracer = None if watch is None else watch()
@@ -162,6 +172,7 @@ class Calls:
             evm, seen = self._evm(run, pin, backend, None)
             most = self._most_gas(run, evm, backend)
             try:
+                _check_lists(call)
                 estimate = evm.estimate_gas(**run.arguments, gas=most, overrides=seen, timeout=allowance.timeout())
             except InvalidTransaction as error:
                 if error.reason not in NEED_MORE_GAS:
@@ -190,11 +201,17 @@ class Calls:
         changes: Changes = NO_CHANGES,
     ) -> AccessEstimate:
         """What a call touches, and the run with that as its access list."""
+        if call.blob_hashes is not None:  # geth makes a transaction of it, and has other words for the same then
+            if not call.blob_hashes:
+                raise RpcError(SERVER_ERROR, "need at least 1 blob for a blob transaction")
+            if call.to is None:
+                raise RpcError(SERVER_ERROR, 'missing "to" in blob transaction')
         run = self._prepare(pin, call, overrides, changes)
         gas = self.gas_limit(call.gas)
         arguments = {name: value for name, value in run.arguments.items() if name != "access_list"}
 
         def work(backend: Backend) -> AccessEstimate:
+            _check_lists(call)
             evm, seen = self._evm(run, pin, backend, gas)
             return evm.create_access_list(**arguments, gas=gas, overrides=seen, timeout=allowance.timeout())
 

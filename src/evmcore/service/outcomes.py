@@ -20,7 +20,7 @@ from evmcore.errors import (
 from evmcore.reverts import decode_revert
 from evmcore.service.rpc_errors import INVALID_PARAMS, REVERTED, SERVER_ERROR, RpcError, Unavailable
 
-__all__ = ["call_error", "exception_error", "revert_error", "status_text"]
+__all__ = ["call_error", "exception_error", "refusal_text", "revert_error", "status_text"]
 
 # geth's words (core/vm/errors.go), which clients compare as text.
 _STATUS_TEXTS: Final = {
@@ -105,13 +105,18 @@ def call_error(result: CallResult) -> RpcError | None:
     return RpcError(SERVER_ERROR, status_text(result.status))
 
 
+def refusal_text(error: InvalidTransaction) -> str:
+    """geth's words for why a transaction cannot be."""
+    text = _REASON_TEXTS.get(error.reason, error.reason.name.lower().replace("_", " "))
+    return text + (f": {error.detail}" if error.detail else "")
+
+
 def exception_error(error: EvmcoreError, timeout: float | None = None) -> RpcError:
     """The error that an exception of this package is answered with."""
     if isinstance(error, RpcError):
         return error
     if isinstance(error, InvalidTransaction):
-        text = _REASON_TEXTS.get(error.reason, error.reason.name.lower().replace("_", " "))
-        return RpcError(SERVER_ERROR, f"err: {text}" + (f": {error.detail}" if error.detail else ""))
+        return RpcError(SERVER_ERROR, f"err: {refusal_text(error)}")
     if isinstance(error, ExecutionAborted):
         return RpcError(SERVER_ERROR, "execution aborted" + (f" (timeout = {timeout:g}s)" if timeout else ""))
     if isinstance(error, BlockNotFound):

@@ -11,6 +11,7 @@ from evmcore.service.archive import ArchivedBlock
 from evmcore.service.context import Context
 from evmcore.service.method import rpc
 from evmcore.service.methods.blocks import find
+from evmcore.service.outcomes import refusal_text
 from evmcore.service.parse import call_object, data, hash32
 from evmcore.service.rpc_errors import SERVER_ERROR, InvalidParams, RpcError
 from evmcore.service.source import Pin
@@ -131,7 +132,9 @@ def trace_call(context: Context, transaction: Any, block: Any, options: Any) -> 
 
     try:
         service.run_call(context, pin, call, wanted.overrides, wanted.changes, watch=watch, timeout=wanted.timeout)
-    except (InvalidTransaction, TraceTooLarge) as error:
+    except InvalidTransaction as error:
+        raise RpcError(SERVER_ERROR, f"tracing failed: {refusal_text(error)}") from error
+    except TraceTooLarge as error:
         raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from error
     except ExecutionAborted:
         raise RpcError(SERVER_ERROR, TIMED_OUT) from None
