@@ -40,6 +40,8 @@ cdef extern from "include/cache/wire.h" namespace "evmcore::cache" nogil:
         Io send_all(int fd, const char* data, size_t size, int64_t deadline, const int* stop) noexcept
         Io receive(int fd, size_t replies, int64_t deadline, const int* stop) noexcept
         Io parsed() noexcept
+        @staticmethod
+        bint make_patient(int fd) noexcept
     int64_t monotonic_now() noexcept
 
 cdef class Connection:

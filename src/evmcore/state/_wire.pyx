@@ -60,6 +60,9 @@ def open_connection(client, str peer not None) -> Connection:
     if isinstance(sock, ssl.SSLSocket):
         connection.socket = sock
         sock.setblocking(False)
+    elif not Wire.make_patient(sock.fileno()):
+        owner.disconnect()
+        raise StateUnavailable(f"the connection to the Redis server at {peer} cannot be set up")
     connection.fd = sock.fileno()
     connection.process = os.getpid()
     connection.peer = peer

@@ -4,8 +4,10 @@
 
 #include <cerrno>
 #include <chrono>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include "resp.h"
 
@@ -51,14 +53,18 @@ public:
         return Io::DONE;
     }
 
+    // The replies are mostly not there yet: the first look waits for them as long as the socket does (`make_patient`), where
+    // that is not too long.
     Io receive(int fd, size_t replies, int64_t deadline, const int* stop = nullptr) noexcept {
         in.clear();
         parser.start(replies);
+        int flags = stop || deadline - monotonic_now() <= LOOK ? MSG_DONTWAIT : 0;
         for (;;) {
             char* place = in.room(AT_ONCE);
             if (!place)
                 return Io::NO_MEMORY;
-            const ssize_t count = recv(fd, place, AT_ONCE, MSG_DONTWAIT);
+            const ssize_t count = recv(fd, place, AT_ONCE, flags);
+            flags = MSG_DONTWAIT;
             if (count > 0) {
                 in.grew(static_cast<size_t>(count));
                 const Io taken = parsed();
@@ -74,6 +80,14 @@ public:
                 return failed();
             }
         }
+    }
+
+    // Lets a socket wait for what is received, so that one call does where else three are needed. False: `errno` says why.
+    static bool make_patient(int fd) noexcept {
+        const timeval most = {0, LOOK / 1000};
+        const int flags = fcntl(fd, F_GETFL);
+        return flags >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most) == 0 &&
+               fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0;
     }
 
     // After bytes were added to `in`: DONE, MALFORMED, NO_MEMORY, or STOPPED when some are missing.
@@ -93,7 +107,7 @@ public:
     static constexpr size_t AT_ONCE = 64 * 1024;
 
 private:
-    static constexpr int64_t LOOK = 50'000'000;     // how often `stop` is looked at, ns
+    static constexpr int64_t LOOK = 50'000'000;     // how often `stop` and the time are looked at, ns
 
     Io failed() noexcept {
         error = errno;
