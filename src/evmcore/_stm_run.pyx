@@ -402,9 +402,11 @@ cdef bint note_writes(Worker* w, Run* run) noexcept nogil:
     cdef AccountEntry* entry
     cdef SlotEntry* slot
     cdef int parts
+    cdef const uint8_t* end
     cdef uint32_t i
     if not room_for_writes(w, ws, run):
         return False
+    end = w.records.next()
     for i in range(ws.changed_account_count):
         entry = &ws.accounts[ws.changed_accounts[i]]
         parts = parts_changed(entry)
@@ -416,5 +418,6 @@ cdef bint note_writes(Worker* w, Run* run) noexcept nogil:
             continue
         if not note_slot(w, ws, slot, run):
             return False
-    w.records.trim(run.writes, run.write_count * sizeof(Write))
+    if w.records.next() == end:                  # nothing else was taken meanwhile, as a location is that nobody had asked for
+        w.records.trim(run.writes, run.write_count * sizeof(Write))
     return True
