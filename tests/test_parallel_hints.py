@@ -16,7 +16,7 @@ from evmcore.stm import ParallelExecutor
 from evmcore.transactions import Transaction
 from evmcore.types import Account
 from tests.assembly import assemble
-from tests.parallel_blocks import difference, outcome_of
+from tests.parallel_blocks import check_equal, difference, executors_for, outcome_of
 from tests.small_blocks import block_of, people, person
 
 SHAPES = shapes(seed=5)
@@ -60,14 +60,16 @@ def test_swaps_that_met_at_a_pair_are_lined_up_and_stay_so(name: str) -> None:
 
 
 def test_calls_are_told_apart_by_the_addresses_in_their_calldata() -> None:
-    """Calls of one function meet where they name the same address, and only those are lined up."""
+    """Calls of one function meet where they name the same address, and only those are lined up. Now and then one tries
+    without, as long as the line is of little trust, and those behind it run again with it."""
     selector = bytes.fromhex("55667788")
     places = [int.from_bytes(b"\x99" * 19 + bytes([number]), "big") for number in range(4)]
     block = block_of(
         *(call(number, MARK, selector, places[number % 4], 200_000) for number in range(160)), gas_limit=10**9
     )
     state = MemoryState(people(160) | {MARK: Account(1, 0, MARKS)})
-    assert all(reruns <= 40 for reruns in reruns_of(block, state, Fork.LONDON, times=20)[6:])
+    found = reruns_of(block, state, Fork.LONDON, times=20)[6:]
+    assert sum(reruns > 40 for reruns in found) <= len(found) // 3
 
 
 def test_transactions_without_gas_have_no_length() -> None:
@@ -134,3 +136,22 @@ def test_those_that_meet_for_the_first_time_teach_those_behind_them() -> None:
         assert difference(expected, outcome_of(result)) is None
         found.append(result.parallel)
     assert any(each.waits and each.reruns <= len(block.transactions) // 2 for each in found)
+
+
+def test_calls_that_share_nothing_may_make_contracts_with_storage() -> None:
+    """Each call has a factory of its own, and nobody has ever asked for the slots of what it makes."""
+    init = assemble("7 1 SSTORE 9 0 SSTORE STOP")
+    make = f"0x{init.hex()} 0 MSTORE {len(init)} {32 - len(init)} 0 CREATE 0 MSTORE 32 0 LOG0 "
+    factories = [b"\xfa" * 18 + number.to_bytes(2, "big") for number in range(120)]
+    alloc = people(120) | {factory: Account(1, 0, assemble(make + "STOP")) for factory in factories}
+    block = block_of(
+        *(
+            Transaction(sender=person(number), to=factory, gas_limit=200_000, gas_price=0)
+            for number, factory in enumerate(factories)
+        ),
+        gas_limit=10**9,
+    )
+    executors = executors_for((1, 2, 3, 8))
+    for delays in range(4):
+        expected, words = check_equal(block, MemoryState(alloc), Fork.LONDON, executors, delays=delays)
+        assert words is None and "error" not in expected
