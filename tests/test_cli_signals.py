@@ -29,9 +29,15 @@ T8N = (
 
 @contextmanager
 def started(*words: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A command that runs; killed at the end if it is still there."""
+    """A command that runs, as if from a terminal; killed at the end if it is still there."""
     command = [sys.executable, "-m", "evmcore", *words]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options) as process:
+    # A shell has what it runs in the background ignore SIGINT, and what that starts with it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
         try:
             yield process
         finally:
