@@ -425,9 +425,8 @@ def test_imports_of_real_blocks_have_no_state_root() -> None:
         parts = subject.once(2)
         assert set(parts) == set(imports.PARTS) and parts["state root"] == 0
         assert all(parts[part] > 0 for part in ("decode", "prepare", "execute", "end", "roots"))
-        assert (
-            parts["senders"] >= 0
-        )  # what is left of it when the rest is done: they are recovered beside the execution
+        # Of senders what is left after the execution, beside which they are recovered.
+        assert parts["senders"] >= 0
         assert subject.once(1).keys() == parts.keys(), "the changes of the import before were not undone"
 
 
