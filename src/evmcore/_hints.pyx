@@ -35,7 +35,7 @@ cdef enum:
     MOST_WORTH = 1 << 28
     NEAR = 64                     # so far back a transaction looks for others that it has just learnt to run behind
     LONG = 250000                 # worth of a transaction that a line has to be tried without by others
-    FORGET = 8                    # one part in so many of what a call took, with each shorter one of its kind
+    FORGET = 4                    # one part in so many of what a call took, with each shorter one of its kind
     KILOGAS_TICKS = 1024          # before anything was measured
 
 cdef uint64_t LINED = <uint64_t>0x5bd1e9955bd1e994       # tells the places of lines from others
@@ -338,18 +338,15 @@ cdef uint32_t behind_by_now(
     return 0
 
 
-cdef inline uint64_t worth_taken(uint64_t gas_used, uint64_t ticks) noexcept nogil:
-    """Gas of usual transactions that take as long as one did."""
-    if ticks == 0:
-        return work_in(gas_used)
-    kilogas.learn(ticks * 1024 // work_in(gas_used), 64)
-    return max(ticks * 1024 // max(kilogas.value(), <uint32_t>1), <uint64_t>1)
-
-
-cdef inline void learn_worth(Estimate* usual, uint32_t seen) noexcept nogil:
-    """Who begins too early costs less than who begins too late: of calls that differ the longest counts, for a while."""
+cdef void learn_worth(Estimate* usual, uint64_t gas_used, uint64_t ticks) noexcept nogil:
+    """Of calls that differ the longest counts, for a while: who begins too early costs less than who begins too late. But what
+    disturbs a run makes it longer, too, and so does code that is new."""
+    cdef uint64_t work = work_in(gas_used), seen = work
     cdef uint32_t now = usual.value()
-    usual.set(max(seen, now - now // FORGET))
+    if ticks:
+        kilogas.learn(ticks * 1024 // work, 64)
+        seen = min(ticks * 1024 // max(kilogas.value(), <uint32_t>1), 2 * <uint64_t>now if now else 4 * work)
+    usual.set(<uint32_t>min(max(seen, <uint64_t>(now - now // FORGET)), <uint64_t>MOST_WORTH))
 
 
 cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used, uint64_t ticks) noexcept nogil:
@@ -370,7 +367,7 @@ cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used, uin
     elif outcome == STOOD_WITHOUT:
         note_line(tx, NOT_NEEDED)
     if not only_pays(tx):
-        learn_worth(&usual_worth[kind], <uint32_t>min(worth_taken(gas_used, ticks), <uint64_t>MOST_WORTH))
+        learn_worth(&usual_worth[kind], gas_used, ticks)
 
 
 cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64_t* path) noexcept nogil:
