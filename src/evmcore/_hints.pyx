@@ -34,7 +34,7 @@ cdef enum:
     WORTH_MOVING = 16             # a transaction that would begin too late by more than one part in so many of the block
     MOST_WORTH = 1 << 28
     NEAR = 64                     # so far back a transaction looks for others that it has just learnt to run behind
-    LONG = 250000                 # worth of a transaction that a line has to be tried without by others
+    LONG = 250000                 # worth of a transaction that waits for nobody by what the same block has taught
     FORGET = 4                    # one part in so many of what a call took, with each shorter one of its kind
     KILOGAS_TICKS = 1024          # before anything was measured
 
@@ -225,7 +225,7 @@ cdef bint give_hints(
                 places[at].name = names[i]
                 places[at].tx = tx
             lined = line_of(data, names, found, warmth, line, &trust)
-            tries = lined and asked[tx - 1].worth < LONG and tries_without(tables, trust)
+            tries = lined and tries_without(tables, trust)
             for i in range(lined):
                 at = place_of(places, mask, name_in_line(line[i]))
                 if line[i] & READS and places[at].tx and places[at].tx != tx:
@@ -326,6 +326,8 @@ cdef uint32_t behind_by_now(
     if count == 0:
         return 0
     sharing[tx] = max(sharing[tx], <uint8_t>SHARES_SLOTS)
+    if asked[tx - 1].worth >= LONG:
+        return 0
     first = scheduler.frontier()
     before = tx - 1
     while before >= first and tx - before <= NEAR:
