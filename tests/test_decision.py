@@ -158,6 +158,27 @@ def test_what_threads_add_is_learnt_from_their_blocks() -> None:
     assert learnt()["added"][0, 1_048_576] < before
 
 
+def test_what_unknown_calls_take_is_learnt_from_blocks_on_threads_too() -> None:
+    """Also where they use little of the gas that they might, and less than the transfers between them."""
+    contracts = [b"\x77" * 18 + number.to_bytes(2, "big") for number in range(60)]
+    data = SELECTOR.ljust(32, b"\0") + (200).to_bytes(32, "big")
+    calls = [
+        Transaction(sender=person(number), to=contract, data=data, gas_limit=200_000, gas_price=0)
+        for number, contract in enumerate(contracts)
+    ]
+    payments = [
+        Transaction(sender=person(100 + number), to=person(99), value=1, gas_limit=21_000, gas_price=0)
+        for number in range(60)
+    ]
+    state = MemoryState(people(200) | {contract: Account(1, 0, TURNS) for contract in contracts})
+    block = block_of(*calls, *payments, gas_limit=10**9)
+    teach(LOOP, bytes(4), 1000)  # so that nothing is to be measured first
+    teach_threads(1000, 1)
+    before = learnt()["per_kilogas"]
+    assert counters(block, state).threads == 2
+    assert learnt()["per_kilogas"] != before
+
+
 def test_threads_that_do_not_pay_are_tried_now_and_then() -> None:
     """What a trial may lose is set aside from the time that blocks took."""
     state = loop_state()

@@ -295,7 +295,7 @@ cdef void note_on_threads(
     BlockRun run, TxData** txs, size_t count, const Forecast* seen, uint64_t running_ns, uint64_t ratio
 ) noexcept nogil:
     cdef uint32_t block = <uint32_t>atomic_add32(&phase, 1)
-    cdef uint64_t name, gas = 0, left = running_ns - running_ns // ON_THREADS
+    cdef uint64_t name, gas = 0, guessed = 0, left = running_ns - running_ns // ON_THREADS
     cdef size_t i
     cdef Kind* kind
     cdef bint fresh
@@ -307,8 +307,9 @@ cdef void note_on_threads(
             left -= min(left, <uint64_t>seen.costs[i])
         else:
             gas += beyond_transfer(run, i)
+            guessed += seen.costs[i]
             left -= min(left, <uint64_t>plain.value())
-    if 4 * gas > run.output.gas_used:
+    if 4 * guessed > seen.raw:
         learn_kilogas(gas, left)
     else:
         gas = 0
