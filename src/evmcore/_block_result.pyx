@@ -103,7 +103,6 @@ cdef class BlockResult:
         return self.root_cache
 
 
-
 cdef BlockResult result_of(BlockRun run, object block, object chain, object fork, unsigned int threads):
     cdef BlockResult result = BlockResult.__new__(BlockResult)
     result.block = block
@@ -143,7 +142,7 @@ cdef list requests_of(const BlockOutput* output, bytes deposit_contract):
 
 cdef int check_outcome(BlockResult result, bint with_state_root) except -1:
     """What the execution gave against the header, in the order of the execution specification."""
-    cdef int64_t start = monotonic_ns(), before_root = 0
+    cdef int64_t start = monotonic_ns(), before_root
     header = result.block.header
     if result.gas_used != header.gas_used:
         raise InvalidBlock(
@@ -152,13 +151,12 @@ cdef int check_outcome(BlockResult result, bint with_state_root) except -1:
     body.check_transactions_root(result.block, result.threads)
     if with_state_root:
         before_root = monotonic_ns()
-        result.state_root()
+        root = result.state_root()
         result.phases[STATE_ROOT] = monotonic_ns() - before_root
-    if with_state_root and result.state_root() != header.state_root:
-        raise InvalidBlock(
-            BlockReason.INVALID_STATE_ROOT,
-            f"state root 0x{header.state_root.hex()}, the state has 0x{result.state_root().hex()}",
-        )
+        if root != header.state_root:
+            raise InvalidBlock(
+                BlockReason.INVALID_STATE_ROOT, f"state root 0x{header.state_root.hex()}, the state has 0x{root.hex()}"
+            )
     root = result.receipts_root
     if root is not None and root != header.receipts_root:
         raise InvalidBlock(

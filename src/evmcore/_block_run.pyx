@@ -99,9 +99,6 @@ cdef class Executor:
         return run_sequence(sequence)
 
 
-cdef Executor SEQUENTIAL = Executor()
-
-
 cdef BlockFailure run_sequence(Sequence* sequence) noexcept nogil:
     cdef BlockFailure failure = BLOCK_OK
     while sequence.at < sequence.count and failure == BLOCK_OK:
@@ -304,9 +301,7 @@ cdef class BlockRun:
         if failure == BLOCK_TRANSACTION_INVALID:
             last = sequence.at - 1
             error = transaction_error(sequence.invalid, last, &(<PreparedTransaction>self.prepared[last]).data)
-            found = InvalidBlock(error.reason, str(error))
-            found.__cause__ = error
-            return found
+            return invalid_block(error, str(error))
         if failure == BLOCK_ACCESS_LIST_WRONG:
             return executor.access_list_error()
         return failure_error(self.backend, failure, sequence.status)
@@ -319,7 +314,7 @@ cdef class BlockRun:
                 try:
                     transaction.recover_sender(self.fork)
                 except InvalidTransaction as error:
-                    return invalid_signature(index, error)
+                    return invalid_block(error, f"transaction {index}: {error.detail}")
         return ResourceError("no memory to recover senders")
 
     cdef BlockFailure begin(self, Status* status) noexcept nogil:
@@ -364,8 +359,9 @@ cdef class BlockRun:
         return 0
 
 
-cdef object invalid_signature(size_t index, object error):
-    found = InvalidBlock(error.reason, f"transaction {index}: {error.detail}")
+cdef object invalid_block(object error, str message):
+    """The exception for a block with a transaction that is invalid because of `error`."""
+    found = InvalidBlock(error.reason, message)
     found.__cause__ = error
     return found
 
