@@ -186,10 +186,8 @@ public:
     // The reply to `write_head`, whose first node is at `at`.
     static RoundOutcome read_head(const std::vector<Node>& nodes, const char* bytes, size_t* at, HeadSeen* head,
                                   std::string* error) {
-        if (*at < nodes.size() && nodes[*at].is('-')) {
-            error->assign(bytes + nodes[*at].at, static_cast<size_t>(nodes[*at].number));
+        if (*at < nodes.size() && refused(nodes[*at], bytes, error))
             return RoundOutcome::REFUSED;
-        }
         if (*at + 5 > nodes.size() || !nodes[*at].is('*') || nodes[*at].number != 4)
             return RoundOutcome::MALFORMED;
         const Node *seq = &nodes[*at + 1], *stored = &nodes[*at + 2], *feed = &nodes[*at + 3], *hash = &nodes[*at + 4];
@@ -299,24 +297,28 @@ private:
             codes.push_back(CodeAsk{hash, nullptr, 0});
     }
 
+    // Whether a reply is an error, which `error` then tells.
+    static bool refused(const Node& node, const char* bytes, std::string* error) {
+        if (!node.is('-'))
+            return false;
+        error->assign(bytes + node.at, static_cast<size_t>(node.number));
+        return true;
+    }
+
     RoundOutcome understand(const Wire& wire, size_t replies, bool complete_state) {
         const std::vector<Node>& nodes = wire.parser.nodes;
         const char* bytes = wire.in.data();
         for (size_t i = 0; i + 1 < replies; ++i) {
             if (i >= nodes.size())
                 return RoundOutcome::MALFORMED;
-            if (nodes[i].is('-')) {
-                error.assign(bytes + nodes[i].at, static_cast<size_t>(nodes[i].number));
+            if (refused(nodes[i], bytes, &error))
                 return RoundOutcome::REFUSED;
-            }
             if (!nodes[i].is('+'))
                 return RoundOutcome::MALFORMED;
         }
         at_ = replies - 1;
-        if (at_ < nodes.size() && nodes[at_].is('-')) {
-            error.assign(bytes + nodes[at_].at, static_cast<size_t>(nodes[at_].number));
+        if (at_ < nodes.size() && refused(nodes[at_], bytes, &error))
             return RoundOutcome::REFUSED;
-        }
         if (at_ >= nodes.size() || !nodes[at_].is('*') || nodes[at_].number != static_cast<int64_t>(replies - 2))
             return RoundOutcome::MALFORMED;
         ++at_;
@@ -331,10 +333,8 @@ private:
         if (count_evictions) {
             if (at_ >= nodes.size())
                 return RoundOutcome::MALFORMED;
-            if (nodes[at_].is('-')) {
-                error.assign(bytes + nodes[at_].at, static_cast<size_t>(nodes[at_].number));
+            if (refused(nodes[at_], bytes, &error))
                 return RoundOutcome::REFUSED;
-            }
             if (!nodes[at_].is('$'))
                 return RoundOutcome::MALFORMED;
             evicted = evicted_keys(bytes + nodes[at_].at, static_cast<size_t>(nodes[at_].number));
