@@ -232,7 +232,7 @@ cdef BlockFailure run_timed(BlockRun run, Sequence* sequence, const Forecast* se
     cdef Kind* kind = NULL
     cdef int64_t start, ended = 0
     cdef uint32_t block = <uint32_t>atomic_add32(&phase, 1), now = block
-    cdef bint known, timed = False
+    cdef bint known, wanted, timed = False
     # Measuring is to take a hundredth of the block at most.
     cdef uint64_t affordable = max(seen.sequential // (100 * TIMING_NS), <uint64_t>4)
     cdef uint32_t every = <uint32_t>(sequence.count // affordable) + 1
@@ -245,22 +245,18 @@ cdef BlockFailure run_timed(BlockRun run, Sequence* sequence, const Forecast* se
         now += 1
         known = True
         if is_plain(tx):
-            if now % (4 * NOW_AND_THEN):
-                failure = block_transaction(run.machine, &run.rules, tx, run.output, &sequence.invalid, &sequence.status)
-                timed = False
-                continue
+            wanted = now % (4 * NOW_AND_THEN) == 0
         elif now % every:
-            failure = block_transaction(run.machine, &run.rules, tx, run.output, &sequence.invalid, &sequence.status)
-            timed = False
-            continue
+            wanted = False
         else:
             name = call_name(tx)
             kind = &kinds[name >> 52]
             known = kind.is_tag(tag_of(name)) and kind.is_timed()
-            if known and kind.is_sure() and kind.samples() >= WELL_KNOWN and now % NOW_AND_THEN:
-                failure = block_transaction(run.machine, &run.rules, tx, run.output, &sequence.invalid, &sequence.status)
-                timed = False
-                continue
+            wanted = not (known and kind.is_sure() and kind.samples() >= WELL_KNOWN) or now % NOW_AND_THEN == 0
+        if not wanted:
+            failure = block_transaction(run.machine, &run.rules, tx, run.output, &sequence.invalid, &sequence.status)
+            timed = False
+            continue
         start = ended if timed else monotonic_ns()
         failure = block_transaction(run.machine, &run.rules, tx, run.output, &sequence.invalid, &sequence.status)
         ended = monotonic_ns()
