@@ -82,6 +82,11 @@ class Office:
         self._last_seq = 0
         self._written: tuple[Head, dict[bytes, bytes]] | None = None  # the last head that was written
         self._known = Known()
+        # What every transaction begins with; the second reply is the office's epoch.
+        self._beginning: tuple[Command, ...] = (
+            (b"WATCH", self.keys.head, self.keys.writer),
+            (b"GET", self.keys.writer),
+        )
         self._questions, self._request, self._later = Request(), Request(), Request()
         try:
             evictions.check_server(self.session)
@@ -142,8 +147,7 @@ class Office:
 
     def _watch(self, commands: list[Command]) -> list[Any]:
         """Begins a transaction: watches head and office, and reads. `WriterFenced` when the office is lost."""
-        watch: list[Command] = [(b"WATCH", self.keys.head, self.keys.writer), (b"GET", self.keys.writer)]
-        replies = self.session.request([*watch, *commands], "reading the head")
+        replies = self.session.request([*self._beginning, *commands], "reading the head")
         with self.session.guard_watch():
             self._check_office(replies[1])
         return replies[2:]
@@ -197,13 +201,7 @@ class Office:
         for _ in range(ATTEMPTS + 1):
             questions = self._questions
             questions.clear()
-            questions.extend(
-                [
-                    (b"WATCH", self.keys.head, self.keys.writer),
-                    (b"GET", self.keys.writer),
-                    (b"HGETALL", self.keys.head),
-                ]
-            )
+            questions.extend((*self._beginning, (b"HGETALL", self.keys.head)))
             with self.session.guard_watch():
                 replies = self.session.exchange(questions, doing=doing)
                 self._check_office(replies[1])
@@ -251,8 +249,7 @@ class Office:
         questions.clear()
         questions.extend(
             (
-                (b"WATCH", keys.head, keys.writer),
-                (b"GET", keys.writer),
+                *self._beginning,
                 (b"HGETALL", keys.head),
                 (b"HGET", keys.meta, b"complete"),
                 # Of another type they would fail inside the transaction, when it is too late.
