@@ -131,7 +131,7 @@ inline void guess_into(Reader& reader, AccessBook::Hasher hasher, const CallSeen
     constexpr uint64_t MAPPINGS = 6;
     guess_accounts(reader, call);
     std::vector<u256> words;
-    for (size_t at = 4; at + 32 <= call.size && at < AccessBook::MOST_DATA && words.size() < MOST_WORDS; at += 4) {
+    for (size_t at = 4; call.has_word(at) && words.size() < MOST_WORDS; at += 4) {
         u256 word;
         u_from_be(&word, call.data + at);
         if (!like_address(word))
