@@ -263,7 +263,7 @@ def places_swapped(random: Random, accounts: Accounts, last: int) -> Accounts | 
         replace(
             account,
             storage_changes=tuple(SlotChanges(slot, swapped(changes)) for slot, changes in account.storage_changes),
-            **{name: swapped(getattr(account, name)) for name in FIELDS},
+            **{name: swapped(getattr(account, name)) for name in FIELDS},  # type: ignore[arg-type]
         )
         for account in accounts
     ]

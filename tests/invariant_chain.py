@@ -152,11 +152,11 @@ class Books:
         for slots in after:
             slots[NUMBER_SLOT], slots[TIME_SLOT] = header.number, header.timestamp
         storage: dict[str, Any] = {}
-        for vault, slots in zip(VAULTS, after, strict=True):
-            storage["0x" + vault.hex()] = {
+        for address, slots in zip(VAULTS, after, strict=True):
+            storage["0x" + address.hex()] = {
                 f"0x{slot:064x}": {"old": f"0x{old:064x}", "new": f"0x{new:064x}"}
                 for slot, new in slots.items()
-                if (old := self.state.storage(vault, slot)) != new
+                if (old := self.state.storage(address, slot)) != new
             }
         diff = StateDiff.from_json({"accounts": {}, "storage": storage, "codes": {}})
         self.state.apply(diff)

@@ -12,7 +12,15 @@ import pytest
 
 from evmcore._crypto import address_of
 from evmcore._hash import keccak256
-from evmcore.access_lists import AccountChanges, BlockAccessList, SlotChanges
+from evmcore.access_lists import (
+    AccountChanges,
+    BalanceChange,
+    BlockAccessList,
+    CodeChange,
+    NonceChange,
+    SlotChanges,
+    StorageChange,
+)
 from evmcore.blocks import Block, Header
 from evmcore.execution import execute_block
 from evmcore.forks import Fork
@@ -38,7 +46,7 @@ BASE_FEE = 7
 
 def send(nonce: int, to: bytes | None = ORACLE, *, gas: int = 500_000, tip: int = 3, **fields: Any) -> Transaction:
     fields.setdefault("type", 2)
-    fees = {"max_fee_per_gas": BASE_FEE + tip, "max_priority_fee_per_gas": tip}
+    fees: dict[str, Any] = {"max_fee_per_gas": BASE_FEE + tip, "max_priority_fee_per_gas": tip}
     return Transaction(sender=ALICE, nonce=nonce, to=to, gas_limit=gas, chain_id=1, **fees, **fields)
 
 
@@ -83,7 +91,7 @@ def only(address: bytes) -> AccountChanges:
 
 def slots(account: AccountChanges | None) -> dict[int, list[tuple[int, int]]]:
     assert account is not None
-    return {entry.slot: [tuple(change) for change in entry.changes] for entry in account.storage_changes}  # type: ignore[misc]
+    return {entry.slot: [tuple(change) for change in entry.changes] for entry in account.storage_changes}
 
 
 def found(made: BlockAccessList, address: bytes) -> AccountChanges:
@@ -209,11 +217,11 @@ def test_a_created_contract_has_its_nonce_code_balance_and_storage() -> None:
     made = listed([send(0, None, data=init, value=3)])
     assert found(made, new) == AccountChanges(
         new,
-        (SlotChanges(4, ((1, 9),)),),
+        (SlotChanges(4, (StorageChange(1, 9),)),),
         (),
-        ((1, 3),),
-        ((1, 1),),
-        ((1, b"\x60\x00"),),  # type: ignore[arg-type]
+        (BalanceChange(1, 3),),
+        (NonceChange(1, 1),),
+        (CodeChange(1, b"\x60\x00"),),
     )
 
 
@@ -222,14 +230,14 @@ def test_a_contract_made_and_destroyed_in_one_transaction_has_only_read() -> Non
     new = created_by(ALICE, 0)
     init = assemble("9 4 SSTORE 5 SLOAD POP 0x" + BOB.hex() + " SELFDESTRUCT")
     made = listed([send(0, None, data=init, value=3)], {new: Account(0, 40)})
-    assert found(made, new) == AccountChanges(new, (), (4, 5), ((1, 0),))  # type: ignore[arg-type]
+    assert found(made, new) == AccountChanges(new, (), (4, 5), (BalanceChange(1, 0),))
     assert found(made, BOB).balance_changes == ((1, 43),)
     assert found(listed([send(0, None, data=init, value=3)]), new) == AccountChanges(new, (), (4, 5))
 
 
 def test_selfdestruct_moves_the_balance_of_a_contract_that_stays() -> None:
     made = listed([send(0)], {ORACLE: Account(1, 9, assemble("0x" + BOB.hex() + " SELFDESTRUCT"))})
-    assert found(made, ORACLE) == AccountChanges(ORACLE, balance_changes=((1, 0),))  # type: ignore[arg-type]
+    assert found(made, ORACLE) == AccountChanges(ORACLE, balance_changes=(BalanceChange(1, 0),))
     assert found(made, BOB).balance_changes == ((1, 9),)
 
 
@@ -238,11 +246,11 @@ def test_before_cancun_a_destroyed_contract_loses_nonce_code_and_what_it_was_see
     made = listed([send(0), send(1)], {ORACLE: Account(1, 9, code, {1: 6, 2: 6})}, fork=Fork.SHANGHAI)
     assert found(made, ORACLE) == AccountChanges(
         ORACLE,
-        (SlotChanges(1, ((1, 0),)),),
+        (SlotChanges(1, (StorageChange(1, 0),)),),
         (),
-        ((1, 0),),
-        ((1, 0),),
-        ((1, b""),),  # type: ignore[arg-type]
+        (BalanceChange(1, 0),),
+        (NonceChange(1, 0),),
+        (CodeChange(1, b""),),
     )
 
 
@@ -329,8 +337,8 @@ def test_a_delegation_lists_the_authority_and_not_its_target() -> None:
     made = listed([send(0, BOB, type=4, authorization_list=(permit(TARGET),))], {TARGET: Account(1, 0, b"\x00")})
     assert found(made, AUTHORITY) == AccountChanges(
         AUTHORITY,
-        nonce_changes=((1, 1),),
-        code_changes=((1, b"\xef\x01\x00" + TARGET),),  # type: ignore[arg-type]
+        nonce_changes=(NonceChange(1, 1),),
+        code_changes=(CodeChange(1, b"\xef\x01\x00" + TARGET),),
     )
     assert made.account(TARGET) is None
 

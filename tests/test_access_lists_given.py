@@ -41,7 +41,7 @@ def given(
     """What each number of threads makes of it."""
     return [
         observe_result(
-            lambda threads=threads: execute_block(  # type: ignore[misc]
+            lambda threads=threads: execute_block(
                 block, state, fork, threads=threads, access_list=listed, validate=False, **options
             )
         )

@@ -445,7 +445,8 @@ def test_an_import_looks_at_everything_that_the_header_says(part: str, reason: s
     (subject,) = imports.own_subjects(workload)
     block = Block.decode(subject.encoded)
     value = getattr(block.header, part)
-    wrong = replace(block.header, **{part: value + 1 if isinstance(value, int) else b"\1" + value[1:]})
+    changed: dict[str, Any] = {part: value + 1 if isinstance(value, int) else b"\1" + value[1:]}
+    wrong = replace(block.header, **changed)
     before = MemoryState(workload.alloc)
     subject = replace(subject, state=before.copy(), encoded=replace(block, header=wrong).encode())
     for threads in (1, 2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from evmcore.bench.contracts import contract
 from evmcore.bench.traffic import Computing, Market, Swaps, TokenTransfers, Transfers, standard
 from evmcore.bench.workloads import BASE_FEE, BENEFICIARY, PRIORITY_FEE, Order, Shape, Workload, build, turns
 
-TRAFFIC = {
+TRAFFIC: dict[str, Any] = {
     "transfers": Transfers(Shape(2, 2, 3, 2)),
     "strangers": Transfers(Shape(families=20)),
     "tokens": TokenTransfers(Shape(2, 3, 4, 2)),

@@ -169,6 +169,7 @@ def block_test() -> dict[str, Any]:
     header = Header(parent_hash=genesis.hash, number=1, timestamp=10, difficulty=131_072, gas_limit=5_000_000)
     block = Block(header, (transfer,))
     result = execute_block(block, state, config, validate=False, commit=True)
+    assert result.receipts_root is not None
     right = replace(
         header,
         state_root=state.state_root(),

@@ -271,7 +271,7 @@ def test_overrides_change_what_a_call_sees_and_nothing_else() -> None:
     evm.state.set_account(CONTRACT, Account(code=code, storage={0: 10, 1: 11}))
     before = evm.state.dump()
 
-    def seen(overrides: object) -> list[int]:
+    def seen(overrides: dict[Any, Any]) -> list[int]:
         output = evm.call(CONTRACT, overrides=overrides).output
         return [word(output, i) for i in range(3)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -93,7 +93,8 @@ def test_refused_connections_are_closed(redis_server: RedisServer, proxy: Faulty
 
 def test_replies_are_delayed_and_slowed(proxy: FaultyProxy) -> None:
     with connect(proxy) as connection:
-        for slow in (lambda: proxy.delay(0.2), lambda: proxy.throttle(7 / 0.2)):
+        slows: tuple[Callable[[], None], ...] = (lambda: proxy.delay(0.2), lambda: proxy.throttle(7 / 0.2))
+        for slow in slows:
             slow()
             begun = time.monotonic()
             connection.sendall(b"PING\r\n")

@@ -353,7 +353,9 @@ def expected_state(path: Path, tracked: Stored) -> Stored:
             continue
         slots = dict(account[3])
         slots.update({int(key, 16): int(value, 16) for key, value in change.get("storage", {}).items()})
-        nonce, balance = (int(change.get(name, hex(account[i])), 16) for i, name in enumerate(("nonce", "balance")))
+        nonce, balance = (
+            int(change.get(name, hex(old)), 16) for name, old in zip(("nonce", "balance"), account[:2], strict=True)
+        )
         assert keccak256(account[2]).hex() == change.get("codeHash", "0x" + keccak256(account[2]).hex())[2:]
         state[address] = (nonce, balance, account[2], slots)
     return state

@@ -243,7 +243,7 @@ TRANSACTIONS: list[Case] = [
     (lambda evm: evm.deploy(b"", gas=1), InvalidTransaction, "INTRINSIC_GAS_TOO_LOW"),
     (lambda evm: evm.revert(99), StateError, "99"),
     (lambda evm: evm.revert("yesterday"), EvmcoreError, ""),  # type: ignore[arg-type]
-    (lambda _: EIP3155Tracer("trace.jsonl"), InputError, named("stream")),
+    (lambda _: EIP3155Tracer("trace.jsonl"), InputError, named("stream")),  # type: ignore[arg-type]
     (lambda _: EIP3155Tracer(None), InputError, named("stream")),  # type: ignore[arg-type]
     (lambda _: EIP3155Tracer(io), InputError, named("stream")),  # type: ignore[arg-type]
     (lambda _: Account(balance=-1), InputError, named("balance")),

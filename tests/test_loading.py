@@ -159,7 +159,8 @@ def test_accounts_are_added_to_an_incomplete_state_in_one_step(client: Any, publ
     head = Loader(publisher, GENESIS).run(from_memory(state, [A, B, C])).head
     assert head.seq == 2
     assert read_state(client) == state_of(state)
-    entry = decode_entry(*client.xrange(KEYS.feed)[0], KEYS.feed)
+    stream_id, fields = client.xrange(KEYS.feed)[0]
+    entry = decode_entry(stream_id, fields, KEYS.feed)
     changes = entry.decode(KEYS.feed)
     assert entry.kind == feed.LOAD and entry.header == GENESIS
     assert [account.address for account in changes.accounts] == [B, C]
@@ -249,13 +250,15 @@ def test_more_slots_and_then_all_become_known(client: Any, publisher: Publisher)
     Loader(publisher, GENESIS).run([partial(A, {1: 5})])
     head = Loader(publisher, GENESIS).run([partial(A, {1: 5, 2: 0, 3: 6})]).head
     assert read_state(client)[A] == (0, 1, b"", {1: 5, 2: 0, 3: 6})
-    changes = decode_entry(*client.xrange(KEYS.feed)[-1], KEYS.feed).decode(KEYS.feed)
+    stream_id, fields = client.xrange(KEYS.feed)[-1]
+    changes = decode_entry(stream_id, fields, KEYS.feed).decode(KEYS.feed)
     assert changes.accounts[0].slots == ((2, None, 0), (3, None, 6))
     whole = SourceAccount(A, 0, 1, slots={1: 5, 3: 6, 4: 7}.items())
     head = Loader(publisher, GENESIS).run([whole]).head
     assert head.seq == 3
     assert read_state(client)[A] == (0, 1, b"", {1: 5, 3: 6, 4: 7})
-    changes = decode_entry(*client.xrange(KEYS.feed)[-1], KEYS.feed).decode(KEYS.feed)
+    stream_id, fields = client.xrange(KEYS.feed)[-1]
+    changes = decode_entry(stream_id, fields, KEYS.feed).decode(KEYS.feed)
     assert changes.accounts[0].slots == ((1, 5, 5), (2, 0, 0), (3, 6, 6), (4, None, 7))
 
 

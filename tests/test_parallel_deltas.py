@@ -4,7 +4,7 @@ would have been the same. Every use that depends on more than that is found out 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -101,7 +101,7 @@ def transfer(sender: int, to: int, amount: int) -> tuple[int, bytes, tuple[int, 
     return sender, TOKEN, (int.from_bytes(PEOPLE[to], "big"), amount), "a9059cbb"
 
 
-SHAPES = {
+SHAPES: dict[str, Callable[[int, Random], tuple[int, int]]] = {
     "two parties": lambda k, random: (k % 2, 1 - k % 2),
     "one receiver": lambda k, random: (1 + k % 11, 0),
     "one sender": lambda k, random: (0, 1 + k % 11),
@@ -209,7 +209,9 @@ def test_an_allowance_is_spent_by_many() -> None:
     allowed = mapping_slot(mapping_slot(code.slots["allowance"], owner), spender)
     accounts = token_state(500)
     accounts[TOKEN].storage[allowed] = 60
-    words = [(int.from_bytes(owner, "big"), int.from_bytes(PEOPLE[2 + k % 3], "big"), 7 + k) for k in range(6)]
+    words: list[tuple[int, ...]] = [
+        (int.from_bytes(owner, "big"), int.from_bytes(PEOPLE[2 + k % 3], "big"), 7 + k) for k in range(6)
+    ]
     calls = [(1, TOKEN, each, "23b872dd") for each in words]
     calls += [transfer(0, 3, 300), transfer(0, 4, 150), transfer(0, 5, 1)]
     state, _ = outcome(in_order(calls), accounts, Fork.SHANGHAI)

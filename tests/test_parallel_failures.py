@@ -111,7 +111,7 @@ def test_an_invalid_transaction_ends_the_block(at: int, change: dict[str, int], 
         with pytest.raises(InvalidBlock) as caught:
             execute_block(block, state, Fork.LONDON, validate=False, commit=True, executor=executor)
         assert caught.value.reason is reason
-        assert caught.value.__cause__.index == at  # type: ignore[union-attr]
+        assert caught.value.__cause__.index == at
         assert state == before
         assert_bounded(executor, 100)
     _, words = check_equal(block, state, Fork.LONDON, before=before)

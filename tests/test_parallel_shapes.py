@@ -66,8 +66,8 @@ def test_the_argument_threads_changes_nothing(name: str) -> None:
         result = execute_block(block, state, chain, validate=False, commit=True, threads=threads)
         engine.check_outcome(name, state, workload.outcome)
         results.append(outcome_of(result))
-    for result in results[1:]:
-        assert difference(results[0], result) is None
+    for other in results[1:]:
+        assert difference(results[0], other) is None
 
 
 def test_every_transaction_of_the_valid_scenes_succeeds_but_for_creations_where_there_is_something() -> None:

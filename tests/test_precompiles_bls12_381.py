@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from py_ecc.bls.hash_to_curve import clear_cofactor_G1, clear_cofactor_G2, map_to_curve_G1, map_to_curve_G2
 from py_ecc.bls.point_compression import compress_G1, compress_G2, decompress_G1, decompress_G2
+from py_ecc.bls.typing import G1Compressed, G2Compressed
 from py_ecc.optimized_bls12_381 import (
     FQ,
     FQ2,
@@ -273,7 +274,7 @@ def compressed(point: Point) -> bytes:
 
 def linear(constant: int, slope: int, z: int) -> bytes:
     """The proof that constant + slope * x, committed to with the ceremony's points, takes its value at z."""
-    tau = decompress_G1(int.from_bytes(TAU_G1, "big"))
+    tau = decompress_G1(G1Compressed(int.from_bytes(TAU_G1, "big")))
     commitment = add(multiply(G1, constant), multiply(tau, slope))
     return evaluation(compressed(commitment), z, (constant + slope * z) % curve_order, compressed(multiply(G1, slope)))
 
@@ -281,8 +282,8 @@ def linear(constant: int, slope: int, z: int) -> bytes:
 def test_ceremony_points_belong_together() -> None:
     # e([tau] G1, G2) = e(G1, [tau] G2)
     halves = int.from_bytes(TAU_G2[:48], "big"), int.from_bytes(TAU_G2[48:], "big")
-    tau_g2 = decompress_G2(halves)
-    tau_g1 = decompress_G1(int.from_bytes(TAU_G1, "big"))
+    tau_g2 = decompress_G2(G2Compressed(halves))
+    tau_g1 = decompress_G1(G1Compressed(int.from_bytes(TAU_G1, "big")))
     assert compress_G2(tau_g2) == halves
     assert pairing((tau_g1, G2), (neg(G1), tau_g2)) == 1
 

@@ -37,7 +37,8 @@ def add(p: Point | None, q: Point | None) -> Point | None:
 
 
 def multiply(p: Point, k: int) -> Point | None:
-    result, power = None, p
+    result: Point | None = None
+    power: Point | None = p
     for bit in reversed(f"{k % N:b}"):
         if bit == "1":
             result = add(result, power)

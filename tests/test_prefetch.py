@@ -182,7 +182,7 @@ def test_calls_of_one_work_are_fetched_together_once_one_such_work_was_seen(load
             calls = [some("balance", rng) for _ in range(20)]
             before = state.status().counters["cold_rounds"]
             with state.pin() as pin:
-                outputs = pin.run(lambda backend, calls=calls: [EVM(backend).call(c.to, c.data).output for c in calls])  # type: ignore[misc]
+                outputs = pin.run(lambda backend, calls=calls: [EVM(backend).call(c.to, c.data).output for c in calls])
             assert outputs == [call.output for call in calls]
             requests.append(state.status().counters["cold_rounds"] - before)
         assert requests == [2, 1, 1]
@@ -200,7 +200,7 @@ def test_what_several_hints_name_is_fetched_together(state: RedisState) -> None:
         pin.run(lambda backend: None, hints)
         assert state.status().counters["cold_rounds"] == before + 1
         for call in calls:
-            assert pin.run(lambda backend, call=call: EVM(backend).call(call.to, call.data)).output == call.output  # type: ignore[misc]
+            assert pin.run(lambda backend, call=call: EVM(backend).call(call.to, call.data)).output == call.output
     assert state.status().counters["cold_rounds"] == before + 1
 
 

@@ -99,7 +99,8 @@ def test_every_change_has_one_feed_entry_that_leads_from_state_to_state(client: 
     state = random_state(rng)
     load(publisher, state)
     mirror = read_state(client)
-    header, path = GENESIS, []
+    header = GENESIS
+    path: list[tuple[Header, StateDiff]] = []
     for step in range(60):
         if path and not rng.randrange(3):
             header, diff = path.pop()
@@ -111,9 +112,9 @@ def test_every_change_has_one_feed_entry_that_leads_from_state_to_state(client: 
             header = child(header, salt=step)
             publisher.publish(header, diff)
             state.apply(diff)
-    entries = [decode_entry(*item, KEYS.feed) for item in client.xrange(KEYS.feed)]
+    entries = [decode_entry(stream_id, fields, KEYS.feed) for stream_id, fields in client.xrange(KEYS.feed)]
     assert [entry.seq for entry in entries] == list(range(2, 62))
-    codes = {}
+    codes: dict[bytes, bytes] = {}
     for entry in entries:
         changes = entry.decode(KEYS.feed)
         codes.update(changes.codes)
@@ -254,7 +255,7 @@ def test_reverting_goes_back_as_far_as_the_feed_does(client: Any) -> None:
         client.config_set("stream-node-max-entries", 100)
     with pytest.raises(ReorgTooDeep, match="the 10 blocks before block 30"):
         publisher.revert_to(headers[19].hash)
-    assert publisher.head() is not None and publisher.head().number == 30  # type: ignore[union-attr]
+    assert publisher.head() is not None and publisher.head().number == 30
     head = publisher.revert_to(headers[20].hash)
     assert head.header == headers[20]
     assert read_state(client)[A] == (0, 21, b"", {})

@@ -98,8 +98,8 @@ def test_storage_of_another_generation_is_written_anew(client: Any, shared_redis
         asked = commands(shared_redis, "hlen")
         assert read_state(client) == state_of(state)
         # The feed tells it once, and takes it back.
-        (entry,) = [decode_entry(*item, KEYS.feed) for item in client.xrevrange(KEYS.feed, count=1)]
-        (account,) = entry.decode(KEYS.feed).accounts
+        ((stream_id, fields),) = client.xrevrange(KEYS.feed, count=1)
+        (account,) = decode_entry(stream_id, fields, KEYS.feed).decode(KEYS.feed).accounts
         assert [(slot.key, slot.old, slot.new) for slot in account.slots] == [(1, 9, 10), (5, 0, 6)]
         # From now on it knows the generation.
         last = slots_diff(A, {1: (10, 11)})

@@ -226,7 +226,8 @@ def test_a_network_that_swallows_everything(redis_server: RedisServer, publisher
 def test_a_slow_network_makes_slow_right_answers(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
     fresh = books.cold()
     with FaultyProxy(redis_server.port) as proxy, reading(proxy.url, books.head, timeout=10.0) as state:
-        for slow in (lambda: proxy.delay(0.05), lambda: proxy.throttle(20_000)):
+        slows: tuple[Callable[[], None], ...] = (lambda: proxy.delay(0.05), lambda: proxy.throttle(20_000))
+        for slow in slows:
             slow()
             for _ in range(3):
                 publisher.publish(*books.next_block())

@@ -390,7 +390,7 @@ def test_damage_is_named_and_repaired_state_is_read_again(server: RedisServer) -
     account, storage = KEYS.account(TOKEN_ADDRESS), KEYS.storage(TOKEN_ADDRESS, 0)
     other = mapping_slot(TOKEN.slots["balanceOf"], HOLDERS[1]).to_bytes(32, "big")
     with load(server, token_state()) as publisher, RedisState(server.url) as state, server.client() as client:
-        code = KEYS.code(publisher.tracked([TOKEN_ADDRESS])[0].code_hash)  # type: ignore[union-attr]
+        code = KEYS.code(publisher.tracked([TOKEN_ADDRESS])[0].code_hash)
         record, program = client.get(account), client.get(code)
         client.set(account, record[:-1] + b"\0")
         poisoned(server, state, f"a:0x{TOKEN_ADDRESS.hex()}: account record: cut or damaged")

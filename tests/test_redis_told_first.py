@@ -51,7 +51,7 @@ def before_storing(publisher: Publisher, act: Callable[[], object]) -> Iterator[
         act()
         return store(*arguments)
 
-    publisher._store = acted  # type: ignore[method-assign]
+    publisher._store = acted  # type: ignore[assignment, method-assign]
     yield
     assert publisher._store != acted, "no block was told of first"
 
@@ -238,7 +238,7 @@ def test_only_blocks_of_many_changes_are_told_first(client: Any, shared_redis: R
         header = GENESIS
         for count in (4, 5):
             header, diff = child(header), slots_diff(memory, dict.fromkeys(range(1, 1 + count), count))
-            with before_storing(publisher, lambda count=count: told.append(count)):  # type: ignore[misc]
+            with before_storing(publisher, lambda count=count: told.append(count)):
                 publisher.publish(header, diff)
             memory.apply(diff)
         with pytest.raises(AssertionError, match="no block was told of first"), before_storing(publisher, cut):

@@ -95,7 +95,7 @@ def test_items_can_be_read_one_after_the_other() -> None:
 
 
 def test_members_of_a_list_stay_encoded() -> None:
-    members = [b"abc", [b"d", [b""]], b""]
+    members: list[Any] = [b"abc", [b"d", [b""]], b""]
     assert rlp.split_list(rlp.encode(members)) == ([rlp.encode(member) for member in members], 10)
 
 

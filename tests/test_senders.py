@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -23,12 +24,13 @@ def signed(count: int, seed: int = 1) -> tuple[list[Transaction], list[bytes]]:
     transactions, senders = [], []
     for number in range(count):
         key = chance.randrange(1, 2**200).to_bytes(32, "big")
-        fields = [
+        forms: list[dict[str, Any]] = [
             {"gas_price": 1},
             {"gas_price": 1, "chain_id": 1},
             {"type": 1, "chain_id": 1, "gas_price": 2, "access_list": ((b"\1" * 20, (3,)),)},
             {"type": 2, "chain_id": 1, "max_fee_per_gas": 3},
-        ][number % 4]
+        ]
+        fields = forms[number % 4]
         transactions.append(
             Transaction(nonce=number, gas_limit=100_000, to=b"\2" * 20, data=bytes(number % 70), **fields).sign(key)
         )
@@ -97,11 +99,11 @@ def test_blocks_of_signed_transactions_are_executed_as_by_their_signers(threads:
     assert all(transaction.sender is None for transaction in anonymous)
     state = MemoryState({sender: Account(nonce=number, balance=10**18) for number, sender in enumerate(senders)})
     header = Header(number=1, gas_limit=30_000_000, base_fee_per_gas=0)
-    result = execute_block(Block(header, anonymous), state, Fork.LONDON, validate=False, threads=threads)
+    result = execute_block(Block(header, tuple(anonymous)), state, Fork.LONDON, validate=False, threads=threads)
     assert all(receipt.status == 1 for receipt in result.receipts)
     wrong = Transaction(type=2, chain_id=1, max_fee_per_gas=1, v=1, r=5, s=SECP256K1_ORDER - 1)
     with pytest.raises(InvalidBlock, match="transaction 40: ") as caught:
-        execute_block(Block(header, [*anonymous, wrong]), state, Fork.LONDON, validate=False, threads=threads)
+        execute_block(Block(header, (*anonymous, wrong)), state, Fork.LONDON, validate=False, threads=threads)
     assert caught.value.reason is TransactionReason.INVALID_SIGNATURE_VRS
 
 
@@ -172,7 +174,7 @@ def test_a_signature_of_nobody_is_the_first_thing_wrong_with_a_block(threads: in
         nobody = [index for index, each in enumerate(transactions) if not is_signed_by_somebody(each)]
         got = outcome(broken, state, threads)
         if nobody:
-            assert isinstance(got[1], str) and f"transaction {nobody[0]}: " in got[1]  # type: ignore[index]
+            assert isinstance(got[1], str) and f"transaction {nobody[0]}: " in got[1]
             assert got == outcome(broken, state, 1)
             found += 1
     assert found > 20

@@ -33,9 +33,12 @@ def test_pipelined_requests_are_answered_in_order(chunk: int) -> None:
         received = b""
         with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
             data = b"".join(parts)
-            sender = threading.Thread(
-                target=lambda: [connection.sendall(data[at : at + chunk]) for at in range(0, len(data), chunk)]
-            )
+
+            def send() -> None:
+                for at in range(0, len(data), chunk):
+                    connection.sendall(data[at : at + chunk])
+
+            sender = threading.Thread(target=send)
             sender.start()
             while part := connection.recv(65536):
                 received += part

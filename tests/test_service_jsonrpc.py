@@ -98,7 +98,7 @@ def test_failures_have_geths_words(http_client: Client) -> None:
 
 
 def test_state_and_state_diff_exclude_each_other(http_client: Client) -> None:
-    overrides = {"0x" + GETTER.hex(): {"state": {}, "stateDiff": {}}}
+    overrides: dict[str, Any] = {"0x" + GETTER.hex(): {"state": {}, "stateDiff": {}}}
     request = call(GETTER)
     request["params"].append(overrides)
     assert "both 'state' and 'stateDiff'" in http_client.answer(request)["error"]["message"]

@@ -78,7 +78,8 @@ def test_what_names_no_block(value: Any) -> None:
 
 
 def test_a_call_object_becomes_the_arguments_of_a_call() -> None:
-    item = {"from": A, "to": B, "gas": "0x5208", "gasPrice": "0x2", "value": "0x1", "data": "0x", "input": "0x1234"}
+    item: dict[str, Any] = {"from": A, "to": B, "gas": "0x5208", "gasPrice": "0x2", "value": "0x1", "data": "0x"}
+    item["input"] = "0x1234"
     item["accessList"] = [{"address": A, "storageKeys": [HASH]}]
     call = parse.call_object({**item, "nonce": None, "unknown": 1})
     assert call.arguments(base_fee=7) == {

@@ -93,6 +93,7 @@ def test_what_could_not_be_run_says_how_much_gas_it_had(served: Service) -> None
 def test_fee_history(served: Service) -> None:
     error = served.error("eth_feeHistory", "0x1", "0x5", [])
     assert (error.code, error.message) == (-32000, "request beyond head block: requested 5, head 0")
+    count: Any
     for count in (1, "0x1", "1"):
         assert served.result("eth_feeHistory", count, "latest", [])["oldestBlock"] == "0x0"
     for count in (True, -1, "-1", "1.0", "0x", 2**64, str(2**64), None):
@@ -117,8 +118,8 @@ def test_a_block_that_is_not_there_by_number_and_by_hash(served: Service) -> Non
 def test_the_pending_nonce_counts_what_waits_without_a_gap(served: Service) -> None:
     for nonce in (0, 1, 3):
         send(served, signed(nonce))
-    for block, nonce in (("pending", "0x2"), ({"blockNumber": "pending"}, "0x2"), ("latest", "0x0")):
-        assert served.result("eth_getTransactionCount", SENDER, block) == nonce
+    for block, pending in (("pending", "0x2"), ({"blockNumber": "pending"}, "0x2"), ("latest", "0x0")):
+        assert served.result("eth_getTransactionCount", SENDER, block) == pending
 
 
 @pytest.mark.parametrize(("blocks", "calls"), [(1, 5_001), (3, 4_000)])

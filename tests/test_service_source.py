@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -74,7 +75,8 @@ def test_a_view_passes_failures_of_its_base_on() -> None:
 def test_joins_of_ranges_are_what_the_diffs_do_one_after_the_other(seed: int) -> None:
     rng = random.Random(seed)
     state = random_state(rng)
-    history, diffs = DiffHistory(), []
+    history = DiffHistory()
+    diffs: list[StateDiff] = []
     for step in range(40):
         if step % 13 == 12:  # a reorganisation
             keep = len(diffs) - rng.randrange(1, 6)
@@ -247,5 +249,5 @@ def test_logs_and_receipts_of_the_archive_are_those_of_the_blocks() -> None:
         assert block.encoded_receipts is not None
         assert len(block.receipts) == len(block.transactions) == len(block.senders)
         for encoded, receipt in zip(block.encoded_receipts, block.receipts, strict=True):
-            fields = rlp.decode(encoded if receipt.type == 0 else encoded[1:])
+            fields: Any = rlp.decode(encoded if receipt.type == 0 else encoded[1:])
             assert len(fields[3]) == len(receipt.logs)

@@ -52,7 +52,7 @@ def trace_call(service: Service, code: str, tracer: str | None, call: Any = None
 def logs_in_order(frame: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The logs of a frame and of its calls, in the order in which they were written."""
     calls = frame.get("calls", [])
-    logs = {}
+    logs: dict[int, list[dict[str, Any]]] = {}
     for log in frame.get("logs", []):
         logs.setdefault(int(log["position"], 16), []).append(log)
     for place in range(len(calls) + 1):

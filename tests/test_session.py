@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -146,7 +147,7 @@ def test_without_being_asked_no_transfer_is_shown() -> None:
 # ---- overrides
 
 
-def overridden(alloc: dict[bytes, Account], overrides: dict[bytes, object]) -> Session:
+def overridden(alloc: dict[bytes, Account], overrides: dict[Any, Any]) -> Session:
     session = Session(MemoryState(alloc), CANCUN)
     session.override(overrides)
     return session

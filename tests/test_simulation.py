@@ -210,7 +210,7 @@ def test_roots_of_large_states_are_left_out() -> None:
     with source.pin() as pin:
         for work, zero in ((200, False), (199, True)):
             answer = pin.run(
-                lambda backend, work=work: simulate(  # type: ignore[misc]
+                lambda backend, work=work: simulate(
                     backend, source.chain, source.header, {}, request, SimulationLimits(root_work=work)
                 )
             )

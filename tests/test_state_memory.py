@@ -93,7 +93,7 @@ def change(rng: random.Random, state: MemoryState, model: Model) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_random_changes_with_nested_snapshots_follow_the_model(seed: int) -> None:
     rng = random.Random(seed)
-    state, model = MemoryState(), {}
+    state, model = MemoryState(), Model()
     snapshots: list[tuple[int, Model]] = []
     for _ in range(400):
         kind = rng.randrange(20)
@@ -265,8 +265,8 @@ def test_roots_of_a_chain_of_geth() -> None:
 def test_proofs_of_geth(name: str) -> None:
     state = MemoryState(json.loads(shared_path("rpc-compat", "chain", "headstate.json").read_text())["accounts"])
     exchange = shared_path("rpc-compat", "tests", "eth_getProof", f"{name}.io").read_text()
-    request = json.loads(re.search(r"^>> (.*)$", exchange, re.M)[1])  # type: ignore[index]
-    answer = json.loads(re.search(r"^<< (.*)$", exchange, re.M)[1])  # type: ignore[index]
+    request = json.loads(re.search(r"^>> (.*)$", exchange, re.M)[1])
+    answer = json.loads(re.search(r"^<< (.*)$", exchange, re.M)[1])
     assert state.proof(*request["params"][:2]) == answer["result"]
 
 

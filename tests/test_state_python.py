@@ -223,7 +223,7 @@ def test_calls_in_native_threads(sqlite_state: SqliteState) -> None:
     fund(sqlite_state, SENDER, 10**18)
     evm = EVM(sqlite_state)
     address = evm.deploy(init_code(STORE), sender=SENDER).created_address
-    fields = {"sender": SENDER, "nonce": 1, "gas_price": 0, "gas_limit": 99_999}
+    fields: dict[str, Any] = {"sender": SENDER, "nonce": 1, "gas_price": 0, "gas_limit": 99_999}
     evm.transact(Transaction(to=address, data=word(0) + word(5), **fields))
     results = evm.call_many([{"to": address}] * 40, threads=4)
     assert {result.output for result in results} == {word(5)}

@@ -250,7 +250,7 @@ def test_an_invalid_transaction_is_raised_after_those_before_it(name: str) -> No
         state = MemoryState(scene.alloc)
         options = {} if executor is None else {"executor": executor}
         stream = execute_block_stream(block, state, "cancun", validate=False, commit=True, **options)  # type: ignore[arg-type]
-        indices = []
+        indices: list[int] = []
         with pytest.raises(InvalidBlock) as caught:
             indices.extend(transaction.index for transaction in stream)
         assert error_of(caught.value) == error_of(expected.value), label

@@ -162,6 +162,7 @@ def test_transactions_that_are_looked_at_one_by_one_have_their_records(fork: For
     state = MemoryState(people(5) | {COUNTER: Account(1, 0, COUNT)})
     expected = execute_block(block, state, fork, validate=False, access_list=True)
     one_by_one: dict[str, Any] = {"check_state_root": True} if fork < Fork.BYZANTIUM else {"tracer": CallTracer()}
+    assert expected.access_list is not None
     for listed in (True, expected.access_list):
         stream = execute_block_stream(
             block,

@@ -232,6 +232,7 @@ def test_creations_show_the_address_only_when_they_succeed() -> None:
     assert "to" not in bad and "error" in bad
     created = CallTracer()
     result = evm.call(None, deploying(b"\x01"), tracer=created)
+    assert result.created_address is not None
     assert (created.result["type"], created.result["to"]) == ("CREATE", hexed(result.created_address))
     assert created.result["output"] == "0x01"
 

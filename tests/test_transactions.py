@@ -269,7 +269,7 @@ def test_a_transaction_that_cannot_be_is_an_error(fields: dict[str, Any], says: 
 )
 def test_an_authorization_that_cannot_be_is_an_error(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
-        Authorization(**({"chain_id": 1, "address": TO, "nonce": 0} | fields))
+        Authorization(**{"chain_id": 1, "address": TO, "nonce": 0, **fields})
 
 
 @pytest.mark.parametrize("key", [0, SECP256K1_ORDER, bytes(31), "0x12", None, -1])
@@ -352,7 +352,8 @@ def test_malformed_objects_are_errors_that_name_the_field(item: dict[str, Any], 
 
 
 def test_what_is_no_object_is_an_error() -> None:
-    for value in (None, 5, "0x", [], b""):
+    values: tuple[Any, ...] = (None, 5, "0x", [], b"")
+    for value in values:
         for read in (
             Transaction.from_json,
             Authorization.from_json,

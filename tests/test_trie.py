@@ -223,7 +223,7 @@ def test_the_state_root_of_the_rpc_chain_is_that_of_its_accounts() -> None:
         bytes.fromhex(address[2:]): Account(
             nonce=account["nonce"],
             balance=int(account["balance"]),
-            code=account.get("code") or "0x",
+            code=bytes.fromhex((account.get("code") or "0x")[2:]),
             storage={slot: "0x" + value for slot, value in (account.get("storage") or {}).items()},
         )
         for address, account in head["accounts"].items()
@@ -249,9 +249,9 @@ def test_bad_input_is_an_error_that_names_the_argument() -> None:
     with pytest.raises(InputError, match="'key': expected at most 64 bytes, got 65"):
         root_of({bytes(65): b"1"})
     with pytest.raises(InputError, match="'key': expected bytes, got str"):
-        root_of({"a": b"1"})
+        root_of({"a": b"1"})  # type: ignore[arg-type]
     with pytest.raises(InputError, match="'value': expected bytes, got int"):
-        root_of({b"a": 1})
+        root_of({b"a": 1})  # type: ignore[arg-type]
     with pytest.raises(InputError, match="'values': value 1 is empty"):
         ordered_root([b"a", b""])
     with pytest.raises(InputError, match="'values': expected bytes"):

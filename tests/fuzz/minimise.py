@@ -26,7 +26,7 @@ def _smaller(case: Case) -> Iterator[Case]:
 
     for address in case["pre"]:
         if address != case["transaction"]["sender"]:
-            yield changed(lambda new, address=address: new["pre"].pop(address))  # type: ignore[misc]
+            yield changed(lambda new, address=address: new["pre"].pop(address))
     if case["transaction"].get("accessLists", [[]])[0]:
         yield changed(lambda new: new["transaction"].update(accessLists=[[]]))
     texts = [("code", address) for address in case["pre"]] + [("data", "")]
@@ -35,12 +35,12 @@ def _smaller(case: Case) -> Iterator[Case]:
             text = case["pre"][address]["code"] if kind == "code" else case["transaction"]["data"][0]
             for shorter in _without_chunk(text, size) if len(text) > 2 else ():
                 if kind == "code":
-                    yield changed(lambda new, a=address, c=shorter: new["pre"][a].update(code=c))  # type: ignore[misc]
+                    yield changed(lambda new, a=address, c=shorter: new["pre"][a].update(code=c))
                 else:
-                    yield changed(lambda new, c=shorter: new["transaction"].update(data=[c]))  # type: ignore[misc]
+                    yield changed(lambda new, c=shorter: new["transaction"].update(data=[c]))
     for address, account in case["pre"].items():
         for slot in account["storage"]:
-            yield changed(lambda new, a=address, s=slot: new["pre"][a]["storage"].pop(s))  # type: ignore[misc]
+            yield changed(lambda new, a=address, s=slot: new["pre"][a]["storage"].pop(s))
 
 
 def minimise(case: Case, differs: Callable[[Case], bool], steps: int = 3000) -> Case:

@@ -179,8 +179,8 @@ class _Maker:
                 alloc[address] = Account(random.choice((0, 0, 1)), random.choice((0, 1, 5)))
             elif self.chance(0.3) and address not in PRECOMPILES:
                 # A contract whose address can be made again, or only its storage (EIP-7610).
-                code = self.program(self.pool, 3) if self.chance(0.8) else b""
-                alloc[address] = Account(1 if code else 0, random.choice((0, 5)), code, {0: 1, 2: 3})
+                made = self.program(self.pool, 3) if self.chance(0.8) else b""
+                alloc[address] = Account(1 if made else 0, random.choice((0, 5)), made, {0: 1, 2: 3})
         if self.fork >= Fork.CANCUN and self.chance(0.5):
             alloc[BEACON_ROOTS] = Account(1, 0, self.system_code())
         if self.fork >= Fork.PRAGUE:

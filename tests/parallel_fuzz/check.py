@@ -80,7 +80,7 @@ def check_case(
             counts[f"reason {error[1]}"] += 1
         for executor in executors.values():
             found = executor.counters
-            counts.update({f"counter {name}": found[name] for name in SUMMED if name in found})
+            counts.update({f"counter {name}": number for name, number in found.items() if name in SUMMED})
             counts.update({f"counter aborts {cause}": number for cause, number in found.get("aborts", {}).items()})
             counts["counter fallbacks"] += bool(found.get("fallback"))
         if words is not None:
