@@ -14,19 +14,24 @@ cdef class Places:
         self.process = getpid()
 
     def __dealloc__(self):
-        cdef void* connection
         if self.places == NULL or self.process != getpid():     # its lock may be held by a thread that is not here
             return
-        while True:
-            connection = self.places.take_open()
-            if connection == NULL:
-                break
-            Py_DECREF(<object>connection)
+        self.close_idle()
         del self.places
 
     def __len__(self) -> int:
         """How many are not in use."""
         return self.places.free()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for one."""
+        return self.places.waiting()
+
+    @property
+    def closed(self) -> bool:
+        """Whether connections are kept no more."""
+        return self.places.closed()
 
     @property
     def foreign(self) -> bool:
@@ -50,25 +55,48 @@ cdef class Places:
         return taken
 
     def give(self, Connection connection) -> None:
-        """Gives a place back, with the connection if it can be used again."""
+        """Gives a place back, with the connection if it can be used again; after `close` it is closed."""
         if connection is None:
             self.places.give(NULL)
-        else:
-            Py_INCREF(connection)
-            self.places.give(<void*>connection)
+            return
+        Py_INCREF(connection)                     # the list's reference
+        if not self.places.give(<void*>connection):
+            drop(<void*>connection)
+
+    def close(self) -> None:
+        """Closes what is idle now, and what is given back from now on."""
+        self.places.close()
+        self.close_idle()
+
+    cdef void close_idle(self) noexcept:
+        cdef void* connection
+        while True:
+            connection = self.places.take_open()
+            if connection == NULL:
+                return
+            drop(connection)
+            self.places.give(NULL)
 
     cdef void* take_open(self) noexcept nogil:
         cdef void* connection
-        if self.barred or self.closed or self.process != getpid():
+        if self.barred or self.process != getpid():
             return NULL
         connection = self.places.take_open()
         if connection != NULL and (<Connection>connection).era != self.era:
-            self.places.give(connection)          # who goes the long way closes it
+            if not self.places.give(connection):  # else who goes the long way closes it
+                with gil:
+                    drop(connection)
             return NULL
         return connection
 
     cdef bint give_open(self, void* connection) noexcept nogil:
-        if (<Connection>connection).fd < 0 or (<Connection>connection).era != self.era or self.closed:
+        if (<Connection>connection).fd < 0 or (<Connection>connection).era != self.era:
             return False
-        self.places.give(connection)
-        return True
+        return self.places.give(connection)
+
+
+cdef void drop(void* connection) noexcept:
+    """Closes a connection and gives up the reference to it."""
+    taken = <Connection>connection
+    Py_DECREF(taken)
+    taken.close()

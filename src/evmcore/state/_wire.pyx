@@ -53,6 +53,7 @@ def open_connection(client, str peer not None) -> Connection:
     except (exceptions.RedisError, OSError) as error:
         if owner is not None:
             owner.disconnect()
+        close_half_made(error)
         text = " ".join(str(error).split()) or type(error).__name__
         raise StateUnavailable(f"the Redis server at {peer} cannot be reached: {text}") from error
     connection.owner = owner
@@ -67,6 +68,23 @@ def open_connection(client, str peer not None) -> Connection:
     connection.process = os.getpid()
     connection.peer = peer
     return connection
+
+
+cdef int close_half_made(object error) except -1:
+    """Closes the TLS socket that was being made when a connection failed.
+
+    When the peer resets a connection before the handshake begins, `ssl.SSLSocket._create` of many versions of Python raises
+    and leaves the socket open: only the traceback knows of it.
+    """
+    while error is not None:
+        trace = error.__traceback__
+        while trace is not None:
+            made = trace.tb_frame.f_locals.get("self")
+            if isinstance(made, ssl.SSLSocket):
+                made.close()
+            trace = trace.tb_next
+        error = error.__context__
+    return 0
 
 
 cdef class Connection:

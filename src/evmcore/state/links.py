@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -90,7 +89,7 @@ class Links:
         if connection.closed:
             self.failures += 1
             self.places.give(None)
-        elif self.places.closed or connection.era != self.places.era:
+        elif connection.era != self.places.era:
             connection.close()
             self.places.give(None)
         else:
@@ -134,13 +133,6 @@ class Links:
 
     def close(self) -> None:
         """Closes what is idle; connections that are in use are closed when they are given back."""
-        with self._lock:
-            self.places.closed = True
-        for _ in range(len(self.places)):
-            with suppress(IndexError):
-                connection = self.places.take()
-                if connection is not None:
-                    connection.close()
-                self.places.give(None)
         if not self.places.foreign:
+            self.places.close()
             self.client.close()

@@ -21,7 +21,7 @@ public:
     PlaceList(const PlaceList&) = delete;
     PlaceList& operator=(const PlaceList&) = delete;
 
-    // The open connection that was given back last; NULL: none is idle.
+    // The open connection that was given back last; NULL: none is idle. After `close` the caller closes it.
     void* take_open() noexcept {
         std::lock_guard<std::mutex> guard(mutex_);
         if (idle_.empty())
@@ -58,9 +58,13 @@ public:
         return own.has_place;
     }
 
-    // Gives a place back, with the connection if it can be used again. Never more than were taken.
-    void give(void* connection) noexcept {
+    // Gives a place back, with the connection if it can be used again. Never more than were taken. False: connections are
+    // kept no more, and this one is still the caller's, to be closed; the place is back all the same.
+    bool give(void* connection) noexcept {
         std::lock_guard<std::mutex> guard(mutex_);
+        const bool kept = !connection || !closed_;
+        if (!kept)
+            connection = nullptr;
         if (!waiting_.empty()) {
             Waiter* first = waiting_.front();
             waiting_.pop_front();
@@ -72,12 +76,30 @@ public:
         } else {
             ++unopened_;
         }
+        return kept;
+    }
+
+    // From now on no connection is kept: what is idle then, `take_open` gives, and nothing comes after it.
+    void close() noexcept {
+        std::lock_guard<std::mutex> guard(mutex_);
+        closed_ = true;
+    }
+
+    bool closed() const noexcept {
+        std::lock_guard<std::mutex> guard(mutex_);
+        return closed_;
     }
 
     // How many are not in use.
     size_t free() const noexcept {
         std::lock_guard<std::mutex> guard(mutex_);
         return idle_.size() + unopened_;
+    }
+
+    // How many wait for a place.
+    size_t waiting() const noexcept {
+        std::lock_guard<std::mutex> guard(mutex_);
+        return waiting_.size();
     }
 
 private:
@@ -90,6 +112,7 @@ private:
     mutable std::mutex mutex_;
     std::vector<void*> idle_;
     size_t unopened_;
+    bool closed_ = false;
     std::deque<Waiter*> waiting_;
 };
 
