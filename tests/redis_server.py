@@ -16,14 +16,14 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from random import SystemRandom
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.ports import free_port
 from tests.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
@@ -37,15 +37,6 @@ def need_redis() -> Any:
     if PROGRAM is None:
         pytest.skip("no redis-server on this machine (or set EVMCORE_REDIS_SERVER)")
     return pytest.importorskip("redis", reason="the package redis is not installed (pip install 'evmcore[redis]')")
-
-
-def free_port() -> int:
-    """A port for a server that starts later, or again: none of those that systems give to outgoing connections."""
-    while True:
-        port = SystemRandom().randrange(10_240, 32_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class RedisServer:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.redis_server import RedisServer, free_port
+from tests.ports import free_port
+from tests.redis_server import RedisServer
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:

@@ -15,7 +15,8 @@ from evmcore.state.publisher import Publisher
 from evmcore.state.redis import RedisState
 from evmcore.state.stored import load_memory, stored_head
 from tests.invariant_chain import CHAIN_ID, VAULTS, Books, begin
-from tests.redis_server import RedisServer, free_port
+from tests.ports import free_port
+from tests.redis_server import RedisServer
 from tests.stored_state import read_state, state_of
 
 GROUPS = 200

@@ -17,7 +17,8 @@ import pytest
 from evmcore.errors import InputError, StateError, StateUnavailable
 from evmcore.state.upstream import UpstreamNode
 from tests.listening import listening
-from tests.redis_server import RedisServer, free_port
+from tests.ports import free_port
+from tests.redis_server import RedisServer
 from tests.rpc_compat import chain_files
 from tests.rpc_server import Client
 from tests.serve_command import served
