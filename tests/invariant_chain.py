@@ -96,6 +96,7 @@ class Books:
     groups: int
     seed: int
     moves: int = 8  # groups that a block changes
+    still: int = 0  # groups, the last ones, that no block changes
     state: MemoryState = field(init=False)
     headers: list[Header] = field(init=False)
     diffs: list[StateDiff] = field(default_factory=list)
@@ -138,7 +139,8 @@ class Books:
             base_fee_per_gas=7,
         )
         after: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        for group in self.dice.sample(range(self.groups), min(self.moves, self.groups)):
+        moving = self.groups - self.still
+        for group in self.dice.sample(range(moving), min(self.moves, moving)):
             self.touched.add(group)
             shares = [(vault, group * PER_GROUP + share) for vault in (0, 1) for share in range(PER_GROUP)]
             values = [self.state.storage(VAULTS[vault], slot) for vault, slot in shares]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from evmcore.state.session import open_client
-from tests.redis_server import PROGRAM, RedisServer, free_port
+from tests.ports import free_port
+from tests.redis_server import PROGRAM, RedisServer, need_redis
 from tests.waiting import PATIENCE, eventually, until
 
 
@@ -17,12 +18,13 @@ class Sentinel:
     def __init__(self, folder: Path, primary: RedisServer, password: str = "", own_password: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
+        self._password = own_password
         lines = [
             f"port {self.port}",
             "bind 127.0.0.1",
             f"dir {folder}",
             f"sentinel monitor evm 127.0.0.1 {primary.port} 1",
-            "sentinel down-after-milliseconds evm 400",
+            "sentinel down-after-milliseconds evm 600000",
             "sentinel failover-timeout evm 3000",
         ]
         if password:
@@ -35,6 +37,12 @@ class Sentinel:
         self.process = subprocess.Popen(
             [str(PROGRAM), str(config), "--sentinel"], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log
         )
+
+    def hurry(self) -> None:
+        """Makes the sentinel see soon that the primary was killed. Until then it waits long: on a busy machine a
+        primary may be slow to answer."""
+        with need_redis().Redis(port=self.port, password=self._password or None) as client:
+            client.execute_command("SENTINEL", "SET", "evm", "down-after-milliseconds", "400")
 
     def __enter__(self) -> Sentinel:
         return self

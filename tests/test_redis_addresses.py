@@ -154,6 +154,7 @@ def test_sentinel_gives_the_address_and_the_new_one_after_a_failover(tmp_path: P
                 with open_client(f"unix://:pw@{primary.path}") as client:
                     assert client.wait(1, int(PATIENCE * 1000)) == 1
                 primary.kill()
+                sentinel.hurry()
                 assert ask(state, 25) == 125
                 assert eventually(lambda: ask(state, 26), StateError, problem=state.status) == 126
                 with Publisher(url, 1) as promoted:

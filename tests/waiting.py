@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-PATIENCE = 60.0  # seconds; for what takes a moment, on a machine that is busy
+PATIENCE = 300.0  # seconds, to end a hang; for what takes a moment, on a machine however busy
 PAUSE = 0.005  # seconds between two looks
 
 T = TypeVar("T")
