@@ -122,21 +122,24 @@ def check_equal(
     before: MemoryState | None = None,
     repetitions: int = 1,
     delays: int = 0,
+    turns: bool = False,
     **options: Any,
 ) -> tuple[Outcome, str | None]:
     """Executes a block sequentially and on each number of threads.
 
     Returns the sequential outcome, and in words the first difference, None if there is none. With ``before``, an equal
     copy of ``state``, the state has to be unchanged after each execution. ``delays``: seed of delays at the points
-    where threads meet, other ones in each repetition; 0 for none. Every second
-    number of threads notes what is accessed, and then executes the block with the access list given.
+    where threads meet, other ones in each repetition; 0 for none. With ``turns`` it is the seed of whose turn it is,
+    one worker being at work at any time. Every second number of threads notes what is accessed, and then executes the
+    block with the access list given.
     """
     expected = observe(block, state, chain, access_list=True, **options)
     without = expected if "error" in expected else {**expected, "access list": None}
     for number, (threads, executor) in enumerate((executors or executors_for(THREADS)).items()):
         listed = (number + bool(delays)) % 2 == 1
         for repetition in range(repetitions):
-            executor.delays = delays and (delays + repetition) % 2**63 + 1
+            seed = delays and (delays + repetition) % 2**63 + 1
+            executor.delays, executor.turns = (0, seed) if turns else (seed, 0)
             given = observe(block, state, chain, executor, access_list=listed, **options)
             found = difference(expected if listed else without, given)
             if found is None and listed and "error" not in expected:

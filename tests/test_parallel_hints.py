@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from evmcore import execute_block
@@ -10,7 +12,7 @@ from evmcore.bench import engine
 from evmcore.bench.shapes import shapes
 from evmcore.blocks import Block
 from evmcore.errors import InvalidBlock
-from evmcore.forks import Fork
+from evmcore.forks import ChainConfig, Fork
 from evmcore.state import MemoryState
 from evmcore.stm import ParallelExecutor
 from evmcore.transactions import Transaction
@@ -38,38 +40,72 @@ def call(number: int, to: bytes, selector: bytes, argument: int, gas_limit: int)
     return Transaction(sender=person(number), to=to, data=data, gas_limit=gas_limit, gas_price=0)
 
 
-def reruns_of(block: Block, state: MemoryState, chain: Fork | object, times: int) -> list[int]:
-    """Of so many executions one after the other, each equal to sequential execution."""
-    expected = outcome_of(execute_block(block, state, chain, validate=False))  # type: ignore[arg-type]
-    executor = ParallelExecutor(2, always=True)
-    found = []
-    for _ in range(times):
-        result = execute_block(block, state, chain, validate=False, executor=executor)  # type: ignore[arg-type]
+def executions(
+    block: Block, state: MemoryState, chain: ChainConfig | Fork, threads: int, seed: int, times: int
+) -> Iterator[ParallelExecutor]:
+    """So many executions one after the other, each equal to sequential execution. Workers take turns, drawn by the
+    seed: what happens is the same on every machine."""
+    forget()
+    expected = outcome_of(execute_block(block, state, chain, validate=False))
+    executor = ParallelExecutor(threads, always=True)
+    executor.recording = True
+    for number in range(times):
+        executor.turns = 1000 * seed + number
+        result = execute_block(block, state, chain, validate=False, executor=executor)
         assert difference(expected, outcome_of(result)) is None
-        found.append(result.parallel.reruns)
+        yield executor
+
+
+def runs(executor: ParallelExecutor) -> dict[int, tuple[int, int]]:
+    """When transactions of the latest block began first and ended last."""
+    _, _, events = executor.timeline
+    found: dict[int, tuple[int, int]] = {}
+    for _, what, transaction, begin, end, _ in events:
+        if transaction is not None and what.startswith("ran"):
+            first, last = found.get(transaction, (begin, end))
+            found[transaction] = min(begin, first), max(end, last)
     return found
 
 
+def met(executor: ParallelExecutor) -> int:
+    """How many runs met what another transaction had not written yet."""
+    return executor.counters["reruns"] + executor.counters["waits"]
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
 @pytest.mark.parametrize("name", ["swaps, one pair", "swaps, clusters"])
-def test_swaps_that_met_at_a_pair_are_lined_up_and_stay_so(name: str) -> None:
-    """Being lined up they hardly meet any more, which is no reason to forget why."""
+def test_swaps_that_met_at_a_pair_are_lined_up_and_stay_so(name: str, threads: int) -> None:
+    """Being lined up they do not meet any more, which is no reason to forget why."""
     workload = SHAPES[name]()
     (block,) = workload.blocks
-    found = reruns_of(block, MemoryState(workload.alloc), engine.workload_chain(workload.fork), times=30)
-    assert all(reruns <= len(block.transactions) // 4 for reruns in found[6:])
+    state, chain = MemoryState(workload.alloc), engine.workload_chain(workload.fork)
+    for seed in (1, 2):
+        first, _, _, *later = (met(each) for each in executions(block, state, chain, threads, seed, times=12))
+        assert first >= len(block.transactions) // 2, "nothing was known, most should have met"
+        assert later == [0] * 9
 
 
 def test_calls_are_told_apart_by_the_addresses_in_their_calldata() -> None:
-    """Calls of one function meet where they name the same address, and only those are lined up. Now and then one tries
-    without, as long as the line is of little trust, and those behind it run again with it."""
+    """Calls of one function meet where they name the same address, and only those are lined up: none begins before the
+    fourth before it has ended, many before the one before them has."""
     selector = bytes.fromhex("55667788")
     places = [int.from_bytes(b"\x99" * 19 + bytes([number]), "big") for number in range(4)]
     block = block_of(
         *(call(number, MARK, selector, places[number % 4], 200_000) for number in range(160)), gas_limit=10**9
     )
     state = MemoryState(people(160) | {MARK: Account(1, 0, MARKS)})
-    found = reruns_of(block, state, Fork.LONDON, times=20)[6:]
-    assert sum(reruns > 40 for reruns in found) <= len(found) // 3
+
+    def beside(executor: ParallelExecutor, distance: int) -> int:
+        spans = runs(executor)
+        return sum(spans[number][0] < spans[number - distance][1] for number in range(distance, 160))
+
+    for seed in range(1, 7):
+        for number, executor in enumerate(executions(block, state, Fork.LONDON, 8, seed, times=10)):
+            if number == 0:
+                assert met(executor) >= 160 and beside(executor, 4) >= 80, "nothing was known, most should have met"
+            else:
+                assert met(executor) == 0 and beside(executor, 4) == 0
+                assert beside(executor, 1) >= 40
 
 
 def test_transactions_without_gas_have_no_length() -> None:
@@ -81,61 +117,49 @@ def test_transactions_without_gas_have_no_length() -> None:
             execute_block(block, state, Fork.LONDON, validate=False, executor=ParallelExecutor(threads, always=True))
 
 
-def began_before(result_of: ParallelExecutor, index: int) -> int:
+def left_behind(executor: ParallelExecutor, index: int) -> int:
     """How many transactions began after one of the latest block did."""
-    _, _, events = result_of.timeline
-    begun: dict[int, int] = {}
-    for _, what, transaction, begin, _, _ in events:
-        if transaction is not None and what.startswith("ran"):
-            begun[transaction] = min(begin, begun.get(transaction, begin))
+    begun = {transaction: begin for transaction, (begin, _) in runs(executor).items()}
     return sum(begin > begun[index] for begin in begun.values())
 
 
-def most_behind(block: Block, state: MemoryState, index: int) -> int:
-    """How many transactions a later one left behind at best, in some executions, each equal to sequential execution."""
-    expected = outcome_of(execute_block(block, state, Fork.LONDON, validate=False))
-    executor = ParallelExecutor(2, always=True)
-    executor.recording = True
-    executor.delays = 1  # threads begin together
-    found = 0
-    for _ in range(30):
-        result = execute_block(block, state, Fork.LONDON, validate=False, executor=executor)
-        assert difference(expected, outcome_of(result)) is None
-        found = max(found, began_before(executor, index))
-    return found
-
-
-def test_a_transaction_that_would_end_the_block_alone_begins_early() -> None:
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_transaction_that_would_end_the_block_alone_begins_early(threads: int) -> None:
+    """Its gas limit says something; once it was seen it is known."""
     short = [call(number, LOOP, bytes(4), 500, 200_000) for number in range(40)]
     block = block_of(*short, call(40, LOOP, b"\1\2\3\4", 50_000, 4_000_000), gas_limit=10**9)
     state = MemoryState(people(41) | {LOOP: Account(1, 0, TURNS)})
-    assert most_behind(block, state, 40) >= 20
+    for seed in range(1, 5):
+        first, *later = (left_behind(each, 40) for each in executions(block, state, Fork.LONDON, threads, seed, 8))
+        assert first >= 20 and min(later) >= 30
 
 
-def test_a_chain_that_would_end_the_block_begins_early() -> None:
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_chain_that_would_end_the_block_begins_early(threads: int) -> None:
     """Each of its members is short enough to wait for its turn; those who met before are one chain."""
     short = [call(number, LOOP, bytes(4), 1_000, 200_000) for number in range(40)]
     chain = [call(40 + number, CHAIN, bytes(4), 10_000, 1_000_000) for number in range(4)]
     block = block_of(*short, *chain, gas_limit=10**9)
     state = MemoryState(people(44) | {LOOP: Account(1, 0, TURNS), CHAIN: Account(1, 0, TURNS_AND_MARKS)})
-    assert most_behind(block, state, 40) >= 20
+    for seed in range(1, 5):
+        first, _, *later = (left_behind(each, 40) for each in executions(block, state, Fork.LONDON, threads, seed, 16))
+        assert first <= 3, "nobody knew that they are a chain"
+        assert min(later) >= 20 and sum(behind >= 37 for behind in later) >= 8
 
 
-def test_those_that_meet_for_the_first_time_teach_those_behind_them() -> None:
-    """Nothing is known at first, and nearly every swap meets the one before it at their pair."""
-    workload = SHAPES["swaps, clusters"]()
+@pytest.mark.parametrize(
+    ("name", "threads", "most"), [("swaps, clusters", 2, 3), ("swaps, one pair", 2, 6), ("swaps, one pair", 3, 6)]
+)
+def test_those_that_meet_for_the_first_time_teach_those_behind_them(name: str, threads: int, most: int) -> None:
+    """Nothing is known at first, and nearly every swap meets the one before it at their pair: it waits for that one,
+    and only one in `most` runs again at most. Without being taught more than half of them would."""
+    workload = SHAPES[name]()
     (block,) = workload.blocks
     state, chain = MemoryState(workload.alloc), engine.workload_chain(workload.fork)
-    expected = outcome_of(execute_block(block, state, chain, validate=False))
-    executor = ParallelExecutor(2, always=True)
-    executor.delays = 1  # threads begin together
-    found = []
-    for _ in range(20):
-        forget()
-        result = execute_block(block, state, chain, validate=False, executor=executor)
-        assert difference(expected, outcome_of(result)) is None
-        found.append(result.parallel)
-    assert any(each.waits and each.reruns <= len(block.transactions) // 2 for each in found)
+    for seed in range(1, 13):
+        (executor,) = executions(block, state, chain, threads, seed, times=1)
+        assert executor.counters["waits"] >= len(block.transactions) // 2
+        assert executor.counters["reruns"] <= len(block.transactions) // most
 
 
 def test_calls_that_share_nothing_may_make_contracts_with_storage() -> None:

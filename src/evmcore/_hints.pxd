@@ -36,7 +36,6 @@ cdef struct HintTables:
     uint64_t mask                 # ... one more than this, a power of two
     Asked* asked
     size_t asked_count
-    uint32_t lined                # how many were lined up, in all blocks
 
 # Says in `sharing` what the transactions (from 1) likely share, and tells the scheduler, for every transaction, up to two
 # earlier ones to wait for, where their like had to run again all the same. False: no memory.

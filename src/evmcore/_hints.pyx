@@ -44,6 +44,7 @@ cdef Estimate[4096] heat
 cdef Estimate[4096] usual_worth   # what the longest of the latest calls took; 0: none was seen
 cdef Estimate kilogas             # ticks of 1,024 gas, on the mean
 kilogas.set(KILOGAS_TICKS)
+cdef Estimate lined              # how many were lined up with little trust, in all blocks
 cdef HashKey key
 draw_key(&key)
 
@@ -111,13 +112,13 @@ cdef inline uint64_t name_in_line(uint64_t place) noexcept nogil:
     return (place >> 2 ^ LINED) | 1
 
 
-cdef inline bint tries_without(HintTables* tables, uint32_t trust) noexcept nogil:
+cdef inline bint tries_without(uint32_t trust) noexcept nogil:
     """Whether the next to be lined up is not: else a line whose transactions are all run when their turn has come, none of
     them ahead, would never prove needless. Not in a line that was needed often: those behind would run in vain, too."""
     if trust >= DOUBTED:
         return False
-    tables.lined += 1
-    return tables.lined % TRIES == 0
+    lined.set(lined.value() + 1)
+    return lined.value() % TRIES == 0
 
 
 cdef inline uint64_t place_of(const Place* places, uint64_t mask, uint64_t name) noexcept nogil:
@@ -198,7 +199,7 @@ cdef bint give_hints(
     cdef uint64_t[2] line
     cdef uint64_t mask, at, kind
     cdef uint32_t tx, mine, warmth, trust
-    cdef int i, found, lined
+    cdef int i, found, places_lined
     cdef bint tries
     cdef Place* places
     cdef Asked* asked
@@ -224,9 +225,9 @@ cdef bint give_hints(
                     sharing[places[at].tx] = max(sharing[places[at].tx], <uint8_t>SHARES_SLOTS)
                 places[at].name = names[i]
                 places[at].tx = tx
-            lined = line_of(data, names, found, warmth, line, &trust)
-            tries = lined and tries_without(tables, trust)
-            for i in range(lined):
+            places_lined = line_of(data, names, found, warmth, line, &trust)
+            tries = places_lined and tries_without(trust)
+            for i in range(places_lined):
                 at = place_of(places, mask, name_in_line(line[i]))
                 if line[i] & READS and places[at].tx and places[at].tx != tx:
                     sharing[tx] = sharing[places[at].tx] = IN_LINE
@@ -415,4 +416,5 @@ cdef void forget_hints() noexcept nogil:
         heat[i].set(0)
         usual_worth[i].set(0)
     kilogas.set(KILOGAS_TICKS)
+    lined.set(0)
     forget_meetings()

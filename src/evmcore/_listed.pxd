@@ -11,7 +11,7 @@ from evmcore._interp cimport Machine, Status
 from evmcore._listed_told cimport Telling
 from evmcore._state cimport LogEntry, StateReader
 from evmcore._machines cimport Arena
-from evmcore._stm cimport Watch
+from evmcore._stm cimport Delays, Watch
 from evmcore._tx cimport TxData, TxResult
 from evmcore._u256 cimport u256
 
@@ -24,7 +24,7 @@ cdef extern from "include/listed.h" namespace "evmcore::listed" nogil:
         uint32_t frontier         # transactions that are final
     ctypedef struct Tasks:
         void* self
-        uint64_t delays
+        Delays delays
         uint32_t (*run)(void* self, uint32_t tx) noexcept nogil
         cbool (*commit)(void* self, uint32_t tx) noexcept nogil
         Watch watch

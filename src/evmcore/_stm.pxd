@@ -15,6 +15,21 @@ cdef extern from "include/empty_code.h" namespace "evmcore" nogil:
 cdef extern from "include/stm/shared.h" namespace "evmcore::stm" nogil:
     unsigned int pause(unsigned int turn)
 
+cdef extern from "include/stm/baton.h" namespace "evmcore::stm" nogil:
+    cppclass Baton:
+        Baton(uint32_t count, uint64_t seed) except +
+        void take(uint32_t worker)
+        void leave(uint32_t worker)
+    bint run_on_fresh_threads(unsigned int count, void (*task)(void*) noexcept nogil, void* context)
+
+cdef extern from "include/stm/delays.h" namespace "evmcore::stm" nogil:
+    ctypedef struct Delays:
+        uint64_t random
+        Baton* baton
+        uint32_t worker
+    void delay_point(Delays& delays)
+    void wait_for_all(uint32_t* arrived, uint32_t count)
+
 cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
     ctypedef uint32_t TxIndex
     enum Part:
@@ -74,7 +89,7 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
     Location* new_apart(Arena& arena, const uint8_t* address, const u256* slot)     # NULL: no memory
     Version* new_version(Arena& arena)     # NULL: no memory
     Version* publish(Location& location, int part, TxIndex tx, Version* fresh)
-    void publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count, uint64_t* delays)
+    void publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count, Delays& delays)
     void replace(Version* version, const Value* value)
 
 cdef extern from "include/stm/scheduler.h" namespace "evmcore::stm" nogil:
@@ -129,10 +144,5 @@ cdef extern from "include/stm/engine.h" namespace "evmcore::stm" nogil:
         uint64_t settled
         uint32_t cause
         Watch watch
-    void engine_work "evmcore::stm::work"(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_t* stop, Tally& tally)
+    void engine_work "evmcore::stm::work"(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_t* stop, Tally& tally, Delays& delays)
     void raise_flag "evmcore::stm::raise"(uint32_t* flag)
-
-cdef extern from "include/stm/delays.h" namespace "evmcore::stm" nogil:
-    void delay_point(uint64_t* state)
-    void wait_for_all(uint32_t* arrived, uint32_t count)
-

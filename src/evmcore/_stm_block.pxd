@@ -10,7 +10,7 @@ from evmcore._code cimport Code
 from evmcore._hints cimport HintTables
 from evmcore._interp cimport Machine, Status
 from evmcore._state cimport LogEntry, StateReader
-from evmcore._stm cimport Arena, Location, Scheduler, Store, Tally, Tasks, TxIndex, Write
+from evmcore._stm cimport Arena, Baton, Delays, Location, Scheduler, Store, Tally, Tasks, TxIndex, Write
 from evmcore._tx cimport TxData, TxInvalid, TxResult
 from evmcore._u256 cimport u256
 
@@ -89,7 +89,7 @@ cdef struct Worker:
     Location* last_account
     bint apart                    # it is run without a look at what others write, and tells nobody
     bint watches                  # slots that others write get symbols (see ops/symbolic.pxi)
-    uint64_t delays               # tests: state of the delays' random numbers, 0: none
+    Delays delays                 # for tests
     Code** codes                  # of published code cells, released after the block
     uint32_t code_count
     uint32_t code_capacity
@@ -106,6 +106,8 @@ cdef struct Block:
     int worker_count              # there are
     uint32_t next_worker
     uint64_t delays               # tests: their seed
+    uint64_t turns                # tests: seed of whose turn it is, 0: all are at work
+    Baton* baton                  # ... and who is; NULL where `turns` is 0
     bint watch_all                # tests: every slot counts as contended
     uint32_t arrived              # tests: workers that have begun
     uint32_t* stop                # the run's `halt`

@@ -284,7 +284,7 @@ cdef void run_directly(Worker* w, TxIndex tx) noexcept nogil:
             # No room to tell the others: this transaction stands, the rest goes on without speculation.
             run.write_count = 0
             give_up(block)
-    publish_writes(tx, old, old_count, run.writes, run.write_count, &w.delays)
+    publish_writes(tx, old, old_count, run.writes, run.write_count, w.delays)
 
 
 # ---------------------------------------------------------------------------------------------------- bringing in

@@ -131,13 +131,13 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
     w.reader.known_code = w.recent_codes[out.code_hash[0] % RECENT_CODES] if w.apart else <Code*>location.code()
     if w.reader.known_code != NULL and memcmp(out.code_hash, w.reader.known_code.hash, 32) != 0:
         w.reader.known_code = NULL
-    delay_point(&w.delays)
+    delay_point(w.delays)
     return FOUND if exists else ABSENT
 
 
 cdef void read_balance(void* self, void* origin, u256* balance) noexcept nogil:
     cdef Worker* w = <Worker*>self
-    delay_point(&w.delays)
+    delay_point(w.delays)
     balance_before((<Location*>origin)[0], w.tx, balance)
 
 
@@ -155,7 +155,7 @@ cdef Found read_storage(void* self, const uint8_t* address, const u256* key, u25
         return READ_FAILED
     w.reader.contended = w.watches and (w.block.sharing[w.tx] >= SHARES_SLOTS or is_written(location))
     slot_before(location[0], account[0], w.tx, value)
-    delay_point(&w.delays)
+    delay_point(w.delays)
     w.reader.origin = location
     return FOUND
 
@@ -168,7 +168,7 @@ cdef Code* read_code(void* self, const uint8_t* address, const uint8_t* code_has
         return NULL
     if w.apart:
         return w.block.base.code(w.block.base.self, address, code_hash)
-    delay_point(&w.delays)
+    delay_point(w.delays)
     seen = latest(location.cells[<int>kCode], w.tx)
     if seen.value != NULL and seen.value.code != NULL and memcmp(&seen.value.word, code_hash, 32) == 0:
         code_retain(<Code*>seen.value.code)

@@ -37,7 +37,8 @@ cdef void drop_records(Worker* w) noexcept nogil:
 
 
 cdef uint64_t clock_of(const Block* block, TxIndex tx) noexcept nogil:
-    return ticks() if block.txs[tx - 1].gas_limit > BRIEF_GAS else 0
+    """Where workers take turns nothing is timed, so that nothing depends on it."""
+    return ticks() if block.txs[tx - 1].gas_limit > BRIEF_GAS and block.baton == NULL else 0
 
 
 cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
@@ -89,7 +90,7 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
         run.write_count = 0
     run.kept = kept
     run.kept_size = kept_since(w, kept)
-    publish_writes(tx, old, old_count, run.writes, run.write_count, &w.delays)
+    publish_writes(tx, old, old_count, run.writes, run.write_count, w.delays)
 
 
 cdef inline uint32_t kept_since(const Worker* w, const uint8_t* kept) noexcept nogil:

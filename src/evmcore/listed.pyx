@@ -281,7 +281,7 @@ cdef class ListedExecutor(Executor):
             if w == NULL:
                 break
             w.block = block
-            w.tasks.delays = self.delays * (i + 1)
+            w.tasks.delays.random = self.delays * (i + 1)
             w.machine.env = run.rules.env
             w.machine.revision = run.rules.revision
             w.machine.abort_flag = &run.halt

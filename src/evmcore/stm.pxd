@@ -12,6 +12,9 @@ from evmcore._block_steps cimport BlockFailure
 cdef class ParallelExecutor(Executor):
     cdef readonly bint always     # speculate even where one thread, or one transaction, makes that pointless
     cdef public uint64_t delays   # for tests: seed of delays at the points where threads meet; 0: none
+    # For tests: seed of whose turn it is, one worker being at work at any time; 0: all are. Nothing is timed then, so that
+    # what happens follows from the seed and from what was learnt before.
+    cdef public uint64_t turns
     # For tests: take every slot for one that other transactions write too, run everything ahead, and fill `learnt`.
     cdef public bint watch_all
     cdef public bint recording    # note who does what and when, for `timeline`

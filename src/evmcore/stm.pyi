@@ -34,6 +34,9 @@ class ParallelExecutor(Executor):
     counters: Counters
     delays: int
     """For tests: seed of delays at the points where threads meet; 0: none."""
+    turns: int
+    """For tests: seed of whose turn it is, one worker being at work at any time; 0: all are. Nothing is timed then, so
+    that what happens follows from the seed and from what was learnt before."""
     watch_all: bool
     """For tests: take every slot for one that other transactions write too, run everything ahead, and fill `learnt`."""
     learnt: list[tuple[int, bytes, int, int, int]]

@@ -17,7 +17,8 @@ from evmcore._hints cimport (
 from evmcore._interp cimport NO_MEMORY, SUCCESS, machine_make_symbolic
 from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
 from evmcore._stm cimport (
-    Events, HashKey, Scheduler, Store, Tally, TxIndex, delay_point, engine_work, kCauses, pause, wait_for_all,
+    Baton, Events, HashKey, Scheduler, Store, Tally, TxIndex, delay_point, engine_work, kCauses, pause, run_on_fresh_threads,
+    wait_for_all,
 )
 from evmcore._stm_block cimport BRIEF_GAS, Block, Run, Runs, SlotRead, Worker
 from evmcore._stm_commit cimport bring_in, publish_beginning, run_directly, stands
@@ -60,7 +61,7 @@ cdef enum:
 cdef TxIndex run_task(void* self, TxIndex tx, cbool final) noexcept nogil:
     cdef Worker* w = <Worker*>self
     cdef TxIndex behind
-    delay_point(&w.delays)
+    delay_point(w.delays)
     ask_for_next(w.block, tx)
     if final:
         ask_for_runs(w.block, tx)
@@ -75,13 +76,13 @@ cdef TxIndex run_task(void* self, TxIndex tx, cbool final) noexcept nogil:
         if behind:
             return behind
     run_ahead(w, tx)
-    delay_point(&w.delays)
+    delay_point(w.delays)
     return w.blocked_on
 
 
 cdef cbool stands_task(void* self, TxIndex tx) noexcept nogil:
     cdef Worker* w = <Worker*>self
-    delay_point(&w.delays)
+    delay_point(w.delays)
     ask_for_runs(w.block, tx)
     return stands(w, tx)
 
@@ -103,7 +104,7 @@ cdef cbool conclude_task(void* self, TxIndex tx) noexcept nogil:
     """Brings in the frontier's transaction. False: the block ends here, `failure` says how."""
     cdef Worker* w = <Worker*>self
     cdef Block* block = w.block
-    delay_point(&w.delays)
+    delay_point(w.delays)
     if block.run_of[tx].direct:
         if block.failure != BLOCK_OK:
             return False
@@ -172,9 +173,13 @@ cdef void work(void* context) noexcept nogil:
     if stm_load(&block.opening) == REFUSED or number >= <uint32_t>block.worker_count:
         return
     w = block.workers[number]
-    if block.delays:
+    if block.baton != NULL:
+        block.baton.take(number)
+    elif block.delays:
         wait_for_all(&block.arrived, block.worker_count)
-    engine_work(block.scheduler[0], w.tasks, w.arena[0], block.stop, w.tally)
+    engine_work(block.scheduler[0], w.tasks, w.arena[0], block.stop, w.tally, w.delays)
+    if block.baton != NULL:
+        block.baton.leave(number)
 
 
 # ---------------------------------------------------------------------------------------------------- a block
@@ -271,7 +276,8 @@ cdef class ParallelExecutor(Executor):
         block.rules = &run.rules
         block.base = &run.overlay.reader
         block.main = run.machine
-        block.delays = self.delays
+        block.turns = self.turns
+        block.delays = self.turns or self.delays
         block.watch_all = self.watch_all
         block.output = run.output
         block.gas_used = run.output.gas_used
@@ -283,7 +289,10 @@ cdef class ParallelExecutor(Executor):
         block.status = SUCCESS
         if self.always or (self.threads > 1 and sequence.count > 1):
             block.threads = <int>min(<size_t>self.threads, sequence.count)
-            run_on_workers(block.threads, work, &block)
+            if self.turns:
+                run_on_fresh_threads(block.threads, work, &block)
+            else:
+                run_on_workers(block.threads, work, &block)
             if block.opening == OPEN:
                 clocks_close(&block)
                 sequence.at = block.scheduler.frontier() - 1
@@ -472,7 +481,8 @@ cdef bint open_block(Block* block) noexcept nogil:
         w.last = 0
         w.machine.symbolic = False
         w.watches = (threads > 1 or block.watch_all) and machine_make_symbolic(w.machine)
-        w.delays = block.delays * (i + 1)
+        w.delays.random = block.delays * (i + 1)
+        w.delays.worker = <uint32_t>i
         memset(&w.tally, 0, sizeof(Tally))
         if block.watched:
             w.tally.watch.events = new Events(min(EVENTS_EACH * <size_t>block.count + 4096, <size_t>MOST_EVENTS))
@@ -484,6 +494,10 @@ cdef bint open_block(Block* block) noexcept nogil:
         w.machine.unlimited_code_size = block.main.unlimited_code_size
         block.workers[i] = w
         block.worker_count += 1
+    if block.turns:
+        block.baton = new Baton(<uint32_t>block.worker_count, block.turns)
+        for i in range(block.worker_count):
+            block.workers[i].delays.baton = block.baton
     if block.worker_count == 0 or not block.scheduler.prepare(block.count):
         return False
     if block.worker_count > 1 and not give_hints(
@@ -500,6 +514,7 @@ cdef void close_block(Block* block) noexcept nogil:
         del block.workers[i].tally.watch.events
         worker_free(block.workers[i])
     free(block.workers)
+    del block.baton
     if block.runs != NULL and not spares_give(&spare_runs, block.runs):
         runs_free(block.runs)
     if block.store != NULL and not spares_give(&spare_stores, block.store):

@@ -152,7 +152,7 @@ int main(int argc, char** argv) {
         block.delays = (draw >> 56 & 3) != 0;
         open_turns(block.turns, block.count, block.verdict_of, &block.halted);
         for (unsigned i = 0; i < now_threads; ++i) {
-            block.workers[i] = Worker{&block, Tasks{&block.workers[i], block.delays ? mix(draw, i) | 1 : 0, run, commit}};
+            block.workers[i] = Worker{&block, Tasks{&block.workers[i], {block.delays ? mix(draw, i) | 1 : 0, nullptr, 0}, run, commit}};
         }
         evmcore::run_on_workers(now_threads, task, &block);
         check(block);

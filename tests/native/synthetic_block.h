@@ -66,7 +66,7 @@ struct Worker {
     TxIndex tx, blocked_on;
     bool final, full;
     bool inside;                                // in a transaction's own code
-    uint64_t delays;                            // none: the drivers delay at every access
+    Delays delays;                              // none: the drivers delay at every access
     AccountEntry accounts[STM_MAX_ACCOUNTS];
     SlotEntry slots[STM_MAX_ACCOUNTS][STM_MAX_SLOTS];
 };
@@ -401,7 +401,7 @@ inline TxIndex run_task(void* self, TxIndex tx, bool final) {
     }
     Run& before = block.run_of[tx];
     STM_KNOWS(2, digest(fresh));
-    publish_writes(tx, before.writes, before.write_count, fresh.writes, fresh.write_count, &w.delays);
+    publish_writes(tx, before.writes, before.write_count, fresh.writes, fresh.write_count, w.delays);
     before = fresh;
     return 0;
 }
@@ -497,7 +497,7 @@ inline void open_block(Block& block, const Spec& spec, int workers, uint64_t see
 
 inline void work_on(Worker& w) {
     const Tasks tasks{&w, run_task, stands_task, conclude_task, pass_task};
-    work(*w.block->scheduler, tasks, *w.arena, &w.block->stop, w.tally);
+    work(*w.block->scheduler, tasks, *w.arena, &w.block->stop, w.tally, w.delays);
 }
 
 // What is final has not been touched since.

@@ -80,6 +80,8 @@ def check_case(
             counts[f"reason {error[1]}"] += 1
         for executor in executors.values():
             found = executor.counters
+            if executor.turns:
+                counts["reruns in turns"] += found.get("reruns", 0)
             counts.update({f"counter {name}": number for name, number in found.items() if name in SUMMED})
             counts.update({f"counter aborts {cause}": number for cause, number in found.get("aborts", {}).items()})
             counts["counter fallbacks"] += bool(found.get("fallback"))
@@ -99,6 +101,7 @@ def _compared(case: Case, executors: Mapping[int, ParallelExecutor], repetitions
         before=state.copy(),
         repetitions=repetitions,
         delays=delays_of(case),
+        turns=_takes_turns(case),
         state_root=True,
     )
 
@@ -111,6 +114,11 @@ def delays_of(case: Case) -> int:
 def _watches_all(case: Case) -> bool:
     """Whether every slot is to be taken for contended in a case."""
     return Random(case.seed).random() < 0.4
+
+
+def _takes_turns(case: Case) -> bool:
+    """Whether the workers take turns, drawn by the seed: such a difference comes back with its seed, on any machine."""
+    return Random(~case.seed).random() < 0.3
 
 
 def _candidates(case: Case) -> Iterator[Case]:

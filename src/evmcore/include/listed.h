@@ -30,7 +30,7 @@ struct Turns {
 
 struct Tasks {
     void* self;                                          // the worker
-    uint64_t delays;                                     // tests: state of their random numbers, 0: none
+    stm::Delays delays;                                  // for tests
     uint32_t (*run)(void* self, uint32_t tx);            // gives the Verdict
     // Takes a transaction into the block; all before it is final, nobody else commits. False: the frontier stays before it.
     bool (*commit)(void* self, uint32_t tx);
@@ -58,7 +58,7 @@ inline void stop_after(Turns& turns, uint32_t tx) {
 inline void advance(Turns& turns, Tasks& tasks) {
     bool more = true;
     while (more && !load(turns.halted)) {
-        stm::delay_point(&tasks.delays);
+        stm::delay_point(tasks.delays);
         if (__atomic_exchange_n(&turns.committing, 1, __ATOMIC_SEQ_CST)) return;
         uint32_t tx = turns.frontier + 1;
         tasks.watch.turn_to(stm::kCommitting);
@@ -69,10 +69,10 @@ inline void advance(Turns& turns, Tasks& tasks) {
                 break;
             }
             turns.frontier = tx;
-            stm::delay_point(&tasks.delays);
+            stm::delay_point(tasks.delays);
         }
         store(&turns.committing, 0);
-        stm::delay_point(&tasks.delays);
+        stm::delay_point(tasks.delays);
         more = tx <= turns.count && load(&turns.verdict_of[tx]) != kNotRun;
     }
 }
@@ -81,13 +81,13 @@ inline void advance(Turns& turns, Tasks& tasks) {
 inline void work(Turns& turns, Tasks& tasks) {
     tasks.watch.start();
     while (!load(turns.halted)) {
-        stm::delay_point(&tasks.delays);
+        stm::delay_point(tasks.delays);
         const uint32_t tx = __atomic_add_fetch(&turns.next, 1, __ATOMIC_RELAXED);
         if (tx > turns.count || tx > load(&turns.stop)) break;
         tasks.watch.turn_to(stm::kRunning);
         const uint32_t verdict = tasks.run(tasks.self, tx);
         if (verdict != kStands) stop_after(turns, tx);
-        stm::delay_point(&tasks.delays);
+        stm::delay_point(tasks.delays);
         store(&turns.verdict_of[tx], verdict);
         advance(turns, tasks);
     }

@@ -1,27 +1,46 @@
-// Delays at the points where threads meet, for tests: seeded, off unless asked for. A delay gives way to other threads or
-// sleeps for some microseconds, so that they meet in orders which are rare otherwise, on few cores above all.
+// What happens at the points where threads meet, for tests: seeded, off unless asked for. Mostly a delay, which gives way to
+// other threads or sleeps for some microseconds, so that they meet in orders which are rare otherwise, on few cores above
+// all. Where workers take turns (see baton.h) another one goes on there.
 #pragma once
 #include <chrono>
 #include <cstdint>
 #include <thread>
 
+#include "baton.h"
+#include "shared.h"
+
 namespace evmcore::stm {
 
-__attribute__((noinline)) inline void delay(uint64_t* state) {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    const unsigned draw = static_cast<unsigned>(*state >> 40) & 31;
-    if (draw < 12) {
+struct Delays {
+    uint64_t random;                   // the state of this worker's random numbers; 0: nothing happens
+    Baton* baton;                      // nullptr: the workers do not take turns
+    uint32_t worker;                   // its number there
+};
+
+__attribute__((noinline)) inline void delay(Delays& delays) {
+    uint64_t& state = delays.random;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    const unsigned draw = static_cast<unsigned>(state >> 40) & 31;
+    if (delays.baton != nullptr) {
+        if (draw < 8) delays.baton->hand_on(delays.worker);
+    } else if (draw < 12) {
         std::this_thread::yield();
     } else if (draw < 14) {
-        std::this_thread::sleep_for(std::chrono::microseconds(1 + (*state & 31)));
+        std::this_thread::sleep_for(std::chrono::microseconds(1 + (state & 31)));
     }
 }
 
-// `state`: of the caller's random numbers; 0: no delays.
-inline void delay_point(uint64_t* state) {
-    if (__builtin_expect(*state != 0, 0)) delay(state);
+inline void delay_point(Delays& delays) {
+    if (__builtin_expect(delays.random != 0, 0)) delay(delays);
+}
+
+// Waiting for what another worker does, for the `turn`th time in a row; returns the next turn.
+inline unsigned pause(Delays& delays, unsigned turn) {
+    if (__builtin_expect(delays.baton == nullptr, 1)) return pause(turn);
+    delays.baton->hand_on(delays.worker);
+    return turn;
 }
 
 // Waits until `count` threads are here, a few milliseconds at most: there may be fewer of them.

@@ -128,7 +128,7 @@ inline void speculate(Scheduler& scheduler, const Tasks& tasks, Arena& arena, Tx
 }
 
 // Until the block is final, or `stop` is raised: also by others, to end it early.
-inline void work(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_t* stop, Tally& tally) {
+inline void work(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_t* stop, Tally& tally, Delays& delays) {
     unsigned idle = 0;
     Stretch mine{0, 0};
     bool has_run = false;              // something that may be the frontier's
@@ -147,7 +147,7 @@ inline void work(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_
             speculate(scheduler, tasks, arena, tx, tally);
         } else if (!has_run) {
             tally.watch.turn_to(kWaiting);
-            idle = pause(idle);
+            idle = pause(delays, idle);
         }
         STM_KNOWS(0, mine.next, mine.end, has_run);
     }

@@ -245,7 +245,7 @@ struct Write {
 // Puts the writes of a transaction's latest run into the store and withdraws what the run before it wrote and this one did
 // not. In between those are estimates, so that no reader falls through to an older value.
 inline void publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count,
-                           uint64_t* delays) {
+                           Delays& delays) {
     for (uint32_t i = 0; i < before_count; ++i) {
         STM_KNOWS(3, 0, i);
         if (before[i].version == nullptr) continue;
