@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from evmcore._code cimport Code
 from evmcore._growing cimport Retired
 from evmcore._state cimport WorkingSet
+from evmcore._sync cimport Mutex
 from evmcore._u256 cimport u256
 
 cdef struct AccountTrack:         # an account as the latest part left it
@@ -79,10 +80,6 @@ cdef Change* access_change(AccessNotes* notes, ChangeKind kind, uint32_t number)
 cdef void access_close_part(AccessNotes* notes) noexcept nogil
 
 cdef void access_release(AccessNotes* notes) noexcept nogil
-
-cdef extern from "include/sync.h" nogil:
-    ctypedef struct Mutex:
-        pass
 
 cdef struct Places:               # where in a list something stands, by its number; NONE where it does not
     uint32_t* items

@@ -13,6 +13,7 @@ from evmcore._growing cimport array_now, free_retired, grow_array
 from evmcore._rlp cimport RLP_LIST, rlp_bytes_size, rlp_header_size, rlp_put_bytes, rlp_put_header, rlp_put_u256, rlp_put_uint
 from evmcore._rlp cimport rlp_u256_size, rlp_uint_size
 from evmcore._state cimport AccountEntry, SlotEntry, WorkingSet, ws_code, ws_forget_seen
+from evmcore._sync cimport mutex_lock, mutex_unlock
 from evmcore._u256 cimport u_eq, u_from_be_n, u_set64, u_zero
 
 from evmcore.access_lists import BlockAccessList
@@ -23,10 +24,6 @@ cdef extern from "include/access_order.h" namespace "evmcore" nogil:
         uint64_t[4] key
         uint32_t number
     void sort_numbered(Numbered* items, size_t count)
-
-cdef extern from "include/sync.h" nogil:
-    void mutex_lock(Mutex* m)
-    void mutex_unlock(Mutex* m)
 
 cdef enum:
     NONE = 0xffffffff

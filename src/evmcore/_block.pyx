@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 
 from evmcore._block_result cimport BlockResult, conclude, result_of
 from evmcore._block_run cimport PREPARE, BlockRun, Executor, prepare_transactions
+from evmcore._sync cimport monotonic_ns
 from evmcore.state.adapter cimport as_backend
 from evmcore.tracing._hooks cimport Tracer
 
@@ -10,9 +11,6 @@ from evmcore import body
 from evmcore.errors import InputError
 from evmcore.forks import Fork
 from evmcore.headers import check_header
-
-cdef extern from "include/sync.h" nogil:
-    int64_t monotonic_ns()
 
 cdef Executor SEQUENTIAL = Executor()
 

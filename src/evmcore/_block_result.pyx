@@ -5,14 +5,12 @@ from libc.stdint cimport int64_t
 from evmcore._block_run cimport CHECK, STATE_ROOT, BlockRun, Decision, root_after, root_function
 from evmcore._outcome cimport committed_transaction, encoded_receipts, receipt_of, receipts_root, slice_of
 from evmcore._state cimport LogEntry
+from evmcore._sync cimport monotonic_ns
 
 from evmcore import body
 from evmcore.counters import ParallelCounters, decision_words
 from evmcore.errors import BlockReason, InvalidBlock
 from evmcore.forks import Fork
-
-cdef extern from "include/sync.h" nogil:
-    int64_t monotonic_ns()
 
 
 cdef class BlockResult:

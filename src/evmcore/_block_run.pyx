@@ -1,7 +1,7 @@
 """One execution of one block: a Python block turned into C data, once, and the native steps (`_block_steps`) driven through
 it. See ``_block_run.pxd``.
 """
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING
@@ -20,6 +20,7 @@ from evmcore._prepared cimport PreparedTransaction, transaction_error
 from evmcore._rules cimport CANCUN, OSAKA, PARIS
 from evmcore._senders cimport Pending, Recovery, pending_finish, pending_sender
 from evmcore._state cimport ws_keep_seen, ws_reset
+from evmcore._sync cimport is_raised, monotonic_ns, raise_flag
 from evmcore._tx cimport ALL_CHECKS, GAS_PER_BLOB, MAX_BLOBS_PER_TX, TX_VALID
 from evmcore._u256 cimport u256_from_int
 from evmcore.state._reader cimport Backend
@@ -35,11 +36,6 @@ from evmcore.errors import (
 )
 from evmcore.forks import Fork
 from evmcore.headers import blob_base_fee
-
-cdef extern from "include/sync.h" nogil:
-    int64_t monotonic_ns()
-    bint is_raised(const uint32_t* flag)
-    void raise_flag(uint32_t* flag)
 
 
 # ------------------------------------------------------------ what failed

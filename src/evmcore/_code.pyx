@@ -18,14 +18,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._hash cimport keccak256
-
-cdef extern from "include/sync.h" nogil:
-    ctypedef struct Mutex:
-        pass
-    void mutex_lock(Mutex* m)
-    void mutex_unlock(Mutex* m)
-    int32_t atomic_add32(int32_t* p, int32_t v)
-    void atomic_store8(uint8_t* p, uint8_t v)
+from evmcore._sync cimport Mutex, atomic_add32, atomic_store8, mutex_lock, mutex_unlock
 
 cdef extern from "include/code_scan.h":                      # which the generated file includes
     pass

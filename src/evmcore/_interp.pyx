@@ -27,6 +27,7 @@ from evmcore._state cimport (
     ws_set_balance, ws_set_code, ws_set_nonce, ws_slot, ws_slot_unloaded, ws_store, ws_sub_balance, ws_tload, ws_touch,
     ws_tstore, ws_warm_account, ws_warm_slot,
 )
+from evmcore._sync cimport atomic_load32, atomic_load64, monotonic_ns
 from evmcore._u256 cimport (
     u_add, u_add_carry, u_addmod, u_and, u_byte, u_byte_len, u_clz, u_copy, u_div, u_eq, u_exp, u_fits64, u_from_address, u_from_be,
     u_is_zero, u_lt, u_mod, u_mul, u_mulmod, u_not, u_or, u_sar, u_sat64, u_sdiv, u_set64, u_shl, u_shr, u_signextend, u_slt,
@@ -46,11 +47,6 @@ cdef extern from *:
     """
     bint unlikely "unlikely_"(bint condition) noexcept nogil
     bint TAIL_CALLS "EVMCORE_TAIL_CALLS"
-
-cdef extern from "include/sync.h" nogil:
-    uint32_t atomic_load32(const uint32_t* p)
-    int64_t atomic_load64(const int64_t* p)
-    int64_t monotonic_ns()
 
 ctypedef int (*Handler)(const uint8_t*, u256*, int64_t, Frame*, const void*) noexcept nogil
 

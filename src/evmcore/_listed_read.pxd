@@ -6,7 +6,7 @@ from evmcore._state cimport AccountData
 from evmcore._u256 cimport u256
 
 # Makes `w.reader` answer for the transaction `w.index`. With each answer its `origin` is the number in the list, plus one.
-cdef void reader_init(ListedWorker* w) noexcept nogil
+cdef void listed_reader_init(ListedWorker* w) noexcept nogil
 
 # The slot before the block, read once for all workers; zero where it was absent. False: it cannot be read.
 cdef bint slot_base(ListedBlock* block, DeclaredAccount* account, DeclaredSlot* slot, u256* value) noexcept nogil

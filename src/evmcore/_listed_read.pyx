@@ -144,7 +144,7 @@ cdef Found read_block_hash(void* self, uint64_t number, uint8_t* out) noexcept n
     return w.block.base.block_hash(w.block.base.self, number, out)
 
 
-cdef void reader_init(ListedWorker* w) noexcept nogil:
+cdef void listed_reader_init(ListedWorker* w) noexcept nogil:
     w.reader.self = w
     w.reader.account = read_account
     w.reader.storage = read_storage

@@ -1,6 +1,6 @@
 """Running, comparing and committing with a given access list; see ``_listed_run.pxd``."""
 from libc.stddef cimport size_t
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 from libcpp cimport bool as cbool
@@ -15,7 +15,7 @@ from evmcore._declared cimport (
 from evmcore._interp cimport NO_MEMORY, STATE_FAILED, SUCCESS, Machine, Status
 from evmcore._listed cimport ListedBlock, ListedRun, ListedWorker, is_kept, kDoubtful, kNotFinished, kStands, turns_work
 from evmcore._listed_check cimport meet_slot
-from evmcore._listed_read cimport is_empty, reader_init, slot_base, slot_before
+from evmcore._listed_read cimport is_empty, listed_reader_init, slot_base, slot_before
 from evmcore._listed_told cimport tell_part
 from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
 from evmcore._run_kept cimport keep_logs
@@ -24,11 +24,9 @@ from evmcore._state cimport (
     ws_put_code, ws_reset,
 )
 from evmcore._stm cimport EMPTY_CODE_HASH, wait_for_all
+from evmcore._sync cimport atomic_add32
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxData, transaction_run
 from evmcore._u256 cimport u256, u_eq, u_is_zero, u_set64, u_zero
-
-cdef extern from "include/sync.h" nogil:
-    int32_t atomic_add32(int32_t* word, int32_t amount)
 
 
 cdef void listed_note_cleared(ListedBlock* block, const WorkingSet* ws) noexcept nogil:
@@ -284,7 +282,7 @@ cdef ListedWorker* listed_worker_new() noexcept nogil:
     if w.machine == NULL or w.arena == NULL:
         listed_worker_free(w)
         return NULL
-    reader_init(w)
+    listed_reader_init(w)
     w.tasks.self = w
     w.tasks.run = run_one
     w.tasks.commit = commit

@@ -7,12 +7,7 @@ from libc.stdint cimport uint8_t
 from evmcore._access cimport AccessRecord
 from evmcore._block_steps cimport BlockOutput, Gate, TxRecord
 from evmcore._results cimport TransactionResult
-
-cdef extern from "include/sync.h" nogil:
-    ctypedef struct Mutex:
-        pass
-    void mutex_lock(Mutex* m)
-    void mutex_unlock(Mutex* m)
+from evmcore._sync cimport Mutex
 
 # Owns a block's output: whoever executes the block writes there, results read from it.
 cdef class KeptOutput:

@@ -12,6 +12,7 @@ from evmcore._interp cimport SUCCESS
 from evmcore._receipts cimport ReceiptData, bloom_add_logs, receipt_size, receipt_write
 from evmcore._rlp cimport rlp_put_uint
 from evmcore._state cimport LogEntry
+from evmcore._sync cimport mutex_lock, mutex_unlock
 from evmcore._trie cimport TrieItem, trie_root_threaded
 from evmcore._u256 cimport u256_to_int
 from evmcore._workers cimport for_each

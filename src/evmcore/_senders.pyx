@@ -1,6 +1,6 @@
 """Senders of many transactions at once; see ``_senders.pxd``."""
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -10,16 +10,12 @@ from evmcore._hash cimport keccak256
 from evmcore._rlp cimport (
     RLP_LIST, Buffer, buffer_free, buffer_reserve, rlp_header_size, rlp_put_header, rlp_put_uint, rlp_uint_size,
 )
+from evmcore._sync cimport atomic_acquire32, atomic_release32, monotonic_ns
 from evmcore._workers cimport run_on_workers
 
 from evmcore.errors import InputError, ResourceError
 from evmcore.forks import Fork
 from evmcore.transactions import SECP256K1_ORDER, Transaction
-
-cdef extern from "include/sync.h" nogil:
-    int64_t monotonic_ns()
-    uint32_t value_of "atomic_acquire32"(const uint32_t* value)
-    void set_value "atomic_release32"(uint32_t* value, uint32_t wanted)
 
 cdef extern from "<sched.h>" nogil:
     int sched_yield()
@@ -120,7 +116,7 @@ cdef void recover(Signature* signature, Buffer* scratch) noexcept nogil:
     cdef bint found = signing_digest(
         signature.encoded, signature.size, signature.chain_id, scratch, digest
     ) and ec_recover(digest, signature.r, signature.s, signature.parity, signature.address)
-    set_value(&signature.recovered, FOUND if found else NOT_FOUND)
+    atomic_release32(&signature.recovered, FOUND if found else NOT_FOUND)
 
 
 cdef void pending_help(Pending* pending) noexcept nogil:
@@ -145,9 +141,9 @@ cdef const uint8_t* pending_sender(Pending* pending, size_t place) noexcept nogi
     cdef Buffer scratch = Buffer(NULL, 0, 0)
     cdef uint64_t other
     cdef int64_t start
-    if value_of(&signature.recovered) == NOT_YET:
+    if atomic_acquire32(&signature.recovered) == NOT_YET:
         start = monotonic_ns()
-        while value_of(&signature.recovered) == NOT_YET:
+        while atomic_acquire32(&signature.recovered) == NOT_YET:
             other = pending.next.take(1)
             if other < pending.count:
                 recover(&pending.signatures[other], &scratch)

@@ -1,12 +1,9 @@
 """When runs are to end: after a time, or as soon as somebody says so."""
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t
+
+from evmcore._sync cimport is_raised, monotonic_ns, raise_flag
 
 from evmcore.errors import InputError
-
-cdef extern from "include/sync.h" nogil:
-    bint is_raised(const uint32_t* flag)
-    void raise_flag(uint32_t* flag)
-    int64_t monotonic_ns()
 
 
 cdef int64_t deadline_after(object seconds) except -1:

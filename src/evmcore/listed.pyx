@@ -30,15 +30,12 @@ from evmcore._listed_told cimport tell_noted_part, telling_close, telling_open
 from evmcore._stm cimport ticks
 from evmcore._stm_watch cimport add_phases, no_phases
 from evmcore._rules cimport BERLIN, CANCUN, LONDON, PRAGUE, SPURIOUS_DRAGON
+from evmcore._sync cimport is_raised, monotonic_ns
 from evmcore._u256 cimport u256_to_int
 from evmcore._workers cimport run_on_workers
 
 from evmcore.access_lists import ITEM_COST, BlockAccessList
 from evmcore.errors import BlockReason, InputError, InvalidBlock, ResourceError, RlpError
-
-cdef extern from "include/sync.h" nogil:
-    int64_t monotonic_ns()
-    bint is_raised(const uint32_t* flag)
 
 
 cdef class ListedExecutor(Executor):
@@ -204,9 +201,9 @@ cdef class ListedExecutor(Executor):
             failure = BLOCK_ACCESS_LIST_WRONG
         with gil:
             run.counters = {
-                "threads": threads_of(&block),
-                "decision": f"a given access list, {threads_of(&block)} threads",
-                "phases": phases_of(&block) | {"list": self.reading},
+                "threads": listed_threads(&block),
+                "decision": f"a given access list, {listed_threads(&block)} threads",
+                "phases": listed_phases(&block) | {"list": self.reading},
                 "runs": runs_of(&block) + sequence.count - block.turns.frontier,
                 "fallback": "" if block.turns.frontier == sequence.count or failure != BLOCK_OK else "more than the list tells",
                 "fallback_at": None if block.turns.frontier == sequence.count or failure != BLOCK_OK else block.turns.frontier,
@@ -319,7 +316,7 @@ cdef class ListedExecutor(Executor):
         return InvalidBlock(BlockReason.INVALID_BLOCK_ACCESS_LIST, "access list: " + describe(&self.doubt, self.declared.last))
 
 
-cdef int threads_of(const ListedBlock* block):
+cdef int listed_threads(const ListedBlock* block):
     """Threads that came to work on it, this one at least."""
     cdef int i, came = 0
     for i in range(block.worker_count):
@@ -327,7 +324,7 @@ cdef int threads_of(const ListedBlock* block):
     return max(came, 1)
 
 
-cdef dict phases_of(const ListedBlock* block):
+cdef dict listed_phases(const ListedBlock* block):
     cdef dict phases = no_phases()
     cdef double unit = <double>block.took / <double>max(block.closed - block.opened, <uint64_t>1)
     cdef int i

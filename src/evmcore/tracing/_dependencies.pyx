@@ -5,11 +5,9 @@ from libc.string cimport memset
 
 from evmcore._interp cimport Machine, Status
 from evmcore._state cimport SlotEntry, WorkingSet
+from evmcore._sync cimport monotonic_ns
 from evmcore._u256 cimport u_eq
 from evmcore.tracing._hooks cimport Tracer
-
-cdef extern from "include/sync.h" nogil:
-    int64_t monotonic_ns()
 
 
 cdef class DependencyTracer(Tracer):

@@ -1,0 +1,30 @@
+"""What executing transactions takes, as this process has seen it: numbers that lost updates do no harm to (`include/pace.h`)."""
+from libc.stdint cimport uint32_t, uint64_t
+
+cdef extern from "include/pace.h" namespace "evmcore" nogil:
+    cppclass Loose[T]:
+        T value()
+        void set(T value)
+    cppclass Estimate:            # a running mean
+        uint32_t value()
+        void set(uint32_t value)
+        void learn(uint64_t sample, uint32_t weight)
+        void step(uint64_t sample, uint32_t weight)
+    cppclass Kind:                # what calls of one kind take
+        bint is_tag "is"(uint32_t tag)
+        bint has_time()
+        bint is_timed()
+        bint is_sure()
+        uint32_t nanoseconds()
+        uint32_t samples()
+        uint32_t burden()
+        bint saw(uint32_t tag, uint32_t block)
+        void learn(uint32_t tag, uint64_t sample, uint32_t block)
+        void suppose(uint64_t sample)
+        void learn_burden(uint32_t ratio)
+        void forget()
+    cppclass Patience:            # when to try threads again
+        void begin()
+        bint passed_over()
+        void judge(bint paid)
+        void forget()
