@@ -24,33 +24,16 @@ from evmcore._forecast cimport (
     note_on_threads, run_timed, set_pace, teach_kind,
 )
 from evmcore._hints cimport forget_hints
+from evmcore._pace cimport Estimate, Loose, Patience
 from evmcore._senders cimport pending_help
+from evmcore._sync cimport atomic_add32, monotonic_ns
 from evmcore._tx cimport TxData
 from evmcore._workers cimport run_on_workers
 
 from evmcore.errors import InputError
 
-cdef extern from "include/sync.h" nogil:
-    int64_t monotonic_ns()
-    int32_t atomic_add32(int32_t* p, int32_t v)
-
 cdef extern from "<unistd.h>" nogil:
     int sleep_us "usleep"(unsigned int microseconds)
-
-cdef extern from "include/pace.h" namespace "evmcore" nogil:
-    cppclass Loose[T]:
-        T value()
-        void set(T value)
-    cppclass Estimate:
-        uint32_t value()
-        void set(uint32_t value)
-        void learn(uint64_t sample, uint32_t weight)
-        void step(uint64_t sample, uint32_t weight)
-    cppclass Patience:
-        void begin()
-        bint passed_over()
-        void judge(bint paid)
-        void forget()
 
 cdef enum:
     CHOICES = 10                  # numbers of threads

@@ -7,30 +7,8 @@ from evmcore._block_run cimport CHECKPOINTS
 from evmcore._block_steps cimport BLOCK_ENGINE_FAILED, BLOCK_OK, block_transaction
 from evmcore._hints cimport hinted_path
 from evmcore._interp cimport ABORTED
-
-cdef extern from "include/sync.h" nogil:
-    int64_t monotonic_ns()
-    int32_t atomic_add32(int32_t* p, int32_t v)
-    bint is_raised(const uint32_t* flag)
-
-cdef extern from "include/pace.h" namespace "evmcore" nogil:
-    cppclass Estimate:
-        uint32_t value()
-        void set(uint32_t value)
-        void learn(uint64_t sample, uint32_t weight)
-    cppclass Kind:
-        bint is_tag "is"(uint32_t tag)
-        bint has_time()
-        bint is_timed()
-        bint is_sure()
-        uint32_t nanoseconds()
-        uint32_t samples()
-        uint32_t burden()
-        bint saw(uint32_t tag, uint32_t block)
-        void learn(uint32_t tag, uint64_t sample, uint32_t block)
-        void suppose(uint64_t sample)
-        void learn_burden(uint32_t ratio)
-        void forget()
+from evmcore._pace cimport Estimate, Kind
+from evmcore._sync cimport atomic_add32, is_raised, monotonic_ns
 
 cdef enum:
     KINDS = 4096                  # of calls that are remembered, by 12 bits of their name

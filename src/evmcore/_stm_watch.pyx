@@ -4,9 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from evmcore._stm cimport Event, Watch, kCommitting, kRefused, kRunning, kWaiting, ticks
 from evmcore._stm_block cimport Block
-
-cdef extern from "include/sync.h" nogil:
-    int64_t monotonic_ns()
+from evmcore._sync cimport monotonic_ns
 
 DEEDS = ("ran ahead", "met an estimate", "ran again", "ran at the frontier", "made final", "did not stand", "waited")
 

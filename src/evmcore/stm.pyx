@@ -26,13 +26,11 @@ from evmcore._stm_prefetch cimport ask_for_next, ask_for_runs
 from evmcore._stm_read cimport reader_init
 from evmcore._stm_run cimport give_up, run_ahead, run_begun, tried_without
 from evmcore._stm_watch cimport clocks_close, clocks_open, phases_of, threads_of, timeline_of
+from evmcore._sync cimport monotonic_ns
 from evmcore._u256 cimport u256_to_int
 from evmcore._workers cimport run_on_workers
 
 from evmcore.errors import InputError
-
-cdef extern from "include/sync.h" nogil:
-    int64_t monotonic_ns()
 
 cdef extern from "include/spares.h" namespace "evmcore" nogil:
     ctypedef struct Spares:
