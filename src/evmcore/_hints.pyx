@@ -11,12 +11,7 @@ from libc.string cimport memcpy, memset
 
 from evmcore._keyed_hash cimport HashKey, draw_key, hash_slot
 from evmcore._meetings cimport READS, WRITES, forget_meetings, note_line, places_met
-
-cdef extern from "include/pace.h" namespace "evmcore" nogil:
-    cppclass Estimate:
-        uint32_t value()
-        void set(uint32_t value)
-        void learn(uint64_t sample, uint32_t weight)
+from evmcore._pace cimport Estimate
 
 cdef enum:
     KINDS = 4096                  # of calls that are remembered, by hash
@@ -95,9 +90,10 @@ cdef int line_of(
     const TxData* tx, const uint64_t* names, int found, uint32_t warmth, uint64_t* line, uint32_t* trust
 ) noexcept nogil:
     """Places where a transaction likely meets others: where it reads it had better run behind the latest who writes there.
-    `names`, `found`: of `names_of`."""
+    `names`, `found`: of `names_of`; `trust`: how far to trust that, or NULL."""
     cdef int met = 0
-    trust[0] = MOST_HEAT
+    if trust != NULL:
+        trust[0] = MOST_HEAT
     if warmth:
         met = places_met(tx, line, trust)
         if met == 0 and found == 2 and warmth >= HOT:
@@ -304,9 +300,8 @@ cdef void order_starts(HintTables* tables, const Scheduler* scheduler, uint32_t 
 cdef bint writes_what_is_read(const uint64_t* places, int count, const TxData* other) noexcept nogil:
     """Whether another call likely writes one of these places."""
     cdef uint64_t[2] others
-    cdef uint32_t trust
     cdef int i, j
-    for i in range(places_met(other, others, &trust)):
+    for i in range(places_met(other, others, NULL)):
         for j in range(count):
             if others[i] & WRITES and places[j] & READS and name_in_line(others[i]) == name_in_line(places[j]):
                 return True
@@ -319,11 +314,11 @@ cdef uint32_t behind_by_now(
     cdef const Asked* asked = tables.asked
     cdef const TxData* data = txs[tx - 1]
     cdef uint64_t[2] places
-    cdef uint32_t before, first, trust
+    cdef uint32_t before, first
     cdef int count
     if data.is_create or asked[tx - 1].warm or heat[asked[tx - 1].kind].value() == 0:
         return 0
-    count = places_met(data, places, &trust)
+    count = places_met(data, places, NULL)
     if count == 0:
         return 0
     sharing[tx] = max(sharing[tx], <uint8_t>SHARES_SLOTS)
@@ -378,7 +373,7 @@ cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64
     cdef uint64_t[2] line
     cdef uint64_t[2] at
     cdef uint64_t size = 64, ready, name
-    cdef uint32_t tx, warmth, trust
+    cdef uint32_t tx, warmth
     cdef int i, found
     cdef Queue* queues
     path[0] = 0
@@ -392,7 +387,7 @@ cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64
         warmth = heat_of(txs[tx])
         found = 0
         if warmth:
-            found = line_of(txs[tx], names, names_of(txs[tx], names), warmth, line, &trust)
+            found = line_of(txs[tx], names, names_of(txs[tx], names), warmth, line, NULL)
         for i in range(found):
             name = name_in_line(line[i])
             at[i] = name & (size - 1)

@@ -11,7 +11,8 @@ cdef enum:
     READS = 1                     # bits of a place
     WRITES = 2
 
-# The places where such a call likely meets others: how many, at most MOST_PLACES, and how far to trust that (1 to 255).
+# The places where such a call likely meets others: how many, at most MOST_PLACES. `trust`: how far to trust that (1 to
+# 255), or NULL.
 cdef int places_met(const TxData* tx, uint64_t* places, uint32_t* trust) noexcept nogil
 
 # A call found a place written by another after it had read it (READS), or was the one that wrote it (WRITES).

@@ -92,7 +92,8 @@ cdef int places_met(const TxData* tx, uint64_t* places, uint32_t* trust) noexcep
     cdef int i, count = 0
     if found == NULL:
         return 0
-    trust[0] = found.trust()
+    if trust != NULL:
+        trust[0] = found.trust()
     for i in range(MOST_PLACES):
         place = found.place(i)
         if place != 0:
