@@ -1,7 +1,7 @@
-"""What each part of a block accessed and changed, kept as it commits, and its form as a block access list (EIP-7928).
+"""What each part of a block accessed and changed, kept as it commits.
 
 Layer 2: knows the working set, nothing of transactions or blocks. A block has the parts 0 (system calls before its
-transactions), 1 to n (its transactions) and n + 1 (what comes after them); their number is the *index* of the EIP.
+transactions), 1 to n (its transactions) and n + 1 (what comes after them); their number is the *index* of EIP-7928.
 Accounts and slots are known by their entry numbers in the block's working set.
 """
 from libc.stddef cimport size_t
@@ -9,7 +9,6 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from evmcore._code cimport Code
 from evmcore._growing cimport Retired
 from evmcore._state cimport WorkingSet
-from evmcore._sync cimport Mutex
 from evmcore._u256 cimport u256
 
 cdef struct AccountTrack:         # an account as the latest part left it
@@ -80,18 +79,3 @@ cdef Change* access_change(AccessNotes* notes, ChangeKind kind, uint32_t number)
 cdef void access_close_part(AccessNotes* notes) noexcept nogil
 
 cdef void access_release(AccessNotes* notes) noexcept nogil
-
-cdef struct Places:               # where in a list something stands, by its number; NONE where it does not
-    uint32_t* items
-    size_t capacity
-
-cdef class AccessRecord:
-    """What a block's execution accessed and changed."""
-    cdef AccessNotes notes
-    cdef Mutex making             # guards what follows
-    cdef Places accounts
-    cdef Places slots
-    cdef object whole             # the list of all parts, made when asked for
-
-    # The list of the parts from `first` to `last`, which are complete; also while others are being noted.
-    cdef object list_of(self, uint32_t first, uint32_t last)

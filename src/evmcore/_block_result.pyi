@@ -1,4 +1,4 @@
-from evmcore._access import AccessRecord
+from evmcore._access_record import AccessRecord
 from evmcore._diff import StateDiff
 from evmcore._outcome import CommittedTransaction
 from evmcore.access_lists import BlockAccessList

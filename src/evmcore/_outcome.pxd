@@ -4,7 +4,7 @@ Also while the block is still being executed: `KeptOutput.view` gives what is fi
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
-from evmcore._access cimport AccessRecord
+from evmcore._access_record cimport AccessRecord
 from evmcore._block_steps cimport BlockOutput, Gate, TxRecord
 from evmcore._results cimport TransactionResult
 from evmcore._sync cimport Mutex

@@ -5,7 +5,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
-from evmcore._access cimport AccessRecord
+from evmcore._access_record cimport AccessRecord
 from evmcore._block_steps cimport output_release
 from evmcore._growing cimport array_now
 from evmcore._interp cimport SUCCESS

@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memset
 
-from evmcore._access cimport AccessRecord
+from evmcore._access_record cimport AccessRecord
 from evmcore._block_run cimport BlockRun, Executor, Sequence
 from evmcore._block_steps cimport (
     BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_OK, CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS, BlockFailure, Gate,
