@@ -97,7 +97,7 @@ def test_a_connection_that_is_given_back_while_all_are_closed_is_closed(server: 
 
     class Between(Places):
         @property
-        def era(self) -> int:
+        def era(self) -> int:  # type: ignore[override]
             closing.close()
             return 0
 
