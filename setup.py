@@ -1,7 +1,7 @@
-"""Declares and builds the compiled modules: every ``.pyx`` under ``src/evmcore``. Metadata is in ``pyproject.toml``.
+"""Declares and builds the compiled modules: every `.pyx` under `src/evmcore`. Metadata is in `pyproject.toml`.
 
-Environment: ``EVMCORE_WERROR=1`` turns compiler warnings into errors (continuous integration);
-``EVMCORE_DISPATCH=switch`` builds without tail-call dispatch, for compilers that do not turn tail calls into jumps.
+Environment: `EVMCORE_WERROR=1` turns compiler warnings into errors (continuous integration);
+`EVMCORE_DISPATCH=switch` builds without tail-call dispatch, for compilers that do not turn tail calls into jumps.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class BuildWithHelp(build_ext):
 
 
 def generate_handlers() -> None:
-    """Runs ``evmcore.ops.generate`` without importing evmcore, which is not built yet."""
+    """Runs `evmcore.ops.generate` without importing evmcore, which is not built yet."""
     ops = SOURCE / "evmcore" / "ops"
     spec = importlib.util.spec_from_file_location(
         "evmcore_ops", ops / "__init__.py", submodule_search_locations=[str(ops)]

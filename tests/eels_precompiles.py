@@ -1,7 +1,7 @@
 """Runs in the environment of the executable specification: precompile calls as JSON lines in, their outcomes out.
 
-In: ``{"fork": module name, "number": int, "data": hex, "gas": int}``.
-Out: ``{"ok": bool, "left": int, "output": hex}``, or ``{"absent": true}`` where the fork has no such precompile.
+In: `{"fork": module name, "number": int, "data": hex, "gas": int}`.
+Out: `{"ok": bool, "left": int, "output": hex}`, or `{"absent": true}` where the fork has no such precompile.
 """
 
 from __future__ import annotations

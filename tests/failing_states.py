@@ -49,7 +49,7 @@ class Failing(State):
 
 
 class Patient(Failing):
-    """Answers for storage only when ``gate`` is set."""
+    """Answers for storage only when `gate` is set."""
 
     def __init__(self, alloc: dict[bytes, Account], gate: threading.Event) -> None:
         super().__init__(alloc)

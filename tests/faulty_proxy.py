@@ -227,7 +227,7 @@ class FaultyProxy:
         self.cut_all()
 
     def lose_reply_to(self, word: bytes) -> None:
-        """The next request with this word in it (``EXEC``) reaches the server, but no reply comes: the connection is
+        """The next request with this word in it (`EXEC`) reaches the server, but no reply comes: the connection is
         closed. After that all is well again."""
         self.faults = Faults(lose_reply_to=word)
 
@@ -255,5 +255,5 @@ class FaultyProxy:
             self.cut_all()
 
     def wait_for(self, condition: str, seconds: float = 30.0) -> None:
-        """Waits until one of the counters (``cuts``, ``lost_replies``, ``accepted``) is not 0."""
+        """Waits until one of the counters (`cuts`, `lost_replies`, `accepted`) is not 0."""
         until(lambda: getattr(self, condition), f"no {condition} after {seconds:g} s", seconds)

@@ -1,6 +1,6 @@
 """Runs the archives of consensus fixtures for the tests, in two worker processes.
 
-Every case runs on both dispatch builds of the interpreter. ``EVMCORE_FIXTURES=ci`` in the environment runs a fixed
+Every case runs on both dispatch builds of the interpreter. `EVMCORE_FIXTURES=ci` in the environment runs a fixed
 spread (one file in eight, chosen by its name) instead of every file.
 """
 

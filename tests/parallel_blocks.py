@@ -20,7 +20,7 @@ from evmcore.stm import ParallelExecutor
 THREADS = (1, 2, 3, 4, 8, 16)
 
 Outcome = dict[str, Any]
-"""All that can be seen of an execution, by name; of one that raised, only ``error``."""
+"""All that can be seen of an execution, by name; of one that raised, only `error`."""
 
 
 def outcome_of(result: BlockResult) -> Outcome:
@@ -66,7 +66,7 @@ def observe(
     validate: bool = False,
     **options: Any,
 ) -> Outcome:
-    """Executes a block without keeping its changes, sequentially without an ``executor``."""
+    """Executes a block without keeping its changes, sequentially without an `executor`."""
     if executor is not None:
         options["executor"] = executor
     return observe_result(
@@ -127,9 +127,9 @@ def check_equal(
 ) -> tuple[Outcome, str | None]:
     """Executes a block sequentially and on each number of threads.
 
-    Returns the sequential outcome, and in words the first difference, None if there is none. With ``before``, an equal
-    copy of ``state``, the state has to be unchanged after each execution. ``delays``: seed of delays at the points
-    where threads meet, other ones in each repetition; 0 for none. With ``turns`` it is the seed of whose turn it is,
+    Returns the sequential outcome, and in words the first difference, None if there is none. With `before`, an equal
+    copy of `state`, the state has to be unchanged after each execution. `delays`: seed of delays at the points
+    where threads meet, other ones in each repetition; 0 for none. With `turns` it is the seed of whose turn it is,
     one worker being at work at any time. Every second number of threads notes what is accessed, and then executes the
     block with the access list given.
     """
@@ -154,7 +154,7 @@ def check_equal(
 
 
 def executors_for(threads: tuple[int, ...], *, watch_all: bool = False) -> dict[int, ParallelExecutor]:
-    """An executor for each number of threads, that speculates on every block, however small. ``watch_all``: it takes
+    """An executor for each number of threads, that speculates on every block, however small. `watch_all`: it takes
     every slot for one that several transactions write."""
     executors = {count: ParallelExecutor(count, always=True) for count in threads}
     for executor in executors.values():

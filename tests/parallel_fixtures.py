@@ -1,6 +1,6 @@
 """Blockchain fixtures with every block executed sequentially and in parallel, in two worker processes.
 
-``EVMCORE_PARALLEL_FIXTURES=all`` runs every file instead of the fixed spread (see `tests.fixture_archives`).
+`EVMCORE_PARALLEL_FIXTURES=all` runs every file instead of the fixed spread (see `tests.fixture_archives`).
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ class RedisServer:
     # ---- talking to it
 
     def client(self, **options: Any) -> Any:
-        """A redis-py client over the unix socket; close it (``with server.client() as client``)."""
+        """A redis-py client over the unix socket; close it (`with server.client() as client`)."""
         return self.redis.Redis(unix_socket_path=self.path, **options)
 
     def replica_of(self, primary: RedisServer | FaultyProxy) -> None:

@@ -1,6 +1,6 @@
 """Data files that are no part of the project: fixtures, real blocks, cases of the execution APIs.
 
-They are looked for in the folder that ``EVMCORE_SHARED`` names, by default ``shared`` beside the project.
+They are looked for in the folder that `EVMCORE_SHARED` names, by default `shared` beside the project.
 """
 
 from __future__ import annotations

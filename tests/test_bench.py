@@ -1,4 +1,4 @@
-"""The command ``bench``: what it prints and writes, and what it says to arguments and files that are wrong."""
+"""The command `bench`: what it prints and writes, and what it says to arguments and files that are wrong."""
 
 from __future__ import annotations
 

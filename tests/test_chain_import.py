@@ -85,7 +85,7 @@ def test_a_wrong_root_is_refused_and_leaves_chain_and_state(position: int) -> No
 
 
 def sibling(block: Block) -> Block:
-    """A valid block beside ``block``: extra data is the one field that no rule and no root depends on."""
+    """A valid block beside `block`: extra data is the one field that no rule and no root depends on."""
     return replace(block, header=replace(block.header, extra_data=b"sibling"))
 
 

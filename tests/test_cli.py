@@ -1,4 +1,4 @@
-"""The command line: what each command prints, and ``t8n``'s exit codes."""
+"""The command line: what each command prints, and `t8n`'s exit codes."""
 
 from __future__ import annotations
 

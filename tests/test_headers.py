@@ -269,7 +269,7 @@ BLOCKS = list(proof_of_work_chain(12))
 
 
 def ommer_at(number: int, **change: Any) -> Header:
-    """A valid sibling of block ``number``."""
+    """A valid sibling of block `number`."""
     return replace(BLOCKS[number].header, extra_data=b"sibling", **change)
 
 

@@ -263,9 +263,15 @@ def test_a_damaged_head_is_refused(field: bytes, value: bytes | None, problem: s
         layout.decode_head({name: data for name, data in fields.items() if data is not None}, KEYS.head)
 
 
+def fields_of(entry: FeedEntry) -> dict[bytes, bytes]:
+    """A feed entry as it is stored."""
+    header, parent = entry.header.encode(), entry.parent.encode()
+    return {**feed.entry_fields(entry.kind, header, hash_of(header), parent, entry.time), b"d": entry.changes}
+
+
 def test_a_feed_entry_reads_back_the_same() -> None:
     entry = FeedEntry(9, feed.BLOCK, HEADER, Header(number=4), feed.encode_changes(Changes()), 1_700_000_000_000_000)
-    assert feed.decode_entry(feed.entry_id(9), feed.encode_entry(entry), KEYS.feed) == entry
+    assert feed.decode_entry(feed.entry_id(9), fields_of(entry), KEYS.feed) == entry
     assert entry.decode(KEYS.feed) == Changes()
 
 
@@ -283,6 +289,6 @@ def test_a_feed_entry_reads_back_the_same() -> None:
 )
 def test_a_damaged_feed_entry_is_refused(stream_id: bytes, field: bytes, value: bytes | None, problem: str) -> None:
     entry = FeedEntry(9, feed.BLOCK, HEADER, HEADER, b"", 1)
-    fields = {**feed.encode_entry(entry), field: value}
+    fields = {**fields_of(entry), field: value}
     with pytest.raises(StateCorrupted, match=problem):
         feed.decode_entry(stream_id, {name: data for name, data in fields.items() if data is not None}, KEYS.feed)

@@ -61,7 +61,7 @@ def result(body: bytes, value: Any = "0x1") -> bytes:
 
 @contextmanager
 def serving(handler: Handler) -> Iterator[Target]:
-    """A server that answers with what ``handler`` says, one thread a connection."""
+    """A server that answers with what `handler` says, one thread a connection."""
     numbers = iter(range(10**9))
     lock = threading.Lock()
 

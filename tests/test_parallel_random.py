@@ -1,6 +1,6 @@
 """Random hostile blocks: parallel execution gives what sequential execution gives, errors included.
 
-``EVMCORE_PARALLEL_BLOCKS`` is the number of seeds (default 600); longer runs: ``python -m tests.parallel_fuzz``.
+`EVMCORE_PARALLEL_BLOCKS` is the number of seeds (default 600); longer runs: `python -m tests.parallel_fuzz`.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""``t8n`` gives what the executable specification's own tool gives on the same input, for every fork that both know."""
+"""`t8n` gives what the executable specification's own tool gives on the same input, for every fork that both know."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def arguments(fork_name: str, reward: int) -> list[str]:
 
 
 def ours(document: dict[str, Any], *more: str) -> dict[str, Any]:
-    """The outputs of ``python -m evmcore t8n``."""
+    """The outputs of `python -m evmcore t8n`."""
     result = subprocess.run(
         [sys.executable, "-m", "evmcore", *more], input=json.dumps(document), capture_output=True, text=True
     )

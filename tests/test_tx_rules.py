@@ -35,7 +35,7 @@ def run(
     gas_limit: int = 30_000_000,
     excess_blob_gas: int = 0,
 ) -> tuple[BlockResult, MemoryState]:
-    """Executes transactions in a block of ``fork`` and applies the result."""
+    """Executes transactions in a block of `fork` and applies the result."""
     fields: dict[str, Any] = {}
     if fork >= Fork.LONDON:
         fields["base_fee_per_gas"] = base_fee

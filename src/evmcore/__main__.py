@@ -1,4 +1,4 @@
-"""``python -m evmcore``: see `evmcore.cli`."""
+"""`python -m evmcore`: see `evmcore.cli`."""
 
 import sys
 

@@ -21,12 +21,12 @@ class BlockResult:
     requests: list[bytes] | None
     @property
     def access_list(self) -> BlockAccessList | None:
-        """The block's `BlockAccessList` (EIP-7928): the one it was executed with, or where ``access_list=True`` asked
+        """The block's `BlockAccessList` (EIP-7928): the one it was executed with, or where `access_list=True` asked
         for it; else None."""
 
     @property
     def accesses(self) -> AccessRecord | None:
-        """The `AccessRecord` of what each part of the block accessed; None unless ``accesses`` or ``access_list=True``
+        """The `AccessRecord` of what each part of the block accessed; None unless `accesses` or `access_list=True`
         asked for it."""
 
     @property
@@ -67,4 +67,4 @@ class BlockResult:
 
     def state_root(self) -> bytes:
         """The 32-byte root of the state after the block. The state must be as it was when the block was executed, or,
-        with ``commit=True``, as that left it; `StateError` where the backend cannot compute a root."""
+        with `commit=True`, as that left it; `StateError` where the backend cannot compute a root."""

@@ -3,7 +3,7 @@ from typing import Any
 from evmcore._block_run import Executor
 
 class ChoosingExecutor(Executor):
-    """Executes a block on as many threads as are expected to pay, up to ``threads`` (at least 2); on one where none do.
+    """Executes a block on as many threads as are expected to pay, up to `threads` (at least 2); on one where none do.
 
     What is expected comes from the blocks that this process has executed; see `BlockResult.parallel` for what was
     chosen and why. The result is that of sequential execution.

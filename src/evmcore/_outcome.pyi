@@ -18,5 +18,5 @@ class CommittedTransaction(TransactionResult):
     @property
     def accesses(self) -> BlockAccessList | None:
         """What it accessed and changed, as a `BlockAccessList` of it alone (EIP-7928; its place in the block is
-        ``index + 1``), made each time that it is asked for. None unless ``accesses`` or ``access_list=True`` was given.
+        `index + 1`), made each time that it is asked for. None unless `accesses` or `access_list=True` was given.
         `BlockAccessList.joined` puts those of all parts of a block together."""

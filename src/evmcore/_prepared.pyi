@@ -4,10 +4,10 @@ class PreparedTransaction:
     """A `Transaction` as the native code takes it: numbers converted, authorities recovered. Immutable."""
 
     def __init__(self, transaction: Transaction, sender: bytes | None = None) -> None:
-        """``sender`` (20 bytes) stands in for the transaction's own. `InputError` for numbers that do not fit."""
+        """`sender` (20 bytes) stands in for the transaction's own. `InputError` for numbers that do not fit."""
 
     @property
     def transaction(self) -> Transaction: ...
 
 def intrinsic_gas_of(transaction: Transaction, revision: int) -> tuple[int, int]:
-    """(intrinsic gas, EIP-7623 floor or 0) under rule set ``revision`` (`Fork.revision`)."""
+    """(intrinsic gas, EIP-7623 floor or 0) under rule set `revision` (`Fork.revision`)."""

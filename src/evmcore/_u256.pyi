@@ -8,7 +8,7 @@ def apply(operation: str, operands: Iterable[Sequence[int]], alias: int = -1) ->
 
     Operations: add sub mul div mod sdiv smod addmod mulmod exp signextend and or xor not byte shl shr sar clz copy
     add64 (ints); add_carry sub_borrow mul64_carry (tuples of int and bool); is_zero eq lt slt fits64 (bools);
-    sat64 bits byte_len (ints). ``alias`` names the operand whose memory the result is written to (0 to 2);
+    sat64 bits byte_len (ints). `alias` names the operand whose memory the result is written to (0 to 2);
     -1 writes it apart. Raises InputError for an unknown operation, and for an operand outside [0, 2**256).
     """
 

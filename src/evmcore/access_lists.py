@@ -135,7 +135,7 @@ class BlockAccessList(Sequence[AccountChanges]):
 
     @property
     def hash(self) -> bytes:
-        """Keccak-256 of the encoding: ``block_access_list_hash`` of the header."""
+        """Keccak-256 of the encoding: `block_access_list_hash` of the header."""
         return keccak256(self.to_rlp())
 
     def account(self, address: bytes | str | int) -> AccountChanges | None:
@@ -171,7 +171,7 @@ class BlockAccessList(Sequence[AccountChanges]):
 
     def check(self, transactions: int | None = None) -> None:
         """Raises `InvalidBlock` unless the list is in canonical form: accounts, slots and indices ascending,
-        none twice, no slot both changed and read, no slot without changes; with the number of ``transactions``, no
+        none twice, no slot both changed and read, no slot without changes; with the number of `transactions`, no
         index after the block's last. Accounts out of order are an INCORRECT_BLOCK_FORMAT, everything else an
         INVALID_BLOCK_ACCESS_LIST.
         """

@@ -68,7 +68,7 @@ class BlockRequest:
 
 def of_arguments(request: Callable[P, BlockRequest]) -> Callable[[Callable[[BlockRequest], R]], Callable[P, R]]:
     """Makes of a function of a request one that takes the request's fields as arguments, for callers, type checkers and
-    ``help`` alike."""
+    `help` alike."""
 
     def wrap(function: Callable[[BlockRequest], R]) -> Callable[P, R]:
         @functools.wraps(function)

@@ -177,7 +177,7 @@ class Header:
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Header:
-        """From a block as ``eth_getBlockByNumber`` gives it, or the ``blockHeader`` of a fixture.
+        """From a block as `eth_getBlockByNumber` gives it, or the `blockHeader` of a fixture.
 
         Raises `InputError` for a field that is missing or malformed.
         """
@@ -263,7 +263,7 @@ class Block:
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any], ommers: Sequence[Header] = ()) -> Block:
-        """From a block as ``eth_getBlockByNumber`` gives it with full transactions, or that of a fixture.
+        """From a block as `eth_getBlockByNumber` gives it with full transactions, or that of a fixture.
 
         JSON-RPC has only the hashes of ommers: their headers have to be given in `ommers`, or are left out. Raises
         `InputError` for a field that is missing or malformed.

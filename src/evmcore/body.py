@@ -61,7 +61,7 @@ def check_body(block: Block, fork: Fork) -> None:
 
 
 def check_transactions_root(block: Block, threads: int = 1) -> None:
-    """Checks the root of the transactions trie, hashed on up to ``threads`` native threads."""
+    """Checks the root of the transactions trie, hashed on up to `threads` native threads."""
     root = ordered_root([transaction.encode() for transaction in block.transactions], threads)
     if root != block.header.transactions_root:
         raise InvalidBlock(
@@ -82,7 +82,7 @@ def block_reward(fork: Fork) -> int:
 
 def block_credits(block: Block, fork: Fork, reward: int | None = None) -> list[tuple[bytes, int]]:
     """What a block pays out at its end, as (address, wei) in order: withdrawals (EIP-4895), or the rewards for the
-    block and its ommers. ``reward`` takes the place of the fork's block reward; below zero nobody gets one."""
+    block and its ommers. `reward` takes the place of the fork's block reward; below zero nobody gets one."""
     if fork >= Fork.SHANGHAI:
         return [(withdrawal.address, withdrawal.amount * GWEI) for withdrawal in block.withdrawals or ()]
     if reward is None:

@@ -95,7 +95,7 @@ class BlockChain:
     """
 
     def __init__(self, config: ChainConfig, genesis: Block, state: MemoryState) -> None:
-        """``state`` is the one after ``genesis`` and belongs to the chain from now on.
+        """`state` is the one after `genesis` and belongs to the chain from now on.
 
         Raises `InvalidBlock` when its root is not the header's.
         """
@@ -164,7 +164,7 @@ class BlockChain:
         return (ancestor.block for ancestor in self._ancestry(link))
 
     def fork_after(self, parent: Header, number: int, timestamp: int) -> Fork:
-        """The fork in force in a block with that number and time on ``parent``."""
+        """The fork in force in a block with that number and time on `parent`."""
         return self.config.fork_at(number, timestamp, self._links[parent.hash].total_difficulty)
 
     # ---- import
@@ -172,7 +172,7 @@ class BlockChain:
     def import_block(self, block: Block, tracer: Tracer | None = None) -> BlockResult:
         """Checks, executes and adds a block whose parent is known; the head moves when the block is the better one.
 
-        ``tracer`` (one of `evmcore.tracing`) sees the transactions. Raises `InvalidBlock` with its reason; chain and
+        `tracer` (one of `evmcore.tracing`) sees the transactions. Raises `InvalidBlock` with its reason; chain and
         state are then as before. Importing a block again does nothing and returns its result.
         """
         header = block.header
@@ -212,14 +212,14 @@ class BlockChain:
 
     @staticmethod
     def _ancestry(link: _Link | None, limit: int | None = None) -> Iterator[_Link]:
-        """``link`` and its ancestors, youngest first, at most ``limit``."""
+        """`link` and its ancestors, youngest first, at most `limit`."""
         while link is not None and limit != 0:
             yield link
             link = link.parent
             limit = None if limit is None else limit - 1
 
     def _move_to(self, target: _Link) -> None:
-        """Takes the state to where it was after ``target``: back by undoing diffs, forward by applying them again."""
+        """Takes the state to where it was after `target`: back by undoing diffs, forward by applying them again."""
         forward: list[_Link] = []
         ahead, behind = target, self._at
         while ahead is not behind:

@@ -34,18 +34,18 @@ def decision_words(reason: int, threads: int, sequential: int, parallel: int, pa
 
 
 def most_bytes(gas_limits: Iterable[int], block_gas_limit: int, fork: Fork) -> int:
-    """The most bytes that a parallel block takes for store, versions and records (``ParallelCounters.more["bytes"]``),
+    """The most bytes that a parallel block takes for store, versions and records (`ParallelCounters.more["bytes"]`),
     from the gas limits of its transactions and of the block, on any number of threads and whatever they do when.
 
     A transaction runs to its end twice at most, once ahead of time and once at the frontier, and leaves nothing of runs
     that it begins in vain. So the sum has three parts:
 
-    - the table of locations: at most 16 bytes for each of the ``gas limit / 4000 + 4 * transactions + 1024`` for which
+    - the table of locations: at most 16 bytes for each of the `gas limit / 4000 + 4 * transactions + 1024` for which
       it has room at least; a block that reaches more goes on without speculation.
     - by gas: a location with what runs learn of it and write to it is at most 580 bytes for a slot and 1,360 for an
       account, a log is less than 200 and its data. Since Istanbul that is less than one byte for each unit of gas that
       it costs to reach them; reading was cheaper before: at most 2 bytes since Tangerine Whistle, 18 before.
-    - what a transaction returns: 32 bytes a word of memory, whose price is ``3 * words + words**2 / 512``.
+    - what a transaction returns: 32 bytes a word of memory, whose price is `3 * words + words**2 / 512`.
     """
     limits = [min(limit, block_gas_limit) for limit in gas_limits]
     table = 16 * (min(sum(limits), block_gas_limit) // 4000 + 4 * len(limits) + 1024)
@@ -67,15 +67,15 @@ class ParallelCounters:
     - `lazies`: deltas (fees, transfers) that were settled at the commit frontier.
     - `fallback`: empty, or why the rest of the block went on without speculation, from the transaction `fallback_at`
       (its index; the number of transactions where none was left).
-    - `phases`: nanoseconds by name. ``prepare``: block to native data; ``senders``: their recovery, 0 where they were
-      recovered beside the execution, on threads that had nothing else to do; ``execute``: begin of the block and all
-      transactions; ``end``: withdrawals, rewards, requests and the diff; ``check``: what came of it against the header,
-      with ``state_root`` within it (0 where not asked for). Within ``execute``, of a block that ran on several threads:
-      ``opening``, what was made ready for them, and, summed over the threads that came, ``waking`` (until they were
-      there), ``running`` (transactions, for the first time or again), ``committing`` and ``waiting`` (for work, or for
-      others to end); ``sequential``, what ran on after a fallback. Within ``prepare``: ``list``, reading a given access
+    - `phases`: nanoseconds by name. `prepare`: block to native data; `senders`: their recovery, 0 where they were
+      recovered beside the execution, on threads that had nothing else to do; `execute`: begin of the block and all
+      transactions; `end`: withdrawals, rewards, requests and the diff; `check`: what came of it against the header,
+      with `state_root` within it (0 where not asked for). Within `execute`, of a block that ran on several threads:
+      `opening`, what was made ready for them, and, summed over the threads that came, `waking` (until they were
+      there), `running` (transactions, for the first time or again), `committing` and `waiting` (for work, or for
+      others to end); `sequential`, what ran on after a fallback. Within `prepare`: `list`, reading a given access
       list.
-    - `more`: whatever else the executor counted, by name: ``bytes`` of store, versions and records, see `most_bytes`.
+    - `more`: whatever else the executor counted, by name: `bytes` of store, versions and records, see `most_bytes`.
     """
 
     transactions: int

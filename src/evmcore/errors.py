@@ -1,7 +1,7 @@
 """Everything that can go wrong by name. EVM outcomes (revert, out of gas) are results, not exceptions.
 
 The reasons for which a transaction or a block is invalid carry the names of the execution-spec-tests
-(``TransactionException``, ``BlockException``), so that a fixture's expectation can be compared by name.
+(`TransactionException`, `BlockException`), so that a fixture's expectation can be compared by name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Reason(str, Enum):
 class TransactionReason(Reason):
     """Why a transaction may not be in a block."""
 
-    # Rules checked against block and state: the order of ``TxInvalid`` in ``_tx.pxd``, whose first value is "valid".
+    # Rules checked against block and state: the order of `TxInvalid` in `_tx.pxd`, whose first value is "valid".
     TYPE_NOT_SUPPORTED = auto()
     INVALID_CHAINID = auto()
     NONCE_MISMATCH_TOO_LOW = auto()
@@ -271,7 +271,7 @@ class InvalidTransaction(EvmcoreError):
 class InvalidBlock(EvmcoreError):
     """The block may not follow its parent. `reason` says why; `detail` says it in numbers.
 
-    Where a transaction makes the block invalid, the `InvalidTransaction` is the ``__cause__``, and `reason`
+    Where a transaction makes the block invalid, the `InvalidTransaction` is the `__cause__`, and `reason`
     is its `TransactionReason`.
     """
 

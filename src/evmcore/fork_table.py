@@ -16,7 +16,7 @@ DEPOSIT_CONTRACT: Final = bytes.fromhex("00000000219ab540356cbb839cbe05303d7705f
 
 
 class Fork(IntEnum):
-    """Every fork of Ethereum mainnet, oldest first; comparable with ``<``."""
+    """Every fork of Ethereum mainnet, oldest first; comparable with `<`."""
 
     FRONTIER = 0
     HOMESTEAD = 1
@@ -42,18 +42,18 @@ class Fork(IntEnum):
 
     @property
     def revision(self) -> int:
-        """Number of the rule set (``evmcore._rules.Revision``): forks that change no execution rule share one."""
+        """Number of the rule set (`evmcore._rules.Revision`): forks that change no execution rule share one."""
         return FACTS[self].revision
 
     @property
     def title(self) -> str:
-        """The fork's name as people write it, such as ``"TangerineWhistle"``."""
+        """The fork's name as people write it, such as `"TangerineWhistle"`."""
         return "".join(word if word.startswith("BPO") else word.capitalize() for word in self.name.split("_"))
 
     @classmethod
     def from_name(cls, name: str) -> Fork:
-        """The fork called ``name``: any spelling of case, spaces, dashes and underscores, and the aliases of test
-        fixtures (``EIP150``, ``EIP158``, ``ConstantinopleFix``, ``Merge``, ...).
+        """The fork called `name`: any spelling of case, spaces, dashes and underscores, and the aliases of test
+        fixtures (`EIP150`, `EIP158`, `ConstantinopleFix`, `Merge`, ...).
 
         Raises `InputError` for anything else.
         """
@@ -73,7 +73,7 @@ def plain_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BlobSchedule:
-    """Blob parameters of a block: ``target`` and ``max`` in blobs per block, and the update fraction of the blob base
+    """Blob parameters of a block: `target` and `max` in blobs per block, and the update fraction of the blob base
     fee (EIP-4844, EIP-7840)."""
 
     target: int
@@ -131,7 +131,7 @@ _NAMES: Final = {plain_name(name): fork for fork, facts in FACTS.items() for nam
 
 
 def bomb_delay(fork: Fork) -> int:
-    """Blocks by which ``fork`` holds the difficulty bomb back."""
+    """Blocks by which `fork` holds the difficulty bomb back."""
     return next(facts.bomb_delay for f in range(fork, -1, -1) if (facts := FACTS[Fork(f)]).bomb_delay is not None)
 
 
@@ -139,7 +139,7 @@ def bomb_delay(fork: Fork) -> int:
 class Activation:
     """A fork comes into force at a block number or at a timestamp (seconds); with neither, when a later one does.
 
-    Blob-parameter-only forks beyond BPO2 are activations of ``Fork.BPO2`` with a ``blob_schedule`` of their own.
+    Blob-parameter-only forks beyond BPO2 are activations of `Fork.BPO2` with a `blob_schedule` of their own.
     """
 
     fork: Fork

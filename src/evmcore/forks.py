@@ -38,7 +38,7 @@ __all__ = [
 class ChainConfig:
     """A chain: its id and when each fork comes into force.
 
-    ``activations`` are in order of coming into force. ``terminal_total_difficulty`` starts Paris where the total
+    `activations` are in order of coming into force. `terminal_total_difficulty` starts Paris where the total
     difficulty is known, `Activation.block` of Paris otherwise.
     """
 
@@ -92,7 +92,7 @@ class ChainConfig:
         return found
 
     def fork_at(self, number: int, timestamp: int = 0, total_difficulty: int | None = None) -> Fork:
-        """The fork in force in block ``number`` with ``timestamp`` (seconds). ``total_difficulty``: of the parent,
+        """The fork in force in block `number` with `timestamp` (seconds). `total_difficulty`: of the parent,
         where known; it decides about Paris on a chain with a terminal total difficulty."""
         return self.activations[self._active(number, timestamp, total_difficulty)].fork
 
@@ -114,7 +114,7 @@ class ChainConfig:
         return None
 
     def activation(self, fork: Fork) -> Activation | None:
-        """The first activation of ``fork``, `None` where the chain does not have it."""
+        """The first activation of `fork`, `None` where the chain does not have it."""
         return next((a for a in self.activations if a.fork == fork), None)
 
     @property
@@ -127,17 +127,17 @@ class ChainConfig:
 
     @classmethod
     def of_fork(cls, fork: Fork, chain_id: int = 1, blob_schedule: BlobSchedule | None = None) -> ChainConfig:
-        """A chain that has had the rules of ``fork`` from its first block on."""
+        """A chain that has had the rules of `fork` from its first block on."""
         return cls(chain_id, (Activation(fork, block=0, blob_schedule=blob_schedule),), name=fork.title)
 
     @classmethod
     def from_network(
         cls, network: str, chain_id: int = 1, blob_schedules: Mapping[str, BlobSchedule] | None = None
     ) -> ChainConfig:
-        """The chain a test fixture calls ``network``: a fork (``"Cancun"``, ``"EIP158"``, ``"BPO3"``) or a transition
-        (``"ShanghaiToCancunAtTime15k"``, ``"HomesteadToDaoAt5"``, ``"ArrowGlacierToParisAtDiffC0000"``).
+        """The chain a test fixture calls `network`: a fork (`"Cancun"`, `"EIP158"`, `"BPO3"`) or a transition
+        (`"ShanghaiToCancunAtTime15k"`, `"HomesteadToDaoAt5"`, `"ArrowGlacierToParisAtDiffC0000"`).
 
-        ``blob_schedules``: the fixture's ``config.blobSchedule`` by fork name. Raises `ConfigError` for other names.
+        `blob_schedules`: the fixture's `config.blobSchedule` by fork name. Raises `ConfigError` for other names.
         """
         schedules = {plain_name(name): schedule for name, schedule in (blob_schedules or {}).items()}
         match = _TRANSITION.fullmatch(network)
@@ -159,8 +159,8 @@ class ChainConfig:
 
     @classmethod
     def from_genesis(cls, genesis: Mapping[str, Any]) -> ChainConfig:
-        """The chain of a geth-style genesis file (the whole object with its ``config``, or the ``config`` alone):
-        forks by block and by time, ``terminalTotalDifficulty``, ``blobSchedule``, ``depositContractAddress``.
+        """The chain of a geth-style genesis file (the whole object with its `config`, or the `config` alone):
+        forks by block and by time, `terminalTotalDifficulty`, `blobSchedule`, `depositContractAddress`.
 
         Raises `ConfigError`, naming the field, for anything that does not make sense.
         """
@@ -265,14 +265,14 @@ NETWORKS: Final = {"mainnet": MAINNET, "sepolia": SEPOLIA, "holesky": HOLESKY, "
 
 
 def fork_of(value: Fork | str) -> Fork:
-    """``value`` as a `Fork`; a string is a fork name (`Fork.from_name`). Raises `InputError`."""
+    """`value` as a `Fork`; a string is a fork name (`Fork.from_name`). Raises `InputError`."""
     return value if isinstance(value, Fork) else Fork.from_name(value)
 
 
 def chain_of(value: ChainConfig | Fork | str, chain_id: int | None = None) -> ChainConfig:
-    """``value`` as a `ChainConfig`: a chain, the name of a public network, or a fork (its rules from block 0 on).
+    """`value` as a `ChainConfig`: a chain, the name of a public network, or a fork (its rules from block 0 on).
 
-    ``chain_id`` replaces the chain's own. Raises `InputError` for anything else.
+    `chain_id` replaces the chain's own. Raises `InputError` for anything else.
     """
     if isinstance(value, ChainConfig):
         chain = value

@@ -1,4 +1,4 @@
-"""Reads geth's genesis configuration (``config`` in a genesis file): when each fork comes into force on a chain."""
+"""Reads geth's genesis configuration (`config` in a genesis file): when each fork comes into force on a chain."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class GenesisConfig(NamedTuple):
 
 
 def read_genesis_config(genesis: Mapping[str, Any]) -> GenesisConfig:
-    """Reads a genesis object, or its ``config`` alone.
+    """Reads a genesis object, or its `config` alone.
 
     Raises `ConfigError`, naming the field, for anything that does not make sense.
     """
@@ -70,7 +70,7 @@ def _forks_by_block(config: Mapping[str, Any]) -> list[Activation]:
 
 
 def _paris(config: Mapping[str, Any], terminal: int | None, last_block: int, later: bool) -> list[Activation]:
-    """Paris, where the chain has it: by total difficulty, by block, or, with ``later`` forks, before them."""
+    """Paris, where the chain has it: by total difficulty, by block, or, with `later` forks, before them."""
     block = _number(config, "mergeNetsplitBlock")
     if terminal is None and block is None and not later:
         return []
@@ -112,9 +112,9 @@ def _deposit_contract(config: Mapping[str, Any]) -> bytes:
 
 
 def parse_blob_schedule(value: Any, where: str = "blobSchedule") -> BlobSchedule:
-    """A `BlobSchedule` from ``{"target": ..., "max": ..., "baseFeeUpdateFraction": ...}`` (numbers or 0x strings).
+    """A `BlobSchedule` from `{"target": ..., "max": ..., "baseFeeUpdateFraction": ...}` (numbers or 0x strings).
 
-    Raises `ConfigError`; ``where`` names the place in its message.
+    Raises `ConfigError`; `where` names the place in its message.
     """
     if not isinstance(value, Mapping):
         raise ConfigError(f"{where}: expected an object with target, max and baseFeeUpdateFraction, got {value!r}")

@@ -49,7 +49,7 @@ def _refuse(reason: BlockReason, detail: str) -> NoReturn:
 def next_difficulty(
     fork: Fork, number: int, timestamp: int, parent_timestamp: int, parent_difficulty: int, parent_has_ommers: bool
 ) -> int:
-    """Difficulty of proof-of-work block ``number`` under ``fork`` (EIP-2 from Homestead, EIP-100 from Byzantium), with
+    """Difficulty of proof-of-work block `number` under `fork` (EIP-2 from Homestead, EIP-100 from Byzantium), with
     the bomb as far as the fork holds it back. Timestamps in seconds."""
     step = parent_difficulty // DIFFICULTY_DIVISOR
     elapsed = timestamp - parent_timestamp
@@ -69,7 +69,7 @@ def next_difficulty(
 
 
 def next_base_fee(parent: Header) -> int:
-    """Base fee (wei per gas) of the block after ``parent`` from London on (EIP-1559)."""
+    """Base fee (wei per gas) of the block after `parent` from London on (EIP-1559)."""
     if parent.base_fee_per_gas is None:
         return INITIAL_BASE_FEE
     base_fee, used = parent.base_fee_per_gas, parent.gas_used
@@ -81,7 +81,7 @@ def next_base_fee(parent: Header) -> int:
 
 
 def fake_exponential(factor: int, numerator: int, denominator: int) -> int:
-    """``factor * e ** (numerator / denominator)`` by EIP-4844's integer series; results of 2**256 and more are given as
+    """`factor * e ** (numerator / denominator)` by EIP-4844's integer series; results of 2**256 and more are given as
     2**256 - 1, which no transaction can pay."""
     if numerator // denominator > 178:  # e ** 178 > 2 ** 256
         return _U256_MAX
@@ -94,12 +94,12 @@ def fake_exponential(factor: int, numerator: int, denominator: int) -> int:
 
 
 def blob_base_fee(excess_blob_gas: int, schedule: BlobSchedule) -> int:
-    """Blob base fee (wei per blob gas) of a block with ``excess_blob_gas``."""
+    """Blob base fee (wei per blob gas) of a block with `excess_blob_gas`."""
     return fake_exponential(MIN_BLOB_BASE_FEE, excess_blob_gas, schedule.base_fee_update_fraction)
 
 
 def next_excess_blob_gas(parent: Header, fork: Fork, schedule: BlobSchedule) -> int:
-    """Excess blob gas of the block after ``parent``, whose own fork and schedule are ``fork`` and ``schedule``
+    """Excess blob gas of the block after `parent`, whose own fork and schedule are `fork` and `schedule`
     (EIP-4844; EIP-7918's reserve price from Osaka on)."""
     excess, used = parent.excess_blob_gas or 0, parent.blob_gas_used or 0
     target = schedule.target * GAS_PER_BLOB
@@ -116,7 +116,7 @@ def next_excess_blob_gas(parent: Header, fork: Fork, schedule: BlobSchedule) -> 
 
 
 def check_header(header: Header, parent: Header, chain: ChainConfig, fork: Fork | None = None) -> None:
-    """Checks ``header`` as the child of ``parent``; ``fork`` is the one in force (the chain knows it where not given).
+    """Checks `header` as the child of `parent`; `fork` is the one in force (the chain knows it where not given).
 
     Raises `InvalidBlock`.
     """
@@ -245,7 +245,7 @@ def _check_gas(header: Header, parent: Header, fork: Fork) -> None:
 
 def check_ommers(block: Block, ancestors: Sequence[Block], chain: ChainConfig) -> None:
     """Checks the ommers of a proof-of-work block: at most two, of the last six generations, no ancestor, not seen
-    before. ``ancestors``: the block's ancestors with their bodies, oldest first, the parent last; seven are enough.
+    before. `ancestors`: the block's ancestors with their bodies, oldest first, the parent last; seven are enough.
 
     Raises `InvalidBlock`.
     """

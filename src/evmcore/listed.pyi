@@ -2,10 +2,10 @@ from evmcore._block_run import Executor
 from evmcore.access_lists import BlockAccessList
 
 class ListedExecutor(Executor):
-    """Executes one block with its access list given, on ``threads`` native threads: every transaction runs once, by
+    """Executes one block with its access list given, on `threads` native threads: every transaction runs once, by
     itself, on what the list says was before it, and is compared with what the list says of it.
 
-    ``limit_size``: the list may have one address or slot for every 2,000 gas of the block's limit, as the EIP has it.
+    `limit_size`: the list may have one address or slot for every 2,000 gas of the block's limit, as the EIP has it.
     """
 
     access_list: BlockAccessList

@@ -18,7 +18,7 @@ BLOCKS_PER_BATCH: Final = 16
 
 
 class NodeSource:
-    """The canonical chain of a node, by polling ``eth_getBlockByNumber``."""
+    """The canonical chain of a node, by polling `eth_getBlockByNumber`."""
 
     endless = True
 

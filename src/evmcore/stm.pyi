@@ -19,13 +19,13 @@ class Counters(TypedDict):
 CAUSES: tuple[str, ...]
 
 class ParallelExecutor(Executor):
-    """Executes a block's transactions on ``threads`` native threads (Block-STM with a commit frontier): pass one as
-    ``executor`` to `execute_block`. The outcome is that of sequential execution at any number of threads.
+    """Executes a block's transactions on `threads` native threads (Block-STM with a commit frontier): pass one as
+    `executor` to `execute_block`. The outcome is that of sequential execution at any number of threads.
 
-    ``always``: speculate even where one thread, or one transaction, makes that pointless (measurements).
+    `always`: speculate even where one thread, or one transaction, makes that pointless (measurements).
 
     With `recording`, `timeline` tells what the workers of the last block did: nanoseconds in all, number of events for
-    which there was no room, and the events. What they did is one of `_stm_watch.DEEDS` or ``woke``; the detail is the
+    which there was no room, and the events. What they did is one of `_stm_watch.DEEDS` or `woke`; the detail is the
     index of the transaction whose estimate was met, or the cause (a number of `CAUSES`) why a run did not stand.
     """
 

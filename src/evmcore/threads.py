@@ -13,7 +13,7 @@ __all__ = ["MOST_THREADS", "Threads", "available_cores", "thread_count"]
 MOST_THREADS: Final = 1024
 
 Threads = int | Literal["auto"] | None
-"""A number of threads; 0 or ``"auto"`` for all cores, None for one."""
+"""A number of threads; 0 or `"auto"` for all cores, None for one."""
 
 
 def available_cores() -> int:
@@ -24,7 +24,7 @@ def available_cores() -> int:
 
 
 def thread_count(threads: Threads) -> int:
-    """How many threads an argument ``threads`` asks for, 1 to `MOST_THREADS`. Raises `InputError` for one that makes no
+    """How many threads an argument `threads` asks for, 1 to `MOST_THREADS`. Raises `InputError` for one that makes no
     sense."""
     if threads is None:
         return 1

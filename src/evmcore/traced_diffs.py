@@ -4,7 +4,7 @@ The tracer (geth's, in diff mode) tells which accounts and slots each transactio
 what happens outside transactions: block and ommer rewards, withdrawals, the system contracts' storage (EIP-4788,
 EIP-2935, EIP-7002, EIP-7251). It does not tell a code that became empty (EIP-7702) from one that stayed, nor, before
 Spurious Dragon, an empty account from none. These accounts are read from the node after the block, each proven against
-the state root, where the node offers ``eth_getProof``.
+the state root, where the node offers `eth_getProof`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Transactions of every type as plain values: encoding, hashes, signatures, and the forms that JSON gives them.
 
-What a transaction is by itself is decided here; whether it may be in a block is decided by ``_tx``, which sees the
+What a transaction is by itself is decided here; whether it may be in a block is decided by `_tx`, which sees the
 state.
 """
 
@@ -312,9 +312,9 @@ class Transaction:
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Transaction:
-        """From the object that ``eth_getTransactionByHash`` gives, or that of a fixture.
+        """From the object that `eth_getTransactionByHash` gives, or that of a fixture.
 
-        Without ``type`` it is the highest type one of whose own fields is there. Raises `InputError` for a field
+        Without `type` it is the highest type one of whose own fields is there. Raises `InputError` for a field
         that is missing or malformed.
         """
         item = to_object(item, "transaction")

@@ -1,6 +1,6 @@
 """The plain values that pass in and out of the package, and the converters that the edge uses on what callers give.
 
-Inside, an address is 20 bytes, a hash 32 bytes (big-endian, as on the wire), a number an ``int``. The converters also
+Inside, an address is 20 bytes, a hash 32 bytes (big-endian, as on the wire), a number an `int`. The converters also
 take 0x-prefixed hexadecimal text, and numbers where a person would write one.
 """
 
@@ -68,7 +68,7 @@ def _sized(value: object, name: str, size: int) -> bytes:
 
 
 def to_bytes(value: object, name: str) -> bytes:
-    """Bytes of any length from ``bytes``, ``bytearray``, ``memoryview`` or 0x-hex text.
+    """Bytes of any length from `bytes`, `bytearray`, `memoryview` or 0x-hex text.
 
     Raises `InputError` naming the argument `name`.
     """
@@ -118,7 +118,7 @@ def to_uint(value: object, name: str, bits: int = 256) -> int:
 
 
 def to_object(value: object, name: str) -> Mapping[str, Any]:
-    """A JSON object as ``json`` gives it. Raises `InputError` naming it for anything else."""
+    """A JSON object as `json` gives it. Raises `InputError` naming it for anything else."""
     if not isinstance(value, Mapping):
         _wrong(name, "an object", f"{type(value).__name__} {shown(value)}")
     return value
@@ -181,7 +181,7 @@ class Withdrawal:
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Withdrawal:
-        """From a JSON-RPC or fixture object with ``index``, ``validatorIndex``, ``address`` and ``amount``.
+        """From a JSON-RPC or fixture object with `index`, `validatorIndex`, `address` and `amount`.
 
         Raises `InputError` for a field that is missing or malformed.
         """

@@ -1,1 +1,1 @@
-"""Differential fuzzing of the engine against the executable specification: ``python -m tests.fuzz --help``."""
+"""Differential fuzzing of the engine against the executable specification: `python -m tests.fuzz --help`."""

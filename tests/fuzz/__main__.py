@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz``: long runs of the differential fuzzer, from the project's root."""
+"""`python -m tests.fuzz`: long runs of the differential fuzzer, from the project's root."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _cases(seed: int, count: int, fork: str) -> Iterator[dict[str, Any]]:
 def compare(
     oracle: Oracle, seed: int, count: int, fork: str = "", dump: Path | None = None
 ) -> tuple[Counter[str], list[str]]:
-    """Runs cases on both sides: counts by outcome, and a line for each difference, minimised and kept in ``dump``."""
+    """Runs cases on both sides: counts by outcome, and a line for each difference, minimised and kept in `dump`."""
     counts: Counter[str] = Counter()
     differences: list[str] = []
     suspects: list[dict[str, Any]] = []

@@ -198,7 +198,7 @@ def _choose_fork(random: Random, fork_name: str) -> str:
 
 
 def make_case(seed: int, fork_name: str = "") -> dict[str, Any]:
-    """The state test of ``seed``: a pure function of it. One fork, one post entry without expectations."""
+    """The state test of `seed`: a pure function of it. One fork, one post entry without expectations."""
     random = Random(seed)
     fork_name = _choose_fork(random, fork_name)
     fork = FORKS[fork_name]
@@ -209,7 +209,7 @@ def make_case(seed: int, fork_name: str = "") -> dict[str, Any]:
 
 
 def make_block(seed: int, fork_name: str = "") -> dict[str, Any]:
-    """The block of ``seed``: transactions of four senders on one state, in the form that t8n reads.
+    """The block of `seed`: transactions of four senders on one state, in the form that t8n reads.
 
     What one transaction leaves behind (storage, destroyed and created accounts, refunds, warmth) meets the next ones.
     """

@@ -1,4 +1,4 @@
-"""Runs state-test cases with the executable specification (PyPI ``ethereum-execution``).
+"""Runs state-test cases with the executable specification (PyPI `ethereum-execution`).
 
 Run by the interpreter of the environment that has it; knows nothing of evmcore. Reads one case a line (JSON) from
 stdin and answers each with one line: for a state test the state root, logs hash, gas used and the exception of a

@@ -10,14 +10,14 @@ Case = dict[str, Any]
 
 
 def _without_chunk(code: str, size: int) -> Iterator[str]:
-    """``code`` (0x-hex) without each of its chunks of ``size`` bytes."""
+    """`code` (0x-hex) without each of its chunks of `size` bytes."""
     digits = code[2:]
     for start in range(0, len(digits), 2 * size):
         yield "0x" + digits[:start] + digits[start + 2 * size :]
 
 
 def _smaller(case: Case) -> Iterator[Case]:
-    """Cases a little smaller than ``case``, the boldest cuts first."""
+    """Cases a little smaller than `case`, the boldest cuts first."""
 
     def changed(change: Callable[[Case], None]) -> Case:
         new = copy.deepcopy(case)
@@ -44,7 +44,7 @@ def _smaller(case: Case) -> Iterator[Case]:
 
 
 def minimise(case: Case, differs: Callable[[Case], bool], steps: int = 3000) -> Case:
-    """The smallest case found in at most ``steps`` tries for which ``differs`` still holds."""
+    """The smallest case found in at most `steps` tries for which `differs` still holds."""
     progress = True
     while progress and steps > 0:
         progress = False

@@ -96,7 +96,7 @@ class Oracle:
         return self.receive()
 
     def ask_all(self, cases: Iterable[dict[str, Any]], receive: Callable[[], T]) -> Iterator[tuple[dict[str, Any], T]]:
-        """Each case with its answer from ``receive``; a few are asked ahead, so that both sides work at once."""
+        """Each case with its answer from `receive`; a few are asked ahead, so that both sides work at once."""
         # A thread of its own writes: neither side ever waits for the other with both pipes full.
         waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(AHEAD)
 

@@ -41,13 +41,13 @@ CREATE, CALL, CALLCODE, RETURN, DELEGATECALL, CREATE2, STATICCALL, REVERT = (
 
 
 def push(value: int, size: int | None = None) -> bytes:
-    """The shortest PUSH1 to PUSH32 of ``value``, or one of ``size`` bytes."""
+    """The shortest PUSH1 to PUSH32 of `value`, or one of `size` bytes."""
     size = size or max(1, (value.bit_length() + 7) // 8)
     return bytes([0x5F + size]) + value.to_bytes(size, "big")
 
 
 class ProgramWriter:
-    """Writes one program for ``fork``; ``addresses`` are those worth calling."""
+    """Writes one program for `fork`; `addresses` are those worth calling."""
 
     def __init__(self, random: Random, fork: Fork, addresses: Sequence[bytes], depth: int = 0) -> None:
         self.random = random
@@ -89,7 +89,7 @@ class ProgramWriter:
         )
 
     def has(self, op: int) -> bool:
-        """True when the fork has ``op``; sometimes true when it has not."""
+        """True when the fork has `op`; sometimes true when it has not."""
         return self.fork >= SINCE.get(op, Fork.FRONTIER) or self.random.random() < 0.003
 
     def emit(self, *parts: int | bytes) -> None:

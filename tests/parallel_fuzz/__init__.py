@@ -1,4 +1,4 @@
 """Random hostile blocks, executed sequentially and in parallel: the outcomes must be equal.
 
-``python -m tests.parallel_fuzz --blocks N --seed S --threads 2,3,8`` for long runs.
+`python -m tests.parallel_fuzz --blocks N --seed S --threads 2,3,8` for long runs.
 """

@@ -1,6 +1,6 @@
-"""Long runs: ``python -m tests.parallel_fuzz --blocks N --seed S --threads 2,3,8``.
+"""Long runs: `python -m tests.parallel_fuzz --blocks N --seed S --threads 2,3,8`.
 
-Every seed makes one case. A difference is made smaller and printed with its seed; ``--replay SEED`` runs one again.
+Every seed makes one case. A difference is made smaller and printed with its seed; `--replay SEED` runs one again.
 """
 
 from __future__ import annotations

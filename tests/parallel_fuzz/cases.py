@@ -82,7 +82,7 @@ def authorization(key: bytes, target: bytes, nonce: int, chain_id: int) -> Autho
 
 
 def make_case(seed: int, *, fork: Fork | None = None, delays: bool = True) -> Case:
-    """The case of a seed. ``delays``: contracts with busy loops between their steps."""
+    """The case of a seed. `delays`: contracts with busy loops between their steps."""
     random = Random(seed)
     chosen = random.choice(FORKS)
     return _Maker(seed, random, fork if fork is not None else chosen, delays).case()

@@ -23,7 +23,7 @@ class Pool:
 
 
 def init_code(prelude: bytes, runtime: bytes) -> bytes:
-    """Runs ``prelude``, which must leave the stack empty, and then deploys ``runtime``."""
+    """Runs `prelude`, which must leave the stack empty, and then deploys `runtime`."""
     size, start = len(runtime), len(prelude) + 15
     copy = b"\x61%b\x61%b\x60\x00\x39\x61%b\x60\x00\xf3" % (
         size.to_bytes(2, "big"),
@@ -34,7 +34,7 @@ def init_code(prelude: bytes, runtime: bytes) -> bytes:
 
 
 class ProgramWriter:
-    """Writes one random program. ``delays``: busy loops between the steps, so that threads meet in every order."""
+    """Writes one random program. `delays`: busy loops between the steps, so that threads meet in every order."""
 
     def __init__(self, random: Random, pool: Pool, *, delays: bool = True) -> None:
         self.random = random
@@ -127,7 +127,7 @@ class ProgramWriter:
             self.op("POP")
 
     def when(self, body: Callable[[], None], *, invert: bool = False) -> None:
-        """Runs ``body`` where the word on the stack is not zero (or is, with ``invert``)."""
+        """Runs `body` where the word on the stack is not zero (or is, with `invert`)."""
         if not invert:
             self.op("ISZERO")
         at = len(self.code) + 1
@@ -257,7 +257,7 @@ class ProgramWriter:
         self.outcome()
 
     def create_from(self, init: bytes, salt: int | None = None) -> None:
-        """CREATE or, with ``salt`` or by chance, CREATE2."""
+        """CREATE or, with `salt` or by chance, CREATE2."""
         for at in range(0, len(init), 32):
             self.push(init[at : at + 32].ljust(32, b"\0"))
             self.push(at)

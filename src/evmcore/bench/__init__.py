@@ -1,6 +1,6 @@
 """Speed, measured: workloads of our own, real blocks, single programs, and a peer on the same work by turns.
 
-`evmcore.bench.workloads` makes seeded blocks of a chosen shape; `main` is the command ``python -m evmcore bench``.
+`evmcore.bench.workloads` makes seeded blocks of a chosen shape; `main` is the command `python -m evmcore bench`.
 """
 
 from __future__ import annotations

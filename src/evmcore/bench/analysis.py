@@ -1,4 +1,4 @@
-"""``bench --analysis``: what it costs to see a contract for the first time.
+"""`bench --analysis`: what it costs to see a contract for the first time.
 
 *new*: when a code is first needed. *all reached*: that, and what is done when execution comes to each of its places for
 the first time, as if nothing of the code were left out; real transactions reach a small part of most contracts. The

@@ -24,8 +24,8 @@ CALLEE = bytes.fromhex("be00000000000000000000000000000000000002")
 class Case:
     """One message from `CALLER` to `CALLEE`, and what it gives.
 
-    Gas is the execution's alone: no intrinsic gas, refunds not subtracted; ``gas_used`` is None where it is not known.
-    ``others`` are inputs to take by turns with ``data``, with the same output.
+    Gas is the execution's alone: no intrinsic gas, refunds not subtracted; `gas_used` is None where it is not known.
+    `others` are inputs to take by turns with `data`, with the same output.
     """
 
     name: str
@@ -93,7 +93,7 @@ def load(path: Path) -> Case:
 
 
 def load_directory(directory: Path) -> list[Case]:
-    """Every ``*.json`` of a directory, by name. Raises InputError where there is none."""
+    """Every `*.json` of a directory, by name. Raises InputError where there is none."""
     if not directory.is_dir():
         raise InputError(f"{directory}: not a directory")
     paths = sorted(directory.glob("*.json"))

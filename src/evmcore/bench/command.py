@@ -1,4 +1,4 @@
-"""The command ``python -m evmcore bench``: what to measure, in which order, and what is printed and written."""
+"""The command `python -m evmcore bench`: what to measure, in which order, and what is printed and written."""
 
 from __future__ import annotations
 
@@ -303,7 +303,7 @@ class Bench:
     # ---- messages and calls
 
     def programs(self, directory: Path) -> None:
-        """Every case as a bare message; then those of the group ``call`` as calls from Python."""
+        """Every case as a bare message; then those of the group `call` as calls from Python."""
         chosen = [case for case in cases.load_directory(directory) if self.wanted.search(case.name)]
         if not chosen:
             return

@@ -1,4 +1,4 @@
-"""``bench --import``: whole blocks as a node imports them, from bytes to verified results, on one thread and several.
+"""`bench --import`: whole blocks as a node imports them, from bytes to verified results, on one thread and several.
 
 What is timed is what an operator waits for: the block's RLP is decoded, senders are recovered from the signatures, the
 transactions are executed, and what comes of it is compared with the header: gas, root of the transactions, root of the

@@ -37,7 +37,7 @@ class LuaError(EvmcoreError):
 
 @dataclass(frozen=True)
 class Program:
-    """Code that leaves one word on the stack; ``right`` is None where the EVM stops with an error."""
+    """Code that leaves one word on the stack; `right` is None where the EVM stops with an error."""
 
     name: str
     code: bytes
@@ -216,7 +216,7 @@ def processor_time() -> float:
 
 
 def timed(batch: Callable[[], int], seconds: float, server: Callable[[], float] | None = None) -> Speed:
-    """Runs ``batch`` (which says how many calls it made) for about ``seconds``."""
+    """Runs `batch` (which says how many calls it made) for about `seconds`."""
     calls = 0
     theirs = server() if server else 0.0
     own, start = processor_time(), time.perf_counter()

@@ -16,14 +16,14 @@ SHORT_NS = 1_500_000
 
 @dataclass(frozen=True)
 class Task:
-    """Something to be timed: ``run`` is timed, ``before`` and ``after`` are not (they set up and undo)."""
+    """Something to be timed: `run` is timed, `before` and `after` are not (they set up and undo)."""
 
     run: Callable[[], object]
     before: Callable[[], object] | None = None
     after: Callable[[], object] | None = None
 
     def once(self, clock: Callable[[], int]) -> int:
-        """One run in nanoseconds of ``clock``."""
+        """One run in nanoseconds of `clock`."""
         if self.before is not None:
             self.before()
         start = clock()
@@ -80,7 +80,7 @@ def together(works: Sequence[Callable[[], object]]) -> float:
 
 
 def sample(task: Task, budget_ns: int) -> float:
-    """One sample: the median of as many runs as fit into about ``budget_ns``, at least one.
+    """One sample: the median of as many runs as fit into about `budget_ns`, at least one.
 
     Runs that take longer than 1.5 ms are timed with this thread's processor clock, which other processes do not
     disturb. Shorter ones are timed with the wall clock; a disturbed run among many does not move their median. What it
@@ -104,9 +104,9 @@ def nothing() -> float:
 def measure(
     tasks: Sequence[Task], rounds: int, budget_ns: int = 20_000_000, step: Callable[[], None] | None = None
 ) -> list[Samples]:
-    """Measures the tasks by turns, ``rounds`` samples each; who begins changes from round to round.
+    """Measures the tasks by turns, `rounds` samples each; who begins changes from round to round.
 
-    ``step`` is called after each round (progress).
+    `step` is called after each round (progress).
     """
     taken: list[list[float]] = [[] for _ in tasks]
     for round_ in range(rounds):

@@ -1,9 +1,9 @@
-"""``bench --parallel --once``: blocks in a row, each executed a single time, as a node meets them.
+"""`bench --parallel --once`: blocks in a row, each executed a single time, as a node meets them.
 
 A process that executes a block again and again knows what it takes and has its code analysed. Here every way to execute
 has a process of its own, new in every round, that goes through the blocks in order; the processes take turns block by
 block, so that they lie next to each other in time. What the one that decides knows of a block it has from the blocks
-before. With ``known_codes`` each process executes a block sequentially first, outside the clock and without learning
+before. With `known_codes` each process executes a block sequentially first, outside the clock and without learning
 from it: what is left is a block whose contracts were seen before.
 """
 

@@ -16,7 +16,7 @@ CHANCE = 0.05  # of calling anything slower that is not: of all that is judged t
 
 
 def chance_of_so_many(hits: int, tosses: int) -> float:
-    """How likely ``hits`` or more heads are in so many tosses of a fair coin. 1.0 for no tosses."""
+    """How likely `hits` or more heads are in so many tosses of a fair coin. 1.0 for no tosses."""
     return math.fsum(math.comb(tosses, heads) for heads in range(hits, tosses + 1)) / 2.0**tosses
 
 

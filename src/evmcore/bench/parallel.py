@@ -1,7 +1,7 @@
-"""``bench --parallel``: sequential against parallel execution of the same blocks, by turns in one run.
+"""`bench --parallel`: sequential against parallel execution of the same blocks, by turns in one run.
 
 What is timed is the part of a block that runs on the threads: its begin and its transactions, by the wall clock inside
-`execute_block` (the phase ``execute`` of its counters). Preparing the block and collecting the diff are the same in
+`execute_block` (the phase `execute` of its counters). Preparing the block and collecting the diff are the same in
 both and are left out. Execution with the block's access list given (EIP-7928) counts reading the list's RLP as well.
 
 Beside every ratio stands what bounds it. The machine: how much more work two threads do than one when they share

@@ -25,7 +25,7 @@ class PeerError(EvmcoreError):
 class Pyrevm:
     """Runs on pyrevm, the newest Python binding of revm there is (0.3.7 carries revm 8).
 
-    A message goes through ``message_call``; a snapshot before and a revert after it, which pyrevm needs to have the
+    A message goes through `message_call`; a snapshot before and a revert after it, which pyrevm needs to have the
     same state again, are outside the timed part. What a call to an empty program takes is its overhead; times without
     it are called *net*.
     """

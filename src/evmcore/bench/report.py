@@ -84,14 +84,14 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def number(value: float) -> str:
-    """Three significant digits or all whole ones, thousands apart: ``0.123``, ``12.3``, ``12,345``."""
+    """Three significant digits or all whole ones, thousands apart: `0.123`, `12.3`, `12,345`."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.2f}" if abs(value) >= 1 and abs(value) < 10 else f"{value:.3g}"
 
 
 class Progress(Protocol):
-    """Tells how far the run is; ``label`` names what is being measured."""
+    """Tells how far the run is; `label` names what is being measured."""
 
     def step(self, label: str) -> None: ...
 
@@ -123,7 +123,7 @@ class PlainBar:
 
 @contextmanager
 def progress(total: int, stream: TextIO | None = None) -> Iterator[Progress]:
-    """A progress bar on ``stream`` (stderr) if it is a terminal: rich's where rich is installed, else a plain one."""
+    """A progress bar on `stream` (stderr) if it is a terminal: rich's where rich is installed, else a plain one."""
     stream = sys.stderr if stream is None else stream
     if not stream.isatty():
         yield Silent()

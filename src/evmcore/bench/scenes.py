@@ -81,7 +81,7 @@ class Scene:
         storage: dict[bytes, dict[int, int]] | None = None,
         invalid: TransactionReason | None = None,
     ) -> Workload:
-        """``storage``: what has to be there at the end."""
+        """`storage`: what has to be there at the end."""
         header = Header(
             number=FIRST_BLOCK,
             timestamp=FIRST_TIMESTAMP,
@@ -257,7 +257,7 @@ def one_address_twice(count: int) -> Workload:
 
 
 def invalid(place: str, count: int) -> Workload:
-    """A transaction with a nonce too high at the ``start``, ``middle`` or ``end`` of payments and counting."""
+    """A transaction with a nonce too high at the `start`, `middle` or `end` of payments and counting."""
     at = {"start": 0, "middle": count // 2, "end": count - 1}[place]
     scene = Scene()
     scene.alloc[COUNTER] = Account(nonce=1, code=COUNT)
@@ -272,7 +272,7 @@ def invalid(place: str, count: int) -> Workload:
 
 
 def scenes(seed: int = 1, size: int = 120) -> list[Workload]:
-    """All of them, most with ``size`` transactions."""
+    """All of them, most with `size` transactions."""
     return [
         chain_of_payments(size),
         one_counter(size),

@@ -19,7 +19,7 @@ def _maker(name: str, seed: int, *traffic: Traffic, order: Order = Order.CLUSTER
 
 
 def shapes(seed: int = 1, size: int = 1) -> dict[str, Maker]:
-    """What makes each workload, by name; every one is a single block of about ``size`` times 30 million gas."""
+    """What makes each workload, by name; every one is a single block of about `size` times 30 million gas."""
 
     def fit(gas: int) -> int:
         return max(2, size * 30_000_000 // gas)

@@ -66,7 +66,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Timeline:
-    """One execution of a block. ``lost``: what there was no room to record."""
+    """One execution of a block. `lost`: what there was no room to record."""
 
     name: str
     transactions: int
@@ -134,7 +134,7 @@ def record(subject: Executable, threads: int) -> tuple[Timeline, float]:
 
 
 def summary(timeline: Timeline, sequential: float) -> str:
-    """The execution in words. ``sequential``: nanoseconds of a sequential one."""
+    """The execution in words. `sequential`: nanoseconds of a sequential one."""
     final = timeline.of(Kind.COMMIT)
     shares = []
     for kinds in ((Kind.FIRST, Kind.AGAIN, Kind.VAIN), (Kind.COMMIT, Kind.REFUSED), (Kind.WAIT, Kind.WAKING)):

@@ -1,4 +1,4 @@
-"""Kinds of traffic: plain transfers, token transfers, swaps, computing; and the workloads of the ``bench`` command.
+"""Kinds of traffic: plain transfers, token transfers, swaps, computing; and the workloads of the `bench` command.
 
 Each keeps its own books in Python integers: what the state has to hold at the end.
 """
@@ -285,7 +285,7 @@ class Computing:
 
 
 def standard(seed: int = 1, blocks: int = 3, signed: bool = False) -> list[Workload]:
-    """The workloads of the ``bench`` command, each about ``blocks`` blocks of 30 million gas."""
+    """The workloads of the `bench` command, each about `blocks` blocks of 30 million gas."""
 
     def fit(gas: int) -> int:
         return blocks * (BLOCK_GAS // gas)

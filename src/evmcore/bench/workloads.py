@@ -47,7 +47,7 @@ class Order(Enum):
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a traffic: it makes ``clusters * families * people * rounds`` transactions."""
+    """Sizes of a traffic: it makes `clusters * families * people * rounds` transactions."""
 
     clusters: int = 1
     families: int = 1
@@ -86,7 +86,7 @@ class Outcome:
 class Workload:
     """A pre-state and the blocks to execute on it, one after the other. Header fields that need roots are left zero.
 
-    With ``invalid`` the last block is invalid for that reason.
+    With `invalid` the last block is invalid for that reason.
     """
 
     name: str
@@ -105,7 +105,7 @@ class World:
     """What a traffic builds in: accounts, contracts, and the block that is being filled."""
 
     def __init__(self, seed: int, block_gas: int = BLOCK_GAS, signed: bool = False) -> None:
-        """``signed``: people have keys, and sign their transactions; otherwise these only name their senders."""
+        """`signed`: people have keys, and sign their transactions; otherwise these only name their senders."""
         self.random = random.Random(seed)
         self.outcome = Outcome()
         self._accounts: dict[bytes, tuple[Contract | None, int, dict[int, int]]] = {}
@@ -134,7 +134,7 @@ class World:
         return address
 
     def contract(self, code: Contract, storage: dict[int, int]) -> bytes:
-        """A new contract. Returns its address; ``storage`` may be added to until the workload is finished."""
+        """A new contract. Returns its address; `storage` may be added to until the workload is finished."""
         return self._add(code, 0, storage)
 
     def _add(self, code: Contract | None, balance: int, storage: dict[int, int]) -> bytes:
@@ -235,7 +235,7 @@ def build(
     block_gas: int = BLOCK_GAS,
     signed: bool = False,
 ) -> Workload:
-    """Makes the blocks of one or more kinds of traffic. The same arguments give the same workload. ``signed``: with
+    """Makes the blocks of one or more kinds of traffic. The same arguments give the same workload. `signed`: with
     signatures, so that blocks can be imported from their bytes.
 
     Blocks are filled by gas *limits*, which every traffic keeps close to what is used. With `Order.SHUFFLED` the turns

@@ -1,8 +1,8 @@
-"""The command line: ``python -m evmcore COMMAND``.
+"""The command line: `python -m evmcore COMMAND`.
 
 Exit codes: 0 done, 1 a test case failed or the EVM stopped with an error, 2 bad arguments, unreadable or malformed
 input, or output that cannot be written (one line on stderr says what and where), 130 and 143 ended by SIGINT and
-SIGTERM; ``t8n`` uses geth's codes.
+SIGTERM; `t8n` uses geth's codes.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ MOST_SECONDS = 86_400.0
 
 
 class CommandError(EvmcoreError):
-    """The command cannot be carried out; ``code`` is the exit code."""
+    """The command cannot be carried out; `code` is the exit code."""
 
     def __init__(self, message: str, code: int = 2) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def argument(name: str, convert: Callable[[str], T]) -> Callable[[str], T]:
-    """An argparse ``type`` that turns `InputError` into argparse's own error."""
+    """An argparse `type` that turns `InputError` into argparse's own error."""
 
     def parse(text: str) -> T:
         try:
@@ -57,7 +57,7 @@ def integer(text: str, bits: int = 256) -> int:
 
 
 def hex_data(text: str) -> bytes:
-    """Bytes from hex, with or without ``0x``; white space is ignored."""
+    """Bytes from hex, with or without `0x`; white space is ignored."""
     digits = re.sub(r"\s+", "", text)
     digits = digits[2:] if digits[:2] in ("0x", "0X") else digits
     try:
@@ -127,7 +127,7 @@ def threads(text: str) -> int:
 
 
 def read_text(path: str, what: str, code: int = 2) -> str:
-    """The text of a file, or of stdin for ``-`` and ``stdin``."""
+    """The text of a file, or of stdin for `-` and `stdin`."""
     try:
         if path in ("-", "stdin"):
             return sys.stdin.read()
@@ -140,7 +140,7 @@ def read_text(path: str, what: str, code: int = 2) -> str:
 
 
 def parse_json(text: str, where: str, code: int = 2) -> Any:
-    """The JSON document in ``text``; `CommandError` says where it stops being JSON."""
+    """The JSON document in `text`; `CommandError` says where it stops being JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

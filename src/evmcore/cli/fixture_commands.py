@@ -1,4 +1,4 @@
-"""``statetest`` and ``blocktest``: run consensus test fixtures, with the flags and the JSON of geth's ``evm``."""
+"""`statetest` and `blocktest`: run consensus test fixtures, with the flags and the JSON of geth's `evm`."""
 
 from __future__ import annotations
 

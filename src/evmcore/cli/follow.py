@@ -1,4 +1,4 @@
-"""``follow``: keep the state in Redis at the head of a chain."""
+"""`follow`: keep the state in Redis at the head of a chain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``load``: bring accounts into Redis."""
+"""`load`: bring accounts into Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``run``: execute code and say what it did."""
+"""`run`: execute code and say what it did."""
 
 from __future__ import annotations
 

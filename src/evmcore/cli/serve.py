@@ -1,4 +1,4 @@
-"""``serve``: answer JSON-RPC over HTTP."""
+"""`serve`: answer JSON-RPC over HTTP."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def add_redis_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_publisher(options: argparse.Namespace, chain_id: int, *, replaces: bool = False) -> Publisher:
-    """Takes the writer's office; ``replaces``: of a state that will be deleted, in whatever condition it is."""
+    """Takes the writer's office; `replaces`: of a state that will be deleted, in whatever condition it is."""
     from evmcore.state.publisher import Publisher
 
     return Publisher(options.redis, chain_id, ring=options.ring, replicas=options.replicas, replaces=replaces)

@@ -1,4 +1,4 @@
-"""``t8n``: the state transition tool, with the names, defaults, forms and exit codes of geth's ``evm t8n``."""
+"""`t8n`: the state transition tool, with the names, defaults, forms and exit codes of geth's `evm t8n`."""
 
 from __future__ import annotations
 
@@ -186,6 +186,6 @@ class _TraceFiles:
             self._lines.clear()
 
     def save(self, folder: str, hashes: list[bytes]) -> None:
-        """Writes ``trace-INDEX-HASH.jsonl`` for each transaction."""
+        """Writes `trace-INDEX-HASH.jsonl` for each transaction."""
         for index, (text, transaction_hash) in enumerate(zip(self.finished, hashes, strict=True)):
             _write(os.path.join(folder, f"trace-{index}-0x{transaction_hash.hex()}.jsonl"), text)

@@ -1,4 +1,4 @@
-"""Exit codes of ``t8n``: those of geth's ``evm t8n``."""
+"""Exit codes of `t8n`: those of geth's `evm t8n`."""
 
 from __future__ import annotations
 

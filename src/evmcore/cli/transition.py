@@ -1,4 +1,4 @@
-"""What ``t8n`` does, from parsed JSON to JSON: a block's transactions on a state, invalid ones left out."""
+"""What `t8n` does, from parsed JSON to JSON: a block's transactions on a state, invalid ones left out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from evmcore.types import Log, Receipt, Withdrawal
 
 @dataclass(frozen=True)
 class TransitionInput:
-    """The parsed inputs; ``reward`` is in wei, below zero for none."""
+    """The parsed inputs; `reward` is in wei, below zero for none."""
 
     alloc: Any
     env: Any
@@ -70,7 +70,7 @@ def transition(inputs: TransitionInput, tracer: Tracer | None = None) -> Transit
 
 
 class _Env:
-    """The ``env`` section: what a header says, or what it follows from in the parent."""
+    """The `env` section: what a header says, or what it follows from in the parent."""
 
     def __init__(self, env: Mapping[str, Any], config: ChainConfig) -> None:
         self.env = env
@@ -242,7 +242,7 @@ def _encoded(data: bytes) -> list[bytes]:
 
 
 def _from_json(where: str, item: Any, chain_id: int, fork: Fork) -> Transaction:
-    """A signed transaction, or one to be signed with its ``secretKey``."""
+    """A signed transaction, or one to be signed with its `secretKey`."""
     item = dict(mapping(where, item))
     for name in ("to", "chainId"):
         if item.get(name) == "":

@@ -1,20 +1,20 @@
 """Everything static about every opcode, as data: the one table that handlers, dispatch, disassembly and traces read.
 
 `gas` is the part that depends neither on operands nor on state nor on the fork. Opcodes priced by what they touch
-(SLOAD, CALL, BALANCE, ...) carry 0 here; their bodies charge by the fork's prices in ``ops/prices.pxi``.
+(SLOAD, CALL, BALANCE, ...) carry 0 here; their bodies charge by the fork's prices in `ops/prices.pxi`.
 
-Shapes say how a body is called; ``generate.py`` writes one handler per opcode and shape:
+Shapes say how a body is called; `generate.py` writes one handler per opcode and shape:
 
 ========  =================================================================================================
 shape     body
 ========  =================================================================================================
-pure      ``void op(u256* sp)``: operands to result, on the stack
-frame     ``void op(u256* sp, Frame* f)``: also reads the frame; cannot fail
-gas       ``int64_t op(u256* sp, int64_t gas, Frame* f)``: the gas left, or -1 with ``f.status`` set
-memory    ``void op(u256* sp, Frame* f)``, once memory holds `argument` bytes at the offset on top of the stack
+pure      `void op(u256* sp)`: operands to result, on the stack
+frame     `void op(u256* sp, Frame* f)`: also reads the frame; cannot fail
+gas       `int64_t op(u256* sp, int64_t gas, Frame* f)`: the gas left, or -1 with `f.status` set
+memory    `void op(u256* sp, Frame* f)`, once memory holds `argument` bytes at the offset on top of the stack
 jump      JUMP, JUMPI: written out by the generator
-halt      ``Status op(u256* sp, int64_t gas, Frame* f)``: ends the frame, sets ``f.gas``
-call      like gas; may start a callee: then ``f.machine`` has a new top frame and the handler returns to the driver
+halt      `Status op(u256* sp, int64_t gas, Frame* f)`: ends the frame, sets `f.gas`
+call      like gas; may start a callee: then `f.machine` has a new top frame and the handler returns to the driver
 push      PUSH0 to PUSH32: the value follows in the code
 stack     DUP1 to DUP16, SWAP1 to SWAP16, POP, JUMPDEST, PC: written out by the generator
 ========  =================================================================================================
@@ -159,7 +159,7 @@ BY_NAME = {op.name: op for op in OPS}
 
 
 def name_of(number: int, revision: int = OSAKA) -> str:
-    """The mnemonic of an opcode byte at a revision; ``opcode 0x.. not defined`` in geth's words where there is none."""
+    """The mnemonic of an opcode byte at a revision; `opcode 0x.. not defined` in geth's words where there is none."""
     op = BY_NUMBER.get(number)
     if op is None or op.since > revision:
         return f"opcode 0x{number:x} not defined"

@@ -18,9 +18,9 @@ INLINE_SECONDS = 0.002  # what a call may take on the event loop before it has t
 class Allowance:
     """The time that one request, or all requests of a batch, may take, and the gas they have used.
 
-    With ``inline`` set nothing may wait: methods then raise `WouldBlock` and are called again in a thread; and no
-    request begins after `INLINE_SECONDS`. ``seconds``: for all requests together; each has the limits' own besides.
-    ``whole``: what the asker may stop, if it is somebody who can. For use by one thread at a time.
+    With `inline` set nothing may wait: methods then raise `WouldBlock` and are called again in a thread; and no
+    request begins after `INLINE_SECONDS`. `seconds`: for all requests together; each has the limits' own besides.
+    `whole`: what the asker may stop, if it is somebody who can. For use by one thread at a time.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Allowance:
         self._until = min(self._deadline, now + self._limits.timeout)
 
     def timeout(self, most: float | None = None) -> float | TimeLimit:
-        """What a run may take from now on, ``most`` seconds where given: what a request waits for between runs counts,
+        """What a run may take from now on, `most` seconds where given: what a request waits for between runs counts,
         but not on the event loop, where each run has `INLINE_SECONDS`. `ExecutionAborted` when nothing is left."""
         if self.inline:
             return min(INLINE_SECONDS, self._limits.timeout)

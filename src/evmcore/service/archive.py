@@ -101,7 +101,7 @@ class ChainArchive:
         return known
 
     def truncate(self, length: int) -> None:
-        """Makes the canonical chain end after its first ``length`` blocks; the others stay known by hash."""
+        """Makes the canonical chain end after its first `length` blocks; the others stay known by hash."""
         for gone in self.blocks[length:]:
             for transaction in gone.transactions:
                 self._transactions.pop(transaction.hash, None)

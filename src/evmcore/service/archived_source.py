@@ -14,7 +14,7 @@ __all__ = ["ArchivedSource"]
 class ArchivedSource:
     """The state of one source with the blocks, receipts and proofs of another one's archive; closes both.
 
-    Head and pins are those of ``state``, whose blocks the archive may not have yet: what asks for those is told so.
+    Head and pins are those of `state`, whose blocks the archive may not have yet: what asks for those is told so.
     """
 
     def __init__(self, state: Source, blocks: Source) -> None:

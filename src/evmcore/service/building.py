@@ -37,7 +37,7 @@ class BuiltBlock:
 
 
 def next_gas_limit(parent: int, wanted: int = GAS_TARGET) -> int:
-    """The gas limit nearest to ``wanted`` that a block may have after one with the limit ``parent``."""
+    """The gas limit nearest to `wanted` that a block may have after one with the limit `parent`."""
     step = parent // 1024 - 1
     wanted = max(wanted, MIN_GAS_LIMIT)
     return min(parent + step, wanted) if parent < wanted else max(parent - step, wanted)
@@ -56,10 +56,10 @@ def build_block(
     timeout: float | TimeLimit | None = None,
     roots: ArchiveRoots | None = None,
 ) -> BuiltBlock:
-    """The block on ``parent``, whose state is ``backend``, with exactly the transactions ``given``, or with those
-    ``pending`` that pay best and fit in. ``attributes``: time, beneficiary, prevrandao, withdrawals, beacon root.
+    """The block on `parent`, whose state is `backend`, with exactly the transactions `given`, or with those
+    `pending` that pay best and fit in. `attributes`: time, beneficiary, prevrandao, withdrawals, beacon root.
 
-    ``roots``: computes the state root, where ``backend`` cannot. Raises `RpcError` for given transactions that cannot
+    `roots`: computes the state root, where `backend` cannot. Raises `RpcError` for given transactions that cannot
     be in the block, and `InvalidBlock`.
     """
     if len(extra_data) > MAX_EXTRA_DATA:

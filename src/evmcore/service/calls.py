@@ -78,7 +78,7 @@ class _Engines:
         self._evms: dict[tuple[bytes, bool, int], tuple[Backend, EVM]] = {}
 
     def evm(self, pin: Pin, backend: Backend, free: bool) -> EVM:
-        """The EVM of a pinned block. ``free``: its base fee is zero, as calls that name no price see it."""
+        """The EVM of a pinned block. `free`: its base fee is zero, as calls that name no price see it."""
         # The entry keeps the backend alive, so that nothing else can have its id. Sources may have several backends for
         # one block, for threads that run at once.
         key = (pin.block_hash, free, id(backend))
@@ -140,7 +140,7 @@ class Calls:
     ) -> CallResult:
         """Runs a call on a block; what it ends with is a result, also where it reverts.
 
-        ``watch`` makes the tracer of a run; there may be several runs, of which the last counts. ``timeout``: seconds,
+        `watch` makes the tracer of a run; there may be several runs, of which the last counts. `timeout`: seconds,
         where less than the request has is to be taken.
         """
         run = self._prepare(pin, call, overrides, changes)

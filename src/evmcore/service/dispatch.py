@@ -91,8 +91,8 @@ class Dispatcher:
         return value
 
     def answer_parsed(self, request: Any, limit: TimeLimit | None = None, *, inline: bool = False) -> Answer:
-        """Answers a parsed body. ``inline``: raises `WouldBlock` rather than run for more than a few milliseconds.
-        ``limit``: stops what runs."""
+        """Answers a parsed body. `inline`: raises `WouldBlock` rather than run for more than a few milliseconds.
+        `limit`: stops what runs."""
         if isinstance(request, list):
             return self._inline_batch(request) if inline else self._batch(request, limit)
         answered = self.observer.answered
@@ -213,7 +213,7 @@ class Dispatcher:
     # ---- one request
 
     def _one(self, request: Any, context: Context, answered: Answered) -> bytes | None:
-        """The answer to one request object, which ``answered`` is told of; None to a notification."""
+        """The answer to one request object, which `answered` is told of; None to a notification."""
         if not isinstance(request, dict):
             return failure_text(None, RpcError(INVALID_REQUEST, "invalid request: expected an object"))
         identity = request.get("id", _ABSENT)

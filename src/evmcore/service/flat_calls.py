@@ -1,4 +1,4 @@
-"""geth's flatCallTracer: the tree of calls as a list, in the shape of Parity's ``trace_`` methods."""
+"""geth's flatCallTracer: the tree of calls as a list, in the shape of Parity's `trace_` methods."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _PARITY_ERRORS: Final = {
 def flat_calls(
     frame: Mapping[str, Any], position: Mapping[str, Any], hidden: Callable[[bytes], bool], parity_errors: bool
 ) -> list[dict[str, Any]]:
-    """The calls of a `CallTracer`'s ``frame``, each before those it made. ``position``: the fields that say where the
-    transaction stands. Calls of addresses that are ``hidden`` (precompiles) are left out, but for the top call."""
+    """The calls of a `CallTracer`'s `frame`, each before those it made. `position`: the fields that say where the
+    transaction stands. Calls of addresses that are `hidden` (precompiles) are left out, but for the top call."""
     flat: list[dict[str, Any]] = []
     waiting: list[tuple[Mapping[str, Any], list[int]]] = [(frame, [])]
     while waiting:

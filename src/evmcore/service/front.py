@@ -62,12 +62,12 @@ class Front:
     """JSON-RPC by POST at any path; /healthz, /readyz and /metrics by GET.
 
     Answers name the block they are of in the headers evm-block-number and evm-block-hash; a request may ask in
-    ``evm-min-block`` for a head that is at least that high, and is answered with status 503 where it is not.
+    `evm-min-block` for a head that is at least that high, and is answered with status 503 where it is not.
 
-    ``origins``: whose scripts may read answers (CORS), "*" for any. ``hosts``: names under which it may be asked, "*"
-    for any, as in geth's ``--http.vhosts``: a request whose header Host has another one is answered with 403, since a
-    page can have its name resolve to this server; addresses are no names. ``metrics``: what /metrics shows, without
-    which it is not there. ``unavailable_status``: the HTTP status of an answer, or a batch with an answer, that says
+    `origins`: whose scripts may read answers (CORS), "*" for any. `hosts`: names under which it may be asked, "*"
+    for any, as in geth's `--http.vhosts`: a request whose header Host has another one is answered with 403, since a
+    page can have its name resolve to this server; addresses are no names. `metrics`: what /metrics shows, without
+    which it is not there. `unavailable_status`: the HTTP status of an answer, or a batch with an answer, that says
     that the state cannot be had just now; 503 lets a proxy in front try another server. `close` ends the threads and
     closes the source.
     """

@@ -26,12 +26,12 @@ class DiffHistory:
         self._diffs.append(diff)
 
     def truncate(self, length: int) -> None:
-        """Forgets all diffs but the first ``length``."""
+        """Forgets all diffs but the first `length`."""
         del self._diffs[length:]
         self._joined = {key: diff for key, diff in self._joined.items() if (key[1] + 1) << key[0] <= length}
 
     def join(self, start: int, stop: int) -> StateDiff:
-        """One diff that does what the diffs ``start`` to ``stop - 1`` do one after the other."""
+        """One diff that does what the diffs `start` to `stop - 1` do one after the other."""
         joined: StateDiff | None = None
         while start < stop:
             level = (start & -start).bit_length() - 1 if start else (stop - start).bit_length() - 1
@@ -43,7 +43,7 @@ class DiffHistory:
         return StateDiff() if joined is None else joined
 
     def _aligned(self, level: int, index: int) -> StateDiff:
-        """The join of ``2**level`` diffs from ``index * 2**level`` on."""
+        """The join of `2**level` diffs from `index * 2**level` on."""
         if level == 0:
             return self._diffs[index]
         key = (level, index)

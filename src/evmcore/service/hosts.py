@@ -1,4 +1,4 @@
-"""Under which names a server may be asked (geth's ``--http.vhosts``): the header Host of a request says which was."""
+"""Under which names a server may be asked (geth's `--http.vhosts`): the header Host of a request says which was."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class HostCheck:
 
 
 def _without_port(host: str) -> str:
-    """``name:80`` and ``[::1]:80`` without what is behind; what is not of such a form stays as it is."""
+    """`name:80` and `[::1]:80` without what is behind; what is not of such a form stays as it is."""
     if host.startswith("["):
         name, bracket, port = host[1:].partition("]")
         return name if bracket and (not port or port.startswith(":")) else host

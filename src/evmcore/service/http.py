@@ -78,7 +78,7 @@ _SHARED: Final[WeakKeyDictionary[Any, _Shared]] = WeakKeyDictionary()  # by the 
 class HttpProtocol(asyncio.Protocol):
     """One connection: HTTP/1.1 with pipelining, keep-alive and limits, answered by the app's `Front`.
 
-    uvicorn makes it (``Config(http=HttpProtocol)``) for an `App` that is not wrapped in any middleware. Upgrades are
+    uvicorn makes it (`Config(http=HttpProtocol)`) for an `App` that is not wrapped in any middleware. Upgrades are
     ignored, trailers too. A request that comes in one piece, with a head that was parsed before, byte for byte, is not
     parsed again.
     """

@@ -16,7 +16,7 @@ __all__ = ["dumps", "loads", "quoted"]
 def loads(text: bytes | str, *, exact: bool = False) -> Any:
     """The value of a JSON text. Raises `ValueError` for anything else, texts nested too deeply included.
 
-    Integers beyond 64 bits may become floating point numbers, unless ``exact``.
+    Integers beyond 64 bits may become floating point numbers, unless `exact`.
     """
     try:
         return json.loads(text) if exact or _orjson is None else _orjson.loads(text)

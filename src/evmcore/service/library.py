@@ -27,7 +27,7 @@ T = TypeVar("T")
 class CallService(Calls):
     """Answers calls from a source, within limits: what `serve` does, as a library.
 
-    ``source``: a `Source`, or any state that `EVM` takes (see `StateSource`). Each call is of one block, by number,
+    `source`: a `Source`, or any state that `EVM` takes (see `StateSource`). Each call is of one block, by number,
     32-byte hash or tag. Safe for use from several threads; `acall` and its like are for asyncio, and leave the event
     loop free while a call runs long or waits for state; to cancel one stops it.
     """

@@ -63,12 +63,12 @@ class MemoryPin:
 class MemorySource:
     """A chain with all its states, from a geth-style genesis file on.
 
-    ``history``: of how many blocks before the head the state is given; None for all. Blocks may be imported while calls
+    `history`: of how many blocks before the head the state is given; None for all. Blocks may be imported while calls
     run. Safe for use from several threads.
     """
 
     def __init__(self, chain: BlockChain, history: int | None = None) -> None:
-        """``chain`` belongs to the source from now on."""
+        """`chain` belongs to the source from now on."""
         self._chain = chain
         self._history = history
         self._lock = threading.RLock()
@@ -185,7 +185,7 @@ class MemorySource:
     # ---- state at a block
 
     def run(self, block: ArchivedBlock, work: Callable[[Backend], T], wait: bool) -> T:
-        """Runs ``work`` on the state after a block, again where an import came in between."""
+        """Runs `work` on the state after a block, again where an import came in between."""
         for _ in range(TRIES):
             version = self._version
             if version & 1:
@@ -219,7 +219,7 @@ class MemorySource:
         return view
 
     def _difference(self, block: ArchivedBlock) -> StateDiff:
-        """The diff from the state after the head to the one after ``block``."""
+        """The diff from the state after the head to the one after `block`."""
         branch: list[StateDiff] = []
         at = block
         while self._archive.block(at.header.number) is not at:

@@ -29,7 +29,7 @@ class Method:
 
 
 def rpc(name: str, *, required: int = 0, quick: bool = True) -> Callable[[F], F]:
-    """Marks a function as the method ``name``: its arguments after the context are the parameters."""
+    """Marks a function as the method `name`: its arguments after the context are the parameters."""
 
     def mark(function: F) -> F:
         allowed = len(inspect.signature(function).parameters) - 1

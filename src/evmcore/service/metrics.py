@@ -11,6 +11,7 @@ from typing import Any, Final
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from evmcore.errors import StateError
 from evmcore.service.rpc_errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -43,7 +44,7 @@ class _Times(Histogram):
     """A histogram that takes many observations at once."""
 
     def add(self, counts: list[int], total: float) -> None:
-        """``counts``: for each bound, and above all bounds, how many were at most that and above the bound before."""
+        """`counts`: for each bound, and above all bounds, how many were at most that and above the bound before."""
         self._sum.inc(total)
         for bucket, count in zip(self._buckets, counts, strict=True):
             if count:
@@ -138,7 +139,7 @@ class Metrics:
         status = source.status()
         try:
             self._head.set(source.head().number)
-        except Exception:
+        except StateError:
             status = SourceStatus(False, "no head", status.head_age, status.feed_lag, False)
         self._age.set(status.head_age or 0)
         self._lag.set(status.feed_lag)

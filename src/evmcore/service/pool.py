@@ -202,7 +202,7 @@ class TransactionPool:
     # ---- what is there
 
     def next_nonce(self, sender: bytes, nonce: int) -> int:
-        """The nonce of the sender's next transaction: ``nonce``, the chain's, or the one after those that wait without
+        """The nonce of the sender's next transaction: `nonce`, the chain's, or the one after those that wait without
         a gap."""
         with self._lock:
             waiting = self._by_sender.get(sender, {})

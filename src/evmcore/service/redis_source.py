@@ -76,7 +76,7 @@ class RedisSourcePin:
 class RedisSource:
     """A `RedisState` for the service. Closes it when it is closed.
 
-    ``chain``: the chain's configuration; by default the one stored with the state, or that of the known network with
+    `chain`: the chain's configuration; by default the one stored with the state, or that of the known network with
     its id. Raises `ConfigError` where there is neither.
     """
 

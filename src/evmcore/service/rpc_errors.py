@@ -47,7 +47,7 @@ class RpcError(EvmcoreError):
         return f"{self.message} ({self.code})"
 
     def to_json(self) -> dict[str, Any]:
-        """The ``error`` object of a JSON-RPC answer."""
+        """The `error` object of a JSON-RPC answer."""
         answer: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.data is not None:
             answer["data"] = self.data

@@ -110,7 +110,10 @@ class Source(Protocol):
         """Block bodies, receipts and proofs, where the source has them."""
 
     def head(self) -> Header:
-        """The header of the latest block. Never goes back unless the chain was reorganised."""
+        """The header of the latest block. Never goes back unless the chain was reorganised.
+
+        Raises `StateError` where it cannot be said.
+        """
 
     def pin(self, block: BlockId = "latest") -> Pin:
         """Opens a pin.

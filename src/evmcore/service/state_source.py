@@ -20,7 +20,7 @@ T = TypeVar("T")
 class StateSource:
     """Any state that `EVM` takes, as the latest and only block of a chain.
 
-    ``header`` says which block that is; without one it is an empty block 0. What changes the state meanwhile is seen by
+    `header` says which block that is; without one it is an empty block 0. What changes the state meanwhile is seen by
     the calls that start later. It is its own pin.
     """
 

@@ -22,7 +22,7 @@ class TraceOptions:
     """What is asked of a tracer.
 
     `tracer`: its name, None for struct logs, whose options are `settings`; `settings` of the others are their
-    ``tracerConfig``. `timeout` in seconds, None where not given. `overrides`, `changes` and `index` are for
+    `tracerConfig`. `timeout` in seconds, None where not given. `overrides`, `changes` and `index` are for
     debug_traceCall.
     """
 
@@ -94,7 +94,7 @@ def _duration(value: Any, name: str) -> float:
 
 
 def new_trace(options: TraceOptions, place: TracedTransaction, size_limit: int) -> Trace:
-    """A tracer as asked for. ``size_limit``: bytes of answer beyond which `TraceTooLarge` is raised."""
+    """A tracer as asked for. `size_limit`: bytes of answer beyond which `TraceTooLarge` is raised."""
     if options.tracer is None:
         return _struct_logs(options.settings, size_limit)
     make = _TRACERS.get(options.tracer)

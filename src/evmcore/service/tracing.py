@@ -76,9 +76,9 @@ def trace_transactions(
     timeout: float | TimeLimit | None = None,
     size_limit: int,
 ) -> list[tuple[bytes, Any]]:
-    """The transactions of a block with their traces, as (hash, answer of the tracer), or only that at place ``only``.
+    """The transactions of a block with their traces, as (hash, answer of the tracer), or only that at place `only`.
 
-    ``backend`` is the state before the block. ``timeout``: for everything; ``size_limit``: bytes of all
+    `backend` is the state before the block. `timeout`: for everything; `size_limit`: bytes of all
     answers, about. Raises what running raises, `TraceTooLarge`, and `InvalidTransaction` for a block that is none.
     """
     replay = _Replay(backend, traced, timeout)
@@ -104,8 +104,8 @@ def trace_transactions(
 
 
 class TransactionPin:
-    """The state before a transaction of a block, in the place of the block's pin. ``parent``: the pin of the block
-    before, ``own`` that of the block itself; ``timeout``: for the transactions before."""
+    """The state before a transaction of a block, in the place of the block's pin. `parent`: the pin of the block
+    before, `own` that of the block itself; `timeout`: for the transactions before."""
 
     def __init__(self, parent: Pin, own: Pin, traced: TracedBlock, index: int, timeout: float | TimeLimit) -> None:
         self.header: Header = own.header

@@ -89,9 +89,9 @@ def run(
     workers: int = 1,
     certificate: Certificate | None = None,
 ) -> int:
-    """Serves until SIGINT or SIGTERM, then lets running requests end; gives the exit code. ``certificate``: over TLS.
+    """Serves until SIGINT or SIGTERM, then lets running requests end; gives the exit code. `certificate`: over TLS.
 
-    ``make_app`` makes the ASGI application, in each worker process anew: what it opens is the worker's own, what it
+    `make_app` makes the ASGI application, in each worker process anew: what it opens is the worker's own, what it
     holds already is shared memory. A worker that dies is started again, unless it dies at once again and again.
     """
     serve = partial(_serve, listener, make_app, certificate)

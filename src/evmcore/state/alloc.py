@@ -1,4 +1,4 @@
-"""Accounts as geth writes them in a genesis file: ``alloc``, address to balance, nonce, code and storage."""
+"""Accounts as geth writes them in a genesis file: `alloc`, address to balance, nonce, code and storage."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _storage(value: object, name: str) -> dict[int, int]:
 
 
 def quantity(value: Any, name: str, bits: int = 256) -> int:
-    """A number below 2**bits from a number, 0x-hex text (``0x`` is zero) or decimal text."""
+    """A number below 2**bits from a number, 0x-hex text (`0x` is zero) or decimal text."""
     if isinstance(value, str):
         if value in ("0x", "0X"):
             return 0

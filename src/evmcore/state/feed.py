@@ -4,7 +4,7 @@ Numbers, checksums and account records are those of `layout`; what does not foll
 
 Feed entry
 ----------
-Fields: `k` (``block``, ``revert`` or ``load``), `h` (RLP of the header of the block that is the head after the entry),
+Fields: `k` (`block`, `revert` or `load`), `h` (RLP of the header of the block that is the head after the entry),
 `x` (its hash), `p` (RLP of the header that was the head before), `d` (changes, below), `t` (time at which the writer
 published it: microseconds since 1970, decimal). Other fields are ignored. A revert entry holds the exact inverse of the
 changes of the block that it takes back. A load entry changes no value: it tells which accounts became known, and for
@@ -243,12 +243,6 @@ def entry_id(seq: int) -> bytes:
 def entry_fields(kind: bytes, header: bytes, block_hash: bytes, parent: bytes, time: int) -> dict[bytes, bytes]:
     """The fields of a feed entry besides its changes; `header` and `parent` in RLP. See `FeedEntry`."""
     return {b"k": kind, b"h": header, b"x": block_hash, b"p": parent, b"t": b"%d" % time}
-
-
-def encode_entry(entry: FeedEntry) -> dict[bytes, bytes]:
-    """The fields of a feed entry."""
-    header, parent = entry.header.encode(), entry.parent.encode()
-    return {**entry_fields(entry.kind, header, keccak256(header), parent, entry.time), b"d": entry.changes}
 
 
 def decode_entry(stream_id: bytes, fields: Mapping[bytes, bytes], key: bytes) -> FeedEntry:

@@ -6,7 +6,7 @@ CRC-32 of zlib, 4 bytes, over all bytes before it. What does not follow these ru
 
 Keys
 ----
-With ``h`` = ``{evm:<chain id, decimal>}``; the braces are part of the name and keep all keys of a chain in one shard::
+With `h` = `{evm:<chain id, decimal>}`; the braces are part of the name and keep all keys of a chain in one shard::
 
     h:head                           hash    the head, below
     h:bh                             hash    block number (decimal) -> 32-byte hash: at least the last 256 up to the
@@ -23,7 +23,7 @@ With ``h`` = ``{evm:<chain id, decimal>}``; the braces are part of the name and 
 
 Complete and incomplete states
 ------------------------------
-``complete`` = 1: every account of the chain is here, an account without a key does not exist. ``complete`` = 0: only
+`complete` = 1: every account of the chain is here, an account without a key does not exist. `complete` = 0: only
 some accounts are here; an account without a key is *unknown*, and one that is known not to exist has a record with
 the absent flag.
 
@@ -52,7 +52,7 @@ the field of 65 zero bytes and takes it out again in the same transaction: from 
 
 Head
 ----
-Fields of ``h:head``: `seq` (decimal, from 1, of the last feed entry), `stored` (decimal), `feed` (16 random bytes; new
+Fields of `h:head`: `seq` (decimal, from 1, of the last feed entry), `stored` (decimal), `feed` (16 random bytes; new
 whenever the state is not what the feed before led to, readers then forget everything), `schema` (2), `epoch` (decimal,
 of the writer that wrote it), `header` (RLP of the head's header), `hash` (32 bytes), `number` (decimal). Other fields
 are ignored.
@@ -151,7 +151,7 @@ def escape_pattern(text: bytes) -> bytes:
 
 
 def show_key(key: bytes) -> str:
-    """A key as text for messages: address or hash in hexadecimal, ``{evm:1}:s:0x<address>/<generation>``."""
+    """A key as text for messages: address or hash in hexadecimal, `{evm:1}:s:0x<address>/<generation>`."""
     head, mark, rest = key.partition(b"}:")
     kind = rest[:2]
     if not mark or kind not in (b"a:", b"s:", b"c:"):
@@ -190,7 +190,7 @@ def decimal(value: bytes | None, key: bytes, field: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An account as its record tells it; the value of ``h:a:<address>``.
+    """An account as its record tells it; the value of `h:a:<address>`.
 
     `balance` in wei; `code_hash` 32 bytes; `slot_count` fields are in the storage hash of `generation`.
     """
@@ -297,7 +297,7 @@ def read_number(data: bytes, at: int, end: int, key: bytes) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where the state in Redis stands: the content of ``h:head``. `hash` and `number` are those of `header`.
+    """Where the state in Redis stands: the content of `h:head`. `hash` and `number` are those of `header`.
 
     `behind`: whether the keys of accounts and storage still lack the changes of the last entry.
     """
@@ -326,7 +326,7 @@ class Head:
 
 
 def encode_head(head: Head) -> dict[bytes, bytes]:
-    """The fields of ``h:head``."""
+    """The fields of `h:head`."""
     return {
         b"seq": b"%d" % head.seq,
         b"stored": b"%d" % head.stored,

@@ -197,7 +197,7 @@ class RedisState:
             with state.pin("latest") as pin:
                 result = pin.run(lambda backend: EVM(backend, "mainnet", env).call(token, data))
 
-    - `url`: ``redis://``, ``rediss://`` (TLS), ``unix://``, with user, password and database; ``redis+sentinel://``
+    - `url`: `redis://`, `rediss://` (TLS), `unix://`, with user, password and database; `redis+sentinel://`
       (see `session.open_client`).
     - `max_head_age`: seconds since Redis last confirmed the head after which `pin("latest")` raises `StaleState`; None:
       answer from what is known for as long as Redis is away.

@@ -180,7 +180,7 @@ class Node:
     def storage(self, address: bytes, header: Header, root: bytes) -> dict[int, int] | None:
         """The whole storage of an account after a block, if its root is `root`; None where the node does not give it.
 
-        By ``debug_storageRangeAt``, which tells of the state before a transaction: the first of the next block, or,
+        By `debug_storageRangeAt`, which tells of the state before a transaction: the first of the next block, or,
         where there is none yet, the one after the last of the block itself.
         """
         if root == EMPTY_ROOT:
@@ -303,7 +303,7 @@ def from_node(
 ) -> Iterator[SourceAccount]:
     """Accounts after a block from a node, ascending by address.
 
-    Storage is whole where the node gives it (``debug_storageRangeAt``) and its root is the proven one, or where the
+    Storage is whole where the node gives it (`debug_storageRangeAt`) and its root is the proven one, or where the
     account has none; otherwise only the given slots are known.
     """
     wanted = sorted(addresses)

@@ -39,7 +39,7 @@ class RpcClient:
         *,
         limit: float = math.inf,
     ) -> None:
-        """`url`: http:// or https://, with ``user:password@`` for basic authentication.
+        """`url`: http:// or https://, with `user:password@` for basic authentication.
 
         `timeout`: seconds in which something has to come; `limit`: seconds for an exchange from its first byte to the
         last, however steadily it goes on.
@@ -169,7 +169,7 @@ class RpcClient:
 
 
 class _Timed(io.RawIOBase):
-    """What comes from a socket, each piece in the time that is left. ``stream`` is the socket's own, which holds it."""
+    """What comes from a socket, each piece in the time that is left. `stream` is the socket's own, which holds it."""
 
     def __init__(self, sock: socket.socket, stream: io.BufferedIOBase, left: Callable[[], float]) -> None:
         self._sock, self._stream, self._left = sock, stream, left

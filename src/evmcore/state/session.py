@@ -35,8 +35,8 @@ _REFUSALS = ("OOM", "READONLY", "NOPERM", "NOAUTH", "WRONGPASS", "MISCONF", "NOR
 def open_client(url: str, timeout: float = DEFAULT_TIMEOUT) -> Redis:
     """A redis-py client for an address; nothing is connected yet.
 
-    ``redis://[user:password@]host:port/db``, ``rediss://`` (TLS), ``unix:///path``, and ``redis+sentinel://[user:
-    password@]host:port[,host:port...]/service[/db]``. Raises `InputError` for other addresses, or where the package
+    `redis://[user:password@]host:port/db`, `rediss://` (TLS), `unix:///path`, and `redis+sentinel://[user:
+    password@]host:port[,host:port...]/service[/db]`. Raises `InputError` for other addresses, or where the package
     redis is missing.
     """
     try:

@@ -41,7 +41,7 @@ class UpstreamNode:
     """A node that is asked by JSON-RPC. Safe for use from several threads.
 
     Blocks are named by their hash (EIP-1898): a node that lags, or is on another branch, answers with an error.
-    Each answer is checked by its proof (``eth_getProof``) against the state root of the block; a node that does not
+    Each answer is checked by its proof (`eth_getProof`) against the state root of the block; a node that does not
     offer proofs is taken at its word. Nothing is ever taken for zero: what the node does not say is an error.
 
     `timeout`: seconds for one question, whatever the node does; a question is one batch of requests. `connections`:

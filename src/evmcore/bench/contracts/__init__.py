@@ -1,4 +1,4 @@
-"""The benchmark contracts: sources, and what ``compile.py`` made of them (``artifacts.json``)."""
+"""The benchmark contracts: sources, and what `compile.py` made of them (`artifacts.json`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evmcore._hash import keccak256
 
 @dataclass(frozen=True)
 class Contract:
-    """A compiled contract. ``slots`` gives the storage slot of each state variable by name."""
+    """A compiled contract. `slots` gives the storage slot of each state variable by name."""
 
     name: str
     creation: bytes
@@ -22,7 +22,7 @@ class Contract:
     slots: dict[str, int]
 
     def call(self, signature: str, *words: int | bytes) -> bytes:
-        """Calldata for a function, for example ``token.call("transfer(address,uint256)", to, 5)``.
+        """Calldata for a function, for example `token.call("transfer(address,uint256)", to, 5)`.
 
         Integers and addresses are padded to 32 bytes; arguments of other types have to be laid out as words by the
         caller. Raises KeyError for a function the contract does not have.
@@ -36,7 +36,7 @@ def word(value: int | bytes) -> bytes:
 
 
 def mapping_slot(slot: int, *keys: int | bytes) -> int:
-    """The storage slot of ``mapping[key]...`` for a Solidity mapping declared at ``slot``."""
+    """The storage slot of `mapping[key]...` for a Solidity mapping declared at `slot`."""
     for key in keys:
         slot = int.from_bytes(keccak256(word(key) + word(slot)), "big")
     return slot
@@ -44,14 +44,14 @@ def mapping_slot(slot: int, *keys: int | bytes) -> int:
 
 @cache
 def artifacts() -> dict[str, Any]:
-    """``artifacts.json``: compiler, its version and settings, and the contracts as compiled."""
+    """`artifacts.json`: compiler, its version and settings, and the contracts as compiled."""
     loaded: dict[str, Any] = json.loads(files(__name__).joinpath("artifacts.json").read_text())
     return loaded
 
 
 @cache
 def contract(name: str) -> Contract:
-    """A contract by the name of its source, such as ``Token``. Raises KeyError for another name."""
+    """A contract by the name of its source, such as `Token`. Raises KeyError for another name."""
     compiled = artifacts()["contracts"][name]
     return Contract(
         name=name,

@@ -1,10 +1,10 @@
-"""Compiles the benchmark contracts: writes ``artifacts.json`` beside the sources.
+"""Compiles the benchmark contracts: writes `artifacts.json` beside the sources.
 
     python -m evmcore.bench.contracts.compile [--check]
 
-The compiler is the command in ``EVMCORE_SOLC`` (default ``solc``); it has to be the version named in ``VERSION``
-and understand ``--standard-json``, as the native compiler and the ``solcjs`` of the npm package do
-(``npm install solc@0.8.30``, then ``EVMCORE_SOLC=node_modules/.bin/solcjs``).
+The compiler is the command in `EVMCORE_SOLC` (default `solc`); it has to be the version named in `VERSION`
+and understand `--standard-json`, as the native compiler and the `solcjs` of the npm package do
+(`npm install solc@0.8.30`, then `EVMCORE_SOLC=node_modules/.bin/solcjs`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def run_compiler(arguments: list[str], text: str = "") -> str:
 
 
 def compiler_version() -> str:
-    """The version string of the compiler, for example ``0.8.30+commit.73712a01``."""
+    """The version string of the compiler, for example `0.8.30+commit.73712a01`."""
     for word in run_compiler(["--version"]).split():
         if word[0].isdigit() and "+commit." in word:
             return ".".join(word.split(".")[:4])
@@ -56,7 +56,7 @@ def compiler_version() -> str:
 
 
 def compile_contracts() -> dict[str, Any]:
-    """Everything that ``artifacts.json`` holds, compiled anew. Raises CompilerError."""
+    """Everything that `artifacts.json` holds, compiled anew. Raises CompilerError."""
     version = compiler_version()
     if version.split("+")[0] != VERSION:
         raise CompilerError(f"solc {VERSION} is needed, {version} found")

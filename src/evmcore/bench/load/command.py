@@ -1,4 +1,4 @@
-"""The load test as a command: ``python -m evmcore bench --load URL`` and ``--load-setup FILE``."""
+"""The load test as a command: `python -m evmcore bench --load URL` and `--load-setup FILE`."""
 
 from __future__ import annotations
 

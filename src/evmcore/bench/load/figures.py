@@ -90,9 +90,9 @@ def _timestamp(answers: Answers, clock: int) -> str:
 
 
 def datum(answers: Answers, rate: float | None, seconds: float, chosen: Sequence[int] | None = None) -> dict[str, Any]:
-    """flood's figures of all requests or of those ``chosen`` (by number). Times are seconds, rates a second.
+    """flood's figures of all requests or of those `chosen` (by number). Times are seconds, rates a second.
 
-    Latencies are those of every request, failed ones too, from when it was due. ``rate`` is None for a closed loop.
+    Latencies are those of every request, failed ones too, from when it was due. `rate` is None for a closed loop.
     """
     indexes = range(len(answers)) if chosen is None else chosen
     made: dict[str, Any] = {"target_rate": rate, "target_duration": seconds, "requests": len(indexes)}

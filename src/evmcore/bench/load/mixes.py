@@ -30,7 +30,7 @@ EXECUTION_FAILED: Final = -32000
 class Request:
     """A JSON body, and the answer to it: a `result` that has to be equal, or one of the error `codes`.
 
-    With neither, any result but null is right. ``data`` is the revert data that an error has to carry.
+    With neither, any result but null is right. `data` is the revert data that an error has to carry.
     """
 
     body: bytes
@@ -92,7 +92,7 @@ class Calls:
         return Call(pair.address, PAIR.call("getReserves()"), output)
 
     def quote(self, first: int, hops: int, amount: int) -> Call:
-        """Along ``hops`` neighbours from a token on."""
+        """Along `hops` neighbours from a token on."""
         world = self.world
         path = [world.tokens[(first + step) % world.size].address for step in range(hops + 1)]
         data = QUOTER.call(QUOTE, world.router, amount, 3 * 32, len(path), *path)
@@ -144,7 +144,7 @@ def _array(items: Sequence[bytes]) -> bytes:
 
 
 class Zipf:
-    """Numbers below ``count``; number k comes with a frequency of 1/(k+1)."""
+    """Numbers below `count`; number k comes with a frequency of 1/(k+1)."""
 
     def __init__(self, count: int, dice: random.Random) -> None:
         self._dice = dice
@@ -159,7 +159,7 @@ class Zipf:
 
 
 def noop(world: LoadWorld, seed: int) -> Iterator[Request]:
-    """What the server does beside calling: ``eth_blockNumber``."""
+    """What the server does beside calling: `eth_blockNumber`."""
     for ident in itertools.count():
         yield Request(rpc(ident, "eth_blockNumber"), ident=ident)
 

@@ -30,7 +30,7 @@ _NOT_YET: Final = -1
 
 @dataclass(frozen=True)
 class Target:
-    """Where requests go: the parts of an ``http://host:port/path`` URL."""
+    """Where requests go: the parts of an `http://host:port/path` URL."""
 
     host: str
     port: int
@@ -38,7 +38,7 @@ class Target:
 
     @classmethod
     def parse(cls, url: str, *, remote: bool = False) -> Target:
-        """Raises `InputError` for what is not such a URL, and for a host other than this one unless ``remote``."""
+        """Raises `InputError` for what is not such a URL, and for a host other than this one unless `remote`."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port or 80
@@ -81,8 +81,8 @@ def _is_here(host: str) -> bool:
 class Answers:
     """What became of every request of one attack. Times are nanoseconds of the monotonic clock; -1: never.
 
-    ``pool`` says which of the prepared requests each one was; ``status`` is 0 where no answer came, and then ``errors``
-    says why. ``started`` is the wall clock (nanoseconds since 1970) at ``begun`` of the monotonic one.
+    `pool` says which of the prepared requests each one was; `status` is 0 where no answer came, and then `errors`
+    says why. `started` is the wall clock (nanoseconds since 1970) at `begun` of the monotonic one.
     """
 
     pool: array[int] = field(default_factory=lambda: array("q"))
@@ -135,7 +135,7 @@ class Connection:
 
 def parse_answer(data: bytes | bytearray, closed: bool) -> tuple[int, bytes, bool, int] | int:
     """Status, body, whether the connection stays open, and the size of an HTTP answer; while it is not whole, the
-    number of bytes it will have, or 0 where that is not known. ``closed``: no more will come.
+    number of bytes it will have, or 0 where that is not known. `closed`: no more will come.
 
     Raises `BrokenAnswer`.
     """
@@ -191,8 +191,8 @@ def _parse_chunks(data: bytes | bytearray, status: int, start: int, keep: bool) 
 class Sender:
     """Sends prepared requests (whole HTTP messages) to one target. Use as a context manager.
 
-    ``connections`` is the most that are open at once; a request that is due while all are taken waits, and its wait
-    counts. ``timeout`` (seconds) counts from when a request is due.
+    `connections` is the most that are open at once; a request that is due while all are taken waits, and its wait
+    counts. `timeout` (seconds) counts from when a request is due.
     """
 
     def __init__(self, target: Target, *, connections: int = 256, timeout: float = 10.0) -> None:
@@ -224,7 +224,7 @@ class Sender:
     # ---- attacks
 
     def at_rate(self, requests: Sequence[bytes], rate: float, seconds: float) -> Answers:
-        """``rate`` requests a second for ``seconds``, evenly spaced; ``requests`` are taken by turns."""
+        """`rate` requests a second for `seconds`, evenly spaced; `requests` are taken by turns."""
         answers = self._begin(requests)
         count = max(1, round(rate * seconds))
         step = SECOND / rate
@@ -243,7 +243,7 @@ class Sender:
             self._turn(upcoming)
 
     def at_most(self, requests: Sequence[bytes], seconds: float, clients: int) -> Answers:
-        """As many as the server answers to ``clients`` that each ask again as soon as they have an answer.
+        """As many as the server answers to `clients` that each ask again as soon as they have an answer.
 
         A closed loop: it finds the highest throughput. Its latencies count from when a request was sent.
         """
@@ -280,7 +280,7 @@ class Sender:
     # ---- the loop
 
     def _turn(self, upcoming: int) -> None:
-        """Waits for answers until ``upcoming`` nanoseconds from now at most, and takes those that came."""
+        """Waits for answers until `upcoming` nanoseconds from now at most, and takes those that came."""
         wait = min(max(upcoming, 0), self._next_check())
         if wait and self._fine is not None and wait < 20_000_000:
             select.select(self._fine, [], [], wait / SECOND)

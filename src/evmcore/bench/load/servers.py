@@ -1,4 +1,4 @@
-"""The servers of a load test that brings its own: ``serve`` on state in memory, and ``serve`` on state in Redis."""
+"""The servers of a load test that brings its own: `serve` on state in memory, and `serve` on state in Redis."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _processor_time(pid: int) -> float:
 
 @contextmanager
 def own_servers(world: LoadWorld, sources: Sequence[str], workers: int) -> Iterator[list[Server]]:
-    """One server for each of ``sources``, all with the same state, ready to answer; gone afterwards."""
+    """One server for each of `sources`, all with the same state, ready to answer; gone afterwards."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evmcore-load-")))
         genesis = folder / "genesis.json"
@@ -100,7 +100,7 @@ def _run(*arguments: str) -> None:
 
 @contextmanager
 def _serving(arguments: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """``serve`` with these arguments: its URL and process id, once it is ready."""
+    """`serve` with these arguments: its URL and process id, once it is ready."""
     command = [sys.executable, "-m", "evmcore", "serve", "--port", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

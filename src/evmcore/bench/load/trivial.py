@@ -1,5 +1,5 @@
 """A server that answers every request with the same number, as fast as a loop in Python can: the generator's own limit
-is measured against it (``bench --load self``).
+is measured against it (`bench --load self`).
 
     python -m evmcore.bench.load.trivial
 

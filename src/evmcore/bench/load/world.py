@@ -55,12 +55,12 @@ class Pair:
     reserves: tuple[int, int]
 
     def reserves_from(self, token: bytes) -> tuple[int, int]:
-        """Of what comes in and of what goes out, for somebody who sells ``token``."""
+        """Of what comes in and of what goes out, for somebody who sells `token`."""
         return self.reserves if token == self.tokens[0] else self.reserves[::-1]
 
 
 class LoadWorld:
-    """``size`` tokens with ``100 * size`` holders each. The same seed and size make the same world."""
+    """`size` tokens with `100 * size` holders each. The same seed and size make the same world."""
 
     def __init__(self, seed: int = 1, size: int = 20) -> None:
         if size < 2:

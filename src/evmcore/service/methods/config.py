@@ -42,7 +42,7 @@ SYSTEM_CONTRACTS: Final = (
 
 
 def fork_id(genesis_hash: bytes, chain: ChainConfig, until: Activation, genesis_time: int = 0) -> bytes:
-    """The fork hash of EIP-2124 and EIP-6122 for a chain that has had its forks up to ``until``."""
+    """The fork hash of EIP-2124 and EIP-6122 for a chain that has had its forks up to `until`."""
     passed = chain.activations[: chain.activations.index(until) + 1]
     blocks = {a.block for a in passed if a.timestamp is None and a.block}
     times = {a.timestamp for a in passed if a.timestamp is not None and a.timestamp > genesis_time}

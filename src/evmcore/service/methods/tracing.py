@@ -103,7 +103,7 @@ def trace_transaction(context: Context, transaction: Any, options: Any) -> Any:
 
 
 def _before(context: Context, pin: Pin, options: TraceOptions) -> Pin:
-    """The state before the transaction that ``options`` name, of the pinned block."""
+    """The state before the transaction that `options` name, of the pinned block."""
     found = context.archive.block_by_hash(pin.block_hash)
     index = options.index or 0
     if found is None or index >= len(found.transactions):

@@ -54,7 +54,7 @@ class CallObject:
     def arguments(self, base_fee: int) -> dict[str, Any]:
         """The keyword arguments of `EVM.call`, `to` and `data` included; `gas` only where it was given.
 
-        geth shows a call that names no price a base fee of zero: run it in a block with ``base_fee=0`` where
+        geth shows a call that names no price a base fee of zero: run it in a block with `base_fee=0` where
         `names_price` is false. Raises `RpcError` (-32000) where the priority fee is above the maximum fee.
         """
         if self.tip_above_fee:

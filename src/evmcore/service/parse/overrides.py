@@ -15,7 +15,7 @@ from evmcore.types import Withdrawal
 class StateOverrides:
     """What a call is to see in place of the state.
 
-    `accounts` is the ``overrides`` argument of `EVM.call`: address to a mapping of balance, nonce, code, state or
+    `accounts` is the `overrides` argument of `EVM.call`: address to a mapping of balance, nonce, code, state or
     stateDiff, with numbers and bytes. `moves` says which precompile is to be found where. geth takes every overridden
     address for an ordinary account, so a precompile that is overridden is one no more.
     """

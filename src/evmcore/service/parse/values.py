@@ -14,7 +14,7 @@ _DIGITS: Final = re.compile(r"[0-9a-fA-F]*\Z")
 
 
 def refuse(name: str, problem: str) -> NoReturn:
-    """Raises `InvalidParams` for the argument or field ``name``."""
+    """Raises `InvalidParams` for the argument or field `name`."""
     raise InvalidParams(f"invalid argument {name}: {problem}")
 
 
@@ -40,7 +40,7 @@ def _digits(value: Any, name: str, expected: str) -> str:
 
 
 def quantity(value: Any, name: str, bits: int = 256) -> int:
-    """A number of at most ``bits`` bits from 0x-hex text without leading zeros."""
+    """A number of at most `bits` bits from 0x-hex text without leading zeros."""
     if isinstance(value, str) and _QUANTITY.match(value):
         if len(value) - 2 > bits // 4:
             refuse(name, f"hex number > {bits} bits")
@@ -133,7 +133,7 @@ def array(value: Any, name: str) -> list[Any]:
 
 
 def params_of(params: Any, required: int, allowed: int) -> list[Any]:
-    """Positional parameters, filled up with None to ``allowed``. The first ``required`` have to be there."""
+    """Positional parameters, filled up with None to `allowed`. The first `required` have to be there."""
     values = [] if params is None else params
     if type(values) is not list and (not isinstance(values, Sequence) or isinstance(values, (str, bytes))):
         raise InvalidParams("non-array args")

@@ -18,16 +18,16 @@ __all__ = ["begun_block", "finished_block", "fork_of_next"]
 
 
 def fork_of_next(chain: ChainConfig, parent: Header, number: int, timestamp: int) -> Fork:
-    """The fork in force in a block of that number and time on ``parent``: after the merge there is no way back."""
+    """The fork in force in a block of that number and time on `parent`: after the merge there is no way back."""
     fork = chain.fork_at(number, timestamp)
     return max(fork, Fork.PARIS) if parent.difficulty == 0 and parent.number > 0 else fork
 
 
 def begun_block(chain: ChainConfig, parent: Header, changes: BlockOverrides, validation: bool) -> tuple[Block, Fork]:
-    """The block that ``changes`` describe on ``parent``, as its calls see it, and its fork.
+    """The block that `changes` describe on `parent`, as its calls see it, and its fork.
 
     What is not given is as in the parent (beneficiary, gas limit), zero (mix hash, extra data), or follows from the
-    parent (blob gas). The base fee follows from it with ``validation``; without, it is zero, so that calls need not
+    parent (blob gas). The base fee follows from it with `validation`; without, it is zero, so that calls need not
     name a price.
     """
     assert changes.number is not None and changes.time is not None

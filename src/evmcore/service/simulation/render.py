@@ -17,7 +17,7 @@ __all__ = ["simulated_block_json"]
 def simulated_block_json(
     block: Block, results: Sequence[TransactionResult], full: bool, first_log: int
 ) -> dict[str, Any]:
-    """The block with what each of its calls came to. Its logs are counted from ``first_log`` of the session's on, those
+    """The block with what each of its calls came to. Its logs are counted from `first_log` of the session's on, those
     of reverted calls too, as the cases of the execution APIs have it."""
     calls = [
         _call_json(result, block.header, block.transactions[index].hash, index, first_log)

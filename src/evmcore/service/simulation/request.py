@@ -88,7 +88,7 @@ def _block(value: Any, name: str) -> SimulatedBlock:
 
 
 def with_gaps_filled(blocks: Sequence[SimulatedBlock], base: Header, max_blocks: int) -> list[SimulatedBlock]:
-    """The blocks from the one after ``base`` on, each with number and time: those asked for, and empty ones between
+    """The blocks from the one after `base` on, each with number and time: those asked for, and empty ones between
     them. Raises `RpcError` where they are not in order, or too many."""
     filled: list[SimulatedBlock] = []
     number, time = base.number, base.timestamp

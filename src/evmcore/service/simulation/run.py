@@ -50,10 +50,10 @@ def simulate(
     limits: SimulationLimits | None = None,
     root: Callable[[StateDiff], bytes] | None = None,
 ) -> list[dict[str, Any]]:
-    """The answer of eth_simulateV1 for blocks that follow ``base``, whose state is ``backend``.
+    """The answer of eth_simulateV1 for blocks that follow `base`, whose state is `backend`.
 
-    ``block_hashes``: of ``base`` and of those before it that BLOCKHASH can reach. ``root``: gives the root of the state
-    after a diff, where ``backend`` cannot. Raises `RpcError`, and what running raises otherwise (`StateError`,
+    `block_hashes`: of `base` and of those before it that BLOCKHASH can reach. `root`: gives the root of the state
+    after a diff, where `backend` cannot. Raises `RpcError`, and what running raises otherwise (`StateError`,
     `ResourceError`).
     """
     return _Simulation(backend, chain, base, block_hashes, request, limits or SimulationLimits(), root).run()
@@ -165,7 +165,7 @@ class _Simulation:
 def _root_function(
     backend: Backend, blocks: int, most: int, other: Callable[[StateDiff], bytes] | None
 ) -> Callable[[StateDiff], bytes] | None:
-    """What computes the root of the state after a diff: the backend, or ``other`` where it cannot. None where it would
+    """What computes the root of the state after a diff: the backend, or `other` where it cannot. None where it would
     take too long."""
     store: Any = backend
     while isinstance(store, DiffView):
