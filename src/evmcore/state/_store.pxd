@@ -38,10 +38,7 @@ cdef struct Store:
 
 cdef bint store_init(Store* store) noexcept nogil
 cdef void store_free(Store* store) noexcept nogil
-# `to` is initialised and empty; the journal is not copied
-cdef bint store_copy(Store* to, const Store* source) noexcept nogil
 cdef size_t store_memory(const Store* store) noexcept nogil              # bytes allocated
-cdef bint store_root(const Store* store, unsigned int threads, uint8_t* root) noexcept nogil      # the state root; false: no memory
 cdef void store_reader(Store* store, StateReader* reader) noexcept nogil # points the reader at the store
 
 # ---- reading

@@ -3,17 +3,16 @@
 Accounts are rows in a dense array, found through an open-addressed index that, like all tables here, never shrinks
 while in use: undoing a change therefore always finds the room it needs.
 """
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._code cimport Code, code_find, code_intern
 from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._keyed_hash cimport HashKey, draw_key, hash_address
 from evmcore._state cimport ABSENT, FOUND, AccountData, Found, StateReader
-from evmcore._state_root cimport StateAccount, state_root_of
 from evmcore._u256 cimport u256, u_eq, u_is_zero, u_zero
 from evmcore.state._tables cimport (
-    BlockHash, Slot, SlotTable, StoredCode, codes_add, codes_find, codes_free, codes_release, hashes_find, hashes_set,
+    BlockHash, Slot, SlotTable, StoredCode, codes_find, codes_free, codes_release, hashes_find, hashes_set,
     slot_find, slot_set, too_full,
 )
 
@@ -370,7 +369,7 @@ cdef void clear_journal(Store* store) noexcept nogil:
         store.journal_capacity = 0
 
 
-# ------------------------------------------------------------------------------------------- whole stores
+# ----------------------------------------------------------------------------------------- begin and end
 
 cdef bint store_init(Store* store) noexcept nogil:
     memset(store, 0, sizeof(Store))
@@ -392,65 +391,6 @@ cdef void store_free(Store* store) noexcept nogil:
     free(store.block_hashes.entries)
     free(store.journal)
     memset(store, 0, sizeof(Store))
-
-
-cdef bint store_copy(Store* to, const Store* source) noexcept nogil:
-    cdef uint32_t i
-    cdef uint64_t cells
-    cdef const Row* row
-    cdef Row* copied
-    cdef StoredCode* code
-    cdef bint ok
-    for i in range(source.row_count):
-        row = &source.rows[i]
-        if not row.used:
-            continue
-        code = NULL
-        if row.code != NULL:
-            code = codes_add(&to.codes, row.code.hash, row.code.data, row.code.size)
-            if code == NULL:
-                return False
-        ok = store_put(to, row.address, row.nonce, &row.balance, code)
-        codes_release(&to.codes, code)
-        if not ok:
-            return False
-        if row.slots.count:
-            copied = store_find(to, row.address)
-            cells = (<uint64_t>row.slots.mask + 1) * sizeof(Slot)
-            copied.slots.cells = <Slot*>malloc(cells)
-            if copied.slots.cells == NULL:
-                return False
-            memcpy(copied.slots.cells, row.slots.cells, cells)
-            copied.slots.mask = row.slots.mask
-            copied.slots.count = row.slots.count
-    for i in range(<uint32_t>source.block_hashes.count):
-        if not hashes_set(&to.block_hashes, source.block_hashes.entries[i].number, source.block_hashes.entries[i].hash):
-            return False
-    return True
-
-
-cdef bint store_root(const Store* store, unsigned int threads, uint8_t* root) noexcept nogil:
-    cdef StateAccount* accounts = <StateAccount*>malloc((<size_t>store.row_count + 1) * sizeof(StateAccount))
-    cdef const Row* row
-    cdef bint done
-    cdef size_t count = 0
-    cdef uint32_t i
-    if accounts == NULL:
-        return False
-    for i in range(store.row_count):
-        row = &store.rows[i]
-        if row.used:
-            accounts[count].address = <const uint8_t*>row.address
-            accounts[count].nonce = row.nonce
-            accounts[count].balance = &row.balance
-            accounts[count].code_hash = row_code_hash(row)
-            # A cell is a key and its value, as the trie wants them; it passes over free cells, whose value is zero.
-            accounts[count].slots = <const u256*>row.slots.cells
-            accounts[count].slot_count = <size_t>row.slots.mask + 1 if row.slots.count else 0
-            count += 1
-    done = state_root_of(accounts, count, threads, root)
-    free(accounts)
-    return done
 
 
 cdef size_t store_memory(const Store* store) noexcept nogil:

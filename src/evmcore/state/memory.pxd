@@ -4,7 +4,7 @@ from libcpp cimport bool as cbool
 from evmcore._diff cimport StateDiff
 from evmcore.state._edits cimport Edit, Snapshots
 from evmcore.state._reader cimport Backend
-from evmcore.state._store cimport Row, Store
+from evmcore.state._store cimport Store
 
 cdef extern from "include/shared_lock.h" namespace "evmcore" nogil:
     cdef cppclass SharedLock:
@@ -23,4 +23,3 @@ cdef class MemoryState(Backend):
     cdef int put_account(self, bytes address, object entry) except -1
     cdef int add_old_codes(self, StateDiff diff) except -1
     cdef int apply_direction(self, object diff, bint backward, uint8_t* root_meanwhile, unsigned int threads) except -1
-    cdef object row_account(self, const Row* row)

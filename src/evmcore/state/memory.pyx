@@ -10,23 +10,25 @@ from libc.string cimport memcmp, memcpy, memset
 from evmcore._diff cimport AccountChange, StateDiff
 from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._hash cimport keccak256
-from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_is_zero
+from evmcore._u256 cimport u256, u256_from_int, u256_to_int
 from evmcore.state._apply cimport APPLIED, ApplyResult, CodeBytes, apply_diff, apply_error, codes_of, complete_diff
 from evmcore.state._edits cimport (
     EDIT_ACCOUNT, EDIT_BLOCK_HASH, EDIT_DISCARD, EDIT_INSIDE_READ, EDIT_NO_MEMORY, EDIT_NO_SNAPSHOT, EDIT_REMOVE, EDIT_REVERT,
     EDIT_SNAPSHOT, Edit, EditKind, EditOutcome, edit_store,
 )
 from evmcore.state._reader cimport Backend
+from evmcore.state._rows cimport known_code, row_account, row_alloc, slots_dict
 from evmcore.state._store cimport (
-    Row, row_code_hash, store_copy, store_drop_record, store_find, store_free, store_init, store_keep_record, store_memory,
-    store_reader, store_rewind, store_root,
+    Row, row_code_hash, store_drop_record, store_find, store_free, store_init, store_keep_record, store_memory, store_reader,
+    store_rewind,
 )
-from evmcore.state._tables cimport Slot, SlotTable, StoredCode, codes_release, hashes_find, slot_find
+from evmcore.state._tables cimport Slot, StoredCode, codes_release, hashes_find, slot_find
+from evmcore.state._whole_store cimport store_copy, store_root
 
 from collections.abc import Iterable, Mapping
 
 from evmcore.errors import InputError, ResourceError, StateError
-from evmcore.state.alloc import AllocEntry, alloc_entry, parse_alloc, storage_word
+from evmcore.state.alloc import AllocEntry, parse_alloc, storage_word
 from evmcore.state.proofs import account_proof, storage_root
 from evmcore.threads import thread_count
 from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint
@@ -72,12 +74,9 @@ cdef class MemoryState(Backend):
         self.begin_read()
         try:
             row = store_find(&self.store, key)
-            return None if row == NULL else self.row_account(row)
+            return None if row == NULL else row_account(row)
         finally:
             self.end_read()
-
-    cdef object row_account(self, const Row* row):
-        return Account(row.nonce, u256_to_int(&row.balance), known_code(row), slots_dict(&row.slots))
 
     def __contains__(self, address) -> bool:
         """Whether the account exists."""
@@ -486,10 +485,7 @@ cdef class MemoryState(Backend):
             for i in range(self.store.row_count):
                 row = &self.store.rows[i]
                 if row.used:
-                    code = b"" if row.code == NULL else None if row.code.data == NULL else known_code(row)
-                    alloc["0x" + row.address[:20].hex()] = alloc_entry(
-                        row.nonce, u256_to_int(&row.balance), code, row_code_hash(row)[:32], slots_dict(&row.slots)
-                    )
+                    alloc["0x" + row.address[:20].hex()] = row_alloc(row)
         finally:
             self.end_read()
         return dict(sorted(alloc.items()))
@@ -552,27 +548,6 @@ cdef bytes hash_of(bytes data):
     cdef uint8_t[32] digest
     keccak256(data, len(data), digest)
     return digest[:32]
-
-
-cdef bytes known_code(const Row* row):
-    if row.code == NULL:
-        return b""
-    if row.code.data == NULL:
-        raise StateError(
-            f"the code of 0x{row.address[:20].hex()} is not known, only its hash 0x{row.code.hash[:32].hex()}"
-        )
-    return row.code.data[:row.code.size]
-
-
-cdef dict slots_dict(const SlotTable* table):
-    cdef uint64_t i
-    found = []
-    if table.count:
-        for i in range(<uint64_t>table.mask + 1):
-            if not u_is_zero(&table.cells[i].value):
-                found.append((u256_to_int(&table.cells[i].key), u256_to_int(&table.cells[i].value)))
-        found.sort()
-    return dict(found)
 
 
 cdef object inside_read():
