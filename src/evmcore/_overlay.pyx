@@ -14,8 +14,7 @@ from evmcore._u256 cimport u256, u256_from_int, u_eq, u_is_zero, u_lt, u_zero
 from collections.abc import Mapping
 
 from evmcore.errors import InputError, ResourceError
-from evmcore.state.alloc import storage_word
-from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint
+from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint, to_word
 
 _FIELDS = frozenset({"balance", "nonce", "code", "state", "stateDiff"})
 
@@ -83,7 +82,7 @@ cdef class Overlay:
             raise InputError(f"argument '{name}': state and stateDiff map slots to values, got {type(slots).__name__}")
         cdef dict by_key = {}
         for key, value in slots.items():
-            by_key[storage_word(key, f"{name} slot")] = storage_word(value, f"{name} slot value")
+            by_key[to_word(key, f"{name} slot")] = to_word(value, f"{name} slot value")
         cdef OverlaySlot slot
         for number in sorted(by_key):
             slot.key = u256_from_int(number, "slot")

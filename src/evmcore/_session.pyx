@@ -36,8 +36,7 @@ from evmcore._overlay import account_fields
 from evmcore.blocks import Block
 from evmcore.errors import InputError
 from evmcore.forks import chain_of, fork_of
-from evmcore.state.alloc import storage_word
-from evmcore.types import to_address, to_bytes, to_uint
+from evmcore.types import to_address, to_bytes, to_uint, to_word
 
 
 cdef class Session:
@@ -161,8 +160,8 @@ cdef class Session:
         if not isinstance(slots, Mapping):
             raise InputError(f"argument '{name}': state and stateDiff map slots to values, got {type(slots).__name__}")
         for number, content in slots.items():
-            key = u256_from_int(storage_word(number, f"{name} slot"), "slot")
-            value = u256_from_int(storage_word(content, f"{name} slot value"), "slot value")
+            key = u256_from_int(to_word(number, f"{name} slot"), "slot")
+            value = u256_from_int(to_word(content, f"{name} slot value"), "slot value")
             with nogil:
                 self.backend.begin_read()
                 slot = ws_slot(ws, account, &key)

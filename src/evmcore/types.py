@@ -117,6 +117,22 @@ def to_uint(value: object, name: str, bits: int = 256) -> int:
     return number
 
 
+def to_word(value: object, name: str) -> int:
+    """A storage key or value: a number below 2**256 from 32 bytes (big-endian), an integer, or hex text.
+
+    Text may lack the 0x; without digits it is zero.
+    Raises `InputError` naming the argument `name`.
+    """
+    if isinstance(value, (bytes, bytearray)):
+        return int.from_bytes(to_hash(value, name), "big")
+    if isinstance(value, str):
+        if value in ("", "0x", "0X"):
+            return 0
+        if value[:2] not in ("0x", "0X"):
+            value = "0x" + value
+    return to_uint(value, name)
+
+
 def to_object(value: object, name: str) -> Mapping[str, Any]:
     """A JSON object as `json` gives it. Raises `InputError` naming it for anything else."""
     if not isinstance(value, Mapping):

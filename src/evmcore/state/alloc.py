@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from evmcore._hash import keccak256
 from evmcore.errors import InputError
-from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint
+from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint, to_word
 
 # Written by tools beside what makes up an account; of no meaning here.
 IGNORED_FIELDS = frozenset({"address", "key", "root", "secretKey"})
@@ -82,10 +82,10 @@ def _storage(value: object, name: str) -> dict[int, int]:
         raise InputError(f"argument '{name}': expected a mapping of slot to value, got {type(value).__name__}")
     storage: dict[int, int] = {}
     for key, word in value.items():
-        slot = storage_word(key, f"{name} slot")
+        slot = to_word(key, f"{name} slot")
         if slot in storage:
             raise InputError(f"argument '{name}': slot {slot:#x} is there twice")
-        storage[slot] = storage_word(word, f"{name}[{slot:#x}]")
+        storage[slot] = to_word(word, f"{name}[{slot:#x}]")
     return storage
 
 
@@ -97,15 +97,6 @@ def quantity(value: Any, name: str, bits: int = 256) -> int:
         if value.isascii() and value.isdigit() and len(value) <= 78:
             value = int(value)
     return to_uint(value, name, bits)
-
-
-def storage_word(value: Any, name: str) -> int:
-    """A storage key or value from a number below 2**256, 32 bytes, or hexadecimal text (0x may be missing)."""
-    if isinstance(value, (bytes, bytearray)):
-        return int.from_bytes(to_hash(value, name), "big")
-    if isinstance(value, str) and value[:2] not in ("0x", "0X"):
-        value = "0x" + value
-    return quantity(value, name)
 
 
 def alloc_entry(

@@ -28,10 +28,10 @@ from evmcore.state._whole_store cimport store_copy, store_root
 from collections.abc import Iterable, Mapping
 
 from evmcore.errors import InputError, ResourceError, StateError
-from evmcore.state.alloc import AllocEntry, parse_alloc, storage_word
+from evmcore.state.alloc import AllocEntry, parse_alloc
 from evmcore.state.proofs import account_proof, storage_root
 from evmcore.threads import thread_count
-from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint
+from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint, to_word
 
 
 cdef class MemoryState(Backend):
@@ -159,7 +159,7 @@ cdef class MemoryState(Backend):
     def storage(self, address, slot) -> int:
         """The value of a storage slot; zero when there is none."""
         cdef bytes key = to_address(address, "address")
-        cdef u256 number = u256_from_int(storage_word(slot, "slot"), "slot")
+        cdef u256 number = u256_from_int(to_word(slot, "slot"), "slot")
         cdef u256 value
         cdef const u256* found = NULL
         cdef const Row* row
@@ -241,8 +241,8 @@ cdef class MemoryState(Backend):
         cdef bytes key = to_address(address, "address")
         cdef Slot cell
         cdef Edit edit = empty_edit(EDIT_ACCOUNT, key)
-        cell.key = u256_from_int(storage_word(slot, "slot"), "slot")
-        cell.value = u256_from_int(storage_word(value, "value"), "value")
+        cell.key = u256_from_int(to_word(slot, "slot"), "slot")
+        cell.value = u256_from_int(to_word(value, "value"), "value")
         edit.slots = &cell
         edit.slot_count = 1
         self.edit(&edit)
@@ -455,7 +455,7 @@ cdef class MemoryState(Backend):
         """
         if isinstance(slots, (str, bytes)) or not isinstance(slots, Iterable):
             raise InputError(f"argument 'slots': expected slots in a list, got {type(slots).__name__}")
-        wanted = [storage_word(slot, "slots") for slot in slots]
+        wanted = [to_word(slot, "slots") for slot in slots]
         return account_proof(self, to_address(address, "address"), wanted)
 
     # -------------------------------------------------------------------------------------- whole states
