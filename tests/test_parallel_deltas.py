@@ -111,6 +111,7 @@ SHAPES: dict[str, Callable[[int, Random], tuple[int, int]]] = {
 }
 
 
+@pytest.mark.usefixtures("nothing_known")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_token_transfers_between_the_same_holders_run_once(shape: str) -> None:
     random = Random(1)

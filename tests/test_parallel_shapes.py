@@ -166,7 +166,7 @@ def test_every_counter_is_filled(name: str, threads: int) -> None:
     # What the threads did is what passed while they were there.
     spent = sum(found.phases[phase] for phase in ("waking", "running", "committing", "waiting"))
     assert 0 < spent <= 1.01 * found.threads * found.phases["execute"]
-    assert spent >= found.phases["running"] > found.phases["committing"] / 100
+    assert spent >= found.phases["running"] + found.phases["committing"]
 
 
 def test_settled_deltas_are_counted() -> None:

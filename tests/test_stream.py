@@ -201,7 +201,7 @@ def burning_block(count: int) -> tuple[Block, dict[bytes, Account]]:
 def test_closing_early_ends_everything(how: str, threads: int) -> None:
     block, alloc = burning_block(10)
     state = MemoryState(alloc)
-    start = time.monotonic()
+    start = time.process_time()
     stream = execute_block_stream(block, state, Fork.LONDON, threads=threads, validate=False, commit=True)
     if how != "before it begins":
         assert next(stream).index == 0
@@ -216,7 +216,7 @@ def test_closing_early_ends_everything(how: str, threads: int) -> None:
         stream.close()
         stream.close()
     assert not running()
-    assert time.monotonic() - start < 10, "did not stop in the middle of a transaction"
+    assert time.process_time() - start < 10, "did not stop in the middle of a transaction"
     assert state == MemoryState(alloc)
     if how == "close":
         assert list(stream) == [] and stream.result is None
@@ -352,7 +352,7 @@ def test_a_tracer_sees_a_streamed_block() -> None:
     state = MemoryState(SCENES["one counter"].alloc)
     assert len(list(execute_block_stream(block, state, "cancun", threads=2, validate=False, tracer=tracer))) == 60
     assert len(tracer.times) == 60
-    assert 0.5 * sum(tracer.times) < tracer.critical_path <= sum(tracer.times)
+    assert tracer.critical_path == sum(tracer.times), "everybody waits for the one before"
 
 
 def test_a_transaction_of_a_stream_says_which_it_is() -> None:

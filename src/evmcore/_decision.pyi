@@ -24,5 +24,8 @@ def teach(address: bytes, selector: bytes, nanoseconds: int, burden: int = 1024)
     """That calls of a function (4 bytes) of a contract (20 bytes) take so long, as if they had been seen in several
     blocks, and what threads add to them, in 1,024ths of the usual (for tests)."""
 
+def teach_gas(plain_ns: int, kilogas_ns: int) -> None:
+    """What a plain transfer takes, and 1,000 gas of calls of which nothing is known, in nanoseconds (for tests)."""
+
 def teach_threads(waking_ns: int, added_ns: int) -> None:
     """What threads take to begin, and what they add to a transaction of any length, in nanoseconds (for tests)."""

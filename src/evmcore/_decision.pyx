@@ -21,7 +21,7 @@ from evmcore._block_run cimport (
 from evmcore._block_steps cimport BLOCK_NO_SENDER, BLOCK_OK, BlockFailure
 from evmcore._forecast cimport (
     LENGTHS, WHOLE, find_path, forecast_all, forecast_by_gas, forecast_end, forecast_some, forget_kinds, known_kinds, length_class,
-    note_on_threads, run_timed, set_pace, teach_kind,
+    note_on_threads, run_timed, set_pace, teach_kind, teach_speed,
 )
 from evmcore._hints cimport forget_hints
 from evmcore._pace cimport Estimate, Loose, Patience
@@ -148,6 +148,14 @@ cdef void at_present_speed(Forecast* seen, size_t count) noexcept nogil:
     seen.sequential = seen.raw * ratio // WHOLE
     seen.longest = seen.longest * ratio // WHOLE
     seen.path = seen.path * ratio // WHOLE
+
+
+cdef void learn_alone(Estimate* speed, uint64_t ratio) noexcept nogil:
+    """That a block took so much on one thread. The first that is seen may have been disturbed: nothing counts for more than
+    four times what its kinds say."""
+    if speed.value() == 0:
+        ratio = min(max(ratio, <uint64_t>WHOLE // 4), 4 * <uint64_t>WHOLE)
+    speed.step(ratio, 3)
 
 
 cdef bint is_time_to_try(const Forecast* seen, size_t count, int choice, uint64_t expected) noexcept nogil:
@@ -366,7 +374,7 @@ cdef class ChoosingExecutor(Executor):
                 since_measured = 0
             spend(took, max(given_up, <int64_t>0))
             if seen.looked and not is_unsure(seen, sequence.count):
-                alone[length_class(seen.raw, sequence.count)].step(<uint64_t>took * WHOLE // max(seen.raw, <uint64_t>1), 3)
+                learn_alone(&alone[length_class(seen.raw, sequence.count)], <uint64_t>took * WHOLE // max(seen.raw, <uint64_t>1))
         return failure
 
     cdef BlockFailure run_parallel(
@@ -462,6 +470,11 @@ def teach(bytes address not None, bytes selector not None, uint32_t nanoseconds,
     tx.data = <const unsigned char*>selector
     tx.data_size = 4
     teach_kind(&tx, nanoseconds, burden)
+
+
+def teach_gas(uint32_t plain_ns, uint32_t kilogas_ns):
+    """What a plain transfer takes, and 1,000 gas of calls of which nothing is known."""
+    teach_speed(max(plain_ns, 1), max(kilogas_ns, 1))
 
 
 def teach_threads(uint32_t waking_ns, uint32_t added_ns):

@@ -56,4 +56,5 @@ cdef void note_on_threads(BlockRun run, TxData** txs, size_t count, const Foreca
 # For tests.
 cdef void forget_kinds() noexcept nogil
 cdef void teach_kind(const TxData* tx, uint32_t nanoseconds, uint32_t burden) noexcept nogil
+cdef void teach_speed(uint32_t plain_ns, uint32_t kilogas_ns) noexcept nogil
 cdef dict known_kinds()

@@ -319,6 +319,11 @@ cdef void teach_kind(const TxData* tx, uint32_t nanoseconds, uint32_t burden) no
     kinds[name >> 52].learn_burden(burden)
 
 
+cdef void teach_speed(uint32_t plain_ns, uint32_t kilogas_ns) noexcept nogil:
+    plain.set(plain_ns)
+    per_kilogas.set(kilogas_ns)
+
+
 cdef dict known_kinds():
     known = sum([1 for i in range(KINDS) if kinds[i].is_timed()])
     return {"plain": plain.value(), "per_kilogas": per_kilogas.value(), "kinds": known}

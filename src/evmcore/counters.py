@@ -28,7 +28,7 @@ def decision_words(reason: int, threads: int, sequential: int, parallel: int, pa
         f"one thread: {threads} would gain too little ({us(parallel)} of {us(sequential)} us)",
         f"one thread: most wait for each other ({us(path)} of {us(sequential)} us)",
         "one thread: to measure again",
-        f"{threads} threads: to try again",
+        f"{threads} threads: to try again, {us(parallel)} of {us(sequential)} us expected",
         f"{threads} threads: {us(parallel)} of {us(sequential)} us expected",
     )[reason]
 
