@@ -9,13 +9,31 @@ import pytest
 
 from evmcore._decision import forget
 from evmcore.state.publisher import Publisher
+from evmcore.state.redis import RedisState
 from tests.fuzz.oracle import ENVIRONMENT_VARIABLE, Oracle, oracle_python
 from tests.redis_server import RedisServer, redis_server, shared_redis
 from tests.service_app import http_client
+from tests.waiting import PATIENCE
 
 __all__ = ["http_client", "redis_server", "shared_redis"]  # fixtures that are defined elsewhere
 
 TOLD = "told"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def patience() -> Iterator[None]:
+    """Readers and writers wait long where a test does not say how long: how fast the machine is proves nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        for made, limits in (
+            (RedisState, {"timeout": PATIENCE, "wait": PATIENCE, "max_head_age": 10 * PATIENCE}),
+            (Publisher, {"timeout": PATIENCE, "replica_timeout": PATIENCE}),
+        ):
+            defaults = made.__init__.__kwdefaults__
+            assert defaults is not None
+            for name, limit in limits.items():
+                assert name in defaults
+                patch.setitem(defaults, name, limit)
+        yield
 
 
 @pytest.fixture

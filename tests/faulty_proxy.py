@@ -140,7 +140,9 @@ class FaultyProxy:
         self.faults = Faults()
         self.request_bytes = self.reply_bytes = self.cuts = self.lost_replies = self.accepted = 0
         self._cut_after: int | None = None
+        self._cuts: Iterator[int] = iter(())
         self._links: list[Link] = []
+        self._told = 0  # how often all connections were closed
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -174,9 +176,11 @@ class FaultyProxy:
                 return
             self.accepted += 1
             try:
-                if self.faults.refuse:
-                    raise ConnectionRefusedError
-                target = self.targets[(self.accepted - 1) % len(self.targets)]
+                with self._lock:
+                    told = self._told
+                    if self.faults.refuse:
+                        raise ConnectionRefusedError
+                    target = self.targets[(self.accepted - 1) % len(self.targets)]
                 server = socket.create_connection(("127.0.0.1", target), timeout=10)
             except OSError:
                 client.close()
@@ -186,6 +190,8 @@ class FaultyProxy:
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             link = Link(self, client, server)
             with self._lock:
+                if self._told != told:
+                    link.end()  # all that were open were closed meanwhile
                 over = [known for known in self._links if known.ended.is_set()]
                 self._links = [known for known in self._links if not known.ended.is_set()] + [link]
                 link.left = self._cut_after
@@ -195,19 +201,22 @@ class FaultyProxy:
 
     # ---- faults
 
-    def cut_replies_after(self, size: int) -> None:
-        """The first connection that gets `size` more bytes of replies is closed then; after that all is well again."""
+    def cut_replies_after(self, size: int, *sizes: int) -> None:
+        """The first connection that gets `size` more bytes of replies is closed then; the next one that gets as many as
+        the next of `sizes` then, and so on; after that all is well again."""
         with self._lock:
-            self._cut_after = size
-            for link in self._links:
-                link.left = size
+            self._cuts = iter(sizes)
+            self._cut_next(size)
 
     def cut_done(self) -> None:
         with self._lock:
             self.cuts += 1
-            self._cut_after = None
-            for link in self._links:
-                link.left = None
+            self._cut_next(next(self._cuts, None))
+
+    def _cut_next(self, size: int | None) -> None:
+        self._cut_after = size
+        for link in self._links:
+            link.left = size
 
     def delay(self, seconds: float) -> None:
         """Every piece of a reply comes that much later."""
@@ -234,6 +243,7 @@ class FaultyProxy:
     def cut_all(self) -> None:
         """Closes every open connection."""
         with self._lock:
+            self._told += 1
             links = list(self._links)
         for link in links:
             link.end()

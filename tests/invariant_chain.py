@@ -29,7 +29,7 @@ from evmcore.state.sources import from_memory
 from evmcore.types import Account
 from tests.assembly import assemble
 from tests.redis_server import RedisServer
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 CHAIN_ID = 7
 VAULTS = (b"\xaa" * 20, b"\xbb" * 20)
@@ -254,23 +254,40 @@ class Writer:
     """Applies blocks as fast as it can, or one each `interval` seconds, until it is told to stop.
 
     To make a block takes longer than to publish it: the first `prepared` ones are made before it says that it is ready.
-    Of every other block, at random, readers are told before its changes are stored.
+    Of every other block, at random, readers are told before its changes are stored. `still`: see `Books`. `ahead`: so
+    many blocks it makes after `go_on` was called last, and then waits; 0: it waits for nobody.
     """
 
     def __init__(
-        self, url: str, groups: int, seed: int, interval: float = 0.001, moves: int = 8, prepared: int = 0
+        self,
+        url: str,
+        groups: int,
+        seed: int,
+        interval: float = 0.001,
+        moves: int = 8,
+        prepared: int = 0,
+        still: int = 0,
+        ahead: int = 0,
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self._stop: EventType = context.Event()
         self._ready: EventType = context.Event()
         self._count, self._back = context.Value("q", 0), context.Value("q", 0)
-        arguments = (url, groups, seed, moves, interval, prepared, self._stop, self._ready, self._count, self._back)
+        self._ahead, self._allowed = ahead, context.Value("q", ahead or 2**62)
+        books = (groups, seed, moves, still)
+        counters = (self._count, self._back, self._allowed)
+        arguments = (url, books, interval, prepared, self._stop, self._ready, counters)
         self._process = context.Process(target=_write, args=arguments, daemon=True)
 
     @property
     def blocks(self) -> int:
         """How many new heads there have been."""
         return int(self._count.value)
+
+    def go_on(self) -> None:
+        """Lets the writer make some more blocks, where it waits for that."""
+        if self._ahead:
+            self._allowed.value = self._count.value + self._ahead
 
     @property
     def reorgs(self) -> int:
@@ -279,30 +296,29 @@ class Writer:
 
     def __enter__(self) -> Writer:
         self._process.start()
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + PATIENCE
         while not self._ready.wait(0.1):
             assert self._process.is_alive() and time.monotonic() < deadline, "the writer does not start"
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._process.join(60)
+        self._process.join(PATIENCE)
         assert self._process.exitcode == 0, f"the writer ended with {self._process.exitcode}"
 
 
 def _write(
     url: str,
-    groups: int,
-    seed: int,
-    moves: int,
+    facts: tuple[int, int, int, int],
     interval: float,
     prepared: int,
     stop: EventType,
     ready: EventType,
-    count: Any,
-    back: Any,
+    counters: tuple[Any, Any, Any],
 ) -> None:
-    books = Books(groups, seed, moves)
+    groups, seed, moves, still = facts
+    count, back, allowed = counters
+    books = Books(groups, seed, moves, still)
     with Publisher(url, CHAIN_ID) as publisher:
         begin(publisher, books)
         live = steps(books)
@@ -315,5 +331,7 @@ def _write(
             back.value += step.diff is None
             if step.header.number >= 10:
                 ready.set()
+            while count.value >= allowed.value and not stop.is_set():
+                time.sleep(0.001)
             if stop.is_set():
                 return

@@ -14,9 +14,7 @@ from typing import Any
 import pytest
 
 from evmcore.service.http import HttpProtocol
-from tests.waiting import until
-
-START_SECONDS = 30
+from tests.waiting import PATIENCE, until
 
 
 class Client:
@@ -24,7 +22,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
 
     def post(self, body: bytes | str, headers: Mapping[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
         """Status, headers (names in lower case) and body of the answer."""
@@ -87,7 +85,7 @@ def serving(app: Any, protocol: Any = None) -> Iterator[Client]:
     finally:
         client.close()
         server.should_exit = True
-        thread.join(START_SECONDS)
+        thread.join(PATIENCE)
         assert not thread.is_alive(), "the server did not stop"
 
 
@@ -95,7 +93,7 @@ def exchange(port: int, requests: list[list[bytes]]) -> list[tuple[bytes, bytes]
     """Status and body of the answer to each request, whose parts are sent one by one; on a new connection where the
     server has closed the one before."""
     answers = []
-    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for parts in requests:
         for number, part in enumerate(parts):
@@ -113,6 +111,6 @@ def exchange(port: int, requests: list[list[bytes]]) -> list[tuple[bytes, bytes]
         if lines.get(b"connection") == b"close":
             assert connection.recv(1) == b""
             connection.close()
-            connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+            connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     connection.close()
     return answers

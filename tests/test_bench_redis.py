@@ -15,6 +15,7 @@ import pytest
 from evmcore.bench import redis_calls
 from evmcore.errors import InputError
 from tests.redis_server import RedisServer, need_redis
+from tests.waiting import PATIENCE
 
 
 def measured(url: str) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def test_without_a_server_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPa
 def test_the_command_ends_with_an_error_where_nobody_answers(tmp_path: Path) -> None:
     need_redis()
     command = [sys.executable, "-m", "evmcore", "bench", "--redis", f"unix://{tmp_path}/none.sock"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, env=dict(os.environ))
     assert done.returncode == 1
     assert "cannot be reached" in done.stderr
     assert "Traceback" not in done.stderr

@@ -11,6 +11,7 @@ import pytest
 
 from tests.faulty_proxy import FaultyProxy
 from tests.redis_server import RedisServer
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def proxy(redis_server: RedisServer) -> Iterator[FaultyProxy]:
         yield made
 
 
-def connect(proxy: FaultyProxy, timeout: float = 20.0) -> socket.socket:
+def connect(proxy: FaultyProxy, timeout: float = PATIENCE) -> socket.socket:
     return socket.create_connection(("127.0.0.1", proxy.port), timeout=timeout)
 
 
@@ -72,11 +73,11 @@ def test_the_reply_of_exec_is_lost_and_its_work_done(redis_server: RedisServer, 
 
 
 def test_a_black_hole_keeps_connections_and_nothing_else(redis_server: RedisServer, proxy: FaultyProxy) -> None:
-    with client(redis_server, proxy, socket_timeout=0.3) as redis:
+    with client(redis_server, proxy) as redis, client(redis_server, proxy, socket_timeout=0.3) as impatient:
         assert redis.ping()
         proxy.black_hole()
         with pytest.raises(redis_server.redis.TimeoutError):
-            redis.set("key", "value")
+            impatient.set("key", "value")
         proxy.heal()
         assert redis.get("key") is None
 

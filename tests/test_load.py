@@ -31,7 +31,7 @@ from tests.listening import listening
 from tests.redis_server import need_redis
 from tests.redis_tls import tls_server
 from tests.serve_command import served, workers_of
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 # What flood 0.3.1 writes for each rate (spec.py, LoadTestOutputDatum).
 FLOOD_FIELDS = {
@@ -210,9 +210,13 @@ def test_a_closed_loop_keeps_as_many_in_flight_as_it_was_told() -> None:
         return http(result(body))
 
     with serving(count) as target, Sender(target) as sender:
-        answers = sender.at_most([target.request(request.body) for request in noops(10)], 0.3, clients=4)
-    assert 1 <= most <= 4 and answers.connections <= 4
-    assert set(answers.status) == {200} and len(answers) > 10
+        seconds, count_ = 0.3, 0
+        while count_ <= 10:  # on a machine that is slow it takes longer
+            answers = sender.at_most([target.request(request.body) for request in noops(10)], seconds, clients=4)
+            assert 1 <= most <= 4 and answers.connections <= 4
+            assert set(answers.status) == {200}
+            seconds, count_ = 4 * seconds, len(answers)
+            assert seconds < PATIENCE
 
 
 # ---- what is counted
@@ -282,10 +286,11 @@ def test_error_codes_count_whatever_the_http_status() -> None:
 
 
 def test_a_server_that_is_not_there_is_an_error_each_time() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        target = Target("127.0.0.1", listener.getsockname()[1], "/")
-    with Sender(target) as sender:
-        answers = sender.at_rate([target.request(b"{}")], 100, 0.1)
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # nobody listens, and nobody else will
+        target = Target("127.0.0.1", held.getsockname()[1], "/")
+        with Sender(target) as sender:
+            answers = sender.at_rate([target.request(b"{}")], 100, 0.1)
     shown = figures.datum(answers, 100, 0.1)
     assert (shown["success"], shown["status_codes"]) == (0, {"0": 10})
     assert shown["errors"] == ["connect: connection refused"]
@@ -302,7 +307,7 @@ def test_an_answer_cut_in_the_middle_is_an_error_not_an_answer() -> None:
 
 
 def test_a_kept_alive_connection_that_was_closed_meanwhile_is_not_an_error() -> None:
-    answers, verdict = attack(lambda body, number: http(result(body)) if number % 3 else None, noops(30), rate=100)
+    answers, verdict = attack(lambda body, number: http(result(body)) if number % 3 else None, noops(30), connections=1)
     assert answers.retries > 0
     # Those that met a closed connection first on a fresh one are lost; none is answered wrongly.
     assert verdict.wrong == 0 and len(answers.errors) < 30
@@ -312,17 +317,17 @@ def test_a_server_that_does_not_answer_is_given_up_in_time() -> None:
     gate = threading.Event()
 
     def hang(body: bytes, _: int) -> bytes:
-        gate.wait(30)
+        gate.wait(PATIENCE)
         return http(result(body))
 
     begun = time.monotonic()
     requests = noops(10)
     with serving(hang) as target, Sender(target, connections=2, timeout=0.3) as sender:
-        answers = sender.at_rate([target.request(request.body) for request in requests], 100, 0.1)
+        answers = sender.at_rate([target.request(request.body) for request in requests], 10_000, 0.001)
         gate.set()
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < PATIENCE / 2
     assert set(answers.errors.values()) == {"timeout: no answer", "timeout: all connections were taken"}
-    assert min(figures.datum(answers, 100, 0.1)[name] for name in ("min", "max")) >= 0.3
+    assert min(figures.datum(answers, 10_000, 0.001)[name] for name in ("min", "max")) >= 0.3
 
 
 # ---- HTTP
@@ -390,12 +395,14 @@ def test_local_urls_are_taken_apart() -> None:
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "evmcore", "bench", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE, check=False)
 
 
 def test_the_command_writes_what_flood_writes(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
-    done = bench("--load", "self", "--rates", "200,max", "--duration", "0.3", "--json", str(path))
+    done = bench(
+        *("--load", "self", "--rates", "200,max", "--duration", "0.3", "--timeout", str(PATIENCE), "--json", str(path))
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "wrong answers: 0" in done.stdout
     record = json.loads(path.read_text())
@@ -413,7 +420,7 @@ def test_the_command_brings_servers_on_memory_and_on_redis(tmp_path: Path) -> No
     path = tmp_path / "result.json"
     done = bench(
         *("--load", "own", "--size", "2", "--rates", "50", "--duration", "0.4", "--warm-up", "0.2"),
-        *("--mix", "hot,cold,adversarial", "--json", str(path)),
+        *("--mix", "hot,cold,adversarial", "--timeout", str(PATIENCE), "--json", str(path)),
     )
     assert (done.returncode, done.stderr) == (0, "")
     record = json.loads(path.read_text())
@@ -433,20 +440,27 @@ def test_two_workers_on_redis_over_tls_give_no_wrong_answer(tmp_path: Path) -> N
     with tls_server(tmp_path, "--requirepass", "pw") as (_, place, cert):
         url = f"rediss://:pw@{place}/0?ssl_ca_certs={cert}"
         command = [sys.executable, "-m", "evmcore", "load", "--genesis", str(genesis), "--redis", url]
-        assert subprocess.run(command, capture_output=True, timeout=120, check=False).returncode == 0
+        assert subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False).returncode == 0
         options = ("--redis", url, "--chain-id", str(CHAIN_ID), "--workers", "2")
         with served(*options) as (client, process):
             until(lambda: client.get("/readyz")[0] == 200, "the server is not ready")
-            assert len(workers_of(process)) == 2
-            done = bench(
-                *("--load", f"http://127.0.0.1:{client.port}", "--size", "2", "--rates", "100,max"),
-                *("--duration", "0.5", "--warm-up", "0.2", "--mix", "hot,cold", "--json", str(path)),
-            )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "wrong answers: 0" in done.stdout
-    results = json.loads(path.read_text())["results"]
-    assert results.keys() == {"noop", "hot", "cold"}
-    assert all(row["success"] == [1.0, 1.0] and min(row["requests"]) > 20 for row in results.values())
+            until(lambda: len(workers_of(process)) == 2, "the workers do not start")
+            least = 0
+            for seconds in (0.5, 5.0, 50.0):  # on a machine that is slow it takes longer
+                done = bench(
+                    *("--load", f"http://127.0.0.1:{client.port}", "--size", "2", "--rates", "100,max"),
+                    *("--duration", str(seconds), "--warm-up", "0.2", "--mix", "hot,cold", "--json", str(path)),
+                    *("--timeout", str(PATIENCE)),
+                )
+                assert (done.returncode, done.stderr) == (0, "")
+                assert "wrong answers: 0" in done.stdout
+                results = json.loads(path.read_text())["results"]
+                assert results.keys() == {"noop", "hot", "cold"}
+                assert all(row["success"] == [1.0, 1.0] for row in results.values())
+                least = min(min(row["requests"]) for row in results.values())
+                if least > 20:
+                    break
+    assert least > 20
 
 
 def test_a_server_with_another_state_is_not_tested() -> None:

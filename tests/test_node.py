@@ -33,7 +33,7 @@ from tests.rpc_compat import head_state
 from tests.shared_files import shared_path
 from tests.small_chain import GENESIS, WRITER, SmallChain, genesis_file
 from tests.stored_state import keccak256, read_state, state_of
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 API_CHAIN_ID = 3503995874084926
 
@@ -238,7 +238,7 @@ def test_a_state_at_the_node_answers_calls(api_node: tuple[TestNode, str]) -> No
 
 def follow_until(follower: Follower, number: int) -> Any:
     stop = threading.Event()
-    timer = threading.Timer(60, stop.set)
+    timer = threading.Timer(PATIENCE, stop.set)
     timer.start()
     try:
         return follower.run(stop, number)
@@ -396,10 +396,18 @@ def test_a_node_that_goes_away_is_waited_for(
         )
         follow_until(follower, 2)
         right = test_node.answer
-        test_node.answer = lambda body: b"<html>bad gateway</html>"  # type: ignore[method-assign]
-        threading.Timer(0.3, setattr, (test_node, "answer", right)).start()
-        threading.Timer(0.1, test_node.add, blocks[2:]).start()
+        refused: list[bytes] = []
+
+        def refuse(body: bytes) -> bytes:
+            refused.append(body)
+            if len(refused) == 5:
+                test_node.add(*blocks[2:])
+                test_node.answer = right  # type: ignore[method-assign]
+            return b"<html>bad gateway</html>"
+
+        test_node.answer = refuse  # type: ignore[method-assign]
         assert follow_until(follower, 4).hash == blocks[-1].hash
+        assert len(refused) == 5
         node.close()
     assert read_state(client, 77) == state_of(chain.states[blocks[-1].hash])
 

@@ -72,7 +72,8 @@ def test_a_unix_socket_with_a_password_and_a_database(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis", "--requirepass", "s3cret/+ @") as server:
         url = f"unix://:s3cret%2F%2B%20%40@{server.path}?db=3"
         assert_serves(url, url)
-        with pytest.raises(StateUnavailable, match=r"(?i)auth") as caught, RedisState(server.url, wait=0.2) as state:
+        with pytest.raises(StateUnavailable, match=r"(?i)auth") as caught, RedisState(server.url, wait=0) as state:
+            state.settle(PATIENCE)
             state.pin()
         assert "s3cret" not in str(caught.value)
 
@@ -87,14 +88,16 @@ def test_a_user_that_may_only_read_the_chain(tmp_path: Path) -> None:
         with server.client() as client:
             client.execute_command("ACL", "SETUSER", "reader", "-info")
             client.client_kill_filter(_type="normal")
-        with RedisState(reader, wait=0.3) as state, pytest.raises(StateUnavailable, match=r"\+info.*NOPERM"):
+        with RedisState(reader, wait=0) as state, pytest.raises(StateUnavailable, match=r"\+info.*NOPERM"):
+            state.settle(PATIENCE)
             state.pin()
 
 
 def test_a_wrong_password_is_said_and_not_shown(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis", "--requirepass", "right") as server:
         url = f"redis://:wr0ng@127.0.0.1:{server.port}/0"
-        with RedisState(url, wait=0.3) as state:
+        with RedisState(url, wait=0) as state:
+            state.settle(PATIENCE)
             with pytest.raises(StateUnavailable, match=r"WRONGPASS|invalid") as caught:
                 state.pin()
             assert "wr0ng" not in str(caught.value) + repr(state) + state.status().reason
@@ -113,8 +116,9 @@ def test_tls_with_a_certificate_that_is_not_trusted(tmp_path: Path) -> None:
     with tls_server(tmp_path) as (server, place, _):
         load(server.url).close()
         url = f"rediss://{place}/0"
-        with RedisState(url, wait=0.3) as state:
-            until(lambda: state.status().counters["redis_errors"] > 0)
+        with RedisState(url, wait=0) as state:
+            state.settle(PATIENCE)
+            assert state.status().counters["redis_errors"] > 0
             with pytest.raises(StateUnavailable, match=r"(?i)certificate"):
                 state.pin()
 

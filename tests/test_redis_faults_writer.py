@@ -24,6 +24,7 @@ from tests.faulty_proxy import FaultyProxy
 from tests.invariant_chain import CHAIN_ID, Books, begin, begun, wait_for_head
 from tests.redis_server import RedisServer
 from tests.stored_state import read_state, state_of
+from tests.waiting import PATIENCE, eventually
 
 GROUPS = 8
 
@@ -43,7 +44,7 @@ def proxy(redis_server: RedisServer) -> Iterator[FaultyProxy]:
 
 @pytest.fixture
 def publisher(proxy: FaultyProxy, books: Books) -> Iterator[Publisher]:
-    with begun(proxy.url, books, timeout=5.0) as made:
+    with begun(proxy.url, books) as made:
         yield made
 
 
@@ -57,6 +58,11 @@ def assert_stored(server: RedisServer, books: Books, entries: int | None = None)
         assert ids == list(range(ids[0], ids[0] + len(ids))) and ids[-1] == head.seq if ids else True
         if entries is not None:
             assert len(ids) == entries
+
+
+def impatient(url: str) -> Publisher:
+    """A writer that soon gives up waiting."""
+    return eventually(lambda: Publisher(url, CHAIN_ID, timeout=0.3), StateUnavailable)
 
 
 def move(proxy: FaultyProxy, publisher: Publisher, server: RedisServer) -> None:
@@ -116,14 +122,13 @@ def test_a_network_that_swallows_everything_is_an_error_in_time(
     proxy: FaultyProxy,
     books: Books,
 ) -> None:
-    with Publisher(proxy.url, CHAIN_ID, timeout=0.3) as publisher:
-        begin(publisher, books)
+    with begun(redis_server.url, books), impatient(proxy.url) as publisher:
         header, diff = books.next_block()
         proxy.black_hole()
         with pytest.raises(StateUnavailable, match="cannot be reached"):
             publisher.publish(header, diff)
         proxy.heal()
-        publisher.publish(header, diff)
+        eventually(lambda: publisher.publish(header, diff), StateUnavailable)
     assert_stored(redis_server, books, entries=1)
 
 
@@ -165,13 +170,12 @@ def test_a_paused_server_is_an_error_in_time_and_the_block_is_applied_once(
     redis_server: RedisServer,
     books: Books,
 ) -> None:
-    with Publisher(redis_server.url, CHAIN_ID, timeout=0.3) as publisher:
-        begin(publisher, books)
+    with begun(redis_server.url, books), impatient(redis_server.url) as publisher:
         header, diff = books.next_block()
         with redis_server.paused(), pytest.raises(StateUnavailable):
             publisher.publish(header, diff)
-        publisher.publish(header, diff)
-        publisher.publish(*books.next_block())
+        for block in ((header, diff), books.next_block()):
+            eventually(lambda block=block: publisher.publish(*block), StateUnavailable)
     assert_stored(redis_server, books, entries=2)
 
 
@@ -273,10 +277,13 @@ def test_of_two_writers_at_once_one_stops_and_the_chain_is_whole(
     """The second takes office while the first is at it; both publish the same blocks as fast as they can."""
     blocks = [books.next_block() for _ in range(60)]
     outcome: list[Any] = []
+    taken = threading.Event()
 
     def first() -> None:
         try:
             for header, diff in blocks:
+                if header.number == 40:  # however fast it is, it is still at it then
+                    assert taken.wait(PATIENCE)
                 publisher.publish(header, diff)
             outcome.append("done")
         except (WriterFenced, WrongParent) as error:
@@ -285,6 +292,7 @@ def test_of_two_writers_at_once_one_stops_and_the_chain_is_whole(
     thread = threading.Thread(target=first)
     thread.start()
     with Publisher(redis_server.url, CHAIN_ID) as second:
+        taken.set()
         head = second.head()
         assert head is not None
         for header, diff in blocks[head.number :]:

@@ -26,14 +26,13 @@ def test_a_killed_server_comes_back_empty_at_the_same_place(redis_server: RedisS
 
 def test_a_paused_server_answers_when_resumed(redis_server: RedisServer) -> None:
     redis = redis_server.redis
-    with redis_server.client(socket_timeout=0.1) as client:
-        client.set("a", 1)
+    with redis_server.client() as patient, redis_server.client(socket_timeout=0.1) as client:
+        patient.set("a", 1)
         redis_server.pause()
         with pytest.raises(redis.exceptions.TimeoutError):
             client.get("a")
         redis_server.resume()
-        with redis_server.client() as patient:
-            assert patient.get("a") == b"1"
+        assert patient.get("a") == b"1"
 
 
 def test_a_replica_copies_and_can_be_promoted(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tests.redis_server import RedisServer
 from tests.rpc_compat import Case, cases, chain_files, chain_source, run_case
 from tests.rpc_server import Client, serving
 from tests.shared_files import shared_path
+from tests.waiting import PATIENCE
 
 CHAIN_ID = 3503995874084926
 CONTRACT = "0x7dcd17433742f4c0ca53122ab541d0ba67fc27df"
@@ -67,7 +68,7 @@ def test_case_is_answered_as_upstream_expects(case: Case, request: pytest.Fixtur
 
 def test_the_command_serves_state_without_blocks(server: RedisServer) -> None:
     command = [sys.executable, "-m", "evmcore", "serve", "--port", "0", "--workers", "2"]
-    command += ["--redis", server.url, "--chain-id", str(CHAIN_ID)]
+    command += ["--redis", server.url, "--chain-id", str(CHAIN_ID), "--redis-timeout", "60", "--max-head-age", "3600"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -83,7 +84,7 @@ def test_the_command_serves_state_without_blocks(server: RedisServer) -> None:
             assert b"evmcore_source_" in client.get("/metrics")[2]
             client.close()
             process.terminate()
-            assert process.wait(60) == 0
+            assert process.wait(PATIENCE) == 0
         finally:
             process.kill()
 
@@ -92,7 +93,7 @@ def test_the_command_serves_state_without_blocks(server: RedisServer) -> None:
 def test_a_server_whose_state_is_not_there_does_not_start(workers: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "evmcore", "serve", "--port", "0", "--workers", workers]
     command += ["--redis", f"unix://{tmp_path}/none.sock"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 2
     assert "cannot be reached" in done.stderr
     assert "Traceback" not in done.stderr

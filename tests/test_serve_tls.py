@@ -14,6 +14,7 @@ from tests.redis_tls import certificate
 from tests.rpc_server import Client
 from tests.serve_command import served
 from tests.service_chain import GENESIS, GETTER
+from tests.waiting import PATIENCE
 
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [{"to": "0x" + GETTER.hex()}, "latest"]}
 
@@ -31,7 +32,7 @@ class SecureClient(Client):
     def __init__(self, port: int, cert: Path) -> None:
         super().__init__(port)
         context = ssl.create_default_context(cafile=str(cert))
-        self._connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
+        self._connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=PATIENCE, context=context)
 
 
 def chain_id(port: int, cert: Path) -> object:

@@ -49,7 +49,7 @@ def node(chain: list[str]) -> Iterator[Client]:
 
 def command(*arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "evmcore", *arguments], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "evmcore", *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -6,7 +6,6 @@ import json
 import socket
 import struct
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from evmcore.service.front import Waiting
 from tests.rpc_server import Client, exchange, serving
 from tests.service_app import BOTH, call, make_app
 from tests.service_chain import GETTER, SPINNER
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 def test_answers_name_their_block(http_client: Client) -> None:
@@ -69,7 +68,7 @@ def test_scripts_of_friends_may_read_answers(http_client: Client) -> None:
 def test_a_body_above_the_limit_is_refused_so_that_the_client_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "LINGER_SECONDS", 60.0)
     size = 20_000_000  # more than sockets hold: it is still being sent when the answer comes
-    with serving(make_app()) as own, socket.create_connection(("127.0.0.1", own.port), timeout=60) as connection:
+    with serving(make_app()) as own, socket.create_connection(("127.0.0.1", own.port), timeout=PATIENCE) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
         connection.sendall(b" " * size)
         received = b""
@@ -97,7 +96,16 @@ def test_an_answer_above_the_limit_is_an_error() -> None:
 
 @BOTH
 def test_long_calls_leave_room_for_short_ones_and_too_many_are_refused(protocol: Any) -> None:
-    with serving(make_app(timeout=2.0), protocol) as own:
+    app, gate = make_app(timeout=0.05), threading.Event()
+    answer = app.front.dispatcher.answer_parsed
+
+    def held(*arguments: Any, inline: bool = False) -> Any:
+        """What goes to a thread takes until the gate is opened."""
+        assert inline or gate.wait(PATIENCE)
+        return answer(*arguments, inline=inline)
+
+    app.front.dispatcher.answer_parsed = held  # type: ignore[assignment, method-assign]
+    with serving(app, protocol) as own:
         spin = json.dumps(call(SPINNER))
         statuses: list[int] = []
 
@@ -109,12 +117,13 @@ def test_long_calls_leave_room_for_short_ones_and_too_many_are_refused(protocol:
         threads = [threading.Thread(target=send) for _ in range(6)]
         for thread in threads:
             thread.start()
-        while sorted(statuses) != [503, 503] and any(thread.is_alive() for thread in threads):
-            assert int(own.answer(call(GETTER))["result"], 16) == 42
-            time.sleep(0.01)
+        until(lambda: len(statuses) == 2, statuses)
+        assert int(own.answer(call(GETTER))["result"], 16) == 42
+        assert statuses == [503, 503]
+        gate.set()
         for thread in threads:
             thread.join()
-        assert sorted(statuses)[-2:] == [503, 503] and sorted(statuses)[0] == 200
+        assert sorted(statuses) == [200] * 4 + [503, 503]
 
 
 def test_a_call_that_does_not_end_is_stopped() -> None:

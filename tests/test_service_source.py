@@ -213,7 +213,7 @@ def test_calls_during_imports_see_the_state_of_their_block() -> None:
             break
     done.set()
     for thread in threads:
-        thread.join(30)
+        thread.join()
     assert not wrong
 
 

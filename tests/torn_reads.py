@@ -28,10 +28,12 @@ from evmcore.state.redis import RedisPin, RedisState
 from tests.faulty_proxy import FaultyProxy
 from tests.invariant_chain import CHAIN_ID, TELLER, Writer, calldata, check
 from tests.redis_server import RedisServer
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 GROUPS = 2_000
+STILL = 500  # of them, the last ones, that no block changes: the feed tells nobody of them
 BATCH = 4
+AHEAD = 64  # blocks that the writer makes at most between two calls, where it is to wait for slow callers
 # Of the way from the primary to the replica, each piece of the replication stream.
 REPLICA_DELAY = 0.03
 NICENESS = 3  # of the callers
@@ -62,14 +64,14 @@ class Tally:
 class Caller:
     """Calls the teller in one thread: at the head, at earlier blocks, on pins that were opened before, in batches."""
 
-    def __init__(self, state: RedisState, tally: Tally, calls: int, seed: int) -> None:
-        self.state, self.tally, self.calls = state, tally, calls
+    def __init__(self, state: RedisState, tally: Tally, seed: int, goes_on: Callable[[Caller], bool]) -> None:
+        self.state, self.tally, self.goes_on = state, tally, goes_on
         self.dice = random.Random(seed)
         self.kept: deque[RedisPin] = deque(maxlen=8)
         self.answers = 0
 
     def run(self) -> None:
-        while self.answers < self.calls:
+        while self.goes_on(self):
             try:
                 with self._pin() as pin:
                     if self.dice.random() < 0.1:
@@ -120,20 +122,33 @@ def torn_reads(
     interval: float = 0.001,
     moves: int = 8,
     prepared: int = 0,
+    ahead: int = 0,
+    least: tuple[int, int] = (0, 0),
     **options: Any,
 ) -> Tally:
-    """Makes `calls` calls on the state at a place, while a writer applies blocks, with reorgs, to the primary.
+    """Makes `calls` calls on the state at a place, while a writer applies blocks, with reorgs, to the primary; more of
+    them until there were more than `least` new heads and cold rounds.
 
     `moves`: groups that a block changes; `prepared`: blocks that are made beforehand (see `Writer`). The callers stand
-    back behind the writer and the server, so that the chain keeps its pace.
+    back behind the writer and the server, so that the chain keeps its pace. `ahead`: see `Writer`.
     """
     tally = Tally()
     with ExitStack() as stack:
-        writer = stack.enter_context(Writer(place.servers[0].url, GROUPS, seed, interval, moves, prepared))
+        writer = stack.enter_context(
+            Writer(place.servers[0].url, GROUPS, seed, interval, moves, prepared, STILL, ahead)
+        )
         place.settle()
-        state = stack.enter_context(RedisState(place.url, CHAIN_ID, wait=60.0, **options))
-        callers = [Caller(state, tally, calls // threads, seed * 100 + number) for number in range(threads)]
+        state = stack.enter_context(RedisState(place.url, CHAIN_ID, wait=PATIENCE, timeout=PATIENCE, **options))
         started, blocks, reorgs = time.monotonic(), writer.blocks, writer.reorgs
+
+        def goes_on(caller: Caller) -> bool:
+            writer.go_on()
+            if caller.answers < calls // threads:
+                return True
+            heads, rounds = writer.blocks - blocks, state.status().counters["cold_rounds"]
+            return (heads <= least[0] or rounds <= least[1]) and time.monotonic() < started + PATIENCE
+
+        callers = [Caller(state, tally, seed * 100 + number, goes_on) for number in range(threads)]
         failures: list[BaseException] = []
 
         def guarded(work: Callable[[], None]) -> None:

@@ -43,6 +43,8 @@ cdef class RedisFetcher(UpstreamFetcher):
     cdef KeyNames names
     cdef int64_t timeout              # nanoseconds
     cdef atomic_i64 usual             # nanoseconds that a request takes, by the last few
+    cdef public int64_t usually_brief_ns    # a fetch that may hold up an event loop is tried where `usual` is less
+    cdef public int64_t brief_ns            # and given up after so long
     cdef int64_t patient_until        # monotonic: a short fetch took long, none is tried until then
     cdef atomic_u64 requests
     cdef atomic_u64 asked             # accounts, slots and codes

@@ -11,6 +11,8 @@ class RedisFetcher(UpstreamFetcher):
     keys_asked: int
     corrections: int
     faults: int
+    usually_brief_ns: int
+    brief_ns: int
 
     def __init__(
         self,

@@ -48,6 +48,8 @@ cdef class RedisFetcher(UpstreamFetcher):
         self.upstream = upstream
         self.watch = watch
         self.book = CallBook()
+        self.usually_brief_ns = USUALLY_BRIEF_NS
+        self.brief_ns = BRIEF_NS
 
     @property
     def rounds(self) -> int:
@@ -71,7 +73,7 @@ cdef class RedisFetcher(UpstreamFetcher):
         cdef bint good
         fetching.round = &round
         fetching.trip = Trip.NOT_MADE
-        fetching.deadline = monotonic_now() + (BRIEF_NS if view.brief else self.timeout)
+        fetching.deadline = monotonic_now() + (self.brief_ns if view.brief else self.timeout)
         view.begin_read()
         if not round.gather(keys, codes, view.cache.cache[0]):
             fetching.trip = Trip.NO_MEMORY
@@ -88,7 +90,7 @@ cdef class RedisFetcher(UpstreamFetcher):
         return good
 
     cdef bint is_brief(self) noexcept nogil:
-        return self.usual.load() < USUALLY_BRIEF_NS and monotonic_now() >= self.patient_until
+        return self.usual.load() < self.usually_brief_ns and monotonic_now() >= self.patient_until
 
     cdef void was_long(self) noexcept:
         self.patient_until = monotonic_now() + PATIENT_NS
