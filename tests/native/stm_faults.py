@@ -31,15 +31,29 @@ FAULTS = (
     Fault(
         "who has run wakes nobody",
         "scheduler.h",
-        "if (states_[tx].waiters.load() == nullptr) return;",
-        "return;",
+        "if (states_[tx].waiters.load() == nullptr) return 0;",
+        "return 0;",
         "blocked, but nobody will wake it",
     ),
     Fault(
         "who moves past a transaction does not look again",
         "scheduler.h",
-        "if (next_.replace(tx, tx + 1) && status_of(this->word(tx)) == kReady) lower_next(tx);",
-        "next_.replace(tx, tx + 1);",
+        "if (missed != tx) lower_next(missed);",
+        "(void)missed;",
+        "ready, but nobody will claim it",
+    ),
+    Fault(
+        "who wakes several forgets all but one",
+        "scheduler.h",
+        "if (woken != 0) lower_next(woken);",
+        "(void)woken;",
+        "ready, but nobody will claim it",
+    ),
+    Fault(
+        "what a worker is handed is not claimed",
+        "engine.h",
+        "const TxIndex tx = scheduler.claim(handed, mine, arena);",
+        "const TxIndex tx = scheduler.claim(0, mine, arena);",
         "ready, but nobody will claim it",
     ),
     Fault(

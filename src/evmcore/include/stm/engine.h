@@ -107,8 +107,9 @@ inline void advance(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Ta
 }
 
 // Runs a claimed transaction ahead of time. When it meets an estimate it waits, unless the run that it would wait for has
-// just ended; then it starts again at once. A transaction that does not get through is left to the committer.
-inline void speculate(Scheduler& scheduler, const Tasks& tasks, Arena& arena, TxIndex tx, Tally& tally) {
+// just ended; then it starts again at once. A transaction that does not get through is left to the committer. Returns one that
+// it woke, to be claimed next, or 0.
+inline TxIndex speculate(Scheduler& scheduler, const Tasks& tasks, Arena& arena, TxIndex tx, Tally& tally) {
     tally.watch.turn_to(kRunning);
     tally.watch.begin();
     for (;;) {
@@ -122,9 +123,9 @@ inline void speculate(Scheduler& scheduler, const Tasks& tasks, Arena& arena, Tx
             tasks.pass(tasks.self, tx);
             break;
         }
-        if (scheduler.wait_for(tx, blocker, arena)) return;
+        if (scheduler.wait_for(tx, blocker, arena)) return 0;
     }
-    scheduler.finish(tx);
+    return scheduler.finish(tx);
 }
 
 // Until the block is final, or `stop` is raised: also by others, to end it early.
@@ -132,24 +133,26 @@ inline void work(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_
     unsigned idle = 0;
     Stretch mine{0, 0};
     bool has_run = false;              // something that may be the frontier's
+    TxIndex handed = 0;                // what that woke
     tally.watch.start();
     while (!is_raised(stop)) {
-        if (mine.next == mine.end) {
+        if (handed == 0 && mine.next == mine.end) {
             if (scheduler.finished()) break;
             advance(scheduler, tasks, stop, tally);
             has_run = false;
         }
-        const TxIndex tx = scheduler.claim(mine, arena);
+        const TxIndex tx = scheduler.claim(handed, mine, arena);
+        handed = 0;
         STM_KNOWS(0, mine.next, mine.end, tx, has_run);
         if (tx != 0) {
             idle = 0;
             has_run = true;
-            speculate(scheduler, tasks, arena, tx, tally);
+            handed = speculate(scheduler, tasks, arena, tx, tally);
         } else if (!has_run) {
             tally.watch.turn_to(kWaiting);
             idle = pause(delays, idle);
         }
-        STM_KNOWS(0, mine.next, mine.end, has_run);
+        STM_KNOWS(0, mine.next, mine.end, has_run, handed);
     }
     tally.watch.finish();
 }

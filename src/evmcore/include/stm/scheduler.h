@@ -15,6 +15,7 @@
 #include "arena.h"
 #include "shared.h"
 #include "store.h"
+#include <utility>
 
 namespace evmcore::stm {
 
@@ -104,9 +105,11 @@ public:
     // True once the transaction's writes are in the store, whether or not they last.
     bool has_run(TxIndex tx) const { return status_of(word(tx)) >= kExecuted; }
 
-    // The next transaction to run ahead of time, now Executing for the caller; 0 when there is none. First come those that
-    // have been woken, then the rest of the worker's stretch, then another stretch, at last whatever is ready.
-    TxIndex claim(Stretch& mine, Arena& arena) {
+    // The next transaction to run ahead of time, now Executing for the caller; 0 when there is none. First comes the one that
+    // the caller's last run woke (`handed`, 0 for none), then others that have been woken, then the rest of the worker's
+    // stretch, then another stretch, at last whatever is ready.
+    TxIndex claim(TxIndex handed, Stretch& mine, Arena& arena) {
+        if (handed != 0 && begin(handed, word(handed), arena)) return handed;
         for (;;) {
             STM_KNOWS(1, mine.next, mine.end);
             const TxIndex woken = claim_lowest(arena);
@@ -145,8 +148,9 @@ public:
     // After a run that met an estimate: whether there may be another one ahead of time.
     bool may_retry(TxIndex tx) { return ++states_[tx].vain < kMostTries; }
 
-    // Executing -> Executed: the writes are in the store. Wakes those who wait.
-    void finish(TxIndex tx) { become(tx, kExecuted); }
+    // Executing -> Executed: the writes are in the store. Wakes those who wait, and leaves one of them to the caller, who has
+    // what it waited for in its caches: what this returns, 0 for none, has to be claimed next.
+    TxIndex finish(TxIndex tx) { return become(tx, kExecuted, true); }
 
     // ---- the committer: whoever has the office. Who makes the frontier's transaction takeable looks at the office
     // afterwards, and who leaves the office looks at the transaction there: one of them sees the other's doing.
@@ -201,7 +205,7 @@ public:
         if (status_of(word) == kChecking) {
             states_[tx].word.store(word_of(kCommitted, incarnation_of(word), epoch_of(word)), std::memory_order_release);
         } else {
-            become(tx, kCommitted);
+            become(tx, kCommitted, false);
         }
         frontier_.store(tx + 1, std::memory_order_release);
     }
@@ -209,31 +213,48 @@ public:
 private:
     friend struct Inspect;             // tests/native
 
-    void become(TxIndex tx, Status status) {
+    // `keeps`: one of those that are woken is left to the caller, which is returned; else 0.
+    TxIndex become(TxIndex tx, Status status, bool keeps) {
         const uint64_t word = this->word(tx);
         states_[tx].word.store(word_of(status, incarnation_of(word), epoch_of(word)));
         // Who begins to wait adds itself to the waiters, then looks at the word: one of the two sees the other's doing.
-        if (states_[tx].waiters.load() == nullptr) return;
+        if (states_[tx].waiters.load() == nullptr) return 0;
+        TxIndex kept = 0;
         Waiter* waiter = states_[tx].waiters.exchange(nullptr);
         for (; waiter != nullptr; waiter = waiter->next) {
             uint64_t seen = this->word(waiter->tx);
-            if (status_of(seen) == kBlocked && epoch_of(seen) == waiter->epoch &&
-                states_[waiter->tx].word.replace(seen, word_of(kReady, incarnation_of(seen), waiter->epoch))) {
-                lower_next(waiter->tx);
-            }
+            if (status_of(seen) != kBlocked || epoch_of(seen) != waiter->epoch ||
+                !states_[waiter->tx].word.replace(seen, word_of(kReady, incarnation_of(seen), waiter->epoch)))
+                continue;
+            TxIndex woken = waiter->tx;
+            if (keeps && (kept == 0 || woken < kept)) std::swap(woken, kept);
+            if (woken != 0) lower_next(woken);
         }
+        return kept;
     }
 
-    // The lowest ready transaction from `next_` on.
+    TxIndex lowest_ready(TxIndex from, TxIndex end) const {
+        while (from < end && status_of(word(from)) != kReady) ++from;
+        return from;
+    }
+
+    // The lowest ready transaction from `next_` on. Everybody looks for it alone and moves `next_` once it is found: a word that
+    // all write at every step would take many cores longer than the transactions do.
     TxIndex claim_lowest(Arena& arena) {
         for (;;) {
             STM_KNOWS(2);
-            TxIndex tx = next_.load();
-            if (tx > count_) return 0;
-            if (begin(tx, this->word(tx), arena)) return tx;
-            // It may have become ready since it was looked at: whoever made it so either found `next_` moved past it, or
-            // is seen here.
-            if (next_.replace(tx, tx + 1) && status_of(this->word(tx)) == kReady) lower_next(tx);
+            TxIndex next = next_.load();
+            if (next > count_) return 0;
+            const TxIndex tx = lowest_ready(next, count_ + 1);
+            STM_KNOWS(2, next, tx);
+            const bool begun = tx <= count_ && begin(tx, word(tx), arena);
+            // Those passed by may have become ready since they were looked at: whoever made one so either found `next_` moved
+            // past it, or is seen here.
+            if (tx != next && next_.replace(next, tx)) {
+                const TxIndex missed = lowest_ready(next, tx);
+                if (missed != tx) lower_next(missed);
+            }
+            if (begun) return tx;
         }
     }
 
