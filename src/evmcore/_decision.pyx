@@ -159,14 +159,17 @@ cdef void learn_alone(Estimate* speed, uint64_t ratio) noexcept nogil:
 
 
 cdef bint is_time_to_try(const Forecast* seen, size_t count, int choice, uint64_t expected) noexcept nogil:
-    """Whether threads are to be tried that are expected not to pay: where that may be lost, and where others were passed over
-    since they were tried last."""
+    """Whether threads are to be tried that are not expected to pay, or not for sure: where what may be lost is little, and
+    where others were passed over since they were tried last."""
     cdef uint64_t loss = max(expected, seen.sequential) - seen.sequential
-    # What it is held against has to be known.
-    if seen.looked and alone[length_class(seen.raw, count)].value() == 0:
-        return False
-    # A trial that falls behind is given up.
-    if losable.value() < <int64_t>min(max(loss, seen.sequential // 32), seen.sequential // 8):
+    if seen.looked and is_unsure(seen, count):
+        loss = max(loss, waking_time(choice) + added(seen, choice))
+    elif seen.looked and alone[length_class(seen.raw, count)].value() == 0:
+        return False                             # what it is held against has to be known
+    else:
+        # A trial that falls behind is given up.
+        loss = min(max(loss, seen.sequential // 32), seen.sequential // 8)
+    if losable.value() < <int64_t>loss:
         return False
     return patience[choice * LENGTHS + length_class(seen.raw, count)].passed_over()
 
@@ -327,7 +330,9 @@ cdef class ChoosingExecutor(Executor):
             return MEASURING if is_time_to_measure(seen, count, expected[0]) else PAYS
         if waking_time(choice[0]) + shared_work(seen, self.counts[choice[0]]) >= worthwhile(seen.sequential, False):
             return TOO_SHORT
-        if not is_unsure(seen, count) and is_time_to_try(seen, count, choice[0], expected[0]):
+        if (
+            not is_unsure(seen, count) or expected[0] < seen.sequential * UNSURE_GAIN_PERCENT // 100
+        ) and is_time_to_try(seen, count, choice[0], expected[0]):
             if seen.costs == NULL:
                 forecast_all(txs, count, gas_used, seen)
                 at_present_speed(seen, count)
