@@ -165,9 +165,9 @@ def test_what_threads_add_is_learnt_from_their_blocks() -> None:
 def test_what_unknown_calls_take_is_learnt_from_blocks_on_threads_too() -> None:
     """Also where they use little of the gas that they might, and less than the transfers between them."""
     contracts = [b"\x77" * 18 + number.to_bytes(2, "big") for number in range(60)]
-    data = SELECTOR.ljust(32, b"\0") + (200).to_bytes(32, "big")
+    data = SELECTOR.ljust(32, b"\0") + (700).to_bytes(32, "big")
     calls = [
-        Transaction(sender=person(number), to=contract, data=data, gas_limit=200_000, gas_price=0)
+        Transaction(sender=person(number), to=contract, data=data, gas_limit=100_000, gas_price=0)
         for number, contract in enumerate(contracts)
     ]
     payments = [
@@ -178,9 +178,9 @@ def test_what_unknown_calls_take_is_learnt_from_blocks_on_threads_too() -> None:
     block = block_of(*calls, *payments, gas_limit=10**9)
     teach(LOOP, bytes(4), 1000)  # so that nothing is to be measured first
     teach_threads(1000, 1)
-    teach_gas(plain_ns=700, kilogas_ns=100_000)  # far more than it is anywhere
+    teach_gas(plain_ns=700, kilogas_ns=40_000_000)  # 40 s together
     assert counters(block, state).decision.startswith("2 threads: ")
-    assert learnt()["per_kilogas"] < 100_000
+    assert learnt()["per_kilogas"] < 40_000_000
 
 
 @pytest.mark.parametrize("turns", [20_000, 100_000])
