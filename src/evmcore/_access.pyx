@@ -1,4 +1,4 @@
-"""Notes of what a block accesses; see ``_access.pxd``.
+"""Notes of what a block accesses; see `_access.pxd`.
 
 The rules of EIP-7928 are these: what an instruction looked at counts from the moment its gas was paid for, whether or not
 its frame was reverted (the working set's `seen`); a value counts as changed when it differs from what it was before the

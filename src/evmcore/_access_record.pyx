@@ -1,4 +1,4 @@
-"""The block access list made of the notes of a block; see ``_access_record.pxd``."""
+"""The block access list made of the notes of a block; see `_access_record.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
@@ -309,7 +309,7 @@ cdef bytes encoded(const Form* form, uint32_t first):
 
 
 cdef class AccessRecord:
-    """What a block's execution accessed and changed, part by part (see ``_access_record.pyi``)."""
+    """What a block's execution accessed and changed, part by part (see `_access_record.pyi`)."""
 
     def __dealloc__(self):
         access_release(&self.notes)

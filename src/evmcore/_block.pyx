@@ -16,7 +16,7 @@ cdef Executor SEQUENTIAL = Executor()
 
 
 def execute(request, Executor executor=SEQUENTIAL):
-    """Executes a block on the state after its parent, by ``executor`` whatever threads the request asks for; without one,
+    """Executes a block on the state after its parent, by `executor` whatever threads the request asks for; without one,
     sequentially. Raises `InvalidBlock`; the state is then as before."""
     return run_block(BlockRun(), request, executor, request.commit)
 

@@ -51,7 +51,7 @@ cdef class BlockResult:
 
     @property
     def access_list(self):
-        """The block's `BlockAccessList` (EIP-7928): the one it was executed with, or where ``access_list=True`` asked for
+        """The block's `BlockAccessList` (EIP-7928): the one it was executed with, or where `access_list=True` asked for
         it; else None."""
         if self.given is not None:
             return self.given
@@ -59,7 +59,7 @@ cdef class BlockResult:
 
     @property
     def accesses(self):
-        """The `AccessRecord` of what each part of the block accessed; None unless ``accesses`` or ``access_list=True``
+        """The `AccessRecord` of what each part of the block accessed; None unless `accesses` or `access_list=True`
         asked for it."""
         return self.kept.accesses
 
@@ -95,7 +95,7 @@ cdef class BlockResult:
 
     def state_root(self):
         """The 32-byte root of the state after the block. The state must be as it was when the block was executed, or, with
-        ``commit=True``, as that left it; `StateError` where the backend cannot compute a root."""
+        `commit=True`, as that left it; `StateError` where the backend cannot compute a root."""
         if self.root_cache is None:
             self.root_cache = root_after(self.backend, None if self.committed else self.diff, self.threads)
         return self.root_cache

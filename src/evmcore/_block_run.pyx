@@ -1,5 +1,5 @@
 """One execution of one block: a Python block turned into C data, once, and the native steps (`_block_steps`) driven through
-it. See ``_block_run.pxd``.
+it. See `_block_run.pxd`.
 """
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport calloc, free
@@ -209,8 +209,8 @@ cdef class BlockRun:
         return 0
 
     cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1:
-        """Executes the block. ``roots``: note the state root after every transaction (receipts before Byzantium).
-        ``tracer`` sees the transactions one after the other, not the system calls."""
+        """Executes the block. `roots`: note the state root after every transaction (receipts before Byzantium).
+        `tracer` sees the transactions one after the other, not the system calls."""
         cdef BlockFailure failure
         cdef int64_t start, now, senders
         cdef Gate* gate = self.output.gate

@@ -1,9 +1,9 @@
 """Code analysis and the process-wide code cache.
 
 Analysis comes in two parts. When code is first needed, one pass finds its jump destinations and makes a second copy of it,
-byte for byte at the same offsets, which is what is executed (``include/code_scan.h``). In it every place at which
+byte for byte at the same offsets, which is what is executed (`include/code_scan.h`). In it every place at which
 execution can enter, the start and what follows each jump destination, holds a number of its own. Whoever comes to such a
-place first fuses the common instruction sequences (``ops/fusion.py``) that follow, as far as execution can run on without
+place first fuses the common instruction sequences (`ops/fusion.py`) that follow, as far as execution can run on without
 a jump. So only what is reached of a contract is ever looked at closely, which is a small part of most.
 
 Threads share the copy while it changes. That is harmless: fusing replaces first bytes of instructions only, one byte at a

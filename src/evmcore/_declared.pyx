@@ -1,4 +1,4 @@
-"""Parsing and looking up a given block access list; see ``_declared.pxd``.
+"""Parsing and looking up a given block access list; see `_declared.pxd`.
 
 The parser accepts what `access_lists.BlockAccessList` accepts, and only the canonical form. It does not say what is wrong
 with anything else: the caller asks the Python class, which does.

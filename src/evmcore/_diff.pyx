@@ -187,7 +187,7 @@ cdef class StateDiff:
         return decode(data)
 
     def to_json(self) -> dict:
-        """The diff as JSON values: ``accounts``, ``storage`` and ``codes``, each with old and new where they differ."""
+        """The diff as JSON values: `accounts`, `storage` and `codes`, each with old and new where they differ."""
         from evmcore._diff_codec import to_json
         return to_json(self)
 

@@ -1,4 +1,4 @@
-"""What a block's transactions will take; see ``_forecast.pxd``."""
+"""What a block's transactions will take; see `_forecast.pxd`."""
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset

@@ -61,7 +61,7 @@ def variants():
 
 
 def keccak256_variant(str name, data):
-    """As ``keccak256``, with the named permutation, for tests."""
+    """As `keccak256`, with the named permutation, for tests."""
     cdef const KeccakVariant* variant = keccak_variants()
     while variant.name != NULL:
         if variant.name.decode() == name:
@@ -71,7 +71,7 @@ def keccak256_variant(str name, data):
 
 
 def keccak256_of_64(bytes data):
-    """As ``keccak256``, by the path for exactly 64 bytes, for tests."""
+    """As `keccak256`, by the path for exactly 64 bytes, for tests."""
     if len(data) != 64:
         raise InputError(f"data: expected 64 bytes, got {len(data)}")
     digest = PyBytes_FromStringAndSize(NULL, 32)

@@ -1,5 +1,5 @@
-"""The interpreter: dispatch, and the driver that runs frames. Opcode bodies are in ``ops/``, what begins and ends a message
-in ``interpreter/``; all of it is compiled into this module, so that its functions can be inlined into each other.
+"""The interpreter: dispatch, and the driver that runs frames. Opcode bodies are in `ops/`, what begins and ends a message
+in `interpreter/`; all of it is compiled into this module, so that its functions can be inlined into each other.
 
 A message runs in a frame. A handler that starts a callee leaves the dispatch loop with RUNNING; the driver goes on with the
 new top frame and, when that ends, settles its outcome in the caller and resumes it. So depth never uses the C stack. All

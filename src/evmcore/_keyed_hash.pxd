@@ -1,4 +1,4 @@
-"""Keyed hashes for tables whose keys come from outside (``include/keyed_hash.h``); all inline, no module of its own."""
+"""Keyed hashes for tables whose keys come from outside (`include/keyed_hash.h`); all inline, no module of its own."""
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 

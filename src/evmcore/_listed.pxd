@@ -1,7 +1,7 @@
 """A block whose access list is given (EIP-7928), as C data: its workers, and what the run of each transaction left.
 
-Layer 5, beside ``_stm_*``. What each room of the executor does with it: ``_listed_read`` answers reads from the list,
-``_listed_run`` runs and makes final, ``_listed_check`` compares what was noted with the list, ``listed`` opens and closes.
+Layer 5, beside `_stm_*`. What each room of the executor does with it: `_listed_read` answers reads from the list,
+`_listed_run` runs and makes final, `_listed_check` compares what was noted with the list, `listed` opens and closes.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool

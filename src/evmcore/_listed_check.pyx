@@ -1,4 +1,4 @@
-"""What differs between a block and its access list, and that in words; see ``_listed_check.pxd``."""
+"""What differs between a block and its access list, and that in words; see `_listed_check.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset

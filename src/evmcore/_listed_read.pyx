@@ -1,4 +1,4 @@
-"""Reads of a transaction whose block's access list is given; see ``_listed_read.pxd``."""
+"""Reads of a transaction whose block's access list is given; see `_listed_read.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset

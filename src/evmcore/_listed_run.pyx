@@ -1,4 +1,4 @@
-"""Running, comparing and committing with a given access list; see ``_listed_run.pxd``."""
+"""Running, comparing and committing with a given access list; see `_listed_run.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free

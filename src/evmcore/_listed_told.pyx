@@ -1,4 +1,4 @@
-"""What each part of a block accessed, told from its given access list; see ``_listed_told.pxd``."""
+"""What each part of a block accessed, told from its given access list; see `_listed_told.pxd`."""
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 

@@ -1,4 +1,4 @@
-"""Pools of machines and arenas; see ``_machines.pxd``."""
+"""Pools of machines and arenas; see `_machines.pxd`."""
 from evmcore._interp cimport Machine, machine_free, machine_neutral, machine_new
 from evmcore._state cimport ws_reset
 

@@ -1,4 +1,4 @@
-"""Where calls met others; see ``_meetings.pxd``.
+"""Where calls met others; see `_meetings.pxd`.
 
 Two swaps through one router meet where they go through one pair, which the router finds from the tokens named in the
 calldata. So calls are told apart by callee, selector and the addresses in their calldata, but for the sender's; what is

@@ -144,7 +144,7 @@ cdef class CommittedTransaction(TransactionResult):
     @property
     def accesses(self):
         """What it accessed and changed, as a `BlockAccessList` of it alone (EIP-7928; its place in the block is
-        ``index + 1``), made each time that it is asked for. None unless ``accesses`` or ``access_list=True`` was given.
+        `index + 1`), made each time that it is asked for. None unless `accesses` or `access_list=True` was given.
         `BlockAccessList.joined` puts those of all parts of a block together."""
         if self.kept.accesses is None:
             return None

@@ -1,4 +1,4 @@
-"""The precompiled contracts: addresses and forks here, bodies and prices in ``precompiles/``, algorithms in headers.
+"""The precompiled contracts: addresses and forks here, bodies and prices in `precompiles/`, algorithms in headers.
 
 Every contract has one body: it charges its gas, checks its input and writes its output. Prices are those of the
 execution-specs; where a fork changed one, the body asks for the revision. No body keeps state between calls.

@@ -1,4 +1,4 @@
-"""Python transactions as C data, made once; and the errors that name what was wrong with them. See ``_prepared.pxd``."""
+"""Python transactions as C data, made once; and the errors that name what was wrong with them. See `_prepared.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -200,7 +200,7 @@ cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx)
 
 
 def intrinsic_gas_of(transaction, int revision):
-    """(intrinsic gas, EIP-7623 floor) of a `Transaction` under rule set ``revision`` (`Fork.revision`); the floor is 0
+    """(intrinsic gas, EIP-7623 floor) of a `Transaction` under rule set `revision` (`Fork.revision`); the floor is 0
     before Prague. The transaction needs no sender."""
     cdef PreparedTransaction prepared = PreparedTransaction(transaction, bytes(20))
     cdef uint64_t intrinsic, floor

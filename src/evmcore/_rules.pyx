@@ -1,1 +1,1 @@
-"""Exports `Revision` to Python; the declaration is in ``_rules.pxd``."""
+"""Exports `Revision` to Python; the declaration is in `_rules.pxd`."""

@@ -1,4 +1,4 @@
-"""Senders of many transactions at once; see ``_senders.pxd``."""
+"""Senders of many transactions at once; see `_senders.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free

@@ -2,7 +2,7 @@
 
 Hash tables map keys to entry numbers. Stamps that name a transaction (`warm`, `touched`, ...) compare with `ws.epoch`, so a
 new transaction costs nothing. Hashes are keyed per process: the keys come from outside and must not be able to crowd a table.
-The rooms in ``working_set/`` are compiled into this module, so that its functions can be inlined into each other.
+The rooms in `working_set/` are compiled into this module, so that its functions can be inlined into each other.
 """
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset

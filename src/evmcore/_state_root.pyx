@@ -1,4 +1,4 @@
-"""State roots: each account's storage root, its leaf, and the trie of the leaves. See ``_state_root.pxd``."""
+"""State roots: each account's storage root, its leaf, and the trie of the leaves. See `_state_root.pxd`."""
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset

@@ -1,4 +1,4 @@
-"""Store, scheduler and worker loop of the parallel executor: the face of ``include/stm/``, which knows no Python."""
+"""Store, scheduler and worker loop of the parallel executor: the face of `include/stm/`, which knows no Python."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool

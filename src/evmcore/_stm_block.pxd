@@ -1,7 +1,7 @@
 """A block in parallel execution, as C data: its workers, and what the latest run of each transaction left.
 
-What each room of the executor does with it: ``_stm_read`` answers reads, ``_stm_run`` runs ahead and records,
-``_stm_commit`` makes final, ``stm`` opens and closes.
+What each room of the executor does with it: `_stm_read` answers reads, `_stm_run` runs ahead and records,
+`_stm_commit` makes final, `stm` opens and closes.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from evmcore._block_run cimport Pace

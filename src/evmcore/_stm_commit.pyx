@@ -1,4 +1,4 @@
-"""The committer; see ``_stm_commit.pxd``.
+"""The committer; see `_stm_commit.pxd`.
 
 In the block's working set, an entry's `origin` is its Location in the store where it has been looked up, and the store keeps
 the entry's number as that Location's `main_number`. Others are looked up when they are needed.

@@ -1,4 +1,4 @@
-"""Asking for memory ahead of time; see ``_stm_prefetch.pxd``.
+"""Asking for memory ahead of time; see `_stm_prefetch.pxd`.
 
 What is found through a pointer can be asked for once the pointer is here. So a run is asked for in three steps, each of
 which finds what the one before asked for: the run three transactions ahead, its records two ahead, and one ahead what the

@@ -1,4 +1,4 @@
-"""Reading for speculative runs; see ``_stm_read.pxd``."""
+"""Reading for speculative runs; see `_stm_read.pxd`."""
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 

@@ -1,4 +1,4 @@
-"""Running ahead and recording; see ``_stm_run.pxd``."""
+"""Running ahead and recording; see `_stm_run.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc

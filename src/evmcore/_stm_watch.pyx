@@ -1,4 +1,4 @@
-"""What the workers of a parallel block did; see ``_stm_watch.pxd``."""
+"""What the workers of a parallel block did; see `_stm_watch.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint64_t
 

@@ -38,7 +38,7 @@ cdef class BlockStream:
 
     `result` is the `BlockResult` once the iterator is exhausted, before that None. `close` ends the execution early: all
     its threads have ended when it returns, and nothing has been applied to the state. A stream that is dropped is closed;
-    it can also be used in a ``with`` statement. It belongs to one thread at a time.
+    it can also be used in a `with` statement. It belongs to one thread at a time.
     """
 
     def __init__(self, request, Executor executor not None):

@@ -1,4 +1,4 @@
-"""256-bit unsigned arithmetic: the C face of ``include/u256.h`` (header only, no module state)."""
+"""256-bit unsigned arithmetic: the C face of `include/u256.h` (header only, no module state)."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 

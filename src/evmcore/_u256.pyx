@@ -1,4 +1,4 @@
-"""Python integers to and from ``u256``, and the arithmetic as Python functions for tests and tools."""
+"""Python integers to and from `u256`, and the arithmetic as Python functions for tests and tools."""
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_Check
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
@@ -37,7 +37,7 @@ cdef object u256_to_int(const u256* value):
 
 
 cdef object evaluate(str operation, u256* r, const u256* a, const u256* b, const u256* m):
-    """Runs one operation; returns its flag, comparison or count, or None where the result is only ``r``."""
+    """Runs one operation; returns its flag, comparison or count, or None where the result is only `r`."""
     if operation == "add": u_add(r, a, b)
     elif operation == "sub": u_sub(r, a, b)
     elif operation == "mul": u_mul(r, a, b)
@@ -79,7 +79,7 @@ def apply(str operation, operands, int alias = -1):
     """Apply one operation to a list of operand tuples (one to three ints each, in the EVM's order).
 
     Gives a list with, for each tuple, the result as an int; a tuple (result, flag) for the operations with a carry,
-    borrow or overflow; or the bool or int of a comparison or count. ``alias`` names the operand whose memory the
+    borrow or overflow; or the bool or int of a comparison or count. `alias` names the operand whose memory the
     result is written to (0 to 2); -1 writes it apart.
     """
     cdef u256 x[4]

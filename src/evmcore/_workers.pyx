@@ -1,4 +1,4 @@
-"""The process's native worker threads: one set for everything that is done in parallel. See ``include/workers.h``."""
+"""The process's native worker threads: one set for everything that is done in parallel. See `include/workers.h`."""
 from libc.stdint cimport uint64_t
 
 cdef extern from "include/workers.h" namespace "evmcore" nogil:

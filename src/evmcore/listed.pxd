@@ -1,4 +1,4 @@
-"""Executing a block with its access list given (EIP-7928). Layer 5, beside ``stm``."""
+"""Executing a block with its access list given (EIP-7928). Layer 5, beside `stm`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from evmcore._access_record cimport AccessRecord

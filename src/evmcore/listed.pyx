@@ -39,10 +39,10 @@ from evmcore.errors import BlockReason, InputError, InvalidBlock, ResourceError,
 
 
 cdef class ListedExecutor(Executor):
-    """Executes one block with its access list given, on ``threads`` native threads: every transaction runs once, by itself,
+    """Executes one block with its access list given, on `threads` native threads: every transaction runs once, by itself,
     on what the list says was before it, and is compared with what the list says of it.
 
-    ``access_list``: a `BlockAccessList` or its RLP. ``limit_size``: the list may have one address or slot for every 2,000
+    `access_list`: a `BlockAccessList` or its RLP. `limit_size`: the list may have one address or slot for every 2,000
     gas of the block's limit, as the EIP has it. Raises `InputError` for an argument that makes no sense.
     """
 

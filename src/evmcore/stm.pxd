@@ -1,7 +1,7 @@
 """The parallel block executor: Block-STM with a commit frontier. Layer 5: knows transactions and blocks, nothing of opcodes.
 
 Worker threads run transactions speculatively, each on a machine and a working set of its own whose reader answers from the
-multi-version store (``include/stm/store.h``). The committer, whichever worker holds that office, goes through the
+multi-version store (`include/stm/store.h`). The committer, whichever worker holds that office, goes through the
 transactions in order, checks what each one learnt against what is now final, runs it again where that differs, and brings
 its writes into the block's own working set. So the outcome is that of sequential execution whatever the speculation did.
 """

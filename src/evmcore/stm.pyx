@@ -1,4 +1,4 @@
-"""The parallel block executor; see ``stm.pxd`` for the idea and ``include/stm/`` for store and scheduler."""
+"""The parallel block executor; see `stm.pxd` for the idea and `include/stm/` for store and scheduler."""
 import os
 
 from libc.stddef cimport size_t
@@ -236,9 +236,9 @@ cdef size_t expected_locations(const Block* block) noexcept nogil:
 
 
 cdef class ParallelExecutor(Executor):
-    """Executes a block's transactions on ``threads`` native threads, with the outcome of sequential execution.
+    """Executes a block's transactions on `threads` native threads, with the outcome of sequential execution.
 
-    Pass one as ``executor`` to `execute_block`. ``always``: speculate even where one thread, or one transaction, makes that
+    Pass one as `executor` to `execute_block`. `always`: speculate even where one thread, or one transaction, makes that
     pointless (measurements). Speculation is given up, and the rest of the block run sequentially from the last final
     transaction, when the store is full.
 
@@ -250,7 +250,7 @@ cdef class ParallelExecutor(Executor):
 
     With `recording`, `timeline` tells what the workers of the last block did: nanoseconds in all, events for which there was
     no room, and a list of events: (worker, what, index of the transaction or None, begin, end, detail), with begin and end
-    in nanoseconds from the start. What they did is one of `_stm_watch.DEEDS` or ``woke``; the detail is the index of the
+    in nanoseconds from the start. What they did is one of `_stm_watch.DEEDS` or `woke`; the detail is the index of the
     transaction whose estimate was met, or the cause (of `CAUSES`) why a run did not stand.
     """
 

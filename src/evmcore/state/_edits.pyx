@@ -1,4 +1,4 @@
-"""Changes of a native store, and its snapshots. See ``_edits.pxd``."""
+"""Changes of a native store, and its snapshots. See `_edits.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport realloc

@@ -37,7 +37,7 @@ from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint, to_wo
 cdef class MemoryState(Backend):
     """Accounts, storage, codes and block hashes in memory, for one process and any number of threads.
 
-    ``MemoryState(alloc)`` takes a geth-style alloc or a mapping of address to `Account`. Addresses are 20 bytes or
+    `MemoryState(alloc)` takes a geth-style alloc or a mapping of address to `Account`. Addresses are 20 bytes or
     0x-hex text, slots and values numbers below 2**256, balances in wei. An account that is written to is made when it
     is absent; a slot of value zero is the same as an absent one. Calls read without locks of their own; a thread that
     writes waits until running calls are done, and gets `StateError` when it is itself inside one.

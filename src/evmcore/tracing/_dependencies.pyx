@@ -11,7 +11,7 @@ from evmcore.tracing._hooks cimport Tracer
 
 
 cdef class DependencyTracer(Tracer):
-    """Pass to `execute_block` as ``tracer``: how long each transaction took, and the longest chain of those that touch a
+    """Pass to `execute_block` as `tracer`: how long each transaction took, and the longest chain of those that touch a
     storage slot which the one before changed. The interpreter runs at full speed meanwhile.
 
     `times`: nanoseconds of each transaction; `critical_path`: nanoseconds of the chain that took longest, below which no
