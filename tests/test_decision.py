@@ -206,6 +206,12 @@ def test_threads_that_do_not_pay_are_tried_now_and_then(turns: int) -> None:
     assert tried and passed_over >= 4
 
 
+def test_one_great_loss_is_no_reason_to_learn_nothing_for_long() -> None:
+    teach_gas(plain_ns=700, kilogas_ns=40_000_000)
+    assert reason_of(loops(60, 100, gas_limit=4_000_000)) == "one thread: to measure again"  # instead of a gain of hours
+    assert learnt()["losable"] >= -1_000_000
+
+
 def test_a_block_that_falls_behind_goes_on_sequentially_from_what_is_final_and_says_so() -> None:
     """Each call is believed to take 10 us and takes a hundred times as much: by the first checkpoint, an eighth of the
     work, the block is late on any machine."""

@@ -20,7 +20,7 @@ from evmcore._block_run cimport (
 )
 from evmcore._block_steps cimport BLOCK_NO_SENDER, BLOCK_OK, BlockFailure
 from evmcore._forecast cimport (
-    LENGTHS, WHOLE, find_path, forecast_all, forecast_by_gas, forecast_end, forecast_some, forget_kinds, known_kinds, length_class,
+    LENGTHS, WHOLE, find_path, forecast_all, forecast_by_gas, forecast_end, forecast_some, forget_kinds, known_kinds,
     note_on_threads, run_timed, set_pace, teach_kind, teach_speed,
 )
 from evmcore._hints cimport forget_hints
@@ -54,7 +54,8 @@ cdef enum:
     LOSABLE_PART = 100            # of all time spent on blocks: what trials and measurements may lose ...
     GAINED_PART = 8               # ... beside this part of what threads gained
     LOSABLE_NS = 500000           # and so much at the beginning
-    MOST_SAVED_NS = 20000000      # of it: a long life is no reason to lose much at once
+    MOST_SAVED_NS = 20000000      # of it: a long life is no reason to lose much at once, ...
+    MOST_OWED_NS = 1000000        # ... nor one great loss to learn nothing for long
     LOOKED_AT = 8                 # one in so many of the blocks that the header tells not to pay is looked at all the same
 
 cdef Loose[uint32_t] cold         # parts of FIRST_NS that still count, 0 once a block ran on threads
@@ -141,8 +142,8 @@ cdef uint64_t time_alone(BlockRun run, const Forecast* seen, int threads) noexce
     return max(seen.sequential - min(seen.sequential, shared), seen.sequential // threads)
 
 
-cdef void at_present_speed(Forecast* seen, size_t count) noexcept nogil:
-    cdef uint64_t ratio = alone[length_class(seen.raw, count)].value()
+cdef void at_present_speed(Forecast* seen) noexcept nogil:
+    cdef uint64_t ratio = alone[seen.length].value()
     if ratio == 0:
         return
     seen.sequential = seen.raw * ratio // WHOLE
@@ -150,12 +151,23 @@ cdef void at_present_speed(Forecast* seen, size_t count) noexcept nogil:
     seen.path = seen.path * ratio // WHOLE
 
 
+cdef void look_at_all(TxData** txs, size_t count, uint64_t gas_used, Forecast* seen) noexcept nogil:
+    """What is known of blocks of this length stays what it was taken from when some were looked at."""
+    cdef int length = seen.length
+    forecast_all(txs, count, gas_used, seen)
+    seen.length = length
+    at_present_speed(seen)
+
+
 cdef void learn_alone(Estimate* speed, uint64_t ratio) noexcept nogil:
     """That a block took so much on one thread. The first that is seen may have been disturbed: nothing counts for more than
-    four times what its kinds say."""
+    four times what its kinds say. Later on less is believed sooner than more: nothing makes a block faster than it is."""
     if speed.value() == 0:
         ratio = min(max(ratio, <uint64_t>WHOLE // 4), 4 * <uint64_t>WHOLE)
-    speed.step(ratio, 3)
+    if ratio < speed.value():
+        speed.learn(ratio, 2)
+    else:
+        speed.step(ratio, 3)
 
 
 cdef bint is_time_to_try(const Forecast* seen, size_t count, int choice, uint64_t expected) noexcept nogil:
@@ -164,30 +176,29 @@ cdef bint is_time_to_try(const Forecast* seen, size_t count, int choice, uint64_
     cdef uint64_t loss = max(expected, seen.sequential) - seen.sequential
     if seen.looked and is_unsure(seen, count):
         loss = max(loss, waking_time(choice) + added(seen, choice))
-    elif seen.looked and alone[length_class(seen.raw, count)].value() == 0:
+    elif seen.looked and alone[seen.length].value() == 0:
         return False                             # what it is held against has to be known
     else:
         # A trial that falls behind is given up.
         loss = min(max(loss, seen.sequential // 32), seen.sequential // 8)
     if losable.value() < <int64_t>loss:
         return False
-    return patience[choice * LENGTHS + length_class(seen.raw, count)].passed_over()
+    return patience[choice * LENGTHS + seen.length].passed_over()
 
 
 cdef bint is_time_to_measure(const Forecast* seen, size_t count, uint64_t expected) noexcept nogil:
     """Whether a block that threads are expected to pay for is to run alone, so that what it takes is known."""
     if since_measured < 0:
         return True
-    if 2 * seen.wanting <= count and (is_unsure(seen, count) or since_measured < REMEASURE):
+    if 4 * seen.wanting <= count and (is_unsure(seen, count) or since_measured < REMEASURE):
         return False                             # where most is unknown there is nothing that could be confirmed
     return losable.value() >= <int64_t>(seen.sequential - min(seen.sequential, expected))
 
 
 cdef void spend(int64_t took, int64_t lost) noexcept nogil:
     """A block's time, and what was lost (below 0: gained) in comparison with the other way to execute it."""
-    losable.set(min(
-        losable.value() + took // LOSABLE_PART - (lost if lost > 0 else lost // GAINED_PART), <int64_t>MOST_SAVED_NS
-    ))
+    cdef int64_t left = losable.value() + took // LOSABLE_PART - (lost if lost > 0 else lost // GAINED_PART)
+    losable.set(max(<int64_t>-MOST_OWED_NS, min(left, <int64_t>MOST_SAVED_NS)))
 
 
 cdef BlockFailure run_on(ParallelExecutor executor, BlockRun run, Sequence* sequence) noexcept:
@@ -309,15 +320,14 @@ cdef class ChoosingExecutor(Executor):
             ):
                 return PAYS_LITTLE
         whole = forecast_some(txs, count, gas_used, seen)
-        at_present_speed(seen, count)
+        at_present_speed(seen)
         expected[0] = seen.sequential
         if seen.sequential < SHORT_NS:
             return TOO_SHORT
         choice[0] = self.best(seen, expected)
         limit = worthwhile(time_alone(run, seen, self.threads), is_unsure(seen, count))
         if not whole and expected[0] < limit:
-            forecast_all(txs, count, gas_used, seen)
-            at_present_speed(seen, count)
+            look_at_all(txs, count, gas_used, seen)
             choice[0] = self.best(seen, expected)
             limit = worthwhile(time_alone(run, seen, self.threads), is_unsure(seen, count))
         if expected[0] < limit:
@@ -334,8 +344,7 @@ cdef class ChoosingExecutor(Executor):
             not is_unsure(seen, count) or expected[0] < seen.sequential * UNSURE_GAIN_PERCENT // 100
         ) and is_time_to_try(seen, count, choice[0], expected[0]):
             if seen.costs == NULL:
-                forecast_all(txs, count, gas_used, seen)
-                at_present_speed(seen, count)
+                look_at_all(txs, count, gas_used, seen)
             return TRYING
         return PAYS_LITTLE
 
@@ -379,7 +388,7 @@ cdef class ChoosingExecutor(Executor):
                 since_measured = 0
             spend(took, max(given_up, <int64_t>0))
             if seen.looked and not is_unsure(seen, sequence.count):
-                learn_alone(&alone[length_class(seen.raw, sequence.count)], <uint64_t>took * WHOLE // max(seen.raw, <uint64_t>1))
+                learn_alone(&alone[seen.length], <uint64_t>took * WHOLE // max(seen.raw, <uint64_t>1))
         return failure
 
     cdef BlockFailure run_parallel(
@@ -388,7 +397,7 @@ cdef class ChoosingExecutor(Executor):
         global since_measured
         cdef size_t count = sequence.count
         cdef Estimate* speed
-        cdef Patience* waiting = &patience[choice * LENGTHS + length_class(seen.raw, count)]
+        cdef Patience* waiting = &patience[choice * LENGTHS + seen.length]
         cdef int threads = self.counts[choice]
         cdef BlockFailure failure
         cdef int64_t took
@@ -426,7 +435,7 @@ cdef class ChoosingExecutor(Executor):
         ratio = min(max(extra * WHOLE // more, <uint64_t>WHOLE // 4), <uint64_t>(2 if run.pace.behind else 4) * WHOLE)
         if sure and running and running < seen.sequential:
             # Transactions that run beside others take no less than alone.
-            speed = &alone[length_class(seen.raw, count)]
+            speed = &alone[seen.length]
             if speed.value() == 0:
                 speed.set(WHOLE)
             speed.step(running * WHOLE // max(seen.raw, <uint64_t>1), 3)

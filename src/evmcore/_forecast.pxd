@@ -18,6 +18,7 @@ cdef struct Forecast:
     uint64_t raw                  # its transactions one after the other, by what their kinds took
     uint64_t sequential           # the same at the speed that blocks have at present
     uint64_t longest              # of one transaction
+    int length                    # of its mean transaction, from 0 to LENGTHS - 1, by `raw`
     uint64_t path                 # of those that the hints line up; `longest` where there was no need to look
     uint64_t[16] load             # transactions by length, in 1,024ths: one that threads burden more counts for more
     uint32_t unknown              # transactions of kinds that were not seen before ...
@@ -38,9 +39,6 @@ cdef void forecast_end(Forecast* out) noexcept nogil
 
 # Sets `path`, where all were looked at.
 cdef void find_path(TxData** txs, size_t count, Forecast* out) noexcept nogil
-
-# The length of one of so many transactions, from 0 to LENGTHS - 1.
-cdef int length_class(uint64_t nanoseconds, size_t count) noexcept nogil
 
 # Times by which parts of the block should be final: what they take sequentially, and `allowed_ns`. The first part is one in
 # `part` of the work, each further one twice the one before.

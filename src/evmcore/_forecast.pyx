@@ -70,7 +70,7 @@ cdef inline int length_of(uint64_t nanoseconds) noexcept nogil:
     return length
 
 
-cdef int length_class(uint64_t nanoseconds, size_t count) noexcept nogil:
+cdef inline int length_class(uint64_t nanoseconds, size_t count) noexcept nogil:
     return length_of(nanoseconds // max(count, <size_t>1))
 
 
@@ -139,6 +139,7 @@ cdef void look_at(TxData** txs, size_t count, size_t stride, uint64_t gas_used, 
         for i in range(<size_t>LENGTHS):
             out.load[i] = out.load[i] * count // looked
     out.sequential = out.raw
+    out.length = length_class(out.raw, count)
 
 
 cdef uint64_t gas_beyond_transfers(uint64_t gas_used, size_t count) noexcept nogil:
@@ -149,7 +150,8 @@ cdef void forecast_by_gas(size_t count, uint64_t gas_used, Forecast* out) noexce
     memset(out, 0, sizeof(Forecast))
     out.raw = out.sequential = count * plain.value() + gas_beyond_transfers(gas_used, count) * max(per_kilogas.value(), <uint32_t>500) // 500
     out.longest = out.path = out.raw // count
-    out.load[length_of(out.longest)] = count * WHOLE
+    out.length = length_class(out.raw, count)
+    out.load[out.length] = count * WHOLE
 
 
 cdef bint forecast_some(TxData** txs, size_t count, uint64_t gas_used, Forecast* out) noexcept nogil:
@@ -209,7 +211,9 @@ cdef BlockFailure run_timed(BlockRun run, Sequence* sequence, const Forecast* se
     cdef uint64_t name = 0, timed_gas = 0, timed_ns = 0, used
     cdef Kind* kind = NULL
     cdef int64_t start, ended = 0
-    cdef uint32_t block = <uint32_t>atomic_add32(&phase, 1), now = block
+    cdef uint32_t block = <uint32_t>atomic_add32(&phase, 1)
+    # Where it begins to count is drawn: blocks and what follows each other in them may go by the same numbers.
+    cdef uint32_t now = block * <uint32_t>0x9e3779b1 >> 16
     cdef bint known, wanted, timed = False
     # Measuring is to take a hundredth of the block at most: of what was forecast, and of what it takes beyond that.
     cdef int64_t beyond = 0
@@ -276,30 +280,30 @@ cdef void note_on_threads(
     cdef uint64_t name, gas = 0, guessed = 0, left = running_ns - running_ns // ON_THREADS
     cdef size_t i
     cdef Kind* kind
-    cdef bint fresh
-    # What kinds that have a time did not take, those did that have none.
+    cdef bint untimed
+    # What kinds that were timed did not take, those did that were not: they may have been disturbed the last time.
     for i in range(count if running_ns and seen.costs != NULL else 0):
         name = call_name(txs[i])
         kind = &kinds[name >> 52]
-        if is_plain(txs[i]) or (kind.is_tag(tag_of(name)) and kind.has_time()):
+        if is_plain(txs[i]) or (kind.is_tag(tag_of(name)) and kind.is_timed()):
             left -= min(left, <uint64_t>seen.costs[i])
         else:
             gas += beyond_transfer(run, i)
             guessed += seen.costs[i]
             left -= min(left, <uint64_t>plain.value())
-    if 4 * guessed > seen.raw:
-        learn_kilogas(gas, left)
-    else:
+    if 4 * guessed <= seen.raw:
         gas = 0
+    elif seen.unknown:
+        learn_kilogas(gas, left)
     for i in range(count):
         if is_plain(txs[i]):
             continue
         name = call_name(txs[i])
         kind = &kinds[name >> 52]
-        fresh = not (kind.is_tag(tag_of(name)) and kind.has_time())
+        untimed = not (kind.is_tag(tag_of(name)) and kind.is_timed())
         if kind.saw(tag_of(name), block) and ratio:
             kind.learn_burden(<uint32_t>ratio)
-        if fresh and gas:
+        if untimed and gas:
             kind.suppose(plain.value() + beyond_transfer(run, i) * left // gas)
 
 
