@@ -208,7 +208,8 @@ def test_threads_that_do_not_pay_are_tried_now_and_then(turns: int) -> None:
 
 def test_one_great_loss_is_no_reason_to_learn_nothing_for_long() -> None:
     teach_gas(plain_ns=700, kilogas_ns=40_000_000)
-    assert reason_of(loops(60, 100, gas_limit=4_000_000)) == "one thread: to measure again"  # instead of a gain of hours
+    """To measure a block is believed to cost hours that threads would save."""
+    assert reason_of(loops(60, 100, gas_limit=4_000_000)) == "one thread: to measure again"
     assert learnt()["losable"] >= -1_000_000
 
 
