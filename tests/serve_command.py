@@ -14,15 +14,16 @@ from tests.waiting import PATIENCE
 
 START_SECONDS = PATIENCE
 # Limits of a server that a test does not name: how fast the machine is proves nothing.
-LIMITS = {"--redis-timeout": "60", "--max-head-age": "3600"}
+LIMITS = {"--limit-timeout": "600", "--limit-batch-timeout": "600"}
+REDIS_LIMITS = {"--redis-timeout": "60", "--max-head-age": "3600"}
 
 
 @contextmanager
 def served(*arguments: str, scheme: str = "http") -> Iterator[tuple[Client, subprocess.Popen[str]]]:
     """A client of `serve` with these arguments, and its process; ended by SIGTERM if it is still there."""
     command = [sys.executable, "-m", "evmcore", "serve", "--port", "0", *arguments]
-    if "--redis" in arguments:
-        command += [word for name, limit in LIMITS.items() if name not in arguments for word in (name, limit)]
+    limits = {**LIMITS, **REDIS_LIMITS} if "--redis" in arguments else LIMITS
+    command += [word for name, limit in limits.items() if name not in arguments for word in (name, limit)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
         try:
             assert process.stdout is not None

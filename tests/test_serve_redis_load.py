@@ -208,7 +208,7 @@ def until_ready(client: Client) -> None:
 
 
 def arguments(url: str, *more: str) -> list[str]:
-    common = ["--redis", url, "--chain-id", str(CHAIN_ID), "--workers", "2", "--redis-timeout", "0.5"]
+    common = ["--redis", url, "--chain-id", str(CHAIN_ID), "--workers", "2", "--redis-timeout", "20"]
     return [*common, "--max-head-age", "600", *more]
 
 

@@ -118,3 +118,28 @@ def test_an_application_answers_after_the_fork_of_one_that_had_threads(tmp_path:
     in_child(lambda: print(answer() == before == "0x" + (42).to_bytes(32, "big").hex()))
     """
     assert run(script) == "True\n"
+
+
+def test_what_is_done_before_workers_are_forked_leaves_no_threads_to_them() -> None:
+    """It is done in a process of its own, which gives what was found or raised."""
+    out = run(
+        """
+        import threading
+        from evmcore.service.workers import apart
+
+        def leave_a_thread():
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+            return os.getpid(), threading.active_count()
+
+        def refuse():
+            leave_a_thread()
+            raise StateUnavailable("no state")
+
+        pid, threads = apart(leave_a_thread)
+        try:
+            apart(refuse)
+        except StateUnavailable as error:
+            print(pid != os.getpid(), threads, threading.active_count(), error)
+        """
+    )
+    assert out == "True 2 1 no state\n"

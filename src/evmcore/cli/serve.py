@@ -251,7 +251,7 @@ def _serve(options: argparse.Namespace) -> int:
     storage.start_logging("%(asctime)s ")
     limits = _limits(options)
     source = _source(options)
-    chain = _chain(options, source)
+    chain = _chain(options, source) if options.workers == 1 else workers.apart(lambda: _chain(options, source))
     with ExitStack() as stack:
         if options.workers > 1 and not options.no_metrics:
             # Where the workers share their figures; prometheus-client looks for it when it is imported.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import pickle
 import signal
 import socket
 import ssl
@@ -13,14 +14,14 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import uvicorn
 
 from evmcore.errors import ConfigError, EvmcoreError
 from evmcore.service.http import HttpProtocol
 
-__all__ = ["Certificate", "end_on_signals", "listen", "run"]
+__all__ = ["Certificate", "apart", "end_on_signals", "listen", "run"]
 
 SHUTDOWN_SECONDS: Final = 10  # for requests that are being answered
 QUICK_DEATH: Final = 2.0  # seconds; a worker that lives shorter could not start
@@ -30,6 +31,8 @@ SWITCH_SECONDS: Final = 0.0005
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 log = logging.getLogger("evmcore.service")
+
+T = TypeVar("T")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -48,6 +51,44 @@ def end_on_signals() -> None:
 
     for number in STOP_SIGNALS:
         signal.signal(number, end)
+
+
+def apart(work: Callable[[], T]) -> T:
+    """What ``work`` gives, or raises of this package's errors, in a process of its own.
+
+    For what is done before workers are forked and leaves threads behind. One that has ended for Python may still be on
+    its way out, holding a lock of a library (OpenSSL's, after TLS): in a worker that is forked just then nobody would
+    ever let go of it.
+    """
+    read, write = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.close(read)
+            try:
+                outcome: tuple[Any, EvmcoreError | None] = (work(), None)
+            except EvmcoreError as error:
+                outcome = (None, error)
+            with open(write, "wb") as pipe:
+                pickle.dump(outcome, pipe)
+        except BaseException:
+            log.exception("could not start")
+        finally:
+            sys.stderr.flush()
+            os._exit(0)
+    os.close(write)
+    with open(read, "rb") as pipe:
+        data = pipe.read()
+    os.waitpid(pid, 0)
+    if not data:
+        raise ConfigError("what is to be served could not be looked at")
+    found: T
+    found, refused = pickle.loads(data)
+    if refused is not None:
+        raise refused
+    return found
 
 
 class Certificate(NamedTuple):
