@@ -170,18 +170,15 @@ cdef void learn_alone(Estimate* speed, uint64_t ratio) noexcept nogil:
         speed.step(ratio, 3)
 
 
-cdef bint is_time_to_try(const Forecast* seen, size_t count, int choice, uint64_t expected) noexcept nogil:
-    """Whether threads are to be tried that are not expected to pay, or not for sure: where what may be lost is little, and
-    where others were passed over since they were tried last."""
+cdef bint is_time_to_try(const Forecast* seen, int choice, uint64_t expected) noexcept nogil:
+    """Whether threads are to be tried that are expected not to pay: where that may be lost, and where others were passed over
+    since they were tried last."""
     cdef uint64_t loss = max(expected, seen.sequential) - seen.sequential
-    if seen.looked and is_unsure(seen, count):
-        loss = max(loss, waking_time(choice) + added(seen, choice))
-    elif seen.looked and alone[seen.length].value() == 0:
-        return False                             # what it is held against has to be known
-    else:
-        # A trial that falls behind is given up.
-        loss = min(max(loss, seen.sequential // 32), seen.sequential // 8)
-    if losable.value() < <int64_t>loss:
+    # What it is held against has to be known.
+    if seen.looked and alone[seen.length].value() == 0:
+        return False
+    # A trial that falls behind is given up.
+    if losable.value() < <int64_t>min(max(loss, seen.sequential // 32), seen.sequential // 8):
         return False
     return patience[choice * LENGTHS + seen.length].passed_over()
 
@@ -315,7 +312,7 @@ cdef class ChoosingExecutor(Executor):
             choice[0] = self.best(seen, expected)
             limit = worthwhile(time_alone(run, seen, self.threads), False)
             if (
-                expected[0] >= limit and not is_time_to_try(seen, count, choice[0], expected[0])
+                expected[0] >= limit and not is_time_to_try(seen, choice[0], expected[0])
                 and atomic_add32(&turn, 1) % LOOKED_AT
             ):
                 return PAYS_LITTLE
@@ -340,9 +337,7 @@ cdef class ChoosingExecutor(Executor):
             return MEASURING if is_time_to_measure(seen, count, expected[0]) else PAYS
         if waking_time(choice[0]) + shared_work(seen, self.counts[choice[0]]) >= worthwhile(seen.sequential, False):
             return TOO_SHORT
-        if (
-            not is_unsure(seen, count) or expected[0] < seen.sequential * UNSURE_GAIN_PERCENT // 100
-        ) and is_time_to_try(seen, count, choice[0], expected[0]):
+        if not is_unsure(seen, count) and is_time_to_try(seen, choice[0], expected[0]):
             if seen.costs == NULL:
                 look_at_all(txs, count, gas_used, seen)
             return TRYING
