@@ -214,9 +214,9 @@ cdef BlockFailure run_timed(BlockRun run, Sequence* sequence, const Forecast* se
     cdef uint32_t block = <uint32_t>atomic_add32(&phase, 1)
     # Where it begins to count is drawn: blocks and what follows each other in them may go by the same numbers.
     cdef uint32_t now = block * <uint32_t>0x9e3779b1 >> 16
-    cdef bint known, wanted, timed = False
+    cdef bint known, wanted, in_turn, timed = False
     # Measuring is to take a hundredth of the block at most: of what was forecast, and of what it takes beyond that.
-    cdef int64_t beyond = 0
+    cdef int64_t beyond = 0, mean = <int64_t>(seen.sequential // max(sequence.count, <size_t>1))
     cdef uint64_t affordable = max(seen.sequential // (100 * TIMING_NS), <uint64_t>4)
     cdef uint32_t every = <uint32_t>(sequence.count // affordable) + 1
     while sequence.at < sequence.count and failure == BLOCK_OK:
@@ -227,12 +227,13 @@ cdef BlockFailure run_timed(BlockRun run, Sequence* sequence, const Forecast* se
         sequence.at += 1
         now += 1
         known = True
+        in_turn = now % every == 0
         if is_plain(tx):
             wanted = now % (4 * NOW_AND_THEN) == 0
-        elif now % every and beyond < 100 * TIMING_NS:
+        elif not in_turn and beyond < 100 * TIMING_NS:
             wanted = False
         else:
-            if now % every:
+            if not in_turn:
                 beyond -= 100 * TIMING_NS
             name = call_name(tx)
             kind = &kinds[name >> 52]
@@ -246,7 +247,7 @@ cdef BlockFailure run_timed(BlockRun run, Sequence* sequence, const Forecast* se
         failure = block_transaction(run.machine, &run.rules, tx, run.output, &sequence.invalid, &sequence.status)
         ended = monotonic_ns()
         timed = True
-        beyond += ended - start - <int64_t>(seen.sequential // sequence.count)
+        beyond += ended - start - mean
         if failure != BLOCK_OK:
             break
         if is_plain(tx):
