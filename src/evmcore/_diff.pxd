@@ -68,6 +68,7 @@ cdef class StateDiff:
     cdef size_t account_capacity
     cdef size_t slot_capacity
 
+    cdef bint reserve(self, size_t accounts, size_t slots) noexcept nogil        # room for so many in all; False: no memory
     # The next entry, to be filled in completely; NULL: no memory. Call `sort` when all are there.
     cdef AccountChange* add_account(self) noexcept nogil
     cdef SlotChange* add_slot(self) noexcept nogil

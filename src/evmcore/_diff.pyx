@@ -3,16 +3,30 @@ from typing import NamedTuple
 
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 from libcpp.algorithm cimport sort as sort_range
 
 from evmcore._code cimport Code
 from evmcore._empty_code cimport EMPTY_CODE_HASH
+from evmcore._growing cimport grow_array
 from evmcore._state cimport AccountEntry, SlotEntry, WorkingSet, ws_code
 from evmcore._u256 cimport u256_to_int, u_eq, u_is_zero, u_lt, u_zero
 
 from evmcore.errors import InputError, ResourceError, StateError
+
+cdef extern from "include/diff_order.h" namespace "evmcore" nogil:
+    cdef struct Place:
+        const uint8_t* address
+        uint32_t number
+    Place place_of(const uint8_t* address, const u256* key, uint32_t number) noexcept
+    void sort_places(Place* places, size_t count) noexcept
+
+cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
+    void prefetch(const void* at, size_t size) noexcept
+
+cdef enum:
+    LOOK_AHEAD = 4                # entries, on the way to their places
 
 AccountFields = NamedTuple("AccountFields", [("nonce", int), ("balance", int), ("code_hash", bytes)])
 AccountDiff = NamedTuple(
@@ -30,27 +44,20 @@ cdef bint slot_before(const SlotChange& a, const SlotChange& b) noexcept nogil:
     return order < 0 or (order == 0 and u_lt(&a.key, &b.key))
 
 
+cdef inline bint same_hash(const uint8_t* a, const uint8_t* b) noexcept nogil:
+    return memcmp(a, b, 32) == 0
+
+
 cdef bint same_account(const AccountState* a, const AccountState* b) noexcept nogil:
     return (
         a.exists == b.exists and a.nonce == b.nonce and u_eq(&a.balance, &b.balance)
-        and memcmp(a.code_hash, b.code_hash, 32) == 0
+        and same_hash(a.code_hash, b.code_hash)
     )
 
 
 cdef void absent_account(AccountState* account) noexcept nogil:
     memset(account, 0, sizeof(AccountState))
     memcpy(account.code_hash, EMPTY_CODE_HASH, 32)
-
-
-cdef bint enlarge(void** items, size_t* capacity, size_t item_size) noexcept nogil:
-    """More than doubles an array. False when there is no memory; the old one stays."""
-    cdef size_t wanted = capacity[0] * 2 + 16
-    cdef void* bigger = realloc(items[0], wanted * item_size)
-    if bigger == NULL:
-        return False
-    items[0] = bigger
-    capacity[0] = wanted
-    return True
 
 
 cdef class StateDiff:
@@ -71,17 +78,20 @@ cdef class StateDiff:
         free(self.accounts)
         free(self.slots)
 
+    cdef bint reserve(self, size_t accounts, size_t slots) noexcept nogil:
+        return grow_array(
+            <void**>&self.accounts, &self.account_capacity, accounts, sizeof(AccountChange), False, NULL
+        ) and grow_array(<void**>&self.slots, &self.slot_capacity, slots, sizeof(SlotChange), False, NULL)
+
     cdef AccountChange* add_account(self) noexcept nogil:
-        if self.account_count == self.account_capacity:
-            if not enlarge(<void**>&self.accounts, &self.account_capacity, sizeof(AccountChange)):
-                return NULL
+        if not self.reserve(self.account_count + 1, 0):
+            return NULL
         self.account_count += 1
         return &self.accounts[self.account_count - 1]
 
     cdef SlotChange* add_slot(self) noexcept nogil:
-        if self.slot_count == self.slot_capacity:
-            if not enlarge(<void**>&self.slots, &self.slot_capacity, sizeof(SlotChange)):
-                return NULL
+        if not self.reserve(0, self.slot_count + 1):
+            return NULL
         self.slot_count += 1
         return &self.slots[self.slot_count - 1]
 
@@ -151,12 +161,14 @@ cdef class StateDiff:
         cdef AccountChange* change
         cdef SlotChange* slot
         cdef size_t i
+        if not back.reserve(self.account_count, self.slot_count):
+            raise no_memory()
         for i in range(self.account_count):
-            change = checked_account(back.add_account())
+            change = back.add_account()
             change[0] = self.accounts[i]
             change.old, change.new = change.new, change.old
         for i in range(self.slot_count):
-            slot = checked_slot(back.add_slot())
+            slot = back.add_slot()
             slot[0] = self.slots[i]
             slot.old, slot.new = slot.new, slot.old
         back.codes.update(self.codes)
@@ -207,15 +219,19 @@ cdef object account_fields(const AccountState* account):
     return AccountFields(account.nonce, u256_to_int(&account.balance), account.code_hash[:32])
 
 
+cdef object no_memory():
+    return ResourceError("no memory for a state diff")
+
+
 cdef AccountChange* checked_account(AccountChange* change) except NULL:
     if change == NULL:
-        raise ResourceError("no memory for a state diff")
+        raise no_memory()
     return change
 
 
 cdef SlotChange* checked_slot(SlotChange* change) except NULL:
     if change == NULL:
-        raise ResourceError("no memory for a state diff")
+        raise no_memory()
     return change
 
 
@@ -237,17 +253,68 @@ cdef bint same_slot_change(const SlotChange* a, const SlotChange* b) noexcept no
 
 cdef StateDiff diff_collect(WorkingSet* ws):
     cdef StateDiff diff = StateDiff()
-    cdef AccountEntry* entry
+    cdef Place* places = <Place*>malloc(max(ws.account_count, ws.slot_count) * sizeof(Place))
+    try:
+        if places == NULL:
+            raise no_memory()
+        collect_accounts(ws, diff, places)
+        collect_slots(ws, diff, places)
+    finally:
+        free(places)
+    return diff
+
+
+cdef int collect_accounts(WorkingSet* ws, StateDiff diff, Place* places) except -1:
+    cdef const AccountEntry* entry
     cdef AccountChange* change
+    cdef size_t count = 0, at
     cdef uint32_t i
-    if not collect(ws, diff):
-        raise ResourceError("no memory for a state diff")
     for i in range(1, ws.account_count):     # entry 0 is a placeholder
         entry = &ws.accounts[i]
-        if entry.loaded and entry.exists and memcmp(entry.code_hash, entry.base.code_hash, 32) != 0:
-            if memcmp(entry.code_hash, EMPTY_CODE_HASH, 32) != 0:
+        if not entry.loaded or not is_changed(entry):
+            continue
+        places[count] = place_of(entry.address, NULL, i)
+        count += 1
+        if entry.exists and not same_hash(entry.code_hash, entry.base.code_hash):
+            if not same_hash(entry.code_hash, EMPTY_CODE_HASH):
                 diff.codes[entry.code_hash[:32]] = code_of(ws, i)
-    return diff
+    if not diff.reserve(count, 0):
+        raise no_memory()
+    sort_places(places, count)
+    for at in range(count):
+        if at + LOOK_AHEAD < count:
+            prefetch(&ws.accounts[places[at + LOOK_AHEAD].number], sizeof(AccountEntry))
+        entry = &ws.accounts[places[at].number]
+        change = &diff.accounts[at]
+        memcpy(change.address, entry.address, 20)
+        change.wiped = is_wiped_entry(entry)
+        set_state(&change.old, entry.base_exists, entry.base.nonce, &entry.base.balance, entry.base.code_hash)
+        set_state(&change.new, entry.exists, entry.nonce, &entry.balance, entry.code_hash)
+    diff.account_count = count
+    return 0
+
+
+cdef inline bint is_wiped_entry(const AccountEntry* entry) noexcept nogil:
+    return entry.base_exists and entry.lifetime != 0
+
+
+cdef inline bint is_changed(const AccountEntry* entry) noexcept nogil:
+    return is_wiped_entry(entry) or entry.exists != entry.base_exists or (entry.exists and not (
+        entry.nonce == entry.base.nonce and u_eq(&entry.balance, &entry.base.balance)
+        and same_hash(entry.code_hash, entry.base.code_hash)
+    ))
+
+
+cdef inline void set_state(
+    AccountState* out, bint exists, uint64_t nonce, const u256* balance, const uint8_t* code_hash
+) noexcept nogil:
+    if not exists:
+        absent_account(out)
+        return
+    out.exists = True
+    out.nonce = nonce
+    out.balance = balance[0]
+    memcpy(out.code_hash, code_hash, 32)
 
 
 cdef bytes code_of(WorkingSet* ws, uint32_t account):
@@ -261,63 +328,45 @@ cdef bytes code_of(WorkingSet* ws, uint32_t account):
     return code.raw[:code.size]
 
 
-cdef bint collect(WorkingSet* ws, StateDiff diff) noexcept nogil:
-    cdef AccountEntry* entry
-    cdef SlotEntry* slot
-    cdef AccountChange change
-    cdef SlotChange slot_change
-    cdef AccountChange* account_place
-    cdef SlotChange* slot_place
+cdef int collect_slots(WorkingSet* ws, StateDiff diff, Place* places) except -1:
+    cdef const SlotEntry* slot
+    cdef SlotChange* change
+    cdef u256 value
+    cdef size_t count = 0, at
     cdef uint32_t i
-    for i in range(1, ws.account_count):
-        entry = &ws.accounts[i]
-        if not entry.loaded:
-            continue
-        change.wiped = entry.base_exists and entry.lifetime != 0
-        absent_account(&change.old)
-        if entry.base_exists:
-            change.old.exists = True
-            change.old.nonce = entry.base.nonce
-            change.old.balance = entry.base.balance
-            memcpy(change.old.code_hash, entry.base.code_hash, 32)
-        absent_account(&change.new)
-        if entry.exists:
-            change.new.exists = True
-            change.new.nonce = entry.nonce
-            change.new.balance = entry.balance
-            memcpy(change.new.code_hash, entry.code_hash, 32)
-        if not change.wiped and same_account(&change.old, &change.new):
-            continue
-        account_place = diff.add_account()
-        if account_place == NULL:
-            return False
-        account_place[0] = change
-        memcpy(account_place.address, entry.address, 20)
     for i in range(1, ws.slot_count):
         slot = &ws.slots[i]
         if not slot.loaded:
             continue
-        entry = &ws.accounts[slot.account]
-        slot_change.old = slot.base
-        if slot.lifetime == entry.lifetime and entry.exists:
-            slot_change.new = slot.current
-        else:
-            u_zero(&slot_change.new)
-        if entry.lifetime != 0:
-            # What the account's end has wiped needs no mention; what was written since does, be it what it was before.
-            if u_is_zero(&slot_change.new):
-                continue
-        elif u_eq(&slot_change.old, &slot_change.new):
+        value = value_of(ws, slot)
+        # What the account's end has wiped needs no mention; what was written since does, be it what it was before.
+        if u_is_zero(&value) if ws.accounts[slot.account].lifetime != 0 else u_eq(&slot.base, &value):
             continue
-        slot_place = diff.add_slot()
-        if slot_place == NULL:
-            return False
-        memcpy(slot_place.address, entry.address, 20)
-        slot_place.key = slot.key
-        slot_place.old = slot_change.old
-        slot_place.new = slot_change.new
-    diff.sort()
-    return True
+        places[count] = place_of(ws.accounts[slot.account].address, &slot.key, i)
+        count += 1
+    if not diff.reserve(0, count):
+        raise no_memory()
+    sort_places(places, count)
+    for at in range(count):
+        if at + LOOK_AHEAD < count:
+            prefetch(&ws.slots[places[at + LOOK_AHEAD].number], sizeof(SlotEntry))
+        slot = &ws.slots[places[at].number]
+        change = &diff.slots[at]
+        memcpy(change.address, places[at].address, 20)
+        change.key = slot.key
+        change.old = slot.base
+        change.new = value_of(ws, slot)
+    diff.slot_count = count
+    return 0
+
+
+cdef inline u256 value_of(const WorkingSet* ws, const SlotEntry* slot) noexcept nogil:
+    cdef const AccountEntry* entry = &ws.accounts[slot.account]
+    cdef u256 nothing
+    if slot.lifetime == entry.lifetime and entry.exists:
+        return slot.current
+    u_zero(&nothing)
+    return nothing
 
 
 # ------------------------------------------------------------------------------------------------ joining
