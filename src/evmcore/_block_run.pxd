@@ -8,6 +8,7 @@ from evmcore._diff cimport StateDiff
 from evmcore._interp cimport Machine, Status
 from evmcore._outcome cimport KeptOutput
 from evmcore._overlay cimport Overlay
+from evmcore._prepared cimport PreparedTransactions
 from evmcore._senders cimport Pending, Recovery
 from evmcore._tx cimport TxData, TxInvalid
 from evmcore.state._reader cimport Backend
@@ -105,8 +106,7 @@ cdef class BlockRun:
     cdef Decision decision
     cdef Pace pace
     cdef object fork
-    cdef list prepared            # PreparedTransaction
-    cdef TxData** txs             # their data
+    cdef PreparedTransactions prepared
     cdef Recovery recovery        # of the senders that were not in them
     cdef StateDiff diff
     cdef object given             # the BlockAccessList that the block was executed with, or None
@@ -117,7 +117,6 @@ cdef class BlockRun:
     cdef Sequence sequence(self, TxData** txs, size_t count) noexcept nogil        # all of it, from the beginning
     cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1
     cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1      # roots after every transaction
-    cdef TxData** native_transactions(self) except NULL
     cdef BlockFailure run_stepwise(self, Sequence* sequence, bint roots, Tracer tracer, Gate* gate) except *
     cdef object error_of(self, BlockFailure failure, const Sequence* sequence, Executor executor)
     cdef object without_sender(self)

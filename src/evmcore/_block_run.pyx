@@ -16,7 +16,7 @@ from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS, UNAVAILABLE, Environme
 from evmcore._machines cimport FOR_BLOCKS, machine_give, machine_take
 from evmcore._overlay cimport overlay_new
 from evmcore._outcome cimport KeptOutput, slice_of
-from evmcore._prepared cimport PreparedTransaction, transaction_error
+from evmcore._prepared cimport PreparedTransactions, sender_of, transaction_error
 from evmcore._rules cimport CANCUN, OSAKA, PARIS
 from evmcore._senders cimport Pending, Recovery, pending_finish, pending_sender
 from evmcore._state cimport ws_keep_seen, ws_reset
@@ -137,7 +137,6 @@ cdef class BlockRun:
 
     def __dealloc__(self):
         free(self.rules.credits)
-        free(self.txs)
         if self.machine != NULL:
             machine_give(self.machine, FOR_BLOCKS)
 
@@ -214,7 +213,9 @@ cdef class BlockRun:
         cdef BlockFailure failure
         cdef int64_t start, now, senders
         cdef Gate* gate = self.output.gate
-        cdef Sequence sequence = self.sequence(self.native_transactions(), len(self.prepared))
+        cdef Sequence sequence = self.sequence(self.prepared.row, self.prepared.count)
+        if not output_reserve(self.output, sequence.count):
+            raise ResourceError("no memory for the results of the block's transactions")
         if self.stepwise or not executor.finds_senders:
             with nogil:
                 failure = BLOCK_OK if self.find_senders(sequence.txs, executor.threads) else BLOCK_NO_SENDER
@@ -258,18 +259,6 @@ cdef class BlockRun:
             raise self.error_of(failure, &sequence, executor)
         return 0
 
-    cdef TxData** native_transactions(self) except NULL:
-        """The block's transactions in a row, and room for their results."""
-        cdef size_t count = len(self.prepared), i
-        if not output_reserve(self.output, count):
-            raise ResourceError("no memory for the results of the block's transactions")
-        self.txs = <TxData**>calloc(count + 1, sizeof(TxData*))
-        if self.txs == NULL:
-            raise ResourceError("no memory for the block's transactions")
-        for i in range(count):
-            self.txs[i] = &(<PreparedTransaction>self.prepared[i]).data
-        return self.txs
-
     cdef BlockFailure run_stepwise(self, Sequence* sequence, bint roots, Tracer tracer, Gate* gate) except *:
         """One transaction after the other, each traced, or with the state root after it."""
         cdef size_t count = sequence.count
@@ -296,7 +285,7 @@ cdef class BlockRun:
             return self.without_sender()
         if failure == BLOCK_TRANSACTION_INVALID:
             last = sequence.at - 1
-            error = transaction_error(sequence.invalid, last, &(<PreparedTransaction>self.prepared[last]).data)
+            error = transaction_error(sequence.invalid, last, sequence.txs[last])
             return invalid_block(error, str(error))
         if failure == BLOCK_ACCESS_LIST_WRONG:
             return executor.access_list_error()
@@ -304,8 +293,7 @@ cdef class BlockRun:
 
     cdef object without_sender(self):
         """The exception for the first transaction whose signature is nobody's, or is not valid by the fork's rules."""
-        for index, prepared in enumerate(self.prepared):
-            transaction = (<PreparedTransaction>prepared).owner
+        for index, transaction in enumerate(self.prepared.owners):
             if transaction.sender is None:
                 try:
                     transaction.recover_sender(self.fork)
@@ -365,23 +353,22 @@ cdef object invalid_block(object error, str message):
 cdef int prepare_transactions(BlockRun run, object block, object fork) except -1:
     """Numbers converted; senders of signed transactions are left to be recovered."""
     cdef bint protected = fork >= Fork.SPURIOUS_DRAGON
-    cdef Recovery recovery = Recovery(len(block.transactions))
+    cdef PreparedTransactions prepared = PreparedTransactions(block.transactions)
+    cdef Recovery recovery = Recovery(len(prepared.owners))
     run.fork = fork
-    run.prepared = []
+    run.prepared = prepared
     run.recovery = recovery
-    for index, transaction in enumerate(block.transactions):
-        sender = transaction.sender
+    for transaction in prepared.owners:
+        sender = sender_of(transaction)
         if sender is None:
-            if recovery.add(transaction, index, protected):
+            if recovery.add(transaction, prepared.count, protected):
                 sender = UNKNOWN
             else:
                 try:
                     sender = transaction.recover_sender(fork)
                 except InvalidTransaction as error:
-                    # Unless one before it is as bad.
-                    run.prepared.append(PreparedTransaction(transaction, UNKNOWN))
-                    raise run.without_sender() from error
-        run.prepared.append(PreparedTransaction(transaction, sender))
+                    raise run.without_sender() from error        # unless one before it is as bad
+        prepared.add(sender)
     if recovery.pending.count:
         run.missing.pending = &recovery.pending
     return 0

@@ -261,7 +261,7 @@ cdef class ChoosingExecutor(Executor):
             measure_waking(choice, count)
 
     cdef Executor prepare(self, BlockRun run, object block):
-        cdef size_t count = len(run.prepared)
+        cdef size_t count = run.prepared.count
         run.decision.gas_used = min(block.header.gas_used, 1 << 40)
         return self.alone if self.is_tiny(&run.decision, count) else self
 

@@ -5,7 +5,17 @@ cdef class PreparedTransaction:
     """A Python `Transaction` as C data, with the memory it needs. Immutable; may be shared by threads."""
     cdef TxData data
     cdef object owner             # the Transaction
-    cdef void* memory
+
+cdef class PreparedTransactions:
+    """A block's, one behind the other, without a Python object for each."""
+    cdef tuple owners             # the Transactions
+    cdef TxData* data             # room for all of them
+    cdef TxData** row             # where each is
+    cdef size_t count             # of those added
+    cdef int add(self, object sender) except -1      # the next one, sent by this address (20 bytes)
+
+# The `sender` of a Transaction.
+cdef object sender_of(object tx)
 
 # What errors call it.
 cdef object reason_of(TxInvalid invalid)

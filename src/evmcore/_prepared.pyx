@@ -1,4 +1,6 @@
 """Python transactions as C data, made once; and the errors that name what was wrong with them. See `_prepared.pxd`."""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -12,24 +14,78 @@ from evmcore._tx cimport (
     TX_INTRINSIC_GAS_TOO_LOW, TX_INVALID_CHAIN_ID, TX_NONCE_IS_MAX, TX_NONCE_TOO_HIGH, TX_NONCE_TOO_LOW,
     TX_PRIORITY_GREATER_THAN_MAX_FEE_PER_GAS, AccessEntry, Authorization, TxData, TxInvalid, intrinsic_gas,
 )
-from evmcore._u256 cimport u256, u256_from_int, u256_to_int
+from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_fits64
 
-from evmcore.errors import InputError, InvalidTransaction, TransactionReason
-from evmcore.transactions import SECP256K1_ORDER
+from types import MemberDescriptorType
 
-cdef uint64_t NONCE_MAX = <uint64_t>0xffffffffffffffff
+from evmcore.errors import InputError, InvalidTransaction, ResourceError, TransactionReason
+from evmcore.transactions import SECP256K1_ORDER, Transaction
 
+
+# ------------------------------------------------------------ a Transaction's fields
+
+cdef extern from "structmember.h":
+    ctypedef struct PyMemberDef:
+        Py_ssize_t offset
+    ctypedef struct PyMemberDescrObject:
+        PyMemberDef* d_member
+
+
+cdef Py_ssize_t offset_of(str name) except -1:
+    """Where every `Transaction` has the slot of a field. A block's hundreds of thousands are read there: looking a name up takes
+    longer than turning the number found into C."""
+    slot = Transaction.__dict__[name]
+    if type(slot) is not MemberDescriptorType:
+        raise TypeError(f"Transaction.{name} is no slot")
+    return (<PyMemberDescrObject*>slot).d_member.offset
+
+
+cdef Py_ssize_t TYPE = offset_of("type")
+cdef Py_ssize_t CHAIN_ID = offset_of("chain_id")
+cdef Py_ssize_t NONCE = offset_of("nonce")
+cdef Py_ssize_t GAS_PRICE = offset_of("gas_price")
+cdef Py_ssize_t MAX_FEE = offset_of("max_fee_per_gas")
+cdef Py_ssize_t MAX_PRIORITY_FEE = offset_of("max_priority_fee_per_gas")
+cdef Py_ssize_t GAS_LIMIT = offset_of("gas_limit")
+cdef Py_ssize_t TO = offset_of("to")
+cdef Py_ssize_t VALUE = offset_of("value")
+cdef Py_ssize_t DATA = offset_of("data")
+cdef Py_ssize_t ACCESS_LIST = offset_of("access_list")
+cdef Py_ssize_t SENDER = offset_of("sender")
+
+
+cdef inline object field(object tx, Py_ssize_t offset):
+    """Of what is known to be a Transaction."""
+    cdef PyObject* value = (<PyObject**>(<char*><PyObject*>tx + offset))[0]
+    if value == NULL:
+        raise InputError("transaction: made without its fields")
+    return <object>value
+
+
+cdef inline int check_is_transaction(object tx) except -1:
+    if not PyObject_TypeCheck(tx, <PyTypeObject*>Transaction):
+        raise InputError(f"transaction: expected Transaction, got {type(tx).__name__}")
+    return 0
+
+
+cdef object sender_of(object tx):
+    check_is_transaction(tx)
+    return field(tx, SENDER)
+
+
+# ------------------------------------------------------------ numbers and bytes
 
 cdef uint64_t unsigned64(object value, str name) except? 0xfffffffffffffffe:
-    if not isinstance(value, int) or not 0 <= value <= NONCE_MAX:
+    cdef u256 number = u256_from_int(value, name)
+    if not u_fits64(&number):
         raise InputError(f"{name}: {value!r} is out of range, expected 0 to 2**64 - 1")
-    return value
+    return number.w[0]
 
 
 cdef int copy_sized(uint8_t* out, object value, size_t size, str name) except -1:
-    if not isinstance(value, bytes) or <size_t>len(value) != size:
+    if not isinstance(value, bytes) or <size_t>PyBytes_GET_SIZE(value) != size:
         raise InputError(f"{name}: expected {size} bytes, got {value!r}")
-    memcpy(out, <const uint8_t*><bytes>value, size)
+    memcpy(out, PyBytes_AS_STRING(value), size)
     return 0
 
 
@@ -74,13 +130,17 @@ cdef class PreparedTransaction:
     """
 
     def __init__(self, transaction, sender=None):
-        if self.memory != NULL:
+        if self.owner is not None:
             raise InputError("transaction: a PreparedTransaction is immutable")
+        if sender is None:
+            sender = sender_of(transaction)
+            if sender is None:
+                raise InputError("transaction: has no sender; recover it from the signature or give one")
         self.owner = transaction
-        fill(self, transaction, transaction.sender if sender is None else sender)
+        prepare_into(&self.data, transaction, sender)
 
     def __dealloc__(self):
-        free(self.memory)
+        free_lists(&self.data)
 
     @property
     def transaction(self):
@@ -88,65 +148,94 @@ cdef class PreparedTransaction:
         return self.owner
 
 
+cdef class PreparedTransactions:
+    def __cinit__(self, tuple owners not None):
+        cdef size_t count = len(owners)
+        self.owners = owners
+        self.data = <TxData*>calloc(count + 1, sizeof(TxData))
+        self.row = <TxData**>calloc(count + 1, sizeof(TxData*))
+        if self.data == NULL or self.row == NULL:
+            raise ResourceError("no memory for the block's transactions")
+
+    def __dealloc__(self):
+        cdef size_t i
+        for i in range(self.count):
+            free_lists(&self.data[i])
+        free(self.data)
+        free(self.row)
+
+    cdef int add(self, object sender) except -1:
+        cdef TxData* data = &self.data[self.count]
+        self.row[self.count] = data
+        self.count += 1                          # whatever it holds is freed
+        return prepare_into(data, self.owners[self.count - 1], sender)
+
+
 cdef size_t aligned(size_t size) noexcept nogil:
     return (size + 15) & ~<size_t>15
 
 
-cdef int fill(PreparedTransaction prepared, object tx, object sender) except -1:
-    cdef TxData* data = &prepared.data
-    cdef int kind = tx.type
-    cdef object access_list = tx.access_list if kind >= 1 else ()
-    cdef object blob_hashes = tx.blob_versioned_hashes if kind == 3 else ()
-    cdef object authorizations = tx.authorization_list if kind == 4 else ()
-    cdef bytes code = tx.data
-    cdef size_t keys = sum([len(entry[1]) for entry in access_list]) if access_list else 0
-    cdef size_t i, first, size
-    cdef uint8_t* at
-    data.type = kind
-    if sender is None:
-        raise InputError("transaction: has no sender; recover it from the signature or give one")
+cdef void free_lists(TxData* data) noexcept nogil:
+    free(data.access)                            # with what stands behind it
+
+
+cdef int prepare_into(TxData* data, object tx, object sender) except -1:
+    """Into what is all zero. Calldata is borrowed from the transaction, lists are for `free_lists`."""
+    cdef object to, chain_id
+    cdef bytes code
+    check_is_transaction(tx)
+    to = field(tx, TO)
+    chain_id = field(tx, CHAIN_ID)
+    code = field(tx, DATA)
+    data.type = field(tx, TYPE)
     copy_sized(data.sender, sender, 20, "sender")
-    data.has_chain_id = tx.chain_id is not None
+    data.has_chain_id = chain_id is not None
     if data.has_chain_id:
-        data.chain_id = u256_from_int(tx.chain_id, "chain_id")
-    data.nonce = unsigned64(tx.nonce, "nonce")
-    data.gas_limit = unsigned64(tx.gas_limit, "gas_limit")
-    data.value = u256_from_int(tx.value, "value")
-    if kind >= 2:
-        data.max_fee = u256_from_int(tx.max_fee_per_gas, "max_fee_per_gas")
-        data.max_priority_fee = u256_from_int(tx.max_priority_fee_per_gas, "max_priority_fee_per_gas")
+        data.chain_id = u256_from_int(chain_id, "chain_id")
+    data.nonce = unsigned64(field(tx, NONCE), "nonce")
+    data.gas_limit = unsigned64(field(tx, GAS_LIMIT), "gas_limit")
+    data.value = u256_from_int(field(tx, VALUE), "value")
+    if data.type >= 2:
+        data.max_fee = u256_from_int(field(tx, MAX_FEE), "max_fee_per_gas")
+        data.max_priority_fee = u256_from_int(field(tx, MAX_PRIORITY_FEE), "max_priority_fee_per_gas")
     else:
-        data.max_fee = u256_from_int(tx.gas_price, "gas_price")
+        data.max_fee = u256_from_int(field(tx, GAS_PRICE), "gas_price")
         data.max_priority_fee = data.max_fee
-    if kind == 3:
-        data.max_fee_per_blob_gas = u256_from_int(tx.max_fee_per_blob_gas, "max_fee_per_blob_gas")
-    data.is_create = tx.to is None
+    data.is_create = to is None
     if not data.is_create:
-        copy_sized(data.to, tx.to, 20, "to")
+        copy_sized(data.to, to, 20, "to")
+    data.data = <const uint8_t*>PyBytes_AS_STRING(code)
+    data.data_size = PyBytes_GET_SIZE(code)
+    return prepare_lists(data, tx) if data.type >= 1 else 0
 
-    data.data_size = len(code)
-    data.access_count = len(access_list)
-    data.blob_hash_count = len(blob_hashes)
-    data.authorization_count = len(authorizations)
-    size = (
-        aligned(data.access_count * sizeof(AccessEntry)) + aligned(keys * sizeof(u256))
-        + aligned(data.authorization_count * sizeof(Authorization)) + aligned(32 * data.blob_hash_count)
-    )
-    prepared.memory = calloc(1, size + 16)
-    if prepared.memory == NULL:
-        raise MemoryError
-    # Calldata is borrowed from the immutable bytes object that `owner` keeps alive.
-    data.data = <const uint8_t*>code
-    at = <uint8_t*>prepared.memory
+
+cdef int prepare_lists(TxData* data, object tx) except -1:
+    """What only some types have, all in one piece of memory, which begins at `access`."""
+    cdef tuple access_list = field(tx, ACCESS_LIST)
+    cdef tuple blob_hashes = tx.blob_versioned_hashes if data.type == 3 else ()
+    cdef tuple authorizations = tx.authorization_list if data.type == 4 else ()
+    cdef size_t i, keys = 0, first = 0, access_size, keys_size, authorizations_size
+    cdef uint8_t* at
+    if data.type == 3:
+        data.max_fee_per_blob_gas = u256_from_int(tx.max_fee_per_blob_gas, "max_fee_per_blob_gas")
+    if not access_list and not blob_hashes and not authorizations:
+        return 0
+    for _, slots in access_list:
+        keys += <size_t>len(slots)
+    access_size = aligned(len(access_list) * sizeof(AccessEntry))
+    keys_size = aligned(keys * sizeof(u256))
+    authorizations_size = aligned(len(authorizations) * sizeof(Authorization))
+    at = <uint8_t*>calloc(1, access_size + keys_size + authorizations_size + 32 * <size_t>len(blob_hashes))
+    if at == NULL:
+        raise ResourceError("no memory for a transaction")
     data.access = <AccessEntry*>at
-    at += aligned(data.access_count * sizeof(AccessEntry))
-    data.access_keys = <u256*>at
-    at += aligned(keys * sizeof(u256))
-    data.authorizations = <Authorization*>at
-    at += aligned(data.authorization_count * sizeof(Authorization))
+    data.access_count = len(access_list)
+    data.access_keys = <u256*>(at + access_size)
+    data.authorizations = <Authorization*>(at + access_size + keys_size)
+    data.authorization_count = len(authorizations)
+    at += access_size + keys_size + authorizations_size
     data.blob_hashes = at
-
-    first = 0
+    data.blob_hash_count = len(blob_hashes)
     for i in range(data.access_count):
         address, slots = access_list[i]
         copy_sized(data.access[i].address, address, 20, "access_list address")
