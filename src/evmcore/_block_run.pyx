@@ -9,7 +9,8 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from evmcore._access cimport access_end_part
 from evmcore._block_steps cimport (
     BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_NO_SENDER, BLOCK_OK, BLOCK_SYSTEM_CONTRACT_EMPTY,
-    BLOCK_TRANSACTION_INVALID, Credit, Gate, TxRecord, block_begin, block_end, block_transaction, output_reserve,
+    BLOCK_TRANSACTION_INVALID, Credit, Gate, TxRecord, block_ask_for_next, block_begin, block_end, block_transaction,
+    output_reserve,
 )
 from evmcore._diff cimport StateDiff, diff_collect
 from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS, UNAVAILABLE, Environment
@@ -103,6 +104,7 @@ cdef BlockFailure run_sequence(Sequence* sequence) noexcept nogil:
             return BLOCK_ENGINE_FAILED
         if sequence.missing.pending != NULL and not take_senders(sequence.missing, sequence.txs, sequence.at):
             return BLOCK_NO_SENDER
+        block_ask_for_next(sequence.machine.ws.reader, sequence.machine.ws, sequence.txs, sequence.at, sequence.count)
         failure = block_transaction(
             sequence.machine, sequence.rules, sequence.txs[sequence.at], sequence.output, &sequence.invalid, &sequence.status
         )

@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from evmcore._access cimport AccessNotes
 from evmcore._growing cimport Retired
 from evmcore._interp cimport Environment, Machine, Status
-from evmcore._state cimport LogEntry, WorkingSet
+from evmcore._state cimport LogEntry, StateReader, WorkingSet
 from evmcore._tx cimport TxChecks, TxData, TxInvalid, TxResult
 from evmcore._u256 cimport u256
 
@@ -93,6 +93,12 @@ cdef BlockFailure block_begin(Machine* machine, const BlockRules* rules, Status*
 
 # Runs one transaction on the block's working set. BLOCK_TRANSACTION_INVALID: `invalid` says why.
 cdef BlockFailure block_transaction(Machine* machine, const BlockRules* rules, const TxData* tx, BlockOutput* output, TxInvalid* invalid, Status* status) noexcept nogil
+
+# Asks the caches for what the transactions after `at` (from 0) will look at first in a state, and in a block's working set
+# where that is given.
+cdef void block_ask_for_next(
+    const StateReader* reader, WorkingSet* ws, TxData** txs, size_t at, size_t count
+) noexcept nogil
 
 # Adds a transaction's result, with its logs from the working set, to the output. False: no memory.
 cdef bint block_keep(BlockOutput* output, const WorkingSet* ws, const TxData* tx, const TxResult* result, const u256* gas_price) noexcept nogil

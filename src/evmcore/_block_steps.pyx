@@ -11,12 +11,21 @@ from evmcore._code cimport Code
 from evmcore._growing cimport free_retired, grow_array
 from evmcore._interp cimport CALL, NO_MEMORY, STATE_FAILED, SUCCESS, Message, Outcome, execute
 from evmcore._rules cimport CANCUN, PRAGUE
-from evmcore._state cimport ws_account, ws_add_balance, ws_begin, ws_code, ws_finish, ws_set_balance, ws_touch
+from evmcore._state cimport (
+    LATER, SOON, ws_account, ws_add_balance, ws_ask_for_account, ws_begin, ws_code, ws_finish, ws_set_balance, ws_touch,
+)
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, transaction_run
 from evmcore._u256 cimport u_zero
 
+cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
+    void prefetch(const void* at, size_t size)
+
 cdef enum:
     SYSTEM_GAS = 30000000
+    AHEAD_SOON = 2                # so many transactions ahead their accounts are asked for ...
+    AHEAD_LATER = 4               # ... where those lie ...
+    AHEAD_OF_LATER = 6            # ... and the transactions themselves
+    LOOK_AHEAD_DATA = 256         # bytes of a transaction's data
 
 cdef uint8_t[20] SYSTEM_ADDRESS
 cdef uint8_t[20] BEACON_ROOTS     # EIP-4788
@@ -192,6 +201,27 @@ cdef bint block_keep(
     if output.gate != NULL:
         output.gate.publish(output.record_count)
     return True
+
+
+cdef void block_ask_for_next(
+    const StateReader* reader, WorkingSet* ws, TxData** txs, size_t at, size_t count
+) noexcept nogil:
+    cdef const TxData* tx
+    if at + AHEAD_OF_LATER < count:
+        prefetch(txs[at + AHEAD_OF_LATER], sizeof(TxData))
+    if at + AHEAD_LATER < count:
+        tx = txs[at + AHEAD_LATER]
+        prefetch(tx.data, min(tx.data_size, <size_t>LOOK_AHEAD_DATA))
+        if reader.ask_for != NULL:
+            reader.ask_for(reader.self, tx.sender, LATER)
+            reader.ask_for(reader.self, tx.to, LATER)
+        if ws != NULL:
+            ws_ask_for_account(ws, tx.sender)
+            ws_ask_for_account(ws, tx.to)
+    if at + AHEAD_SOON < count and reader.ask_for != NULL:
+        tx = txs[at + AHEAD_SOON]
+        reader.ask_for(reader.self, tx.sender, SOON)
+        reader.ask_for(reader.self, tx.to, SOON)
 
 
 cdef BlockFailure block_transaction(

@@ -17,7 +17,10 @@ cdef struct Place:
     uint32_t users                # how many do more than pay it
 
 cdef struct Asked:                # what a transaction touches, by its first look: one place, or two
-    uint32_t first
+    uint64_t[2] names             # what it may have to share with others ...
+    int found                     # ... so many of them
+    bint calls                    # it does more than pay, and creates nothing
+    uint32_t first                # of a call: its places
     uint32_t second
     uint32_t worth                # what it will likely take: gas of usual transactions that take as long
     uint32_t tried_without        # whom it would run behind if it were not to try without; 0: it is not

@@ -30,8 +30,12 @@ cdef enum:
     MOST_WORTH = 1 << 28
     NEAR = 64                     # so far back a transaction looks for others that it has just learnt to run behind
     LONG = 250000                 # worth of a transaction that waits for nobody by what the same block has taught
+    PLACES_AHEAD = 12             # so much later a transaction's places are needed that are asked for
     FORGET = 4                    # one part in so many of what a call took, with each shorter one of its kind
     KILOGAS_TICKS = 1024          # before anything was measured
+
+cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
+    void prefetch_for_writing(void* at, size_t size)
 
 cdef uint64_t LINED = <uint64_t>0x5bd1e9955bd1e994       # tells the places of lines from others
 
@@ -128,28 +132,37 @@ cdef inline bint only_pays(const TxData* tx) noexcept nogil:
     return tx.data_size == 0 and not tx.is_create
 
 
-cdef inline void ask(
-    Place* places, uint64_t mask, const TxData* tx, const uint64_t* names, int found, Asked* asked
-) noexcept nogil:
-    """Counts a transaction among the users of two holders of a token, or of whatever it calls."""
-    cdef uint64_t callee
-    if found == 2:
-        asked.first = <uint32_t>place_of(places, mask, names[0])
-        asked.second = <uint32_t>place_of(places, mask, names[1])
+cdef inline void ask(Place* places, uint64_t mask, const TxData* tx, Asked* asked) noexcept nogil:
+    """Counts a call among the users of two holders of a token, or of whatever it calls."""
+    cdef uint64_t name
+    if asked.found == 2:
+        asked.first = <uint32_t>place_of(places, mask, asked.names[0])
+        asked.second = <uint32_t>place_of(places, mask, asked.names[1])
     else:
-        callee = name_of(tx, tx.data, 0)
-        asked.first = asked.second = <uint32_t>place_of(places, mask, callee)
-        places[asked.first].name = callee
-    if not only_pays(tx):
-        places[asked.first].users += 1
-        if asked.second != asked.first:
-            places[asked.second].users += 1
+        name = name_of(tx, tx.data, 0)
+        asked.first = asked.second = <uint32_t>place_of(places, mask, name)
+        places[asked.first].name = name
+    places[asked.first].users += 1
+    if asked.second != asked.first:
+        places[asked.second].users += 1
 
 
-cdef bint make_room(HintTables* tables, size_t count) noexcept nogil:
-    """Empty places, and room for so many transactions. False: no memory."""
+cdef bint room_for_asked(HintTables* tables, size_t count) noexcept nogil:
+    """Room for so many transactions. False: no memory."""
+    if count > tables.asked_count:
+        free(tables.asked)
+        tables.asked_count = 0
+        tables.asked = <Asked*>malloc(count * sizeof(Asked))
+        if tables.asked == NULL:
+            return False
+        tables.asked_count = count
+    return True
+
+
+cdef bint room_for_places(HintTables* tables, size_t calls) noexcept nogil:
+    """Empty places for so many calls, each of which names four at most. False: no memory."""
     cdef size_t places = 64
-    while places < 8 * count:
+    while places < 8 * calls:
         places *= 2
     tables.mask = places - 1
     if places > tables.place_count:
@@ -159,13 +172,6 @@ cdef bint make_room(HintTables* tables, size_t count) noexcept nogil:
         if tables.places == NULL:
             return False
         tables.place_count = places
-    if count > tables.asked_count:
-        free(tables.asked)
-        tables.asked_count = 0
-        tables.asked = <Asked*>malloc(count * sizeof(Asked))
-        if tables.asked == NULL:
-            return False
-        tables.asked_count = count
     memset(tables.places, 0, places * sizeof(Place))
     return True
 
@@ -188,59 +194,95 @@ cdef inline uint32_t worth_of(const TxData* tx, uint64_t kind) noexcept nogil:
     return usual if usual else <uint32_t>min(work_in(tx.gas_limit) // 2, <uint64_t>MOST_WORTH)
 
 
+cdef size_t look_at(Asked* asked, TxData** txs, uint32_t count) noexcept nogil:
+    """What the transactions say of themselves. How many of them are calls."""
+    cdef size_t calls = 0
+    cdef uint64_t kind
+    cdef uint32_t i
+    for i in range(count):
+        kind = 0 if txs[i].is_create else kind_of(txs[i])
+        asked[i].kind = kind % KINDS
+        asked[i].found = names_of(txs[i], asked[i].names)
+        asked[i].calls = txs[i].data_size != 0 and not txs[i].is_create
+        asked[i].warm = not txs[i].is_create and heat[asked[i].kind].value() != 0
+        asked[i].tried_without = 0
+        asked[i].worth = worth_of(txs[i], kind)
+        calls += asked[i].calls
+    return calls
+
+
+cdef inline void ask_for_places(const HintTables* tables, uint32_t tx, uint32_t count) noexcept nogil:
+    """Of a call that comes a little later: where the table is large, what it names is far away."""
+    cdef const Asked* asked = &tables.asked[min(tx + PLACES_AHEAD, count) - 1]
+    if asked.found == 2:
+        prefetch_for_writing(&tables.places[asked.names[0] & tables.mask], sizeof(Place))
+        prefetch_for_writing(&tables.places[asked.names[1] & tables.mask], sizeof(Place))
+
+
+cdef inline void line_up(
+    const HintTables* tables, Scheduler* scheduler, uint8_t* sharing, const TxData* data, uint32_t tx
+) noexcept nogil:
+    """Notes what a transaction names, and who is to wait for whom."""
+    cdef Asked* asked = &tables.asked[tx - 1]
+    cdef Place* places = tables.places
+    cdef uint64_t[2] line
+    cdef uint64_t mask = tables.mask, at
+    cdef uint32_t trust
+    cdef int i, places_lined
+    cdef bint tries
+    for i in range(asked.found):
+        at = place_of(places, mask, asked.names[i])
+        if places[at].tx and places[at].tx != tx:
+            sharing[tx] = SHARES_SLOTS
+            sharing[places[at].tx] = max(sharing[places[at].tx], <uint8_t>SHARES_SLOTS)
+        places[at].name = asked.names[i]
+        places[at].tx = tx
+    places_lined = line_of(data, asked.names, asked.found, heat[asked.kind].value(), line, &trust)
+    tries = places_lined and tries_without(trust)
+    for i in range(places_lined):
+        at = place_of(places, mask, name_in_line(line[i]))
+        if line[i] & READS and places[at].tx and places[at].tx != tx:
+            sharing[tx] = sharing[places[at].tx] = IN_LINE
+            if tries:
+                asked.tried_without = max(asked.tried_without, places[at].tx)
+            else:
+                scheduler.hint(tx, i, places[at].tx)
+        if line[i] & WRITES:
+            places[at].name = name_in_line(line[i])
+            places[at].tx = tx
+
+
+cdef inline bint is_apart(const HintTables* tables, const TxData* data, const Asked* asked) noexcept nogil:
+    """Whether nobody else calls what it names or pays."""
+    cdef const Place* places = tables.places
+    if asked.calls:
+        return places[asked.first].users == 1 and places[asked.second].users == 1
+    return places[place_of(places, tables.mask, name_of(data, data.data, 0))].users == 0
+
+
 cdef bint give_hints(
     HintTables* tables, Scheduler* scheduler, uint8_t* sharing, TxData** txs, uint32_t count
 ) noexcept nogil:
-    cdef uint64_t[2] names
-    cdef uint64_t[2] line
-    cdef uint64_t mask, at, kind
-    cdef uint32_t tx, mine, warmth, trust
-    cdef int i, found, places_lined
-    cdef bint tries
-    cdef Place* places
     cdef Asked* asked
-    cdef const TxData* data
-    if not make_room(tables, count):
+    cdef size_t calls
+    cdef uint32_t tx
+    if not room_for_asked(tables, count):
         return False
-    places = tables.places
     asked = tables.asked
-    mask = tables.mask
+    calls = look_at(asked, txs, count)
+    if not room_for_places(tables, calls):
+        return False
+    if calls:
+        for tx in range(1, count + 1):
+            ask_for_places(tables, tx, count)
+            if asked[tx - 1].found == 2 or asked[tx - 1].warm:
+                line_up(tables, scheduler, sharing, txs[tx - 1], tx)
+            if asked[tx - 1].calls:
+                ask(tables.places, tables.mask, txs[tx - 1], &asked[tx - 1])
     for tx in range(1, count + 1):
-        data = txs[tx - 1]
-        kind = 0 if data.is_create else kind_of(data)
-        found = names_of(data, names)
-        warmth = 0 if data.is_create else heat[kind % KINDS].value()
-        asked[tx - 1].kind = kind % KINDS
-        asked[tx - 1].tried_without = 0
-        asked[tx - 1].worth = worth_of(data, kind)
-        if found == 2 or warmth:
-            for i in range(found):
-                at = place_of(places, mask, names[i])
-                if places[at].tx and places[at].tx != tx:
-                    sharing[tx] = SHARES_SLOTS
-                    sharing[places[at].tx] = max(sharing[places[at].tx], <uint8_t>SHARES_SLOTS)
-                places[at].name = names[i]
-                places[at].tx = tx
-            places_lined = line_of(data, names, found, warmth, line, &trust)
-            tries = places_lined and tries_without(trust)
-            for i in range(places_lined):
-                at = place_of(places, mask, name_in_line(line[i]))
-                if line[i] & READS and places[at].tx and places[at].tx != tx:
-                    sharing[tx] = sharing[places[at].tx] = IN_LINE
-                    if tries:
-                        asked[tx - 1].tried_without = max(asked[tx - 1].tried_without, places[at].tx)
-                    else:
-                        scheduler.hint(tx, i, places[at].tx)
-                if line[i] & WRITES:
-                    places[at].name = name_in_line(line[i])
-                    places[at].tx = tx
-        ask(places, mask, data, names, found, &asked[tx - 1])
-        asked[tx - 1].warm = warmth != 0
-    for tx in range(1, count + 1):
-        mine = 0 if only_pays(txs[tx - 1]) else 1
         if (
             sharing[tx] == MAY_SHARE and not txs[tx - 1].is_create and not asked[tx - 1].warm
-            and places[asked[tx - 1].first].users == mine and places[asked[tx - 1].second].users == mine
+            and (calls == 0 or is_apart(tables, txs[tx - 1], &asked[tx - 1]))
         ):
             sharing[tx] = SHARES_NOTHING
     return True

@@ -8,7 +8,7 @@ from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._hash cimport keccak256
 from evmcore._precompiles cimport PrecompileMove, precompile_at
 from evmcore._rules cimport OSAKA
-from evmcore._state cimport ABSENT, AccountData, FOUND, Found, READ_FAILED, StateReader
+from evmcore._state cimport ABSENT, Ahead, AccountData, FOUND, Found, READ_FAILED, StateReader
 from evmcore._u256 cimport u256, u256_from_int, u_eq, u_is_zero, u_lt, u_zero
 
 from collections.abc import Mapping
@@ -148,6 +148,8 @@ cdef Overlay overlay_new(StateReader* base):
     cdef Overlay overlay = Overlay.__new__(Overlay)
     overlay.view.base = base
     overlay.reader.self = &overlay.view
+    if base.ask_for != NULL:
+        overlay.reader.ask_for = ask_for_account
     overlay.reader.account = read_account
     overlay.reader.storage = read_storage
     overlay.reader.code = read_code
@@ -180,6 +182,11 @@ cdef OverlayAccount* find_account(const OverlayView* overlay, const uint8_t* add
         else:
             high = middle
     return NULL
+
+
+cdef void ask_for_account(void* self, const uint8_t* address, Ahead when) noexcept nogil:
+    cdef const StateReader* base = (<const OverlayView*>self).base
+    base.ask_for(base.self, address, when)
 
 
 cdef Found read_account(void* self, const uint8_t* address, AccountData* out) noexcept nogil:

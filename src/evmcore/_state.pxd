@@ -20,9 +20,16 @@ cdef struct AccountData:
     uint8_t[32] code_hash         # Keccak-256 of no bytes when there is no code
     bint has_storage              # some slot is not zero (EIP-7610); false when the backend cannot tell
 
+# When an account that is asked for ahead will be needed.
+cdef enum Ahead:
+    LATER                         # fetch what says where it lies ...
+    SOON                          # ... and fetch it from there
+
 # The four questions every backend answers; callable from any native thread without the GIL.
 cdef struct StateReader:
     void* self
+    # Asks the processor's caches for an account, once LATER, once SOON; NULL: that would be of no use.
+    void (*ask_for)(void* self, const uint8_t* address, Ahead when) noexcept nogil
     # A reader of one thread may set these with each answer; the entry keeps them (see _stm_read).
     void* origin                  # where it found it
     bint contended                # of a slot: its value is likely to be another one when the transaction counts
@@ -186,7 +193,7 @@ cdef Found ws_block_hash(WorkingSet* ws, uint64_t number, uint8_t* out) noexcept
 
 # ---- for an executor that brings in the results of transactions it ran elsewhere: no journal, no reader
 cdef uint32_t ws_find_account(WorkingSet* ws, const uint8_t* address) noexcept nogil           # 0: it has not been loaded
-cdef void ws_ask_for_account(WorkingSet* ws, const uint8_t* address) noexcept nogil            # where to look for it, for what follows soon
+cdef void ws_ask_for_account(WorkingSet* ws, const uint8_t* address) noexcept nogil            # to have it in the caches when it is looked up
 cdef uint32_t ws_find_slot(WorkingSet* ws, uint32_t account, const u256* key) noexcept nogil
 cdef uint32_t ws_adopt_account(WorkingSet* ws, const uint8_t* address, const AccountData* base, bint exists) noexcept nogil
 cdef uint32_t ws_adopt_slot(WorkingSet* ws, uint32_t account, const u256* key, const u256* base) noexcept nogil

@@ -17,6 +17,9 @@ from evmcore._u256 cimport u_add, u_eq, u_is_zero, u_lt, u_set64, u_sub, u_sub_b
 cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
     void prefetch(const void* at, size_t size)
 
+cdef extern from "include/zero.h" namespace "evmcore" nogil:
+    void set_zero[T](T* item)
+
 cdef HashKey hash_key
 draw_key(&hash_key)
 

@@ -9,25 +9,18 @@ Only a run that has ended is looked at. From then on nobody but the committer ch
 from libc.stddef cimport size_t
 from libc.stdint cimport uint32_t
 
+from evmcore._block_steps cimport block_ask_for_next
 from evmcore._state cimport ws_ask_for_account
 from evmcore._stm_block cimport AccountRead, Run, SlotRead
-from evmcore._tx cimport TxData
 
 cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
     void prefetch(const void* at, size_t size)
     void prefetch_for_writing(void* at, size_t size)
 
-cdef enum:
-    LOOK_AHEAD_DATA = 256         # bytes of a transaction's data
 
-
-cdef void ask_for_next(const Block* block, TxIndex tx) noexcept nogil:
-    cdef const TxData* following
-    if tx + 1 <= block.count:
-        following = block.txs[tx]
-        prefetch(following.data, min(following.data_size, <size_t>LOOK_AHEAD_DATA))
+cdef void ask_for_next(const Block* block, TxIndex tx, bint final) noexcept nogil:
+    block_ask_for_next(block.base, block.main.ws if final else NULL, block.txs, tx - 1, block.count)
     if tx + 2 <= block.count:
-        prefetch(block.txs[tx + 1], sizeof(TxData))
         prefetch_for_writing(&block.run_of[tx + 2], sizeof(Run))
 
 

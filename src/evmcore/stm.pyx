@@ -60,7 +60,7 @@ cdef TxIndex run_task(void* self, TxIndex tx, cbool final) noexcept nogil:
     cdef Worker* w = <Worker*>self
     cdef TxIndex behind
     delay_point(w.delays)
-    ask_for_next(w.block, tx)
+    ask_for_next(w.block, tx, final)
     if final:
         ask_for_runs(w.block, tx)
         if w.block.watch_all:

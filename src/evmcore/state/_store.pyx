@@ -9,12 +9,15 @@ from libc.string cimport memcmp, memcpy, memset
 from evmcore._code cimport Code, code_find, code_intern
 from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._keyed_hash cimport HashKey, draw_key, hash_address
-from evmcore._state cimport ABSENT, FOUND, AccountData, Found, StateReader
+from evmcore._state cimport ABSENT, FOUND, LATER, AccountData, Ahead, Found, StateReader
 from evmcore._u256 cimport u256, u_eq, u_is_zero, u_zero
 from evmcore.state._tables cimport (
     BlockHash, Slot, SlotTable, StoredCode, codes_find, codes_free, codes_release, hashes_find, hashes_set,
     slot_find, slot_set, too_full,
 )
+
+cdef extern from "../include/prefetch.h" namespace "evmcore" nogil:
+    void prefetch(const void* at, size_t size)
 
 cdef enum UndoKind:
     UNDO_ACCOUNT
@@ -74,6 +77,16 @@ cdef Row* store_find(const Store* store, const uint8_t* address) noexcept nogil:
             if same_address(row.address, address):
                 return row
         at = (at + 1) & store.index_mask
+
+
+cdef void ask_for_account(void* self, const uint8_t* address, Ahead when) noexcept nogil:
+    """The place of the index first; then the row that most likely is meant."""
+    cdef const Store* store = <const Store*>self
+    cdef const uint64_t* cell = &store.index[address_tag(address) & store.index_mask]
+    if when == LATER:
+        prefetch(cell, sizeof(uint64_t))
+    elif cell[0] != 0:
+        prefetch(&store.rows[<uint32_t>cell[0] - 1], sizeof(Row))
 
 
 cdef const uint8_t* row_code_hash(const Row* row) noexcept nogil:
@@ -459,6 +472,7 @@ cdef Found read_block_hash(void* self, uint64_t number, uint8_t* out) noexcept n
 
 cdef void store_reader(Store* store, StateReader* reader) noexcept nogil:
     reader.self = store
+    reader.ask_for = ask_for_account
     reader.account = read_account
     reader.storage = read_storage
     reader.code = read_code

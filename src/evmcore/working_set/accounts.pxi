@@ -30,7 +30,7 @@ cdef uint32_t ws_account_unloaded(WorkingSet* ws, const uint8_t* address) noexce
     number = ws.account_count
     if number == p.account_capacity and not grow_accounts(ws):
         return 0
-    memset(&ws.accounts[number], 0, sizeof(AccountEntry))
+    set_zero(&ws.accounts[number])
     memcpy(ws.accounts[number].address, address, 20)
     take_cell(table, at, number)
     ws.account_count += 1

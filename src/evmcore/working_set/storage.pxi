@@ -33,7 +33,7 @@ cdef uint32_t ws_slot_unloaded(WorkingSet* ws, uint32_t account, const u256* key
     number = ws.slot_count
     if number == p.slot_capacity and not grow_slots(ws):
         return 0
-    memset(&ws.slots[number], 0, sizeof(SlotEntry))
+    set_zero(&ws.slots[number])
     ws.slots[number].account = account
     ws.slots[number].key = key[0]
     take_cell(table, at, number)
