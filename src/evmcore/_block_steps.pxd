@@ -100,8 +100,11 @@ cdef void block_ask_for_next(
     const StateReader* reader, WorkingSet* ws, TxData** txs, size_t at, size_t count
 ) noexcept nogil
 
-# Adds a transaction's result, with its logs from the working set, to the output. False: no memory.
-cdef bint block_keep(BlockOutput* output, const WorkingSet* ws, const TxData* tx, const TxResult* result, const u256* gas_price) noexcept nogil
+# Adds a transaction's result, with its logs, to the output. False: no memory.
+cdef bint block_keep(
+    BlockOutput* output, const LogEntry* logs, uint32_t log_count, const uint8_t* log_data, const TxData* tx,
+    const TxResult* result, const u256* gas_price,
+) noexcept nogil
 
 # Withdrawals or rewards, then the system calls of EIP-7002 and EIP-7251.
 cdef BlockFailure block_end(Machine* machine, const BlockRules* rules, BlockOutput* output, Status* status) noexcept nogil

@@ -165,19 +165,20 @@ cdef BlockFailure block_begin(Machine* machine, const BlockRules* rules, Status*
 
 
 cdef bint block_keep(
-    BlockOutput* output, const WorkingSet* ws, const TxData* tx, const TxResult* result, const u256* gas_price
+    BlockOutput* output, const LogEntry* logs, uint32_t log_count, const uint8_t* log_data, const TxData* tx,
+    const TxResult* result, const u256* gas_price,
 ) noexcept nogil:
     cdef TxRecord* record
     cdef size_t start = output.data_size
     cdef size_t i, data_size = 0
     if not (
         reserve(output, <void**>&output.records, &output.record_capacity, output.record_count + 1, sizeof(TxRecord))
-        and reserve(output, <void**>&output.logs, &output.log_capacity, output.log_count + ws.log_count, sizeof(LogEntry))
+        and reserve(output, <void**>&output.logs, &output.log_capacity, output.log_count + log_count, sizeof(LogEntry))
     ):
         return False
-    for i in range(ws.log_count):
-        data_size = max(data_size, ws.logs[i].data_offset + ws.logs[i].data_size)
-    if not (append_data(output, ws.log_data, data_size) and append_data(output, result.output, result.output_size)):
+    for i in range(log_count):
+        data_size = max(data_size, logs[i].data_offset + logs[i].data_size)
+    if not (append_data(output, log_data, data_size) and append_data(output, result.output, result.output_size)):
         return False
     output.gas_used += <uint64_t>result.gas_used
     output.blob_gas_used += <uint64_t>GAS_PER_BLOB * tx.blob_hash_count
@@ -189,14 +190,14 @@ cdef bint block_keep(
     record.cumulative_gas_used = output.gas_used
     record.gas_price = gas_price[0]
     record.first_log = output.log_count
-    record.log_count = ws.log_count
+    record.log_count = log_count
     record.data_start = start
     record.output_offset = start + data_size
-    if ws.log_count:
-        memcpy(output.logs + output.log_count, ws.logs, ws.log_count * sizeof(LogEntry))
-    for i in range(output.log_count, output.log_count + ws.log_count):
+    if log_count:
+        memcpy(output.logs + output.log_count, logs, log_count * sizeof(LogEntry))
+    for i in range(output.log_count, output.log_count + log_count):
         output.logs[i].data_offset += start
-    output.log_count += ws.log_count
+    output.log_count += log_count
     output.record_count += 1
     if output.gate != NULL:
         output.gate.publish(output.record_count)
@@ -227,6 +228,7 @@ cdef void block_ask_for_next(
 cdef BlockFailure block_transaction(
     Machine* machine, const BlockRules* rules, const TxData* tx, BlockOutput* output, TxInvalid* invalid, Status* status
 ) noexcept nogil:
+    cdef WorkingSet* ws = machine.ws
     cdef TxResult result
     cdef uint64_t blob_gas_left = rules.blob_gas_limit - output.blob_gas_used
     transaction_run(
@@ -240,8 +242,8 @@ cdef BlockFailure block_transaction(
         invalid[0] = result.invalid
         return BLOCK_TRANSACTION_INVALID
     # Noted before it is published.
-    if (output.notes != NULL and not access_end_part(output.notes, machine.ws)) or not block_keep(
-        output, machine.ws, tx, &result, &machine.env.gas_price
+    if (output.notes != NULL and not access_end_part(output.notes, ws)) or not block_keep(
+        output, ws.logs, ws.log_count, ws.log_data, tx, &result, &machine.env.gas_price
     ):
         status[0] = NO_MEMORY
         return BLOCK_ENGINE_FAILED

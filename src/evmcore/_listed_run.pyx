@@ -2,7 +2,7 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy
 from libcpp cimport bool as cbool
 
 from evmcore._access cimport access_end_part
@@ -162,7 +162,6 @@ cdef cbool commit(void* self, uint32_t index) noexcept nogil:
     cdef ListedBlock* block = (<ListedWorker*>self).block
     cdef ListedRun* run = &block.run_of[index]
     cdef const TxData* tx = block.txs[index - 1]
-    cdef WorkingSet view
     cdef uint32_t i
     if block.turns.verdict_of[index] == kNotFinished:
         block.failure = BLOCK_ENGINE_FAILED
@@ -174,14 +173,12 @@ cdef cbool commit(void* self, uint32_t index) noexcept nogil:
         or GAS_PER_BLOB * tx.blob_hash_count > block.rules.blob_gas_limit - block.output.blob_gas_used
     ):
         return False
-    memset(&view, 0, sizeof(WorkingSet))
-    view.logs = run.logs
-    view.log_count = run.log_count
-    view.log_data = run.log_data
     if (
         block.telling.notes != NULL
         and not tell_part(block.telling, run.accounts, run.account_count, run.slots, run.slot_count)
-    ) or not block_keep(block.output, &view, tx, &run.result, &run.gas_price):
+    ) or not block_keep(
+        block.output, run.logs, run.log_count, run.log_data, tx, &run.result, &run.gas_price
+    ):
         block.failure = BLOCK_ENGINE_FAILED
         block.status = NO_MEMORY
         return False

@@ -299,7 +299,10 @@ cdef class Session:
             finally:
                 self.backend.end_read()
         drop_transfers(machine.ws)
-        if not block_keep(self.making.output, machine.ws, &prepared.data, &outcome, &machine.env.gas_price):
+        if not block_keep(
+            self.making.output, machine.ws.logs, machine.ws.log_count, machine.ws.log_data, &prepared.data, &outcome,
+            &machine.env.gas_price,
+        ):
             raise engine_error(self.backend, NO_MEMORY)
         return result
 

@@ -214,7 +214,7 @@ cdef Found ws_block_hash(WorkingSet* ws, uint64_t number, uint8_t* out) noexcept
 
 cdef uint32_t ws_find_account(WorkingSet* ws, const uint8_t* address) noexcept nogil:
     cdef const Table* table = &private(ws).accounts
-    cdef const Cell* cell = &table.cells[account_cell(ws, address)]
+    cdef const Cell* cell = &table.cells[account_cell(ws, hash_address(hash_key, address), address)]
     return cell.number if cell.stamp == table.stamp and ws.accounts[cell.number].loaded else 0
 
 
@@ -225,7 +225,7 @@ cdef void ws_ask_for_account(WorkingSet* ws, const uint8_t* address) noexcept no
 
 cdef uint32_t ws_find_slot(WorkingSet* ws, uint32_t account, const u256* key) noexcept nogil:
     cdef const Table* table = &private(ws).slots
-    cdef const Cell* cell = &table.cells[slot_cell(ws, account, key)]
+    cdef const Cell* cell = &table.cells[slot_cell(ws, hash_slot(hash_key, account, key.w), account, key)]
     return cell.number if cell.stamp == table.stamp and ws.slots[cell.number].loaded else 0
 
 

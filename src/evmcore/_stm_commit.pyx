@@ -408,15 +408,12 @@ cdef bint bring_in_accesses(Block* block, const Run* run) noexcept nogil:
 cdef bint bring_in(Worker* w, TxIndex tx) noexcept nogil:
     cdef Block* block = w.block
     cdef Run* run = &block.run_of[tx]
-    cdef WorkingSet view
     cdef uint32_t i
     for i in range(run.write_count):
         if not (bring_in_slot(w, &run.writes[i]) if run.writes[i].account != NULL else bring_in_account(w, tx, &run.writes[i])):
             return False
-    memset(&view, 0, sizeof(WorkingSet))
-    view.logs = run.logs
-    view.log_count = run.log_count
-    view.log_data = run.log_data
     if block.output.notes != NULL and not bring_in_accesses(block, run):
         return False
-    return block_keep(block.output, &view, block.txs[tx - 1], &run.result, &run.gas_price) and not block.main.ws.failed
+    return not block.main.ws.failed and block_keep(
+        block.output, run.logs, run.log_count, run.log_data, block.txs[tx - 1], &run.result, &run.gas_price
+    )

@@ -11,19 +11,24 @@ cdef inline void mark(WorkingSet* ws, uint32_t account, int parts) noexcept nogi
     entry.parts |= parts
 
 
-cdef inline uint32_t account_cell(WorkingSet* ws, const uint8_t* address) noexcept nogil:
+cdef inline uint32_t account_cell(WorkingSet* ws, uint64_t key_hash, const uint8_t* address) noexcept nogil:
     """The cell with the account's number, or the free one where it would stand."""
     cdef const Table* table = &private(ws).accounts
-    cdef uint32_t at = <uint32_t>hash_address(hash_key, address) & table.mask
-    while table.cells[at].stamp == table.stamp and memcmp(ws.accounts[table.cells[at].number].address, address, 20) != 0:
+    cdef uint32_t at = <uint32_t>key_hash & table.mask
+    cdef const Cell* cell = &table.cells[at]
+    while cell.stamp == table.stamp:
+        if may_be(cell, key_hash) and memcmp(ws.accounts[cell.number].address, address, 20) == 0:
+            break
         at = (at + 1) & table.mask
+        cell = &table.cells[at]
     return at
 
 
 cdef uint32_t ws_account_unloaded(WorkingSet* ws, const uint8_t* address) noexcept nogil:
     cdef Private* p = private(ws)
     cdef Table* table = &p.accounts
-    cdef uint32_t at = account_cell(ws, address)
+    cdef uint64_t key_hash = hash_address(hash_key, address)
+    cdef uint32_t at = account_cell(ws, key_hash, address)
     cdef uint32_t number
     if table.cells[at].stamp == table.stamp:
         return table.cells[at].number
@@ -32,7 +37,7 @@ cdef uint32_t ws_account_unloaded(WorkingSet* ws, const uint8_t* address) noexce
         return 0
     set_zero(&ws.accounts[number])
     memcpy(ws.accounts[number].address, address, 20)
-    take_cell(table, at, number)
+    take_cell(table, at, key_hash, number)
     ws.account_count += 1
     return number if make_room(ws, table, 1, ws.account_count) else 0
 

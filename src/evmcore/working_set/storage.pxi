@@ -10,23 +10,26 @@ cdef struct TransientEntry:
     u256 value
 
 
-cdef inline uint32_t slot_cell(WorkingSet* ws, uint32_t account, const u256* key) noexcept nogil:
+cdef inline uint32_t slot_cell(WorkingSet* ws, uint64_t key_hash, uint32_t account, const u256* key) noexcept nogil:
     """The cell with the slot's number, or the free one where it would stand."""
     cdef const Table* table = &private(ws).slots
-    cdef uint32_t at = <uint32_t>hash_slot(hash_key, account, key.w) & table.mask
+    cdef uint32_t at = <uint32_t>key_hash & table.mask
+    cdef const Cell* cell = &table.cells[at]
     cdef const SlotEntry* entry
-    while table.cells[at].stamp == table.stamp:
-        entry = &ws.slots[table.cells[at].number]
-        if entry.account == account and u_eq(&entry.key, key):
+    while cell.stamp == table.stamp:
+        entry = &ws.slots[cell.number]
+        if may_be(cell, key_hash) and entry.account == account and u_eq(&entry.key, key):
             break
         at = (at + 1) & table.mask
+        cell = &table.cells[at]
     return at
 
 
 cdef uint32_t ws_slot_unloaded(WorkingSet* ws, uint32_t account, const u256* key) noexcept nogil:
     cdef Private* p = private(ws)
     cdef Table* table = &p.slots
-    cdef uint32_t at = slot_cell(ws, account, key)
+    cdef uint64_t key_hash = hash_slot(hash_key, account, key.w)
+    cdef uint32_t at = slot_cell(ws, key_hash, account, key)
     cdef uint32_t number
     if table.cells[at].stamp == table.stamp:
         return table.cells[at].number
@@ -36,7 +39,7 @@ cdef uint32_t ws_slot_unloaded(WorkingSet* ws, uint32_t account, const u256* key
     set_zero(&ws.slots[number])
     ws.slots[number].account = account
     ws.slots[number].key = key[0]
-    take_cell(table, at, number)
+    take_cell(table, at, key_hash, number)
     ws.slot_count += 1
     return number if make_room(ws, table, 1, ws.slot_count) else 0
 
@@ -98,7 +101,8 @@ cdef uint32_t transient_number(WorkingSet* ws, uint32_t account, const u256* key
     """Number of a transient slot; NO_NUMBER when there is none and `create` is false, or no memory."""
     cdef Private* p = private(ws)
     cdef Table* table = &p.transients
-    cdef uint32_t at = <uint32_t>hash_slot(hash_key, account, key.w) & table.mask
+    cdef uint64_t key_hash = hash_slot(hash_key, account, key.w)
+    cdef uint32_t at = <uint32_t>key_hash & table.mask
     cdef uint32_t number
     while table.cells[at].stamp == table.stamp:
         number = table.cells[at].number
@@ -113,7 +117,7 @@ cdef uint32_t transient_number(WorkingSet* ws, uint32_t account, const u256* key
     memset(&p.transient[number], 0, sizeof(TransientEntry))
     p.transient[number].account = account
     p.transient[number].key = key[0]
-    take_cell(table, at, number)
+    take_cell(table, at, key_hash, number)
     p.transient_count += 1
     return number if make_room(ws, table, 0, p.transient_count) else NO_NUMBER
 

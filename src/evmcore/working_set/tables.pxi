@@ -1,14 +1,16 @@
-# Growing arrays, and hash tables from keys to entry numbers. Cells carry a stamp: to forget them all is one increment.
+# Growing arrays, and hash tables from keys to entry numbers. Cells carry a stamp: to forget them all is one increment. They
+# carry a part of the hash too, so that hardly ever an entry is looked at that is not the one: it would be far away.
 
 cdef struct Cell:
-    uint32_t stamp
+    uint16_t stamp
+    uint16_t tag                  # the highest bits of the key's hash
     uint32_t number
 
 cdef struct Table:
     Cell* cells
     uint32_t mask
-    uint32_t stamp                # cells of another stamp are free
     uint32_t used
+    uint16_t stamp                # cells of another stamp are free
 
 
 cdef void out_of_memory(WorkingSet* ws) noexcept nogil:
@@ -69,8 +71,13 @@ cdef inline uint32_t free_cell(const Table* table, uint64_t key_hash) noexcept n
     return at
 
 
-cdef inline void take_cell(Table* table, uint32_t at, uint32_t number) noexcept nogil:
+cdef inline bint may_be(const Cell* cell, uint64_t key_hash) noexcept nogil:
+    return cell.tag == <uint16_t>(key_hash >> 48)
+
+
+cdef inline void take_cell(Table* table, uint32_t at, uint64_t key_hash, uint32_t number) noexcept nogil:
     table.cells[at].stamp = table.stamp
+    table.cells[at].tag = <uint16_t>(key_hash >> 48)
     table.cells[at].number = number
     table.used += 1
 
@@ -89,6 +96,7 @@ cdef bint make_room(WorkingSet* ws, Table* table, uint32_t first, uint32_t stop)
     the working set failed) when there is no memory."""
     cdef uint32_t size = (table.mask + 1) * 2
     cdef uint32_t number
+    cdef uint64_t key_hash
     cdef Table bigger
     if table.used * 2 <= table.mask:
         return True
@@ -96,7 +104,8 @@ cdef bint make_room(WorkingSet* ws, Table* table, uint32_t first, uint32_t stop)
         out_of_memory(ws)
         return False
     for number in range(first, stop):
-        take_cell(&bigger, free_cell(&bigger, hash_of_entry(ws, table, number)), number)
+        key_hash = hash_of_entry(ws, table, number)
+        take_cell(&bigger, free_cell(&bigger, key_hash), key_hash, number)
     free(table.cells)
     table[0] = bigger
     return True
