@@ -3,8 +3,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
 
 from evmcore._crypto cimport ec_recover
 from evmcore._hash cimport keccak256
@@ -152,8 +152,8 @@ cdef class PreparedTransactions:
     def __cinit__(self, tuple owners not None):
         cdef size_t count = len(owners)
         self.owners = owners
-        self.data = <TxData*>calloc(count + 1, sizeof(TxData))
-        self.row = <TxData**>calloc(count + 1, sizeof(TxData*))
+        self.data = <TxData*>malloc((count + 1) * sizeof(TxData))
+        self.row = <TxData**>malloc((count + 1) * sizeof(TxData*))
         if self.data == NULL or self.row == NULL:
             raise ResourceError("no memory for the block's transactions")
 
@@ -166,6 +166,7 @@ cdef class PreparedTransactions:
 
     cdef int add(self, object sender) except -1:
         cdef TxData* data = &self.data[self.count]
+        memset(data, 0, sizeof(TxData))
         self.row[self.count] = data
         self.count += 1                          # whatever it holds is freed
         return prepare_into(data, self.owners[self.count - 1], sender)

@@ -11,6 +11,7 @@ from evmcore._rlp cimport (
     RLP_LIST, Buffer, buffer_free, buffer_reserve, rlp_header_size, rlp_put_header, rlp_put_uint, rlp_uint_size,
 )
 from evmcore._sync cimport atomic_acquire32, atomic_release32, monotonic_ns
+from evmcore._u256 cimport u256, u256_from_int, u_is_zero, u_lt, u_sat64, u_to_be
 from evmcore._workers cimport run_on_workers
 
 from evmcore.errors import InputError, ResourceError
@@ -23,7 +24,8 @@ cdef extern from "<sched.h>" nogil:
 cdef enum:
     SIGNATURE_ITEMS = 3           # v, r and s: the last of every transaction's list
 
-cdef object HALF_ORDER = SECP256K1_ORDER // 2
+cdef u256 ORDER = u256_from_int(SECP256K1_ORDER, "order")
+cdef u256 HALF_ORDER = u256_from_int(SECP256K1_ORDER // 2, "order")
 
 
 # ---------------------------------------------------------------------------------------------------- what was signed
@@ -100,15 +102,15 @@ cdef bint signing_digest(
 
 # ---------------------------------------------------------------------------------------------------- who signed
 
-cdef bint is_usual(object transaction, bint protected):
+cdef bint is_usual(int kind, const u256* v, const u256* r, const u256* s, bint protected) noexcept nogil:
     """Whether nothing about the signature's numbers needs a closer look: valid by the rules of every fork that has it."""
-    v = transaction.v
-    if transaction.type == 0:
-        if v != 27 and v != 28 and not (protected and 35 < v < 1 << 63):
+    cdef uint64_t value = u_sat64(v)
+    if kind == 0:
+        if value != 27 and value != 28 and not (protected and 35 < value < <uint64_t>1 << 63):
             return False
-    elif v > 1 or transaction.chain_id is None:
+    elif value > 1:
         return False
-    return 0 < transaction.r < SECP256K1_ORDER and 0 < transaction.s <= HALF_ORDER
+    return not u_is_zero(r) and u_lt(r, &ORDER) and not u_is_zero(s) and not u_lt(&HALF_ORDER, s)
 
 
 cdef void recover(Signature* signature, Buffer* scratch) noexcept nogil:
@@ -172,20 +174,23 @@ cdef class Recovery:
 
     cdef bint add(self, object transaction, size_t place, bint protected) except -1:
         cdef Signature* signature = &self.pending.signatures[self.pending.count]
-        cdef bytes encoded, r, s
-        if not is_usual(transaction, protected):
+        cdef int kind = transaction.type
+        cdef u256 v = u256_from_int(transaction.v, "v")
+        cdef u256 r = u256_from_int(transaction.r, "r")
+        cdef u256 s = u256_from_int(transaction.s, "s")
+        cdef bytes encoded
+        if not is_usual(kind, &v, &r, &s, protected) or (kind and transaction.chain_id is None):
             return False
         encoded = transaction.encode()
         signature.encoded = <const uint8_t*>PyBytes_AS_STRING(encoded)
         signature.size = <size_t>PyBytes_GET_SIZE(encoded)
-        v = transaction.v
-        if transaction.type == 0 and v >= 35:
-            signature.chain_id = (v - 35) // 2
-        r = transaction.r.to_bytes(32, "big")
-        s = transaction.s.to_bytes(32, "big")
-        memcpy(signature.r, PyBytes_AS_STRING(r), 32)
-        memcpy(signature.s, PyBytes_AS_STRING(s), 32)
-        signature.parity = transaction.y_parity
+        signature.parity = <int>v.w[0]
+        if kind == 0:
+            signature.parity = <int>((v.w[0] + 1) & 1)         # 27 and 35 stand for zero
+            if v.w[0] >= 35:
+                signature.chain_id = (v.w[0] - 35) // 2
+        u_to_be(signature.r, &r)
+        u_to_be(signature.s, &s)
         signature.place = place
         self.encodings.append(encoded)
         self.pending.count += 1
