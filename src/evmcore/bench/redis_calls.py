@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import permutations
 from typing import Any, Final
 
 from evmcore import EVM, MemoryState
@@ -46,6 +47,7 @@ HEADER: Final = Header(number=5, timestamp=1_750_000_000, gas_limit=60_000_000)
 SENDER: Final = b"\x5e" * 20
 ENTRIES: Final = 20  # slots of one cold call
 CALLERS: Final = (1, 2, 4, 8)  # threads
+ORDERS: Final = tuple(permutations(range(3)))  # of what is compared: each comes equally often after each other
 
 
 # ---- the world: contracts that a load test calls, and many that are each called once
@@ -264,8 +266,7 @@ class RedisBench:
                     partial(self.client.hmget, key, fields),
                 )
                 taken = [0.0, 0.0, 0.0]
-                for turn in range(3):
-                    which = (number + turn) % 3
+                for which in ORDERS[number % len(ORDERS)]:
                     start = time.perf_counter_ns()
                     answers[which] = steps[which]()
                     taken[which] = time.perf_counter_ns() - start
