@@ -260,6 +260,38 @@ def test_the_diff_of_a_block_is_complete_before_anything_is_done_with_it() -> No
     assert state == before
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_diff_of_a_block_is_in_order_whatever_its_addresses_and_slots_have_in_common(seed: int) -> None:
+    rng = random.Random(seed)
+    heads = [rng.randbytes(size) for size in (0, 1, 7, 8, 9, 19)]
+    contracts = sorted({(head := rng.choice(heads)) + rng.randbytes(20 - len(head)) for _ in range(60)} - {A})
+    # Slots that differ in their lowest word only, in their highest only, or in any.
+    keys = [
+        rng.getrandbits(8) << rng.choice((0, 64, 248)) if rng.randrange(2) else rng.getrandbits(256) for _ in range(40)
+    ]
+    world: World = {A: (0, 10**18, b"", {})}
+    world |= {address: (1, 0, assemble("7 0 CALLDATALOAD SSTORE"), {}) for address in contracts}
+    sent = [(address, key) for address in contracts for key in rng.sample(keys, 4)]
+    rng.shuffle(sent)
+    transactions = tuple(
+        Transaction(nonce=nonce, gas_limit=100_000, to=to, data=key.to_bytes(32, "big"), sender=A)
+        for nonce, (to, key) in enumerate(sent)
+    )
+    block = Block(Header(number=1, gas_limit=10**9, difficulty=1), transactions)
+    diff = execute_block(block, state_of(world), "berlin", validate=False, reward=0).diff
+    assert [(change.address, change.key) for change in diff.storage_changes] == sorted(set(sent))
+    addresses = [change.address for change in diff.account_changes]
+    assert addresses == sorted(addresses) and A in addresses
+    paid = MemoryState({A: Account(balance=10**18)} | {address: Account() for address in contracts[::2]})
+    transfers = tuple(
+        Transaction(nonce=nonce, to=to, value=1, sender=A)
+        for nonce, to in enumerate(rng.sample(contracts, len(contracts)))
+    )
+    block = Block(Header(number=1, gas_limit=10**9, difficulty=1), transfers)
+    diff = execute_block(block, paid, "berlin", validate=False, reward=0).diff
+    assert [change.address for change in diff.account_changes if change.address in contracts] == contracts
+
+
 def test_undo_of_what_is_not_there_is_refused() -> None:
     state, diff = example()
     with pytest.raises(StateError, match=r"cannot undo the diff: account"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -212,6 +213,13 @@ def test_an_unsigned_transaction_without_a_sender_is_refused() -> None:
         PreparedTransaction(replace(legacy(), sender=None))
     with pytest.raises(InputError, match="sender: expected 20 bytes"):
         PreparedTransaction(legacy(), b"\x01")
+
+
+def test_what_is_no_whole_transaction_is_not_prepared() -> None:
+    with pytest.raises(InputError, match="expected Transaction, got SimpleNamespace"):
+        PreparedTransaction(SimpleNamespace(sender=SENDER), SENDER)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="made without its fields"):
+        PreparedTransaction(object.__new__(Transaction), SENDER)
 
 
 def test_just_enough_is_enough() -> None:
