@@ -232,6 +232,8 @@ cdef list codes_of(StateDiff diff, bint backward, CodeBytes* codes):
     for i in range(diff.account_count):
         change = &diff.accounts[i]
         after = &change.old if backward else &change.new
+        if memcmp(change.old.code_hash, change.new.code_hash, 32) == 0:
+            continue                             # the state has it
         given = diff.codes.get(after.code_hash[:32])
         if given is None:
             continue
