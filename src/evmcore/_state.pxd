@@ -195,6 +195,7 @@ cdef Found ws_block_hash(WorkingSet* ws, uint64_t number, uint8_t* out) noexcept
 cdef uint32_t ws_find_account(WorkingSet* ws, const uint8_t* address) noexcept nogil           # 0: it has not been loaded
 cdef void ws_ask_for_account(WorkingSet* ws, const uint8_t* address) noexcept nogil            # to have it in the caches when it is looked up
 cdef uint32_t ws_find_slot(WorkingSet* ws, uint32_t account, const u256* key) noexcept nogil
+cdef void ws_ask_for_slot(WorkingSet* ws, uint32_t account, const u256* key) noexcept nogil
 cdef uint32_t ws_adopt_account(WorkingSet* ws, const uint8_t* address, const AccountData* base, bint exists) noexcept nogil
 cdef uint32_t ws_adopt_slot(WorkingSet* ws, uint32_t account, const u256* key, const u256* base) noexcept nogil
 cdef bint ws_put_code(WorkingSet* ws, uint32_t account, const uint8_t* code_hash, Code* code) noexcept nogil   # takes a reference of its own

@@ -229,6 +229,11 @@ cdef uint32_t ws_find_slot(WorkingSet* ws, uint32_t account, const u256* key) no
     return cell.number if cell.stamp == table.stamp and ws.slots[cell.number].loaded else 0
 
 
+cdef void ws_ask_for_slot(WorkingSet* ws, uint32_t account, const u256* key) noexcept nogil:
+    cdef const Table* table = &private(ws).slots
+    prefetch(&table.cells[<uint32_t>hash_slot(hash_key, account, key.w) & table.mask], sizeof(Cell))
+
+
 cdef uint32_t ws_adopt_account(WorkingSet* ws, const uint8_t* address, const AccountData* base, bint exists) noexcept nogil:
     """The account's entry, loaded with what the caller knows the reader would say unless it is loaded already."""
     cdef uint32_t account = ws_account_unloaded(ws, address)

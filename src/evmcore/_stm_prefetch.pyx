@@ -10,7 +10,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint32_t
 
 from evmcore._block_steps cimport block_ask_for_next
-from evmcore._state cimport ws_ask_for_account
+from evmcore._state cimport ws_ask_for_account, ws_ask_for_slot, ws_find_account
 from evmcore._stm_block cimport AccountRead, Run, SlotRead
 
 cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
@@ -28,7 +28,7 @@ cdef inline void ask_for_read(Block* block, const Run* run) noexcept nogil:
     """What `stands` and `bring_in` will look at first."""
     cdef const AccountRead* account
     cdef const SlotRead* slot
-    cdef uint32_t i
+    cdef uint32_t i, number
     for i in range(run.account_read_count):
         account = &run.account_reads[i]
         if account.location.apart:
@@ -39,6 +39,10 @@ cdef inline void ask_for_read(Block* block, const Run* run) noexcept nogil:
         slot = &run.slot_reads[i]
         if not slot.location.apart:
             block.store.ask_for(slot.location)
+            continue
+        number = ws_find_account(block.main.ws, slot.account.address)
+        if number:
+            ws_ask_for_slot(block.main.ws, number, &slot.location.slot)
 
 
 cdef void ask_for_runs(Block* block, TxIndex tx) noexcept nogil:
