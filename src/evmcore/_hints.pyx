@@ -6,9 +6,10 @@ symbols (see ops/symbolic.pxi), which is mostly enough; calls whose like met oth
 that they would meet at the same place (see `_meetings`). Senders need no hint: nonces are assumed and fees are deltas.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from evmcore._growing cimport grow_array
 from evmcore._keyed_hash cimport HashKey, draw_key, hash_slot
 from evmcore._meetings cimport READS, WRITES, forget_meetings, note_line, places_met
 from evmcore._pace cimport Estimate
@@ -149,14 +150,7 @@ cdef inline void ask(Place* places, uint64_t mask, const TxData* tx, Asked* aske
 
 cdef bint room_for_asked(HintTables* tables, size_t count) noexcept nogil:
     """Room for so many transactions. False: no memory."""
-    if count > tables.asked_count:
-        free(tables.asked)
-        tables.asked_count = 0
-        tables.asked = <Asked*>malloc(count * sizeof(Asked))
-        if tables.asked == NULL:
-            return False
-        tables.asked_count = count
-    return True
+    return grow_array(<void**>&tables.asked, &tables.asked_count, count, sizeof(Asked), False, NULL)
 
 
 cdef bint room_for_places(HintTables* tables, size_t calls) noexcept nogil:
@@ -164,14 +158,9 @@ cdef bint room_for_places(HintTables* tables, size_t calls) noexcept nogil:
     cdef size_t places = 64
     while places < 8 * calls:
         places *= 2
+    if not grow_array(<void**>&tables.places, &tables.place_count, places, sizeof(Place), False, NULL):
+        return False
     tables.mask = places - 1
-    if places > tables.place_count:
-        free(tables.places)
-        tables.place_count = 0
-        tables.places = <Place*>malloc(places * sizeof(Place))
-        if tables.places == NULL:
-            return False
-        tables.place_count = places
     memset(tables.places, 0, places * sizeof(Place))
     return True
 
