@@ -18,8 +18,11 @@ from evmcore.errors import (
     WriterFenced,
     WrongParent,
 )
+from evmcore.state._changes import ChangeSet
 from evmcore.state.publisher import Publisher
+from evmcore.state.session import Session
 from evmcore.state.stored import load_memory
+from evmcore.state.works import Publication
 from tests.faulty_proxy import FaultyProxy
 from tests.invariant_chain import CHAIN_ID, Books, begin, begun, wait_for_head
 from tests.redis_server import RedisServer
@@ -302,3 +305,47 @@ def test_of_two_writers_at_once_one_stops_and_the_chain_is_whole(
         with pytest.raises(WriterFenced):
             publisher.publish(*blocks[-1])
     assert_stored(redis_server, books, entries=60)
+
+
+def test_who_is_fenced_off_between_two_reads_is_told_so(
+    redis_server: RedisServer,
+    publisher: Publisher,
+    books: Books,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it reads then is of two states: it must not say that one of them is corrupted. Of its first block a writer
+    reads storage after it has read the accounts."""
+    block, changes = books.next_block(), Publication.changes
+
+    def publish_first(*arguments: Any) -> ChangeSet:
+        monkeypatch.setattr(Publication, "changes", changes)
+        with Publisher(redis_server.url, CHAIN_ID) as second:
+            second.publish(*block)
+        return changes(*arguments)
+
+    monkeypatch.setattr(Publication, "changes", publish_first)
+    with pytest.raises(WriterFenced):
+        publisher.publish(*block)
+    assert_stored(redis_server, books, entries=1)
+
+
+def test_who_is_fenced_off_while_taking_office_is_told_so(
+    redis_server: RedisServer,
+    publisher: Publisher,
+    books: Books,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    publisher.publish(*books.next_block())
+    request = Session.request
+
+    def publish_first(session: Session, commands: Any, doing: str = "") -> list[Any]:
+        if doing == "reading the feed":
+            monkeypatch.setattr(Session, "request", request)
+            with Publisher(redis_server.url, CHAIN_ID) as third:
+                third.publish(*books.next_block())
+        return request(session, commands, doing)
+
+    monkeypatch.setattr(Session, "request", publish_first)
+    with pytest.raises(WriterFenced):
+        Publisher(redis_server.url, CHAIN_ID)
+    assert_stored(redis_server, books, entries=2)

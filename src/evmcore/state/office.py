@@ -14,10 +14,11 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from evmcore.errors import StateCorrupted, StateError, StateUnavailable, WriterFenced
+from evmcore.errors import StateCorrupted, StateError, StateUnavailable, WriteRefused, WriterFenced
 from evmcore.headers import BLOCK_HASH_WINDOW
 from evmcore.state import evictions, feed, layout
 from evmcore.state._changes import ChangeSet
@@ -93,7 +94,8 @@ class Office:
             self._mark = evictions.read_mark(self.session)
             self.epoch: int = self.session.request([(b"INCR", self.keys.writer)], "taking office")[0]
             if not replaces:
-                self._check_feed()
+                with self._in_office():
+                    self._check_feed()
         except BaseException:
             self.session.close()
             raise
@@ -145,6 +147,23 @@ class Office:
 
     # ---- one transaction
 
+    @contextmanager
+    def _in_office(self) -> Iterator[None]:
+        """Where another writer took over between two reads they are of two states, and an error that this makes inside
+        says nothing of either: `WriterFenced` takes its place."""
+        try:
+            yield
+        except (StateUnavailable, WriteRefused, WriterFenced):
+            raise
+        except StateError as error:
+            self.session.drop()  # And with it what is watched.
+            try:
+                epoch = self.session.request([(b"GET", self.keys.writer)])[0]
+            except StateError:
+                raise error from None
+            self._check_office(epoch)
+            raise
+
     def _watch(self, commands: list[Command]) -> list[Any]:
         """Begins a transaction: watches head and office, and reads. `WriterFenced` when the office is lost."""
         replies = self.session.request([*self._beginning, *commands], "reading the head")
@@ -159,7 +178,7 @@ class Office:
             first = self._ask(questions)
             work.ask(questions)
             self.session.send(questions, "reading the head")
-            with self.session.guard_watch():
+            with self._in_office(), self.session.guard_watch():
                 work.use_time()
                 replies = self.session.exchange(questions, doing="reading the head")
                 self._check_office(replies[1])
@@ -207,9 +226,10 @@ class Office:
                 self._check_office(replies[1])
                 found = self._decode_head(replies[2])
             if found != head:
-                self.session.request([(b"UNWATCH",)])
+                _, epoch = self.session.request([(b"UNWATCH",), (b"GET", self.keys.writer)])
                 if found == new:
                     return new
+                self._check_office(epoch)
                 raise StateUnavailable(f"{doing}: the head moved meanwhile; applying it again is safe")
             # The server may be sending readers the entry still, from which one large request would keep it.
             self.session.deliver(later.request, doing)

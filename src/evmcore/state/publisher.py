@@ -166,7 +166,9 @@ class Publisher(Office):
         if head.hash == block_hash:
             return head
         forgotten: set[bytes] = set()
-        for entry, loaded in self._way_back(head, block_hash):
+        with self._in_office():
+            way = self._way_back(head, block_hash)
+        for entry, loaded in way:
             if loaded - forgotten:
                 self._forget(loaded - forgotten, entry)
                 forgotten |= loaded
