@@ -69,6 +69,9 @@ cdef enum Outcome:
 # Remembered for later blocks. `ticks`: how long it took; 0: nobody has looked.
 cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used, uint64_t ticks) noexcept nogil
 
+# Remembered for later blocks: what a transaction wrote there, at this place (see `_meetings`), a later one had read before.
+cdef void note_met(const TxData* tx, uint64_t place) noexcept nogil
+
 # How long the longest chain takes of transactions that the hints line up, by the cost of each. False: no memory.
 cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64_t* path) noexcept nogil
 

@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 
 from evmcore._growing cimport grow_array
 from evmcore._keyed_hash cimport HashKey, draw_key, hash_slot
-from evmcore._meetings cimport READS, WRITES, forget_meetings, note_line, places_met
+from evmcore._meetings cimport READS, WRITES, forget_meetings, note_line, note_meeting, places_met
 from evmcore._pace cimport Estimate
 
 cdef enum:
@@ -397,6 +397,16 @@ cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used, uin
         note_line(tx, NOT_NEEDED)
     if not only_pays(tx):
         learn_worth(&usual_worth[kind], gas_used, ticks)
+
+
+cdef void note_met(const TxData* tx, uint64_t place) noexcept nogil:
+    """Its like are looked at from now on as if they had to run again: who is to wait for them has to find them."""
+    cdef uint64_t kind
+    if tx.is_create:
+        return
+    kind = kind_of(tx) % KINDS
+    heat[kind].set(max(heat[kind].value(), <uint32_t>AGAIN))
+    note_meeting(tx, place)
 
 
 cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64_t* path) noexcept nogil:

@@ -129,6 +129,7 @@ cdef struct Block:
     bint watched                  # for a picture: who does what and when
     bint refused                  # no speculation at all: it could not be begun
     Machine* main                 # its working set is the block's: what is final
+    uint32_t first_epoch          # of that before the first transaction; each has one of its own, wherever it ran
     BlockOutput* output
     uint64_t gas_used             # of `output`, before the frontier's transaction
     BlockFailure failure

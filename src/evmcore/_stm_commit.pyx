@@ -9,11 +9,11 @@ from libc.string cimport memcmp, memcpy, memset
 from evmcore._access cimport access_end_part
 from evmcore._block_steps cimport BLOCK_OK, block_keep, block_transaction
 from evmcore._code cimport Code
-from evmcore._hints cimport SHARES_NOTHING
+from evmcore._hints cimport SHARES_NOTHING, note_met
 from evmcore._meetings cimport READS, WRITES, note_meeting
 from evmcore._state cimport (
     USE_BALANCE, USE_CODE, USE_EXISTS, USE_NONCE, USE_NONCE_SET, AccountData, AccountEntry, SlotEntry, WorkingSet,
-    ws_adopt_account, ws_adopt_slot, ws_find_account, ws_find_slot, ws_note_account, ws_note_slot, ws_put_code, ws_wipe,
+    ws_adopt_account, ws_adopt_slot, ws_begin, ws_find_account, ws_find_slot, ws_note_account, ws_note_slot, ws_put_code, ws_wipe,
 )
 from evmcore._stm cimport (
     Base, Cause, Location, TxIndex, Value, Version, Write, kBalance, kBalanceChanged, kBalanceTooLow, kBlockGasGone, kCode,
@@ -52,6 +52,7 @@ cdef bint publish_beginning(Block* block) noexcept nogil:
     cdef Value* value
     cdef uint32_t i
     w.last_account = NULL
+    block.first_epoch = ws.epoch
     for i in range(1, ws.account_count):
         entry = &ws.accounts[i]
         if not entry.loaded:
@@ -163,33 +164,32 @@ cdef Cause why_not(Block* block, TxIndex tx, const Location** met) noexcept nogi
     return kStands
 
 
-cdef int part_of(Cause cause) noexcept nogil:
-    """Which cell of an account it was that changed."""
-    if cause == kBalanceChanged or cause == kBalanceTooLow:
-        return <int>kBalance
-    if cause == kNonceChanged:
-        return <int>kNonce
-    return <int>kCode if cause == kCodeChanged else <int>kLife
+cdef TxIndex last_writer(const Block* block, TxIndex tx, const Location* met) noexcept nogil:
+    """Who changed an account or slot last, 0: nobody in this block, or whoever paid the beneficiary: everybody does."""
+    cdef const WorkingSet* ws = block.main.ws
+    cdef uint32_t number = block.store.main_number(met)
+    cdef TxIndex writer
+    if not met.is_slot and memcmp(met.address, block.rules.env.coinbase, 20) == 0:
+        return 0
+    writer = (ws.slots[number].changed if met.is_slot else ws.accounts[number].changed) - block.first_epoch
+    return writer if writer < tx else 0
 
 
-cdef void remember_meeting(Block* block, TxIndex tx, const Location* met, Cause cause) noexcept nogil:
+cdef void remember_meeting(Block* block, TxIndex tx, const Location* met) noexcept nogil:
     """For later blocks: where a transaction met whom."""
     cdef const Run* run = &block.run_of[tx]
-    cdef uint64_t place, roles = READS
-    cdef TxIndex writer = 0
+    cdef uint64_t place = met.hash, roles = READS
+    cdef TxIndex writer = last_writer(block, tx, met)
     cdef uint32_t i
     if met.apart:
         place = block.store.hash(met.address, &met.slot if met.is_slot else NULL)
-    else:
-        place = met.hash
-        writer = latest(met.cells[0 if met.is_slot else part_of(cause)], tx).writer
     place &= ~<uint64_t>(READS | WRITES)
     for i in range(run.write_count):
         if run.writes[i].location == met:
             roles |= WRITES
     note_meeting(block.txs[tx - 1], place | roles)
     if writer:
-        note_meeting(block.txs[writer - 1], place | WRITES)
+        note_met(block.txs[writer - 1], place | WRITES)
 
 
 cdef bint stands(Worker* w, TxIndex tx) noexcept nogil:
@@ -198,7 +198,7 @@ cdef bint stands(Worker* w, TxIndex tx) noexcept nogil:
     w.tally.aborts[<int>cause] += 1
     w.tally.cause = <uint32_t>cause
     if met != NULL:
-        remember_meeting(w.block, tx, met, cause)
+        remember_meeting(w.block, tx, met)
     return cause == kStands
 
 
@@ -367,6 +367,7 @@ cdef bint bring_in_slot(Worker* w, Write* write) noexcept nogil:
     if entry.lifetime != ws.accounts[account].lifetime:
         u_zero(&entry.current)
         entry.lifetime = ws.accounts[account].lifetime
+    entry.changed = ws.epoch
     return settle(w, write, &entry.current)
 
 
@@ -374,6 +375,7 @@ cdef bint bring_in_account(Worker* w, TxIndex tx, Write* write) noexcept nogil:
     cdef WorkingSet* ws = w.block.main.ws
     cdef uint32_t number = main_account(w.block, write.location)
     cdef AccountEntry* entry = &ws.accounts[number]
+    entry.changed = ws.epoch
     if write.part == <int>kLife:
         if write.value.word.w[1] == tx:
             ws_wipe(ws, number)
@@ -409,6 +411,7 @@ cdef bint bring_in(Worker* w, TxIndex tx) noexcept nogil:
     cdef Block* block = w.block
     cdef Run* run = &block.run_of[tx]
     cdef uint32_t i
+    ws_begin(block.main.ws)
     for i in range(run.write_count):
         if not (bring_in_slot(w, &run.writes[i]) if run.writes[i].account != NULL else bring_in_account(w, tx, &run.writes[i])):
             return False
