@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -106,6 +107,29 @@ def test_calls_are_told_apart_by_the_addresses_in_their_calldata() -> None:
             else:
                 assert met(executor) == 0 and beside(executor, 4) == 0
                 assert beside(executor, 1) >= 40
+
+
+@pytest.mark.parametrize("paid", [False, True])
+def test_who_writes_what_others_read_is_waited_for_though_it_never_ran_again(paid: bool) -> None:
+    """Writer and readers are of different kinds. The writer stands always: only those who read know of it."""
+    # With the first selector: long work, then a slot or, `paid`, a balance is another one. With the other: reads that.
+    pay, own = "0 0 0 0 CALLVALUE 0x73 GAS CALL POP", "0x73 BALANCE"
+    write, read = (pay, own) if paid else ("7 0 SSTORE", "0 SLOAD")
+    code = assemble(
+        f"0 CALLDATALOAD 224 SHR 1 EQ @write JUMPI {read} 1 SSTORE STOP "
+        f"write: 4 CALLDATALOAD loop: 1 SWAP1 SUB DUP1 @loop JUMPI {write}"
+    )
+    both = b"\x74" * 20
+    writes, reads = (number.to_bytes(4, "big") for number in (1, 2))
+    first = call(0, both, writes, 3_000, 400_000)
+    if paid:
+        first = replace(first, value=5)
+    block = block_of(first, *(call(number, both, reads, 1, 400_000) for number in range(1, 12)), gas_limit=10**9)
+    state = MemoryState(people(12) | {both: Account(1, 0, code, {0: 1, 1: 1})})
+    for seed in range(1, 7):
+        times = [met(each) for each in executions(block, state, Fork.LONDON, 2, seed, times=48)]
+        assert sum(times) > 0, "nothing was known, some should have met the writer"
+        assert times[-16:] == [0] * 16
 
 
 def test_transactions_without_gas_have_no_length() -> None:
