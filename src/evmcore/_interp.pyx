@@ -36,6 +36,9 @@ from evmcore._u256 cimport (
 
 from evmcore.errors import InputError
 
+cdef extern from "include/lines.h" namespace "evmcore" nogil:
+    void* take_lines(size_t size)
+
 cdef extern from *:
     """
     #define unlikely_(x) __builtin_expect(!!(x), 0)

@@ -14,6 +14,9 @@ from evmcore._keyed_hash cimport HashKey, draw_key, hash_address, hash_slot
 from evmcore._rules cimport SPURIOUS_DRAGON
 from evmcore._u256 cimport u_add, u_eq, u_is_zero, u_lt, u_set64, u_sub, u_sub_borrow, u_to_be
 
+cdef extern from "include/lines.h" namespace "evmcore" nogil:
+    void* take_lines(size_t size)
+
 cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
     void prefetch(const void* at, size_t size)
 
@@ -65,8 +68,8 @@ cdef inline Private* private(WorkingSet* ws) noexcept nogil:
 # ---------------------------------------------------------------------------------------------------- a working set
 
 cdef WorkingSet* ws_new() noexcept nogil:
-    cdef WorkingSet* ws = <WorkingSet*>calloc(1, sizeof(WorkingSet))
-    cdef Private* p = <Private*>calloc(1, sizeof(Private))
+    cdef WorkingSet* ws = <WorkingSet*>take_lines(sizeof(WorkingSet))
+    cdef Private* p = <Private*>take_lines(sizeof(Private))
     if ws == NULL or p == NULL:
         free(ws)
         free(p)

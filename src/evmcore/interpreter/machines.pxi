@@ -1,8 +1,8 @@
 # Machines: made, set back to neutral, freed.
 
 cdef Machine* machine_new() noexcept nogil:
-    cdef Machine* machine = <Machine*>calloc(1, sizeof(Machine))
-    cdef Scratch* s = <Scratch*>calloc(1, sizeof(Scratch))
+    cdef Machine* machine = <Machine*>take_lines(sizeof(Machine))
+    cdef Scratch* s = <Scratch*>take_lines(sizeof(Scratch))
     if machine == NULL or s == NULL:
         free(machine)
         free(s)

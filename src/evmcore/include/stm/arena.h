@@ -6,7 +6,8 @@
 
 namespace evmcore::stm {
 
-class Arena {
+// Each has its lines to itself: it is written at every step of its worker.
+class alignas(64) Arena {
 public:
     Arena() = default;
     Arena(const Arena&) = delete;

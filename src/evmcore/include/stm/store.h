@@ -395,7 +395,7 @@ private:
     Shared<uint32_t>* table_ = nullptr;
     uint32_t* main_numbers_ = nullptr;
     size_t table_size_ = 0, mask_ = 0, capacity_ = 0;
-    Shared<uint32_t> used_{0};
+    alignas(kLine) Shared<uint32_t> used_{0};      // written by all that find something new
 };
 
 }  // namespace evmcore::stm
