@@ -29,6 +29,7 @@ void Inspect::shared(HashType& hash) {
         hash.add(s.states_[tx].vain);
     }
     hash.add(plain(&s.next_) | uint64_t{plain(&s.taken_)} << 32);
+    hash.add(plain(&s.rest_));
     hash.add(plain(&s.frontier_) | uint64_t{plain(&s.office_)} << 32 | uint64_t{world.block.stop} << 33);
     const uint32_t used = static_cast<uint32_t>(world.store.used());
     for (uint32_t i = 0; i < used; ++i) {

@@ -261,8 +261,8 @@ void Inspect::scheduler() {
     if (all_paused && !s.finished()) fail("nobody does anything, and the block is not done", frontier);
     for (TxIndex tx = frontier; tx <= s.count_; ++tx) {
         const uint64_t word = s.word(tx);
-        // Before all stretches have been asked for, somebody will come to it yet: a worker, or whoever is the last to ask.
-        if (status_of(word) == kReady && tx < s.next_.load() && s.taken_.load() > s.offered_)
+        // To one that never began somebody will come yet: whoever has its stretch, or the committer.
+        if (status_of(word) == kReady && incarnation_of(word) != 0 && tx < s.next_.load())
             fail("ready, but nobody will claim it", tx);
         if (status_of(word) == kBlocked && !is_awaited(tx, epoch_of(word))) fail("blocked, but nobody will wake it", tx);
     }

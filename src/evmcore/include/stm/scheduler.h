@@ -10,11 +10,12 @@
 // What is run ahead of time is offered in stretches of neighbours, which one worker runs one after the other: short
 // transactions would spend more on finding each other's traces than on their own work. What is in no stretch is left to the
 // committer, who runs it directly when it comes there: that is cheaper than running it ahead. Once all stretches are taken
-// whoever has nothing to do takes the lowest transaction that is ready, from somebody else's stretch too.
+// whoever has nothing to do takes the rest from its end, where the committer is not soon.
 #pragma once
 #include "arena.h"
 #include "shared.h"
 #include "store.h"
+#include <algorithm>
 #include <utility>
 
 namespace evmcore::stm {
@@ -42,6 +43,9 @@ struct Stretch {
 // So often a transaction begins ahead of time, at most; then it is left to the committer. This bounds what a block can take
 // in vain, whatever the system does with its threads.
 constexpr uint32_t kMostTries = 3;
+
+// Of the rest so many neighbours at most are taken at once, and only one part in so many of what is before the committer.
+constexpr TxIndex kMostOfRest = 16, kPartOfRest = 4;
 
 inline Status status_of(uint64_t word) { return static_cast<Status>(word & 0xff); }
 inline uint32_t incarnation_of(uint64_t word) { return static_cast<uint32_t>(word >> 8) & 0xffffff; }
@@ -82,6 +86,7 @@ public:
         }
         next_.store(count + 1);
         taken_.store(0);
+        rest_.store(count + 1);
         frontier_.store(1);
         office_.store(false);
         return true;
@@ -106,8 +111,8 @@ public:
     bool has_run(TxIndex tx) const { return status_of(word(tx)) >= kExecuted; }
 
     // The next transaction to run ahead of time, now Executing for the caller; 0 when there is none. First comes the one that
-    // the caller's last run woke (`handed`, 0 for none), then others that have been woken, then the rest of the worker's
-    // stretch, then another stretch, at last whatever is ready.
+    // the caller's last run woke (`handed`, 0 for none), then others that have been woken, then what is left of the worker's
+    // stretch, then another stretch, at last some of the rest.
     TxIndex claim(TxIndex handed, Stretch& mine, Arena& arena) {
         if (handed != 0 && begin(handed, word(handed), arena)) return handed;
         for (;;) {
@@ -119,10 +124,12 @@ public:
                 const TxIndex tx = mine.next++;
                 if (begin(tx, word(tx), arena)) return tx;
             }
-            if (taken_.load() > offered_) return 0;
-            const uint32_t taken = taken_.fetch_add(1);
-            if (taken < offered_) mine = stretches_[taken];
-            if (taken == offered_) lower_next(frontier());
+            if (taken_.load() < offered_) {
+                const uint32_t taken = taken_.fetch_add(1);
+                if (taken < offered_) mine = stretches_[taken];
+            } else if (!take_rest(mine)) {
+                return 0;
+            }
         }
     }
 
@@ -233,25 +240,43 @@ private:
         return kept;
     }
 
-    TxIndex lowest_ready(TxIndex from, TxIndex end) const {
-        while (from < end && status_of(word(from)) != kReady) ++from;
+    // A stretch of neighbours from the end of what nobody has been given. False: the committer will be there soon.
+    bool take_rest(Stretch& mine) {
+        TxIndex end = rest_.load();
+        for (;;) {
+            const TxIndex from = frontier();
+            const TxIndex size = end > from ? std::min((end - from) / kPartOfRest, kMostOfRest) : 0;
+            STM_KNOWS(2, end, size);
+            if (size == 0) return false;
+            if (!rest_.replace(end, end - size)) continue;
+            mine = {end - size, end};
+            return true;
+        }
+    }
+
+    // One that has been woken: others that are ready have never begun.
+    TxIndex lowest_woken(TxIndex from, TxIndex end) const {
+        for (; from < end; ++from) {
+            const uint64_t word = this->word(from);
+            if (status_of(word) == kReady && incarnation_of(word) != 0) break;
+        }
         return from;
     }
 
-    // The lowest ready transaction from `next_` on. Everybody looks for it alone and moves `next_` once it is found: a word that
+    // The lowest woken transaction from `next_` on. Everybody looks for it alone and moves `next_` once it is found: a word that
     // all write at every step would take many cores longer than the transactions do.
     TxIndex claim_lowest(Arena& arena) {
         for (;;) {
             STM_KNOWS(2);
             TxIndex next = next_.load();
             if (next > count_) return 0;
-            const TxIndex tx = lowest_ready(next, count_ + 1);
+            const TxIndex tx = lowest_woken(next, count_ + 1);
             STM_KNOWS(2, next, tx);
             const bool begun = tx <= count_ && begin(tx, word(tx), arena);
-            // Those passed by may have become ready since they were looked at: whoever made one so either found `next_` moved
+            // Those passed by may have been woken since they were looked at: whoever made one so either found `next_` moved
             // past it, or is seen here.
             if (tx != next && next_.replace(next, tx)) {
-                const TxIndex missed = lowest_ready(next, tx);
+                const TxIndex missed = lowest_woken(next, tx);
                 if (missed != tx) lower_next(missed);
             }
             if (begun) return tx;
@@ -283,9 +308,9 @@ private:
     TxIndex count_ = 0, capacity_ = 0;
     uint32_t offered_ = 0;                 // stretches
     // Lines of their own: some are written all the time.
-    alignas(64) Shared<TxIndex> next_{1};  // no transaction below it was woken and is ready; nor, once more stretches than
-                                           // there are have been asked for, any other
-    alignas(64) Shared<uint32_t> taken_{0};        // stretches, and one more for each time there was none
+    alignas(64) Shared<TxIndex> next_{1};          // no transaction below it was woken and is ready
+    alignas(64) Shared<uint32_t> taken_{0};        // stretches, or more
+    alignas(64) Shared<TxIndex> rest_{1};          // from here on the rest has been taken
     alignas(64) Shared<TxIndex> frontier_{1};
     alignas(64) Shared<bool> office_{false};
 };
