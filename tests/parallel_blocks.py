@@ -130,8 +130,8 @@ def check_equal(
     Returns the sequential outcome, and in words the first difference, None if there is none. With `before`, an equal
     copy of `state`, the state has to be unchanged after each execution. `delays`: seed of delays at the points
     where threads meet, other ones in each repetition; 0 for none. With `turns` it is the seed of whose turn it is,
-    one worker being at work at any time. Every second number of threads notes what is accessed, and then executes the
-    block with the access list given.
+    one worker being at work at any time. With every second seed the first worker begins before the others. Every
+    second number of threads notes what is accessed, and then executes the block with the access list given.
     """
     expected = observe(block, state, chain, access_list=True, **options)
     without = expected if "error" in expected else {**expected, "access list": None}
@@ -140,6 +140,8 @@ def check_equal(
         for repetition in range(repetitions):
             seed = delays and (delays + repetition) % 2**63 + 1
             executor.delays, executor.turns = (0, seed) if turns else (seed, 0)
+            # Without delays a short block would be over before others are awake.
+            executor.together = not seed or seed % 2 == 0
             given = observe(block, state, chain, executor, access_list=listed, **options)
             found = difference(expected if listed else without, given)
             if found is None and listed and "error" not in expected:

@@ -109,6 +109,7 @@ def test_counters_of_parallel_execution() -> None:
     (block,) = SCENES["one counter"].blocks
     state = MemoryState(SCENES["one counter"].alloc)
     executor = ParallelExecutor(3, always=True)
+    executor.together = True
     counters = execute_block(block, state, "cancun", validate=False, executor=executor).parallel
     assert counters.threads == 3
     assert 60 <= counters.executions <= 120 + counters.waits
@@ -154,6 +155,7 @@ def test_every_counter_is_filled(name: str, threads: int) -> None:
     (block,) = SCENES[name].blocks
     state, count = MemoryState(SCENES[name].alloc), len(block.transactions)
     executor = ParallelExecutor(threads, always=True)
+    executor.together = True
     found = execute_block(block, state, SCENES[name].fork, validate=False, executor=executor).parallel
     assert found.transactions == count and 1 <= found.threads <= threads
     assert found.decision == (f"{found.threads} threads, as asked" if found.threads > 1 else "sequential")

@@ -49,8 +49,8 @@ cdef enum:
     WAKING_NS = 50000             # before it was measured
     FIRST_NS = 400000             # what the first block on threads takes longer: memory is not there yet
     FIRST_BLOCKS = 32             # that is divided among so many blocks that might have been the first
-    OUTSET_NS = 1000              # what threads add to a transaction, before any did, ...
-    OUTSET_PART = 16              # ... beside this part of it
+    OUTSET_NS = 300               # what threads add to a transaction, before any did, ...
+    OUTSET_PART = 10              # ... beside this part of it
     LOSABLE_PART = 100            # of all time spent on blocks: what trials and measurements may lose ...
     GAINED_PART = 8               # ... beside this part of what threads gained
     LOSABLE_NS = 500000           # and so much at the beginning
@@ -333,7 +333,8 @@ cdef class ChoosingExecutor(Executor):
             if seen.path > seen.longest:
                 choice[0] = self.best(seen, expected)
                 if expected[0] >= worthwhile(seen.sequential, is_unsure(seen, count)):
-                    return CHAINED
+                    # Only threads can show that they need not wait for each other.
+                    return TRYING if is_time_to_try(seen, choice[0], expected[0]) else CHAINED
             return MEASURING if is_time_to_measure(seen, count, expected[0]) else PAYS
         if waking_time(choice[0]) + shared_work(seen, self.counts[choice[0]]) >= worthwhile(seen.sequential, False):
             return TOO_SHORT

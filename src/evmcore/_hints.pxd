@@ -57,6 +57,9 @@ cdef uint32_t behind_by_now(
     const HintTables* tables, const Scheduler* scheduler, uint8_t* sharing, TxData** txs, uint32_t tx
 ) noexcept nogil
 
+# Whether the like of a transaction took so long that two threads had better share what comes with it.
+cdef bint takes_long(const TxData* tx) noexcept nogil
+
 # What became of a transaction.
 cdef enum Outcome:
     RAN_DIRECTLY                  # and not ahead: that says nothing

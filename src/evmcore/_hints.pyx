@@ -30,12 +30,17 @@ cdef enum:
     WORTH_MOVING = 16             # a transaction that would begin too late by more than one part in so many of the block
     MOST_WORTH = 1 << 28
     NEAR = 64                     # so far back a transaction looks for others that it has just learnt to run behind
+    LONG_ALONE = 100000           # worth of a transaction for which it is better to wait until all workers are there
     LONG = 250000                 # worth of a transaction that waits for nobody by what the same block has taught
+    TRANSACTIONS_AHEAD = 12       # so much later transactions are looked at that are asked for ...
+    DATA_AHEAD = 6                # ... and, by then, their data ...
+    LOOKED_AT = 68                # ... of which so many bytes are looked at mostly
     PLACES_AHEAD = 12             # so much later a transaction's places are needed that are asked for
     FORGET = 4                    # one part in so many of what a call took, with each shorter one of its kind
     KILOGAS_TICKS = 1024          # before anything was measured
 
 cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
+    void prefetch(const void* at, size_t size)
     void prefetch_for_writing(void* at, size_t size)
 
 cdef uint64_t LINED = <uint64_t>0x5bd1e9955bd1e994       # tells the places of lines from others
@@ -189,6 +194,10 @@ cdef size_t look_at(Asked* asked, TxData** txs, uint32_t count) noexcept nogil:
     cdef uint64_t kind
     cdef uint32_t i
     for i in range(count):
+        if i + TRANSACTIONS_AHEAD < count:
+            prefetch(txs[i + TRANSACTIONS_AHEAD], sizeof(TxData))
+        if i + DATA_AHEAD < count:
+            prefetch(txs[i + DATA_AHEAD].data, min(txs[i + DATA_AHEAD].data_size, <size_t>LOOKED_AT))
         kind = 0 if txs[i].is_create else kind_of(txs[i])
         asked[i].kind = kind % KINDS
         asked[i].found = names_of(txs[i], asked[i].names)
@@ -367,6 +376,10 @@ cdef uint32_t behind_by_now(
     return 0
 
 
+cdef bint takes_long(const TxData* tx) noexcept nogil:
+    return not tx.is_create and usual_worth[kind_of(tx) % KINDS].value() >= LONG_ALONE
+
+
 cdef void learn_worth(Estimate* usual, uint64_t gas_used, uint64_t ticks) noexcept nogil:
     """Of calls that differ the longest counts, for a while: who begins too early costs less than who begins too late. But what
     disturbs a run makes it longer, too, and so does code that is new."""
@@ -414,7 +427,7 @@ cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64
     cdef uint64_t[2] line
     cdef uint64_t[2] at
     cdef uint64_t size = 64, ready, name
-    cdef uint32_t tx, warmth
+    cdef uint32_t tx, warmth, trust
     cdef int i, found
     cdef Queue* queues
     path[0] = 0
@@ -428,7 +441,9 @@ cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64
         warmth = heat_of(txs[tx])
         found = 0
         if warmth:
-            found = line_of(txs[tx], names, names_of(txs[tx], names), warmth, line, NULL)
+            found = line_of(txs[tx], names, names_of(txs[tx], names), warmth, line, &trust)
+            if trust < DOUBTED:
+                found = 0                        # soon it is known whether that line is needed: some try without
         for i in range(found):
             name = name_in_line(line[i])
             at[i] = name & (size - 1)

@@ -101,6 +101,7 @@ cdef extern from "include/stm/scheduler.h" namespace "evmcore::stm" nogil:
         bint has_run(TxIndex tx) const
         void offer(TxIndex first, TxIndex end, bint brief)
         TxIndex frontier() const
+        bint finished() const
 
 cdef extern from "include/stm/watch.h" namespace "evmcore::stm" nogil:
     uint64_t ticks()
@@ -119,11 +120,13 @@ cdef extern from "include/stm/watch.h" namespace "evmcore::stm" nogil:
         size_t count()
         size_t lost()
         const Event& at(size_t index)
-    ctypedef struct Watch:
+    cppclass Watch:
         uint64_t* spent           # ticks, by Doing
         uint64_t since            # 0: the worker never came
         uint64_t came
         Events* events
+        void start()
+        void turn_to(Doing next)
 
 cdef extern from "include/stm/engine.h" namespace "evmcore::stm" nogil:
     ctypedef struct Tasks:
@@ -144,5 +147,6 @@ cdef extern from "include/stm/engine.h" namespace "evmcore::stm" nogil:
         uint64_t settled
         uint32_t cause
         Watch watch
+    void commit_alone(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Tally& tally)
     void engine_work "evmcore::stm::work"(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_t* stop, Tally& tally, Delays& delays)
     void raise_flag "evmcore::stm::raise"(uint32_t* flag)

@@ -102,6 +102,10 @@ cdef struct Block:
     Scheduler* scheduler
     int threads                   # asked for
     uint32_t opening              # whether the others may begin; of stm.Opening
+    bint together                 # ... and nobody before them
+    uint32_t came                 # those who would make ready what is needed for that: the first one does ...
+    uint32_t made_ready           # ... and has ...
+    bint ready                    # ... and there was memory for it
     Worker** workers
     int worker_count              # there are
     uint32_t next_worker
@@ -131,6 +135,7 @@ cdef struct Block:
     Machine* main                 # its working set is the block's: what is final
     uint32_t first_epoch          # of that before the first transaction; each has one of its own, wherever it ran
     BlockOutput* output
+    uint8_t[64] aside             # what follows the committer writes all the time, what is above others read
     uint64_t gas_used             # of `output`, before the frontier's transaction
     BlockFailure failure
     TxInvalid invalid

@@ -2,9 +2,9 @@
 from evmcore._stm cimport TxIndex
 from evmcore._stm_block cimport Block, Worker
 
-# Puts what the block did before its transactions (system calls) into the store, as transaction 0. False: that cannot be;
-# the block must run sequentially.
-cdef bint publish_beginning(Block* block) noexcept nogil
+# Puts what the block did so far (system calls, and transactions up to `last`, of which others know nothing yet) into the
+# store, as done by transaction `last`. False: no memory, or the store is full.
+cdef bint publish_beginning(Block* block, TxIndex last) noexcept nogil
 
 # Whether all that the latest run of the frontier's transaction learnt is so, now that everything before it is final.
 cdef bint stands(Worker* w, TxIndex tx) noexcept nogil

@@ -16,82 +16,21 @@ from evmcore._state cimport (
     ws_adopt_account, ws_adopt_slot, ws_begin, ws_find_account, ws_find_slot, ws_note_account, ws_note_slot, ws_put_code, ws_wipe,
 )
 from evmcore._stm cimport (
-    Base, Cause, Location, TxIndex, Value, Version, Write, kBalance, kBalanceChanged, kBalanceTooLow, kBlockGasGone, kCode,
-    kCodeChanged, kEndedInvalid, kEngineFailed, kExistenceChanged, kLife, kNonce, kNonceChanged, kSlotChanged,
-    kSlotOutOfBounds, kStands, latest, new_version, publish, publish_writes, replace,
+    Base, Cause, Delays, Location, TxIndex, Value, Write, kBalanceChanged, kBalanceTooLow, kBlockGasGone, kCode,
+    kCodeChanged, kEndedInvalid, kEngineFailed, kExistenceChanged, latest, kLife, kNonce, kNonceChanged, publish_writes,
+    replace, kSlotChanged, kSlotOutOfBounds, kStands,
 )
 from evmcore._stm_block cimport Access, AccountRead, Block, Run, SlotRead, Worker
-from evmcore._stm_read cimport account_location, slot_location
+from evmcore._stm_read cimport slot_location
 from evmcore._stm_run cimport (
-    clock_of, drop_records, give_up, note_account, note_slot, parts_to_tell, room_for_writes, run_begun, run_clear,
+    clock_of, drop_records, give_up, note_account, note_slot, parts_to_tell, parts_to_tell_first, room_for_writes, run_begun,
+    run_clear,
 )
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxData
 from evmcore._u256 cimport u256, u_add, u_eq, u_is_zero, u_lt, u_zero
 
 cdef u256 NOTHING
 u_zero(&NOTHING)
-
-
-# ---------------------------------------------------------------------------------------------------- the beginning
-
-cdef Value* publish_zeroth(Worker* w, Location* location, int part) noexcept nogil:
-    """What transaction 0 leaves in a cell, to be filled in. NULL: no memory."""
-    cdef Version* version = new_version(w.arena[0])
-    if version == NULL:
-        return NULL
-    publish(location[0], part, 0, version)
-    return &version.first
-
-
-cdef bint publish_beginning(Block* block) noexcept nogil:
-    cdef WorkingSet* ws = block.main.ws
-    cdef Worker* w = block.workers[0]
-    cdef AccountEntry* entry
-    cdef SlotEntry* slot
-    cdef Location* location
-    cdef Value* value
-    cdef uint32_t i
-    w.last_account = NULL
-    block.first_epoch = ws.epoch
-    for i in range(1, ws.account_count):
-        entry = &ws.accounts[i]
-        if not entry.loaded:
-            continue
-        location = account_location(w, entry.address)
-        if location == NULL or entry.lifetime or memcmp(entry.code_hash, entry.base.code_hash, 32) != 0:
-            return False
-        block.store.set_main_number(location, i)
-        entry.origin = location
-        if not u_eq(&entry.balance, &entry.base.balance):
-            value = publish_zeroth(w, location, <int>kBalance)
-            if value == NULL:
-                return False
-            value.word = entry.balance
-        if entry.nonce != entry.base.nonce:
-            value = publish_zeroth(w, location, <int>kNonce)
-            if value == NULL:
-                return False
-            value.word.w[0] = entry.nonce
-        if entry.exists != entry.base_exists:
-            value = publish_zeroth(w, location, <int>kLife)
-            if value == NULL:
-                return False
-            value.word.w[0] = entry.exists
-    for i in range(1, ws.slot_count):
-        slot = &ws.slots[i]
-        if not slot.loaded:
-            continue
-        location = slot_location(w, ws.accounts[slot.account].address, &slot.key, &slot.base)
-        if location == NULL:
-            return False
-        block.store.set_main_number(location, i)
-        slot.origin = location
-        if not u_eq(&slot.current, &slot.base):
-            value = publish_zeroth(w, location, 0)
-            if value == NULL:
-                return False
-            value.word = slot.current
-    return True
 
 
 # ---------------------------------------------------------------------------------------------------- does it stand?
@@ -204,35 +143,70 @@ cdef bint stands(Worker* w, TxIndex tx) noexcept nogil:
 
 # ---------------------------------------------------------------------------------------------------- again, on final inputs
 
+cdef bint tell_account(Worker* w, uint32_t number, int parts, Run* run) noexcept nogil:
+    """Adds parts of an account of the block's working set to what `w.tx` wrote. False: no memory, or the store is full."""
+    return parts == 0 or (
+        main_location(w, number) != NULL and note_account(w, &w.block.main.ws.accounts[number], parts, parts, False, run)
+    )
+
+
+cdef bint tell_slot(Worker* w, uint32_t number, Run* run) noexcept nogil:
+    """The same of a slot."""
+    cdef WorkingSet* ws = w.block.main.ws
+    cdef SlotEntry* slot = &ws.slots[number]
+    if main_location(w, slot.account) == NULL:
+        return False
+    if slot.origin == NULL:
+        slot.origin = slot_location(w, ws.accounts[slot.account].address, &slot.key, &slot.base)
+        if slot.origin == NULL:
+            return False
+        w.block.store.set_main_number(<Location*>slot.origin, number)
+    # What the account had before its storage was destroyed does not count.
+    return slot.lifetime != ws.accounts[slot.account].lifetime or note_slot(w, ws, slot, run)
+
+
 cdef bint note_direct_writes(Worker* w, Run* run) noexcept nogil:
     """What others should know of what the latest transaction changed in the block's working set. False: no memory, or the
     store is full."""
-    cdef Block* block = w.block
-    cdef WorkingSet* ws = block.main.ws
+    cdef WorkingSet* ws = w.block.main.ws
     cdef AccountEntry* entry
-    cdef SlotEntry* slot
-    cdef int parts
     cdef uint32_t i
-    if not room_for_writes(w, ws, run):
+    if not room_for_writes(w, ws.changed_account_count, ws.changed_slot_count, run):
         return False
     for i in range(ws.changed_account_count):
         entry = &ws.accounts[ws.changed_accounts[i]]
-        parts = parts_to_tell(block, w.tx, entry, entry.parts)
-        if parts == 0:
-            continue
-        if main_location(w, ws.changed_accounts[i]) == NULL or not note_account(w, entry, parts, parts, False, run):
+        if not tell_account(w, ws.changed_accounts[i], parts_to_tell(w.block, w.tx, entry, entry.parts), run):
             return False
     for i in range(ws.changed_slot_count):
-        slot = &ws.slots[ws.changed_slots[i]]
-        if main_location(w, slot.account) == NULL:
+        if not tell_slot(w, ws.changed_slots[i], run):
             return False
-        if slot.origin == NULL:
-            slot.origin = slot_location(w, ws.accounts[slot.account].address, &slot.key, &slot.base)
-            if slot.origin == NULL:
-                return False
-            block.store.set_main_number(<Location*>slot.origin, ws.changed_slots[i])
-        if slot.lifetime == ws.accounts[slot.account].lifetime and not note_slot(w, ws, slot, run):
+    return True
+
+
+cdef bint publish_beginning(Block* block, TxIndex last) noexcept nogil:
+    cdef WorkingSet* ws = block.main.ws
+    cdef Worker* w = block.workers[0]
+    cdef Run* run = run_begun(block, last)
+    cdef Delays nobody_else                      # is at work yet
+    cdef SlotEntry* slot
+    cdef uint32_t i
+    memset(&nobody_else, 0, sizeof(Delays))
+    w.tx = last
+    w.last_account = NULL
+    w.apart = False
+    if not room_for_writes(w, ws.account_count, ws.slot_count, run):
+        return False
+    for i in range(1, ws.account_count):
+        if ws.accounts[i].lifetime and last == 0:
+            return False                         # transaction 0 cannot say that storage was destroyed
+        if ws.accounts[i].loaded and not tell_account(w, i, parts_to_tell_first(block, &ws.accounts[i]), run):
             return False
+    for i in range(1, ws.slot_count):
+        slot = &ws.slots[i]
+        if slot.loaded and (slot.lifetime or not u_eq(&slot.current, &slot.base)) and not tell_slot(w, i, run):
+            return False
+    publish_writes(last, NULL, 0, run.writes, run.write_count, nobody_else)
+    run.write_count = 0                          # nobody takes back what is final
     return True
 
 

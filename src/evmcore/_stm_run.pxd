@@ -12,10 +12,12 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil
 # more to tell than it saves: the nonce of a sender is known from its transactions, a balance mostly suffices as it was before
 # the block. Who needs one of those exactly runs again.
 cdef int parts_to_tell(const Block* block, TxIndex tx, const AccountEntry* entry, int parts) noexcept nogil
+# The same of an account that transactions changed before anybody ran ahead.
+cdef int parts_to_tell_first(const Block* block, const AccountEntry* entry) noexcept nogil
 
 # Writes of `w.tx` to the cells of an account, and to a slot; `origin` of both is their Location. `ahead`: balances may be
-# deltas. False: no memory, or the store is full. First, room for all that the latest transaction changed in a working set.
-cdef bint room_for_writes(Worker* w, const WorkingSet* ws, Run* run) noexcept nogil
+# deltas. False: no memory, or the store is full. First, room for what was changed in so many of both.
+cdef bint room_for_writes(Worker* w, size_t accounts, size_t slots, Run* run) noexcept nogil
 cdef bint note_account(Worker* w, const AccountEntry* entry, int parts, int told, bint ahead, Run* run) noexcept nogil
 cdef bint note_slot(Worker* w, WorkingSet* ws, SlotEntry* slot, Run* run) noexcept nogil
 

@@ -13,8 +13,8 @@ from evmcore._state cimport (
     SlotEntry, WorkingSet, ws_reset,
 )
 from evmcore._stm cimport (
-    Location, TxIndex, Value, Version, Write, is_written, kBalance, kCode, kLife, kNonce, latest, new_version, publish_writes,
-    raise_flag, ticks,
+    EMPTY_CODE_HASH, Location, TxIndex, Value, Version, Write, is_written, kBalance, kCode, kLife, kNonce, latest, new_version,
+    publish_writes, raise_flag, ticks,
 )
 from evmcore._stm_block cimport BRIEF_GAS, RECENT_CODES, Access, AccountRead, AccountSeen, Block, Run, SlotRead, Worker
 from evmcore._stm_read cimport slot_location
@@ -323,21 +323,41 @@ cdef int parts_changed(const AccountEntry* entry) noexcept nogil:
     return parts
 
 
-cdef int parts_to_tell(const Block* block, TxIndex tx, const AccountEntry* entry, int parts) noexcept nogil:
+cdef inline bint is_beneficiary(const Block* block, const AccountEntry* entry) noexcept nogil:
+    return memcmp(entry.address, block.rules.env.coinbase, 20) == 0
+
+
+cdef inline bint suffices_as_it_was(const AccountEntry* entry) noexcept nogil:
+    """Whether it matters little that others take a balance for what it was before the block: it is at most twice that now."""
     cdef u256 half
     cdef int i
+    for i in range(3):
+        half.w[i] = entry.balance.w[i] >> 1 | entry.balance.w[i + 1] << 63
+    half.w[3] = entry.balance.w[3] >> 1
+    return not u_lt(&entry.base.balance, &half)
+
+
+cdef int parts_to_tell(const Block* block, TxIndex tx, const AccountEntry* entry, int parts) noexcept nogil:
     if block.sharing[tx] == SHARES_NOTHING:
         return 0
     if parts & (PART_EXISTS | PART_WIPED | PART_CODE):
         return parts
     if parts & PART_NONCE and memcmp(entry.address, block.txs[tx - 1].sender, 20) == 0:
         parts &= ~PART_NONCE
-    if parts & PART_BALANCE and (block.sharing[tx] != IN_LINE or memcmp(entry.address, block.rules.env.coinbase, 20) == 0):
-        for i in range(3):
-            half.w[i] = entry.balance.w[i] >> 1 | entry.balance.w[i + 1] << 63
-        half.w[3] = entry.balance.w[3] >> 1
-        if not u_lt(&entry.base.balance, &half) or memcmp(entry.address, block.rules.env.coinbase, 20) == 0:
+    if parts & PART_BALANCE:
+        if is_beneficiary(block, entry) or (block.sharing[tx] != IN_LINE and suffices_as_it_was(entry)):
             parts &= ~PART_BALANCE
+    return parts
+
+
+cdef int parts_to_tell_first(const Block* block, const AccountEntry* entry) noexcept nogil:
+    cdef int parts = parts_changed(entry)
+    if parts & (PART_EXISTS | PART_WIPED | PART_CODE):
+        return parts
+    if parts & PART_NONCE and memcmp(entry.code_hash, EMPTY_CODE_HASH, 32) == 0:
+        parts &= ~PART_NONCE
+    if parts & PART_BALANCE and (is_beneficiary(block, entry) or suffices_as_it_was(entry)):
+        parts &= ~PART_BALANCE
     return parts
 
 
@@ -391,8 +411,8 @@ cdef bint note_slot(Worker* w, WorkingSet* ws, SlotEntry* slot, Run* run) noexce
     return True
 
 
-cdef bint room_for_writes(Worker* w, const WorkingSet* ws, Run* run) noexcept nogil:
-    run.writes = <Write*>w.records.take((4 * <size_t>ws.changed_account_count + ws.changed_slot_count + 1) * sizeof(Write))
+cdef bint room_for_writes(Worker* w, size_t accounts, size_t slots, Run* run) noexcept nogil:
+    run.writes = <Write*>w.records.take((4 * accounts + slots + 1) * sizeof(Write))
     return run.writes != NULL
 
 
@@ -405,7 +425,7 @@ cdef bint note_writes(Worker* w, Run* run) noexcept nogil:
     cdef int parts
     cdef const uint8_t* end
     cdef uint32_t i
-    if not room_for_writes(w, ws, run):
+    if not room_for_writes(w, ws.changed_account_count, ws.changed_slot_count, run):
         return False
     end = w.records.next()
     for i in range(ws.changed_account_count):

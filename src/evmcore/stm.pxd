@@ -17,6 +17,7 @@ cdef class ParallelExecutor(Executor):
     cdef public uint64_t turns
     # For tests: take every slot for one that other transactions write too, run everything ahead, and fill `learnt`.
     cdef public bint watch_all
+    cdef public bint together     # for tests: nobody begins before all is ready for everybody
     cdef public bint recording    # note who does what and when, for `timeline`
     cdef readonly tuple timeline
     cdef readonly dict counters

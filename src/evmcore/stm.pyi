@@ -39,6 +39,8 @@ class ParallelExecutor(Executor):
     that what happens follows from the seed and from what was learnt before."""
     watch_all: bool
     """For tests: take every slot for one that other transactions write too, run everything ahead, and fill `learnt`."""
+    together: bool
+    """For tests: nobody begins before all is ready for everybody, so that short blocks run on several threads, too."""
     learnt: list[tuple[int, bytes, int, int, int]]
     """Transaction, address, slot, low, high: a slot's values that would have changed nothing."""
     recording: bool

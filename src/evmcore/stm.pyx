@@ -12,13 +12,13 @@ from evmcore._block_steps cimport BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTI
 from evmcore._code cimport code_release
 from evmcore._hints cimport (
     MAY_SHARE, RAN_AGAIN, RAN_DIRECTLY, SHARES_SLOTS, STOOD, STOOD_IN_LINE, STOOD_OUT_OF_LINE, STOOD_WITHOUT, Asked, Outcome,
-    behind_by_now, give_hints, hint_tables_free, note_outcome, order_starts,
+    behind_by_now, give_hints, hint_tables_free, note_outcome, order_starts, takes_long,
 )
 from evmcore._interp cimport NO_MEMORY, SUCCESS, machine_make_symbolic
 from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
 from evmcore._stm cimport (
-    Baton, Events, HashKey, Scheduler, Store, Tally, TxIndex, delay_point, engine_work, kCauses, pause, run_on_fresh_threads,
-    wait_for_all,
+    Baton, Events, HashKey, Scheduler, Store, Tally, TxIndex, commit_alone, delay_point, engine_work, kCauses, kCommitting,
+    kWaiting, pause, raise_flag, run_on_fresh_threads, wait_for_all,
 )
 from evmcore._stm_block cimport BRIEF_GAS, Block, Run, Runs, SlotRead, Worker
 from evmcore._stm_commit cimport bring_in, publish_beginning, run_directly, stands
@@ -26,11 +26,14 @@ from evmcore._stm_prefetch cimport ask_for_next, ask_for_runs
 from evmcore._stm_read cimport reader_init
 from evmcore._stm_run cimport give_up, run_ahead, run_begun, tried_without
 from evmcore._stm_watch cimport clocks_close, clocks_open, phases_of, threads_of, timeline_of
-from evmcore._sync cimport monotonic_ns
+from evmcore._sync cimport is_raised, monotonic_ns
 from evmcore._u256 cimport u256_to_int
 from evmcore._workers cimport run_on_workers
 
 from evmcore.errors import InputError
+
+cdef extern from "include/lines.h" namespace "evmcore" nogil:
+    void* take_lines(size_t size)
 
 cdef extern from "include/spares.h" namespace "evmcore" nogil:
     ctypedef struct Spares:
@@ -50,6 +53,7 @@ cdef extern from *:
 
 
 cdef enum:
+    NEAR = 8                      # transactions at once that are looked at before they begin
     EVENTS_EACH = 16              # of a picture, by transaction ...
     MOST_EVENTS = 1 << 20         # ... and in all, for each worker: 40 bytes each
 
@@ -87,9 +91,11 @@ cdef cbool stands_task(void* self, TxIndex tx) noexcept nogil:
 
 cdef Outcome outcome_of(const Block* block, TxIndex tx) noexcept nogil:
     cdef const Run* run = &block.run_of[tx]
-    cdef TxIndex first = block.scheduler.hinted(tx, 0), second = block.scheduler.hinted(tx, 1)
+    cdef TxIndex first, second
     if run.direct:
         return RAN_AGAIN if run.ran_ahead else RAN_DIRECTLY
+    first = block.scheduler.hinted(tx, 0)
+    second = block.scheduler.hinted(tx, 1)
     if first == 0 and second == 0:
         first = tried_without(block, tx)
         return STOOD_WITHOUT if first > run.leans_on else STOOD
@@ -150,34 +156,99 @@ cdef void pass_task(void* self, TxIndex tx) noexcept nogil:
 
 cdef enum Opening:
     NOT_YET
+    BEGUN                         # the first worker has; the next one makes ready what speculation needs
     OPEN
-    REFUSED                       # the block runs sequentially
+    REFUSED                       # what is left of the block, if anything, runs sequentially
 
 
 cdef void work(void* context) noexcept nogil:
     """One thread's part of a block. The first one opens it, while the others are still waking up."""
     cdef Block* block = <Block*>context
     cdef uint32_t number = stm_fetch_add(&block.next_worker)
-    cdef unsigned int turn = 0
     cdef Worker* w
+    if block.delays and not block.turns:
+        wait_for_all(&block.arrived, block.threads)
     if number == 0:
-        if open_block(block):
-            clocks_open(block)
-            stm_store(&block.opening, OPEN)
-        else:
-            stm_store(&block.opening, REFUSED)
-    while stm_load(&block.opening) == NOT_YET:
-        turn = pause(turn)
-    if stm_load(&block.opening) == REFUSED or number >= <uint32_t>block.worker_count:
+        stm_store(&block.opening, OPEN if open_block(block) else REFUSED)
+    wait_while(block, NOT_YET)
+    if number >= <uint32_t>block.worker_count:
         return
     w = block.workers[number]
+    if stm_load(&block.opening) == BEGUN:
+        w.tally.watch.start()
+        make_ready(block)
+        wait_while(block, BEGUN)
+    if stm_load(&block.opening) == REFUSED:
+        return
     if block.baton != NULL:
         block.baton.take(number)
-    elif block.delays:
-        wait_for_all(&block.arrived, block.worker_count)
     engine_work(block.scheduler[0], w.tasks, w.arena[0], block.stop, w.tally, w.delays)
     if block.baton != NULL:
         block.baton.leave(number)
+
+
+cdef void wait_while(const Block* block, Opening now) noexcept nogil:
+    cdef unsigned int turn = 0
+    while stm_load(&block.opening) == <uint32_t>now:
+        turn = pause(turn)
+
+
+cdef bint open_block(Block* block) noexcept nogil:
+    """Makes all ready that the workers need. What takes longest another worker does as soon as it is awake: until then the
+    first one makes transactions final, as sequential execution would. False: what is left runs sequentially, if anything is."""
+    if not furnish_block(block):
+        return False
+    clocks_open(block)
+    if block.worker_count == 1 or block.together:
+        make_ready(block)
+    else:
+        begin_alone(block, block.workers[0])
+    if not block.ready or is_raised(block.stop) or block.scheduler.finished():
+        return False
+    offer_work(block, block.scheduler.frontier())
+    return publish_beginning(block, block.scheduler.frontier() - 1)
+
+
+cdef bint long_one_is_near(const Block* block, TxIndex first) noexcept nogil:
+    cdef TxIndex tx
+    for tx in range(first, min(first + NEAR, block.count + 1)):
+        if block.txs[tx - 1].gas_limit > BRIEF_GAS and takes_long(block.txs[tx - 1]):
+            return True
+    return False
+
+
+cdef void begin_alone(Block* block, Worker* w) noexcept nogil:
+    """Until all is ready for the others, or the block is final. Before a long one begins all is made ready."""
+    cdef TxIndex looked_at = 1, tx
+    cdef unsigned int turn = 0
+    block.alone = True
+    stm_store(&block.opening, BEGUN)
+    w.tally.watch.start()
+    while not (is_raised(&block.made_ready) or is_raised(block.stop) or block.scheduler.finished()):
+        tx = block.scheduler.frontier()
+        if tx == looked_at:
+            if long_one_is_near(block, tx):
+                w.tally.watch.turn_to(kWaiting)
+                make_ready(block)
+                turn = pause(turn)
+                continue
+            looked_at = tx + NEAR
+        commit_alone(block.scheduler[0], w.tasks, block.stop, w.tally)
+    w.tally.watch.turn_to(kCommitting)
+    block.alone = False
+
+
+cdef void make_ready(Block* block) noexcept nogil:
+    """The store, and what transactions say of themselves; unless somebody else is at it. `ready` says that there was memory."""
+    if stm_fetch_add(&block.came):
+        return
+    if block.store.prepare(expected_locations(block), store_key):
+        block.ready = block.worker_count == 1 or give_hints(
+            &block.runs.hints, block.scheduler, block.sharing, block.txs, block.count
+        )
+    if block.ready and block.worker_count > 1:
+        order_starts(&block.runs.hints, block.scheduler, block.count, block.worker_count)
+    raise_flag(&block.made_ready)
 
 
 # ---------------------------------------------------------------------------------------------------- a block
@@ -192,7 +263,7 @@ cdef Spares spare_runs
 
 
 cdef Worker* worker_new() noexcept nogil:
-    cdef Worker* w = <Worker*>calloc(1, sizeof(Worker))
+    cdef Worker* w = <Worker*>take_lines(sizeof(Worker))
     if w == NULL:
         return NULL
     w.machine = machine_take(FOR_WORKERS)
@@ -264,11 +335,12 @@ cdef class ParallelExecutor(Executor):
         self.timeline = (0, 0, [])
 
     cdef BlockFailure transactions(self, BlockRun run, Sequence* sequence) noexcept nogil:
-        cdef Block block
+        cdef Block* block = <Block*>take_lines(sizeof(Block))
         cdef BlockFailure failure
         cdef size_t from_here
         cdef int64_t alone
-        memset(&block, 0, sizeof(Block))
+        if block == NULL:
+            return run_sequence(sequence)
         block.txs = sequence.txs
         block.count = <TxIndex>sequence.count
         block.rules = &run.rules
@@ -277,6 +349,7 @@ cdef class ParallelExecutor(Executor):
         block.turns = self.turns
         block.delays = self.turns or self.delays
         block.watch_all = self.watch_all
+        block.together = self.together or self.turns or self.watch_all
         block.output = run.output
         block.gas_used = run.output.gas_used
         block.stop = &run.halt
@@ -288,24 +361,24 @@ cdef class ParallelExecutor(Executor):
         if self.always or (self.threads > 1 and sequence.count > 1):
             block.threads = <int>min(<size_t>self.threads, sequence.count)
             if self.turns:
-                run_on_fresh_threads(block.threads, work, &block)
+                run_on_fresh_threads(block.threads, work, block)
             else:
-                run_on_workers(block.threads, work, &block)
-            if block.opening == OPEN:
-                clocks_close(&block)
+                run_on_workers(block.threads, work, block)
+            if block.opened:
+                clocks_close(block)
                 sequence.at = block.scheduler.frontier() - 1
-            else:
-                block.refused = True
+            block.refused = block.opening == REFUSED and sequence.at < sequence.count and not is_raised(block.stop)
         failure = block.failure
         sequence.invalid = block.invalid
         sequence.status = block.status
         if failure == BLOCK_TRANSACTION_INVALID:
             sequence.at += 1
         with gil:
-            self.counters = run.counters = counters_of(&block, sequence.at)
-            self.timeline = timeline_of(&block)
-            self.learnt = learnt_of(&block) if self.watch_all and block.worker_count else []
-        close_block(&block)
+            self.counters = run.counters = counters_of(block, sequence.at)
+            self.timeline = timeline_of(block)
+            self.learnt = learnt_of(block) if self.watch_all and block.worker_count else []
+        close_block(block)
+        free(block)
         if failure == BLOCK_OK and sequence.at < sequence.count:
             from_here = sequence.at
             alone = monotonic_ns()
@@ -405,6 +478,8 @@ cdef Runs* runs_for(size_t count) noexcept nogil:
 
 
 cdef enum:
+    LEAD = 4                      # stretches of brief transactions that are left to the committer first: close behind others
+                                  # it waits for each of them, and for what they still have in their caches
     STRETCH = 16                  # such transactions that one worker runs one after the other
     STRETCH_GAS = 400000
 
@@ -414,21 +489,23 @@ cdef inline void offer_early(Block* block, TxIndex before) noexcept nogil:
     cdef const Asked* asked = block.runs.hints.asked
     cdef TxIndex tx = asked[before - 1].early
     while tx:
-        block.scheduler.offer(tx, tx + 1, False)
+        if tx >= block.scheduler.frontier():
+            block.scheduler.offer(tx, tx + 1, False)
         tx = asked[tx - 1].next_early
 
 
-cdef void offer_work(Block* block) noexcept nogil:
-    """Says what to run ahead of time: neighbours that are brief together, others one by one. Of each as many stretches as
-    there are workers, one that is brief is left to the committer."""
+cdef void offer_work(Block* block, TxIndex first) noexcept nogil:
+    """Says what to run ahead of time, from `first` on: neighbours that are brief together, others one by one. Of each as many
+    stretches as there are workers, one that is brief is left to the committer."""
     cdef Scheduler* scheduler = block.scheduler
     cdef const Asked* asked = NULL
-    cdef TxIndex first = 1, end, most, tx
+    cdef TxIndex end, most, tx
     cdef uint64_t gas
-    cdef uint32_t brief = 0
+    cdef uint32_t brief = 0       # stretches
     if block.worker_count > 1:
-        order_starts(&block.runs.hints, scheduler, block.count, block.worker_count)
         asked = block.runs.hints.asked
+        for tx in range(1, first):
+            offer_early(block, tx)
     most = max(<TxIndex>1, min(<TxIndex>STRETCH, block.count // (8 * block.worker_count)))
     while first <= block.count:
         end = first
@@ -442,7 +519,7 @@ cdef void offer_work(Block* block) noexcept nogil:
             for tx in range(first, max(end, first + 1)):
                 offer_early(block, tx)
         if end - first > 1:
-            if brief % <uint32_t>block.worker_count:
+            if brief > LEAD and (brief - LEAD) % <uint32_t>block.worker_count:
                 scheduler.offer(first, end, True)
             brief += 1
         else:
@@ -452,7 +529,7 @@ cdef void offer_work(Block* block) noexcept nogil:
         first = end
 
 
-cdef bint open_block(Block* block) noexcept nogil:
+cdef bint furnish_block(Block* block) noexcept nogil:
     """Takes what a parallel block needs. False: something is missing; the block then runs sequentially."""
     cdef Worker* w
     cdef int i, threads = block.threads
@@ -496,14 +573,8 @@ cdef bint open_block(Block* block) noexcept nogil:
         block.baton = new Baton(<uint32_t>block.worker_count, block.turns)
         for i in range(block.worker_count):
             block.workers[i].delays.baton = block.baton
-    if block.worker_count == 0 or not block.scheduler.prepare(block.count):
-        return False
-    if block.worker_count > 1 and not give_hints(
-        &block.runs.hints, block.scheduler, block.sharing, block.txs, block.count
-    ):
-        return False
-    offer_work(block)
-    return block.store.prepare(expected_locations(block), store_key) and publish_beginning(block)
+    block.first_epoch = block.main.ws.epoch
+    return block.worker_count != 0 and block.scheduler.prepare(block.count)
 
 
 cdef void close_block(Block* block) noexcept nogil:

@@ -97,6 +97,23 @@ inline void commit_ready(Scheduler& scheduler, const Tasks& tasks, uint32_t* sto
     }
 }
 
+// Before the others begin: runs the frontier's transaction and makes it final.
+inline void commit_alone(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Tally& tally) {
+    const TxIndex tx = scheduler.frontier();
+    scheduler.take_frontier(tx);
+    ++tally.runs;
+    tally.watch.turn_to(kRunning);
+    tally.watch.begin();
+    tasks.run(tasks.self, tx, true);
+    tally.watch.end(kRanAtFrontier, tx);
+    if (!tasks.conclude(tasks.self, tx)) {
+        raise(stop);
+        return;
+    }
+    tally.watch.end(kMadeFinal, tx);
+    scheduler.commit(tx);
+}
+
 inline void advance(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Tally& tally) {
     do {
         if (!scheduler.take_office()) return;
@@ -134,7 +151,7 @@ inline void work(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_
     Stretch mine{0, 0};
     bool has_run = false;              // something that may be the frontier's
     TxIndex handed = 0;                // what that woke
-    tally.watch.start();
+    if (tally.watch.since == 0) tally.watch.start();
     while (!is_raised(stop)) {
         if (handed == 0 && mine.next == mine.end) {
             if (scheduler.finished()) break;
