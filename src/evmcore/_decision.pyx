@@ -38,7 +38,8 @@ cdef extern from "<unistd.h>" nogil:
 cdef enum:
     CHOICES = 10                  # numbers of threads
     TIMED_OF_TINY = 16            # one in so many of the blocks that the header tells to be too short is looked at all the same
-    REMEASURE = 64                # parallel blocks after which one runs sequentially, so that kinds stay known
+    REMEASURE = 64                # parallel blocks after which one runs sequentially, so that kinds stay known; ...
+    SOONER = 3                    # ... the first times sooner: after an eighth as many, a quarter, half
     SHORT_NS = 40000              # what is not worth waking anybody
     WORTH_WAKING = 4              # senders to be recovered that are
     RECOVERY_NS = 25000           # of one sender
@@ -66,6 +67,7 @@ cdef Estimate[16] alone           # by that length: what blocks took on one thre
 cdef Loose[int64_t] losable       # ns that trials may lose from now on
 cdef int32_t turn                 # which of the known blocks are timed here and there
 cdef int32_t since_measured       # parallel blocks since one ran alone to be measured; below 0: nothing is known yet, or any more
+cdef int32_t measured             # how many did, at most SOONER
 cdef int32_t tiny                 # counts blocks, for TIMED_OF_TINY
 
 
@@ -187,7 +189,7 @@ cdef bint is_time_to_measure(const Forecast* seen, size_t count, uint64_t expect
     """Whether a block that threads are expected to pay for is to run alone, so that what it takes is known."""
     if since_measured < 0:
         return True
-    if 4 * seen.wanting <= count and (is_unsure(seen, count) or since_measured < REMEASURE):
+    if 4 * seen.wanting <= count and (is_unsure(seen, count) or since_measured < REMEASURE >> (SOONER - measured)):
         return False                             # where most is unknown there is nothing that could be confirmed
     return losable.value() >= <int64_t>(seen.sequential - min(seen.sequential, expected))
 
@@ -361,7 +363,7 @@ cdef class ChoosingExecutor(Executor):
         return failure
 
     cdef BlockFailure run_alone(self, BlockRun run, Sequence* sequence, const Forecast* seen) noexcept nogil:
-        global since_measured
+        global measured, since_measured
         cdef BlockFailure failure
         cdef Beside beside
         cdef int64_t took, given_up = 0
@@ -382,6 +384,7 @@ cdef class ChoosingExecutor(Executor):
             if run.decision.reason == MEASURING:
                 given_up = <int64_t>seen.sequential - <int64_t>run.decision.parallel_ns
                 since_measured = 0
+                measured = min(measured + 1, <int32_t>SOONER)
             spend(took, max(given_up, <int64_t>0))
             if seen.looked and not is_unsure(seen, sequence.count):
                 learn_alone(&alone[seen.length], <uint64_t>took * WHOLE // max(seen.raw, <uint64_t>1))
@@ -450,9 +453,9 @@ cdef class ChoosingExecutor(Executor):
 
 def forget():
     """Everything learnt, as in a new process."""
-    global since_measured, tiny, turn
+    global measured, since_measured, tiny, turn
     cdef int i, j
-    turn = tiny = 0
+    turn = tiny = measured = 0
     cold.set(FIRST_BLOCKS)
     since_measured = -1
     forget_kinds()
