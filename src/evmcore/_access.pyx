@@ -4,11 +4,10 @@ The rules of EIP-7928 are these: what an instruction looked at counts from the m
 its frame was reverted (the working set's `seen`); a value counts as changed when it differs from what it was before the
 part; a slot that was written and has its old value again was read.
 """
-from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._code cimport code_release, code_retain
-from evmcore._growing cimport free_retired, grow_array
+from evmcore._growing cimport free_array, free_retired, grow_array
 from evmcore._state cimport AccountEntry, SlotEntry, WorkingSet, ws_code, ws_forget_seen
 from evmcore._u256 cimport u_eq, u_set64, u_zero
 
@@ -152,11 +151,11 @@ cdef void access_release(AccessNotes* notes) noexcept nogil:
     cdef size_t i
     for i in range(notes.change_count):
         code_release(notes.changes[i].code)
-    free(notes.accounts)
-    free(notes.slots)
-    free(notes.touched_accounts)
-    free(notes.touched_slots)
-    free(notes.changes)
-    free(notes.parts)
+    free_array(notes.accounts)
+    free_array(notes.slots)
+    free_array(notes.touched_accounts)
+    free_array(notes.touched_slots)
+    free_array(notes.changes)
+    free_array(notes.parts)
     free_retired(&notes.retired)
     memset(notes, 0, sizeof(AccessNotes))

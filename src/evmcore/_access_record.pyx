@@ -8,7 +8,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from evmcore._access cimport (
     CHANGED_CODE, CHANGED_SLOT, AccountTrack, Change, PartEnd, SlotTrack, access_release,
 )
-from evmcore._growing cimport array_now, grow_array
+from evmcore._growing cimport array_now, free_array, grow_array
 from evmcore._rlp cimport (
     RLP_LIST, rlp_bytes_size, rlp_header_size, rlp_put_bytes, rlp_put_header, rlp_put_u256, rlp_put_uint, rlp_u256_size,
     rlp_uint_size,
@@ -313,8 +313,8 @@ cdef class AccessRecord:
 
     def __dealloc__(self):
         access_release(&self.notes)
-        free(self.accounts.items)
-        free(self.slots.items)
+        free_array(self.accounts.items)
+        free_array(self.slots.items)
 
     cdef object list_of(self, uint32_t first, uint32_t last):
         cdef AccessNotes seen

@@ -2,13 +2,12 @@
 
 Everything here runs without the GIL and touches no Python object.
 """
-from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING
 
 from evmcore._access cimport access_end_part
 from evmcore._code cimport Code
-from evmcore._growing cimport free_retired, grow_array
+from evmcore._growing cimport free_array, free_retired, grow_array
 from evmcore._interp cimport CALL, NO_MEMORY, STATE_FAILED, SUCCESS, Message, Outcome, execute
 from evmcore._rules cimport CANCUN, PRAGUE
 from evmcore._state cimport (
@@ -62,9 +61,9 @@ cdef bint append_data(BlockOutput* output, const uint8_t* data, size_t size) noe
 
 
 cdef void output_release(BlockOutput* output) noexcept nogil:
-    free(output.records)
-    free(output.logs)
-    free(output.data)
+    free_array(output.records)
+    free_array(output.logs)
+    free_array(output.data)
     free_retired(&output.retired)
     memset(output, 0, sizeof(BlockOutput))
 

@@ -3,13 +3,12 @@ from typing import NamedTuple
 
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t
-from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 from libcpp.algorithm cimport sort as sort_range
 
 from evmcore._code cimport Code
 from evmcore._empty_code cimport EMPTY_CODE_HASH
-from evmcore._growing cimport grow_array
+from evmcore._growing cimport free_array, grow_array, new_array
 from evmcore._state cimport AccountEntry, SlotEntry, WorkingSet, ws_code
 from evmcore._u256 cimport u256_to_int, u_eq, u_is_zero, u_lt, u_zero
 
@@ -75,8 +74,8 @@ cdef class StateDiff:
         self.codes = {}
 
     def __dealloc__(self):
-        free(self.accounts)
-        free(self.slots)
+        free_array(self.accounts)
+        free_array(self.slots)
 
     cdef bint reserve(self, size_t accounts, size_t slots) noexcept nogil:
         return grow_array(
@@ -253,14 +252,14 @@ cdef bint same_slot_change(const SlotChange* a, const SlotChange* b) noexcept no
 
 cdef StateDiff diff_collect(WorkingSet* ws):
     cdef StateDiff diff = StateDiff()
-    cdef Place* places = <Place*>malloc(max(ws.account_count, ws.slot_count) * sizeof(Place))
+    cdef Place* places = <Place*>new_array(max(ws.account_count, ws.slot_count) * sizeof(Place))
     try:
         if places == NULL:
             raise no_memory()
         collect_accounts(ws, diff, places)
         collect_slots(ws, diff, places)
     finally:
-        free(places)
+        free_array(places)
     return diff
 
 

@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from evmcore._growing cimport grow_array
+from evmcore._growing cimport free_array, grow_array
 from evmcore._keyed_hash cimport HashKey, draw_key, hash_slot
 from evmcore._meetings cimport READS, WRITES, forget_meetings, note_line, note_meeting, places_met
 from evmcore._pace cimport Estimate
@@ -171,8 +171,8 @@ cdef bint room_for_places(HintTables* tables, size_t calls) noexcept nogil:
 
 
 cdef void hint_tables_free(HintTables* tables) noexcept nogil:
-    free(tables.places)
-    free(tables.asked)
+    free_array(tables.places)
+    free_array(tables.asked)
 
 
 cdef inline uint64_t work_in(uint64_t gas) noexcept nogil:

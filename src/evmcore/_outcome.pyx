@@ -1,13 +1,12 @@
 """What a block's transactions left, read from its output: results, receipts, blooms and roots."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from evmcore._access_record cimport AccessRecord
 from evmcore._block_steps cimport output_release
-from evmcore._growing cimport array_now
+from evmcore._growing cimport array_now, free_array, new_array
 from evmcore._interp cimport SUCCESS
 from evmcore._receipts cimport ReceiptData, bloom_add_logs, receipt_size, receipt_write
 from evmcore._rlp cimport rlp_put_uint
@@ -217,13 +216,13 @@ cdef void write_receipts(void* context, uint64_t first, uint64_t end) noexcept n
 
 
 cdef bint encode_receipts(Encoding* encoding, unsigned int threads) noexcept nogil:
-    """False: no memory. Offsets and bytes are the caller's to free."""
+    """False: no memory. `free_array` gives offsets and bytes back."""
     cdef const BlockOutput* output = encoding.output
     cdef ReceiptData receipt
     cdef uint8_t succeeded
     cdef size_t i, size = 0
     encoding.bytes = NULL
-    encoding.offsets = <size_t*>malloc((output.record_count + 1) * sizeof(size_t))
+    encoding.offsets = <size_t*>new_array((output.record_count + 1) * sizeof(size_t))
     if encoding.offsets == NULL:
         return False
     for i in range(output.record_count):
@@ -231,7 +230,7 @@ cdef bint encode_receipts(Encoding* encoding, unsigned int threads) noexcept nog
         describe(output, i, encoding.has_status, &succeeded, &receipt)
         size += receipt_size(&receipt)
     encoding.offsets[output.record_count] = size
-    encoding.bytes = <uint8_t*>malloc(size + 1)
+    encoding.bytes = <uint8_t*>new_array(size + 1)
     if encoding.bytes == NULL:
         return False
     for_each(threads, output.record_count, RECEIPTS_AT_ONCE, write_receipts, encoding)
@@ -241,8 +240,8 @@ cdef bint encode_receipts(Encoding* encoding, unsigned int threads) noexcept nog
 cdef bint root_of_encoded(const Encoding* encoding, unsigned int threads, uint8_t* root) noexcept nogil:
     cdef size_t count = encoding.output.record_count, i
     cdef uint8_t* key
-    cdef TrieItem* items = <TrieItem*>malloc(count * sizeof(TrieItem) + 1)
-    cdef uint8_t* keys = <uint8_t*>malloc(9 * count + 1)
+    cdef TrieItem* items = <TrieItem*>new_array(count * sizeof(TrieItem) + 1)
+    cdef uint8_t* keys = <uint8_t*>new_array(9 * count + 1)
     cdef bint done = items != NULL and keys != NULL
     if done:
         for i in range(count):
@@ -252,8 +251,8 @@ cdef bint root_of_encoded(const Encoding* encoding, unsigned int threads, uint8_
             items[i].value = encoding.bytes + encoding.offsets[i]
             items[i].value_size = <uint32_t>(encoding.offsets[i + 1] - encoding.offsets[i])
         done = trie_root_threaded(items, count, threads, root)
-    free(items)
-    free(keys)
+    free_array(items)
+    free_array(keys)
     return done
 
 
@@ -289,8 +288,8 @@ cdef list encoded_receipts(KeptOutput kept, object fork, unsigned int threads):
             for i in range(kept.data.record_count)
         ]
     finally:
-        free(encoding.offsets)
-        free(encoding.bytes)
+        free_array(encoding.offsets)
+        free_array(encoding.bytes)
 
 
 cdef bytes receipts_root(KeptOutput kept, object fork, unsigned int threads):
@@ -304,8 +303,8 @@ cdef bytes receipts_root(KeptOutput kept, object fork, unsigned int threads):
     kept.make_blooms(threads)
     with nogil:
         done = encode_receipts(&encoding, threads) and root_of_encoded(&encoding, threads, root)
-        free(encoding.offsets)
-        free(encoding.bytes)
+        free_array(encoding.offsets)
+        free_array(encoding.bytes)
     if not done:
         raise no_memory()
     return slice_of(root, 0, 32)

@@ -3,10 +3,11 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from evmcore._crypto cimport ec_recover
+from evmcore._growing cimport free_array, new_array
 from evmcore._hash cimport keccak256
 from evmcore._tx cimport (
     MAX_INIT_CODE_SIZE, TX_GAS_ALLOWANCE_EXCEEDED, TX_GAS_LIMIT_EXCEEDS_MAXIMUM, TX_INITCODE_SIZE_EXCEEDED,
@@ -152,8 +153,8 @@ cdef class PreparedTransactions:
     def __cinit__(self, tuple owners not None):
         cdef size_t count = len(owners)
         self.owners = owners
-        self.data = <TxData*>malloc((count + 1) * sizeof(TxData))
-        self.row = <TxData**>malloc((count + 1) * sizeof(TxData*))
+        self.data = <TxData*>new_array((count + 1) * sizeof(TxData))
+        self.row = <TxData**>new_array((count + 1) * sizeof(TxData*))
         if self.data == NULL or self.row == NULL:
             raise ResourceError("no memory for the block's transactions")
 
@@ -161,8 +162,8 @@ cdef class PreparedTransactions:
         cdef size_t i
         for i in range(self.count):
             free_lists(&self.data[i])
-        free(self.data)
-        free(self.row)
+        free_array(self.data)
+        free_array(self.row)
 
     cdef int add(self, object sender) except -1:
         cdef TxData* data = &self.data[self.count]

@@ -1,11 +1,83 @@
-// Arrays that grow, also while another thread reads what is in them.
+// Arrays that grow, also while another thread reads what is in them; and the memory they take.
+//
+// What blocks need anew each time, and give back, is kept where it is large: the system would take it back and hand it out
+// page by page, empty, which takes longer than most of what is then written there.
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 
 namespace evmcore {
+
+// Stands before the memory of an array.
+struct alignas(16) ArrayHead {
+    size_t room;                       // bytes behind it
+};
+
+// Memory of arrays that nobody uses now: a few pieces of each size, which are powers of two.
+class ArrayMemory {
+public:
+    static constexpr size_t LEAST = size_t{1} << 16, MOST = size_t{1} << 25;      // bytes of what is kept, heads included
+    static constexpr size_t MOST_HELD = size_t{1} << 26;                          // in all
+
+    static bool keeps(size_t size) { return size >= LEAST && size <= MOST; }
+
+    void* take(size_t size) {
+        for (auto& slot : slots_[size_class(size)]) {
+            if (slot.load(std::memory_order_relaxed) == nullptr) continue;
+            if (void* found = slot.exchange(nullptr, std::memory_order_acquire)) {
+                held_.fetch_sub(size, std::memory_order_relaxed);
+                return found;
+            }
+        }
+        return std::malloc(size);
+    }
+
+    void give(void* memory, size_t size) {
+        if (held_.fetch_add(size, std::memory_order_relaxed) + size <= MOST_HELD) {
+            for (auto& slot : slots_[size_class(size)]) {
+                void* none = nullptr;
+                if (slot.load(std::memory_order_relaxed) == nullptr &&
+                    slot.compare_exchange_strong(none, memory, std::memory_order_release, std::memory_order_relaxed))
+                    return;
+            }
+        }
+        held_.fetch_sub(size, std::memory_order_relaxed);
+        std::free(memory);
+    }
+
+private:
+    static constexpr int CLASSES = 10, PIECES = 4;
+    static int size_class(size_t size) { return __builtin_ctzll(size / LEAST); }
+
+    std::atomic<void*> slots_[CLASSES][PIECES] = {};
+    std::atomic<size_t> held_{0};
+};
+
+inline ArrayMemory array_memory;
+
+// Memory for an array of so many bytes, not cleared. nullptr: none.
+inline void* new_array(size_t bytes) {
+    if (bytes > SIZE_MAX / 4) return nullptr;
+    size_t size = bytes + sizeof(ArrayHead);
+    if (size >= ArrayMemory::LEAST && size <= ArrayMemory::MOST)
+        size = size_t{1} << (64 - __builtin_clzll(static_cast<uint64_t>(size - 1)));
+    auto* head = static_cast<ArrayHead*>(ArrayMemory::keeps(size) ? array_memory.take(size) : std::malloc(size));
+    if (head == nullptr) return nullptr;
+    head->room = size - sizeof(ArrayHead);
+    return head + 1;
+}
+
+inline void free_array(void* array) {
+    if (array == nullptr) return;
+    ArrayHead* head = static_cast<ArrayHead*>(array) - 1;
+    const size_t size = head->room + sizeof(ArrayHead);
+    if (ArrayMemory::keeps(size)) array_memory.give(head, size);
+    else std::free(head);
+}
 
 // The old memory of arrays that have grown, which somebody may still be reading. All zero: nobody is, it is given back at once.
 struct Retired {
@@ -18,29 +90,29 @@ struct Retired {
 };
 
 // Room for `wanted` items at `*items`; with `zeroed`, those that are new are zero. At least doubles, so that there are few old
-// ones. False: no memory, nothing changed. `retired` may be null.
+// ones. False: no memory, nothing changed. `retired` may be null. `free_array` gives it back.
 inline bool grow_array(void** items, size_t* capacity, size_t wanted, size_t item_size, bool zeroed, Retired* retired) {
     if (wanted <= *capacity) return true;
     const size_t bigger = std::max(2 * *capacity, wanted + 64), used = *capacity * item_size;
-    char* moved;
-    if (retired == nullptr || !retired->keeps) {
-        moved = static_cast<char*>(std::realloc(*items, bigger * item_size));
-        if (moved == nullptr) return false;
-    } else {
-        auto* old = static_cast<Retired::Old*>(std::malloc(sizeof(Retired::Old)));
-        moved = static_cast<char*>(std::malloc(bigger * item_size));
-        if (old == nullptr || moved == nullptr) {
-            std::free(old);
-            std::free(moved);
-            return false;
-        }
-        if (used != 0) std::memcpy(moved, *items, used);
-        *old = {*items, retired->first};
-        retired->first = old;
+    const bool retires = *items != nullptr && retired != nullptr && retired->keeps;
+    auto* old = retires ? static_cast<Retired::Old*>(std::malloc(sizeof(Retired::Old))) : nullptr;
+    char* moved = static_cast<char*>(new_array(bigger * item_size));
+    if (moved == nullptr || (retires && old == nullptr)) {
+        std::free(old);
+        free_array(moved);
+        return false;
     }
+    if (used != 0) std::memcpy(moved, *items, used);
     if (zeroed) std::memset(moved + used, 0, bigger * item_size - used);
+    void* before = *items;
     __atomic_store_n(items, static_cast<void*>(moved), __ATOMIC_RELEASE);
     *capacity = bigger;
+    if (retires) {
+        *old = {before, retired->first};
+        retired->first = old;
+    } else {
+        free_array(before);
+    }
     return true;
 }
 
@@ -51,7 +123,7 @@ inline void free_retired(Retired* retired) {
     while (retired->first != nullptr) {
         Retired::Old* old = retired->first;
         retired->first = old->next;
-        std::free(old->memory);
+        free_array(old->memory);
         std::free(old);
     }
 }
