@@ -203,7 +203,7 @@ cdef bint open_block(Block* block) noexcept nogil:
         make_ready(block)
     else:
         begin_alone(block, block.workers[0])
-    if not block.ready or is_raised(block.stop) or block.scheduler.finished():
+    if is_raised(block.stop) or block.scheduler.finished() or not block.ready:
         return False
     offer_work(block, block.scheduler.frontier())
     return publish_beginning(block, block.scheduler.frontier() - 1)

@@ -33,7 +33,7 @@ static void check_growth(bool keeps) {
 }
 
 static void check_pieces() {
-    for (size_t bytes : {size_t{70'000}, size_t{1'000'000}, size_t{20'000'000}}) {
+    for (size_t bytes : {size_t{70'000}, size_t{1'000'000}, size_t{10'000'000}}) {
         void* first = new_array(bytes);
         std::memset(first, 1, bytes);
         free_array(first);

@@ -20,8 +20,8 @@ struct alignas(16) ArrayHead {
 // Memory of arrays that nobody uses now: a few pieces of each size, which are powers of two.
 class ArrayMemory {
 public:
-    static constexpr size_t LEAST = size_t{1} << 16, MOST = size_t{1} << 25;      // bytes of what is kept, heads included
-    static constexpr size_t MOST_HELD = size_t{1} << 26;                          // in all
+    static constexpr size_t LEAST = size_t{1} << 16, MOST = size_t{1} << 24;      // bytes of what is kept, heads included
+    static constexpr size_t MOST_HELD = size_t{1} << 25;                          // in all, by each module
 
     static bool keeps(size_t size) { return size >= LEAST && size <= MOST; }
 
@@ -50,7 +50,7 @@ public:
     }
 
 private:
-    static constexpr int CLASSES = 10, PIECES = 4;
+    static constexpr int CLASSES = 9, PIECES = 4;
     static int size_class(size_t size) { return __builtin_ctzll(size / LEAST); }
 
     std::atomic<void*> slots_[CLASSES][PIECES] = {};
