@@ -206,7 +206,10 @@ cdef bint open_block(Block* block) noexcept nogil:
     if is_raised(block.stop) or block.scheduler.finished() or not block.ready:
         return False
     offer_work(block, block.scheduler.frontier())
-    return publish_beginning(block, block.scheduler.frontier() - 1)
+    if publish_beginning(block, block.scheduler.frontier() - 1):
+        return True
+    raise_flag(&block.fallback)
+    return False
 
 
 cdef bint long_one_is_near(const Block* block, TxIndex first) noexcept nogil:
@@ -391,10 +394,8 @@ cdef class ParallelExecutor(Executor):
 
 
 cdef str fallback_words(const Block* block):
-    if block.refused:
-        return "speculation could not begin"
     if not block.fallback:
-        return ""
+        return "speculation could not begin" if block.refused else ""
     return "behind its forecast" if block.pace.behind else "no room in the store"
 
 
