@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +21,7 @@ NAMES = ["mixed", "swaps, one pair", "one counter", "transfers, one sender"]
 def recorded(name: str, threads: int) -> tuple[Timeline, ParallelExecutor]:
     subject = parallel.workload_makers(1, False)[name]()
     executor = ParallelExecutor(threads, always=True)
-    executor.recording = executor.together = True
+    executor.recording = True
     counters = subject.execute_by(executor)
     took, lost, events = executor.timeline
     return (
@@ -133,12 +132,11 @@ def test_the_axis_has_round_steps(took: int, step: int) -> None:
 
 
 def test_the_command_draws_a_workload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The block is over so soon that some threads may come too late."""
     file = tmp_path / "workload.svg"
     words = ("bench", "--timeline", str(file), "--filter", "one counter", "--threads", "3")
     code, out, errors = run_command(capsys, *words)
     assert (code, errors) == (0, "")
-    assert re.search(r"one counter: 120 transactions on [123] threads in [0-9,]+ us", out) and f"{file}: written" in out
+    assert "one counter: 120 transactions on 3 threads" in out and f"{file}: written" in out
     assert len(boxes(ElementTree.parse(file).getroot(), "commits")) == 120
 
 

@@ -58,9 +58,8 @@ def most_bytes(gas_limits: Iterable[int], block_gas_limit: int, fork: Fork) -> i
 class ParallelCounters:
     """How the transactions of a block were executed, on how many threads, and what went where.
 
-    - `threads`: native threads that took part, fewer than were asked for where others keep them busy or the block was
-      over before they were awake; 1 when the transactions ran one after the other. `decision` says in a few words why
-      so many.
+    - `threads`: native threads that took part, fewer than were asked for where others keep them busy; 1 when the
+      transactions ran one after the other. `decision` says in a few words why so many.
     - `executions`: runs begun, speculative and final ones, those that had to wait included; `validations`: checks of
       what a run had learnt; `reruns`: transactions whose speculative run did not stand. Sequential execution runs each
       transaction once and validates nothing.

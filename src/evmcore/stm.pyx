@@ -174,8 +174,9 @@ cdef void work(void* context) noexcept nogil:
     if number >= <uint32_t>block.worker_count:
         return
     w = block.workers[number]
+    if number and block.opened and stm_load(&block.opening) != OPEN:
+        w.tally.watch.start()                    # whoever comes too late came, too
     if stm_load(&block.opening) == BEGUN:
-        w.tally.watch.start()
         make_ready(block)
         wait_while(block, BEGUN)
     if stm_load(&block.opening) == REFUSED:
@@ -227,6 +228,7 @@ cdef void begin_alone(Block* block, Worker* w) noexcept nogil:
     block.alone = True
     stm_store(&block.opening, BEGUN)
     w.tally.watch.start()
+    w.tally.watch.turn_to(kCommitting)
     while not (is_raised(&block.made_ready) or is_raised(block.stop) or block.scheduler.finished()):
         tx = block.scheduler.frontier()
         if tx == looked_at:

@@ -128,9 +128,7 @@ def record(subject: Executable, threads: int) -> tuple[Timeline, float]:
         sequential.append(subject.execute_by(Executor()).phases["execute"])
         counters = subject.execute_by(executor)
         took, lost, events = executor.timeline
-        # Of a short block one may come too late and a later one in time.
-        workers = max(counters.threads, 1 + max((event[0] for event in events), default=0))
-        taken.append(Timeline(subject.name, counters.transactions, workers, took, lost, spans_of(events)))
+        taken.append(Timeline(subject.name, counters.transactions, counters.threads, took, lost, spans_of(events)))
     taken.sort(key=lambda timeline: timeline.took)
     return taken[len(taken) // 2], statistics.median(sequential)
 
