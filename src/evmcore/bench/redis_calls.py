@@ -26,6 +26,7 @@ from evmcore.bench.engine import WrongResult
 from evmcore.bench.load.mixes import Call, Calls
 from evmcore.bench.load.world import LoadWorld
 from evmcore.bench.measure import Samples, Task, measure, together
+from evmcore.bench.processors import placed, placements
 from evmcore.bench.redis_publish import publishing
 from evmcore.bench.redis_server import private_server
 from evmcore.blocks import Header
@@ -117,10 +118,10 @@ class Engines:
 
 
 class RedisBench:
-    """One run; `record` is what was measured."""
+    """One run; `record` is what was measured. `server`: its process id, where it is one that may be moved."""
 
-    def __init__(self, url: str, rounds: int, size: int, fresh: int) -> None:
-        self.url, self.rounds = url, rounds
+    def __init__(self, url: str, rounds: int, size: int, fresh: int, server: int | None = None) -> None:
+        self.url, self.rounds, self.server = url, rounds, server
         self.chain_id = random.getrandbits(40) | 1 << 40  # none that the server may hold already
         self.keys = Keys(self.chain_id)
         self.world = World.make(size, fresh)
@@ -220,26 +221,37 @@ class RedisBench:
         """Each contract once: its account and slots are fetched, its code is known. Beside an HMGET of its slots."""
         lines = []
         self.record["cold"] = {}
-        for name, addresses, entries in (
-            ("1 slot", self.world.single, 1),
-            (f"{ENTRIES} slots", self.world.many, ENTRIES),
-        ):
-            (ours, wire, client, hot), requests = self.cold_samples(addresses, entries)
-            cells = [name, *map(us, (ours, hot, wire, client)), ratio(ours, wire)]
-            rest = Samples(tuple(map(operator.sub, ours.values, hot.values)))
-            cells += [ratio(rest, wire), ratio(ours, client), histogram(requests)]
-            lines.append(cells)
-            self.record["cold"][name] = {
-                "call": list(ours.values),
-                "hot": list(hot.values),
-                "hmget": list(wire.values),
-                "hmget_redis_py": list(client.values),
-                "requests": dict(requests),
-            }
+        for placement in placements(self.server):
+            for name, addresses, entries in (
+                ("1 slot", self.world.single, 1),
+                (f"{ENTRIES} slots", self.world.many, ENTRIES),
+            ):
+                with placed(placement, self.server):
+                    (ours, wire, client, hot), requests = self.cold_samples(addresses, entries)
+                rest = Samples(tuple(map(operator.sub, ours.values, hot.values)))
+                lines.append(
+                    [
+                        placement,
+                        name,
+                        *map(us, (ours, hot, wire, client)),
+                        ratio(ours, wire),
+                        ratio(rest, wire),
+                        ratio(ours, client),
+                        histogram(requests),
+                    ]
+                )
+                self.record["cold"][f"{placement}, {name}"] = {
+                    "call": list(ours.values),
+                    "hot": list(hot.values),
+                    "hmget": list(wire.values),
+                    "hmget_redis_py": list(client.values),
+                    "requests": dict(requests),
+                }
         print("cold calls of functions that were learnt, us, beside one HMGET of the same slots over the same kind of")
-        print("connection by the same native client, and by redis-py; hot: the same call once more; requests: how many")
-        print("of the calls took how many")
-        headers = ["reads", "cold", "hot", "HMGET", "redis-py", "ratio", "without hot", "to redis-py", "requests"]
+        print("connection by the same native client, and by redis-py; apart, together: server and caller each on its")
+        print("own processor, or on one; hot: the same call once more; requests: how many of the calls took how many")
+        headers = ["server", "reads", "cold", "hot", "HMGET", "redis-py"]
+        headers += ["ratio", "without hot", "to redis-py", "requests"]
         print(report.table(headers, lines) + "\n")
 
     def cold_samples(self, addresses: Sequence[bytes], entries: int) -> tuple[tuple[Samples, ...], Counter[int]]:
@@ -257,12 +269,11 @@ class RedisBench:
                     return engines(backend).call(to, data, sender=SENDER)
 
                 key = self.keys.storage(address, 0)
-                request = Request([(b"HMGET", key, *fields)])
                 before = state.status().counters["cold_rounds"]
                 answers: list[Any] = [None, None, None]
                 steps: tuple[Callable[[], Any], ...] = (
                     partial(pin.run, work),
-                    partial(asked, self.wire, request),
+                    partial(asked, self.wire, (b"HMGET", key, *fields)),
                     partial(self.client.hmget, key, fields),
                 )
                 taken = [0.0, 0.0, 0.0]
@@ -418,7 +429,9 @@ class RedisBench:
                 return count
 
 
-def asked(wire: Connection, request: Request) -> list[Any]:
+def asked(wire: Connection, command: Sequence[bytes]) -> list[Any]:
+    """One command from words to reply: encoded, sent, received, decoded."""
+    request = Request([command])
     request.send(wire, PATIENCE)
     return request.receive(wire, PATIENCE)
 
@@ -449,10 +462,11 @@ def run(options: argparse.Namespace, size: int = 20, fresh: int = 300, blocks: i
     """
     with ExitStack() as stack:
         try:
-            url = options.redis or f"unix://{stack.enter_context(private_server()).path}"
+            own = None if options.redis else stack.enter_context(private_server())
         except InputError as error:
             raise InputError(f"--redis: {error}; install one, or give the address of one: --redis URL") from None
-        record = RedisBench(url, options.rounds, size, fresh).run()
+        url = options.redis if own is None else f"unix://{own.path}"
+        record = RedisBench(url, options.rounds, size, fresh, own and own.pid).run()
         if blocks:
             rows = publishing(url, blocks=blocks)
             cells = [[row.name, report.number(row.value), row.unit, row.note] for row in rows]
