@@ -35,12 +35,26 @@ u_zero(&NOTHING)
 
 # ---------------------------------------------------------------------------------------------------- does it stand?
 
+cdef inline bint stands_before_block(const AccountRead* read) noexcept nogil:
+    """Whether the run learnt nothing else than what was so before the block; False: perhaps not."""
+    cdef const Base* base = &read.location.base
+    return (
+        read.seen == NULL and read.nonce == base.nonce and read.exists == base.exists
+        and read.has_storage == base.has_storage and not u_lt(&base.balance, &read.floor)
+    )
+
+
 cdef inline Cause account_stands(Block* block, const AccountRead* read) noexcept nogil:
-    """Against what is final, which stands in the block's working set."""
-    cdef uint32_t number = main_account(block, read.location)      # entries may move here, so not within the next line
-    cdef const AccountEntry* entry = &block.main.ws.accounts[number]
+    """Against what is final, which stands in the block's working set, or else is as it was before the block."""
+    cdef uint32_t number = account_number(block, read.location)
+    cdef const AccountEntry* entry
     cdef const uint8_t* code_hash
     cdef const u256* balance
+    if number == 0:
+        if stands_before_block(read):
+            return kStands
+        number = main_account(block, read.location)
+    entry = &block.main.ws.accounts[number]
     if read.uses & USE_NONCE and entry.nonce != read.nonce:
         return kNonceChanged
     if read.uses & USE_NONCE_SET and entry.nonce == 0:
