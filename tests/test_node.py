@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from evmcore import EVM, rlp
-from evmcore._trie import proof, root_of
 from evmcore.blocks import Block, Header
 from evmcore.cli import main
 from evmcore.errors import InputError, NodeError, ReorgTooDeep, StateError, StateUnavailable
@@ -27,6 +26,7 @@ from evmcore.state.rpc_client import RpcClient
 from evmcore.state.sources import from_memory
 from evmcore.state.stored import load_memory
 from evmcore.traced_diffs import TracingChanger
+from evmcore.trie import proof, root_of
 from tests.node_server import TestNode, serving
 from tests.redis_server import RedisServer
 from tests.rpc_compat import head_state

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from evmcore import rlp
 from evmcore._hash import keccak256
-from evmcore._trie import proof, root_of
 from evmcore.errors import RlpError, StateError
 from evmcore.state.base import EMPTY_CODE_HASH
+from evmcore.trie import proof, root_of
 
 if TYPE_CHECKING:
     from evmcore.state.memory import MemoryState
