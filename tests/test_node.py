@@ -19,7 +19,7 @@ from evmcore.errors import InputError, NodeError, ReorgTooDeep, StateError, Stat
 from evmcore.follower import ExecutingChanger, Follower
 from evmcore.node_source import NodeSource
 from evmcore.state.loading import Loader
-from evmcore.state.proofs import verify_proof
+from evmcore.state.proof_checks import verify_proof
 from evmcore.state.publisher import Publisher
 from evmcore.state.rpc import Node, RpcState, check_account, from_node
 from evmcore.state.rpc_client import RpcClient
