@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from evmcore._hash import keccak256
-from evmcore._trie import proof
 from evmcore.blocks import Block
 from evmcore.execution import execute_block
 from evmcore.service.dispatch import Dispatcher
@@ -19,6 +18,7 @@ from evmcore.service.memory_source import MemorySource
 from evmcore.service.methods import METHODS
 from evmcore.state import MemoryState
 from evmcore.state.proofs import state_trie, storage_trie
+from evmcore.trie import proof
 
 Handler = Callable[[list[Any]], Any]
 

@@ -187,3 +187,13 @@ def change_commands(keys: Keys, changes: Changes) -> Iterator[Command]:
             yield b"DEL", keys.account(account.address)
         elif account.new != account.old:
             yield b"SET", keys.account(account.address), encode_record(account.new)
+
+
+def inverted(changes: Changes) -> Changes:
+    """The changes that lead back. Codes stay where they are."""
+    return Changes(
+        tuple(
+            AccountChange(a.address, a.new, a.old, a.wiped, tuple(SlotChange(s.key, s.new, s.old) for s in a.slots))
+            for a in changes.accounts
+        )
+    )

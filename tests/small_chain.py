@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evmcore._trie import ordered_root
 from evmcore.blocks import Block, Header, encode_withdrawal
 from evmcore.chain import genesis_header
 from evmcore.execution import execute_block
@@ -15,6 +14,7 @@ from evmcore.forks import ChainConfig, Fork
 from evmcore.headers import next_base_fee
 from evmcore.state import MemoryState
 from evmcore.transactions import Transaction
+from evmcore.trie import ordered_root
 from evmcore.types import Withdrawal
 
 PEOPLE = [bytes([0xA0 + i]) * 20 for i in range(5)]

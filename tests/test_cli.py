@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from evmcore import Account, Block, Header, MemoryState, Transaction, execute_block
-from evmcore._trie import ordered_root
 from evmcore.forks import ChainConfig
+from evmcore.trie import ordered_root
 from tests.commands import assert_one_line, run_command, state_test, write
 
 ADDING = "600160020160005260206000f3"  # returns 1 + 2

@@ -13,20 +13,20 @@ from typing import Any
 import pytest
 
 from evmcore import EVM, rlp
-from evmcore._trie import proof, root_of
 from evmcore.blocks import Block, Header
 from evmcore.cli import main
 from evmcore.errors import InputError, NodeError, ReorgTooDeep, StateError, StateUnavailable
 from evmcore.follower import ExecutingChanger, Follower
 from evmcore.node_source import NodeSource
 from evmcore.state.loading import Loader
-from evmcore.state.proofs import verify_proof
+from evmcore.state.proof_checks import verify_proof
 from evmcore.state.publisher import Publisher
 from evmcore.state.rpc import Node, RpcState, check_account, from_node
 from evmcore.state.rpc_client import RpcClient
 from evmcore.state.sources import from_memory
 from evmcore.state.stored import load_memory
 from evmcore.traced_diffs import TracingChanger
+from evmcore.trie import proof, root_of
 from tests.node_server import TestNode, serving
 from tests.redis_server import RedisServer
 from tests.rpc_compat import head_state

@@ -6,7 +6,6 @@ import pytest
 
 from evmcore import execute_block
 from evmcore._receipts import logs_bloom
-from evmcore._trie import ordered_root
 from evmcore.bench import engine
 from evmcore.bench.scenes import scenes
 from evmcore.bench.shapes import gigagas, shapes
@@ -15,6 +14,7 @@ from evmcore.counters import PHASES
 from evmcore.errors import InputError, InvalidBlock
 from evmcore.state import MemoryState
 from evmcore.stm import ParallelExecutor
+from evmcore.trie import ordered_root
 from tests.parallel_blocks import THREADS, check_equal, difference, executors_for, outcome_of
 
 SCENES = {scene.name: scene for scene in scenes(seed=3, size=60)}

@@ -128,8 +128,8 @@ def test_built_blocks_are_blocks_of_the_chain(served: Service) -> None:
 
 def block_of(payload: dict[str, Any], transactions: tuple[Transaction, ...]) -> Block:
     from evmcore import Header, Withdrawal
-    from evmcore._trie import ordered_root
     from evmcore.blocks import encode_withdrawal
+    from evmcore.trie import ordered_root
 
     withdrawals = tuple(Withdrawal.from_json(entry) for entry in payload["withdrawals"])
     names = {"feeRecipient": "miner", "prevRandao": "mixHash", "blockNumber": "number"}

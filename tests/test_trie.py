@@ -11,10 +11,10 @@ import pytest
 import rlp as library
 from Crypto.Hash import keccak as pycryptodome_keccak
 
-from evmcore._trie import ordered_root, proof, root_of
 from evmcore.blocks import EMPTY_TRIE_ROOT, Block, encode_withdrawal
 from evmcore.errors import InputError
 from evmcore.state import MemoryState
+from evmcore.trie import ordered_root, proof, root_of
 from evmcore.types import Account
 from tests.shared_files import archive_documents, shared_path
 

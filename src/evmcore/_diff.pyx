@@ -1,18 +1,21 @@
-"""State diffs: collecting them from a working set, looking at them, joining and reversing them. See `_diff.pxd`."""
+"""State diffs: collecting them from a working set, looking at them, joining and reversing them. What they hold: `_diff_data`."""
 from typing import NamedTuple
 
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint32_t
-from libc.string cimport memcmp, memcpy, memset
-from libcpp.algorithm cimport sort as sort_range
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy
 
 from evmcore._code cimport Code
+from evmcore._diff_codec cimport diff_from_bytes, diff_from_json, diff_to_bytes, diff_to_json
+from evmcore._diff_data cimport (
+    AccountChange, AccountState, SlotChange, absent_account, checked_account, checked_slot, no_memory, same_account, slot_before,
+)
 from evmcore._empty_code cimport EMPTY_CODE_HASH
-from evmcore._growing cimport free_array, grow_array, new_array
+from evmcore._growing cimport free_array, new_array
 from evmcore._state cimport AccountEntry, SlotEntry, WorkingSet, ws_code
-from evmcore._u256 cimport u256_to_int, u_eq, u_is_zero, u_lt, u_zero
+from evmcore._u256 cimport u256, u256_to_int, u_eq, u_is_zero, u_zero
 
-from evmcore.errors import InputError, ResourceError, StateError
+from evmcore.errors import InputError, StateError
 
 cdef extern from "include/diff_order.h" namespace "evmcore" nogil:
     cdef struct Place:
@@ -34,32 +37,11 @@ AccountDiff = NamedTuple(
 SlotDiff = NamedTuple("SlotDiff", [("address", bytes), ("key", int), ("old", int), ("new", int)])
 
 
-cdef bint account_before(const AccountChange& a, const AccountChange& b) noexcept nogil:
-    return memcmp(a.address, b.address, 20) < 0
-
-
-cdef bint slot_before(const SlotChange& a, const SlotChange& b) noexcept nogil:
-    cdef int order = memcmp(a.address, b.address, 20)
-    return order < 0 or (order == 0 and u_lt(&a.key, &b.key))
-
-
 cdef inline bint same_hash(const uint8_t* a, const uint8_t* b) noexcept nogil:
     return memcmp(a, b, 32) == 0
 
 
-cdef bint same_account(const AccountState* a, const AccountState* b) noexcept nogil:
-    return (
-        a.exists == b.exists and a.nonce == b.nonce and u_eq(&a.balance, &b.balance)
-        and same_hash(a.code_hash, b.code_hash)
-    )
-
-
-cdef void absent_account(AccountState* account) noexcept nogil:
-    memset(account, 0, sizeof(AccountState))
-    memcpy(account.code_hash, EMPTY_CODE_HASH, 32)
-
-
-cdef class StateDiff:
+cdef class StateDiff(DiffData):
     """Old and new value of every account field, storage slot and code that an execution changed.
 
     A *complete* diff can be undone exactly, joined and reversed: it has the slots of wiped accounts that the execution
@@ -69,39 +51,6 @@ cdef class StateDiff:
 
     `codes` maps the 32-byte hash of every code that the change brings, or takes away, to the code.
     """
-
-    def __cinit__(self):
-        self.codes = {}
-
-    def __dealloc__(self):
-        free_array(self.accounts)
-        free_array(self.slots)
-
-    cdef bint reserve(self, size_t accounts, size_t slots) noexcept nogil:
-        return grow_array(
-            <void**>&self.accounts, &self.account_capacity, accounts, sizeof(AccountChange), False, NULL
-        ) and grow_array(<void**>&self.slots, &self.slot_capacity, slots, sizeof(SlotChange), False, NULL)
-
-    cdef AccountChange* add_account(self) noexcept nogil:
-        if not self.reserve(self.account_count + 1, 0):
-            return NULL
-        self.account_count += 1
-        return &self.accounts[self.account_count - 1]
-
-    cdef SlotChange* add_slot(self) noexcept nogil:
-        if not self.reserve(0, self.slot_count + 1):
-            return NULL
-        self.slot_count += 1
-        return &self.slots[self.slot_count - 1]
-
-    cdef void sort(self) noexcept nogil:
-        if self.account_count > 1:
-            sort_range(self.accounts, self.accounts + self.account_count, &account_before)
-        if self.slot_count > 1:
-            sort_range(self.slots, self.slots + self.slot_count, &slot_before)
-
-    cdef size_t account_position(self, const uint8_t* address) noexcept nogil:
-        return change_of_account(self.accounts, self.account_count, address)
 
     @property
     def account_changes(self) -> list:
@@ -188,25 +137,25 @@ cdef class StateDiff:
 
     def to_bytes(self) -> bytes:
         """A compact binary form with version and checksum; equal diffs with equal codes give equal bytes."""
-        from evmcore._diff_codec import encode
-        return encode(self)
+        return diff_to_bytes(self)
 
     @staticmethod
     def from_bytes(data) -> StateDiff:
         """The diff of `to_bytes`. Raises `InputError` when the bytes are cut, damaged or of another version."""
-        from evmcore._diff_codec import decode
-        return decode(data)
+        cdef StateDiff diff = StateDiff()
+        diff_from_bytes(diff, data)
+        return diff
 
     def to_json(self) -> dict:
         """The diff as JSON values: `accounts`, `storage` and `codes`, each with old and new where they differ."""
-        from evmcore._diff_codec import to_json
-        return to_json(self)
+        return diff_to_json(self)
 
     @staticmethod
     def from_json(value) -> StateDiff:
         """The diff of `to_json`. Raises `InputError` saying which part is malformed."""
-        from evmcore._diff_codec import from_json
-        return from_json(value)
+        cdef StateDiff diff = StateDiff()
+        diff_from_json(diff, value)
+        return diff
 
     def __reduce__(self):
         return StateDiff.from_bytes, (self.to_bytes(),)
@@ -216,22 +165,6 @@ cdef object account_fields(const AccountState* account):
     if not account.exists:
         return None
     return AccountFields(account.nonce, u256_to_int(&account.balance), account.code_hash[:32])
-
-
-cdef object no_memory():
-    return ResourceError("no memory for a state diff")
-
-
-cdef AccountChange* checked_account(AccountChange* change) except NULL:
-    if change == NULL:
-        raise no_memory()
-    return change
-
-
-cdef SlotChange* checked_slot(SlotChange* change) except NULL:
-    if change == NULL:
-        raise no_memory()
-    return change
 
 
 cdef bint same_account_change(const AccountChange* a, const AccountChange* b) noexcept nogil:

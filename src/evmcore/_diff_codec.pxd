@@ -11,11 +11,11 @@ that many big-endian bytes without leading zeros; a *hash* is a length byte 0 (n
     count of codes; each: count of bytes, the bytes (their hash is not stored but computed)
     CRC-32 (zlib) of all bytes before, 4 bytes big-endian
 
-Everything is in canonical order (see `_diff.pxd`; codes by hash), so a diff has one encoding.
+Everything is in canonical order (see `_diff_data.pxd`; codes by hash), so a diff has one encoding.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
-from evmcore._diff cimport StateDiff
+from evmcore._diff_data cimport DiffData
 from evmcore._u256 cimport u256
 
 cdef class Writer:
@@ -43,7 +43,8 @@ cdef class Reader:
     cdef uint64_t read_number64(self, str what) except? 0xffffffff
     cdef int read_code_hash(self, uint8_t* code_hash) except -1
 
-cpdef bytes encode(StateDiff diff)
-cpdef StateDiff decode(object data)
-cpdef dict to_json(StateDiff diff)
-cpdef StateDiff from_json(object value)
+cdef bytes diff_to_bytes(DiffData diff)
+cdef dict diff_to_json(DiffData diff)
+# Into an empty diff. InputError where they are malformed.
+cdef int diff_from_bytes(DiffData diff, object data) except -1
+cdef int diff_from_json(DiffData diff, object value) except -1

@@ -6,8 +6,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from evmcore._diff cimport (
-    AccountChange, AccountState, SlotChange, StateDiff, absent_account, checked_account, checked_slot, same_account,
+from evmcore._diff_data cimport (
+    AccountChange, AccountState, DiffData, SlotChange, absent_account, checked_account, checked_slot, same_account,
 )
 from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._hash cimport keccak256
@@ -84,7 +84,7 @@ cdef class Writer:
         return self.write_bytes(code_hash, 32)
 
 
-cpdef bytes encode(StateDiff diff):
+cdef bytes diff_to_bytes(DiffData diff):
     cdef Writer out = Writer()
     cdef bytes code
     cdef uint32_t checksum
@@ -135,7 +135,7 @@ cdef int encode_account(Writer out, const AccountChange* change) except -1:
     return 0
 
 
-cdef int encode_slots(Writer out, StateDiff diff) except -1:
+cdef int encode_slots(Writer out, DiffData diff) except -1:
     cdef size_t i
     cdef size_t first
     cdef size_t end
@@ -225,9 +225,8 @@ cdef class Reader:
         return 0
 
 
-cpdef StateDiff decode(object data):
+cdef int diff_from_bytes(DiffData diff, object data) except -1:
     cdef Reader source = Reader()
-    cdef StateDiff diff = StateDiff()
     cdef bytes held
     cdef size_t size
     if not isinstance(data, (bytes, bytearray, memoryview)):
@@ -251,10 +250,10 @@ cpdef StateDiff decode(object data):
     decode_codes(source, diff)
     if source.at != source.size:
         raise corrupt(f"{source.size - source.at} bytes too many")
-    return diff
+    return 0
 
 
-cdef int decode_accounts(Reader source, StateDiff diff) except -1:
+cdef int decode_accounts(Reader source, DiffData diff) except -1:
     cdef uint64_t i
     cdef AccountChange* change
     cdef uint8_t flags
@@ -295,7 +294,7 @@ cdef int decode_accounts(Reader source, StateDiff diff) except -1:
     return 0
 
 
-cdef int decode_slots(Reader source, StateDiff diff) except -1:
+cdef int decode_slots(Reader source, DiffData diff) except -1:
     cdef uint64_t group
     cdef uint64_t i
     cdef uint8_t[20] address
@@ -322,7 +321,7 @@ cdef int decode_slots(Reader source, StateDiff diff) except -1:
     return 0
 
 
-cdef int check_slot(StateDiff diff, const SlotChange* slot) except -1:
+cdef int check_slot(DiffData diff, const SlotChange* slot) except -1:
     cdef size_t at
     if not u_eq(&slot.old, &slot.new):
         return 0
@@ -333,7 +332,7 @@ cdef int check_slot(StateDiff diff, const SlotChange* slot) except -1:
     raise corrupt(f"slot {u256_to_int(&slot.key):#x} of 0x{slot.address[:20].hex()} does not change")
 
 
-cdef int decode_codes(Reader source, StateDiff diff) except -1:
+cdef int decode_codes(Reader source, DiffData diff) except -1:
     cdef uint64_t i
     cdef uint64_t size
     cdef uint8_t[32] digest
@@ -362,7 +361,7 @@ cdef object account_json(const AccountState* account):
     }
 
 
-cpdef dict to_json(StateDiff diff):
+cdef dict diff_to_json(DiffData diff):
     cdef AccountChange* change
     cdef SlotChange* slot
     cdef size_t i
@@ -412,8 +411,7 @@ cdef int account_from_json(object value, str name, AccountState* account) except
     return 0
 
 
-cpdef StateDiff from_json(object value):
-    cdef StateDiff diff = StateDiff()
+cdef int diff_from_json(DiffData diff, object value) except -1:
     cdef AccountChange change
     cdef SlotChange slot
     cdef bytes address
@@ -448,11 +446,10 @@ cpdef StateDiff from_json(object value):
             raise InputError(f"argument 'diff.codes[{key}]': the code has the hash 0x{digest[:32].hex()}")
         diff.codes[digest[:32]] = code
     diff.sort()
-    check_listed_once(diff)
-    return diff
+    return check_listed_once(diff)
 
 
-cdef int check_listed_once(StateDiff diff) except -1:
+cdef int check_listed_once(DiffData diff) except -1:
     """JSON keys can be different spellings of one address or slot."""
     cdef size_t i
     for i in range(diff.account_count):

@@ -26,6 +26,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from evmcore import estimates
 from evmcore._interp import dispatch_build
 from evmcore.errors import ExecutionAborted, InputError, InvalidTransaction, ResourceError, StateError
 from evmcore.forks import Fork, chain_of
@@ -357,13 +358,11 @@ cdef class EVM:
 
     def estimate_gas(self, to, data=b"", **arguments):
         """The least gas limit with which a call succeeds: `evmcore.estimates.estimate_gas`."""
-        from evmcore.estimates import estimate_gas
-        return estimate_gas(self, to, data, **arguments)
+        return estimates.estimate_gas(self, to, data, **arguments)
 
     def create_access_list(self, to, data=b"", **arguments):
         """What a call touches, as an access list (EIP-2930): `evmcore.estimates.create_access_list`."""
-        from evmcore.estimates import create_access_list
-        return create_access_list(self, to, data, **arguments)
+        return estimates.create_access_list(self, to, data, **arguments)
 
     # ---- transactions: the state is changed
 

@@ -1,7 +1,7 @@
 """Roots and proofs of Merkle-Patricia tries (yellow paper, appendix D), bottom-up from sorted keys.
 
 No node is kept: a trie is a sorted array of items, and one pass over it gives the root. Nothing here touches Python
-objects but the functions for Python at the end of the module.
+objects; `trie` is the room that takes and gives them.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t
@@ -25,3 +25,9 @@ cdef bint trie_root_with(TrieItem* items, size_t count, Buffer* scratch, uint8_t
 
 # The same on several threads: each child of the root by itself, or, of keys that are not spread evenly, each leaf first.
 cdef bint trie_root_threaded(TrieItem* items, size_t count, unsigned int threads, uint8_t* root) noexcept nogil
+
+# The encoded nodes on the way to `key`, which need not be there, each after its size (a size_t), the deepest first;
+# those that are inside their parents are left out. False when memory ran out.
+cdef bint trie_proof(
+    TrieItem* items, size_t count, const uint8_t* key, uint32_t key_size, Buffer* record
+) noexcept nogil

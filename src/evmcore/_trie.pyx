@@ -1,16 +1,13 @@
-"""Roots and proofs of Merkle-Patricia tries (yellow paper, appendix D), bottom-up from sorted keys."""
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+"""Roots and proofs of Merkle-Patricia tries. See `_trie.pxd`."""
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._hash cimport keccak256
 from evmcore._rlp cimport (
-    RLP_LIST, Buffer, buffer_free, buffer_reserve, rlp_bytes_size, rlp_header_size, rlp_put_bytes, rlp_put_header, rlp_put_uint,
+    RLP_LIST, Buffer, buffer_free, buffer_reserve, rlp_bytes_size, rlp_header_size, rlp_put_bytes, rlp_put_header,
 )
 from evmcore._workers cimport for_each
-
-from evmcore.errors import InputError, ResourceError
 
 # What a parent holds of a child: the child's encoding where it is shorter than 32 bytes, else the hash as a string.
 cdef struct Reference:
@@ -246,6 +243,25 @@ cdef bint trie_root(TrieItem* items, size_t count, uint8_t* root) noexcept nogil
     return done
 
 
+cdef bint trie_proof(
+    TrieItem* items, size_t count, const uint8_t* key, uint32_t key_size, Buffer* record
+) noexcept nogil:
+    cdef Buffer scratch = Buffer(NULL, 0, 0)
+    cdef Builder builder
+    cdef bint done
+    if count == 0:
+        return True
+    builder.items = items
+    builder.leaves = NULL
+    builder.node = &scratch
+    builder.target = key
+    builder.target_size = key_size
+    builder.record = record
+    done = put_node(&builder, 0, sort_items(items, count), 0)
+    buffer_free(&scratch)
+    return done
+
+
 # ---------------------------------------------------------------------------------------------------- several threads
 
 cdef struct Leaves:
@@ -383,123 +399,3 @@ cdef bint trie_root_threaded(TrieItem* items, size_t count, unsigned int threads
     free(leaves.references)
     buffer_free(&scratch)
     return done
-
-
-# ---------------------------------------------------------------------------------------------------- for Python
-
-cdef object no_memory():
-    return ResourceError("trie: not enough memory")
-
-
-cdef bytes digest(const uint8_t* data, size_t size):
-    cdef uint8_t[32] out
-    keccak256(data, size, out)
-    return PyBytes_FromStringAndSize(<char*>out, 32)
-
-
-cdef bytes checked(object value, str name):
-    if not isinstance(value, bytes):
-        raise InputError(f"argument '{name}': expected bytes, got {type(value).__name__}")
-    return value
-
-
-cdef bytes checked_key(object value, bint secure):
-    cdef bytes key = checked(value, "key")
-    if secure:
-        return digest(<const uint8_t*>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
-    if PyBytes_GET_SIZE(key) > MAX_KEY_SIZE:
-        raise InputError(f"argument 'key': expected at most {MAX_KEY_SIZE} bytes, got {PyBytes_GET_SIZE(key)}")
-    return key
-
-
-cdef dict collected(object items, bint secure):
-    """The pairs that are in the trie: the last of those with the same key, if its value is not empty."""
-    cdef dict pairs = {}
-    for key, value in items.items() if hasattr(items, "items") else items:
-        key = checked_key(key, secure)
-        if checked(value, "value"):
-            pairs[key] = value
-        else:
-            pairs.pop(key, None)
-    return pairs
-
-
-cdef bytes native(dict pairs):
-    """The pairs as `TrieItem`s, which borrow from them."""
-    cdef bytes memory = PyBytes_FromStringAndSize(NULL, len(pairs) * sizeof(TrieItem))
-    cdef TrieItem* item = <TrieItem*>PyBytes_AS_STRING(memory)
-    cdef bytes key, value
-    for key, value in pairs.items():
-        if PyBytes_GET_SIZE(value) > 0xffffffff:
-            raise InputError("argument 'value': expected less than 4 GiB")
-        item.key = <const uint8_t*>PyBytes_AS_STRING(key)
-        item.key_size = <uint32_t>PyBytes_GET_SIZE(key)
-        item.value = <const uint8_t*>PyBytes_AS_STRING(value)
-        item.value_size = <uint32_t>PyBytes_GET_SIZE(value)
-        item += 1
-    return memory
-
-
-cdef bytes root_of_pairs(dict pairs, unsigned int threads=1):
-    cdef bytes memory = native(pairs)
-    cdef TrieItem* items = <TrieItem*>PyBytes_AS_STRING(memory)
-    cdef size_t count = len(pairs)
-    cdef uint8_t[32] root
-    cdef bint done
-    with nogil:
-        done = trie_root_threaded(items, count, threads, root)
-    if not done:
-        raise no_memory()
-    return PyBytes_FromStringAndSize(<char*>root, 32)
-
-
-def root_of(items, bint secure=False):
-    return root_of_pairs(collected(items, secure))
-
-
-def ordered_root(values, unsigned int threads=1):
-    cdef dict pairs = {}
-    cdef uint8_t[9] key
-    cdef uint64_t index = 0
-    for value in values:
-        if not checked(value, "values"):
-            raise InputError(f"argument 'values': value {index} is empty")
-        pairs[PyBytes_FromStringAndSize(<char*>key, rlp_put_uint(key, index) - key)] = value
-        index += 1
-    return root_of_pairs(pairs, threads)
-
-
-def proof(items, key, bint secure=False):
-    cdef dict pairs = collected(items, secure)
-    cdef bytes target = checked_key(key, secure)
-    cdef bytes memory = native(pairs)
-    cdef TrieItem* first = <TrieItem*>PyBytes_AS_STRING(memory)
-    cdef Buffer scratch = Buffer(NULL, 0, 0)
-    cdef Buffer record = Buffer(NULL, 0, 0)
-    cdef Builder builder
-    cdef size_t count = len(pairs), at = 0, size
-    cdef bint done
-    cdef list nodes = []
-    if count == 0:
-        return nodes
-    builder.items = first
-    builder.leaves = NULL
-    builder.node = &scratch
-    builder.target = <const uint8_t*>PyBytes_AS_STRING(target)
-    builder.target_size = <uint32_t>PyBytes_GET_SIZE(target)
-    builder.record = &record
-    with nogil:
-        done = put_node(&builder, 0, sort_items(first, count), 0)
-    try:
-        if not done:
-            raise no_memory()
-        while at < record.size:
-            memcpy(&size, record.data + at, sizeof(size_t))
-            at += sizeof(size_t)
-            nodes.append(PyBytes_FromStringAndSize(<char*>record.data + at, size))
-            at += size
-    finally:
-        buffer_free(&scratch)
-        buffer_free(&record)
-    nodes.reverse()
-    return nodes

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from evmcore._hash import keccak256
-from evmcore._trie import ordered_root
 from evmcore.blocks import EMPTY_OMMERS_HASH, Block, encode_withdrawal
 from evmcore.errors import BlockReason, InvalidBlock
 from evmcore.forks import Fork
 from evmcore.headers import MAX_BLOCK_SIZE
 from evmcore.rlp import encode_items
+from evmcore.trie import ordered_root
 
 ETHER: Final = 10**18
 GWEI: Final = 10**9

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 from evmcore._hash import keccak256
+from evmcore._results import CallResult
 from evmcore._time_limit import TimeLimit
 from evmcore.errors import InvalidTransaction
 from evmcore.forks import Fork
@@ -13,15 +15,24 @@ from evmcore.state._view import read_account
 from evmcore.state.adapter import as_backend
 from evmcore.tracing._access import AccessListTracer
 from evmcore.transactions import MAX_TX_GAS
-from evmcore.types import to_address, to_uint
-
-if TYPE_CHECKING:
-    from evmcore._engine import EVM
-    from evmcore._results import CallResult
+from evmcore.types import BlockEnv, to_address, to_uint
 
 __all__ = ["AccessEstimate", "GasEstimate", "create_access_list", "estimate_gas"]
 
 MAX_ROUNDS = 16  # of looking for an access list that no longer changes
+
+
+class Caller(Protocol):
+    """What the questions are asked of: an `EVM`, which stands above this module."""
+
+    @property
+    def state(self) -> Any: ...
+    @property
+    def fork(self) -> Fork: ...
+    @property
+    def block(self) -> BlockEnv: ...
+    @property
+    def call(self) -> Callable[..., CallResult]: ...
 
 
 class GasEstimate(NamedTuple):
@@ -41,7 +52,7 @@ class AccessEstimate(NamedTuple):
 
 
 def estimate_gas(
-    evm: EVM, to: Any, data: Any = b"", *, gas: Any = None, timeout: Any = None, **arguments: Any
+    evm: Caller, to: Any, data: Any = b"", *, gas: Any = None, timeout: Any = None, **arguments: Any
 ) -> GasEstimate:
     """The least gas limit with which a call succeeds, found by halving; exact when more gas never makes it fail.
 
@@ -72,7 +83,7 @@ def estimate_gas(
     return GasEstimate(enough, best)
 
 
-def _try(evm: EVM, to: Any, data: Any, gas: int, arguments: dict[str, Any]) -> CallResult | None:
+def _try(evm: Caller, to: Any, data: Any, gas: int, arguments: dict[str, Any]) -> CallResult | None:
     try:
         result = evm.call(to, data, gas=gas, **arguments)
     except InvalidTransaction:  # below the intrinsic gas or the floor
@@ -81,7 +92,7 @@ def _try(evm: EVM, to: Any, data: Any, gas: int, arguments: dict[str, Any]) -> C
 
 
 def create_access_list(
-    evm: EVM, to: Any, data: Any = b"", *, sender: Any = None, timeout: Any = None, **arguments: Any
+    evm: Caller, to: Any, data: Any = b"", *, sender: Any = None, timeout: Any = None, **arguments: Any
 ) -> AccessEstimate:
     """The access list that makes everything warm that a call touches, tried until it does not change any more.
 

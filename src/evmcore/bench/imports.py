@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from evmcore._block_result import BlockResult
-from evmcore._trie import ordered_root
 from evmcore.bench import engine, replay, report
 from evmcore.bench.traffic import standard
 from evmcore.bench.workloads import Workload
@@ -28,6 +27,7 @@ from evmcore.blocks import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT, Block
 from evmcore.execution import execute_block
 from evmcore.forks import ChainConfig
 from evmcore.state import MemoryState
+from evmcore.trie import ordered_root
 
 SAMPLE_NS = 30_000_000  # of one block on one number of threads, in one round
 # What an import consists of. `rest`: the changes applied, and what stands between the other parts.

@@ -8,7 +8,6 @@ from typing import Any
 
 from evmcore import rlp
 from evmcore._hash import keccak256
-from evmcore._trie import ordered_root
 from evmcore.blocks import EMPTY_OMMERS_HASH, Block, Header, encode_withdrawal
 from evmcore.cli.arguments import CommandError
 from evmcore.cli.fixtures import fields
@@ -22,6 +21,7 @@ from evmcore.headers import next_base_fee, next_difficulty, next_excess_blob_gas
 from evmcore.state import MemoryState
 from evmcore.tracing import Tracer
 from evmcore.transactions import Transaction
+from evmcore.trie import ordered_root
 from evmcore.types import Log, Receipt, Withdrawal
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
-from evmcore.errors import BlockNotFound, StateError
+from evmcore.errors import StateError
 from evmcore.state import Backend
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from evmcore.forks import ChainConfig
     from evmcore.service.archive import Archive
 
-__all__ = ["BlockId", "BlockNotFound", "CallHint", "Pin", "Source", "SourceStatus", "WouldBlock"]
+__all__ = ["BlockId", "CallHint", "Pin", "Source", "SourceStatus", "WouldBlock"]
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class SourceStatus:
 
     `ready`: calls at the latest block can be answered; otherwise `reason` says why not. `head_age`: seconds since the
     head was learnt of, None where the source has a fixed chain. `feed_lag`: entries of the feed that are known to exist
-    and are not applied. `counters` only grow (hot_calls, cold_rounds, ...); `gauges` go up and down (cache_bytes, ...).
+    and are not applied. `counters` only grow (pins, cold_rounds, ...); `gauges` go up and down (cache_bytes, ...).
     """
 
     ready: bool

@@ -1,6 +1,7 @@
 """Applying and undoing a state diff on the native store: all of it, or nothing."""
 from libc.stdint cimport uint8_t
-from evmcore._diff cimport AccountState, StateDiff
+from evmcore._diff cimport StateDiff
+from evmcore._diff_data cimport AccountState
 from evmcore._u256 cimport u256
 from evmcore.state._store cimport Store
 from evmcore.state._tables cimport StoredCode

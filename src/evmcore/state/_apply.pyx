@@ -7,7 +7,8 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from evmcore._diff cimport AccountChange, AccountState, SlotChange, StateDiff, absent_account, change_of_slot, same_account
+from evmcore._diff cimport StateDiff
+from evmcore._diff_data cimport AccountChange, AccountState, SlotChange, absent_account, change_of_slot, same_account
 from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._hash cimport keccak256
 from evmcore._u256 cimport u256, u256_to_int, u_eq, u_is_zero, u_zero

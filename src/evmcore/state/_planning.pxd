@@ -11,7 +11,8 @@ that an account is not such a one (`answered`), it is forgotten.
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
-from evmcore._diff cimport AccountChange, SlotChange, StateDiff
+from evmcore._diff cimport StateDiff
+from evmcore._diff_data cimport AccountChange, SlotChange
 from evmcore._u256 cimport u256
 from evmcore.state._cache_native cimport AccountRecord
 from evmcore.state._changes cimport ChangedAccount, ChangedSlot, ChangeSet, SlotValue

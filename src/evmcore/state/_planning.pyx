@@ -3,7 +3,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.string cimport memcmp, memcpy
 from libcpp.algorithm cimport sort as sort_range
 
-from evmcore._diff cimport AccountState
+from evmcore._diff_data cimport AccountState
 from evmcore._u256 cimport u256, u256_to_int, u_eq, u_from_be, u_is_zero, u_lt, u_to_be, u_zero
 from evmcore.state._cache_native cimport EXISTS, IS_ABSENT, NO_KEY, parse_record, read_value, record_without_account
 from evmcore.state._changes cimport MOST_NAME, ChangedAccount, SlotValue, same_record, storage_key, storage_name

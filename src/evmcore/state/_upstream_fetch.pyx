@@ -12,7 +12,7 @@ from evmcore.state._cache_reader cimport CacheReader, Fetcher
 
 from evmcore.errors import ResourceError, StateUnknown
 from evmcore.state.base import EMPTY_CODE_HASH
-from evmcore.state.proofs import EMPTY_ROOT
+from evmcore.blocks import EMPTY_TRIE_ROOT
 
 
 cdef class UpstreamFetcher(Fetcher):
@@ -83,7 +83,7 @@ cdef class UpstreamFetcher(Fetcher):
             record.nonce = account.nonce
             record.balance = u256_from_int(account.balance, "upstream balance")
             memcpy(record.code_hash, PyBytes_AS_STRING(code_hash), 32)
-            record.storage_complete = account.storage_root == EMPTY_ROOT
+            record.storage_complete = account.storage_root == EMPTY_TRIE_ROOT
             record.slot_count = account.storage_root is not None and not record.storage_complete
         view.view.own_account(key.address_data(), record)
         return 0

@@ -2,7 +2,8 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 from evmcore._code cimport Code
-from evmcore._diff cimport AccountChange, SlotChange, StateDiff
+from evmcore._diff cimport StateDiff
+from evmcore._diff_data cimport AccountChange, SlotChange
 from evmcore._state cimport StateReader
 from evmcore.state._reader cimport Backend
 

@@ -6,7 +6,8 @@ from libc.string cimport memcmp, memcpy
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from evmcore._code cimport Code, code_intern, code_release, code_retain
-from evmcore._diff cimport AccountChange, StateDiff, change_of_account, change_of_slot
+from evmcore._diff cimport StateDiff
+from evmcore._diff_data cimport AccountChange, change_of_account, change_of_slot
 from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._state cimport ABSENT, AccountData, FOUND, Found, READ_FAILED
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_eq, u_is_zero, u_zero

@@ -96,15 +96,6 @@ class Changes(NamedTuple):
     accounts: tuple[AccountChange, ...] = ()
     codes: Mapping[bytes, bytes] = {}
 
-    def invert(self) -> Changes:
-        """The changes that lead back. Codes stay where they are."""
-        return Changes(
-            tuple(
-                AccountChange(a.address, a.new, a.old, a.wiped, tuple(SlotChange(s.key, s.new, s.old) for s in a.slots))
-                for a in self.accounts
-            )
-        )
-
 
 def encode_changes(changes: Changes) -> bytes:
     """The field `d` of a feed entry."""

@@ -288,9 +288,8 @@ class FeedReader:
         if head is None:
             raise StateUnavailable(f"no state is loaded: there is no {layout.show_key(keys.head)}")
         self._check_not_back(head)
-        complete, chain = replies[2]
-        if complete not in (b"0", b"1"):
-            raise StateCorrupted(f"{layout.show_key(keys.meta)}: the field complete is {complete!r:.40}, not 0 or 1")
+        complete = layout.decode_complete(replies[2][0], keys.meta)
+        chain = replies[2][1]
         hashes = {
             layout.decimal(number, keys.block_hashes, "number"): value
             for number, value in as_fields(replies[1]).items()
@@ -300,7 +299,7 @@ class FeedReader:
         cache = Cache(
             keys.prefix,
             head.feed,
-            complete == b"1",
+            complete,
             seq,
             header,
             block_hash,

@@ -69,7 +69,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -185,6 +185,13 @@ def decimal(value: bytes | None, key: bytes, field: str) -> int:
     return int(value)
 
 
+def decode_complete(value: bytes | None, key: bytes) -> bool:
+    """The field `complete` of `h:meta`. `StateCorrupted` for anything but 0 and 1."""
+    if value not in (b"0", b"1"):
+        raise corrupted(key, f"the field complete is {value!r:.40}, not 0 or 1")
+    return value == b"1"
+
+
 # -------------------------------------------------------------------------------------------------- accounts
 
 
@@ -234,6 +241,14 @@ def decode_record(data: bytes, key: bytes) -> Record:
     if end != len(data) - 4:
         raise corrupted(key, f"account record with {len(data) - 4 - end} bytes too many")
     return record
+
+
+def decode_records(keys: Keys, addresses: Sequence[bytes], values: Sequence[bytes | None]) -> list[Record | None]:
+    """The records in the values of accounts' keys; None where there is no key. Raises `StateCorrupted`."""
+    return [
+        None if value is None else decode_record(value, keys.account(address))
+        for address, value in zip(addresses, values, strict=True)
+    ]
 
 
 def record_body(record: Record) -> bytes:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FIRST_PAUSE = 0.02  # seconds between attempts to connect; doubled after each failure
 LONGEST_PAUSE = 2.0
 
+FORKED = "this state was opened before the process was forked: open another in each process"
+
 
 def peer_name(url: str) -> str:
     """What an address points to, for messages: without user and password."""
@@ -69,7 +71,7 @@ class Links:
     def take(self) -> Connection:
         """A connection for one request at a time. Raises `StateUnavailable`."""
         if self.places.foreign:
-            raise StateUnavailable("this state was opened before the process was forked: open another in each process")
+            raise StateUnavailable(FORKED)
         try:
             connection = self.places.take(self.timeout)
         except IndexError:
@@ -125,11 +127,6 @@ class Links:
     def renew(self) -> None:
         """Connections that are open now are used no more once they are given back: the next one is looked at anew."""
         self.places.era += 1
-
-    @property
-    def reachable(self) -> bool:
-        """Whether the last attempt to connect succeeded."""
-        return self._problem is None
 
     def close(self) -> None:
         """Closes what is idle; connections that are in use are closed when they are given back."""

@@ -118,11 +118,6 @@ class Office:
             return self._written[0]
         return layout.decode_head(fields, self.keys.head)
 
-    def _is_complete(self, value: bytes | None) -> bool:
-        if value not in (b"0", b"1"):
-            raise StateCorrupted(f"{layout.show_key(self.keys.meta)}: the field complete is {value!r:.40}, not 0 or 1")
-        return value == b"1"
-
     def _need_head(self, head: Head | None) -> Head:
         if head is None:
             raise StateError(f"no state is loaded: there is no {layout.show_key(self.keys.head)}")
@@ -186,7 +181,7 @@ class Office:
                 if head.behind:
                     self._finish(head)
                     continue
-                self._known.complete = self._is_complete(replies[3])
+                self._known.complete = layout.decode_complete(replies[3], self.keys.meta)
                 changes = None
                 if not work.is_done(head):
                     changes = work.changes(self._known.complete, replies, first, self.session)

@@ -1,4 +1,4 @@
-"""The commands that make what a load has prepared known. Those of blocks are written natively (see `_changes`).
+"""The commands that make what a load has prepared known. Those of blocks are written natively (see `_commands`).
 
 Nothing here talks to a server.
 """
@@ -18,7 +18,7 @@ MAX_GENERATION: Final = 2**32 - 1
 
 
 def load_commands(keys: Keys, changes: Changes) -> Iterator[Command]:
-    """As `change_commands`, for accounts whose new storage hashes are written already, or go on from the old ones."""
+    """The commands for accounts whose new storage hashes are written already, or go on from the old ones."""
     for account in changes.accounts:
         assert account.new is not None
         if account.wiped and account.old is not None:
@@ -29,7 +29,7 @@ def load_commands(keys: Keys, changes: Changes) -> Iterator[Command]:
 
 
 def storage_commands(keys: Keys, account: AccountChange) -> Iterator[Command]:
-    """The commands for the storage hash of one account, one per command and a few thousand slots."""
+    """The commands for the storage hash of one account, each of at most a few thousand slots."""
     old, new = account.old, account.new
     comes = old is None or old.absent
     goes = new is None or new.absent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from evmcore.errors import StateCorrupted, StateNotAvailable
@@ -16,17 +16,13 @@ from evmcore.state.session import as_fields
 AT_ONCE = b"1000"  # fields of a storage hash in one request: what the server does for it, others wait for
 
 
-def read_whole(connection: Connection, keys: Keys, cache: Cache, addresses: Iterable[bytes], timeout: float) -> int:
-    """Reads accounts with all their slots into a cache that is being followed; gives the number of slots.
+def read_whole(connection: Connection, keys: Keys, cache: Cache, address: bytes, timeout: float) -> int:
+    """Reads an account with all its slots into a cache that is being followed; gives the number of slots.
 
     Each request says after which step it was read, and the feed tells what changes meanwhile, so that it does not
     matter how long it takes. Raises `StateUnavailable`; `StateCorrupted` naming what is damaged; `StateNotAvailable`
     when the cache is not followed any more.
     """
-    return sum(_read_account(connection, keys, cache, address, timeout) for address in addresses)
-
-
-def _read_account(connection: Connection, keys: Keys, cache: Cache, address: bytes, timeout: float) -> int:
     account = keys.account(address)
     seq, record = _read(connection, keys, cache, [(b"GET", account)], timeout)
     if record is None:

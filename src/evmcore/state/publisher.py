@@ -98,7 +98,8 @@ class Publisher(Office):
 
     def complete(self) -> bool:
         """Whether the state holds every account of the chain."""
-        return self._is_complete(self.session.request([(b"HGET", self.keys.meta, b"complete")], "reading")[0])
+        value = self.session.request([(b"HGET", self.keys.meta, b"complete")], "reading")[0]
+        return layout.decode_complete(value, self.keys.meta)
 
     def block_hashes(self) -> dict[int, bytes]:
         """The hashes of the last blocks by number, as far as they are stored."""
@@ -112,7 +113,10 @@ class Publisher(Office):
 
     def tracked(self, addresses: Sequence[bytes]) -> list[Record | None]:
         """The records of accounts, None where there is none."""
-        return self._records(addresses, self.session.request([self._get_records(addresses)])[0] if addresses else [])
+        if not addresses:
+            return []
+        values = self.session.request([(b"MGET", *(self.keys.account(address) for address in addresses))])[0]
+        return layout.decode_records(self.keys, addresses, values)
 
     def stored_slots(self, address: bytes, record: Record, slots: Sequence[int]) -> dict[int, int]:
         """Some slots of an account, zero for those that are not stored."""
@@ -125,15 +129,6 @@ class Publisher(Office):
             slot: 0 if value is None else layout.decode_value(value, key, name)
             for slot, name, value in zip(slots, names, values, strict=True)
         }
-
-    def _get_records(self, addresses: Sequence[bytes]) -> Command:
-        return b"MGET", *(self.keys.account(address) for address in addresses)
-
-    def _records(self, addresses: Sequence[bytes], values: Sequence[bytes | None]) -> list[Record | None]:
-        return [
-            None if value is None else layout.decode_record(value, self.keys.account(address))
-            for address, value in zip(addresses, values, strict=True)
-        ]
 
     # ---- changes
 

@@ -28,7 +28,7 @@ from evmcore.state._fetch import RedisFetcher
 from evmcore.state.base import AccountInfo
 from evmcore.state.feed_reader import FeedReader, Following
 from evmcore.state.layout import DEFAULT_RING, Keys
-from evmcore.state.links import Links
+from evmcore.state.links import FORKED, Links
 from evmcore.state.preload import read_whole
 from evmcore.state.upstream import Upstream, UpstreamNode
 from evmcore.types import to_address
@@ -36,8 +36,6 @@ from evmcore.types import to_address
 __all__ = ["NotHere", "RedisPin", "RedisState", "StateStatus", "Upstream", "UpstreamNode"]
 
 log = logging.getLogger(__name__)
-
-FORKED = "this state was opened before the process was forked: open another in each process"
 
 # Steps beyond the ring that an open pin may fall behind before it is given up.
 SLACK = 1024
@@ -55,7 +53,8 @@ class StateStatus:
     """How a `RedisState` is doing.
 
     `ready`: calls at the latest block are answered; `reason` says why not. `head_age`: seconds since Redis last said
-    that there is nothing newer. `feed_lag`: steps that are known to exist and are not applied. `counters` only grow.
+    that there is nothing newer. `feed_lag`: steps that are known to exist and are not applied. `reachable`: the feed is
+    being followed. `counters` only grow.
     """
 
     ready: bool
@@ -283,7 +282,7 @@ class RedisState:
     def _read_whole(self, cache: Cache, address: bytes) -> int:
         connection = self._links.take()
         try:
-            count = read_whole(connection, self._keys, cache, [address], max(self._links.timeout, 10.0))
+            count = read_whole(connection, self._keys, cache, address, max(self._links.timeout, 10.0))
         finally:
             self._links.give(connection)
         self._preloaded += count

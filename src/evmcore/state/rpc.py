@@ -9,10 +9,11 @@ from typing import Any, Final, NamedTuple
 
 from evmcore import rlp
 from evmcore._hash import keccak256
-from evmcore.blocks import Header
+from evmcore.blocks import EMPTY_TRIE_ROOT, Header
 from evmcore.errors import InputError, NodeError, RlpError, StateError
 from evmcore.state.base import EMPTY_CODE_HASH, AccountInfo, State
-from evmcore.state.proofs import EMPTY_ROOT, storage_root, verify_proof
+from evmcore.state.proof_checks import verify_proof
+from evmcore.state.proofs import storage_root
 from evmcore.state.rpc_client import METHOD_NOT_FOUND, Call, RpcClient
 from evmcore.state.sources import SourceAccount
 from evmcore.types import to_bytes, to_hash, to_object, to_uint
@@ -183,7 +184,7 @@ class Node:
         By `debug_storageRangeAt`, which tells of the state before a transaction: the first of the next block, or,
         where there is none yet, the one after the last of the block itself.
         """
-        if root == EMPTY_ROOT:
+        if root == EMPTY_TRIE_ROOT:
             return {}
         problem = ""
         for block, index in self._places_after(header):
@@ -274,7 +275,7 @@ def check_account(state_root: bytes, address: bytes, slots: Sequence[int], answe
     try:
         leaf = verify_proof(state_root, address, _nodes(answer.get("accountProof")))
         if leaf is None:
-            return ProvenAccount(False, 0, 0, EMPTY_CODE_HASH, EMPTY_ROOT, dict.fromkeys(slots, 0))
+            return ProvenAccount(False, 0, 0, EMPTY_CODE_HASH, EMPTY_TRIE_ROOT, dict.fromkeys(slots, 0))
         items = rlp.decode_list(rlp.decode(leaf), "account")
         if len(items) != 4:
             raise RlpError(f"RLP: account: expected 4 fields, got {len(items)}")
@@ -340,7 +341,7 @@ class RpcState(State):
         account = self.node.accounts(self.header, {address: ()})[address]
         if not account.exists:
             return None
-        has_storage = account.storage_root not in (None, EMPTY_ROOT)
+        has_storage = account.storage_root not in (None, EMPTY_TRIE_ROOT)
         return AccountInfo(account.nonce, account.balance, account.code_hash, has_storage)
 
     def storage(self, address: bytes, slot: int) -> int:

@@ -72,10 +72,8 @@ class Work:
         commands.write(changes)
 
     def read_records(self, replies: Replies, first: int, addresses: Sequence[bytes]) -> list[Record | None]:
-        return [
-            None if value is None else layout.decode_record(value, self.keys.account(address))
-            for address, value in zip(addresses, replies[first] if addresses else (), strict=True)
-        ]
+        """The records that a MGET was asked for, if there was anything to ask for."""
+        return layout.decode_records(self.keys, addresses, replies[first] if addresses else ())
 
 
 class Publication(Work):

@@ -9,6 +9,7 @@ from evmcore.service.context import Context
 from evmcore.service.method import rpc
 from evmcore.service.outcomes import call_error, exception_error, status_text
 from evmcore.service.parse import block_overrides, call_object, state_overrides
+from evmcore.service.render import access_list_json
 from evmcore.service.rpc_errors import RpcError
 
 
@@ -46,10 +47,7 @@ def create_access_list(context: Context, transaction: Any, block: Any, overrides
     pin = context.pin_of(block, "1")
     estimate = context.service.access_list(context, pin, request, state_overrides(overrides, "2"))
     answer: dict[str, Any] = {
-        "accessList": [
-            {"address": "0x" + address.hex(), "storageKeys": [f"0x{slot:064x}" for slot in slots]}
-            for address, slots in estimate.access_list
-        ],
+        "accessList": access_list_json(estimate.access_list),
         "gasUsed": hex(estimate.result.gas_used),
     }
     if not estimate.result.success:

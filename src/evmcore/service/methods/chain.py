@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from typing import Any
 
+from evmcore import __version__
 from evmcore._hash import keccak256
 from evmcore.service.context import Context
 from evmcore.service.method import rpc
@@ -38,7 +39,7 @@ def accounts(context: Context) -> list[str]:
 
 @rpc("rpc_modules")
 def modules(context: Context) -> dict[str, str]:
-    from evmcore.service.methods import METHODS
+    from evmcore.service.methods import METHODS  # a method that lists the table it stands in
 
     return dict.fromkeys(sorted({method.partition("_")[0] for method in METHODS}), "1.0")
 
@@ -55,8 +56,6 @@ def peer_count(context: Context) -> str:
 
 @rpc("web3_clientVersion")
 def client_version(context: Context) -> str:
-    from evmcore import __version__
-
     return f"evmcore/{__version__}/{platform.system().lower()}-{platform.machine()}/python{platform.python_version()}"
 
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from evmcore._block_result import BlockResult
-from evmcore._trie import ordered_root
 from evmcore.blocks import EMPTY_TRIE_ROOT, Block, Header, encode_withdrawal
 from evmcore.errors import InputError
 from evmcore.forks import ChainConfig, Fork
 from evmcore.headers import next_base_fee, next_excess_blob_gas
 from evmcore.service.parse import BlockOverrides
 from evmcore.service.rpc_errors import SERVER_ERROR, InvalidParams, RpcError
+from evmcore.trie import ordered_root
 
 __all__ = ["begun_block", "finished_block", "fork_of_next"]
 

@@ -1,0 +1,100 @@
+"""What a state diff holds: old and new value of every changed account field and slot, in canonical order.
+
+Canonical order: accounts by address, slots by address then key (both as big-endian numbers), no address or slot twice.
+A change is listed when old and new differ; an account also when `wiped`; a slot of a wiped account also when it is not
+zero and was written back to what it had been. So after applying a diff to a wiped account only listed slots are not
+zero.
+"""
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
+from evmcore._empty_code cimport EMPTY_CODE_HASH
+from evmcore._u256 cimport u256, u_eq, u_lt
+
+cdef struct AccountState:
+    bint exists                   # when false the other fields are those of an absent account (0, 0, hash of no code)
+    uint64_t nonce
+    u256 balance
+    uint8_t[32] code_hash
+
+cdef struct AccountChange:
+    uint8_t[20] address
+    bint wiped                    # its storage was destroyed; who applies the diff adds the slots that the run did not read
+    AccountState old
+    AccountState new
+
+cdef struct SlotChange:
+    uint8_t[20] address
+    u256 key
+    u256 old
+    u256 new
+
+cdef inline bint same_account(const AccountState* a, const AccountState* b) noexcept nogil:
+    return (
+        a.exists == b.exists and a.nonce == b.nonce and u_eq(&a.balance, &b.balance)
+        and memcmp(a.code_hash, b.code_hash, 32) == 0
+    )
+
+
+# Fills in the fields of an account that does not exist.
+cdef inline void absent_account(AccountState* account) noexcept nogil:
+    memset(account, 0, sizeof(AccountState))
+    memcpy(account.code_hash, EMPTY_CODE_HASH, 32)
+
+
+cdef inline bint slot_before(const SlotChange& a, const SlotChange& b) noexcept nogil:
+    cdef int order = memcmp(a.address, b.address, 20)
+    return order < 0 or (order == 0 and u_lt(&a.key, &b.key))
+
+
+# Where an account's change is or belongs.
+cdef inline size_t change_of_account(const AccountChange* changes, size_t count, const uint8_t* address) noexcept nogil:
+    cdef size_t low = 0, high = count, middle
+    while low < high:
+        middle = (low + high) // 2
+        if memcmp(changes[middle].address, address, 20) < 0:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+# Where a slot's change is or belongs.
+cdef inline size_t change_of_slot(
+    const SlotChange* changes, size_t count, const uint8_t* address, const u256* key
+) noexcept nogil:
+    cdef size_t low = 0, high = count, middle
+    cdef int order
+    while low < high:
+        middle = (low + high) // 2
+        order = memcmp(changes[middle].address, address, 20)
+        if order < 0 or (order == 0 and u_lt(&changes[middle].key, key)):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef class DiffData:
+    cdef AccountChange* accounts
+    cdef size_t account_count
+    cdef SlotChange* slots
+    cdef size_t slot_count
+    # Code hash (bytes) -> code (bytes): every code that `new` names and `old` did not; who applies the diff adds those
+    # that it takes away.
+    cdef readonly dict codes
+    cdef size_t account_capacity
+    cdef size_t slot_capacity
+
+    cdef bint reserve(self, size_t accounts, size_t slots) noexcept nogil        # room for so many in all; False: no memory
+    # The next entry, to be filled in completely; NULL: no memory. Call `sort` when all are there.
+    cdef AccountChange* add_account(self) noexcept nogil
+    cdef SlotChange* add_slot(self) noexcept nogil
+    cdef void sort(self) noexcept nogil
+    cdef size_t account_position(self, const uint8_t* address) noexcept nogil    # where the address is or belongs
+
+# What `add_account` and `add_slot` gave; `ResourceError` where that is NULL.
+cdef AccountChange* checked_account(AccountChange* change) except NULL
+cdef SlotChange* checked_slot(SlotChange* change) except NULL
+
+cdef object no_memory()                                   # the exception
