@@ -322,6 +322,21 @@ def test_analysis_is_printed_in_megabytes_a_second_with_the_memory_it_takes(tmp_
     assert all(row["bytes"] * 2.125 < row["memory"] < row["bytes"] * 2.2 for row in rows)
 
 
+# ---- state roots
+
+
+def test_roots_are_printed_with_the_trie_kept_and_computed_anew(tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    done = bench("--roots", "--threads", "1,2", "--filter", "^1000 accounts$", "--json", str(file), *FAST)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(
+        r"^accounts +slots +MiB +with trie( +kept ms \(\d\) +anew ms \(\d\) +ratio){2}$", done.stdout, re.M
+    )
+    (row,) = json.loads(file.read_text())["roots"]
+    assert (row["accounts"], row["slots"], sorted(row["after"])) == (1_000, 7_600, ["1", "2"])
+    assert row["kept"] > row["bare"]
+
+
 # ---- sequential against parallel
 
 

@@ -12,5 +12,17 @@ cdef struct StateAccount:
     size_t slot_count
     uint64_t nonce
 
+# A leaf of the state trie.
+cdef struct StateLeaf:
+    uint8_t[32] key               # hashed address
+    uint8_t size
+    uint8_t[119] value            # RLP: header 2, nonce 9, balance 33, two hashes of 33
+
+# `storage_root`: of the account's storage, 32 bytes.
+cdef void put_state_leaf(
+    StateLeaf* leaf, const uint8_t* address, uint64_t nonce, const u256* balance, const uint8_t* storage_root,
+    const uint8_t* code_hash
+) noexcept nogil
+
 # The state root of accounts with distinct addresses, 32 bytes, on at most `threads` threads. False when memory ran out.
 cdef bint state_root_of(const StateAccount* accounts, size_t count, unsigned int threads, uint8_t* root) noexcept nogil

@@ -25,12 +25,6 @@ cdef struct Scratch:              # of one thread
     Buffer slots                  # HASHED_SIZE for each slot; behind all, a byte for each: the size of its RLP
     Buffer node
 
-cdef struct StateLeaf:
-    uint8_t[32] key               # hashed address
-    uint8_t size
-    uint8_t[119] value            # RLP: header 2, nonce 9, balance 33, two hashes of 33
-
-
 # ---------------------------------------------------------------------------------------------------- storage
 
 cdef struct Slots:                # an account's, to be hashed
@@ -85,19 +79,26 @@ cdef bint storage_root(Scratch* scratch, const StateAccount* account, unsigned i
 
 # ---------------------------------------------------------------------------------------------------- accounts
 
-cdef bint make_leaf(Scratch* scratch, const StateAccount* account, unsigned int threads, StateLeaf* leaf) noexcept nogil:
-    cdef uint8_t[32] root
-    cdef size_t payload = rlp_uint_size(account.nonce) + rlp_u256_size(account.balance) + 33 + 33
+cdef void put_state_leaf(
+    StateLeaf* leaf, const uint8_t* address, uint64_t nonce, const u256* balance, const uint8_t* storage_root,
+    const uint8_t* code_hash
+) noexcept nogil:
+    cdef size_t payload = rlp_uint_size(nonce) + rlp_u256_size(balance) + 33 + 33
     cdef uint8_t* at
-    if not storage_root(scratch, account, threads, root):
-        return False
-    keccak256(account.address, 20, leaf.key)
+    keccak256(address, 20, leaf.key)
     leaf.size = <uint8_t>(rlp_header_size(payload) + payload)
     at = rlp_put_header(leaf.value, RLP_LIST, payload)
-    at = rlp_put_uint(at, account.nonce)
-    at = rlp_put_u256(at, account.balance)
-    at = rlp_put_bytes(at, root, 32)
-    rlp_put_bytes(at, account.code_hash, 32)
+    at = rlp_put_uint(at, nonce)
+    at = rlp_put_u256(at, balance)
+    at = rlp_put_bytes(at, storage_root, 32)
+    rlp_put_bytes(at, code_hash, 32)
+
+
+cdef bint make_leaf(Scratch* scratch, const StateAccount* account, unsigned int threads, StateLeaf* leaf) noexcept nogil:
+    cdef uint8_t[32] root
+    if not storage_root(scratch, account, threads, root):
+        return False
+    put_state_leaf(leaf, account.address, account.nonce, account.balance, root, account.code_hash)
     return True
 
 

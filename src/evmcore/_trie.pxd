@@ -7,14 +7,11 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t
 from evmcore._rlp cimport Buffer
 
-cdef enum:
-    MAX_KEY_SIZE = 64             # bytes; bounds the recursion to twice that many levels
-
 # A key and what is stored under it, both borrowed. Sizes are those of the bytes they point at.
 cdef struct TrieItem:
     const uint8_t* key
     const uint8_t* value          # at least one byte
-    uint32_t key_size             # at most MAX_KEY_SIZE
+    uint32_t key_size             # at most _trie_nodes.MAX_KEY_SIZE
     uint32_t value_size
 
 # The root of the items, 32 bytes; that of the empty trie when there are none. The keys are distinct, in any order; the

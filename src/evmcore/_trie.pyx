@@ -4,15 +4,11 @@ from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._hash cimport keccak256
-from evmcore._rlp cimport (
-    RLP_LIST, Buffer, buffer_free, buffer_reserve, rlp_bytes_size, rlp_header_size, rlp_put_bytes, rlp_put_header,
+from evmcore._rlp cimport Buffer, buffer_free, buffer_reserve
+from evmcore._trie_nodes cimport (
+    EMPTY_NODE, Reference, nibble, no_children, put_branch, put_extension, put_leaf, refer,
 )
 from evmcore._workers cimport for_each
-
-# What a parent holds of a child: the child's encoding where it is shorter than 32 bytes, else the hash as a string.
-cdef struct Reference:
-    uint8_t size
-    uint8_t[33] data
 
 cdef struct Builder:
     const TrieItem* items
@@ -25,8 +21,7 @@ cdef struct Builder:
 cdef enum:
     LEAVES_AT_ONCE = 32           # that a thread makes
 
-cdef uint8_t EMPTY_NODE = 0x80
-cdef uint8_t LEAF = 0x20, ODD = 0x10
+cdef uint8_t EMPTY = EMPTY_NODE
 
 
 # ---------------------------------------------------------------------------------------------------- order
@@ -54,87 +49,7 @@ cdef size_t sort_items(TrieItem* items, size_t count) noexcept nogil:
 
 # ---------------------------------------------------------------------------------------------------- nodes
 
-cdef inline uint8_t nibble(const uint8_t* key, uint32_t index) noexcept nogil:
-    return key[index >> 1] & 15 if index & 1 else key[index >> 1] >> 4
-
-
-cdef size_t hex_prefix(uint8_t* out, const uint8_t* key, uint32_t first, uint32_t end, uint8_t flag) noexcept nogil:
-    """Appendix C: nibbles `first` to `end` with a flag in front. Returns the bytes written."""
-    cdef size_t size = 1
-    out[0] = flag
-    if (end - first) & 1:
-        out[0] |= ODD | nibble(key, first)
-        first += 1
-    while first < end:
-        out[size] = <uint8_t>(nibble(key, first) << 4 | nibble(key, first + 1))
-        size += 1
-        first += 2
-    return size
-
-
-cdef bint put_pair(
-    Builder* builder, const uint8_t* path, size_t path_size, const uint8_t* value, size_t value_size, bint encoded
-) noexcept nogil:
-    """A leaf or extension. `encoded`: the value is an item already."""
-    cdef size_t payload = rlp_bytes_size(path, path_size) + (value_size if encoded else rlp_bytes_size(value, value_size))
-    cdef uint8_t* at
-    builder.node.size = 0
-    at = buffer_reserve(builder.node, rlp_header_size(payload) + payload)
-    if at == NULL:
-        return False
-    at = rlp_put_header(at, RLP_LIST, payload)
-    at = rlp_put_bytes(at, path, path_size)
-    if encoded:
-        memcpy(at, value, value_size)
-        at += value_size
-    else:
-        at = rlp_put_bytes(at, value, value_size)
-    builder.node.size = <size_t>(at - builder.node.data)
-    return True
-
-
-cdef void refer(const Buffer* node, Reference* reference) noexcept nogil:
-    if node.size < 32:
-        reference.size = <uint8_t>node.size
-        memcpy(reference.data, node.data, node.size)
-    else:
-        reference.size = 33
-        reference.data[0] = 0xa0
-        keccak256(node.data, node.size, reference.data + 1)
-
-
-cdef void no_children(Reference* children) noexcept nogil:
-    cdef int child
-    for child in range(16):
-        children[child].size = 1
-        children[child].data[0] = EMPTY_NODE
-
-
-cdef bint put_children(Buffer* node, const Reference* children, const TrieItem* here) noexcept nogil:
-    """A branch. `here`: the item whose key ends there, or NULL."""
-    cdef size_t payload = rlp_bytes_size(here.value, here.value_size) if here != NULL else 1
-    cdef int child
-    cdef uint8_t* at
-    for child in range(16):
-        payload += children[child].size
-    node.size = 0
-    at = buffer_reserve(node, rlp_header_size(payload) + payload)
-    if at == NULL:
-        return False
-    at = rlp_put_header(at, RLP_LIST, payload)
-    for child in range(16):
-        memcpy(at, children[child].data, children[child].size)
-        at += children[child].size
-    if here != NULL:
-        at = rlp_put_bytes(at, here.value, here.value_size)
-    else:
-        at[0] = EMPTY_NODE
-        at += 1
-    node.size = <size_t>(at - node.data)
-    return True
-
-
-cdef bint put_branch(Builder* builder, size_t low, size_t high, uint32_t depth) noexcept nogil:
+cdef bint put_below(Builder* builder, size_t low, size_t high, uint32_t depth) noexcept nogil:
     cdef Reference[16] children
     cdef const TrieItem* here = NULL
     cdef size_t i = low, end
@@ -157,24 +72,21 @@ cdef bint put_branch(Builder* builder, size_t low, size_t high, uint32_t depth) 
             return False
         refer(builder.node, &children[digit])
         i = end
-    return put_children(builder.node, children, here)
+    return put_branch(builder.node, children, here.value if here != NULL else NULL, here.value_size if here != NULL else 0)
 
 
 cdef bint put_node(Builder* builder, size_t low, size_t high, uint32_t depth) noexcept nogil:
     """Encodes the node of the items `low` to `high`, whose keys agree in the first `depth` nibbles.
 
     Recursion ends: a branch goes one nibble down, an extension at least one, and no key has more than
-    2 * MAX_KEY_SIZE.
+    128 nibbles.
     """
     cdef const TrieItem* first = &builder.items[low]
     cdef const TrieItem* last = &builder.items[high - 1]
     cdef uint32_t end = 2 * first.key_size, common = depth
-    cdef uint8_t[MAX_KEY_SIZE + 1] path
     cdef Reference child
-    cdef size_t path_size
     if high - low == 1:
-        path_size = hex_prefix(path, first.key, depth, end, LEAF)
-        if not put_pair(builder, path, path_size, first.value, first.value_size, False):
+        if not put_leaf(builder.node, first.key, depth, end, first.value, first.value_size):
             return False
     else:
         # Sorted: what the first and the last have in common, all have.
@@ -186,10 +98,9 @@ cdef bint put_node(Builder* builder, size_t low, size_t high, uint32_t depth) no
             if not put_node(builder, low, high, common):
                 return False
             refer(builder.node, &child)
-            path_size = hex_prefix(path, first.key, depth, common, 0)
-            if not put_pair(builder, path, path_size, child.data, child.size, True):
+            if not put_extension(builder.node, first.key, depth, common, &child):
                 return False
-        elif not put_branch(builder, low, high, depth):
+        elif not put_below(builder, low, high, depth):
             return False
     return builder.target == NULL or record_node(builder, first.key, depth)
 
@@ -215,7 +126,7 @@ cdef bint record_node(Builder* builder, const uint8_t* key, uint32_t depth) noex
 
 cdef bint trie_root_with(TrieItem* items, size_t count, Buffer* scratch, uint8_t* root) noexcept nogil:
     if count == 0:
-        keccak256(&EMPTY_NODE, 1, root)
+        keccak256(&EMPTY, 1, root)
         return True
     return root_of_sorted(items, sort_items(items, count), NULL, scratch, root)
 
@@ -283,13 +194,9 @@ cdef void make_leaves(void* context, uint64_t first, uint64_t end) noexcept nogi
     start with end in a branch; what is made for them here is not used."""
     cdef Leaves* leaves = <Leaves*>context
     cdef Buffer scratch = Buffer(NULL, 0, 0)
-    cdef Builder builder
-    cdef uint8_t[MAX_KEY_SIZE + 1] path
     cdef const TrieItem* item
     cdef uint32_t depth
-    cdef size_t path_size
     cdef uint64_t i
-    builder.node = &scratch
     for i in range(first, end):
         item = &leaves.items[i]
         depth = 0
@@ -298,8 +205,7 @@ cdef void make_leaves(void* context, uint64_t first, uint64_t end) noexcept nogi
         if i + 1 < leaves.count:
             depth = max(depth, common_nibbles(item, item + 1))
         if depth < 2 * item.key_size:
-            path_size = hex_prefix(path, item.key, depth + 1, 2 * item.key_size, LEAF)
-            if not put_pair(&builder, path, path_size, item.value, item.value_size, False):
+            if not put_leaf(&scratch, item.key, depth + 1, 2 * item.key_size, item.value, item.value_size):
                 leaves.failed = 1
                 break
             refer(&scratch, &leaves.references[i])
@@ -370,7 +276,7 @@ cdef bint root_by_children(Children* children, const TrieItem* items, size_t cou
     no_children(children.references)
     children.failed = 0
     for_each(threads, 16, 1, make_children, children)
-    if not children.failed and put_children(&scratch, children.references, NULL):
+    if not children.failed and put_branch(&scratch, children.references, NULL, 0):
         keccak256(scratch.data, scratch.size, root)
         done = True
     free(children.items)

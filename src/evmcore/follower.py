@@ -50,8 +50,8 @@ class Changer(Protocol):
 class ExecutingChanger:
     """Executes blocks on a copy of the state in this process's memory, and checks them as a node does.
 
-    Header rules, ommers, body, receipts and gas always; the state root where asked for, which takes time in proportion
-    to the state. Proof-of-work seals are not checked.
+    Header rules, ommers, body, receipts and gas always; the state root where asked for, which takes a trie of the whole
+    state in memory. Proof-of-work seals are not checked.
     """
 
     def __init__(

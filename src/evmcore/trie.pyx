@@ -6,7 +6,8 @@ from libc.string cimport memcpy
 
 from evmcore._hash cimport keccak256
 from evmcore._rlp cimport Buffer, buffer_free, rlp_put_uint
-from evmcore._trie cimport MAX_KEY_SIZE, TrieItem, trie_proof, trie_root_threaded
+from evmcore._trie cimport TrieItem, trie_proof, trie_root_threaded
+from evmcore._trie_nodes cimport MAX_KEY_SIZE
 
 from evmcore.errors import InputError, ResourceError
 

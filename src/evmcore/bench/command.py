@@ -23,6 +23,7 @@ from evmcore.bench import (
     redis_calls,
     replay,
     report,
+    roots,
     timeline,
 )
 from evmcore.bench.load import command as load
@@ -34,9 +35,9 @@ from evmcore.errors import EvmcoreError, InputError
 from evmcore.threads import thread_count
 
 DESCRIPTION = """\
-Measures speed. Without --blocks, --cases, --parallel, --import and --analysis: workloads of the package's own (plain
-transfers, ERC-20 transfers, swaps through pair contracts, a compute contract) and single calls from Python. Every
-result is checked before it is timed.
+Measures speed. Without --blocks, --cases, --parallel, --import, --roots and --analysis: workloads of the package's own
+(plain transfers, ERC-20 transfers, swaps through pair contracts, a compute contract) and single calls from Python.
+Every result is checked before it is timed.
 """
 
 
@@ -68,7 +69,9 @@ def parser() -> Parser:
         "blocks that --blocks names, or of the package's own, whose state root is verified too"
     )
     made.add_argument("--import", dest="imports", action="store_true", help=import_help)
-    threads_help = "with --parallel and --import: numbers, as in 1,2,4; with --timeline: one number"
+    roots_help = "measure state roots after a block, of states of several sizes, with the trie kept and without"
+    made.add_argument("--roots", action="store_true", help=roots_help)
+    threads_help = "with --parallel, --import and --roots: numbers, as in 1,2,4; with --timeline: one number"
     made.add_argument("--threads", type=thread_counts, metavar="LIST", help=threads_help)
     pairs_help = "with --parallel: pairs of runs for each block that seems slower with threads, at most (default: 200)"
     made.add_argument("--pairs", type=positive, default=200, metavar="N", help=pairs_help)
@@ -194,6 +197,16 @@ class Bench:
             rows = analysis.run(chosen, self.rounds, self.peer)
             self.measured += len(rows)
             self.record["analysis"] = [row.record() for row in rows]
+
+    # ---- state roots
+
+    def roots(self, options: argparse.Namespace) -> None:
+        sizes = [size for size in roots.SIZES if self.wanted.search(f"{size} accounts")]
+        if sizes:
+            threads = options.threads or sorted({1, thread_count("auto")})
+            table, self.record["roots"] = roots.run(threads, self.rounds, options.seed, sizes)
+            self.measured += len(sizes)
+            print(table + "\n")
 
     # ---- sequential against parallel
 
@@ -439,8 +452,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise CommandError("--gigagas: only with --parallel or --timeline")
         if options.once and not options.parallel:
             raise CommandError("--once: only with --parallel")
-        if options.threads and not options.parallel and not options.timeline and not options.imports:
-            raise CommandError("--threads: only with --parallel, --import or --timeline")
+        if options.threads and not (options.parallel or options.timeline or options.imports or options.roots):
+            raise CommandError("--threads: only with --parallel, --import, --roots or --timeline")
         if options.timeline:
             if options.parallel or options.imports or options.cases or options.peer:
                 raise CommandError("--timeline: not together with --parallel, --import, --cases or --peer")
@@ -452,13 +465,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             bench.programs(options.cases)
         if options.analysis:
             bench.analysis(options)
+        if options.roots:
+            bench.roots(options)
         if options.parallel:
             bench.parallel(options)
         if options.imports:
             bench.imports(options)
-        elif options.blocks and not (options.parallel or options.analysis):
+        elif options.blocks and not (options.parallel or options.analysis or options.roots):
             bench.real_blocks(options.blocks)
-        if not (options.cases or options.blocks or options.parallel or options.imports or options.analysis):
+        others = options.parallel or options.imports or options.analysis or options.roots
+        if not (options.cases or options.blocks or others):
             bench.workloads(options.seed)
             bench.calls(cases.own())
         if not bench.measured:

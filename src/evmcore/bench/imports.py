@@ -77,9 +77,11 @@ class Subject:
         return result, parts | {"rest": end - start - sum(parts.values())}
 
     def once(self, threads: int) -> dict[str, int]:
-        """The same, with the state as before afterwards."""
+        """The same, with the state as before afterwards, and its trie, as a node has that of the parent."""
         result, parts = self.run(threads)
         self.state.undo(result.diff)
+        if self.whole_state:
+            self.state.state_root()
         return parts
 
     def sample(self, threads: int) -> dict[str, float]:

@@ -75,8 +75,8 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "--no-state-root",
         dest="state_root",
         action="store_false",
-        help="do not compute the state root after each block, which takes time in proportion to the state; receipts, "
-        "gas and logs are checked in any case",
+        help="do not compute the state root after each block, for which a trie of the whole state is kept in memory; "
+        "receipts, gas and logs are checked in any case",
     )
     parser.add_argument(
         "--until", type=arguments.uint64, default=None, metavar="N", help="stop when block N is the head"

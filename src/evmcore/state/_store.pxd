@@ -10,6 +10,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from evmcore._state cimport StateReader
 from evmcore._u256 cimport u256
 from evmcore.state._tables cimport BlockHashes, CodeTable, SlotTable, StoredCode
+from evmcore.state._touched cimport Touched
 
 cdef struct Row:
     uint8_t[20] address
@@ -35,6 +36,7 @@ cdef struct Store:
     size_t journal_count
     size_t journal_capacity
     uint32_t recording            # changes are journalled while it is not zero
+    Touched touched               # accounts and slots that changed, for whoever keeps a trie of them
 
 cdef bint store_init(Store* store) noexcept nogil
 cdef void store_free(Store* store) noexcept nogil

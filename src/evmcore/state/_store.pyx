@@ -15,6 +15,7 @@ from evmcore.state._tables cimport (
     BlockHash, Slot, SlotTable, StoredCode, codes_find, codes_free, codes_release, hashes_find, hashes_set,
     slot_find, slot_set, too_full,
 )
+from evmcore.state._touched cimport TOUCHED_ACCOUNT, TOUCHED_SLOT, TOUCHED_STORAGE, Touch, touch, touched_end
 
 cdef extern from "../include/prefetch.h" namespace "evmcore" nogil:
     void prefetch(const void* at, size_t size)
@@ -219,6 +220,7 @@ cdef bint store_put(
             unrecord(store)
             return False
     row_set(store, row, nonce, balance, code)
+    touch(&store.touched, TOUCHED_ACCOUNT, address, NULL)
     return True
 
 
@@ -235,6 +237,7 @@ cdef bint store_wipe(Store* store, const uint8_t* address) noexcept nogil:
     else:
         free(row.slots.cells)
     memset(&row.slots, 0, sizeof(SlotTable))
+    touch(&store.touched, TOUCHED_STORAGE, address, NULL)
     return True
 
 
@@ -249,6 +252,7 @@ cdef bint store_remove(Store* store, const uint8_t* address) noexcept nogil:
         store_rewind(store, position)
         return False
     row_free(store, row)
+    touch(&store.touched, TOUCHED_ACCOUNT, address, NULL)
     return True
 
 
@@ -270,6 +274,7 @@ cdef bint store_put_slot(Store* store, const uint8_t* address, const u256* key, 
         else:
             undo.old.slot.value = old[0]
     if slot_set(&row.slots, key, value):
+        touch(&store.touched, TOUCHED_SLOT, address, key)
         return True
     unrecord(store)
     return False
@@ -347,10 +352,15 @@ cdef void store_rewind(Store* store, size_t position) noexcept nogil:
         row = store_find(store, undo.address)
         if undo.kind == UNDO_SLOT:
             slot_set(&row.slots, &undo.old.slot.key, &undo.old.slot.value)
-        elif undo.kind == UNDO_WIPE:
+            touch(&store.touched, TOUCHED_SLOT, undo.address, &undo.old.slot.key)
+            continue
+        if undo.kind == UNDO_WIPE:
             free(row.slots.cells)      # empty again: what came after the wipe has been undone
             row.slots = undo.old.wiped
-        elif undo.old.account.existed:
+            touch(&store.touched, TOUCHED_STORAGE, undo.address, NULL)
+            continue
+        touch(&store.touched, TOUCHED_ACCOUNT, undo.address, NULL)
+        if undo.old.account.existed:
             if row == NULL:
                 row = row_new(store, undo.address)
             row_set(store, row, undo.old.account.nonce, &undo.old.account.balance, undo.old.account.code)
@@ -403,6 +413,7 @@ cdef void store_free(Store* store) noexcept nogil:
     free(store.index)
     free(store.block_hashes.entries)
     free(store.journal)
+    touched_end(&store.touched)
     memset(store, 0, sizeof(Store))
 
 
@@ -412,7 +423,7 @@ cdef size_t store_memory(const Store* store) noexcept nogil:
     total += <size_t>store.row_capacity * sizeof(Row)
     total += <size_t>(store.index_mask + 1) * sizeof(uint64_t)
     total += store.block_hashes.capacity * sizeof(BlockHash)
-    total += store.journal_capacity * sizeof(Undo)
+    total += store.journal_capacity * sizeof(Undo) + store.touched.capacity * sizeof(Touch)
     for i in range(store.row_count):
         if store.rows[i].used and store.rows[i].slots.cells != NULL:
             total += (<size_t>store.rows[i].slots.mask + 1) * sizeof(Slot)

@@ -2,7 +2,9 @@
 from libc.stdint cimport uint8_t
 from libcpp cimport bool as cbool
 from evmcore._diff cimport StateDiff
+from evmcore._sync cimport Mutex
 from evmcore.state._edits cimport Edit, Snapshots
+from evmcore.state._kept_trie cimport KeptTrie
 from evmcore.state._reader cimport Backend
 from evmcore.state._store cimport Store
 
@@ -18,6 +20,8 @@ cdef class MemoryState(Backend):
     cdef Store store
     cdef SharedLock* lock
     cdef Snapshots snapshots
+    cdef KeptTrie kept
+    cdef Mutex rooting            # guards it among those who read the state
 
     cdef int edit(self, Edit* edit) except -1
     cdef int put_account(self, bytes address, object entry) except -1

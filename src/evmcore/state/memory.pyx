@@ -11,12 +11,15 @@ from evmcore._diff cimport StateDiff
 from evmcore._diff_data cimport AccountChange
 from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._hash cimport keccak256
+from evmcore._live_trie cimport live_bytes
+from evmcore._sync cimport mutex_lock, mutex_unlock
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int
 from evmcore.state._apply cimport APPLIED, ApplyResult, CodeBytes, apply_diff, apply_error, codes_of, complete_diff
 from evmcore.state._edits cimport (
     EDIT_ACCOUNT, EDIT_BLOCK_HASH, EDIT_DISCARD, EDIT_INSIDE_READ, EDIT_NO_MEMORY, EDIT_NO_SNAPSHOT, EDIT_REMOVE, EDIT_REVERT,
     EDIT_SNAPSHOT, Edit, EditKind, EditOutcome, edit_store,
 )
+from evmcore.state._kept_trie cimport kept_free, kept_root
 from evmcore.state._reader cimport Backend
 from evmcore.state._rows cimport known_code, row_account, row_alloc, slots_dict
 from evmcore.state._store cimport (
@@ -24,7 +27,7 @@ from evmcore.state._store cimport (
     store_rewind,
 )
 from evmcore.state._tables cimport Slot, StoredCode, codes_release, hashes_find, slot_find
-from evmcore.state._whole_store cimport store_copy, store_root
+from evmcore.state._whole_store cimport store_copy
 
 from collections.abc import Iterable, Mapping
 
@@ -57,6 +60,7 @@ cdef class MemoryState(Backend):
 
     def __dealloc__(self):
         store_free(&self.store)
+        kept_free(&self.kept)
         free(self.snapshots.ranges)
         del self.lock
 
@@ -368,7 +372,7 @@ cdef class MemoryState(Backend):
                     store_keep_record(&self.store)
                     apply_diff(&self.store, diff, backward, codes, taken, &result)
                     if root_meanwhile != NULL and result.problem == APPLIED:
-                        rooted = store_root(&self.store, threads, root_meanwhile)
+                        rooted = kept_root(&self.kept, &self.store, threads, root_meanwhile)
                         store_rewind(&self.store, position)
                     store_drop_record(&self.store)
                     self.lock.end_write()
@@ -425,8 +429,9 @@ cdef class MemoryState(Backend):
     roots_on_threads = True                      # `state_root` takes a number of threads
 
     def state_root(self, StateDiff diff=None, threads=1) -> bytes:
-        """The 32-byte root of the state trie over all accounts; computed anew, in time proportional to the state, on
-        at most `threads` native threads (as for `execute_block`).
+        """The 32-byte root of the state trie over all accounts, on at most `threads` native threads (as for
+        `execute_block`). The first takes time in proportion to the state; from the second on the trie is kept, and a root
+        costs what changed since the one before. A trie that nobody asks for any more is given up.
 
         With `diff`: the root as it would be after applying it, which completes the diff; the state stays as it is, and
         nobody sees it changed. Raises `StateError` as `apply` does.
@@ -439,7 +444,9 @@ cdef class MemoryState(Backend):
             return root[:32]
         with nogil:
             self.begin_read()
-            done = store_root(&self.store, count, root)
+            mutex_lock(&self.rooting)
+            done = kept_root(&self.kept, &self.store, count, root)
+            mutex_unlock(&self.rooting)
             self.end_read()
         if not done:
             raise ResourceError("no memory for the state root")
@@ -514,7 +521,9 @@ cdef class MemoryState(Backend):
     def __sizeof__(self) -> int:
         """Bytes of memory, tables included."""
         self.begin_read()
-        cdef size_t size = store_memory(&self.store)
+        mutex_lock(&self.rooting)
+        cdef size_t size = store_memory(&self.store) + live_bytes(&self.kept.accounts)
+        mutex_unlock(&self.rooting)
         self.end_read()
         return object.__sizeof__(self) + size
 

@@ -1,0 +1,223 @@
+"""The trie that is kept of a store; see `_kept_trie.pxd`."""
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, qsort
+from libc.string cimport memcmp, memset
+
+from evmcore._hash cimport keccak256
+from evmcore._live_trie cimport LiveLeaf, LiveTrie, live_find, live_free, live_put, live_remove, live_root
+from evmcore._rlp cimport rlp_put_u256, rlp_u256_size
+from evmcore._state_root cimport StateLeaf, put_state_leaf
+from evmcore._u256 cimport u256, u_is_zero, u_to_be
+from evmcore._workers cimport for_each
+from evmcore.state._store cimport Row, row_code_hash, store_find
+from evmcore.state._tables cimport slot_find
+from evmcore.state._touched cimport TOUCHED_SLOT, TOUCHED_STORAGE, Touch, touched_begin, touched_end
+from evmcore.state._whole_store cimport store_root
+
+cdef enum:
+    AT_ONCE = 4096                # accounts that are made ready before they are put in
+    ACCOUNTS_AT_ONCE = 8          # ... of those, that a thread makes ready
+
+# An account that is to be brought up to date.
+cdef struct Due:
+    const uint8_t* address
+    const Touch* touches          # what changed of it
+    size_t count
+    bint whole                    # its storage is to be read anew
+    const Row* row                # NULL: there is no such account
+    LiveTrie* below               # of its storage, until it hangs below the leaf; NULL: it has none
+    StateLeaf leaf
+
+cdef struct Round:
+    LiveTrie* accounts
+    const Store* store
+    Due* due
+    uint32_t failed
+
+
+# ---------------------------------------------------------------------------------------------------- one account
+
+cdef bint put_slot(LiveTrie* trie, const u256* key, const u256* value) noexcept nogil:
+    cdef uint8_t[32] word, hashed
+    cdef uint8_t[33] encoded
+    u_to_be(word, key)
+    keccak256(word, 32, hashed)
+    if value == NULL or u_is_zero(value):
+        live_remove(trie, hashed)
+        return True
+    rlp_put_u256(encoded, value)
+    return live_put(trie, hashed, encoded, rlp_u256_size(value)) != NULL
+
+
+cdef bint put_all_slots(LiveTrie* trie, const Row* row) noexcept nogil:
+    cdef uint64_t i
+    live_free(trie)
+    for i in range(<uint64_t>row.slots.mask + 1):
+        if not u_is_zero(&row.slots.cells[i].value):
+            if not put_slot(trie, &row.slots.cells[i].key, &row.slots.cells[i].value):
+                return False
+    return True
+
+
+cdef bint bring_storage_up(Due* due) noexcept nogil:
+    cdef size_t i
+    if due.row.slots.count == 0:
+        drop_storage(due)
+        return True
+    if due.below == NULL:
+        due.whole = True
+        due.below = <LiveTrie*>calloc(1, sizeof(LiveTrie))
+        if due.below == NULL:
+            return False
+    if due.whole:
+        return put_all_slots(due.below, due.row)
+    for i in range(due.count):
+        if due.touches[i].kind == TOUCHED_SLOT:
+            if not put_slot(due.below, &due.touches[i].key, slot_find(&due.row.slots, &due.touches[i].key)):
+                return False
+    return True
+
+
+cdef void drop_storage(Due* due) noexcept nogil:
+    if due.below != NULL:
+        live_free(due.below)
+        free(due.below)
+        due.below = NULL
+
+
+cdef void make_ready(void* context, uint64_t first, uint64_t end) noexcept nogil:
+    """Storage and leaf of accounts. Each takes the trie of its storage from where it hangs: nobody else looks for that."""
+    cdef Round* round = <Round*>context
+    cdef LiveTrie none
+    cdef LiveLeaf* leaf
+    cdef Due* due
+    cdef uint8_t[32] root
+    cdef uint64_t i
+    cdef size_t j
+    memset(&none, 0, sizeof(LiveTrie))
+    for i in range(first, end):
+        due = &round.due[i]
+        due.row = store_find(round.store, due.address)
+        if due.row == NULL:
+            keccak256(due.address, 20, due.leaf.key)
+            continue
+        for j in range(due.count):
+            due.whole = due.whole or due.touches[j].kind == TOUCHED_STORAGE
+        keccak256(due.address, 20, due.leaf.key)
+        leaf = live_find(round.accounts, due.leaf.key)
+        if leaf != NULL:
+            due.below = leaf.below
+            leaf.below = NULL
+        if not bring_storage_up(due) or not live_root(due.below if due.below != NULL else &none, 1, root):
+            round.failed = 1
+            return
+        put_state_leaf(&due.leaf, due.address, due.row.nonce, &due.row.balance, root, row_code_hash(due.row))
+
+
+# ---------------------------------------------------------------------------------------------------- all of them
+
+cdef bint bring_up(Round* round, size_t count, unsigned int threads) noexcept nogil:
+    """The first `count` of what is due. False: no memory."""
+    cdef LiveLeaf* leaf
+    cdef Due* due
+    cdef size_t i
+    round.failed = 0
+    for_each(threads, count, ACCOUNTS_AT_ONCE, make_ready, round)
+    for i in range(count):
+        due = &round.due[i]
+        if round.failed:
+            drop_storage(due)
+        elif due.row == NULL:
+            live_remove(round.accounts, due.leaf.key)
+        else:
+            leaf = live_put(round.accounts, due.leaf.key, due.leaf.value, due.leaf.size)
+            if leaf == NULL:
+                round.failed = 1
+                drop_storage(due)
+            else:
+                leaf.below = due.below
+    return not round.failed
+
+
+cdef inline Due* next_due(Round* round, size_t number, const uint8_t* address) noexcept nogil:
+    cdef Due* due = &round.due[number]
+    due.address = address
+    due.touches = NULL
+    due.count = 0
+    due.whole = False
+    due.below = NULL
+    return due
+
+
+cdef bint bring_all_up(Round* round, unsigned int threads) noexcept nogil:
+    cdef size_t count = 0
+    cdef uint32_t i
+    for i in range(round.store.row_count):
+        if not round.store.rows[i].used:
+            continue
+        next_due(round, count, <const uint8_t*>round.store.rows[i].address).whole = True
+        count += 1
+        if count == AT_ONCE:
+            if not bring_up(round, count, threads):
+                return False
+            count = 0
+    return bring_up(round, count, threads)
+
+
+cdef int by_address(const void* a, const void* b) noexcept nogil:
+    return memcmp((<const Touch*>a).address, (<const Touch*>b).address, 20)
+
+
+cdef bint bring_touched_up(Round* round, unsigned int threads) noexcept nogil:
+    cdef Touch* touches = round.store.touched.items
+    cdef size_t total = round.store.touched.count, at = 0, count = 0
+    cdef Due* due
+    if total:
+        qsort(touches, total, sizeof(Touch), by_address)
+    while at < total:
+        due = next_due(round, count, <const uint8_t*>touches[at].address)
+        due.touches = &touches[at]
+        while at < total and memcmp(touches[at].address, due.address, 20) == 0:
+            due.count += 1
+            at += 1
+        count += 1
+        if count == AT_ONCE:
+            if not bring_up(round, count, threads):
+                return False
+            count = 0
+    return bring_up(round, count, threads)
+
+
+cdef bint trie_is_up(KeptTrie* kept, Store* store, unsigned int threads) noexcept nogil:
+    """Brings the trie to where the store is. False: no memory; what there is of it is of no use."""
+    cdef Round round
+    cdef bint done
+    round.accounts = &kept.accounts
+    round.store = store
+    round.due = <Due*>malloc(AT_ONCE * sizeof(Due))
+    if round.due == NULL:
+        return False
+    if store.touched.wanted:
+        done = bring_touched_up(&round, threads)
+    else:
+        done = bring_all_up(&round, threads)
+    free(round.due)
+    touched_begin(&store.touched)
+    return done
+
+
+cdef bint kept_root(KeptTrie* kept, Store* store, unsigned int threads, uint8_t* root) noexcept nogil:
+    if store.touched.lost:
+        kept_free(kept)
+        touched_end(&store.touched)
+    if kept.asked and trie_is_up(kept, store, threads) and live_root(&kept.accounts, threads, root):
+        return True
+    kept_free(kept)
+    touched_end(&store.touched)
+    kept.asked = True
+    return store_root(store, threads, root)
+
+
+cdef void kept_free(KeptTrie* kept) noexcept nogil:
+    live_free(&kept.accounts)
+    kept.asked = False
