@@ -106,7 +106,7 @@ def to_uint(value: object, name: str, bits: int = 256) -> int:
         except ValueError:
             problem = "text with characters that are not hexadecimal" if digits else "text without digits"
             _wrong(name, expected, f"{problem}: {shown(value)}")
-    elif isinstance(value, bool) or not hasattr(type(value), "__index__"):
+    elif isinstance(value, (bool, type)) or not hasattr(value, "__index__"):
         _wrong(name, "a number or 0x-hex text", f"{type(value).__name__} {shown(value)}")
     else:
         number = index(value)
