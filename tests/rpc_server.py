@@ -95,6 +95,12 @@ def exchange(port: int, requests: list[list[bytes]]) -> list[tuple[bytes, bytes]
     answers = []
     connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def more() -> bytes:
+        part = connection.recv(65536)
+        assert part, "the server has closed the connection"
+        return part
+
     for parts in requests:
         for number, part in enumerate(parts):
             if number:
@@ -102,11 +108,11 @@ def exchange(port: int, requests: list[list[bytes]]) -> list[tuple[bytes, bytes]
             connection.sendall(part)
         received = b""
         while b"\r\n\r\n" not in received:
-            received += connection.recv(65536)
+            received += more()
         head, _, body = received.partition(b"\r\n\r\n")
         lines = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
         while len(body) < int(lines[b"content-length"]):
-            body += connection.recv(65536)
+            body += more()
         answers.append((head.split(b" ")[1], body))
         if lines.get(b"connection") == b"close":
             assert connection.recv(1) == b""

@@ -110,6 +110,8 @@ def test_a_backend_without_roots_says_so() -> None:
         ({"executor": 2}, "'executor': expected an Executor, got int"),
         ({"threads": 10**5000}, "'threads': expected 1 to"),
         ({"block_hashes": [1]}, "block_hashes"),
+        ({"block_hashes": {"0x1": bytes(32)}}, "'block_hashes': expected numbers of blocks, got str '0x1'"),
+        ({"block_hashes": {0: bytes(32), "0x1": bytes(32)}}, "block_hashes"),
         ({"block_hashes": {0: b"\x01"}, "block": Block(Header(number=2, timestamp=1, difficulty=1))}, "block_hashes"),
     ],
 )

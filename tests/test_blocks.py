@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from evmcore import rlp
+from evmcore import MemoryState, execute_block, rlp
 from evmcore.blocks import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT, Block, Header
 from evmcore.errors import BlockReason, InputError, InvalidBlock, TransactionReason
 from evmcore.transactions import Transaction
 from evmcore.types import Withdrawal
 from tests.shared_files import archive_documents, shared_path
+from tests.small_blocks import block_of, people, person, transfer
 
 ARCHIVES = ("blockchain_tests", "blockchain_tests_eest", "blockchain_tests_legacy_constantinople")
 OPTIONAL = (
@@ -254,3 +255,9 @@ def test_json_needs_every_field_that_every_header_has() -> None:
         Block.from_json(document | {"transactions": ["0x1234"]})
     with pytest.raises(InputError, match="'transactions': expected a list"):
         Block.from_json(document | {"transactions": "0x"})
+
+
+def test_the_result_of_a_block_is_shown_in_a_few_words() -> None:
+    block = block_of(transfer(1, person(3)), transfer(2, person(3)))
+    result = execute_block(block, MemoryState(people(3)), "cancun", validate=False)
+    assert repr(result) == f"<BlockResult: block {block.header.number}, fork='cancun', 2 transactions, 42000 gas>"

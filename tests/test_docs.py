@@ -13,7 +13,10 @@ from evmcore.bench import replay
 from evmcore.bench.command import parser as bench_parser
 from evmcore.cli import build_parser
 from evmcore.state import MemoryState
+from tests.commands import run_command
+from tests.redis_server import RedisServer
 from tests.shared_files import shared_path
+from tests.small_chain import SmallChain, chain_bytes, genesis_file
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -66,6 +69,25 @@ def test_the_example_of_parallel_execution_runs() -> None:
     real = replay.load(shared_path("blocks", "15537394.json.xz"))
     names = run_examples(ROOT / "docs" / "parallel.md", block=real.block, state=MemoryState(real.alloc))
     assert names["result"].receipts_root == real.block.header.receipts_root
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/redis.md", "docs/serving.md"])
+def test_the_commands_that_bring_a_chain_to_redis_run(
+    page: str, tmp_path: Path, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a chain of the tests in place of the files, addresses and numbers that a reader has to fill in."""
+    chain = SmallChain()
+    path = tmp_path / "chain.rlp"
+    path.write_bytes(chain_bytes(chain.grow(chain.genesis, 3)))
+    filled_in = {"genesis.json": genesis_file(tmp_path), "chain.rlp": str(path), "URL": redis_server.url}
+    filled_in |= {"redis://127.0.0.1:6379/0": redis_server.url}
+    filled_in |= dict.fromkeys(["1", "N"], str(chain.config.chain_id))
+    lines = re.findall(r"^ *python -m evmcore ((?:load|follow) [^#\n]*)", (ROOT / page).read_text(), re.MULTILINE)
+    assert [line.split()[0] for line in lines] == ["load", "follow"]
+    for line in lines:
+        code, out, err = run_command(capsys, *(filled_in.get(word, word) for word in line.split()))
+        assert (code, err) == (0, ""), line
+    assert "head: block 3 " in out
 
 
 def test_names_that_pages_put_in_code_quotes_with_a_file_ending_are_there() -> None:

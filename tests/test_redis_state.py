@@ -23,6 +23,7 @@ from evmcore.errors import (
 )
 from evmcore.state import MemoryState
 from evmcore.state.layout import Keys
+from evmcore.state.publisher import Publisher
 from evmcore.state.redis import NotHere, RedisState
 from evmcore.types import Account
 from tests.redis_reading import assert_same, load, wait_for
@@ -457,3 +458,11 @@ def test_arguments_are_checked() -> None:
         RedisState("redis://127.0.0.1:1", connections=0)
     with pytest.raises(InputError, match="Redis address"):
         RedisState("http://127.0.0.1:1")
+    for nothing in (None, b"redis://127.0.0.1:1"):  # None: as os.environ.get gives it
+        with pytest.raises(InputError, match="Redis address: expected text"):
+            RedisState(nothing)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="Redis address: expected text"):
+            Publisher(nothing, 1)  # type: ignore[arg-type]
+    for chain_id in ("one", -1, None, 1.5):
+        with pytest.raises(InputError, match="'chain_id'"):
+            RedisState("redis://127.0.0.1:1", chain_id)  # type: ignore[arg-type]

@@ -80,6 +80,35 @@ def test_odd_http(data: bytes, status: bytes) -> None:
         assert own.call("eth_chainId") == "0x539"
 
 
+def test_a_request_that_would_rather_speak_another_protocol_is_answered() -> None:
+    """As the first one of Java's HTTP client, and of curl --http2."""
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}).encode()
+    wish = (
+        b"POST / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n"
+        b"http2-settings: AAMAAABkAAQAAP__\r\ncontent-type: application/json\r\n"
+    )
+    sized, chunked = b"content-length: %d\r\n\r\n" % len(body), b"transfer-encoding: chunked\r\n\r\n"
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    plain = b"POST / HTTP/1.1\r\nhost: x\r\n" + sized + body
+    requests = [
+        [wish + sized + body],
+        [wish + sized + body],
+        [wish + sized, body],
+        [wish + sized + body[:9], body[9:]],
+        [wish + b"expect: nothing\r\n" + sized + body],
+        [wish + chunked, chunks],
+        [wish + chunked + chunks],
+        [b"POST / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n" + sized + body],
+        [plain],
+    ]
+    with serving(make_app()) as own:
+        assert exchange(own.port, requests) == [
+            (b"200", b'{"jsonrpc":"2.0","id":1,"result":"0x539"}') for _ in requests
+        ]
+        without_body = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+        assert exchange(own.port, [[without_body], [plain]])[0] == (b"200", b"ok\n")
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_heads_that_were_seen_before_are_read_alike(seed: int) -> None:
     """Compared with uvicorn's own HTTP."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from evmcore.blocks import Header
 from evmcore.errors import BlockNotFound, ExecutionAborted, InputError
 from evmcore.service import CallService, Limits, MemorySource, RpcError, StateSource
-from evmcore.state import MemoryState
+from evmcore.state import MemoryState, State
 from evmcore.types import Account
 from tests.assembly import returning
 from tests.rpc_compat import chain_source
@@ -183,6 +184,27 @@ def test_asyncio_goes_on_while_a_call_runs() -> None:
             await spinning
         with pytest.raises(ExecutionAborted):
             await brief.acall(SPINNER)
+
+    asyncio.run(main())
+
+
+def test_asyncio_goes_on_while_a_state_in_python_is_waited_for() -> None:
+    class Remote(State):
+        """Answers when the event loop has gone on."""
+
+        def __init__(self) -> None:
+            self.went_on = threading.Event()
+
+        def account(self, address: bytes) -> Account | None:
+            if not self.went_on.wait(5):
+                raise TimeoutError("the event loop stands still")
+            return Account(0, 0, returning("42"))
+
+    async def main() -> None:
+        for ask in ("acall", "aestimate_gas", "acreate_access_list"):
+            state = Remote()
+            asyncio.get_running_loop().call_soon(state.went_on.set)
+            await getattr(CallService(state), ask)(GETTER)
 
     asyncio.run(main())
 

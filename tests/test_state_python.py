@@ -5,18 +5,20 @@ from __future__ import annotations
 import random
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from Crypto.Hash import keccak
 
-from evmcore import EVM, Transaction
+from evmcore import EVM, Transaction, execute_block
 from evmcore._diff import AccountFields, StateDiff
 from evmcore.errors import InputError, StateError
 from evmcore.state import AccountInfo, Backend, MemoryState, State, as_backend
+from evmcore.state._view import read_account
 from evmcore.types import Account, BlockEnv
+from tests.small_blocks import block_of, transfer
 
 SENDER, OTHER = b"\xaa" * 20, b"\xbb" * 20
 
@@ -303,6 +305,20 @@ def test_wrong_answers_are_named(method: str, answer: Any, message: str, fresh_c
         raise caught.value.__cause__
 
 
+def test_bytes_of_another_library_are_taken(fresh_code: bytes) -> None:
+    class HexBytes(bytes):
+        """A kind of bytes, as web3 gives them."""
+
+    info = AccountInfo(1, 10**18, HexBytes(hash_of(fresh_code)))
+    state = Faulty(account=info, code=HexBytes(fresh_code), block_hash=HexBytes(b"\x09" * 32))
+    evm = EVM(state, block=BlockEnv(number=10))
+    assert evm.call(HexBytes(OTHER), HexBytes(word(0)), sender=HexBytes(SENDER)).success
+    assert (
+        evm.message(HexBytes(OTHER), code=HexBytes(BLOCKHASH_CODE + bytes.fromhex("60005260206000f3"))).output
+        == b"\x09" * 32
+    )
+
+
 @pytest.mark.parametrize("method", ["account", "storage", "code", "block_hash"])
 def test_exceptions_stop_the_call_and_are_its_cause(method: str, fresh_code: bytes) -> None:
     problem = ConnectionError("the node is gone")
@@ -319,6 +335,22 @@ def test_exceptions_stop_the_call_and_are_its_cause(method: str, fresh_code: byt
     state.answers.clear()
     if method not in ("account", "code"):
         assert evm.call(OTHER).output == word(0)
+
+
+@pytest.mark.parametrize("signal", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_program_is_no_failure_of_the_state(signal: type[BaseException]) -> None:
+    state = Faulty(account=signal())
+    evm = EVM(state)
+    block = block_of(transfer(1, OTHER), transfer(2, OTHER))
+    runs: list[Callable[[], object]] = [
+        lambda: evm.call(OTHER),
+        lambda: evm.call_many([(OTHER,)]),
+        lambda: execute_block(block, state, "cancun", threads=1, validate=False),
+        lambda: read_account(as_backend(state), OTHER),
+    ]
+    for run in runs:
+        with pytest.raises(signal):
+            run()
 
 
 def test_errors_of_threads_do_not_mix() -> None:

@@ -48,6 +48,19 @@ def test_bytes_are_taken_in_every_form(value: Any, expected: bytes) -> None:
     assert to_bytes(value, "data") == expected
 
 
+class HexBytes(bytes):
+    """Bytes of another library, which shows them its own way."""
+
+    def __repr__(self) -> str:
+        return f"HexBytes('0x{self.hex()}')"
+
+
+@pytest.mark.parametrize(("convert", "size"), [(to_address, 20), (to_hash, 32), (to_bytes, 20)])
+def test_of_a_class_derived_from_bytes_plain_bytes_are_made(convert: Any, size: int) -> None:
+    value = convert(HexBytes(range(size)), "x")
+    assert type(value) is bytes and value == bytes(range(size))
+
+
 class Number:
     """A number of another library."""
 
@@ -94,6 +107,7 @@ def test_numbers_are_taken_in_every_form(value: Any, expected: int) -> None:
         (to_uint, 1.5, "float 1.5"),
         (to_uint, b"\x01", "bytes"),
         (to_uint, None, "NoneType"),
+        (to_uint, int, "type <class 'int'>"),
         (to_uint, "0x" + "f" * 65, r"below 2\*\*256"),
     ],
 )

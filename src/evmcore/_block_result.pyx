@@ -21,6 +21,10 @@ cdef class BlockResult:
     requests (EIP-7685; type byte and data), None before Prague.
     """
 
+    def __repr__(self):
+        number, fork, count = self.block.header.number, self.fork.name.lower(), self.output.record_count
+        return f"<BlockResult: block {number}, fork={fork!r}, {count} transactions, {self.gas_used} gas>"
+
     @property
     def parallel(self):
         """How the transactions were executed, `ParallelCounters`."""

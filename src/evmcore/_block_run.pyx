@@ -52,6 +52,8 @@ cdef object engine_error(Backend backend, Status status):
     cause = backend.take_error()
     if isinstance(cause, StateError) and type(cause) is not StateError:
         return cause                              # of a named kind, which callers tell apart
+    if cause is not None and not isinstance(cause, Exception):
+        return cause                              # Ctrl-C, or an end of the program: no failure of the state
     error = StateError("the state could not be read; nothing was concluded" + (f": {cause}" if cause is not None else ""))
     error.__cause__ = cause
     return error

@@ -14,7 +14,7 @@ from evmcore._u256 cimport u256, u256_from_int, u_eq, u_is_zero, u_lt, u_zero
 from collections.abc import Mapping
 
 from evmcore.errors import InputError, ResourceError
-from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint, to_word
+from evmcore.types import Account, shown, to_address, to_bytes, to_hash, to_uint, to_word
 
 _FIELDS = frozenset({"balance", "nonce", "code", "state", "stateDiff"})
 
@@ -98,6 +98,11 @@ cdef class Overlay:
         if not isinstance(block_hashes, Mapping):
             got = type(block_hashes).__name__
             raise InputError(f"argument 'block_hashes': expected a mapping of number to hash, got {got}")
+        if len(block_hashes) < 256:
+            for candidate in block_hashes:
+                if not isinstance(candidate, int):
+                    got = f"{type(candidate).__name__} {shown(candidate)}"
+                    raise InputError(f"argument 'block_hashes': expected numbers of blocks, got {got}")
         for candidate in sorted(block_hashes) if len(block_hashes) < 256 else range(first, number):
             if not first <= candidate < number:
                 continue

@@ -42,9 +42,9 @@ def _hex_digits(text: str, name: str, expected: str) -> str:
 
 
 def _bytes_of(value: object, name: str, expected: str) -> bytes:
-    if isinstance(value, bytes):
+    if type(value) is bytes:
         return value
-    if isinstance(value, (bytearray, memoryview)):
+    if isinstance(value, (bytes, bytearray, memoryview)):  # also of a class derived from bytes, as web3's HexBytes is
         return bytes(value)
     if isinstance(value, str):
         digits = _hex_digits(value, name, expected)
@@ -106,7 +106,7 @@ def to_uint(value: object, name: str, bits: int = 256) -> int:
         except ValueError:
             problem = "text with characters that are not hexadecimal" if digits else "text without digits"
             _wrong(name, expected, f"{problem}: {shown(value)}")
-    elif isinstance(value, bool) or not hasattr(value, "__index__"):
+    elif isinstance(value, (bool, type)) or not hasattr(value, "__index__"):
         _wrong(name, "a number or 0x-hex text", f"{type(value).__name__} {shown(value)}")
     else:
         number = index(value)

@@ -203,10 +203,27 @@ class HttpProtocol(asyncio.Protocol):
                 self._parser.feed_data(data)
                 break
             except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
+                data = self._without_upgrade() + data[upgrade.args[0] :]
                 self._parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserError:
                 self._refuse(Response(400, (), b"", True))
+
+    def _without_upgrade(self) -> bytes:
+        """The head of the request that has just come, without its wish for another protocol, to be parsed again.
+
+        The parser leaves what comes after such a head to the other protocol, also where that is the body of the request
+        (HTTP clients that would rather speak HTTP/2, as Java's, send their first one so). Empty where no body comes.
+        """
+        headers = dict(self._headers)
+        body_comes = declared_size(headers) > 0 or b"transfer-encoding" in headers
+        if self._final is not None or headers.pop(b"upgrade", None) is None or not body_comes:
+            return b""
+        headers.pop(b"expect", None)  # what it asks for has been sent
+        method, url = self._requests.pop()[:2]
+        self._read -= 1
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers.items())
+        version = self._parser.get_http_version().encode()
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (method.encode("latin-1"), url, version, lines)
 
     # The parser's callbacks.
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from evmcore.blocks import Header
 from evmcore.errors import BlockNotFound
 from evmcore.forks import ChainConfig, Fork, chain_of
-from evmcore.service.source import BlockId, CallHint, SourceStatus
-from evmcore.state import Backend, as_backend
+from evmcore.service.source import BlockId, CallHint, SourceStatus, WouldBlock
+from evmcore.state import Backend, MemoryState, as_backend
 
 __all__ = ["StateSource"]
 
@@ -48,7 +48,10 @@ class StateSource:
     def run(
         self, work: Callable[[Backend], T], hint: CallHint | Sequence[CallHint] | None = None, *, wait: bool = True
     ) -> T:
-        """What `work` gives for the state."""
+        """What `work` gives for the state. `WouldBlock` where that may not wait, and the state is not in memory: one
+        written in Python may ask a database or a network."""
+        if not wait and not isinstance(self._backend, MemoryState):
+            raise WouldBlock("the state may have to be waited for")
         return work(self._backend)
 
     def status(self) -> SourceStatus:

@@ -180,6 +180,8 @@ cdef Found view_block_hash(void* self, uint64_t number, uint8_t* out) noexcept n
 
 cdef object failed(Backend backend, str what):
     cause = backend.take_error()
+    if cause is not None and not isinstance(cause, Exception):
+        return cause                              # Ctrl-C, or an end of the program: no failure of the state
     error = StateError(f"{what} could not be read" + (f": {cause}" if cause is not None else ""))
     error.__cause__ = cause
     return error

@@ -96,7 +96,7 @@ cdef class PythonBackend(Backend):
         answer = self.state.code(address, code_hash)
         if not isinstance(answer, bytes):
             raise wrong_answer(self.state, "code", "bytes", answer)
-        code = answer
+        code = answer if type(answer) is bytes else bytes(answer)
         keccak256(code, len(code), digest)
         if digest[:32] != code_hash:
             raise StateError(

@@ -42,7 +42,8 @@ class State:
     Addresses and hashes come as 20 and 32 bytes, slots and block numbers as ints. Methods are called with the GIL held,
     from whichever thread executes, several at once: make them thread-safe. Within one call or transaction each
     account and slot is asked for once. An exception stops the execution, which raises `StateError` with it as its
-    cause; so does an answer of the wrong type or range. What is not there is answered as absent, never raised.
+    cause (KeyboardInterrupt and SystemExit are raised themselves); so does an answer of the wrong type or range. What
+    is not there is answered as absent, never raised.
 
     What the methods answer must not change while a call or block runs; the engine does not lock anything.
     """

@@ -77,6 +77,7 @@ from evmcore._hash import keccak256
 from evmcore.blocks import Header
 from evmcore.errors import InputError, InvalidBlock, StateCorrupted
 from evmcore.state.base import EMPTY_CODE_HASH
+from evmcore.types import to_uint
 
 SCHEMA: Final = 2
 RECORD_VERSION: Final = 1
@@ -116,8 +117,8 @@ class Keys:
     )
 
     def __init__(self, chain_id: int) -> None:
-        self.chain_id = chain_id
-        self.prefix = b"{evm:%d}" % chain_id
+        self.chain_id = to_uint(chain_id, "chain_id")
+        self.prefix = b"{evm:%d}" % self.chain_id
         self.head = self.prefix + b":head"
         self.block_hashes = self.prefix + b":bh"
         self.feed = self.prefix + b":feed"

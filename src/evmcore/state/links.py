@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from evmcore.errors import StateUnavailable
 from evmcore.state._places import Places
 from evmcore.state._wire import Connection, open_connection
-from evmcore.state.session import open_client
+from evmcore.state.session import client_of
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -60,7 +60,7 @@ class Links:
         self.peer = peer or (peer_name(source) if isinstance(source, str) else "")
         self.timeout = timeout
         self.failures = 0  # to connect, and connections lost
-        self.client = open_client(source, timeout) if isinstance(source, str) else source
+        self.client = client_of(source, timeout)
         self._admit = admit
         self.places = Places(most)
         self._lock = threading.Lock()

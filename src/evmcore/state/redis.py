@@ -232,10 +232,10 @@ class RedisState:
             raise InputError(f"argument 'connections': expected a number from 1 to 64, got {connections}")
         if ring < 1 or cache_bytes < 0 or timeout <= 0:
             raise InputError("arguments 'ring', 'cache_bytes', 'timeout': positive numbers are needed")
-        self.chain_id = chain_id
         self.max_head_age = max_head_age
         self._feed_links = Links(url, 1, timeout)
         self._keys = Keys(chain_id)
+        self.chain_id = self._keys.chain_id
         self._feed = FeedReader(
             self._feed_links,
             self._keys,

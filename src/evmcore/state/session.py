@@ -80,6 +80,15 @@ def open_client(url: str, timeout: float = DEFAULT_TIMEOUT) -> Redis:
     return client
 
 
+def client_of(source: str | Redis, timeout: float) -> Redis:
+    """The redis-py client at an address, or the one that was given. `InputError` for anything else."""
+    if isinstance(source, str):
+        return open_client(source, timeout)
+    if not hasattr(source, "connection_pool"):
+        raise InputError(f"Redis address: expected text or a client of redis-py, got {type(source).__name__}")
+    return source
+
+
 def _without_password(url: str) -> str:
     parts = urlsplit(url)
     if parts.password is None:
@@ -120,7 +129,7 @@ class Session:
 
         `timeout`: seconds until a reply is given up, and a second more for each 32 KiB that is sent.
         """
-        self.client = open_client(source, timeout) if isinstance(source, str) else source
+        self.client = client_of(source, timeout)
         self.timeout = timeout
         self._own = isinstance(source, str)
         self._connection: Connection | None = None
