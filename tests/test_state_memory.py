@@ -369,6 +369,12 @@ WRONG_ARGUMENTS: list[tuple[str, tuple[Any, ...], str]] = [
     ("revert", ("one",), "snapshot"),
     ("discard", (-1,), "snapshot"),
     ("proof", (A, [-1]), "slots"),
+    ("set_account", (A, None), "account"),
+    ("apply", (None,), "diff"),
+    ("apply", ({},), "diff"),
+    ("undo", (None,), "diff"),
+    ("complete", (b"",), "diff"),
+    ("state_root", (b"",), "diff"),
 ]
 
 
@@ -465,6 +471,24 @@ def test_writing_from_inside_a_call_is_refused_not_deadlocked() -> None:
         EVM(state).call(A, tracer=tracer)
     assert B not in state
     state.set_balance(B, 1)
+
+
+def test_a_reader_who_waits_for_a_writer_does_not_keep_the_gil_from_a_call() -> None:
+    state = MemoryState({A: Account(code=CODE)})
+    seen: list[int] = []
+    writer = threading.Thread(target=lambda: state.set_balance(B, 1))
+    reader = threading.Thread(target=lambda: seen.append(state.balance(B)))
+
+    def look() -> None:
+        for thread in (writer, reader):
+            if not thread.ident:
+                thread.start()
+                thread.join(0.1)  # the one waits for this call, the other for the one
+
+    EVM(state).call(A, tracer=EIP3155Tracer(Callback(look)))
+    writer.join()
+    reader.join()
+    assert seen == [1]
 
 
 def test_reading_from_inside_a_call_while_a_writer_waits() -> None:

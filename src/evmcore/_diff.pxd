@@ -5,5 +5,8 @@ from evmcore._state cimport WorkingSet
 cdef class StateDiff(DiffData):
     pass
 
+# What was given as an argument `diff`; `InputError` for anything else.
+cdef StateDiff diff_argument(object diff)
+
 # Everything in the working set whose current value differs from the reader's. Needs the GIL.
 cdef StateDiff diff_collect(WorkingSet* ws)

@@ -122,12 +122,13 @@ cdef class StateDiff(DiffData):
         back.codes.update(self.codes)
         return back
 
-    def compose(self, StateDiff later not None) -> StateDiff:
+    def compose(self, later) -> StateDiff:
         """One diff that does what `self` and then `later` do. `self` must be complete.
 
         Raises `InputError` when `later` does not start from where `self` ends.
         """
         cdef StateDiff joined = StateDiff()
+        later = diff_argument(later)
         compose_accounts(self, later, joined)
         compose_slots(self, later, joined)
         joined.codes.update(self.codes)
@@ -182,6 +183,12 @@ cdef bint same_slot_change(const SlotChange* a, const SlotChange* b) noexcept no
 
 
 # --------------------------------------------------------------------------------------------- collecting
+
+cdef StateDiff diff_argument(object diff):
+    if not isinstance(diff, StateDiff):
+        raise InputError(f"argument 'diff': expected StateDiff, got {type(diff).__name__}")
+    return <StateDiff>diff
+
 
 cdef StateDiff diff_collect(WorkingSet* ws):
     cdef StateDiff diff = StateDiff()

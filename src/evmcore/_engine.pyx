@@ -9,6 +9,7 @@ from evmcore._arguments cimport (
 )
 from evmcore._batch cimport Batch, Settings, batch_new, settings_message, settings_run
 from evmcore._diff cimport diff_collect
+from evmcore._interrupts cimport python_interrupts, raise_interruption
 from evmcore._interp cimport CALL, CREATE, Machine, Message, Outcome, STATE_FAILED, SUCCESS, Status
 from evmcore._machines cimport FOR_CALLS, machine_give, machine_or_error
 from evmcore._overlay cimport MovedPrecompiles, Overlay, moves_new, overlay_new
@@ -161,7 +162,8 @@ cdef class EVM:
         - `block`: what to see in place of the EVM's block, as in `with_block`.
         - `precompile_moves`: address of a precompile to where it is found instead, or to None for nowhere; the account
           at its own address is then an ordinary one.
-        - `timeout`: seconds after which `ExecutionAborted` is raised, or a `TimeLimit`.
+        - `timeout`: seconds after which `ExecutionAborted` is raised, or a `TimeLimit`. In the main thread handlers of
+          signals run meanwhile, and what they raise (KeyboardInterrupt) ends the call as well.
         - `tracer`: one of `evmcore.tracing`.
 
         Returns a `CallResult`, also for a revert or an exceptional halt. Raises `InputError` for a bad argument,
@@ -203,6 +205,7 @@ cdef class EVM:
         try:
             machine.abort_flag = abort_flag
             machine.deadline_ns = deadline
+            machine.interrupted = python_interrupts
             if watcher is not None:
                 watcher.attach(machine)
             if moves is not None:
@@ -215,6 +218,7 @@ cdef class EVM:
                 self.backend.end_read()
             if watcher is not None:
                 watcher.detach()
+            raise_interruption(machine)
             if outcome.invalid != TX_VALID or outcome.status >= STATE_FAILED:
                 self.check(&outcome, None)
             fill_result(result, &outcome, machine)
@@ -284,6 +288,7 @@ cdef class EVM:
         try:
             machine.abort_flag = abort_flag
             machine.deadline_ns = deadline
+            machine.interrupted = python_interrupts
             if watcher is not None:
                 watcher.attach(machine)
             with nogil:
@@ -296,6 +301,7 @@ cdef class EVM:
                 self.backend.end_read()
             if watcher is not None:
                 watcher.detach()
+            raise_interruption(machine)
             self.check_status(outcome.status)
             result.ended = outcome.status
             result.gas_used = message.gas - outcome.gas_left
@@ -405,6 +411,7 @@ cdef class EVM:
             try:
                 machine.abort_flag = abort_flag
                 machine.deadline_ns = deadline
+                machine.interrupted = python_interrupts
                 if watcher is not None:
                     watcher.attach(machine)
                 with nogil:
@@ -413,6 +420,7 @@ cdef class EVM:
                     self.backend.end_read()
                 if watcher is not None:
                     watcher.detach()
+                raise_interruption(machine)
                 self.check(&outcome, None)
                 fill_result(result, &outcome, machine)
                 result.gas_spent = outcome.gas_spent

@@ -85,6 +85,8 @@ cdef struct Symbol:
     u256 low
     u256 high
 
+cdef struct Machine
+
 # One machine per thread: working set, environment and the arenas that all frames share.
 cdef struct Machine:
     WorkingSet* ws
@@ -103,6 +105,10 @@ cdef struct Machine:
     bint show_transfers           # value that moves is logged as if it were an ERC-20 (see LogEntry.is_transfer)
     Output return_data            # of the last call
     void* private
+    uint32_t polls                # whether to stop
+    bint (*interrupted)(Machine* machine) noexcept nogil     # asked at some of them; may be NULL
+    int64_t asked_next            # ... its own: when it looks again
+    void* interruption            # ... and why it said so
 
 # Called by the switch build only. `stack` is the bottom, `stack_size` words.
 cdef struct Step:

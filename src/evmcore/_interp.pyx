@@ -93,6 +93,9 @@ cdef bint must_stop(Machine* machine) noexcept nogil:
         stop = atomic_load64(machine.stop_at)
         if stop != 0 and monotonic_ns() >= stop:
             return True
+    machine.polls += 1
+    if machine.polls % ASKED_AT == 0 and machine.interrupted != NULL and machine.interrupted(machine):
+        return True
     return machine.deadline_ns != 0 and monotonic_ns() >= machine.deadline_ns
 
 

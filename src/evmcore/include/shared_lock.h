@@ -17,16 +17,25 @@ public:
     SharedLock& operator=(const SharedLock&) = delete;
 
     void begin_read() noexcept {
+        if (try_begin_read())
+            return;
+        wait_and_enter();
+        remember();
+    }
+
+    // False where it would have to wait for a writer.
+    bool try_begin_read() noexcept {
         Held* held = find();
         if (held) {
             held->depth++;  // this thread keeps writers out already
-            return;
+            return true;
         }
         if (state_.fetch_add(1, std::memory_order_acquire) & GATE) {
             leave();
-            wait_and_enter();
+            return false;
         }
         remember();
+        return true;
     }
 
     void end_read() noexcept {

@@ -9,6 +9,7 @@ cdef enum:
     HASH_MEMOS = 1024
     TAGS_MARGIN = 32
     POLL_INTERVAL = 2048          # backward jumps between two looks at the clock and the abort flag
+    ASKED_AT = 64                 # one in so many of those, and of the beginnings of frames: at which `interrupted` is asked
 
 
 cdef struct HashMemo:

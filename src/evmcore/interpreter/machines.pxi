@@ -32,6 +32,10 @@ cdef void machine_neutral(Machine* machine) noexcept nogil:
     machine.abort_flag = NULL
     machine.deadline_ns = 0
     machine.stop_at = NULL
+    machine.interrupted = NULL
+    machine.polls = 0
+    machine.asked_next = 0
+    machine.interruption = NULL
     machine.unlimited_code_size = False
     machine.tracer = NULL
     machine.moves = NULL

@@ -42,4 +42,4 @@ cdef class Backend:
     # The Python exception that made a read fail (given once), or None. Raise StateError from it after STATE_FAILED.
     cpdef object take_error(self)
     # Makes the changes of a diff permanent. StateError when the state is read-only or not the one the diff starts from.
-    cpdef object apply(self, StateDiff diff)
+    cpdef object apply(self, object diff)

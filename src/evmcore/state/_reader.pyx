@@ -31,7 +31,7 @@ cdef class Backend:
         """The exception that made the last read fail, given once; None when there is none."""
         return None
 
-    cpdef object apply(self, StateDiff diff):
+    cpdef object apply(self, object diff):
         """Makes the changes of `diff` permanent; `StateError` here: the backend is read-only."""
         raise StateError(f"{type(self).__name__} is read-only: it has no way to apply a state diff")
 

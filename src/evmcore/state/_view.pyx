@@ -83,7 +83,7 @@ cdef class DiffView(Backend):
         """Whether the base computes its root on several threads."""
         return getattr(self.base, "roots_on_threads", False)
 
-    def state_root(self, StateDiff diff=None, threads=1) -> bytes:
+    def state_root(self, diff=None, threads=1) -> bytes:
         """The root of the state, or with `diff` as it would be after applying that; on at most `threads` native threads
         where the base can. `StateError` where the base cannot compute one."""
         compute = getattr(self.base, "state_root", None)

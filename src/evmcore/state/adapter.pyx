@@ -48,7 +48,7 @@ cdef class PythonBackend(Backend):
                 return None
         return error
 
-    cpdef object apply(self, StateDiff diff):
+    cpdef object apply(self, object diff):
         """Has the `State` make the changes of a diff permanent, if it can."""
         self.state.apply(diff)
 

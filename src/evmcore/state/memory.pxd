@@ -12,6 +12,7 @@ cdef extern from "include/shared_lock.h" namespace "evmcore" nogil:
     cdef cppclass SharedLock:
         SharedLock() except +
         void begin_read() noexcept
+        cbool try_begin_read() noexcept
         void end_read() noexcept
         cbool begin_write() noexcept
         void end_write() noexcept
@@ -26,4 +27,4 @@ cdef class MemoryState(Backend):
     cdef int edit(self, Edit* edit) except -1
     cdef int put_account(self, bytes address, object entry) except -1
     cdef int add_old_codes(self, StateDiff diff) except -1
-    cdef int apply_direction(self, object diff, bint backward, uint8_t* root_meanwhile, unsigned int threads) except -1
+    cdef int apply_direction(self, StateDiff diff, bint backward, uint8_t* root_meanwhile, unsigned int threads) except -1

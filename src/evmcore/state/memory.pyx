@@ -1,13 +1,14 @@
 """State in this process's memory. See `memory.pxd`.
 
-Everything a writer needs is turned into C data first; then the lock is taken, used and given back without the GIL. So a
-reader may wait for the lock with the GIL, and nobody waits for both.
+Everything a writer needs is turned into C data first; then the lock is taken, used and given back without the GIL. Who waits for
+the lock to read does so without the GIL as well: a call that has a section open, for which a writer waits, may need it before it
+ends.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from evmcore._diff cimport StateDiff
+from evmcore._diff cimport StateDiff, diff_argument
 from evmcore._diff_data cimport AccountChange
 from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._hash cimport keccak256
@@ -37,6 +38,17 @@ from evmcore.state.proofs import account_proof, storage_root
 from evmcore.threads import thread_count
 from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint, to_word
 
+cdef extern from *:
+    """
+    static void begin_read_without_gil(evmcore::SharedLock* lock) {
+        PyThreadState* held = PyGILState_Check() ? PyEval_SaveThread() : NULL;
+        lock->begin_read();
+        if (held)
+            PyEval_RestoreThread(held);
+    }
+    """
+    void begin_read_without_gil(SharedLock* lock) noexcept nogil
+
 
 cdef class MemoryState(Backend):
     """Accounts, storage, codes and block hashes in memory, for one process and any number of threads.
@@ -65,7 +77,8 @@ cdef class MemoryState(Backend):
         del self.lock
 
     cdef void begin_read(self) noexcept nogil:
-        self.lock.begin_read()
+        if not self.lock.try_begin_read():
+            begin_read_without_gil(self.lock)
 
     cdef void end_read(self) noexcept nogil:
         self.lock.end_read()
@@ -202,7 +215,7 @@ cdef class MemoryState(Backend):
 
     # ------------------------------------------------------------------------------------------ writing
 
-    def set_account(self, address, account not None) -> None:
+    def set_account(self, address, account) -> None:
         """Replaces an account with all its storage by an `Account`."""
         if not isinstance(account, Account):
             raise InputError(f"argument 'account': expected Account, got {type(account).__name__}")
@@ -330,28 +343,25 @@ cdef class MemoryState(Backend):
 
     # -------------------------------------------------------------------------------------------- diffs
 
-    cpdef object apply(self, StateDiff diff):
+    cpdef object apply(self, object diff):
         """Brings the state from the diff's old to its new values, all of them or none.
 
         Completes the diff (see `StateDiff`). Raises `StateError` naming the account or slot, with both values, when the
         state is not the one the diff starts from, or when a code is neither in the diff nor in the state.
         """
-        if diff is None:
-            raise InputError("argument 'diff': expected StateDiff, got None")
-        self.apply_direction(diff, False, NULL, 1)
+        self.apply_direction(diff_argument(diff), False, NULL, 1)
 
-    def undo(self, StateDiff diff not None) -> None:
+    def undo(self, diff) -> None:
         """Takes a diff back that was applied before: afterwards the state is exactly what it was.
 
         Raises `StateError` like `apply`; the state is then unchanged.
         """
-        self.apply_direction(diff, True, NULL, 1)
+        self.apply_direction(diff_argument(diff), True, NULL, 1)
 
     cdef int apply_direction(
-        self, object changes, bint backward, uint8_t* root_meanwhile, unsigned int threads
+        self, StateDiff diff, bint backward, uint8_t* root_meanwhile, unsigned int threads
     ) except -1:
         """Applies or undoes. With `root_meanwhile`: only for the time it takes to compute the state root."""
-        cdef StateDiff diff = changes
         cdef size_t count = diff.account_count
         cdef CodeBytes* codes = <CodeBytes*>calloc(count + 1, sizeof(CodeBytes))
         cdef StoredCode** taken = <StoredCode**>calloc(count + 1, sizeof(StoredCode*))
@@ -397,17 +407,18 @@ cdef class MemoryState(Backend):
             free(taken)
         return 0
 
-    def complete(self, StateDiff diff not None) -> None:
+    def complete(self, diff) -> None:
         """Adds to a diff that starts from this state what applying it would add: the slots of wiped and removed accounts
         that it does not list, and the codes that it takes away."""
+        cdef StateDiff changes = diff_argument(diff)
         cdef bint done
         self.begin_read()
         try:
             with nogil:
-                done = complete_diff(&self.store, diff)
+                done = complete_diff(&self.store, changes)
             if not done:
                 raise ResourceError("no memory to complete a state diff")
-            self.add_old_codes(diff)
+            self.add_old_codes(changes)
         finally:
             self.end_read()
 
@@ -428,7 +439,7 @@ cdef class MemoryState(Backend):
 
     roots_on_threads = True                      # `state_root` takes a number of threads
 
-    def state_root(self, StateDiff diff=None, threads=1) -> bytes:
+    def state_root(self, diff=None, threads=1) -> bytes:
         """The 32-byte root of the state trie over all accounts, on at most `threads` native threads (as for
         `execute_block`). The first takes time in proportion to the state; from the second on the trie is kept, and a root
         costs what changed since the one before. A trie that nobody asks for any more is given up.
@@ -440,7 +451,7 @@ cdef class MemoryState(Backend):
         cdef bint done
         cdef unsigned int count = thread_count(threads)
         if diff is not None:
-            self.apply_direction(diff, False, root, count)
+            self.apply_direction(diff_argument(diff), False, root, count)
             return root[:32]
         with nogil:
             self.begin_read()

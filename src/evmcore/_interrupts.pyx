@@ -1,0 +1,30 @@
+"""Signals while a machine runs; see `_interrupts.pxd`."""
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport int64_t
+
+from evmcore._sync cimport monotonic_ns
+
+cdef int64_t EVERY_NS = 50_000_000
+
+
+cdef bint python_interrupts(Machine* machine) noexcept nogil:
+    cdef int64_t now = monotonic_ns()
+    if now < machine.asked_next:
+        return False
+    machine.asked_next = now + EVERY_NS
+    with gil:
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            Py_INCREF(error)
+            machine.interruption = <void*>error
+            return True
+    return False
+
+
+cdef int raise_it(Machine* machine) except -1:
+    error = <object>machine.interruption
+    machine.interruption = NULL
+    Py_DECREF(error)                             # the reference that was taken for the machine
+    raise error
