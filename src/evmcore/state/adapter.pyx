@@ -7,7 +7,6 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from evmcore._code cimport Code, code_find, code_intern
-from evmcore._diff cimport StateDiff
 from evmcore._hash cimport keccak256
 from evmcore._state cimport ABSENT, FOUND, READ_FAILED, AccountData, Found
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int
