@@ -11,7 +11,7 @@ from evmcore._block_run cimport BlockRun, Executor, Pace, Sequence, run_sequence
 from evmcore._block_steps cimport BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTION_INVALID, BlockFailure
 from evmcore._code cimport code_release
 from evmcore._hints cimport (
-    MAY_SHARE, RAN_AGAIN, RAN_DIRECTLY, SHARES_SLOTS, STOOD, STOOD_IN_LINE, STOOD_OUT_OF_LINE, STOOD_WITHOUT, Asked, Outcome,
+    MAY_SHARE, RAN_AGAIN, RAN_DIRECTLY, SHARES_NOTHING, SHARES_SLOTS, STOOD, STOOD_IN_LINE, STOOD_OUT_OF_LINE, STOOD_WITHOUT, Asked, Outcome,
     behind_by_now, give_hints, hint_tables_free, note_outcome, order_starts, takes_long,
 )
 from evmcore._interp cimport NO_MEMORY, SUCCESS, machine_make_symbolic
@@ -498,13 +498,16 @@ cdef inline void offer_early(Block* block, TxIndex before) noexcept nogil:
 
 
 cdef void offer_work(Block* block, TxIndex first) noexcept nogil:
-    """Says what to run ahead of time, from `first` on: neighbours that are brief together, others one by one. Of each as many
-    stretches as there are workers, one that is brief is left to the committer."""
+    """Says what to run ahead of time, from `first` on: neighbours that are brief together, others one by one. Of as many
+    stretches that are brief as there are workers one is left to the committer, and of transactions that share nothing as well:
+    nobody waits for them, and to run them directly costs less."""
     cdef Scheduler* scheduler = block.scheduler
     cdef const Asked* asked = NULL
     cdef TxIndex end, most, tx
     cdef uint64_t gas
     cdef uint32_t brief = 0       # stretches
+    cdef uint32_t apart = 0       # transactions
+    cdef bint left
     if block.worker_count > 1:
         asked = block.runs.hints.asked
         for tx in range(1, first):
@@ -527,7 +530,10 @@ cdef void offer_work(Block* block, TxIndex first) noexcept nogil:
             brief += 1
         else:
             end = first + 1
-            if asked == NULL or not asked[first - 1].is_early:
+            left = block.sharing[first] == SHARES_NOTHING and not takes_long(block.txs[first - 1])
+            apart += left
+            left = left and apart % <uint32_t>block.worker_count == 0
+            if not left and (asked == NULL or not asked[first - 1].is_early):
                 scheduler.offer(first, end, False)
         first = end
 
