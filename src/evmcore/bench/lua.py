@@ -299,7 +299,8 @@ class LuaBench:
             "evmcore, state in memory": timed(single, self.seconds),
         }
         with redis_fed(url, program.code + RETURN_TOP, dict(program.storage), program.right) as fed:
-            rows["evmcore, hot from Redis"] = timed(fed.hot(), self.seconds, server)
+            rows["evmcore, hot from Redis, one at a time"] = timed(fed.hot(1), self.seconds, server)
+            rows["evmcore, hot from Redis, 64 together"] = timed(fed.hot(PIPELINE), self.seconds, server)
             rounds = fed.state.status().counters["cold_rounds"]
             cold = timed(fed.cold(1), self.seconds, server)
             rounds = fed.state.status().counters["cold_rounds"] - rounds

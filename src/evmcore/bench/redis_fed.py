@@ -71,22 +71,23 @@ class RedisFed:
 
         return batch
 
-    def hot(self) -> Callable[[], int]:
-        """Calls one contract again and again, each time on the latest block."""
+    def hot(self, together: int) -> Callable[[], int]:
+        """Calls one contract again and again, so many times on what is then the latest block."""
         evms: dict[int, EVM] = {}
         address = self._addresses[0]
 
-        def call(backend: Backend) -> bytes:
+        def call(backend: Backend) -> None:
             evm = evms.get(id(backend))
             if evm is None:
                 evm = evms[id(backend)] = EVM(backend, fork="cancun", block=ENV)
-            return evm.call(address).output
+            for _ in range(together):
+                evm.call(address)
 
         def batch() -> int:
-            for _ in range(1_000):
+            for _ in range(100):
                 with self.state.pin() as pin:
                     pin.run(call)
-            return 1_000
+            return 100 * together
 
         return batch
 
