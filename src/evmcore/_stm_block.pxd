@@ -81,6 +81,8 @@ cdef struct Worker:
     Arena* arena                  # for what lives as long as the block
     Arena* records                # of runs that are not final yet
     TxIndex last                  # the highest transaction with records there
+    Arena* older                  # records from before those, which others may still look at ...
+    TxIndex older_last            # ... until this one is final
     StateReader reader            # answers from the store, for the transaction this worker runs
     Block* block
     TxIndex tx

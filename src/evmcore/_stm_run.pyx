@@ -32,7 +32,17 @@ cdef enum:
 
 
 cdef void drop_records(Worker* w) noexcept nogil:
-    if w.records.taken() > RECORDS and w.block.scheduler.frontier() > w.last and not w.block.watch_all:
+    """Two arenas take turns: whoever is ahead of the frontier always has records that are not final, but not old ones."""
+    cdef TxIndex frontier
+    if w.records.taken() <= RECORDS or w.block.watch_all:
+        return
+    frontier = w.block.scheduler.frontier()
+    if frontier > w.last:
+        w.records.reset()
+    elif frontier > w.older_last:
+        w.records, w.older = w.older, w.records
+        w.older_last = w.last
+        w.last = 0
         w.records.reset()
 
 

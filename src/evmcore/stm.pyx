@@ -274,7 +274,8 @@ cdef Worker* worker_new() noexcept nogil:
     w.machine = machine_take(FOR_WORKERS)
     w.arena = arena_take()
     w.records = arena_take()
-    if w.machine == NULL or w.arena == NULL or w.records == NULL:
+    w.older = arena_take()
+    if w.machine == NULL or w.arena == NULL or w.records == NULL or w.older == NULL:
         worker_free(w)
         return NULL
     reader_init(w)
@@ -297,6 +298,8 @@ cdef void worker_free(Worker* w) noexcept nogil:
         arena_give(w.arena)
     if w.records != NULL:
         arena_give(w.records)
+    if w.older != NULL:
+        arena_give(w.older)
     free(w)
 
 
@@ -421,7 +424,7 @@ cdef dict counters_of(const Block* block, size_t at):
         counters["waits"] += tally.waits
         counters["validations"] += tally.validations
         counters["lazies"] += tally.settled
-        counters["bytes"] += block.workers[i].arena.taken() + block.workers[i].records.taken()
+        counters["bytes"] += block.workers[i].arena.taken() + block.workers[i].records.taken() + block.workers[i].older.taken()
         for cause in range(1, <int>kCauses):
             aborts[CAUSES[cause]] += tally.aborts[cause]
     if block.store != NULL:
@@ -562,7 +565,7 @@ cdef bint furnish_block(Block* block) noexcept nogil:
             break
         w.block = block
         w.full = False
-        w.last = 0
+        w.last = w.older_last = 0
         w.machine.symbolic = False
         w.watches = (threads > 1 or block.watch_all) and machine_make_symbolic(w.machine)
         w.delays.random = block.delays * (i + 1)
