@@ -15,7 +15,7 @@ from evmcore.state._touched cimport TOUCHED_SLOT, TOUCHED_STORAGE, Touch, touche
 from evmcore.state._whole_store cimport store_root
 
 cdef enum:
-    AT_ONCE = 4096                # accounts that are made ready before they are put in
+    MOST_AT_ONCE = 4096           # accounts that are made ready before they are put in
     ACCOUNTS_AT_ONCE = 8          # ... of those, that a thread makes ready
 
 # An account that is to be brought up to date.
@@ -31,7 +31,8 @@ cdef struct Due:
 cdef struct Round:
     LiveTrie* accounts
     const Store* store
-    Due* due
+    Due* due                      # room for `at_once`
+    size_t at_once
     uint32_t failed
 
 
@@ -157,7 +158,7 @@ cdef bint bring_all_up(Round* round, unsigned int threads) noexcept nogil:
             continue
         next_due(round, count, <const uint8_t*>round.store.rows[i].address).whole = True
         count += 1
-        if count == AT_ONCE:
+        if count == round.at_once:
             if not bring_up(round, count, threads):
                 return False
             count = 0
@@ -181,7 +182,7 @@ cdef bint bring_touched_up(Round* round, unsigned int threads) noexcept nogil:
             due.count += 1
             at += 1
         count += 1
-        if count == AT_ONCE:
+        if count == round.at_once:
             if not bring_up(round, count, threads):
                 return False
             count = 0
@@ -194,7 +195,9 @@ cdef bint trie_is_up(KeptTrie* kept, Store* store, unsigned int threads) noexcep
     cdef bint done
     round.accounts = &kept.accounts
     round.store = store
-    round.due = <Due*>malloc(AT_ONCE * sizeof(Due))
+    round.at_once = store.touched.count if store.touched.wanted else store.account_count
+    round.at_once = min(max(round.at_once, <size_t>1), <size_t>MOST_AT_ONCE)
+    round.due = <Due*>malloc(round.at_once * sizeof(Due))
     if round.due == NULL:
         return False
     if store.touched.wanted:
