@@ -10,9 +10,11 @@ cdef int64_t EVERY_NS = 50_000_000
 
 cdef bint python_interrupts(Machine* machine) noexcept nogil:
     cdef int64_t now = monotonic_ns()
-    if now < machine.asked_next:
+    cdef bint due = machine.asked_next != 0 and now >= machine.asked_next
+    if due or machine.asked_next == 0:           # short calls never wait for the GIL
+        machine.asked_next = now + EVERY_NS
+    if not due:
         return False
-    machine.asked_next = now + EVERY_NS
     with gil:
         try:
             PyErr_CheckSignals()

@@ -5,7 +5,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._hash cimport keccak256
 from evmcore._rlp cimport Buffer, buffer_free
-from evmcore._trie_nodes cimport EMPTY_NODE, nibble, no_children, put_branch, put_extension, put_leaf, refer
+from evmcore._trie_nodes cimport EMPTY_NODE, common_nibbles, nibble, no_children, put_branch, put_extension, put_leaf, refer
 from evmcore._workers cimport for_each
 
 cdef enum:
@@ -20,13 +20,6 @@ cdef inline bint is_leaf(const LiveNode* node) noexcept nogil:
 
 cdef inline size_t leaf_bytes(size_t value_size) noexcept nogil:
     return sizeof(LiveLeaf) + value_size
-
-
-cdef inline uint32_t common_nibbles(const uint8_t* a, const uint8_t* b, uint32_t first, uint32_t end) noexcept nogil:
-    """Up to where two keys agree that do so up to `first`."""
-    while first < end and nibble(a, first) == nibble(b, first):
-        first += 1
-    return first
 
 
 # ---------------------------------------------------------------------------------------------------- all nodes

@@ -18,10 +18,9 @@ cdef struct StateLeaf:
     uint8_t size
     uint8_t[119] value            # RLP: header 2, nonce 9, balance 33, two hashes of 33
 
-# `storage_root`: of the account's storage, 32 bytes.
+# The value. `storage_root`: of the account's storage, 32 bytes.
 cdef void put_state_leaf(
-    StateLeaf* leaf, const uint8_t* address, uint64_t nonce, const u256* balance, const uint8_t* storage_root,
-    const uint8_t* code_hash
+    StateLeaf* leaf, uint64_t nonce, const u256* balance, const uint8_t* storage_root, const uint8_t* code_hash
 ) noexcept nogil
 
 # The state root of accounts with distinct addresses, 32 bytes, on at most `threads` threads. False when memory ran out.

@@ -80,12 +80,10 @@ cdef bint storage_root(Scratch* scratch, const StateAccount* account, unsigned i
 # ---------------------------------------------------------------------------------------------------- accounts
 
 cdef void put_state_leaf(
-    StateLeaf* leaf, const uint8_t* address, uint64_t nonce, const u256* balance, const uint8_t* storage_root,
-    const uint8_t* code_hash
+    StateLeaf* leaf, uint64_t nonce, const u256* balance, const uint8_t* storage_root, const uint8_t* code_hash
 ) noexcept nogil:
     cdef size_t payload = rlp_uint_size(nonce) + rlp_u256_size(balance) + 33 + 33
     cdef uint8_t* at
-    keccak256(address, 20, leaf.key)
     leaf.size = <uint8_t>(rlp_header_size(payload) + payload)
     at = rlp_put_header(leaf.value, RLP_LIST, payload)
     at = rlp_put_uint(at, nonce)
@@ -98,7 +96,8 @@ cdef bint make_leaf(Scratch* scratch, const StateAccount* account, unsigned int 
     cdef uint8_t[32] root
     if not storage_root(scratch, account, threads, root):
         return False
-    put_state_leaf(leaf, account.address, account.nonce, account.balance, root, account.code_hash)
+    keccak256(account.address, 20, leaf.key)
+    put_state_leaf(leaf, account.nonce, account.balance, root, account.code_hash)
     return True
 
 

@@ -6,7 +6,7 @@ from libc.string cimport memcmp, memcpy, memset
 from evmcore._hash cimport keccak256
 from evmcore._rlp cimport Buffer, buffer_free, buffer_reserve
 from evmcore._trie_nodes cimport (
-    EMPTY_NODE, Reference, nibble, no_children, put_branch, put_extension, put_leaf, refer,
+    EMPTY_NODE, Reference, common_nibbles, nibble, no_children, put_branch, put_extension, put_leaf, refer,
 )
 from evmcore._workers cimport for_each
 
@@ -83,7 +83,7 @@ cdef bint put_node(Builder* builder, size_t low, size_t high, uint32_t depth) no
     """
     cdef const TrieItem* first = &builder.items[low]
     cdef const TrieItem* last = &builder.items[high - 1]
-    cdef uint32_t end = 2 * first.key_size, common = depth
+    cdef uint32_t end = 2 * first.key_size, common
     cdef Reference child
     if high - low == 1:
         if not put_leaf(builder.node, first.key, depth, end, first.value, first.value_size):
@@ -92,8 +92,7 @@ cdef bint put_node(Builder* builder, size_t low, size_t high, uint32_t depth) no
         # Sorted: what the first and the last have in common, all have.
         if 2 * last.key_size < end:
             end = 2 * last.key_size
-        while common < end and nibble(first.key, common) == nibble(last.key, common):
-            common += 1
+        common = common_nibbles(first.key, last.key, depth, end)
         if common > depth:
             if not put_node(builder, low, high, common):
                 return False
@@ -182,11 +181,8 @@ cdef struct Leaves:
     uint32_t failed
 
 
-cdef uint32_t common_nibbles(const TrieItem* a, const TrieItem* b) noexcept nogil:
-    cdef uint32_t end = 2 * min(a.key_size, b.key_size), i = 0
-    while i < end and nibble(a.key, i) == nibble(b.key, i):
-        i += 1
-    return i
+cdef uint32_t common_depth(const TrieItem* a, const TrieItem* b) noexcept nogil:
+    return common_nibbles(a.key, b.key, 0, 2 * min(a.key_size, b.key_size))
 
 
 cdef void make_leaves(void* context, uint64_t first, uint64_t end) noexcept nogil:
@@ -201,9 +197,9 @@ cdef void make_leaves(void* context, uint64_t first, uint64_t end) noexcept nogi
         item = &leaves.items[i]
         depth = 0
         if i:
-            depth = common_nibbles(item - 1, item)
+            depth = common_depth(item - 1, item)
         if i + 1 < leaves.count:
-            depth = max(depth, common_nibbles(item, item + 1))
+            depth = max(depth, common_depth(item, item + 1))
         if depth < 2 * item.key_size:
             if not put_leaf(&scratch, item.key, depth + 1, 2 * item.key_size, item.value, item.value_size):
                 leaves.failed = 1

@@ -17,6 +17,13 @@ cdef inline uint8_t nibble(const uint8_t* key, uint32_t index) noexcept nogil:
     return key[index >> 1] & 15 if index & 1 else key[index >> 1] >> 4
 
 
+cdef inline uint32_t common_nibbles(const uint8_t* a, const uint8_t* b, uint32_t first, uint32_t end) noexcept nogil:
+    """Up to where two keys agree that do so up to `first`; `end` at most."""
+    while first < end and nibble(a, first) == nibble(b, first):
+        first += 1
+    return first
+
+
 # Each writes a node from the start of the buffer and sets its size; false: no memory. A leaf and an extension have the
 # nibbles `first` to `end` of the key, which has at most MAX_KEY_SIZE bytes.
 cdef bint put_leaf(

@@ -1,7 +1,7 @@
 """The trie that is kept of a store; see `_kept_trie.pxd`."""
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._hash cimport keccak256
 from evmcore._live_trie cimport LiveLeaf, LiveTrie, live_find, live_free, live_put, live_remove, live_root
@@ -33,6 +33,9 @@ cdef struct Round:
     const Store* store
     Due* due                      # room for `at_once`
     size_t at_once
+    size_t count                  # of those that are due now
+    unsigned int threads
+    uint8_t[32] no_storage        # the root of an empty trie
     uint32_t failed
 
 
@@ -89,42 +92,40 @@ cdef void drop_storage(Due* due) noexcept nogil:
 cdef void make_ready(void* context, uint64_t first, uint64_t end) noexcept nogil:
     """Storage and leaf of accounts. Each takes the trie of its storage from where it hangs: nobody else looks for that."""
     cdef Round* round = <Round*>context
-    cdef LiveTrie none
     cdef LiveLeaf* leaf
     cdef Due* due
     cdef uint8_t[32] root
     cdef uint64_t i
     cdef size_t j
-    memset(&none, 0, sizeof(LiveTrie))
     for i in range(first, end):
         due = &round.due[i]
         due.row = store_find(round.store, due.address)
+        keccak256(due.address, 20, due.leaf.key)
         if due.row == NULL:
-            keccak256(due.address, 20, due.leaf.key)
             continue
         for j in range(due.count):
             due.whole = due.whole or due.touches[j].kind == TOUCHED_STORAGE
-        keccak256(due.address, 20, due.leaf.key)
         leaf = live_find(round.accounts, due.leaf.key)
         if leaf != NULL:
             due.below = leaf.below
             leaf.below = NULL
-        if not bring_storage_up(due) or not live_root(due.below if due.below != NULL else &none, 1, root):
+        memcpy(root, round.no_storage, 32)
+        if not bring_storage_up(due) or (due.below != NULL and not live_root(due.below, 1, root)):
             round.failed = 1
             return
-        put_state_leaf(&due.leaf, due.address, due.row.nonce, &due.row.balance, root, row_code_hash(due.row))
+        put_state_leaf(&due.leaf, due.row.nonce, &due.row.balance, root, row_code_hash(due.row))
 
 
 # ---------------------------------------------------------------------------------------------------- all of them
 
-cdef bint bring_up(Round* round, size_t count, unsigned int threads) noexcept nogil:
-    """The first `count` of what is due. False: no memory."""
+cdef bint bring_up(Round* round) noexcept nogil:
+    """What is due. False: no memory."""
     cdef LiveLeaf* leaf
     cdef Due* due
     cdef size_t i
     round.failed = 0
-    for_each(threads, count, ACCOUNTS_AT_ONCE, make_ready, round)
-    for i in range(count):
+    for_each(round.threads, round.count, ACCOUNTS_AT_ONCE, make_ready, round)
+    for i in range(round.count):
         due = &round.due[i]
         if round.failed:
             drop_storage(due)
@@ -137,11 +138,17 @@ cdef bint bring_up(Round* round, size_t count, unsigned int threads) noexcept no
                 drop_storage(due)
             else:
                 leaf.below = due.below
+    round.count = 0
     return not round.failed
 
 
-cdef inline Due* next_due(Round* round, size_t number, const uint8_t* address) noexcept nogil:
-    cdef Due* due = &round.due[number]
+cdef inline Due* next_due(Round* round, const uint8_t* address) noexcept nogil:
+    """Room for another account, once those before are brought up where there is none. NULL: no memory for that."""
+    cdef Due* due
+    if round.count == round.at_once and not bring_up(round):
+        return NULL
+    due = &round.due[round.count]
+    round.count += 1
     due.address = address
     due.touches = NULL
     due.count = 0
@@ -150,60 +157,56 @@ cdef inline Due* next_due(Round* round, size_t number, const uint8_t* address) n
     return due
 
 
-cdef bint bring_all_up(Round* round, unsigned int threads) noexcept nogil:
-    cdef size_t count = 0
+cdef bint bring_all_up(Round* round) noexcept nogil:
+    cdef Due* due
     cdef uint32_t i
     for i in range(round.store.row_count):
-        if not round.store.rows[i].used:
-            continue
-        next_due(round, count, <const uint8_t*>round.store.rows[i].address).whole = True
-        count += 1
-        if count == round.at_once:
-            if not bring_up(round, count, threads):
+        if round.store.rows[i].used:
+            due = next_due(round, <const uint8_t*>round.store.rows[i].address)
+            if due == NULL:
                 return False
-            count = 0
-    return bring_up(round, count, threads)
+            due.whole = True
+    return bring_up(round)
 
 
 cdef int by_address(const void* a, const void* b) noexcept nogil:
     return memcmp((<const Touch*>a).address, (<const Touch*>b).address, 20)
 
 
-cdef bint bring_touched_up(Round* round, unsigned int threads) noexcept nogil:
+cdef bint bring_touched_up(Round* round) noexcept nogil:
     cdef Touch* touches = round.store.touched.items
-    cdef size_t total = round.store.touched.count, at = 0, count = 0
+    cdef size_t total = round.store.touched.count, at = 0
     cdef Due* due
     if total:
         qsort(touches, total, sizeof(Touch), by_address)
     while at < total:
-        due = next_due(round, count, <const uint8_t*>touches[at].address)
+        due = next_due(round, <const uint8_t*>touches[at].address)
+        if due == NULL:
+            return False
         due.touches = &touches[at]
         while at < total and memcmp(touches[at].address, due.address, 20) == 0:
             due.count += 1
             at += 1
-        count += 1
-        if count == round.at_once:
-            if not bring_up(round, count, threads):
-                return False
-            count = 0
-    return bring_up(round, count, threads)
+    return bring_up(round)
 
 
 cdef bint trie_is_up(KeptTrie* kept, Store* store, unsigned int threads) noexcept nogil:
     """Brings the trie to where the store is. False: no memory; what there is of it is of no use."""
     cdef Round round
+    cdef LiveTrie empty
     cdef bint done
+    memset(&empty, 0, sizeof(LiveTrie))
+    live_root(&empty, 1, round.no_storage)
     round.accounts = &kept.accounts
     round.store = store
+    round.threads = threads
+    round.count = 0
     round.at_once = store.touched.count if store.touched.wanted else store.account_count
     round.at_once = min(max(round.at_once, <size_t>1), <size_t>MOST_AT_ONCE)
     round.due = <Due*>malloc(round.at_once * sizeof(Due))
     if round.due == NULL:
         return False
-    if store.touched.wanted:
-        done = bring_touched_up(&round, threads)
-    else:
-        done = bring_all_up(&round, threads)
+    done = bring_touched_up(&round) if store.touched.wanted else bring_all_up(&round)
     free(round.due)
     touched_begin(&store.touched)
     return done
