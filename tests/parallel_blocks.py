@@ -123,6 +123,7 @@ def check_equal(
     repetitions: int = 1,
     delays: int = 0,
     turns: bool = False,
+    bins: bool = False,
     **options: Any,
 ) -> tuple[Outcome, str | None]:
     """Executes a block sequentially and on each number of threads.
@@ -130,18 +131,20 @@ def check_equal(
     Returns the sequential outcome, and in words the first difference, None if there is none. With `before`, an equal
     copy of `state`, the state has to be unchanged after each execution. `delays`: seed of delays at the points
     where threads meet, other ones in each repetition; 0 for none. With `turns` it is the seed of whose turn it is,
-    one worker being at work at any time. With every second seed the first worker begins before the others. Every
-    second number of threads notes what is accessed, and then executes the block with the access list given.
+    one worker being at work at any time. With every second seed the first worker begins before the others, and with
+    half of those the transactions are dealt out to bins at random. Every second number of threads notes what is
+    accessed, and then executes the block with the access list given. `bins`: nothing but bins, dealt out at random.
     """
     expected = observe(block, state, chain, access_list=True, **options)
     without = expected if "error" in expected else {**expected, "access list": None}
     for number, (threads, executor) in enumerate((executors or executors_for(THREADS)).items()):
-        listed = (number + bool(delays)) % 2 == 1
+        listed = (number + bool(delays)) % 2 == 1 and not bins
         for repetition in range(repetitions):
             seed = delays and (delays + repetition) % 2**63 + 1
-            executor.delays, executor.turns = (0, seed) if turns else (seed, 0)
+            executor.delays, executor.turns = (0, seed) if turns and not bins else (seed, 0)
+            executor.bins_seed = 2 * seed + 1 if bins else _bins_seed(seed, number)
             # Without delays a short block would be over before others are awake.
-            executor.together = not seed or seed % 2 == 0
+            executor.together = not executor.bins_seed and (not seed or seed % 2 == 0)
             given = observe(block, state, chain, executor, access_list=listed, **options)
             found = difference(expected if listed else without, given)
             if found is None and listed and "error" not in expected:
@@ -155,6 +158,13 @@ def check_equal(
     return expected, None
 
 
+def _bins_seed(seed: int, number: int) -> int:
+    """For `ParallelExecutor.bins_seed`; 0: not to be dealt out at random. `number`: of the executor."""
+    if seed:
+        return seed if seed % 4 == 1 else 0
+    return 4 * number + 1 if number % 4 == 2 else 0
+
+
 def executors_for(threads: tuple[int, ...], *, watch_all: bool = False) -> dict[int, ParallelExecutor]:
     """An executor for each number of threads, that speculates on every block, however small. `watch_all`: it takes
     every slot for one that several transactions write."""
@@ -166,8 +176,11 @@ def executors_for(threads: tuple[int, ...], *, watch_all: bool = False) -> dict[
 
 def assert_bounded(executor: ParallelExecutor, transactions: int) -> None:
     """The last block ended within bounds that hold whatever the system does with the threads: a transaction is run to
-    its end once by itself and at most once more, on final inputs; before that it begins in vain three times at most."""
+    its end once by itself and at most once more, on final inputs; before that it begins in vain three times at most.
+    Those that ran in bins did so once, and all that follows is about those which that did not make final."""
     counters = executor.counters
+    in_bins, final_in_bins = counters["runs_in_bins"], counters["in_bins"]
     assert counters["reruns"] <= transactions, counters
-    assert counters["runs"] - counters["waits"] <= 2 * transactions, counters
+    assert final_in_bins <= in_bins <= transactions, counters
+    assert counters["runs"] - in_bins - counters["waits"] <= 2 * (transactions - final_in_bins), counters
     assert counters["waits"] <= 3 * transactions, counters

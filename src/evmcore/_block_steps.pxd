@@ -94,8 +94,18 @@ cdef BlockFailure block_begin(Machine* machine, const BlockRules* rules, Status*
 # Runs one transaction on the block's working set. BLOCK_TRANSACTION_INVALID: `invalid` says why.
 cdef BlockFailure block_transaction(Machine* machine, const BlockRules* rules, const TxData* tx, BlockOutput* output, TxInvalid* invalid, Status* status) noexcept nogil
 
-# Asks the caches for what the transactions after `at` (from 0) will look at first in a state, and in a block's working set
-# where that is given.
+cdef enum:
+    AHEAD_SOON = 2                # so many transactions ahead their accounts are asked for ...
+    AHEAD_LATER = 4               # ... where those lie ...
+    AHEAD_OF_LATER = 6            # ... and the transactions themselves
+
+# Asks the caches for what later transactions will look at first in a state, and in a block's working set where that is given.
+# The transactions come so much later as the names above say; NULL: there is none.
+cdef void block_ask_for(
+    const StateReader* reader, WorkingSet* ws, const TxData* soon, const TxData* later, const TxData* after
+) noexcept nogil
+
+# The same for those after `at` (from 0).
 cdef void block_ask_for_next(
     const StateReader* reader, WorkingSet* ws, TxData** txs, size_t at, size_t count
 ) noexcept nogil
@@ -105,6 +115,19 @@ cdef bint block_keep(
     BlockOutput* output, const LogEntry* logs, uint32_t log_count, const uint8_t* log_data, const TxData* tx,
     const TxResult* result, const u256* gas_price,
 ) noexcept nogil
+
+# The same for a transaction whose place among the others is not known yet: its record, whose cumulative gas is left out,
+# stands elsewhere. False: no memory.
+cdef bint block_keep_result(
+    BlockOutput* output, TxRecord* record, const LogEntry* logs, uint32_t log_count, const uint8_t* log_data,
+    const TxData* tx, const TxResult* result, const u256* gas_price,
+) noexcept nogil
+
+# Counts the record that stands behind the last one of the output.
+cdef void block_count(BlockOutput* output, const TxData* tx, TxRecord* record) noexcept nogil
+
+# Appends another output's logs and their data. False: no memory.
+cdef bint block_append_logs(BlockOutput* output, const BlockOutput* other) noexcept nogil
 
 # Withdrawals or rewards, then the system calls of EIP-7002 and EIP-7251.
 cdef BlockFailure block_end(Machine* machine, const BlockRules* rules, BlockOutput* output, Status* status) noexcept nogil

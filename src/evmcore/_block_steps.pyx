@@ -21,9 +21,6 @@ cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
 
 cdef enum:
     SYSTEM_GAS = 30000000
-    AHEAD_SOON = 2                # so many transactions ahead their accounts are asked for ...
-    AHEAD_LATER = 4               # ... where those lie ...
-    AHEAD_OF_LATER = 6            # ... and the transactions themselves
     LOOK_AHEAD_DATA = 256         # bytes of a transaction's data
 
 cdef uint8_t[20] SYSTEM_ADDRESS
@@ -163,30 +160,22 @@ cdef BlockFailure block_begin(Machine* machine, const BlockRules* rules, Status*
     return BLOCK_OK
 
 
-cdef bint block_keep(
-    BlockOutput* output, const LogEntry* logs, uint32_t log_count, const uint8_t* log_data, const TxData* tx,
-    const TxResult* result, const u256* gas_price,
+cdef bint block_keep_result(
+    BlockOutput* output, TxRecord* record, const LogEntry* logs, uint32_t log_count, const uint8_t* log_data,
+    const TxData* tx, const TxResult* result, const u256* gas_price,
 ) noexcept nogil:
-    cdef TxRecord* record
     cdef size_t start = output.data_size
     cdef size_t i, data_size = 0
-    if not (
-        reserve(output, <void**>&output.records, &output.record_capacity, output.record_count + 1, sizeof(TxRecord))
-        and reserve(output, <void**>&output.logs, &output.log_capacity, output.log_count + log_count, sizeof(LogEntry))
-    ):
+    if not reserve(output, <void**>&output.logs, &output.log_capacity, output.log_count + log_count, sizeof(LogEntry)):
         return False
     for i in range(log_count):
         data_size = max(data_size, logs[i].data_offset + logs[i].data_size)
     if not (append_data(output, log_data, data_size) and append_data(output, result.output, result.output_size)):
         return False
-    output.gas_used += <uint64_t>result.gas_used
-    output.blob_gas_used += <uint64_t>GAS_PER_BLOB * tx.blob_hash_count
-    record = &output.records[output.record_count]
     record.has_state_root = False
     record.result = result[0]
     record.result.output = NULL
     record.type = tx.type
-    record.cumulative_gas_used = output.gas_used
     record.gas_price = gas_price[0]
     record.first_log = output.log_count
     record.log_count = log_count
@@ -197,31 +186,73 @@ cdef bint block_keep(
     for i in range(output.log_count, output.log_count + log_count):
         output.logs[i].data_offset += start
     output.log_count += log_count
-    output.record_count += 1
+    return True
+
+
+cdef bint block_keep(
+    BlockOutput* output, const LogEntry* logs, uint32_t log_count, const uint8_t* log_data, const TxData* tx,
+    const TxResult* result, const u256* gas_price,
+) noexcept nogil:
+    cdef size_t number = output.record_count
+    if not (
+        reserve(output, <void**>&output.records, &output.record_capacity, number + 1, sizeof(TxRecord))
+        and block_keep_result(output, &output.records[number], logs, log_count, log_data, tx, result, gas_price)
+    ):
+        return False
+    block_count(output, tx, &output.records[number])
     if output.gate != NULL:
         output.gate.publish(output.record_count)
     return True
 
 
+cdef void block_count(BlockOutput* output, const TxData* tx, TxRecord* record) noexcept nogil:
+    output.gas_used += <uint64_t>record.result.gas_used
+    output.blob_gas_used += <uint64_t>GAS_PER_BLOB * tx.blob_hash_count
+    record.cumulative_gas_used = output.gas_used
+    output.record_count += 1
+
+
+cdef bint block_append_logs(BlockOutput* output, const BlockOutput* other) noexcept nogil:
+    cdef size_t i, start = output.data_size
+    if not (
+        reserve(output, <void**>&output.logs, &output.log_capacity, output.log_count + other.log_count, sizeof(LogEntry))
+        and append_data(output, other.data, other.data_size)
+    ):
+        return False
+    if other.log_count:
+        memcpy(output.logs + output.log_count, other.logs, other.log_count * sizeof(LogEntry))
+    for i in range(output.log_count, output.log_count + other.log_count):
+        output.logs[i].data_offset += start
+    output.log_count += other.log_count
+    return True
+
+
+cdef void block_ask_for(
+    const StateReader* reader, WorkingSet* ws, const TxData* soon, const TxData* later, const TxData* after
+) noexcept nogil:
+    if after != NULL:
+        prefetch(after, sizeof(TxData))
+    if later != NULL:
+        prefetch(later.data, min(later.data_size, <size_t>LOOK_AHEAD_DATA))
+        if reader.ask_for != NULL:
+            reader.ask_for(reader.self, later.sender, LATER)
+            reader.ask_for(reader.self, later.to, LATER)
+        if ws != NULL:
+            ws_ask_for_account(ws, later.sender)
+            ws_ask_for_account(ws, later.to)
+    if soon != NULL and reader.ask_for != NULL:
+        reader.ask_for(reader.self, soon.sender, SOON)
+        reader.ask_for(reader.self, soon.to, SOON)
+
+
 cdef void block_ask_for_next(
     const StateReader* reader, WorkingSet* ws, TxData** txs, size_t at, size_t count
 ) noexcept nogil:
-    cdef const TxData* tx
-    if at + AHEAD_OF_LATER < count:
-        prefetch(txs[at + AHEAD_OF_LATER], sizeof(TxData))
-    if at + AHEAD_LATER < count:
-        tx = txs[at + AHEAD_LATER]
-        prefetch(tx.data, min(tx.data_size, <size_t>LOOK_AHEAD_DATA))
-        if reader.ask_for != NULL:
-            reader.ask_for(reader.self, tx.sender, LATER)
-            reader.ask_for(reader.self, tx.to, LATER)
-        if ws != NULL:
-            ws_ask_for_account(ws, tx.sender)
-            ws_ask_for_account(ws, tx.to)
-    if at + AHEAD_SOON < count and reader.ask_for != NULL:
-        tx = txs[at + AHEAD_SOON]
-        reader.ask_for(reader.self, tx.sender, SOON)
-        reader.ask_for(reader.self, tx.to, SOON)
+    block_ask_for(
+        reader, ws, txs[at + AHEAD_SOON] if at + AHEAD_SOON < count else NULL,
+        txs[at + AHEAD_LATER] if at + AHEAD_LATER < count else NULL,
+        txs[at + AHEAD_OF_LATER] if at + AHEAD_OF_LATER < count else NULL,
+    )
 
 
 cdef BlockFailure block_transaction(

@@ -29,6 +29,7 @@ from evmcore._senders cimport pending_help
 from evmcore._sync cimport atomic_add32, monotonic_ns
 from evmcore._tx cimport TxData
 from evmcore._workers cimport run_on_workers
+from evmcore.stm cimport forget_bins
 
 from evmcore.errors import InputError
 
@@ -460,6 +461,7 @@ def forget():
     since_measured = -1
     forget_kinds()
     forget_hints()
+    forget_bins()
     losable.set(LOSABLE_NS)
     for i in range(CHOICES):
         waking[i].set(0)

@@ -71,10 +71,7 @@ cdef inline bint is_selector(const TxData* tx, uint8_t a, uint8_t b, uint8_t c, 
     return tx.data[0] == a and tx.data[1] == b and tx.data[2] == c and tx.data[3] == d
 
 
-cdef int names_of(const TxData* tx, uint64_t* names) noexcept nogil:
-    """What a transaction may have to share with others: 0 to 2 names."""
-    if tx.is_create or tx.data_size < 4:
-        return 0
+cdef int holders_of(const TxData* tx, uint64_t* names) noexcept nogil:
     if tx.data_size >= 68 and is_selector(tx, 0xa9, 0x05, 0x9c, 0xbb):        # transfer(to, amount)
         names[0] = name_of(tx, tx.sender, 20)
         names[1] = name_of(tx, tx.data + 16, 20)
@@ -83,6 +80,15 @@ cdef int names_of(const TxData* tx, uint64_t* names) noexcept nogil:
         names[0] = name_of(tx, tx.data + 16, 20)
         names[1] = name_of(tx, tx.data + 48, 20)
         return 2
+    return 0
+
+
+cdef int names_of(const TxData* tx, uint64_t* names) noexcept nogil:
+    """What a transaction may have to share with others: 0 to 2 names."""
+    if tx.is_create or tx.data_size < 4:
+        return 0
+    if holders_of(tx, names):
+        return 2
     names[0] = name_of(tx, tx.data, 4)
     return 1
 
@@ -90,6 +96,13 @@ cdef int names_of(const TxData* tx, uint64_t* names) noexcept nogil:
 cdef inline uint64_t kind_of(const TxData* tx) noexcept nogil:
     """The name of a call's kind: its callee and selector."""
     return name_of(tx, tx.data, 4) if tx.data_size >= 4 else name_of(tx, tx.data, 0)
+
+
+cdef inline uint64_t work_of(const TxData* tx) noexcept nogil:
+    """The name of what takes about the same time: a kind of calls, or creations of one size that begin alike."""
+    if tx.is_create:
+        return name_of(tx, tx.data, <int>min(tx.data_size, <size_t>20)) + tx.data_size * LINED
+    return kind_of(tx)
 
 
 cdef inline uint32_t heat_of(const TxData* tx) noexcept nogil:
@@ -179,13 +192,21 @@ cdef inline uint64_t work_in(uint64_t gas) noexcept nogil:
     return gas - min(gas, <uint64_t>TRANSFER_GAS) + TRANSFER_WORTH
 
 
-cdef inline uint32_t worth_of(const TxData* tx, uint64_t kind) noexcept nogil:
+cdef inline uint32_t worth_of(const TxData* tx, uint64_t work) noexcept nogil:
     """What a transaction will take: as much as its like did, or half of what its limit would be worth."""
     cdef uint32_t usual
     if only_pays(tx):
         return TRANSFER_WORTH
-    usual = 0 if tx.is_create else usual_worth[kind % KINDS].value()
+    usual = usual_worth[work % KINDS].value()
     return usual if usual else <uint32_t>min(work_in(tx.gas_limit) // 2, <uint64_t>MOST_WORTH)
+
+
+cdef uint32_t expected_worth(const TxData* tx) noexcept nogil:
+    return worth_of(tx, 0 if only_pays(tx) else work_of(tx))
+
+
+cdef uint64_t worth_in(uint64_t ticks) noexcept nogil:
+    return ticks * 1024 // max(kilogas.value(), <uint32_t>1)
 
 
 cdef size_t look_at(Asked* asked, TxData** txs, uint32_t count) noexcept nogil:
@@ -204,7 +225,7 @@ cdef size_t look_at(Asked* asked, TxData** txs, uint32_t count) noexcept nogil:
         asked[i].calls = txs[i].data_size != 0 and not txs[i].is_create
         asked[i].warm = not txs[i].is_create and heat[asked[i].kind].value() != 0
         asked[i].tried_without = 0
-        asked[i].worth = worth_of(txs[i], kind)
+        asked[i].worth = worth_of(txs[i], work_of(txs[i]) if txs[i].is_create else kind)
         calls += asked[i].calls
     return calls
 
@@ -391,10 +412,20 @@ cdef void learn_worth(Estimate* usual, uint64_t gas_used, uint64_t ticks) noexce
     usual.set(<uint32_t>min(max(seen, <uint64_t>(now - now // FORGET)), <uint64_t>MOST_WORTH))
 
 
+cdef void note_worth(const TxData* tx, uint64_t gas_used, uint64_t ticks) noexcept nogil:
+    cdef Estimate* usual
+    if only_pays(tx):
+        return
+    usual = &usual_worth[work_of(tx) % KINDS]
+    if ticks or usual.value() == 0:
+        learn_worth(usual, gas_used, ticks)
+
+
 cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used, uint64_t ticks) noexcept nogil:
     cdef uint64_t kind
     cdef uint32_t now
     if tx.is_create:
+        learn_worth(&usual_worth[work_of(tx) % KINDS], gas_used, ticks)
         return
     kind = kind_of(tx) % KINDS
     now = heat[kind].value()

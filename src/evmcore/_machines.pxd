@@ -17,6 +17,7 @@ cdef extern from "include/stm/arena.h" namespace "evmcore::stm" nogil:
 cdef enum MachineUse:
     FOR_CALLS                     # and single transactions
     FOR_BLOCKS                    # a block's own working set
+    FOR_BINS                      # what another thread runs of a block: its memory had better stay near that thread
     FOR_WORKERS                   # transactions of a block, each by itself
     MACHINE_USES
 

@@ -15,6 +15,10 @@ cdef enum:
 # 255), or NULL.
 cdef int places_met(const TxData* tx, uint64_t* places, uint32_t* trust) noexcept nogil
 
+# A name for calls that are alike: of one function of one contract, with the same addresses in the calldata, but for the
+# sender's.
+cdef uint64_t call_name(const TxData* tx) noexcept nogil
+
 # A call found a place written by another after it had read it (READS), or was the one that wrote it (WRITES).
 cdef void note_meeting(const TxData* tx, uint64_t place) noexcept nogil
 

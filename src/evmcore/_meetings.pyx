@@ -69,6 +69,10 @@ cdef uint64_t exact_name(const TxData* tx, uint64_t name) noexcept nogil:
     return name | 1
 
 
+cdef uint64_t call_name(const TxData* tx) noexcept nogil:
+    return exact_name(tx, rough_name(tx))
+
+
 cdef inline Meetings* known(const TxData* tx) noexcept nogil:
     """What is believed of a call. NULL: nothing."""
     cdef uint64_t rough_one, exact_one

@@ -67,6 +67,7 @@ cdef struct AccountEntry:
     uint32_t destroyed            # == ws.epoch: SELFDESTRUCT took effect in this transaction
     uint32_t changed              # == ws.epoch: some part was written in this transaction (or written and reverted) ...
     int parts                     # ... of Part
+    int all_parts                 # that any transaction wrote
     uint32_t lifetime             # times its storage has been wiped; slots of an older lifetime are zero
     bint loaded                   # the fields below are known
     bint exists
@@ -80,6 +81,7 @@ cdef struct AccountEntry:
     bint rough                    # base.balance is a guess, and `balance` as far off
     u256 balance_floor
     void* origin                  # where the reader found it
+    uint32_t past                 # its latest image in `past_accounts`; 0: none
 
 cdef struct SlotEntry:
     uint32_t account              # number of the account entry
@@ -95,6 +97,28 @@ cdef struct SlotEntry:
     u256 original
     u256 base                     # as the reader gave it
     void* origin                  # where the reader found it
+    uint32_t past                 # its latest image in `past_slots`; 0: none
+
+# What an entry was before a transaction changed it.
+cdef struct AccountImage:
+    uint32_t number               # of the entry
+    uint32_t epoch                # of the transaction
+    uint32_t first                # ... and of the first one that changed it
+    uint32_t previous             # the image before this one of the same entry, 0: none
+    uint32_t lifetime
+    bint exists
+    uint64_t nonce
+    u256 balance
+    uint8_t[32] code_hash
+    Code* code
+
+cdef struct SlotImage:
+    uint32_t number
+    uint32_t epoch
+    uint32_t first
+    uint32_t previous
+    uint32_t lifetime
+    u256 current
 
 cdef struct LogEntry:
     uint8_t[20] address
@@ -136,6 +160,11 @@ cdef struct WorkingSet:
     uint32_t seen_account_count
     uint32_t* seen_slots
     uint32_t seen_slot_count
+    bint keeps_past               # keep images of what is changed, until `ws_reset` or `ws_forget_past`
+    AccountImage* past_accounts   # image 0 of both kinds is a placeholder
+    uint32_t past_account_count
+    SlotImage* past_slots
+    uint32_t past_slot_count
     void* private                 # tables, journal, transient storage: _state.pyx
 
 cdef WorkingSet* ws_new() noexcept nogil                                             # NULL: no memory
@@ -151,6 +180,14 @@ cdef void ws_keep_seen(WorkingSet* ws) noexcept nogil   # from now on, until `ws
 cdef void ws_forget_seen(WorkingSet* ws) noexcept nogil
 cdef void ws_note_account(WorkingSet* ws, uint32_t account) noexcept nogil      # accessed, by a run elsewhere
 cdef void ws_note_slot(WorkingSet* ws, uint32_t slot) noexcept nogil
+
+# ---- what was there before: so that transactions can be taken back that are over
+cdef void ws_keep_past(WorkingSet* ws) noexcept nogil   # from now on
+cdef void ws_forget_past(WorkingSet* ws) noexcept nogil
+cdef void ws_go_back(WorkingSet* ws, uint32_t epoch) noexcept nogil     # to before this transaction and all later ones
+cdef uint32_t ws_account_changed_first(const WorkingSet* ws, uint32_t account) noexcept nogil   # by the transaction of this epoch; 0: by none
+cdef uint32_t ws_slot_changed_first(const WorkingSet* ws, uint32_t slot) noexcept nogil
+cdef u256 ws_least_balance(const WorkingSet* ws, uint32_t account) noexcept nogil               # that it had after any transaction
 
 cdef Checkpoint ws_checkpoint(WorkingSet* ws) noexcept nogil
 cdef void ws_revert(WorkingSet* ws, const Checkpoint* to) noexcept nogil

@@ -34,6 +34,7 @@ RIPEMD[19] = 3
 
 include "working_set/tables.pxi"
 include "working_set/journal.pxi"
+include "working_set/past.pxi"
 include "working_set/storage.pxi"
 include "working_set/accounts.pxi"
 include "working_set/notes.pxi"
@@ -49,6 +50,8 @@ cdef struct Private:
     uint32_t slot_capacity
     uint32_t seen_account_capacity
     uint32_t seen_slot_capacity
+    uint32_t past_account_capacity
+    uint32_t past_slot_capacity
     uint32_t log_capacity
     size_t log_data_capacity
     Undo* journal
@@ -102,6 +105,8 @@ cdef void ws_free(WorkingSet* ws) noexcept nogil:
     free(ws.changed_slots)
     free(ws.seen_accounts)
     free(ws.seen_slots)
+    free(ws.past_accounts)
+    free(ws.past_slots)
     free(ws.logs)
     free(ws.log_data)
     free(p)
@@ -138,6 +143,7 @@ cdef void ws_reset(WorkingSet* ws, StateReader* reader, int revision) noexcept n
     p.ripemd = 0
     ws.keeps_seen = False
     ws_forget_seen(ws)
+    ws_forget_past(ws)
     ws_begin(ws)
 
 
@@ -182,13 +188,13 @@ cdef void ws_finish(WorkingSet* ws) noexcept nogil:
 
 cdef void ws_wipe(WorkingSet* ws, uint32_t account) noexcept nogil:
     cdef AccountEntry* entry = &ws.accounts[account]
+    mark(ws, account, PART_BALANCE | PART_NONCE | PART_CODE | PART_EXISTS | PART_WIPED)
     entry.exists = False
     entry.nonce = 0
     memset(&entry.balance, 0, sizeof(u256))
     memcpy(entry.code_hash, EMPTY_CODE_HASH, 32)
     entry.code = NULL
     entry.lifetime += 1
-    mark(ws, account, PART_BALANCE | PART_NONCE | PART_CODE | PART_EXISTS | PART_WIPED)
 
 
 cdef void clear_if_empty(WorkingSet* ws, uint32_t account) noexcept nogil:
@@ -197,11 +203,11 @@ cdef void clear_if_empty(WorkingSet* ws, uint32_t account) noexcept nogil:
     ws_load(ws, account)
     cdef AccountEntry* entry = &ws.accounts[account]
     if entry.exists and ws_is_empty(ws, account):
-        entry.exists = False
         mark(ws, account, PART_EXISTS)
+        entry.exists = False
         if entry.base.has_storage and entry.lifetime == 0:
-            entry.lifetime = 1
             mark(ws, account, PART_WIPED)
+            entry.lifetime = 1
 
 
 cdef Found ws_block_hash(WorkingSet* ws, uint64_t number, uint8_t* out) noexcept nogil:

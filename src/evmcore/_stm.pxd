@@ -108,7 +108,7 @@ cdef extern from "include/stm/watch.h" namespace "evmcore::stm" nogil:
     enum Doing:
         kWaiting, kRunning, kCommitting, kDoings
     enum Deed:
-        kRanAhead, kRanInVain, kRanAgain, kRanAtFrontier, kMadeFinal, kRefused, kWaited
+        kRanAhead, kRanInVain, kRanAgain, kRanAtFrontier, kMadeFinal, kRefused, kWaited, kRanInBin
     ctypedef struct Event:
         uint64_t begin            # ticks
         uint64_t end
@@ -127,6 +127,9 @@ cdef extern from "include/stm/watch.h" namespace "evmcore::stm" nogil:
         Events* events
         void start()
         void turn_to(Doing next)
+        void finish()
+        void begin()
+        void end(Deed deed, TxIndex tx)
 
 cdef extern from "include/stm/engine.h" namespace "evmcore::stm" nogil:
     ctypedef struct Tasks:

@@ -10,12 +10,10 @@ from evmcore._code cimport Code
 from evmcore._hints cimport HintTables
 from evmcore._interp cimport Machine, Status
 from evmcore._state cimport LogEntry, StateReader
+from evmcore._stm_bins cimport Bins
 from evmcore._stm cimport Arena, Baton, Delays, Location, Scheduler, Store, Tally, Tasks, TxIndex, Write
 from evmcore._tx cimport TxData, TxInvalid, TxResult
 from evmcore._u256 cimport u256
-
-cdef enum:
-    BRIEF_GAS = 100000            # limit of a transaction that takes a few microseconds at most
 
 cdef struct AccountRead:
     Location* location
@@ -127,6 +125,11 @@ cdef struct Block:
     const BlockRules* rules
     StateReader* base
     Pace* pace
+    Bins* bins                    # NULL: nobody has asked for any
+    uint64_t bins_seed            # tests: dealt out at random
+    bint bins_always              # tests: tried however often they have not done
+    bint binned                   # transactions ran in bins first ...
+    size_t before                 # ... of which so many, before those that are here, are final
     int64_t started               # ns, of the monotonic clock
     int64_t opened_ns             # when all was there for the workers ...
     uint64_t opened               # ... and the same in ticks

@@ -5,7 +5,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
 from evmcore._code cimport Code, code_retain
-from evmcore._hints cimport IN_LINE, SHARES_NOTHING
+from evmcore._hints cimport BRIEF_GAS, IN_LINE, SHARES_NOTHING
 from evmcore._interp cimport STATE_FAILED, Machine
 from evmcore._run_kept cimport keep_logs
 from evmcore._state cimport (
@@ -16,7 +16,7 @@ from evmcore._stm cimport (
     EMPTY_CODE_HASH, Location, TxIndex, Value, Version, Write, is_written, kBalance, kCode, kLife, kNonce, latest, new_version,
     publish_writes, raise_flag, ticks,
 )
-from evmcore._stm_block cimport BRIEF_GAS, RECENT_CODES, Access, AccountRead, AccountSeen, Block, Run, SlotRead, Worker
+from evmcore._stm_block cimport RECENT_CODES, Access, AccountRead, AccountSeen, Block, Run, SlotRead, Worker
 from evmcore._stm_read cimport slot_location
 from evmcore._tx cimport TX_VALID, transaction_run
 from evmcore._u256 cimport u256, u_eq, u_is_zero, u_lt, u_sub

@@ -6,7 +6,9 @@ from evmcore._stm cimport Event, Watch, kCommitting, kRefused, kRunning, kWaitin
 from evmcore._stm_block cimport Block
 from evmcore._sync cimport monotonic_ns
 
-DEEDS = ("ran ahead", "met an estimate", "ran again", "ran at the frontier", "made final", "did not stand", "waited")
+DEEDS = (
+    "ran ahead", "met an estimate", "ran again", "ran at the frontier", "made final", "did not stand", "waited", "ran in a bin"
+)
 
 
 cdef void clocks_open(Block* block) noexcept nogil:
@@ -16,12 +18,16 @@ cdef void clocks_open(Block* block) noexcept nogil:
 
 cdef void clocks_close(Block* block) noexcept nogil:
     block.closed = ticks()
-    block.took = monotonic_ns() - block.opened_ns
+    block.took = monotonic_ns() - (block.bins.opened_ns if block.binned else block.opened_ns)
 
 
 cdef double scale(const Block* block):
     """Nanoseconds of a tick."""
-    return <double>block.took / <double>max(block.closed - block.opened, <uint64_t>1)
+    return <double>block.took / <double>max(block.closed - begin_of(block), <uint64_t>1)
+
+
+cdef uint64_t begin_of(const Block* block):
+    return block.bins.opened if block.binned else block.opened
 
 
 cdef int64_t span(uint64_t begin, uint64_t end, double unit):
@@ -33,14 +39,22 @@ cdef int threads_of(const Block* block):
     cdef int i, came = 0
     for i in range(block.worker_count):
         came += block.workers[i].tally.watch.since != 0
+    if came == 0 and block.binned:
+        for i in range(block.threads):
+            came += block.bins.watches[i].since != 0
     return came
 
 
 cdef dict phases_of(const Block* block):
     cdef dict phases = no_phases()
     cdef double unit = scale(block)
+    cdef uint64_t until = block.opened if block.opened else block.closed
     cdef int i
-    if block.opened:
+    if block.binned:
+        phases["opening"] = block.bins.opened_ns - block.started
+        for i in range(block.threads):
+            add_phases(phases, &block.bins.watches[i], block.bins.opened, until, unit)
+    elif block.opened:
         phases["opening"] = block.opened_ns - block.started
     for i in range(block.worker_count):
         add_phases(phases, &block.workers[i].tally.watch, block.opened, block.closed, unit)
@@ -62,29 +76,37 @@ cdef int add_phases(dict phases, const Watch* watch, uint64_t opened, uint64_t c
     return 0
 
 
-cdef tuple timeline_of(const Block* block):
-    cdef const Watch* watch
+cdef size_t add_events(list events, const Block* block, int worker, const Watch* watch, size_t before, bint woke) except? 0:
+    """How many there was no room for. `before`: transactions that come before the first one of these."""
     cdef const Event* event
     cdef double unit = scale(block)
+    cdef uint64_t begin = begin_of(block)
+    cdef size_t n, deed
+    if watch.since == 0 or watch.events == NULL:
+        return 0
+    if woke:
+        events.append((worker, "woke", None, 0, span(begin, watch.came, unit), None))
+    for n in range(watch.events.count()):
+        event = &watch.events.at(n)
+        deed = event.deed
+        detail = None
+        if deed == <size_t>kRefused:
+            detail = <int>event.detail
+        elif event.detail:
+            detail = <int>(event.detail + before) - 1
+        events.append((
+            worker, DEEDS[deed], <int>(event.tx + before) - 1 if event.tx else None,
+            span(begin, event.begin, unit), span(begin, event.end, unit), detail,
+        ))
+    return watch.events.lost()
+
+
+cdef tuple timeline_of(const Block* block):
     cdef list events = []
-    cdef size_t lost = 0, n, deed
+    cdef size_t lost = 0
     cdef int i
+    for i in range(block.threads if block.binned else 0):
+        lost += add_events(events, block, i, &block.bins.watches[i], 0, True)
     for i in range(block.worker_count):
-        watch = &block.workers[i].tally.watch
-        if watch.since == 0 or watch.events == NULL:
-            continue
-        events.append((i, "woke", None, 0, span(block.opened, watch.came, unit), None))
-        for n in range(watch.events.count()):
-            event = &watch.events.at(n)
-            deed = event.deed
-            detail = None
-            if deed == <size_t>kRefused:
-                detail = <int>event.detail
-            elif event.detail:
-                detail = <int>event.detail - 1
-            events.append((
-                i, DEEDS[deed], <int>event.tx - 1 if event.tx else None,
-                span(block.opened, event.begin, unit), span(block.opened, event.end, unit), detail,
-            ))
-        lost += watch.events.lost()
+        lost += add_events(events, block, i, &block.workers[i].tally.watch, block.before, not block.binned)
     return (block.took, lost, events)

@@ -38,20 +38,23 @@ def most_bytes(gas_limits: Iterable[int], block_gas_limit: int, fork: Fork) -> i
     from the gas limits of its transactions and of the block, on any number of threads and whatever they do when.
 
     A transaction runs to its end twice at most, once ahead of time and once at the frontier, and leaves nothing of runs
-    that it begins in vain. So the sum has three parts:
+    that it begins in vain. So the sum has four parts:
 
     - the table of locations: at most 16 bytes for each of the `gas limit / 4000 + 4 * transactions + 1024` for which
       it has room at least; a block that reaches more goes on without speculation.
     - by gas: a location with what runs learn of it and write to it is at most 580 bytes for a slot and 1,360 for an
       account, a log is less than 200 and its data. Since Istanbul that is less than one byte for each unit of gas that
       it costs to reach them; reading was cheaper before: at most 2 bytes since Tangerine Whistle, 18 before.
+    - a transaction that runs in a bin leaves notes of what it reached and images of what it changed, which are smaller
+      than that, and each takes 160 bytes at most while all are dealt out to bins.
     - what a transaction returns: 32 bytes a word of memory, whose price is `3 * words + words**2 / 512`.
     """
     limits = [min(limit, block_gas_limit) for limit in gas_limits]
     table = 16 * (min(sum(limits), block_gas_limit) // 4000 + 4 * len(limits) + 1024)
+    dealing = 160 * len(limits) + 16 * 1024
     bytes_per_gas = 1 if fork >= Fork.ISTANBUL else 2 if fork >= Fork.TANGERINE_WHISTLE else 18
     words = sum(16 * isqrt(256 * 9 + 2 * limit) - 768 for limit in limits)
-    return table + bytes_per_gas * sum(limits) + 32 * (words + len(limits))
+    return table + dealing + bytes_per_gas * sum(limits) + 32 * (words + len(limits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,9 @@ class ParallelCounters:
       there), `running` (transactions, for the first time or again), `committing` and `waiting` (for work, or for
       others to end); `sequential`, what ran on after a fallback. Within `prepare`: `list`, reading a given access
       list.
-    - `more`: whatever else the executor counted, by name: `bytes` of store, versions and records, see `most_bytes`.
+    - `more`: whatever else the executor counted, by name: `bytes` of store, versions and records, see `most_bytes`;
+      `in_bins`, transactions that became final without speculation, in bins of such that share nothing, of
+      `runs_in_bins` that were run so.
     """
 
     transactions: int

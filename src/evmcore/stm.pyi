@@ -11,6 +11,8 @@ class Counters(TypedDict):
     validations: int
     lazies: int
     bytes: int
+    runs_in_bins: int
+    in_bins: int
     aborts: dict[str, int]
     phases: dict[str, int]
     fallback: str
@@ -19,8 +21,9 @@ class Counters(TypedDict):
 CAUSES: tuple[str, ...]
 
 class ParallelExecutor(Executor):
-    """Executes a block's transactions on `threads` native threads (Block-STM with a commit frontier): pass one as
-    `executor` to `execute_block`. The outcome is that of sequential execution at any number of threads.
+    """Executes a block's transactions on `threads` native threads (Block-STM with a commit frontier; before that in
+    bins, where they fall apart into groups that share nothing): pass one as `executor` to `execute_block`. The outcome
+    is that of sequential execution at any number of threads.
 
     `always`: speculate even where one thread, or one transaction, makes that pointless (measurements).
 
@@ -41,6 +44,11 @@ class ParallelExecutor(Executor):
     """For tests: take every slot for one that other transactions write too, run everything ahead, and fill `learnt`."""
     together: bool
     """For tests: nobody begins before all is ready for everybody, so that short blocks run on several threads, too."""
+    bins: int
+    """Whether transactions run in bins: 0 never, 1 where that is likely to do; 2, for tests, whenever they can be dealt
+    out, which is done before anything is run."""
+    bins_seed: int
+    """For tests: always run in bins, dealt out at random by this seed; 0: do not."""
     learnt: list[tuple[int, bytes, int, int, int]]
     """Transaction, address, slot, low, high: a slot's values that would have changed nothing."""
     recording: bool

@@ -10,17 +10,20 @@ from libcpp cimport bool as cbool
 from evmcore._block_run cimport BlockRun, Executor, Pace, Sequence, run_sequence
 from evmcore._block_steps cimport BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTION_INVALID, BlockFailure
 from evmcore._code cimport code_release
+from evmcore._grouping cimport forget_bonds
 from evmcore._hints cimport (
-    MAY_SHARE, RAN_AGAIN, RAN_DIRECTLY, SHARES_NOTHING, SHARES_SLOTS, STOOD, STOOD_IN_LINE, STOOD_OUT_OF_LINE, STOOD_WITHOUT, Asked, Outcome,
-    behind_by_now, give_hints, hint_tables_free, note_outcome, order_starts, takes_long,
+    BRIEF_GAS, MAY_SHARE, RAN_AGAIN, RAN_DIRECTLY, SHARES_NOTHING, SHARES_SLOTS, STOOD, STOOD_IN_LINE, STOOD_OUT_OF_LINE,
+    STOOD_WITHOUT, Asked, Outcome, behind_by_now, give_hints, hint_tables_free, note_outcome, order_starts, takes_long,
 )
 from evmcore._interp cimport NO_MEMORY, SUCCESS, machine_make_symbolic
 from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
+from evmcore._pace cimport Estimate, Patience
+from evmcore._stm_bins cimport DEALT, REFUSED_BINS, Bins, bins_bytes, bins_close, bins_free, bins_help, bins_open, bins_run
 from evmcore._stm cimport (
     Baton, Events, HashKey, Scheduler, Store, Tally, TxIndex, commit_alone, delay_point, engine_work, kCauses, kCommitting,
-    kWaiting, pause, raise_flag, run_on_fresh_threads, wait_for_all,
+    kRunning, kWaiting, pause, raise_flag, run_on_fresh_threads, wait_for_all,
 )
-from evmcore._stm_block cimport BRIEF_GAS, Block, Run, Runs, SlotRead, Worker
+from evmcore._stm_block cimport Block, Run, Runs, SlotRead, Worker
 from evmcore._stm_commit cimport bring_in, publish_beginning, run_directly, stands
 from evmcore._stm_prefetch cimport ask_for_next, ask_for_runs
 from evmcore._stm_read cimport reader_init
@@ -56,6 +59,16 @@ cdef enum:
     NEAR = 8                      # transactions at once that are looked at before they begin
     EVENTS_EACH = 16              # of a picture, by transaction ...
     MOST_EVENTS = 1 << 20         # ... and in all, for each worker: 40 bytes each
+    SIZES = 16                    # of blocks, by powers of two of transactions
+    EVEN_PARTS = 8                # threads have to work this many parts of the time, and as many more as there are of them
+    MOST_DOUBT = 6                # failures: one block in 64 is tried in bins
+    DOUBT_WITH_NEWS = 3           # one in 8, where something was learnt by it
+
+# By SIZES:
+cdef Estimate[16] doubts          # how often bins have not done
+cdef Estimate[16] passed_over     # blocks since the latest was tried
+cdef Estimate[16] deal_first      # 1: blocks are dealt out before anything is run
+cdef Patience[16] first_patience  # when to try that
 
 
 # ---------------------------------------------------------------------------------------------------- a worker's tasks
@@ -120,7 +133,7 @@ cdef cbool conclude_task(void* self, TxIndex tx) noexcept nogil:
         block.txs[tx - 1], outcome_of(block, tx), block.output.gas_used - block.gas_used, block.run_of[tx].ticks
     )
     block.gas_used = block.output.gas_used
-    if block.pace.at[block.pace.step] == tx:
+    if block.pace.at[block.pace.step] and block.pace.at[block.pace.step] <= block.before + tx:
         keep_pace(block, tx)
     return True
 
@@ -144,7 +157,7 @@ cdef bint makes_up(const Block* block, TxIndex tx) noexcept nogil:
     cdef TxIndex later
     for later in range(tx + 1, block.count + 1):
         if block.scheduler.has_run(later):
-            ahead += pace.costs[later - 1]
+            ahead += pace.costs[block.before + later - 1]
     # Some of that has been done in vain.
     done += <uint64_t>(<double>ahead * 3 / 4 * <double>pace.sequential / <double>max(pace.raw, <uint64_t>1))
     return <double>pace.seen_ns * <double>(pace.sequential - min(pace.sequential, done)) < <double>done * <double>left
@@ -156,6 +169,7 @@ cdef void pass_task(void* self, TxIndex tx) noexcept nogil:
 
 cdef enum Opening:
     NOT_YET
+    IN_BINS                       # the transactions are being run in bins; what remains of them comes after
     BEGUN                         # the first worker has; the next one makes ready what speculation needs
     OPEN
     REFUSED                       # what is left of the block, if anything, runs sequentially
@@ -169,8 +183,12 @@ cdef void work(void* context) noexcept nogil:
     if block.delays and not block.turns:
         wait_for_all(&block.arrived, block.threads)
     if number == 0:
-        stm_store(&block.opening, OPEN if open_block(block) else REFUSED)
+        run_in_bins(block)
+        stm_store(&block.opening, OPEN if block.count and open_block(block) else REFUSED)
     wait_while(block, NOT_YET)
+    if stm_load(&block.opening) == IN_BINS:
+        bins_help(block.bins, number)
+        wait_while(block, IN_BINS)
     if number >= <uint32_t>block.worker_count:
         return
     w = block.workers[number]
@@ -186,6 +204,31 @@ cdef void work(void* context) noexcept nogil:
     engine_work(block.scheduler[0], w.tasks, w.arena[0], block.stop, w.tally, w.delays)
     if block.baton != NULL:
         block.baton.leave(number)
+
+
+cdef bint deals_first(const Block* block) noexcept nogil:
+    if block.bins_seed:
+        return (block.bins_seed & 4) != 0
+    return block.bins_always or deal_first[size_class(block.count)].value() != 0
+
+
+cdef void run_in_bins(Block* block) noexcept nogil:
+    """Where that is likely to do: all of the block, or up to where it has not done."""
+    cdef uint32_t final
+    if block.bins == NULL or not bins_open(
+        block.bins, block.main, block.rules, block.output, block.base, block.stop, block.txs, block.count,
+        <uint32_t>block.threads, block.bins_seed, deals_first(block), block.watched,
+    ):
+        return
+    block.binned = True
+    stm_store(&block.opening, IN_BINS)
+    final = bins_run(block.bins)
+    block.before = final
+    if block.bins.stage == DEALT and final < block.count:
+        block.pace.at[block.pace.step] = 0       # what came of the bins says nothing of what comes now
+    block.txs += final
+    block.count -= final
+    block.gas_used = block.output.gas_used
 
 
 cdef void wait_while(const Block* block, Opening now) noexcept nogil:
@@ -265,6 +308,7 @@ memcpy(&store_key, <const uint8_t*>random_key, sizeof(HashKey))
 cdef Spares spare_stores
 cdef Spares spare_schedulers
 cdef Spares spare_runs
+cdef Spares spare_bins
 
 
 cdef Worker* worker_new() noexcept nogil:
@@ -315,17 +359,18 @@ cdef size_t expected_locations(const Block* block) noexcept nogil:
 
 
 cdef class ParallelExecutor(Executor):
-    """Executes a block's transactions on `threads` native threads, with the outcome of sequential execution.
+    """Executes a block's transactions on `threads` native threads, with the outcome of sequential execution: in bins where they
+    fall apart into groups that share nothing (`_stm_bins`), by speculation else.
 
     Pass one as `executor` to `execute_block`. `always`: speculate even where one thread, or one transaction, makes that
     pointless (measurements). Speculation is given up, and the rest of the block run sequentially from the last final
     transaction, when the store is full.
 
-    `counters` tells of the last block: how many `threads` took part, `runs` of transactions begun, `reruns` by the committer
-    because a run did not stand, `waits` for an unfinished transaction, `validations`, `aborts` by what a validation found,
-    `lazies` settled (sums that were not looked at before they were final), `bytes` of store and versions, `phases` (see
-    `ParallelCounters`), and whether there was a `fallback` to sequential execution (why) and from which transaction on
-    (`fallback_at`).
+    `counters` tells of the last block: how many `threads` took part, `runs` of transactions begun, of which `runs_in_bins`
+    without speculation, so that `in_bins` transactions became final; `reruns` by the committer because a run did not stand,
+    `waits` for an unfinished transaction, `validations`, `aborts` by what a validation found, `lazies` settled (sums that were
+    not looked at before they were final), `bytes` of store and versions, `phases` (see `ParallelCounters`), and whether there
+    was a `fallback` to sequential execution (why) and from which transaction on (`fallback_at`).
 
     With `recording`, `timeline` tells what the workers of the last block did: nanoseconds in all, events for which there was
     no room, and a list of events: (worker, what, index of the transaction or None, begin, end, detail), with begin and end
@@ -338,9 +383,17 @@ cdef class ParallelExecutor(Executor):
             raise InputError(f"threads: expected at least 1, got {threads}")
         self.threads = threads
         self.always = always
+        self.bins = 1
         self.counters = {}
         self.learnt = []
         self.timeline = (0, 0, [])
+
+    cdef bint may_bin(self, const Block* block) noexcept nogil:
+        """Whether the block may be run in bins: who wants to know more than the outcome, or to see it early, does without."""
+        return (
+            self.bins and self.threads > 1 and block.count > 1 and block.output.notes == NULL and block.output.gate == NULL
+            and not block.together and (self.bins > 1 or self.bins_seed != 0 or is_time_for_bins(block.count))
+        )
 
     cdef BlockFailure transactions(self, BlockRun run, Sequence* sequence) noexcept nogil:
         cdef Block* block = <Block*>take_lines(sizeof(Block))
@@ -362,6 +415,12 @@ cdef class ParallelExecutor(Executor):
         block.gas_used = run.output.gas_used
         block.stop = &run.halt
         block.pace = &run.pace
+        block.bins_seed = self.bins_seed
+        block.bins_always = self.bins > 1
+        if self.may_bin(block):
+            block.bins = <Bins*>spares_take(&spare_bins)
+            if block.bins == NULL:
+                block.bins = <Bins*>calloc(1, sizeof(Bins))
         block.watched = self.recording
         block.started = monotonic_ns()
         block.failure = BLOCK_OK
@@ -372,9 +431,13 @@ cdef class ParallelExecutor(Executor):
                 run_on_fresh_threads(block.threads, work, block)
             else:
                 run_on_workers(block.threads, work, block)
-            if block.opened:
+            if block.opened or block.binned:
                 clocks_close(block)
-                sequence.at = block.scheduler.frontier() - 1
+            if block.binned:
+                note_binned(block, sequence.count)
+            sequence.at += block.before
+            if block.opened:
+                sequence.at += block.scheduler.frontier() - 1
             block.refused = block.opening == REFUSED and sequence.at < sequence.count and not is_raised(block.stop)
         failure = block.failure
         sequence.invalid = block.invalid
@@ -398,6 +461,58 @@ cdef class ParallelExecutor(Executor):
         return failure
 
 
+cdef inline int size_class(size_t count) noexcept nogil:
+    cdef int size = 0
+    while count >> size > 1 and size < SIZES - 1:
+        size += 1
+    return size
+
+
+cdef bint is_time_for_bins(size_t count) noexcept nogil:
+    """The more often bins did not do for blocks of about so many transactions, the more of those are not tried in any."""
+    cdef int size = size_class(count)
+    passed_over[size].set(passed_over[size].value() + 1)
+    return passed_over[size].value() >> doubts[size].value() != 0
+
+
+cdef bint were_even(const Block* block) noexcept nogil:
+    """Whether the threads were at work for long enough: what few large groups take may have been known too badly."""
+    cdef uint64_t working = 0
+    cdef int i
+    for i in range(block.threads):
+        working += block.bins.watches[i].spent[<int>kRunning]
+    return working * EVEN_PARTS >= (block.closed - block.bins.opened) * (EVEN_PARTS + min(block.threads, EVEN_PARTS))
+
+
+cdef void note_binned(const Block* block, size_t count) noexcept nogil:
+    cdef int size = size_class(count)
+    cdef uint32_t doubt = doubts[size].value()
+    if block.bins.stage == REFUSED_BINS:
+        # What was begun meanwhile, and so has to stay together, may be why.
+        if block.bins.deals_first:
+            first_patience[size].begin()
+            first_patience[size].judge(False)
+        deal_first[size].set(not block.bins.deals_first and first_patience[size].passed_over())
+        return
+    if block.bins.deals_first:
+        first_patience[size].judge(True)
+    passed_over[size].set(0)
+    if block.before == count and were_even(block):
+        doubts[size].set(doubt // 2)
+    elif doubt < <uint32_t>(DOUBT_WITH_NEWS if block.bins.news else MOST_DOUBT):
+        doubts[size].set(doubt + 1)
+
+
+cdef void forget_bins() noexcept nogil:
+    cdef int size
+    forget_bonds()
+    for size in range(SIZES):
+        doubts[size].set(0)
+        passed_over[size].set(0)
+        deal_first[size].set(0)
+        first_patience[size].forget()
+
+
 cdef str fallback_words(const Block* block):
     if not block.fallback:
         return "speculation could not begin" if block.refused else ""
@@ -416,7 +531,7 @@ cdef dict counters_of(const Block* block, size_t at):
     cdef dict counters
     cdef const Tally* tally
     cdef int i, cause
-    counters = dict.fromkeys(("runs", "reruns", "waits", "validations", "lazies", "bytes"), 0)
+    counters = dict.fromkeys(("runs", "reruns", "waits", "validations", "lazies", "bytes", "runs_in_bins", "in_bins"), 0)
     for i in range(block.worker_count):
         tally = &block.workers[i].tally
         counters["runs"] += tally.runs
@@ -429,6 +544,11 @@ cdef dict counters_of(const Block* block, size_t at):
             aborts[CAUSES[cause]] += tally.aborts[cause]
     if block.store != NULL:
         counters["bytes"] += block.store.bytes_used()
+    if block.binned:
+        counters["runs"] += block.bins.runs
+        counters["runs_in_bins"] = block.bins.runs
+        counters["in_bins"] = block.before
+        counters["bytes"] += bins_bytes(block.bins)
     counters["threads"] = max(threads_of(block), 1)
     counters["fallback"] = fallback_words(block)
     counters["fallback_at"] = at if counters["fallback"] else None
@@ -595,6 +715,10 @@ cdef void close_block(Block* block) noexcept nogil:
         del block.workers[i].tally.watch.events
         worker_free(block.workers[i])
     free(block.workers)
+    if block.bins != NULL:
+        bins_close(block.bins)
+        if not spares_give(&spare_bins, block.bins):
+            bins_free(block.bins)
     del block.baton
     if block.runs != NULL and not spares_give(&spare_runs, block.runs):
         runs_free(block.runs)

@@ -55,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--repeat", type=int, default=1, help="executions on each number (default %(default)s)")
     parser.add_argument("--fork", help="a fork for all blocks instead of a random one each")
     parser.add_argument("--lists", action="store_true", help="only with access lists given, right ones and wrong ones")
+    parser.add_argument("--bins", action="store_true", help="only in bins, dealt out at random")
     parser.add_argument("--replay", type=int, metavar="SEED", help="run this seed only, 200 times on each number")
     parser.add_argument("--no-delays", action="store_true", help="contracts without busy loops")
     parser.add_argument("--keep-going", action="store_true", help="go on after a difference")
@@ -75,11 +76,13 @@ def main(arguments: list[str] | None = None) -> int:
         if options.lists:
             found = check_lists(case, threads, counts)
         else:
-            found = check_case(case, executors, counts, repetitions=repetitions)
+            found = check_case(case, executors, counts, repetitions=repetitions, bins=options.bins)
         if found is None:
             continue
         failed += 1
-        text = describe(found if options.lists else minimised(found, executors, max(50, repetitions)))
+        if not options.lists:
+            found = minimised(found, executors, max(50, repetitions), bins=options.bins)
+        text = describe(found)
         print(text, flush=True)
         if options.dump is not None:
             with options.dump.open("a") as file:

@@ -15,7 +15,7 @@ from evmcore.transactions import Transaction
 from tests.parallel_blocks import Outcome, check_equal
 from tests.parallel_fuzz.cases import Case
 
-SUMMED = ("runs", "reruns", "waits", "validations", "lazies", "bytes")
+SUMMED = ("runs", "runs_in_bins", "in_bins", "reruns", "waits", "validations", "lazies", "bytes")
 """The counters of executors that are summed up over all cases."""
 WRONG_NONCE = (TransactionReason.NONCE_MISMATCH_TOO_HIGH, TransactionReason.NONCE_MISMATCH_TOO_LOW)
 
@@ -63,13 +63,18 @@ def _with_right_nonce(case: Case, state: MemoryState, at: int) -> Transaction:
 
 
 def check_case(
-    case: Case, executors: Mapping[int, ParallelExecutor], counts: Counter[str], *, repetitions: int = 1
+    case: Case,
+    executors: Mapping[int, ParallelExecutor],
+    counts: Counter[str],
+    *,
+    repetitions: int = 1,
+    bins: bool = False,
 ) -> Difference | None:
     """Compares the outcomes of the case's block, and of the block repaired if it is invalid; counts what was run."""
     for executor in executors.values():
-        executor.watch_all = _watches_all(case)
+        executor.watch_all = _watches_all(case) and not bins
     for candidate in _candidates(case):
-        expected, words = _compared(candidate, executors, repetitions)
+        expected, words = _compared(candidate, executors, repetitions, bins)
         error = expected.get("error")
         counts["blocks"] += 1
         counts[f"fork {candidate.fork.title}"] += 1
@@ -90,7 +95,9 @@ def check_case(
     return None
 
 
-def _compared(case: Case, executors: Mapping[int, ParallelExecutor], repetitions: int) -> tuple[Outcome, str | None]:
+def _compared(
+    case: Case, executors: Mapping[int, ParallelExecutor], repetitions: int, bins: bool
+) -> tuple[Outcome, str | None]:
     """The sequential outcome, and in what others differ from it."""
     state = MemoryState(case.alloc)
     return check_equal(
@@ -102,6 +109,7 @@ def _compared(case: Case, executors: Mapping[int, ParallelExecutor], repetitions
         repetitions=repetitions,
         delays=delays_of(case),
         turns=_takes_turns(case),
+        bins=bins,
         state_root=True,
     )
 
@@ -128,11 +136,13 @@ def _candidates(case: Case) -> Iterator[Case]:
         yield fixed
 
 
-def minimised(difference: Difference, executors: Mapping[int, ParallelExecutor], repetitions: int) -> Difference:
+def minimised(
+    difference: Difference, executors: Mapping[int, ParallelExecutor], repetitions: int, *, bins: bool = False
+) -> Difference:
     """Drops transactions, withdrawals and accounts as long as some execution still differs."""
 
     def differs(case: Case) -> Difference | None:
-        _, words = _compared(case, executors, repetitions)
+        _, words = _compared(case, executors, repetitions, bins)
         return None if words is None else Difference(case, words)
 
     size = max(1, len(difference.case.block.transactions) // 2)

@@ -36,6 +36,8 @@ KINDS = {
     "met an estimate": Kind.VAIN,
 }
 
+IN_BIN = "in a bin of transactions that share nothing with the others"
+
 # Why a run did not stand, for readers; the names are those of `ParallelCounters.aborts`.
 WHY = {
     "nonce": "a nonce had changed",
@@ -97,6 +99,8 @@ def spans_of(events: Sequence[WorkerEvent]) -> tuple[Span, ...]:
                 kind = Kind.FIRST if runs[transaction] == 1 else Kind.AGAIN
             if what in ("ran again", "ran at the frontier"):
                 note = "by the committer, all before it being final"
+            elif what == "ran in a bin":
+                note = IN_BIN
         if kind is Kind.VAIN:
             note = f"waits for transaction {detail}"
         elif kind is Kind.REFUSED:
@@ -144,7 +148,8 @@ def summary(timeline: Timeline, sequential: float) -> str:
         f"{timeline.name}: {timeline.transactions} transactions on {timeline.threads} threads in "
         f"{timeline.took / 1000:,.0f} us; one after the other {sequential / 1000:,.0f} us",
         f"{len(timeline.runs)} runs, of which {len(timeline.of(Kind.AGAIN))} again and "
-        f"{len(timeline.of(Kind.VAIN))} in vain; {len(final)} commits",
+        f"{len(timeline.of(Kind.VAIN))} in vain, {sum(run.note == IN_BIN for run in timeline.runs)} in bins; "
+        f"{len(final)} commits",
         "of the threads' time: {:.0f} % runs, {:.0f} % checks and commits, {:.0f} % waiting and waking".format(*shares),
     ]
     refused = Counter(span.note for span in timeline.of(Kind.REFUSED))

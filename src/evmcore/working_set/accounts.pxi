@@ -1,14 +1,17 @@
 # Accounts: found or made, loaded, read with a note of how exactly, written.
 
 cdef inline void mark(WorkingSet* ws, uint32_t account, int parts) noexcept nogil:
-    """Notes that the running transaction writes parts of an account."""
+    """Notes, before it does, that the running transaction writes parts of an account."""
     cdef AccountEntry* entry = &ws.accounts[account]
     if entry.changed != ws.epoch:
+        if ws.keeps_past:
+            keep_account(ws, account)
         entry.changed = ws.epoch
         entry.parts = 0
         ws.changed_accounts[ws.changed_account_count] = account
         ws.changed_account_count += 1
     entry.parts |= parts
+    entry.all_parts |= parts
 
 
 cdef inline uint32_t account_cell(WorkingSet* ws, uint64_t key_hash, const uint8_t* address) noexcept nogil:
@@ -50,7 +53,7 @@ cdef void load_account(WorkingSet* ws, uint32_t account) noexcept nogil:
         entry.origin = ws.reader.origin
         entry.rough = ws.reader.rough
         entry.code = ws.reader.known_code
-    entry.loaded = True
+    entry.loaded = found != READ_FAILED          # else it is asked for again, should the run be taken back
     if found == FOUND:
         entry.exists = True
         entry.base_exists = True
@@ -69,10 +72,10 @@ cdef void raise_nonce(WorkingSet* ws, uint32_t account) noexcept nogil:
     """Not noted in the journal: it is before all that can be reverted."""
     cdef AccountEntry* entry = &ws.accounts[account]
     if not entry.exists:
-        entry.exists = True
         mark(ws, account, PART_EXISTS)
-    entry.nonce += 1
+        entry.exists = True
     mark(ws, account, PART_NONCE)
+    entry.nonce += 1
 
 
 cdef void see_account(WorkingSet* ws, uint32_t account) noexcept nogil:
@@ -229,8 +232,8 @@ cdef void set_exists(WorkingSet* ws, uint32_t account) noexcept nogil:
         entry.uses |= USE_EXISTS
     if not entry.exists:
         record(ws, UNDO_EXISTS, account).word.w[0] = 0
-        entry.exists = True
         mark(ws, account, PART_EXISTS)
+        entry.exists = True
 
 
 cdef void ws_touch(WorkingSet* ws, uint32_t account) noexcept nogil:
@@ -253,8 +256,8 @@ cdef void change_balance(WorkingSet* ws, uint32_t account, const u256* balance) 
     if not u_is_zero(balance):
         set_exists(ws, account)
     record(ws, UNDO_BALANCE, account).word = entry.balance
-    entry.balance = balance[0]
     mark(ws, account, PART_BALANCE)
+    entry.balance = balance[0]
 
 
 cdef void ws_set_balance(WorkingSet* ws, uint32_t account, const u256* balance) noexcept nogil:
@@ -284,8 +287,8 @@ cdef void ws_set_nonce(WorkingSet* ws, uint32_t account, uint64_t nonce) noexcep
     set_exists(ws, account)
     cdef AccountEntry* entry = &ws.accounts[account]
     record(ws, UNDO_NONCE, account).word.w[0] = entry.nonce
-    entry.nonce = nonce
     mark(ws, account, PART_NONCE)
+    entry.nonce = nonce
 
 
 cdef void ws_raise_nonce(WorkingSet* ws, uint32_t account) noexcept nogil:
@@ -312,9 +315,9 @@ cdef bint ws_set_code(WorkingSet* ws, uint32_t account, const uint8_t* data, siz
     undo = record(ws, UNDO_CODE, account)
     memcpy(&undo.word, entry.code_hash, 32)
     undo.code = entry.code
+    mark(ws, account, PART_CODE)
     memcpy(entry.code_hash, code_hash, 32)
     entry.code = code
-    mark(ws, account, PART_CODE)
     return True
 
 

@@ -61,9 +61,11 @@ cdef void ws_load_slot(WorkingSet* ws, uint32_t slot) noexcept nogil:
             if found == READ_FAILED:
                 ws.failed = True
         entry.current = entry.base
-        entry.loaded = True
+        entry.loaded = found != READ_FAILED
     if entry.seen != ws.epoch:
         if entry.lifetime != account.lifetime:
+            if ws.keeps_past:
+                keep_slot(ws, slot)
             memset(&entry.current, 0, sizeof(u256))
             entry.lifetime = account.lifetime
         entry.original = entry.current
@@ -90,11 +92,13 @@ cdef bint ws_warm_slot(WorkingSet* ws, uint32_t slot) noexcept nogil:
 cdef void ws_store(WorkingSet* ws, uint32_t slot, const u256* value) noexcept nogil:
     cdef SlotEntry* entry = &ws.slots[slot]
     record(ws, UNDO_STORE, slot).word = entry.current
-    entry.current = value[0]
     if entry.changed != ws.epoch:
+        if ws.keeps_past:
+            keep_slot(ws, slot)
         entry.changed = ws.epoch
         ws.changed_slots[ws.changed_slot_count] = slot
         ws.changed_slot_count += 1
+    entry.current = value[0]
 
 
 cdef uint32_t transient_number(WorkingSet* ws, uint32_t account, const u256* key, bint create) noexcept nogil:

@@ -1,0 +1,62 @@
+"""Which transactions of a block belong together, so that the others can run beside them as if there were no such. Layer 5.
+
+Transactions form one group that name the same sender, the same holder of a token, or a place (an account or a slot) where
+their like met before. Groups are dealt out to as many bins as there are threads. That is a guess: who runs bins checks it.
+"""
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from evmcore._tx cimport TxData
+from evmcore._u256 cimport u256
+
+cdef struct NamedPlace:
+    uint64_t name
+    uint32_t tx                   # who named it first
+    uint32_t block                # in which grouping; of another one it is free
+
+# Neighbours that belong to nobody: whichever bin has least to do runs them, in order among its own.
+cdef struct Portion:
+    uint32_t first                # of `loose`
+    uint32_t end
+    uint64_t worth
+    uint32_t state                # shared by the threads: see `_stm_bins`
+
+# What `group` works with and leaves, kept from block to block. Begins as zeros.
+cdef struct Groups:
+    NamedPlace* places
+    size_t place_count            # room for so many, of which the latest block uses ...
+    uint64_t mask                 # ... one more than this, a power of two
+    size_t named                  # of them
+    uint32_t block
+    uint32_t* parent              # by transaction, from 0: a tree whose root stands for the group
+    size_t parent_count
+    uint32_t* worth               # of each transaction: see `_hints.expected_worth`
+    size_t worth_count
+    uint64_t* load                # of each root's group
+    size_t load_count
+    uint32_t* bin_of              # by transaction
+    size_t bin_of_count
+    uint32_t* order               # bin by bin, ascending in each: `order[first[b]]` to before `order[first[b + 1]]`
+    size_t order_count
+    uint32_t* first
+    size_t first_count
+    const uint32_t* loose         # behind those: transactions of no bin, ascending
+    Portion* portions
+    size_t portions_capacity
+    uint32_t portion_count
+
+# Deals the transactions out to `bins` bins, where those before `begun` have run in the first one. False: that would not pay,
+# because most belong together, too little is known of too many, or there is no memory.
+cdef bint group(Groups* groups, TxData** txs, uint32_t count, uint32_t bins, uint32_t begun) noexcept nogil
+# For tests: dealt out at random.
+cdef bint group_at_random(Groups* groups, uint32_t count, uint32_t bins, uint32_t begun, uint64_t seed) noexcept nogil
+cdef size_t groups_bytes(const Groups* groups, size_t count) noexcept nogil      # for so many transactions
+cdef void groups_free(Groups* groups) noexcept nogil
+
+# Who belongs together after all, for later blocks: those which met at a place, ascending. `slot`: NULL, an account. False:
+# that was known, or has been noted in this block.
+cdef bint note_bond(
+    Groups* groups, TxData** txs, const uint32_t* met, size_t count, const uint8_t* address, const u256* slot
+) noexcept nogil
+
+# For tests: everything learnt.
+cdef void forget_bonds() noexcept nogil

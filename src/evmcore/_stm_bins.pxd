@@ -1,0 +1,116 @@
+"""A block's transactions run directly on several threads, where they fall apart into groups (`_grouping`). Layer 5.
+
+Each thread runs one bin of groups, in order, on a working set of its own, as sequential execution would: nothing is recorded
+for each transaction, nobody reads what others write. When all have ended it is looked up in the working sets whether any
+transaction touched what one before it in another bin had changed. Up to the first that did, all is as in sequential
+execution: later ones are taken back, and what remains is brought together in the block's own working set.
+"""
+from libc.stddef cimport size_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from evmcore._block_steps cimport BlockOutput, BlockRules
+from evmcore._grouping cimport Groups
+from evmcore._interp cimport Machine
+from evmcore._state cimport StateReader
+from evmcore._stm cimport Events, Watch
+from evmcore._tx cimport TxData
+
+cdef struct Bin:
+    Machine* machine              # of the first bin: the block's own
+    BlockOutput* output           # for logs and data; of the first bin: the block's own
+    BlockOutput own_output
+    const uint32_t* dealt         # the places in the block of its own transactions, ascending, ...
+    uint32_t dealt_count
+    uint32_t* places              # ... of all that it ran ...
+    uint32_t done                 # ... so many, ...
+    uint32_t* account_ends        # ... and how many accounts and slots the working set had noted as seen after each
+    uint32_t* slot_ends
+    uint32_t* twins               # by account number, for each earlier bin: the number of the same account there, 0: none
+    uint64_t left                 # shared: worth of its own transactions that are still to be run
+    uint8_t[64] aside
+
+cdef struct Meeting:              # an account, or a slot, that two bins touched and at least one of them changed
+    uint32_t earlier              # the bins
+    uint32_t later
+    uint32_t in_earlier           # its numbers there
+    uint32_t in_later
+    bint is_slot
+
+# How far a block is that is run in bins.
+cdef enum Stage:
+    RUNS_ALONE                         # the first thread runs all in order, until others know what belongs together
+    DEALT
+    REFUSED_BINS                       # they had better be run otherwise
+
+# One block on several threads. Begins as zeros; what it grew to is kept from block to block.
+cdef struct Bins:
+    Groups groups
+    Bin* bins
+    uint32_t count                # of them
+    size_t capacity
+    uint32_t* numbers             # for what the bins keep by transaction
+    size_t numbers_count
+    uint32_t* twins
+    size_t twins_count
+    Meeting* meetings
+    size_t meetings_count
+    uint32_t* met                 # room for the transactions of one meeting
+    size_t met_count
+    TxData** txs
+    uint32_t tx_count
+    const BlockRules* rules
+    BlockOutput* output
+    const uint32_t* stop
+    uint64_t seed
+    bint deals_first
+    Watch* watches                # by thread
+    uint32_t watch_count
+    uint64_t opened               # ticks, and ns of the monotonic clock
+    int64_t opened_ns
+    uint32_t first_epoch          # of the block's working set: that of a transaction is higher by its place and one
+    uint32_t news                 # bonds that were not known
+    size_t bytes                  # of what the bins kept by transaction
+    uint64_t runs                 # that took place, those included that were taken back
+    size_t first_record
+    size_t first_log
+    size_t first_data
+    uint8_t[64] aside             # what follows the threads share
+    uint32_t stage                # of Stage
+    uint32_t begun                # the first thread has come so far alone ...
+    uint32_t alone_until          # ... and goes no further than to here before the others are dealt out
+    int32_t came                  # who would do that
+    int32_t next_bin              # taken so far ...
+    int32_t bins_ended            # ... and run
+    uint32_t may_look_up          # raised once all have ended ...
+    bint may_know                 # ... and there is memory for looking up who met
+    int32_t next_account_chunk
+    int32_t account_chunks_ended
+    int32_t next_slot_chunk
+    int32_t slot_chunks_ended
+    uint32_t judged               # raised once it is known what counts
+    int32_t bringing              # who would bring the bins' state together ...
+    uint32_t brought              # ... raised once that is done, ...
+    bint not_all_brought          # ... for which there was no memory
+    int32_t meeting_count
+    uint8_t[64] apart
+    uint32_t limit                # transactions from this one on do not count
+
+# Makes all ready. False: no memory, or the block has changed too much before; nothing has happened. `seed`: for tests, deal
+# out at random; 0: do not. `deals_first`: before anything is run, not meanwhile. `watched`: for a picture.
+cdef bint bins_open(
+    Bins* bins, Machine* main, const BlockRules* rules, BlockOutput* output, StateReader* reader, const uint32_t* stop,
+    TxData** txs, uint32_t count, uint32_t threads, uint64_t seed, bint deals_first, bint watched,
+) noexcept nogil
+
+# What a thread other than the first does, as soon as it has come, until all has been run and looked up. `number`: which one
+# it is, from 1.
+cdef void bins_help(Bins* bins, uint32_t number) noexcept nogil
+
+# The first thread's part. So many transactions are final then: all of them, or those before the first that is not known to be,
+# or those before there was an answer whether bins would pay.
+cdef uint32_t bins_run(Bins* bins) noexcept nogil
+
+# Of images, notes and tables; to be asked before `bins_close`.
+cdef size_t bins_bytes(const Bins* bins) noexcept nogil
+
+cdef void bins_close(Bins* bins) noexcept nogil
+cdef void bins_free(Bins* bins) noexcept nogil
