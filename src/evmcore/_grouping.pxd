@@ -13,12 +13,12 @@ cdef struct NamedPlace:
     uint32_t tx                   # who named it first
     uint32_t block                # in which grouping; of another one it is free
 
-# Neighbours that belong to nobody: whichever bin has least to do runs them, in order among its own.
-cdef struct Portion:
-    uint32_t first                # of `loose`
-    uint32_t end
-    uint64_t worth
-    uint32_t state                # shared by the threads: see `_stm_bins`
+cdef extern from "include/stm/bins.h" namespace "evmcore::stm" nogil:
+    ctypedef struct Portion:      # neighbours that belong to nobody: whichever bin has least to do runs them, in order
+        uint32_t first            # of `loose`
+        uint32_t end
+        uint64_t worth
+        uint32_t state            # begins as 0
 
 # What `group` works with and leaves, kept from block to block. Begins as zeros.
 cdef struct Groups:

@@ -7,25 +7,50 @@ execution: later ones are taken back, and what remains is brought together in th
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libcpp cimport bool as cbool
 from evmcore._block_steps cimport BlockOutput, BlockRules
-from evmcore._grouping cimport Groups
+from evmcore._grouping cimport Groups, Portion
 from evmcore._interp cimport Machine
 from evmcore._state cimport StateReader
 from evmcore._stm cimport Events, Watch
 from evmcore._tx cimport TxData
 
+cdef extern from "include/stm/bins.h" namespace "evmcore::stm" nogil:
+    ctypedef struct Deal:
+        const uint32_t* worth
+        const uint32_t* order
+        const uint32_t* first
+        const uint32_t* loose
+        Portion* portions
+        uint32_t portion_count
+    ctypedef struct BinTasks:
+        void* self
+        cbool (*run)(void* self, uint32_t bin, uint32_t place) noexcept nogil
+        void (*ask)(void* self, uint32_t bin, const uint32_t* places, uint32_t count) noexcept nogil
+        uint32_t (*foresee)(void* self, uint32_t begun) noexcept nogil
+        cbool (*deal)(void* self, uint32_t begun, Deal* deal) noexcept nogil
+        void (*prepare)(void* self, uint32_t* accounts, uint32_t* slots) noexcept nogil
+        void (*look_up)(void* self, uint32_t piece, cbool slots) noexcept nogil
+        uint32_t (*judge)(void* self, uint32_t limit) noexcept nogil
+        void (*bring_results)(void* self) noexcept nogil
+        void (*bring_state)(void* self) noexcept nogil
+    cppclass BinRun:
+        BinRun() except +
+        bint open(uint32_t transactions, uint32_t bins, bint deals_first, uint64_t seed, const uint32_t* stop)
+        uint32_t lead(const BinTasks& tasks, Watch& watch)
+        void help(const BinTasks& tasks, Watch& watch)
+        bint was_dealt() const
+        bint deals_first() const
+
 cdef struct Bin:
     Machine* machine              # of the first bin: the block's own
     BlockOutput* output           # for logs and data; of the first bin: the block's own
     BlockOutput own_output
-    const uint32_t* dealt         # the places in the block of its own transactions, ascending, ...
-    uint32_t dealt_count
-    uint32_t* places              # ... of all that it ran ...
+    uint32_t* places              # in the block of the transactions that it ran, ascending, ...
     uint32_t done                 # ... so many, ...
     uint32_t* account_ends        # ... and how many accounts and slots the working set had noted as seen after each
     uint32_t* slot_ends
     uint32_t* twins               # by account number, for each earlier bin: the number of the same account there, 0: none
-    uint64_t left                 # shared: worth of its own transactions that are still to be run
     uint8_t[64] aside
 
 cdef struct Meeting:              # an account, or a slot, that two bins touched and at least one of them changed
@@ -35,14 +60,9 @@ cdef struct Meeting:              # an account, or a slot, that two bins touched
     uint32_t in_later
     bint is_slot
 
-# How far a block is that is run in bins.
-cdef enum Stage:
-    RUNS_ALONE                         # the first thread runs all in order, until others know what belongs together
-    DEALT
-    REFUSED_BINS                       # they had better be run otherwise
-
 # One block on several threads. Begins as zeros; what it grew to is kept from block to block.
 cdef struct Bins:
+    BinRun* run                   # who does what
     Groups groups
     Bin* bins
     uint32_t count                # of them
@@ -51,6 +71,7 @@ cdef struct Bins:
     size_t numbers_count
     uint32_t* twins
     size_t twins_count
+    bint may_know                 # there was memory for looking up who met
     Meeting* meetings
     size_t meetings_count
     uint32_t* met                 # room for the transactions of one meeting
@@ -59,40 +80,23 @@ cdef struct Bins:
     uint32_t tx_count
     const BlockRules* rules
     BlockOutput* output
-    const uint32_t* stop
     uint64_t seed
-    bint deals_first
     Watch* watches                # by thread
     uint32_t watch_count
     uint64_t opened               # ticks, and ns of the monotonic clock
     int64_t opened_ns
     uint32_t first_epoch          # of the block's working set: that of a transaction is higher by its place and one
+    uint32_t limit                # transactions from this one on do not count
     uint32_t news                 # bonds that were not known
     size_t bytes                  # of what the bins kept by transaction
     uint64_t runs                 # that took place, those included that were taken back
     size_t first_record
     size_t first_log
     size_t first_data
-    uint8_t[64] aside             # what follows the threads share
-    uint32_t stage                # of Stage
-    uint32_t begun                # the first thread has come so far alone ...
-    uint32_t alone_until          # ... and goes no further than to here before the others are dealt out
-    int32_t came                  # who would do that
-    int32_t next_bin              # taken so far ...
-    int32_t bins_ended            # ... and run
-    uint32_t may_look_up          # raised once all have ended ...
-    bint may_know                 # ... and there is memory for looking up who met
-    int32_t next_account_chunk
-    int32_t account_chunks_ended
-    int32_t next_slot_chunk
-    int32_t slot_chunks_ended
-    uint32_t judged               # raised once it is known what counts
-    int32_t bringing              # who would bring the bins' state together ...
-    uint32_t brought              # ... raised once that is done, ...
-    bint not_all_brought          # ... for which there was no memory
-    int32_t meeting_count
+    bint results_missing          # there was no memory to bring all that counts into the block
     uint8_t[64] apart
-    uint32_t limit                # transactions from this one on do not count
+    bint no_memory                # of the state, which another thread brings
+    int32_t meeting_count         # shared by the threads
 
 # Makes all ready. False: no memory, or the block has changed too much before; nothing has happened. `seed`: for tests, deal
 # out at random; 0: do not. `deals_first`: before anything is run, not meanwhile. `watched`: for a picture.

@@ -3,6 +3,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp, memset
+from libcpp cimport bool as cbool
 from libcpp.algorithm cimport sort
 
 from evmcore._block_steps cimport (
@@ -21,24 +22,20 @@ from evmcore._state cimport (
     ws_adopt_account, ws_adopt_slot, ws_ask_for_account, ws_find_account, ws_find_slot, ws_forget_past, ws_forget_seen,
     ws_go_back, ws_keep_past, ws_keep_seen, ws_least_balance, ws_put_code, ws_reset, ws_slot_changed_first,
 )
-from evmcore._stm cimport Events, Watch, kCommitting, kMadeFinal, kRanInBin, kRunning, kWaiting, pause, ticks
-from evmcore._sync cimport (
-    atomic_acquire32, atomic_add32, atomic_load32, atomic_load64, atomic_lower32, atomic_or32, atomic_release32, atomic_store64,
-    is_raised, monotonic_ns, ordered_load32, ordered_store32, raise_flag,
-)
+from evmcore._stm cimport Events, Watch, kMadeFinal, ticks
+from evmcore._sync cimport atomic_add32, monotonic_ns
 from evmcore._tx cimport GAS_PER_BLOB, TX_VALID, TxData, TxResult, transaction_run
 from evmcore._u256 cimport u256, u_add, u_eq, u_is_zero, u_lt, u_sub
 
 cdef enum:
     MOST_BEFORE = 16              # accounts and slots that the block itself may have changed before its first transaction
     MOST_MEETINGS = 256           # that are looked into
-    CHUNK = 128                   # accounts or slots that are looked up at once
+    PIECE = 128                   # accounts or slots that are looked up at once
     AHEAD = 8                     # so much later ones are asked for
     RECORD_BYTES = 256            # of a record, but for the bloom
     EVENTS_EACH = 4               # of a picture, by transaction
     ALONE_PART = 4                # one part in so many of the block at most the first thread runs while another deals out ...
     LEAST_BEGUN = 2               # ... and so many transactions at least
-    TAKEN = 1 << 30               # of a portion's state, which else counts those who have left it
     NOBODY = 0xffffffff
 
 cdef Estimate dealing             # what it takes, in ticks of 16 transactions
@@ -57,28 +54,25 @@ cdef bint bins_open(
     TxData** txs, uint32_t count, uint32_t threads, uint64_t seed, bint deals_first, bint watched,
 ) noexcept nogil:
     bins.count = 0
+    if bins.run == NULL:
+        bins.run = new BinRun()
     bins.txs = txs
     bins.tx_count = count
     bins.rules = rules
     bins.output = output
-    bins.stop = stop
     bins.seed = seed
-    bins.deals_first = deals_first
     bins.first_epoch = main.ws.epoch
     bins.first_record = output.record_count
     bins.first_log = output.log_count
     bins.first_data = output.data_size
     bins.runs = bins.news = bins.bytes = 0
-    bins.judged = bins.brought = 0
-    bins.bringing = 0
-    bins.not_all_brought = False
-    bins.stage = RUNS_ALONE
-    bins.begun = 0
-    bins.alone_until = bins.limit = count
-    bins.came = bins.next_bin = bins.bins_ended = bins.meeting_count = 0
-    bins.may_look_up = 0
-    bins.next_account_chunk = bins.account_chunks_ended = bins.next_slot_chunk = bins.slot_chunks_ended = 0
-    if not (make_bins(bins, main, reader, threads) and make_watches(bins, threads, watched)):
+    bins.no_memory = bins.results_missing = False
+    bins.may_know = True
+    bins.meeting_count = 0
+    if not (
+        bins.run.open(count, threads, deals_first, seed, stop)
+        and make_bins(bins, main, reader, threads) and make_watches(bins, threads, watched)
+    ):
         bins_close(bins)
         return False
     bins.opened_ns = monotonic_ns()
@@ -218,13 +212,15 @@ cdef void bins_free(Bins* bins) noexcept nogil:
         free_array(bins.meetings)
         free_array(bins.met)
         free(bins.watches)
+        del bins.run
         free(bins)
 
 
 # ---------------------------------------------------------------------------------------------------- running
 
-cdef bint run_one(Bins* bins, Bin* bin, uint32_t place) noexcept nogil:
-    """False: it did not run, or may not be in the block."""
+cdef cbool run_one(void* self, uint32_t number, uint32_t place) noexcept nogil:
+    cdef Bins* bins = <Bins*>self
+    cdef Bin* bin = &bins.bins[number]
     cdef Machine* machine = bin.machine
     cdef WorkingSet* ws = machine.ws
     cdef TxData* tx = bins.txs[place]
@@ -251,203 +247,83 @@ cdef bint run_one(Bins* bins, Bin* bin, uint32_t place) noexcept nogil:
     return True
 
 
-cdef bint run_next(Bins* bins, Bin* bin, uint32_t place, Watch* watch) noexcept nogil:
-    """False: this transaction and all that come later do not count."""
-    if is_raised(bins.stop):
-        atomic_lower32(&bins.limit, place)
-    if place >= atomic_load32(&bins.limit):
-        return False
-    watch.begin()
-    if not run_one(bins, bin, place):
-        atomic_lower32(&bins.limit, place)
-        return False
-    watch.end(kRanInBin, place + 1)
-    return True
+cdef inline const TxData* coming(const Bins* bins, const uint32_t* places, uint32_t count, uint32_t ahead) noexcept nogil:
+    return bins.txs[places[ahead]] if count > ahead else NULL
 
 
-cdef void run_alone(Bins* bins, Watch* watch) noexcept nogil:
-    """All in order, until it is known what belongs together. Who deals that out decides how far this goes at most."""
-    cdef Bin* bin = &bins.bins[0]
-    cdef unsigned int turn = 0
-    cdef uint32_t place = 0
-    watch.turn_to(kRunning)
-    while atomic_acquire32(&bins.stage) == RUNS_ALONE and place < bins.tx_count:
-        ordered_store32(&bins.begun, place)
-        if place >= ordered_load32(&bins.alone_until):
-            turn = pause(turn)
-            continue
-        block_ask_for_next(bin.machine.ws.reader, bin.machine.ws, bins.txs, place, bins.tx_count)
-        if not run_next(bins, bin, place, watch):
-            break
-        place += 1
-    ordered_store32(&bins.begun, place)
-    watch.turn_to(kWaiting)
+cdef void ask_for_next(void* self, uint32_t number, const uint32_t* places, uint32_t count) noexcept nogil:
+    """What they will read, and where they will write: another thread may have had all that in its caches."""
+    cdef const Bins* bins = <const Bins*>self
+    cdef WorkingSet* ws = bins.bins[number].machine.ws
+    if places == NULL:
+        block_ask_for_next(ws.reader, ws, bins.txs, count, bins.tx_count)
+        return
+    block_ask_for(
+        ws.reader, ws, coming(bins, places, count, AHEAD_SOON), coming(bins, places, count, AHEAD_LATER),
+        coming(bins, places, count, AHEAD_OF_LATER),
+    )
+    prefetch_for_writing(&ws.accounts[ws.account_count + 4], 2 * sizeof(AccountEntry))
+    prefetch_for_writing(&ws.slots[ws.slot_count + 4], 2 * sizeof(SlotEntry))
+    prefetch_for_writing(&ws.past_accounts[ws.past_account_count + 6], 3 * sizeof(AccountImage))
+    prefetch_for_writing(&ws.past_slots[ws.past_slot_count + 6], 3 * sizeof(SlotImage))
+    if count > AHEAD_SOON:
+        prefetch_for_writing(&bins.output.records[bins.first_record + places[AHEAD_SOON]], RECORD_BYTES)
 
 
-cdef uint32_t begun_by_then(const Bins* bins, uint32_t begun) noexcept nogil:
-    """How many more transactions the first thread will have run when all is dealt out, if it goes on like this."""
+cdef uint32_t begun_by_then(void* self, uint32_t begun) noexcept nogil:
+    """If the first thread goes on as it has."""
+    cdef const Bins* bins = <const Bins*>self
     cdef uint64_t took = ticks() - bins.opened
-    if bins.deals_first:
-        return 0
-    if begun == 0:
-        return LEAST_BEGUN
     return LEAST_BEGUN + <uint32_t>min(
         dealing.value() * <uint64_t>bins.tx_count // 16 * begun // max(took, <uint64_t>1),
         <uint64_t>bins.tx_count // ALONE_PART,
     )
 
 
-cdef void deal(Bins* bins) noexcept nogil:
-    """Deals out what the first thread has not run yet, nor will have run by then."""
-    cdef uint32_t count = bins.tx_count, begun = ordered_load32(&bins.begun), until, b, i
-    cdef const uint32_t* first
-    cdef Bin* bin
-    cdef bint dealt
+cdef cbool deal(void* self, uint32_t begun, Deal* dealt) noexcept nogil:
+    cdef Bins* bins = <Bins*>self
+    cdef Groups* groups = &bins.groups
     cdef uint64_t began = ticks()
-    until = begun + begun_by_then(bins, begun)
-    ordered_store32(&bins.alone_until, until)
-    if not bins.deals_first:
-        until = min(max(until, ordered_load32(&bins.begun) + 1), count)
-    dealt = (
-        group_at_random(&bins.groups, count, bins.count, until, bins.seed) if bins.seed
-        else group(&bins.groups, bins.txs, count, bins.count, until)
+    cdef bint pays = (
+        group_at_random(groups, bins.tx_count, bins.count, begun, bins.seed) if bins.seed
+        else group(groups, bins.txs, bins.tx_count, bins.count, begun)
     )
-    if dealt:
-        first = bins.groups.first
-        for b in range(bins.count):
-            bin = &bins.bins[b]
-            bin.dealt = bins.groups.order + first[b]
-            bin.dealt_count = first[b + 1] - first[b]
-            bin.left = 0
-            for i in range(bin.dealt_count):
-                bin.left += bins.groups.worth[bin.dealt[i]]
-    dealing.step((ticks() - began) * 16 // count, 8)
-    atomic_release32(&bins.stage, DEALT if dealt else REFUSED_BINS)
+    dealt.worth = groups.worth
+    dealt.order = groups.order
+    dealt.first = groups.first
+    dealt.loose = groups.loose
+    dealt.portions = groups.portions
+    dealt.portion_count = groups.portion_count
+    dealing.step((ticks() - began) * 16 // bins.tx_count, 8)
+    return pays
 
 
-cdef bint takes(Bins* bins, const Bin* bin, Portion* portion) noexcept nogil:
-    """Whether a bin runs what belongs to nobody: where the others have more to do on the mean, or have all left it."""
-    cdef uint64_t all_left = 0
-    cdef uint32_t b
-    cdef bint wants
-    for b in range(bins.count):
-        all_left += <uint64_t>atomic_load64(<const int64_t*>&bins.bins[b].left)
-    wants = bin.left * bins.count <= all_left
-    if bins.seed:                                # any way of taking them has to be right
-        wants = (bins.seed >> (portion.first + (bin - bins.bins)) % 32) % 2
-    if wants:
-        return atomic_or32(&portion.state, TAKEN) < TAKEN
-    b = <uint32_t>atomic_add32(<int32_t*>&portion.state, 1)
-    return b == bins.count                       # it is the last to come by
-
-
-cdef inline void ask_for_next(Bins* bins, const Bin* bin, const uint32_t* places, uint32_t left) noexcept nogil:
-    """What the next of these transactions, of which so many are left, will read, and where they will write: another thread may
-    have had all that in its caches."""
-    cdef WorkingSet* ws = bin.machine.ws
-    cdef TxData** txs = bins.txs
-    block_ask_for(
-        ws.reader, ws, txs[places[AHEAD_SOON]] if left > AHEAD_SOON else NULL,
-        txs[places[AHEAD_LATER]] if left > AHEAD_LATER else NULL,
-        txs[places[AHEAD_OF_LATER]] if left > AHEAD_OF_LATER else NULL,
-    )
-    prefetch_for_writing(&ws.accounts[ws.account_count + 4], 2 * sizeof(AccountEntry))
-    prefetch_for_writing(&ws.slots[ws.slot_count + 4], 2 * sizeof(SlotEntry))
-    prefetch_for_writing(&ws.past_accounts[ws.past_account_count + 6], 3 * sizeof(AccountImage))
-    prefetch_for_writing(&ws.past_slots[ws.past_slot_count + 6], 3 * sizeof(SlotImage))
-    if left > AHEAD_SOON:
-        prefetch_for_writing(&bins.output.records[bins.first_record + places[AHEAD_SOON]], RECORD_BYTES)
-
-
-cdef void run_bin(Bins* bins, Bin* bin, Watch* watch) noexcept nogil:
-    """In order: its own transactions, and portions before and between them."""
-    cdef const Groups* groups = &bins.groups
-    cdef WorkingSet* ws = bin.machine.ws
-    cdef uint32_t next_portion = 0, i = 0, n, next
-    cdef Portion* portion
-    cdef uint32_t begun = bins.begun if bin == bins.bins else 0
-    watch.turn_to(kRunning)
-    while i < bin.dealt_count and bin.dealt[i] < begun:
-        atomic_store64(<int64_t*>&bin.left, <int64_t>(bin.left - groups.worth[bin.dealt[i]]))
-        i += 1
-    while True:
-        next = bin.dealt[i] if i < bin.dealt_count else <uint32_t>NOBODY
-        if next_portion < groups.portion_count and groups.loose[groups.portions[next_portion].first] < next:
-            portion = &groups.portions[next_portion]
-            next_portion += 1
-            if not takes(bins, bin, portion):
-                continue
-            for n in range(portion.first, portion.end):
-                ask_for_next(bins, bin, groups.loose + n, portion.end - n)
-                if not run_next(bins, bin, groups.loose[n], watch):
-                    break
-            continue
-        if next == NOBODY:
-            break
-        ask_for_next(bins, bin, bin.dealt + i, bin.dealt_count - i)
-        if not run_next(bins, bin, next, watch):
-            break
-        atomic_store64(<int64_t*>&bin.left, <int64_t>(bin.left - groups.worth[next]))
-        i += 1
-    watch.turn_to(kWaiting)
-
-
-cdef inline int32_t now(int32_t* shared) noexcept nogil:
-    return <int32_t>atomic_acquire32(<const uint32_t*>shared)
-
-
-cdef void run_and_count(Bins* bins, uint32_t number, Watch* watch) noexcept nogil:
-    run_bin(bins, &bins.bins[number], watch)
-    if atomic_add32(&bins.bins_ended, 1) == <int32_t>bins.count:
-        make_room_for_twins(bins)
-        raise_flag(&bins.may_look_up)
-
-
-cdef void run_others(Bins* bins, Watch* watch) noexcept nogil:
-    """Runs bins but for the first until none is left, and waits until all have ended."""
-    cdef unsigned int turn = 0
-    cdef int32_t number = atomic_add32(&bins.next_bin, 1)
-    while number < <int32_t>bins.count:
-        run_and_count(bins, <uint32_t>number, watch)
-        number = atomic_add32(&bins.next_bin, 1)
-    while not is_raised(&bins.may_look_up):
-        turn = pause(turn)
-
-
-cdef void make_room_for_twins(Bins* bins) noexcept nogil:
-    cdef size_t wanted = 0
-    cdef uint32_t b
-    for b in range(1, bins.count):
-        wanted += <size_t>b * bins.bins[b].machine.ws.account_count
-    bins.may_know = grow_array(<void**>&bins.twins, &bins.twins_count, wanted, sizeof(uint32_t), False, NULL)
-    if not bins.may_know:
-        return
-    wanted = 0
-    for b in range(1, bins.count):
-        bins.bins[b].twins = bins.twins + wanted
-        wanted += <size_t>b * bins.bins[b].machine.ws.account_count
+cdef BinTasks tasks_of(Bins* bins) noexcept nogil:
+    cdef BinTasks tasks
+    tasks.self = bins
+    tasks.run = run_one
+    tasks.ask = ask_for_next
+    tasks.foresee = begun_by_then
+    tasks.deal = deal
+    tasks.prepare = prepare_looking_up
+    tasks.look_up = look_up
+    tasks.judge = judge_all
+    tasks.bring_results = bring_results
+    tasks.bring_state = bring_state
+    return tasks
 
 
 cdef void bins_help(Bins* bins, uint32_t number) noexcept nogil:
-    cdef Watch* watch = &bins.watches[number]
-    cdef unsigned int turn = 0
-    watch.start()
-    watch.turn_to(kCommitting)
-    if atomic_add32(&bins.came, 1) == 1:
-        deal(bins)
-    watch.turn_to(kWaiting)
-    while atomic_acquire32(&bins.stage) == RUNS_ALONE:
-        turn = pause(turn)
-    if bins.stage == DEALT:
-        run_others(bins, watch)
-        watch.turn_to(kCommitting)
-        look_up(bins)
-        watch.turn_to(kWaiting)
-        while not is_raised(&bins.judged):
-            turn = pause(turn)
-        watch.turn_to(kCommitting)
-        bring_state(bins)
-    watch.finish()
+    bins.run.help(tasks_of(bins), bins.watches[number])
+
+
+cdef uint32_t bins_run(Bins* bins) noexcept nogil:
+    cdef WorkingSet* main = bins.bins[0].machine.ws
+    bins.run.lead(tasks_of(bins), bins.watches[0])
+    if bins.no_memory or bins.results_missing:
+        main.failed = main.no_memory = True
+    main.epoch = bins.first_epoch + bins.tx_count       # stamps of those that were taken back are never met again
+    return bins.limit
 
 
 # ---------------------------------------------------------------------------------------------------- looking up who met
@@ -543,47 +419,45 @@ cdef void look_up_slot(Bins* bins, uint32_t later, uint32_t number) noexcept nog
             note_who_met(bins, b, later, twin, number, True)
 
 
-cdef uint32_t chunks_in(const Bins* bins, bint slots) noexcept nogil:
-    cdef uint32_t b, chunks = 0
+cdef inline uint32_t pieces_of(const WorkingSet* ws, bint slots) noexcept nogil:
+    return ((ws.slot_count if slots else ws.account_count) + PIECE - 1) // PIECE
+
+
+cdef void prepare_looking_up(void* self, uint32_t* accounts, uint32_t* slots) noexcept nogil:
+    cdef Bins* bins = <Bins*>self
+    cdef WorkingSet* ws
+    cdef size_t wanted = 0
+    cdef uint32_t b
     for b in range(1, bins.count):
-        chunks += chunks_of(bins.bins[b].machine.ws, slots)
-    return chunks
+        wanted += <size_t>b * bins.bins[b].machine.ws.account_count
+    bins.may_know = grow_array(<void**>&bins.twins, &bins.twins_count, wanted, sizeof(uint32_t), False, NULL)
+    accounts[0] = slots[0] = 0
+    if not bins.may_know:
+        return
+    wanted = 0
+    for b in range(1, bins.count):
+        ws = bins.bins[b].machine.ws
+        bins.bins[b].twins = bins.twins + wanted
+        wanted += <size_t>b * ws.account_count
+        accounts[0] += pieces_of(ws, False)
+        slots[0] += pieces_of(ws, True)
 
 
-cdef inline uint32_t chunks_of(const WorkingSet* ws, bint slots) noexcept nogil:
-    return ((ws.slot_count if slots else ws.account_count) + CHUNK - 1) // CHUNK
-
-
-cdef void look_up_chunk(Bins* bins, uint32_t chunk, bint slots) noexcept nogil:
+cdef void look_up(void* self, uint32_t piece, cbool slots) noexcept nogil:
+    """Finds each account or slot of this piece that another bin has in common, where that matters."""
+    cdef Bins* bins = <Bins*>self
     cdef const WorkingSet* ws
     cdef uint32_t b = 1, number, end
-    while chunk >= chunks_of(bins.bins[b].machine.ws, slots):
-        chunk -= chunks_of(bins.bins[b].machine.ws, slots)
+    while piece >= pieces_of(bins.bins[b].machine.ws, slots):
+        piece -= pieces_of(bins.bins[b].machine.ws, slots)
         b += 1
     ws = bins.bins[b].machine.ws
-    end = min((chunk + 1) * CHUNK, ws.slot_count if slots else ws.account_count)
-    for number in range(max(chunk * CHUNK, <uint32_t>1), end):
+    end = min((piece + 1) * PIECE, ws.slot_count if slots else ws.account_count)
+    for number in range(max(piece * PIECE, <uint32_t>1), end):
         if slots:
             look_up_slot(bins, b, number)
         else:
             look_up_account(bins, b, number)
-
-
-cdef void look_up_all(Bins* bins, int32_t* next_chunk, int32_t* ended, bint slots) noexcept nogil:
-    cdef int32_t chunks = <int32_t>chunks_in(bins, slots) if bins.may_know else 0, chunk = atomic_add32(next_chunk, 1)
-    cdef unsigned int turn = 0
-    while chunk <= chunks:
-        look_up_chunk(bins, <uint32_t>chunk - 1, slots)
-        atomic_add32(ended, 1)
-        chunk = atomic_add32(next_chunk, 1)
-    while now(ended) < chunks:
-        turn = pause(turn)
-
-
-cdef void look_up(Bins* bins) noexcept nogil:
-    """Together with all other threads: finds each account and slot that two bins have in common, where that matters."""
-    look_up_all(bins, &bins.next_account_chunk, &bins.account_chunks_ended, False)
-    look_up_all(bins, &bins.next_slot_chunk, &bins.slot_chunks_ended, True)
 
 
 # ---------------------------------------------------------------------------------------------------- what came first
@@ -646,6 +520,28 @@ cdef void judge(Bins* bins, const Meeting* meeting) noexcept nogil:
         )
 
 
+cdef uint32_t judge_all(void* self, uint32_t limit) noexcept nogil:
+    """From where on nothing counts; all of that is taken back."""
+    cdef Bins* bins = <Bins*>self
+    cdef WorkingSet* main = bins.bins[0].machine.ws
+    cdef int32_t i
+    cdef uint32_t b
+    main.failed = main.no_memory = False         # of what made it so nothing is kept
+    bins.limit = limit
+    if not bins.may_know or bins.meeting_count > <int32_t>MOST_MEETINGS:
+        bins.limit = 0
+    for i in range(min(bins.meeting_count, <int32_t>MOST_MEETINGS)):
+        judge(bins, &bins.meetings[i])
+    for b in range(bins.count):
+        bins.runs += bins.bins[b].done
+        bins.bytes += bytes_of(&bins.bins[b])
+        if bins.limit < bins.tx_count:
+            take_back(bins, &bins.bins[b])
+    return bins.limit
+
+
+# ---------------------------------------------------------------------------------------------------- bringing together
+
 cdef void count_gas(Bins* bins) noexcept nogil:
     """In order, as each transaction would have found the block. One for which there was no room is invalid, whatever the state:
     it is the next to be run, and the last."""
@@ -667,8 +563,6 @@ cdef void count_gas(Bins* bins) noexcept nogil:
         watch.end(kMadeFinal, place + 1)
 
 
-# ---------------------------------------------------------------------------------------------------- bringing together
-
 cdef void take_back(Bins* bins, Bin* bin) noexcept nogil:
     """What a bin did from the limit on."""
     cdef const TxRecord* last
@@ -684,7 +578,7 @@ cdef void take_back(Bins* bins, Bin* bin) noexcept nogil:
         bin.output.data_size = bins.first_data if bin.output == bins.output else 0
 
 
-cdef bint bring_results(Bins* bins, Bin* bin) noexcept nogil:
+cdef bint bring_results_of(Bins* bins, Bin* bin) noexcept nogil:
     """Logs and what was returned, into the block's output. False: no memory."""
     cdef size_t logs = bins.output.log_count, data = bins.output.data_size
     cdef TxRecord* record
@@ -749,74 +643,20 @@ cdef bint bring_state_of(Bins* bins, const WorkingSet* ws) noexcept nogil:
     return not main.failed
 
 
-cdef void bring_state(Bins* bins) noexcept nogil:
-    """What all bins changed, into the block's working set; unless somebody else is at it."""
+cdef void bring_state(void* self) noexcept nogil:
+    """What all bins changed, into the block's working set."""
+    cdef Bins* bins = <Bins*>self
     cdef uint32_t b
-    if atomic_add32(&bins.bringing, 1) != 1:
-        return
     for b in range(1, bins.count):
         if not bring_state_of(bins, bins.bins[b].machine.ws):
-            bins.not_all_brought = True
-    raise_flag(&bins.brought)
+            bins.no_memory = True
 
 
-cdef bint bring_together(Bins* bins) noexcept nogil:
-    """State, and meanwhile the rest. False: no memory."""
+cdef void bring_results(void* self) noexcept nogil:
+    """Everything else."""
+    cdef Bins* bins = <Bins*>self
     cdef uint32_t b
-    cdef unsigned int turn = 0
-    cdef bint all_results = True
-    if bins.limit < bins.tx_count:
-        for b in range(bins.count):
-            take_back(bins, &bins.bins[b])
-    raise_flag(&bins.judged)
     count_gas(bins)
     for b in range(1, bins.count):
-        all_results = all_results and bring_results(bins, &bins.bins[b])
-    bring_state(bins)
-    while not is_raised(&bins.brought):
-        turn = pause(turn)
-    return all_results and not bins.not_all_brought
-
-
-cdef bint is_dealt(Bins* bins) noexcept nogil:
-    """Waits for whoever is dealing the transactions out; nobody begins with that any more."""
-    cdef unsigned int turn = 0
-    if atomic_add32(&bins.came, 1) == 1:
-        atomic_release32(&bins.stage, REFUSED_BINS)
-    while atomic_acquire32(&bins.stage) == RUNS_ALONE:
-        turn = pause(turn)
-    return bins.stage == DEALT
-
-
-cdef uint32_t bins_run(Bins* bins) noexcept nogil:
-    cdef WorkingSet* main = bins.bins[0].machine.ws
-    cdef Watch* watch = &bins.watches[0]
-    cdef int32_t i
-    cdef uint32_t b
-    watch.start()
-    if not bins.deals_first:
-        run_alone(bins, watch)
-    elif atomic_add32(&bins.came, 1) == 1:
-        deal(bins)
-    if is_dealt(bins):
-        run_and_count(bins, 0, watch)
-        run_others(bins, watch)
-        watch.turn_to(kCommitting)
-        look_up(bins)
-    else:
-        bins.limit = min(bins.limit, bins.begun)
-        bins.may_know = True                     # nobody else ran any
-    watch.turn_to(kCommitting)
-    for b in range(bins.count):
-        bins.runs += bins.bins[b].done
-        bins.bytes += bytes_of(&bins.bins[b])
-    main.failed = main.no_memory = False         # of what made it so nothing is kept
-    if not bins.may_know or bins.meeting_count > <int32_t>MOST_MEETINGS:
-        bins.limit = 0
-    for i in range(min(bins.meeting_count, <int32_t>MOST_MEETINGS)):
-        judge(bins, &bins.meetings[i])
-    if not bring_together(bins):
-        main.failed = main.no_memory = True
-    main.epoch = bins.first_epoch + bins.tx_count       # stamps of those that were taken back are never met again
-    watch.finish()
-    return bins.limit
+        if not bring_results_of(bins, &bins.bins[b]):
+            bins.results_missing = True

@@ -10,11 +10,6 @@ cdef extern from "include/sync.h" nogil:
     int32_t atomic_add32(int32_t* p, int32_t v)           # the sum
     uint32_t atomic_load32(const uint32_t* p)             # relaxed
     int64_t atomic_load64(const int64_t* p)
-    void atomic_store64(int64_t* p, int64_t v)
-    uint32_t atomic_or32(uint32_t* p, uint32_t v)         # what was there before
-    void ordered_store32(uint32_t* p, uint32_t v)         # in one order for all threads
-    uint32_t ordered_load32(const uint32_t* p)
-    void atomic_lower32(uint32_t* p, uint32_t v)          # at most `v` from now on
     void atomic_store8(uint8_t* p, uint8_t v)
     uint32_t atomic_acquire32(const uint32_t* p)
     void atomic_release32(uint32_t* p, uint32_t v)

@@ -18,7 +18,7 @@ from evmcore._hints cimport (
 from evmcore._interp cimport NO_MEMORY, SUCCESS, machine_make_symbolic
 from evmcore._machines cimport FOR_WORKERS, arena_give, arena_take, machine_give, machine_take
 from evmcore._pace cimport Estimate, Patience
-from evmcore._stm_bins cimport DEALT, REFUSED_BINS, Bins, bins_bytes, bins_close, bins_free, bins_help, bins_open, bins_run
+from evmcore._stm_bins cimport Bins, bins_bytes, bins_close, bins_free, bins_help, bins_open, bins_run
 from evmcore._stm cimport (
     Baton, Events, HashKey, Scheduler, Store, Tally, TxIndex, commit_alone, delay_point, engine_work, kCauses, kCommitting,
     kRunning, kWaiting, pause, raise_flag, run_on_fresh_threads, wait_for_all,
@@ -224,7 +224,7 @@ cdef void run_in_bins(Block* block) noexcept nogil:
     stm_store(&block.opening, IN_BINS)
     final = bins_run(block.bins)
     block.before = final
-    if block.bins.stage == DEALT and final < block.count:
+    if block.bins.run.was_dealt() and final < block.count:
         block.pace.at[block.pace.step] = 0       # what came of the bins says nothing of what comes now
     block.txs += final
     block.count -= final
@@ -487,14 +487,14 @@ cdef bint were_even(const Block* block) noexcept nogil:
 cdef void note_binned(const Block* block, size_t count) noexcept nogil:
     cdef int size = size_class(count)
     cdef uint32_t doubt = doubts[size].value()
-    if block.bins.stage == REFUSED_BINS:
+    if not block.bins.run.was_dealt():
         # What was begun meanwhile, and so has to stay together, may be why.
-        if block.bins.deals_first:
+        if block.bins.run.deals_first():
             first_patience[size].begin()
             first_patience[size].judge(False)
-        deal_first[size].set(not block.bins.deals_first and first_patience[size].passed_over())
+        deal_first[size].set(not block.bins.run.deals_first() and first_patience[size].passed_over())
         return
-    if block.bins.deals_first:
+    if block.bins.run.deals_first():
         first_patience[size].judge(True)
     passed_over[size].set(0)
     if block.before == count and were_even(block):

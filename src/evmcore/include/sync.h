@@ -18,20 +18,6 @@ static inline int64_t atomic_load64(const int64_t* p) { return __atomic_load_n(p
 static inline uint32_t atomic_acquire32(const uint32_t* p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline void atomic_release32(uint32_t* p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 
-static inline void atomic_store64(int64_t* p, int64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
-static inline uint32_t atomic_or32(uint32_t* p, uint32_t v) { return __atomic_fetch_or(p, v, __ATOMIC_ACQ_REL); }
-
-// In one order for all threads: of two that each store one word and then load the other's, one sees what the other stored.
-static inline void ordered_store32(uint32_t* p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }
-static inline uint32_t ordered_load32(const uint32_t* p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
-
-// At most `v` from now on.
-static inline void atomic_lower32(uint32_t* p, uint32_t v) {
-    uint32_t now = __atomic_load_n(p, __ATOMIC_RELAXED);
-    while (v < now && !__atomic_compare_exchange_n(p, &now, v, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-    }
-}
-
 static inline bool is_raised(const uint32_t* flag) { return __atomic_load_n(flag, __ATOMIC_ACQUIRE) != 0; }
 static inline void raise_flag(uint32_t* flag) { __atomic_store_n(flag, 1, __ATOMIC_RELEASE); }
 
