@@ -1,6 +1,6 @@
 """A block's transactions run directly in bins; see `_stm_bins.pxd`."""
 from libc.stddef cimport size_t
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp, memset
 from libcpp cimport bool as cbool
@@ -10,7 +10,7 @@ from evmcore._block_steps cimport (
     AHEAD_LATER, AHEAD_OF_LATER, AHEAD_SOON, BlockOutput, BlockRules, TxRecord, block_append_logs, block_ask_for,
     block_ask_for_next, block_count, block_keep_result, output_release,
 )
-from evmcore._grouping cimport Groups, Portion, group, group_at_random, groups_bytes, groups_free, note_bond
+from evmcore._grouping cimport Groups, group, group_at_random, groups_bytes, groups_free, note_bond
 from evmcore._growing cimport free_array, grow_array
 from evmcore._hints cimport BRIEF_GAS, note_worth
 from evmcore._interp cimport STATE_FAILED, Machine
@@ -609,11 +609,6 @@ cdef bint bring_account(WorkingSet* main, const AccountEntry* entry) noexcept no
         u_add(&into.balance, &into.balance, &more)
     if entry.exists != entry.base_exists or entry.lifetime:
         into.exists = entry.exists
-    into.changed = max(into.changed, entry.changed)
-    into.all_parts |= entry.all_parts
-    into.uses |= entry.uses
-    if u_lt(&into.balance_floor, &entry.balance_floor):
-        into.balance_floor = entry.balance_floor
     if memcmp(entry.code_hash, entry.base.code_hash, 32) != 0 or entry.lifetime:
         return ws_put_code(main, number, entry.code_hash, entry.code)
     return True
@@ -639,7 +634,6 @@ cdef bint bring_state_of(Bins* bins, const WorkingSet* ws) noexcept nogil:
         into = &main.slots[number]
         into.current = slot.current
         into.lifetime = slot.lifetime
-        into.changed = slot.changed
     return not main.failed
 
 
