@@ -60,7 +60,7 @@ cdef enum:
     EVENTS_EACH = 16              # of a picture, by transaction ...
     MOST_EVENTS = 1 << 20         # ... and in all, for each worker: 40 bytes each
     SIZES = 16                    # of blocks, by powers of two of transactions
-    EVEN_PARTS = 8                # threads have to work this many parts of the time, and as many more as there are of them
+    EVEN_PARTS = 4                # a thread may run one part in so many of all more than its share
     MOST_DOUBT = 6                # failures: one block in 64 is tried in bins
     DOUBT_WITH_NEWS = 3           # one in 8, where something was learnt by it
 
@@ -476,12 +476,14 @@ cdef bint is_time_for_bins(size_t count) noexcept nogil:
 
 
 cdef bint were_even(const Block* block) noexcept nogil:
-    """Whether the threads were at work for long enough: what few large groups take may have been known too badly."""
-    cdef uint64_t working = 0
+    """Whether no thread had much more to run than the others: what few large groups take may have been known too badly."""
+    cdef uint64_t all_ = 0, most = 0, spent
     cdef int i
     for i in range(block.threads):
-        working += block.bins.watches[i].spent[<int>kRunning]
-    return working * EVEN_PARTS >= (block.closed - block.bins.opened) * (EVEN_PARTS + min(block.threads, EVEN_PARTS))
+        spent = block.bins.watches[i].spent[<int>kRunning]
+        all_ += spent
+        most = max(most, spent)
+    return most * EVEN_PARTS * block.threads <= all_ * (EVEN_PARTS + block.threads)
 
 
 cdef void note_binned(const Block* block, size_t count) noexcept nogil:
