@@ -214,6 +214,12 @@ cdef uint64_t time_to_begin(BlockRun run, int threads):
     return <uint64_t>(phases["opening"] + phases["waking"] // threads)
 
 
+cdef bint was_taken_back(BlockRun run):
+    """Whether it ran in bins at first, and not all of that counted: where transactions meet is learnt by that, so the next time
+    it is different."""
+    return run.counters is not None and run.counters["runs_in_bins"] > run.counters["in_bins"]
+
+
 cdef uint64_t time_running(BlockRun run):
     """What the transactions of a parallel block took, on all threads together."""
     return 0 if run.counters is None else <uint64_t>run.counters["phases"]["running"]
@@ -402,7 +408,7 @@ cdef class ChoosingExecutor(Executor):
         cdef BlockFailure failure
         cdef int64_t took
         cdef uint64_t shared = shared_work(seen, threads), more = added(seen, choice), extra, done = count, begin, ratio, running
-        cdef bint sure = not is_unsure(seen, count), trial = run.decision.reason == TRYING
+        cdef bint sure = not is_unsure(seen, count), trial = run.decision.reason == TRYING, taken_back
         if not run.find_senders(sequence.txs, self.threads):
             return BLOCK_NO_SENDER
         took = monotonic_ns()
@@ -416,13 +422,16 @@ cdef class ChoosingExecutor(Executor):
             failure = run_on(<ParallelExecutor>self.choices[choice], run, sequence)
             begin = time_to_begin(run, threads)
             running = time_running(run)
+            taken_back = was_taken_back(run)
         took = monotonic_ns() - took
         if failure != BLOCK_OK:
             return failure
-        if trial or <uint64_t>took < seen.sequential:
-            waiting.judge(<uint64_t>took < seen.sequential)
         spend(took, took - <int64_t>seen.sequential)
         cold.set(0)
+        if taken_back:
+            return failure
+        if trial or <uint64_t>took < seen.sequential:
+            waiting.judge(<uint64_t>took < seen.sequential)
         waking[choice].step(begin, 8)
         if run.pace.behind:
             # What it took up to there; the rest ran sequentially.
