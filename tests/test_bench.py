@@ -347,13 +347,15 @@ def test_parallel_is_printed_beside_what_bounds_it(tmp_path: Path) -> None:
     assert re.search(
         r"^3 threads that share nothing do \d\.\d\d times the work of one on this machine$", done.stdout, re.M
     )
-    columns = r"^workload +txs +seq ms +1 thr +3 thr +auto 3 +decision +list 1 +list 3 +residue"
+    columns = r"^workload +txs +seq ms +1 thr +3 thr +spec 3 +auto 3 +decision +list 1 +list 3 +residue"
     assert re.search(columns, done.stdout, re.M)
     assert re.search(r"^one counter +120 ", done.stdout, re.M)
     assert re.search(r"^all of these workloads \(2\) +mean +median +least +greatest$", done.stdout, re.M)
     record = json.loads(file.read_text())
     counter = next(row for row in record["parallel_workloads"] if row["name"] == "one counter")
-    assert set(counter["samples"]) == {"sequential", "1", "3", "auto", "list 1", "list 3", "sequential again"}
+    assert set(counter["samples"]) == {
+        *("sequential", "1", "3", "spec 3", "auto", "list 1", "list 3", "sequential again")
+    }
     assert re.search(r"^sequential again \(noise\) +\d\.\d\d ", done.stdout, re.M)
     assert re.search(
         r"^workloads slower than 0\.97 of sequential, deciding by themselves: measured \d of 2 ", done.stdout, re.M

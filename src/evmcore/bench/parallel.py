@@ -51,6 +51,16 @@ def listed(threads: int) -> Configuration:
     return f"list {threads}"
 
 
+def speculated(threads: int) -> Configuration:
+    """So many threads, by speculation alone: nothing runs in bins."""
+    return f"spec {threads}"
+
+
+def configurations_of(threads: Sequence[int]) -> list[Configuration]:
+    """What is compared with sequential execution, the largest number of threads by speculation alone as well."""
+    return [*threads, speculated(max(threads)), AUTO, *map(listed, threads), AGAIN]
+
+
 @dataclass
 class Subject:
     """A block with the state it is executed on, time after time."""
@@ -88,7 +98,9 @@ class Subject:
         elif isinstance(configuration, str) and configuration.startswith("list "):
             options.update(threads=int(configuration[5:]), access_list=self.access_list())
         elif configuration not in (SEQUENTIAL, AGAIN):
-            options["executor"] = ParallelExecutor(int(configuration), always=True)
+            executor = ParallelExecutor(int(str(configuration).removeprefix("spec ")), always=True)
+            executor.bins = int(not isinstance(configuration, str))
+            options["executor"] = executor
         try:
             return execute_block(
                 self.block,
@@ -156,7 +168,7 @@ def measure(subject: Subject, threads: Sequence[int], rounds: int, most_pairs: i
     """Configurations by turns; who begins changes from round to round. Then up to so many pairs where the execution
     that decides seemed slower than it promises."""
     row = Row(subject)
-    configurations: list[Configuration] = [SEQUENTIAL, *threads, AUTO, *map(listed, threads), AGAIN]
+    configurations = [SEQUENTIAL, *configurations_of(threads)]
     for configuration in configurations:  # code is analysed, memory is there
         subject.execute(configuration, max(threads))
     for round_ in range(rounds):
@@ -240,14 +252,15 @@ def block_makers(directory: Path) -> dict[str, Callable[[], Subject]]:
 def table_of(what: str, rows: Sequence[Row], threads: Sequence[int]) -> str:
     """Ratios to sequential execution, beside what bounds them."""
     most = max(threads)
-    headers = [what, "txs", "seq ms", *(f"{count} thr" for count in threads), f"auto {most}", "decision"]
+    headers = [what, "txs", "seq ms", *(f"{count} thr" for count in threads)]
+    headers += [f"spec {most}", f"auto {most}", "decision"]
     headers += [f"list {count}" for count in threads]
     headers += [f"residue us/tx ({most})", "runs/tx", "bytes/tx", "total/path", "total/longest"]
     lines = []
     for row in rows:
         cells = [row.subject.name, str(row.transactions), report.number(row.median(SEQUENTIAL) / 1e6)]
         cells += [f"{row.ratio(count):.2f}" for count in threads]
-        cells += [f"{row.ratio(AUTO):.2f}", row.counters[AUTO].decision]
+        cells += [f"{row.ratio(speculated(most)):.2f}", f"{row.ratio(AUTO):.2f}", row.counters[AUTO].decision]
         cells += [f"{row.ratio(listed(count)):.2f}" for count in threads]
         cells += [f"{row.residue(most) / 1e3:.2f}", f"{row.counters[most].executions_per_transaction:.2f}"]
         cells += [f"{row.counters[most].more.get('bytes', 0) / max(1, row.transactions):,.0f}"]
@@ -261,6 +274,8 @@ def words_of(configuration: Configuration, threads: Sequence[int]) -> str:
         return f"auto, at most {max(threads)}"
     if configuration == AGAIN:
         return "sequential again (noise)"
+    if configuration == speculated(max(threads)):
+        return f"{max(threads)} threads, speculation alone"
     if isinstance(configuration, str):
         return f"{configuration.removeprefix('list ')} threads, access list given"
     return f"{configuration} threads"
@@ -302,7 +317,7 @@ def promise_of(what: str, rows: Sequence[Row]) -> str:
 def summary_of(what: str, rows: Sequence[Row], threads: Sequence[int]) -> str:
     """Mean, median, least and greatest ratio of each configuration."""
     lines = []
-    for configuration in [*threads, AUTO, *map(listed, threads), AGAIN]:
+    for configuration in configurations_of(threads):
         ratios = {row.subject.name: row.ratio(configuration) for row in rows}
         lines.append([words_of(configuration, threads), *report.spread(ratios)])
     return report.table([f"{what} ({len(rows)})", *report.SPREAD], lines)
