@@ -8,6 +8,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from evmcore._tx cimport TxData
 from evmcore._u256 cimport u256
 
+cdef enum:
+    MOST_BINS = 64
+
 cdef struct NamedPlace:
     uint64_t name
     uint32_t tx                   # who named it first
@@ -44,8 +47,8 @@ cdef struct Groups:
     size_t portions_capacity
     uint32_t portion_count
 
-# Deals the transactions out to `bins` bins, where those before `begun` have run in the first one. False: that would not pay,
-# because most belong together, too little is known of too many, or there is no memory.
+# Deals the transactions out to `bins` bins, MOST_BINS at most, where those before `begun` have run in the first one. False:
+# that would not pay, because most belong together, too little is known of too many, or there is no memory.
 cdef bint group(Groups* groups, TxData** txs, uint32_t count, uint32_t bins, uint32_t begun) noexcept nogil
 # For tests: dealt out at random.
 cdef bint group_at_random(Groups* groups, uint32_t count, uint32_t bins, uint32_t begun, uint64_t seed) noexcept nogil

@@ -34,7 +34,7 @@ cdef enum:
 cdef Bonds[4096] bonds
 cdef Estimate[32768] familiar     # 16 bits of a call's name, and of the number of the block where it was seen first
 cdef Estimate blocks
-cdef Estimate[4096] bonded
+cdef Estimate[4096] bonded        # by callee: 1, somebody who calls it has bonds
 cdef HashKey key
 draw_key(&key)
 
@@ -159,13 +159,13 @@ cdef void groups_free(Groups* groups) noexcept nogil:
     free_array(groups.bin_of)
     free_array(groups.order)
     free_array(groups.first)
+    free_array(groups.portions)
     memset(groups, 0, sizeof(Groups))
 
 
 # ---------------------------------------------------------------------------------------------------- bins
 
 cdef enum:
-    MOST_BINS = 64
     NO_BIN = 0xffffffff
 
 
@@ -263,7 +263,7 @@ cdef bint group(Groups* groups, TxData** txs, uint32_t count, uint32_t bins, uin
     cdef uint64_t total = 0, unknown = 0, share, loose
     cdef uint32_t tx, b, large = 0, block = <uint16_t>(blocks.value() + 1)
     blocks.set(block)
-    if bins > MOST_BINS or not room(groups, count, bins):
+    if not room(groups, count, bins):
         return False
     for tx in range(count):
         groups.parent[tx] = tx
@@ -314,7 +314,7 @@ cdef bint group(Groups* groups, TxData** txs, uint32_t count, uint32_t bins, uin
 
 cdef bint group_at_random(Groups* groups, uint32_t count, uint32_t bins, uint32_t begun, uint64_t seed) noexcept nogil:
     cdef uint32_t tx
-    if bins > MOST_BINS or not room(groups, count, bins):
+    if not room(groups, count, bins):
         return False
     for tx in range(count):
         seed = seed * <uint64_t>6364136223846793005 + <uint64_t>1442695040888963407

@@ -81,14 +81,11 @@ cdef void note_met(const TxData* tx, uint64_t place) noexcept nogil
 # What a transaction will likely take: gas of usual transactions that take as long.
 cdef uint32_t expected_worth(const TxData* tx) noexcept nogil
 
-# That a transaction took so many ticks; 0: nobody has looked. It counts where that is news.
+# That a transaction took so many ticks.
 cdef void note_worth(const TxData* tx, uint64_t gas_used, uint64_t ticks) noexcept nogil
 
 # The holders of a token that a call names, by contract and holder: 2, or 0 where it is no transfer.
 cdef int holders_of(const TxData* tx, uint64_t* names) noexcept nogil
-
-# Gas of usual transactions in so many ticks.
-cdef uint64_t worth_in(uint64_t ticks) noexcept nogil
 
 # How long the longest chain takes of transactions that the hints line up, by the cost of each. False: no memory.
 cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64_t* path) noexcept nogil

@@ -205,10 +205,6 @@ cdef uint32_t expected_worth(const TxData* tx) noexcept nogil:
     return worth_of(tx, 0 if only_pays(tx) else work_of(tx))
 
 
-cdef uint64_t worth_in(uint64_t ticks) noexcept nogil:
-    return ticks * 1024 // max(kilogas.value(), <uint32_t>1)
-
-
 cdef size_t look_at(Asked* asked, TxData** txs, uint32_t count) noexcept nogil:
     """What the transactions say of themselves. How many of them are calls."""
     cdef size_t calls = 0
@@ -413,12 +409,8 @@ cdef void learn_worth(Estimate* usual, uint64_t gas_used, uint64_t ticks) noexce
 
 
 cdef void note_worth(const TxData* tx, uint64_t gas_used, uint64_t ticks) noexcept nogil:
-    cdef Estimate* usual
-    if only_pays(tx):
-        return
-    usual = &usual_worth[work_of(tx) % KINDS]
-    if ticks or usual.value() == 0:
-        learn_worth(usual, gas_used, ticks)
+    if not only_pays(tx):
+        learn_worth(&usual_worth[work_of(tx) % KINDS], gas_used, ticks)
 
 
 cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used, uint64_t ticks) noexcept nogil:

@@ -10,7 +10,7 @@ from libcpp cimport bool as cbool
 from evmcore._block_run cimport BlockRun, Executor, Pace, Sequence, run_sequence
 from evmcore._block_steps cimport BLOCK_ENGINE_FAILED, BLOCK_OK, BLOCK_TRANSACTION_INVALID, BlockFailure
 from evmcore._code cimport code_release
-from evmcore._grouping cimport forget_bonds
+from evmcore._grouping cimport MOST_BINS, forget_bonds
 from evmcore._hints cimport (
     BRIEF_GAS, MAY_SHARE, RAN_AGAIN, RAN_DIRECTLY, SHARES_NOTHING, SHARES_SLOTS, STOOD, STOOD_IN_LINE, STOOD_OUT_OF_LINE,
     STOOD_WITHOUT, Asked, Outcome, behind_by_now, give_hints, hint_tables_free, note_outcome, order_starts, takes_long,
@@ -391,8 +391,9 @@ cdef class ParallelExecutor(Executor):
     cdef bint may_bin(self, const Block* block) noexcept nogil:
         """Whether the block may be run in bins: who wants to know more than the outcome, or to see it early, does without."""
         return (
-            self.bins and self.threads > 1 and block.count > 1 and block.output.notes == NULL and block.output.gate == NULL
-            and not block.together and (self.bins > 1 or self.bins_seed != 0 or is_time_for_bins(block.count))
+            self.bins and 1 < self.threads <= MOST_BINS and block.count > 1 and not block.together
+            and block.output.notes == NULL and block.output.gate == NULL
+            and (self.bins > 1 or self.bins_seed != 0 or is_time_for_bins(block.count))
         )
 
     cdef BlockFailure transactions(self, BlockRun run, Sequence* sequence) noexcept nogil:
