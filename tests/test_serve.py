@@ -112,6 +112,13 @@ def test_requests_end_before_the_server_does(genesis_file: Path) -> None:
         (["--genesis", "{genesis}", "--port", "http"], "not a port"),
         (["--genesis", "{genesis}", "--chain-id", "5"], "the genesis is of chain 1337"),
         (["--genesis", "{genesis}", "--workers", "0"], "from 1"),
+        pytest.param(
+            ["--genesis", "{genesis}", "--limit-memory", "20"],
+            "--limit-memory 20: a process takes",
+            marks=pytest.mark.skipif(
+                not Path("/proc/self/statm").exists(), reason="no /proc: what it takes is not known"
+            ),
+        ),
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(arguments: list[str], message: str, genesis_file: Path) -> None:

@@ -247,6 +247,7 @@ def _serve(options: argparse.Namespace) -> int:
         raise CommandError("--upstream is asked for what a state in Redis lacks: give --redis URL")
     from evmcore.service import workers
 
+    _check_memory(options.limit_memory)
     certificate = _certificate(options)
     storage.start_logging("%(asctime)s ")
     limits = _limits(options)
@@ -269,6 +270,25 @@ def _serve(options: argparse.Namespace) -> int:
             return _app(options, limits, _own_source(options, chain, source))
 
         return workers.run(listener, make_app, options.workers, certificate)
+
+
+LEAST_SPARE_MIB = 256  # of address space: what is loaded later, threads and their stacks, answers
+
+
+def _check_memory(limit: int | None) -> None:
+    """Refuses a limit in MiB within which a process could not even begin to answer."""
+    if limit is None:
+        return
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        return  # only Linux tells
+    taken = pages * resource.getpagesize() // 2**20
+    if limit < taken + LEAST_SPARE_MIB:
+        raise CommandError(
+            f"--limit-memory {limit}: a process takes {taken} MiB of address space before it answers anything: "
+            f"give at least {taken + LEAST_SPARE_MIB}"
+        )
 
 
 def _certificate(options: argparse.Namespace) -> Certificate | None:
