@@ -104,9 +104,12 @@ cdef size_t add_events(list events, const Block* block, int worker, const Watch*
 cdef tuple timeline_of(const Block* block):
     cdef list events = []
     cdef size_t lost = 0
+    cdef bint woke
     cdef int i
     for i in range(block.threads if block.binned else 0):
         lost += add_events(events, block, i, &block.bins.watches[i], 0, True)
     for i in range(block.worker_count):
-        lost += add_events(events, block, i, &block.workers[i].tally.watch, block.before, not block.binned)
+        # Who came while transactions ran in bins woke only once.
+        woke = not block.binned or block.bins.watches[i].since == 0
+        lost += add_events(events, block, i, &block.workers[i].tally.watch, block.before, woke)
     return (block.took, lost, events)

@@ -190,10 +190,12 @@ cdef void work(void* context) noexcept nogil:
         bins_help(block.bins, number)
         wait_while(block, IN_BINS)
     if number >= <uint32_t>block.worker_count:
+        if block.binned and block.bins.watches[number].since == 0:
+            block.bins.watches[number].start()   # whoever comes too late came, too
         return
     w = block.workers[number]
     if number and block.opened and stm_load(&block.opening) != OPEN:
-        w.tally.watch.start()                    # whoever comes too late came, too
+        w.tally.watch.start()                    # the same
     if stm_load(&block.opening) == BEGUN:
         make_ready(block)
         wait_while(block, BEGUN)
