@@ -127,7 +127,6 @@ cdef extern from "include/stm/watch.h" namespace "evmcore::stm" nogil:
         Events* events
         void start()
         void turn_to(Doing next)
-        void finish()
         void begin()
         void end(Deed deed, TxIndex tx)
 

@@ -12,7 +12,7 @@ from evmcore._block_steps cimport BlockOutput, BlockRules
 from evmcore._grouping cimport Groups, Portion
 from evmcore._interp cimport Machine
 from evmcore._state cimport StateReader
-from evmcore._stm cimport Events, Watch
+from evmcore._stm cimport Watch
 from evmcore._tx cimport TxData
 
 cdef extern from "include/stm/bins.h" namespace "evmcore::stm" nogil:

@@ -13,20 +13,10 @@
 // Where threads meet, some wait for a moment.
 static void sometimes_wait();
 #define STM_YIELD(address, write) sometimes_wait()
+#include "random.h"
 #include "stm/bins.h"
 
 using namespace evmcore::stm;
-
-struct Random {
-    uint64_t state;
-    uint64_t next() {                                       // splitmix64
-        uint64_t z = state += 0x9e3779b97f4a7c15;
-        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-        z = (z ^ z >> 27) * 0x94d049bb133111eb;
-        return z ^ z >> 31;
-    }
-    uint32_t below(uint32_t bound) { return static_cast<uint32_t>(next() % bound); }
-};
 
 static thread_local Random yields{0};
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "random.h"
+
 namespace synthetic {
 
 using TxIndex = uint32_t;
@@ -17,18 +19,6 @@ using TxIndex = uint32_t;
 constexpr int kMaxOps = 8;
 
 [[noreturn]] void fail(const char* what, TxIndex tx);      // the driver's: says how to repeat it
-
-struct Random {
-    uint64_t state;
-    uint64_t next() {                                       // splitmix64
-        uint64_t z = state += 0x9e3779b97f4a7c15;
-        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-        z = (z ^ z >> 27) * 0x94d049bb133111eb;
-        return z ^ z >> 31;
-    }
-    uint32_t below(uint32_t bound) { return static_cast<uint32_t>(next() % bound); }
-    bool chance(uint32_t percent) { return below(100) < percent; }
-};
 
 inline uint64_t mix(uint64_t a, uint64_t b) { return Random{a * 31 + b}.next(); }
 
