@@ -11,6 +11,7 @@ import pytest
 from evmcore import execute_block
 from evmcore._crypto import address_of
 from evmcore._senders import recover_senders
+from evmcore.bench.scenes import REQUEST_CONTRACTS
 from evmcore.blocks import Block, Header
 from evmcore.errors import InputError, InvalidBlock, InvalidTransaction, TransactionReason
 from evmcore.forks import Fork
@@ -186,3 +187,38 @@ def is_signed_by_somebody(transaction: Transaction) -> bool:
     except InvalidTransaction:
         return False
     return True
+
+
+def some_permits(rng: random.Random) -> tuple[Authorization, ...]:
+    """Each by another signer; of some nobody could have signed them, whose r is the x of no curve point."""
+    permits = []
+    for _ in range(rng.randrange(1, 6)):
+        permit = Authorization(1, rng.randbytes(20), 0).sign(rng.randrange(1, 2**200))
+        permits.append(replace(permit, r=rng.randrange(1, 2**255)) if rng.random() < 0.4 else permit)
+    return tuple(permits)
+
+
+def test_authorities_recovered_with_the_senders_are_those_who_signed() -> None:
+    """A signature of nobody passes its authorization over; the rest of the block stands."""
+    passed_over = 0
+    for seed in range(12):
+        rng = random.Random(seed)
+        state = MemoryState({contract: Account(1, 0, b"\0") for contract in REQUEST_CONTRACTS})
+        transactions: list[Transaction] = []
+        delegates: dict[bytes | None, bytes] = {}  # None: of authorizations that nobody signed
+        for number in range(16):
+            key = rng.randrange(1, 2**200).to_bytes(32, "big")
+            state.set_account(address_of(key), Account(balance=10**18))
+            permits = some_permits(rng) if number % 4 else ()
+            fields: dict[str, Any] = {"type": 4, "authorization_list": permits} if permits else {"type": 2}
+            fields |= {"chain_id": 1, "max_fee_per_gas": 1, "gas_limit": 500_000, "to": b"\2" * 20}
+            transaction = Transaction(**fields).sign(key)
+            transactions.append(replace(transaction, sender=None))
+            delegates |= {permit.recover_authority(): b"\xef\x01\x00" + permit.address for permit in permits}
+        passed_over += delegates.pop(None, None) is not None
+        block = Block(Header(number=1, gas_limit=30_000_000, base_fee_per_gas=0), tuple(transactions))
+        for threads in (1, 2, 8):
+            diff = execute_block(block, state, "prague", threads=threads, validate=False).diff
+            made = {each.address: diff.codes.get(each.new.code_hash) for each in diff.account_changes if each.new}
+            assert {address: code for address, code in made.items() if code} == delegates
+    assert passed_over > 6

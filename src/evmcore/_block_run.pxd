@@ -59,7 +59,7 @@ cdef struct Pace:
     bint behind                   # it fell behind at `step` ...
     int64_t seen_ns               # ... so long after the start
 
-# The senders that are not yet in a block's transactions.
+# The senders and authorities that are not yet in a block's transactions.
 cdef struct Missing:
     Pending* pending              # NULL: none is missing
     size_t found                  # so many have been put into their transactions, in order
@@ -112,8 +112,8 @@ cdef class BlockRun:
     cdef object given             # the BlockAccessList that the block was executed with, or None
 
     cdef void end_early(self) noexcept nogil      # from another thread
-    # Recovers the senders that are still missing, on so many threads. False: a signature is nobody's.
-    cdef bint find_senders(self, TxData** txs, unsigned int threads) noexcept nogil
+    # Recovers those that are still missing, on so many threads. False: a transaction's signature is nobody's.
+    cdef bint find_senders(self, unsigned int threads) noexcept nogil
     cdef Sequence sequence(self, TxData** txs, size_t count) noexcept nogil        # all of it, from the beginning
     cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1
     cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1      # roots after every transaction

@@ -19,7 +19,7 @@ from evmcore._overlay cimport overlay_new
 from evmcore._outcome cimport KeptOutput, slice_of
 from evmcore._prepared cimport PreparedTransactions, sender_of, transaction_error
 from evmcore._rules cimport CANCUN, OSAKA, PARIS
-from evmcore._senders cimport Pending, Recovery, pending_finish, pending_sender
+from evmcore._senders cimport Pending, Recovery, Signature, pending_finish, pending_signer
 from evmcore._state cimport ws_keep_seen, ws_reset
 from evmcore._sync cimport is_raised, monotonic_ns, raise_flag
 from evmcore._tx cimport ALL_CHECKS, GAS_PER_BLOB, MAX_BLOBS_PER_TX, TX_VALID
@@ -104,7 +104,7 @@ cdef BlockFailure run_sequence(Sequence* sequence) noexcept nogil:
         if is_raised(sequence.stop):
             sequence.status = ABORTED
             return BLOCK_ENGINE_FAILED
-        if sequence.missing.pending != NULL and not take_senders(sequence.missing, sequence.txs, sequence.at):
+        if sequence.missing.pending != NULL and not take_senders(sequence.missing, sequence.at):
             return BLOCK_NO_SENDER
         block_ask_for_next(sequence.machine.ws.reader, sequence.machine.ws, sequence.txs, sequence.at, sequence.count)
         failure = block_transaction(
@@ -114,15 +114,21 @@ cdef BlockFailure run_sequence(Sequence* sequence) noexcept nogil:
     return failure
 
 
-cdef bint take_senders(Missing* missing, TxData** txs, size_t last) noexcept nogil:
-    """Puts into the transactions up to the place `last` the senders that they lack, waiting for those. False: one has none."""
+cdef bint take_senders(Missing* missing, size_t last) noexcept nogil:
+    """Puts into the transactions up to the place `last` the senders and authorities that they lack, waiting for those. False:
+    one has no sender."""
     cdef Pending* pending = missing.pending
-    cdef const uint8_t* sender
+    cdef Signature* signature
+    cdef const uint8_t* signer
     while missing.found < pending.count and pending.signatures[missing.found].place <= last:
-        sender = pending_sender(pending, missing.found)
-        if sender == NULL:
+        signature = &pending.signatures[missing.found]
+        signer = pending_signer(pending, missing.found)
+        if signature.named != NULL:
+            signature.named[0] = signer != NULL
+        elif signer == NULL:
             return False
-        memcpy(txs[pending.signatures[missing.found].place].sender, sender, 20)
+        if signer != NULL:
+            memcpy(signature.into, signer, 20)
         missing.found += 1
     return True
 
@@ -153,7 +159,7 @@ cdef class BlockRun:
             self.machine, &self.rules, self.output, &self.stop, &self.missing, txs, count, 0, TX_VALID, SUCCESS
         )
 
-    cdef bint find_senders(self, TxData** txs, unsigned int threads) noexcept nogil:
+    cdef bint find_senders(self, unsigned int threads) noexcept nogil:
         cdef Pending* pending = self.missing.pending
         cdef int64_t start
         cdef bint found
@@ -161,7 +167,7 @@ cdef class BlockRun:
             return True
         start = monotonic_ns()
         pending_finish(pending, threads)
-        found = take_senders(&self.missing, txs, <size_t>-1)
+        found = take_senders(&self.missing, <size_t>-1)
         self.phases[SENDERS] += monotonic_ns() - start
         return found
 
@@ -222,7 +228,7 @@ cdef class BlockRun:
             raise ResourceError("no memory for the results of the block's transactions")
         if self.stepwise or not executor.finds_senders:
             with nogil:
-                failure = BLOCK_OK if self.find_senders(sequence.txs, executor.threads) else BLOCK_NO_SENDER
+                failure = BLOCK_OK if self.find_senders(executor.threads) else BLOCK_NO_SENDER
             if failure == BLOCK_NO_SENDER:
                 raise self.without_sender()
         try:
@@ -244,7 +250,7 @@ cdef class BlockRun:
             if failure != BLOCK_OK:
                 # A signature that is nobody's is found before anything else is, wherever it is in the block.
                 with nogil:
-                    if not self.find_senders(sequence.txs, executor.threads):
+                    if not self.find_senders(executor.threads):
                         failure = BLOCK_NO_SENDER
             now = monotonic_ns()
             self.phases[EXECUTE] = now - start - (self.phases[SENDERS] - senders)
@@ -355,24 +361,24 @@ cdef object invalid_block(object error, str message):
 
 
 cdef int prepare_transactions(BlockRun run, object block, object fork) except -1:
-    """Numbers converted; senders of signed transactions are left to be recovered."""
+    """Numbers converted; senders of signed transactions, and authorities, are left to be recovered."""
     cdef bint protected = fork >= Fork.SPURIOUS_DRAGON
     cdef PreparedTransactions prepared = PreparedTransactions(block.transactions)
-    cdef Recovery recovery = Recovery(len(prepared.owners))
+    cdef Recovery recovery = Recovery()
     run.fork = fork
     run.prepared = prepared
     run.recovery = recovery
     for transaction in prepared.owners:
         sender = sender_of(transaction)
         if sender is None:
-            if recovery.add(transaction, prepared.count, protected):
+            if recovery.add(transaction, prepared.count, protected, prepared.data[prepared.count].sender):
                 sender = UNKNOWN
             else:
                 try:
                     sender = transaction.recover_sender(fork)
                 except InvalidTransaction as error:
                     raise run.without_sender() from error        # unless one before it is as bad
-        prepared.add(sender)
+        prepared.add(sender, recovery)
     if recovery.pending.count:
         run.missing.pending = &recovery.pending
     return 0

@@ -337,7 +337,7 @@ cdef class ChoosingExecutor(Executor):
             choice[0] = self.best(seen, expected)
             limit = worthwhile(time_alone(run, seen, self.threads), is_unsure(seen, count))
         if expected[0] < limit:
-            run.find_senders(txs, self.threads)
+            run.find_senders(self.threads)
             find_path(txs, count, seen)
             if seen.path > seen.longest:
                 choice[0] = self.best(seen, expected)
@@ -381,7 +381,7 @@ cdef class ChoosingExecutor(Executor):
             failure = beside.failure
             if run.missing.pending != NULL:
                 took += run.missing.pending.waited
-        elif run.find_senders(sequence.txs, self.threads):
+        elif run.find_senders(self.threads):
             took = monotonic_ns()
             failure = run_timed(run, sequence, seen)
         else:
@@ -409,7 +409,7 @@ cdef class ChoosingExecutor(Executor):
         cdef int64_t took
         cdef uint64_t shared = shared_work(seen, threads), more = added(seen, choice), extra, done = count, begin, ratio, running
         cdef bint sure = not is_unsure(seen, count), trial = run.decision.reason == TRYING, taken_back
-        if not run.find_senders(sequence.txs, self.threads):
+        if not run.find_senders(self.threads):
             return BLOCK_NO_SENDER
         took = monotonic_ns()
         waiting.begin()

@@ -1,4 +1,5 @@
 """A Python transaction as C data. Layer 3, beside `_tx`, which runs what is prepared here."""
+from evmcore._senders cimport Recovery
 from evmcore._tx cimport TxData, TxInvalid
 
 cdef class PreparedTransaction:
@@ -12,7 +13,8 @@ cdef class PreparedTransactions:
     cdef TxData* data             # room for all of them
     cdef TxData** row             # where each is
     cdef size_t count             # of those added
-    cdef int add(self, object sender) except -1      # the next one, sent by this address (20 bytes)
+    # The next one, sent by this address (20 bytes); its authorities are left to the recovery.
+    cdef int add(self, object sender, Recovery recovery) except -1
 
 # The `sender` of a Transaction.
 cdef object sender_of(object tx)

@@ -101,8 +101,9 @@ cdef bytes rlp_number(object value):
 cdef object HALF_ORDER = SECP256K1_ORDER // 2
 
 
-cdef int fill_authorization(Authorization* out, object authorization) except -1:
-    """Recovers the authority. A signature that EIP-7702 does not accept is no error: the tuple is then passed over."""
+cdef int fill_authorization(Authorization* out, object authorization, Recovery recovery, size_t place) except -1:
+    """The authority is left to the recovery, or recovered at once where there is none. A signature that EIP-7702 does not accept
+    is no error: the tuple is then passed over."""
     cdef uint8_t[32] digest
     cdef object parity = authorization.y_parity
     cdef object r = authorization.r
@@ -119,7 +120,10 @@ cdef int fill_authorization(Authorization* out, object authorization) except -1:
     keccak256(body, len(body), digest)
     r_bytes = r.to_bytes(32, "big")
     s_bytes = s.to_bytes(32, "big")
-    out.recovered = ec_recover(digest, r_bytes, s_bytes, parity, out.authority) == 1
+    if recovery is None:
+        out.recovered = ec_recover(digest, r_bytes, s_bytes, parity, out.authority) == 1
+    else:
+        recovery.add_authorization(digest, r_bytes, s_bytes, parity, place, out.authority, &out.recovered)
     return 0
 
 
@@ -138,7 +142,7 @@ cdef class PreparedTransaction:
             if sender is None:
                 raise InputError("transaction: has no sender; recover it from the signature or give one")
         self.owner = transaction
-        prepare_into(&self.data, transaction, sender)
+        prepare_into(&self.data, transaction, sender, None, 0)
 
     def __dealloc__(self):
         free_lists(&self.data)
@@ -165,12 +169,12 @@ cdef class PreparedTransactions:
         free_array(self.data)
         free_array(self.row)
 
-    cdef int add(self, object sender) except -1:
+    cdef int add(self, object sender, Recovery recovery) except -1:
         cdef TxData* data = &self.data[self.count]
         memset(data, 0, sizeof(TxData))
         self.row[self.count] = data
         self.count += 1                          # whatever it holds is freed
-        return prepare_into(data, self.owners[self.count - 1], sender)
+        return prepare_into(data, self.owners[self.count - 1], sender, recovery, self.count - 1)
 
 
 cdef size_t aligned(size_t size) noexcept nogil:
@@ -181,7 +185,7 @@ cdef void free_lists(TxData* data) noexcept nogil:
     free(data.access)                            # with what stands behind it
 
 
-cdef int prepare_into(TxData* data, object tx, object sender) except -1:
+cdef int prepare_into(TxData* data, object tx, object sender, Recovery recovery, size_t place) except -1:
     """Into what is all zero. Calldata is borrowed from the transaction, lists are for `free_lists`."""
     cdef object to, chain_id
     cdef bytes code
@@ -208,10 +212,10 @@ cdef int prepare_into(TxData* data, object tx, object sender) except -1:
         copy_sized(data.to, to, 20, "to")
     data.data = <const uint8_t*>PyBytes_AS_STRING(code)
     data.data_size = PyBytes_GET_SIZE(code)
-    return prepare_lists(data, tx) if data.type >= 1 else 0
+    return prepare_lists(data, tx, recovery, place) if data.type >= 1 else 0
 
 
-cdef int prepare_lists(TxData* data, object tx) except -1:
+cdef int prepare_lists(TxData* data, object tx, Recovery recovery, size_t place) except -1:
     """What only some types have, all in one piece of memory, which begins at `access`."""
     cdef tuple access_list = field(tx, ACCESS_LIST)
     cdef tuple blob_hashes = tx.blob_versioned_hashes if data.type == 3 else ()
@@ -253,7 +257,7 @@ cdef int prepare_lists(TxData* data, object tx) except -1:
     for i in range(data.blob_hash_count):
         copy_sized(at + 32 * i, blob_hashes[i], 32, "blob_versioned_hashes")
     for i in range(data.authorization_count):
-        fill_authorization(&data.authorizations[i], authorizations[i])
+        fill_authorization(&data.authorizations[i], authorizations[i], recovery, place)
     return 0
 
 

@@ -1,8 +1,8 @@
-"""Senders of many transactions at once; see `_senders.pxd`."""
+"""Who signed many transactions and authorizations; see `_senders.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from evmcore._crypto cimport ec_recover
@@ -23,6 +23,7 @@ cdef extern from "<sched.h>" nogil:
 
 cdef enum:
     SIGNATURE_ITEMS = 3           # v, r and s: the last of every transaction's list
+    LEAST_SIGNATURES = 32         # that room is made for
 
 cdef u256 ORDER = u256_from_int(SECP256K1_ORDER, "order")
 cdef u256 HALF_ORDER = u256_from_int(SECP256K1_ORDER // 2, "order")
@@ -114,10 +115,10 @@ cdef bint is_usual(int kind, const u256* v, const u256* r, const u256* s, bint p
 
 
 cdef void recover(Signature* signature, Buffer* scratch) noexcept nogil:
-    cdef uint8_t[32] digest
-    cdef bint found = signing_digest(
-        signature.encoded, signature.size, signature.chain_id, scratch, digest
-    ) and ec_recover(digest, signature.r, signature.s, signature.parity, signature.address)
+    cdef bint hashed = signature.encoded == NULL or signing_digest(
+        signature.encoded, signature.size, signature.chain_id, scratch, signature.digest
+    )
+    cdef bint found = hashed and ec_recover(signature.digest, signature.r, signature.s, signature.parity, signature.address)
     atomic_release32(&signature.recovered, FOUND if found else NOT_FOUND)
 
 
@@ -138,8 +139,8 @@ cdef void pending_finish(Pending* pending, unsigned int threads) noexcept nogil:
     run_on_workers(<unsigned int>min(<size_t>threads, pending.count), help_with, pending)
 
 
-cdef const uint8_t* pending_sender(Pending* pending, size_t place) noexcept nogil:
-    cdef Signature* signature = &pending.signatures[place]
+cdef const uint8_t* pending_signer(Pending* pending, size_t number) noexcept nogil:
+    cdef Signature* signature = &pending.signatures[number]
     cdef Buffer scratch = Buffer(NULL, 0, 0)
     cdef uint64_t other
     cdef int64_t start
@@ -160,20 +161,30 @@ cdef const uint8_t* pending_sender(Pending* pending, size_t place) noexcept nogi
 
 cdef class Recovery:
 
-    def __cinit__(self, size_t most):
-        """Room for so many."""
+    def __cinit__(self):
         self.encodings = []
         self.pending.next = new Counter()
-        self.pending.signatures = <Signature*>calloc(most + 1, sizeof(Signature))
-        if self.pending.signatures == NULL:
-            raise ResourceError("no memory to recover senders")
 
     def __dealloc__(self):
         del self.pending.next
         free(self.pending.signatures)
 
-    cdef bint add(self, object transaction, size_t place, bint protected) except -1:
-        cdef Signature* signature = &self.pending.signatures[self.pending.count]
+    cdef Signature* next_signature(self) except NULL:
+        cdef Signature* signature
+        cdef size_t wanted
+        if self.pending.count == self.capacity:
+            wanted = max(2 * self.capacity, <size_t>LEAST_SIGNATURES)
+            signature = <Signature*>realloc(self.pending.signatures, wanted * sizeof(Signature))
+            if signature == NULL:
+                raise ResourceError("no memory to recover senders")
+            self.pending.signatures = signature
+            self.capacity = wanted
+        signature = &self.pending.signatures[self.pending.count]
+        memset(signature, 0, sizeof(Signature))
+        return signature
+
+    cdef bint add(self, object transaction, size_t place, bint protected, uint8_t* into) except -1:
+        cdef Signature* signature
         cdef int kind = transaction.type
         cdef u256 v = u256_from_int(transaction.v, "v")
         cdef u256 r = u256_from_int(transaction.r, "r")
@@ -182,6 +193,7 @@ cdef class Recovery:
         if not is_usual(kind, &v, &r, &s, protected) or (kind and transaction.chain_id is None):
             return False
         encoded = transaction.encode()
+        signature = self.next_signature()
         signature.encoded = <const uint8_t*>PyBytes_AS_STRING(encoded)
         signature.size = <size_t>PyBytes_GET_SIZE(encoded)
         signature.parity = <int>v.w[0]
@@ -192,14 +204,29 @@ cdef class Recovery:
         u_to_be(signature.r, &r)
         u_to_be(signature.s, &s)
         signature.place = place
+        signature.into = into
         self.encodings.append(encoded)
         self.pending.count += 1
         return True
 
+    cdef int add_authorization(
+        self, const uint8_t* digest, const uint8_t* r, const uint8_t* s, int parity, size_t place, uint8_t* into, bint* named
+    ) except -1:
+        cdef Signature* signature = self.next_signature()
+        memcpy(signature.digest, digest, 32)
+        memcpy(signature.r, r, 32)
+        memcpy(signature.s, s, 32)
+        signature.parity = parity
+        signature.place = place
+        signature.into = into
+        signature.named = named
+        self.pending.count += 1
+        return 0
+
 
 def recover_senders(transactions, unsigned int threads=1, fork=None):
     cdef list given = list(transactions)
-    cdef Recovery recovery = Recovery(len(given))
+    cdef Recovery recovery = Recovery()
     cdef list senders = [None] * len(given)
     cdef const uint8_t* sender
     cdef size_t i
@@ -208,11 +235,11 @@ def recover_senders(transactions, unsigned int threads=1, fork=None):
     for place, transaction in enumerate(given):
         if not isinstance(transaction, Transaction):
             raise InputError(f"transactions: expected Transaction, got {type(transaction).__name__}")
-        recovery.add(transaction, place, fork >= Fork.SPURIOUS_DRAGON)
+        recovery.add(transaction, place, fork >= Fork.SPURIOUS_DRAGON, NULL)
     with nogil:
         pending_finish(&recovery.pending, threads)
     for i in range(recovery.pending.count):
-        sender = pending_sender(&recovery.pending, i)
+        sender = pending_signer(&recovery.pending, i)
         if sender != NULL:
             senders[recovery.pending.signatures[i].place] = PyBytes_FromStringAndSize(<const char*>sender, 20)
     for place, found in enumerate(senders):
