@@ -13,6 +13,8 @@
 #include <thread>
 #include <unistd.h>
 #include <vector>
+
+#include "relax.h"
 #if defined(__linux__)
 #include <pthread.h>
 #include <sched.h>
@@ -42,19 +44,27 @@ public:
             std::lock_guard<std::mutex> lock(mutex_);
             task_ = task;
             context_ = context;
-            wanted_ = running_ = helpers;
+            wanted_ = helpers;
+            running_.store(helpers, std::memory_order_relaxed);
             ++generation_;
         }
         start_.notify_all();
         task(context);
-        {
-            std::unique_lock<std::mutex> lock(mutex_);
-            done_.wait(lock, [this] { return running_ == 0; });
-        }
+        wait_for_helpers();
         busy_.store(false, std::memory_order_release);
     }
 
 private:
+    // They mostly end within a few microseconds of the caller; to sleep and to be woken takes longer than that.
+    void wait_for_helpers() {
+        for (int turn = 0; turn < kTurns; ++turn) {
+            if (running_.load(std::memory_order_acquire) == 0) return;
+            relax();
+        }
+        std::unique_lock<std::mutex> lock(mutex_);
+        done_.wait(lock, [this] { return running_.load(std::memory_order_acquire) == 0; });
+    }
+
     // At least `count` threads if the system gives them; how many of them there are to use, at most `count`.
     unsigned grow(unsigned count) {
         if (started_ < count) {
@@ -112,18 +122,22 @@ private:
             void* context = context_;
             lock.unlock();
             task(context);
+            const bool last = running_.fetch_sub(1, std::memory_order_acq_rel) == 1;
             lock.lock();
-            if (--running_ == 0)
+            if (last)
                 done_.notify_one();
         }
     }
 
+    static constexpr int kTurns = 500;      // some ten microseconds
+
     const pid_t owner_;
+    std::atomic<unsigned> running_{0};      // helpers that have not ended
     std::atomic<bool> busy_{false};         // a caller's batch runs; not a mutex: a task may come back here
     std::mutex mutex_;                      // guards what follows
     std::condition_variable start_, done_;
     uint64_t generation_ = 0;
-    unsigned started_ = 0, wanted_ = 0, running_ = 0;
+    unsigned started_ = 0, wanted_ = 0;
     WorkerTask task_ = nullptr;
     void* context_ = nullptr;
 #if defined(__linux__)

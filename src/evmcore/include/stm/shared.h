@@ -7,6 +7,8 @@
 #include <chrono>
 #include <thread>
 
+#include "../relax.h"
+
 #ifndef STM_YIELD
 #define STM_YIELD(address, write)
 #endif
@@ -55,14 +57,6 @@ public:
 private:
     std::atomic<T> value_;
 };
-
-inline void relax() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-}
 
 // Waiting for another thread, for the `turn`th time in a row; returns the next turn.
 inline unsigned pause([[maybe_unused]] unsigned turn) {
