@@ -15,6 +15,7 @@ Beside a block on one thread the others recover the senders of later transaction
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from evmcore._bins_trial cimport forget_trials
 from evmcore._block_run cimport (
     CHAINED, MEASURING, PAYS, PAYS_LITTLE, TOO_SHORT, TRYING, Decision, Missing, Reason, run_sequence,
 )
@@ -23,13 +24,13 @@ from evmcore._forecast cimport (
     LENGTHS, WHOLE, find_path, forecast_all, forecast_by_gas, forecast_end, forecast_some, forget_kinds, known_kinds,
     note_on_threads, run_timed, set_pace, teach_kind, teach_speed,
 )
+from evmcore._grouping cimport forget_bonds
 from evmcore._hints cimport forget_hints
 from evmcore._pace cimport Estimate, Loose, Patience
 from evmcore._senders cimport pending_help
 from evmcore._sync cimport atomic_add32, monotonic_ns
 from evmcore._tx cimport TxData
 from evmcore._workers cimport run_on_workers
-from evmcore.stm cimport forget_bins
 
 from evmcore.errors import InputError
 
@@ -470,7 +471,8 @@ def forget():
     since_measured = -1
     forget_kinds()
     forget_hints()
-    forget_bins()
+    forget_bonds()
+    forget_trials()
     losable.set(LOSABLE_NS)
     for i in range(CHOICES):
         waking[i].set(0)

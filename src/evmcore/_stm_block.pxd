@@ -1,16 +1,17 @@
 """A block in parallel execution, as C data: its workers, and what the latest run of each transaction left.
 
-What each room of the executor does with it: `_stm_read` answers reads, `_stm_run` runs ahead and records,
-`_stm_commit` makes final, `stm` opens and closes.
+What each room of the executor does with it: `stm` leads the threads through a block, `_stm_furnish` gets what they need,
+`_stm_offer` says what to run ahead, `_stm_tasks` what a worker does with a transaction: `_stm_run` runs it and records,
+`_stm_read` answers its reads, `_stm_commit` makes it final. `_stm_watch` and `_stm_told` tell what happened.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from evmcore._bins_block cimport Bins
 from evmcore._block_run cimport Pace
 from evmcore._block_steps cimport BlockFailure, BlockOutput, BlockRules
 from evmcore._code cimport Code
 from evmcore._hints cimport HintTables
 from evmcore._interp cimport Machine, Status
 from evmcore._state cimport LogEntry, StateReader
-from evmcore._stm_bins cimport Bins
 from evmcore._stm cimport Arena, Baton, Delays, Location, Scheduler, Store, Tally, Tasks, TxIndex, Write
 from evmcore._tx cimport TxData, TxInvalid, TxResult
 from evmcore._u256 cimport u256

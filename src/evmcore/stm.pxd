@@ -6,15 +6,12 @@ transactions in order, checks what each one learnt against what is now final, ru
 its writes into the block's own working set. So the outcome is that of sequential execution whatever the speculation did.
 
 Where a block falls apart into groups of transactions that seem to share nothing, those run first, without any of this
-(`_stm_bins`); what does not come out of that as final is speculated on.
+(`_bins`); what does not come out of that as final is speculated on.
 """
 from libc.stdint cimport uint64_t
 from evmcore._block_run cimport BlockRun, Executor, Sequence
 from evmcore._block_steps cimport BlockFailure
 from evmcore._stm_block cimport Block
-
-# For tests: what was learnt of bins.
-cdef void forget_bins() noexcept nogil
 
 cdef class ParallelExecutor(Executor):
     cdef readonly bint always     # speculate even where one thread, or one transaction, makes that pointless
@@ -25,7 +22,7 @@ cdef class ParallelExecutor(Executor):
     # For tests: take every slot for one that other transactions write too, run everything ahead, and fill `learnt`.
     cdef public bint watch_all
     cdef public bint together     # for tests: nobody begins before all is ready for everybody
-    # Whether transactions run in bins (`_stm_bins`): 0 never, 1 where that is likely to do; 2, for tests, whenever they can be
+    # Whether transactions run in bins (`_bins`): 0 never, 1 where that is likely to do; 2, for tests, whenever they can be
     # dealt out, which is done before anything is run.
     cdef public int bins
     cdef public uint64_t bins_seed              # for tests: always do, dealing out at random; 0: do not
@@ -35,4 +32,6 @@ cdef class ParallelExecutor(Executor):
     cdef readonly list learnt     # (transaction, address, slot, low, high): a slot's values that would have changed nothing
 
     cdef bint may_bin(self, const Block* block) noexcept nogil
+    cdef void set_up(self, Block* block, BlockRun run, const Sequence* sequence) noexcept nogil
+    cdef void run_on_threads(self, Block* block, Sequence* sequence) noexcept nogil
     cdef BlockFailure transactions(self, BlockRun run, Sequence* sequence) noexcept nogil

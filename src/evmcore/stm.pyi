@@ -18,8 +18,6 @@ class Counters(TypedDict):
     fallback: str
     fallback_at: int | None
 
-CAUSES: tuple[str, ...]
-
 class ParallelExecutor(Executor):
     """Executes a block's transactions on `threads` native threads (Block-STM with a commit frontier; before that in
     bins, where they fall apart into groups that share nothing): pass one as `executor` to `execute_block`. The outcome
@@ -29,7 +27,7 @@ class ParallelExecutor(Executor):
 
     With `recording`, `timeline` tells what the workers of the last block did: nanoseconds in all, number of events for
     which there was no room, and the events. What they did is one of `_stm_watch.DEEDS` or `woke`; the detail is the
-    index of the transaction whose estimate was met, or the cause (a number of `CAUSES`) why a run did not stand.
+    index of the transaction whose estimate was met, or why a run did not stand (a number of `_stm_told.CAUSES`).
     """
 
     threads: int

@@ -10,8 +10,9 @@ from enum import Enum
 from typing import Protocol
 
 from evmcore._block_run import Executor
+from evmcore._stm_told import CAUSES
 from evmcore.counters import ParallelCounters, WorkerEvent
-from evmcore.stm import CAUSES, ParallelExecutor
+from evmcore.stm import ParallelExecutor
 
 RECORDED = 7  # executions, of which the one of median length is shown
 

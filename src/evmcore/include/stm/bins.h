@@ -5,7 +5,7 @@
 // When all bins have ended, all threads look up who met; the first one says up to where that counts, and while one thread
 // brings the state together the first one brings in the rest.
 //
-// What a transaction, a meeting and a state are is the caller's, as functions: the executor's (_stm_bins.pyx), and that of the
+// What a transaction, a meeting and a state are is the caller's, as functions: the executor's (_bins.pyx), and that of the
 // driver in tests/native.
 #pragma once
 #include <cstddef>

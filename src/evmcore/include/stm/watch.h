@@ -30,7 +30,7 @@ enum Doing : uint32_t { kWaiting, kRunning, kCommitting, kDoings };
 
 // What an event of the picture is: a run ahead of time; one that met an estimate; a run by the committer, of a transaction
 // whose run before did not stand or that nobody had run; making final; a check after which it did not stand; waiting; a run
-// in a bin (see _stm_bins).
+// in a bin (see _bins).
 enum Deed : uint32_t { kRanAhead, kRanInVain, kRanAgain, kRanAtFrontier, kMadeFinal, kRefused, kWaited, kRanInBin };
 
 struct Event {

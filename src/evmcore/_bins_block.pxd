@@ -1,9 +1,7 @@
-"""A block's transactions run directly on several threads, where they fall apart into groups (`_grouping`). Layer 5.
+"""A block in bins, as C data: what each of them ran, and who met.
 
-Each thread runs one bin of groups, in order, on a working set of its own, as sequential execution would: nothing is recorded
-for each transaction, nobody reads what others write. When all have ended it is looked up in the working sets whether any
-transaction touched what one before it in another bin had changed. Up to the first that did, all is as in sequential
-execution: later ones are taken back, and what remains is brought together in the block's own working set.
+What each room does with it: `_bins` opens, runs and closes, `_bins_meetings` finds out what of it counts, `_bins_outcome`
+brings that together, `_bins_trial` decides when bins are tried.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -11,7 +9,6 @@ from libcpp cimport bool as cbool
 from evmcore._block_steps cimport BlockOutput, BlockRules
 from evmcore._grouping cimport Groups, Portion
 from evmcore._interp cimport Machine
-from evmcore._state cimport StateReader
 from evmcore._stm cimport Watch
 from evmcore._tx cimport TxData
 
@@ -97,24 +94,3 @@ cdef struct Bins:
     uint8_t[64] apart
     bint no_memory                # of the state, which another thread brings
     int32_t meeting_count         # shared by the threads
-
-# Makes all ready. False: no memory, or the block has changed too much before; nothing has happened. `seed`: for tests, deal
-# out at random; 0: do not. `deals_first`: before anything is run, not meanwhile. `watched`: for a picture.
-cdef bint bins_open(
-    Bins* bins, Machine* main, const BlockRules* rules, BlockOutput* output, StateReader* reader, const uint32_t* stop,
-    TxData** txs, uint32_t count, uint32_t threads, uint64_t seed, bint deals_first, bint watched,
-) noexcept nogil
-
-# What a thread other than the first does, as soon as it has come, until all has been run and looked up. `number`: which one
-# it is, from 1.
-cdef void bins_help(Bins* bins, uint32_t number) noexcept nogil
-
-# The first thread's part. So many transactions are final then: all of them, or those before the first that is not known to be,
-# or those before there was an answer whether bins would pay.
-cdef uint32_t bins_run(Bins* bins) noexcept nogil
-
-# Of images, notes and tables; to be asked before `bins_close`.
-cdef size_t bins_bytes(const Bins* bins) noexcept nogil
-
-cdef void bins_close(Bins* bins) noexcept nogil
-cdef void bins_free(Bins* bins) noexcept nogil
