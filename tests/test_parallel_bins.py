@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from evmcore._decision import forget
 from evmcore.bench import engine
+from evmcore.bench.scenes import REQUEST_CONTRACTS
 from evmcore.bench.shapes import shapes
 from evmcore.blocks import Block
 from evmcore.execution import execute_block
@@ -13,7 +17,7 @@ from evmcore.forks import Fork
 from evmcore.state import MemoryState, as_backend
 from evmcore.stm import ParallelExecutor
 from evmcore.transactions import Transaction
-from evmcore.types import Account
+from evmcore.types import Account, Withdrawal
 from tests.assembly import assemble
 from tests.failing_states import Failing
 from tests.parallel_blocks import assert_bounded, check_equal, difference, outcome_of
@@ -21,6 +25,7 @@ from tests.small_blocks import COINBASE, COUNT, COUNTER, block_of, people, perso
 
 SEEDS = range(5, 405, 4)  # of random dealing: before anything is run where it has the bit of 4, else meanwhile
 POT, POT_SIZE = b"\x90" * 20, 100
+BEACON_ROOTS = bytes.fromhex("000f3df6d732807ef1319fb7b8bb8522d0beac02")  # EIP-4788
 # Pays the caller as much as the calldata's first word says, and notes in its slot whether that could be done.
 TAKE = assemble("0 0 0 0 0 CALLDATALOAD CALLER GAS CALL CALLER SSTORE")
 
@@ -188,3 +193,55 @@ def test_bins_and_what_remains_are_drawn() -> None:
         assert lost == 0 and all(0 <= begin <= end <= took for _, _, _, begin, end, _ in events)
         ran = [tx for _, what, tx, _, _, _ in events if what.startswith("ran ")]
         assert set(ran) == set(range(12))
+
+
+SYSTEM = 2**160 - 2  # who calls request contracts at a block's end (EIP-7002)
+NOTES = REQUEST_CONTRACTS[0]
+# Others leave what they pay in their own slot, and read that of one who comes later. At the block's end: returns every
+# such slot, balances of payees and the contract's own, and changes what the first of the senders left there.
+READ_ALL = " ".join(f"0x{person(number).hex()} SLOAD {32 * number} MSTORE" for number in range(6))
+SEE_ALL = " ".join(f"0x{(b'p' * 19 + bytes([number])).hex()} BALANCE {32 * (number + 6)} MSTORE" for number in range(6))
+END = f"{READ_ALL} {SEE_ALL} SELFBALANCE 384 MSTORE 99 0x{person(0).hex()} SSTORE 416 0 RETURN"
+NOTE = assemble(f"0x{SYSTEM:040x} CALLER EQ @end JUMPI 2 CALLER ADD SLOAD CALLVALUE CALLER SSTORE STOP end: {END}")
+
+
+def prague_block(*transactions: Transaction, withdrawals: tuple[Withdrawal, ...] = ()) -> Block:
+    later: dict[str, Any] = dict.fromkeys(("withdrawals_root", "parent_beacon_block_root", "requests_hash"), bytes(32))
+    header = replace(block_of().header, blob_gas_used=0, excess_blob_gas=0, **later)
+    return Block(header, transactions, withdrawals=withdrawals)
+
+
+@pytest.mark.parametrize("clearing", [False, True], ids=["nothing ends", "an account ends"])
+def test_what_ends_a_block_sees_and_changes_what_any_bin_did(clearing: bool) -> None:
+    """Withdrawals and request contracts: accounts that one bin changed, that several did, and that nobody touched."""
+    payees = [b"p" * 19 + bytes([number]) for number in range(6)]
+    end = assemble("CALLER SELFDESTRUCT")
+    mortal = Account(1, 0, end, {1: 1}) if clearing else Account(1, 0, b"\0")
+    state = MemoryState(people(14) | {contract: Account(1, 0, NOTE) for contract in REQUEST_CONTRACTS} | {POT: mortal})
+    notes = [call(number, NOTES, value=number + 1) for number in range(6)]
+    payments = [transfer(6 + number, payees[number % 5], value=100 + number) for number in range(6)]
+    paid = [*payees, person(1), person(7), POT, b"\x88" * 20]
+    withdrawals = tuple(Withdrawal(number, 0, address, number + 1) for number, address in enumerate(paid))
+    mixed = [each for pair in zip(notes, payments, strict=True) for each in pair]
+    block = prague_block(*mixed, call(12, POT), withdrawals=withdrawals)
+    assert len(block.transactions) in assert_equal_however_dealt(block, state, Fork.PRAGUE)
+    result = execute_block(block, state, Fork.PRAGUE, validate=False)
+    words = [int.from_bytes(result.requests[0][1:][at : at + 32], "big") for at in range(0, 13 * 32, 32)]
+    assert words[:6] == [1, 2, 3, 4, 5, 6] and words[12] == 21
+    assert words[6:12] == [205 + 10**9, 101 + 2 * 10**9, 102 + 3 * 10**9, 103 + 4 * 10**9, 104 + 5 * 10**9, 6 * 10**9]
+
+
+def test_a_contract_that_ends_in_one_bin_after_another_one_wrote_to_it() -> None:
+    """In order, so that all is final; but what was written is gone with it."""
+    code = assemble("CALLDATASIZE @end JUMPI CALLER CALLER SSTORE STOP end: CALLER SELFDESTRUCT")
+    state = MemoryState(people(4) | {COUNTER: Account(1, 0, code, {7: 7})})
+    block = block_of(call(0, COUNTER), call(1, COUNTER), call(2, COUNTER, b"\1"), transfer(3, person(0)))
+    assert 4 in assert_equal_however_dealt(block, state)
+
+
+def test_a_slot_that_the_block_itself_changed_before_its_transactions() -> None:
+    code = assemble("CALLVALUE 1 ADD 0 SSTORE")
+    contracts = dict.fromkeys(REQUEST_CONTRACTS, Account(1, 0, b"\0")) | {BEACON_ROOTS: Account(1, 0, code)}
+    state = MemoryState(people(6) | contracts)
+    block = prague_block(*(transfer(number, person(number + 1)) for number in range(5)), call(5, BEACON_ROOTS, value=6))
+    assert 6 in assert_equal_however_dealt(block, state, Fork.PRAGUE)

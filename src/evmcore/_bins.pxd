@@ -15,8 +15,9 @@ from evmcore._tx cimport TxData
 
 # For a block; NULL: no memory. All zero, but for what it grew to by earlier blocks.
 cdef Bins* bins_take() noexcept nogil
-# What `bins_take` gave, or NULL.
-cdef void bins_give(Bins* bins) noexcept nogil
+# What `bins_take` gave, or NULL. Where `apart`, not before the block's diff has been made: until then a part of its state is
+# there.
+cdef void bins_give(void* bins) noexcept nogil
 
 # Makes all ready. False: no memory, or the block has changed too much before; nothing has happened. `seed`: for tests, deal
 # out at random; 0: do not. `deals_first`: before anything is run, not meanwhile. `watched`: for a picture.

@@ -7,7 +7,7 @@ from libcpp cimport bool as cbool
 
 from evmcore._bins_block cimport Bin, BinRun, Bins, BinTasks, Deal
 from evmcore._bins_meetings cimport first_doubtful, look_up, meetings_open, prepare_looking_up
-from evmcore._bins_outcome cimport bring_results, bring_state, take_back
+from evmcore._bins_outcome cimport bring_results, bring_state, settle_state, take_back
 from evmcore._block_steps cimport (
     AHEAD_LATER, AHEAD_OF_LATER, AHEAD_SOON, BlockOutput, BlockRules, block_ask_for, block_ask_for_next, block_keep_result,
     output_release,
@@ -58,7 +58,8 @@ cdef Bins* bins_take() noexcept nogil:
     return bins if bins != NULL else <Bins*>calloc(1, sizeof(Bins))
 
 
-cdef void bins_give(Bins* bins) noexcept nogil:
+cdef void bins_give(void* given) noexcept nogil:
+    cdef Bins* bins = <Bins*>given
     if bins == NULL:
         return
     bins_close(bins)
@@ -79,11 +80,12 @@ cdef bint bins_open(
     bins.output = output
     bins.seed = seed
     bins.first_epoch = main.ws.epoch
+    bins.first_slot = main.ws.slot_count
     bins.first_record = output.record_count
     bins.first_log = output.log_count
     bins.first_data = output.data_size
     bins.runs = bins.news = bins.bytes = 0
-    bins.no_memory = bins.results_missing = False
+    bins.no_memory = bins.results_missing = bins.apart = False
     if not (
         bins.run.open(count, threads, deals_first, seed, stop) and meetings_open(bins)
         and make_bins(bins, main, reader, threads) and make_watches(bins, threads, watched)
@@ -186,14 +188,19 @@ cdef bint adopt_changes(const WorkingSet* main, WorkingSet* ws) noexcept nogil:
     return not ws.failed
 
 
+cdef void leave_main(Bins* bins) noexcept nogil:
+    """The block's own working set is a bin's no more."""
+    cdef WorkingSet* main = bins.bins[0].machine.ws
+    ws_forget_past(main)
+    main.keeps_seen = False
+    ws_forget_seen(main)
+
+
 cdef void bins_close(Bins* bins) noexcept nogil:
-    cdef WorkingSet* main
     cdef uint32_t b
     if bins.count:
-        main = bins.bins[0].machine.ws
-        ws_forget_past(main)
-        main.keeps_seen = False
-        ws_forget_seen(main)
+        leave_main(bins)
+        bins.bins[0].machine.ws.beside = NULL
     for b in range(1, bins.count):
         if bins.bins[b].machine != NULL:
             machine_give(bins.bins[b].machine, FOR_BINS)
@@ -317,6 +324,7 @@ cdef uint32_t judge_all(void* self, uint32_t limit) noexcept nogil:
     cdef uint32_t b
     main.failed = main.no_memory = False         # of what made it so nothing is kept
     bins.limit = first_doubtful(bins, limit)
+    bins.whole = bins.limit == bins.tx_count
     for b in range(bins.count):
         bins.runs += bins.bins[b].done
         bins.bytes += bytes_of(&bins.bins[b])
@@ -347,7 +355,9 @@ cdef void bins_help(Bins* bins, uint32_t number) noexcept nogil:
 cdef uint32_t bins_run(Bins* bins) noexcept nogil:
     cdef WorkingSet* main = bins.bins[0].machine.ws
     bins.run.lead(tasks_of(bins), bins.watches[0])
+    settle_state(bins)
     if bins.no_memory or bins.results_missing:
         main.failed = main.no_memory = True
+    leave_main(bins)
     main.epoch = bins.first_epoch + bins.tx_count       # stamps of those that were taken back are never met again
     return bins.limit

@@ -82,6 +82,7 @@ cdef struct Bins:
     uint32_t watch_count
     uint64_t opened               # ticks, and ns of the monotonic clock
     int64_t opened_ns
+    uint32_t first_slot           # that its transactions load there; earlier ones the block itself has
     uint32_t first_epoch          # of the block's working set: that of a transaction is higher by its place and one
     uint32_t limit                # transactions from this one on do not count
     uint32_t news                 # bonds that were not known
@@ -90,7 +91,9 @@ cdef struct Bins:
     size_t first_record
     size_t first_log
     size_t first_data
+    bint whole                    # all of the block counts, unless there was no room for some
     bint results_missing          # there was no memory to bring all that counts into the block
-    uint8_t[64] apart
-    bint no_memory                # of the state, which another thread brings
+    uint8_t[64] aside
+    bint no_memory                # of the state, which another thread brings ...
+    bint apart                    # ... only as far as it has to; what is left stays beside the block's working set
     int32_t meeting_count         # shared by the threads

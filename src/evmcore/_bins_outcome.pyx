@@ -1,16 +1,14 @@
 """What counts of bins, brought into the block; see `_bins_outcome.pxd`."""
 from libc.stddef cimport size_t
-from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcmp
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 
-from evmcore._bins_block cimport Bin, Bins
+from evmcore._bins_block cimport Bin, Bins, Meeting
 from evmcore._block_steps cimport BlockOutput, BlockRules, TxRecord, block_append_logs, block_count
 from evmcore._state cimport (
-    AccountEntry, SlotEntry, WorkingSet, ws_adopt_account, ws_adopt_slot, ws_go_back, ws_put_code,
+    WorkingSet, ws_find_account, ws_find_slot, ws_go_back, ws_join, ws_join_account, ws_join_slot, ws_put_beside,
 )
 from evmcore._stm cimport Watch, kMadeFinal
 from evmcore._tx cimport GAS_PER_BLOB, TxData
-from evmcore._u256 cimport u256, u_add, u_sub
 
 
 cdef void count_gas(Bins* bins) noexcept nogil:
@@ -63,56 +61,98 @@ cdef bint bring_results_of(Bins* bins, Bin* bin) noexcept nogil:
     return True
 
 
-cdef bint bring_account(WorkingSet* main, const AccountEntry* entry) noexcept nogil:
-    """What a bin changed in an account, into the block's working set. False: no memory."""
-    cdef uint32_t number = ws_adopt_account(main, entry.address, &entry.base, entry.base_exists)
-    cdef AccountEntry* into = &main.accounts[number]
-    cdef u256 more
-    if entry.lifetime:
-        into.lifetime += entry.lifetime
-        into.nonce = entry.nonce
-        into.balance = entry.balance
-    else:
-        if entry.nonce != entry.base.nonce:
-            into.nonce = entry.nonce
-        u_sub(&more, &entry.balance, &entry.base.balance)
-        u_add(&into.balance, &into.balance, &more)
-    if entry.exists != entry.base_exists or entry.lifetime:
-        into.exists = entry.exists
-    if memcmp(entry.code_hash, entry.base.code_hash, 32) != 0 or entry.lifetime:
-        return ws_put_code(main, number, entry.code_hash, entry.code)
+cdef bint join_shared_account(Bins* bins, uint32_t number, uint32_t account) noexcept nogil:
+    """Joins an account that a bin changed, if another one has it, too: what they changed adds up. False: no memory."""
+    cdef WorkingSet* main = bins.bins[0].machine.ws
+    cdef WorkingSet* mine = bins.bins[number].machine.ws
+    cdef WorkingSet* theirs
+    cdef uint32_t b, twin
+    cdef bint shared = False
+    for b in range(number):
+        twin = bins.bins[number].twins[b * mine.account_count + account]
+        if twin == 0:
+            continue
+        shared = True
+        theirs = bins.bins[b].machine.ws
+        if b and theirs.accounts[twin].past and not ws_join_account(main, theirs, twin):
+            return False
+    return not shared or ws_join_account(main, mine, account)
+
+
+cdef bint join_shared_accounts(Bins* bins) noexcept nogil:
+    cdef const WorkingSet* ws
+    cdef uint32_t b, i
+    for b in range(1, bins.count):
+        ws = bins.bins[b].machine.ws
+        for i in range(1, ws.account_count):
+            if ws.accounts[i].past and not join_shared_account(bins, b, i):
+                return False
     return True
 
 
-cdef bint bring_state_of(Bins* bins, const WorkingSet* ws) noexcept nogil:
-    """False: no memory."""
+cdef bint join_slot_of_main(Bins* bins, uint32_t number) noexcept nogil:
+    """Joins what a bin changed in a slot that the block's own working set has loaded. False: no memory."""
     cdef WorkingSet* main = bins.bins[0].machine.ws
-    cdef const AccountEntry* account
-    cdef const SlotEntry* slot
-    cdef SlotEntry* into
-    cdef uint32_t i, number
-    for i in range(1, ws.account_count):
-        if ws.accounts[i].past and not bring_account(main, &ws.accounts[i]):
+    cdef WorkingSet* ws
+    cdef uint32_t b, account, slot
+    for b in range(1, bins.count):
+        ws = bins.bins[b].machine.ws
+        account = ws_find_account(ws, main.accounts[main.slots[number].account].address)
+        slot = ws_find_slot(ws, account, &main.slots[number].key) if account else 0
+        if slot and ws.slots[slot].past:
+            return ws_join_slot(main, ws, slot)
+    return True
+
+
+cdef bint join_shared_slots(Bins* bins) noexcept nogil:
+    """Those that the first bin read before another one changed them, and those from before the first transaction."""
+    cdef const Meeting* meeting
+    cdef int32_t i
+    cdef uint32_t slot
+    for i in range(bins.meeting_count):
+        meeting = &bins.meetings[i]
+        if meeting.is_slot and meeting.earlier == 0 and not join_slot_of_main(bins, meeting.in_earlier):
             return False
-    for i in range(1, ws.slot_count):
-        slot = &ws.slots[i]
-        if slot.past == 0:
-            continue
-        account = &ws.accounts[slot.account]
-        number = ws_adopt_account(main, account.address, &account.base, account.base_exists)
-        number = ws_adopt_slot(main, number, &slot.key, &slot.base)
-        into = &main.slots[number]
-        into.current = slot.current
-        into.lifetime = slot.lifetime
-    return not main.failed
+    for slot in range(1, bins.first_slot):
+        if not join_slot_of_main(bins, slot):
+            return False
+    return True
+
+
+cdef bint join_all(Bins* bins) noexcept nogil:
+    cdef uint32_t b
+    for b in range(1, bins.count):
+        if not ws_join(bins.bins[0].machine.ws, bins.bins[b].machine.ws):
+            return False
+    return True
+
+
+cdef bint has_ended_any(const Bins* bins) noexcept nogil:
+    """Whether an account has ended: what one bin knows of its slots may then be untrue in another."""
+    cdef uint32_t b
+    for b in range(bins.count):
+        if bins.bins[b].machine.ws.ended:
+            return True
+    return False
 
 
 cdef void bring_state(void* self) noexcept nogil:
     cdef Bins* bins = <Bins*>self
+    bins.apart = bins.whole and not has_ended_any(bins)
+    if not (join_shared_accounts(bins) and join_shared_slots(bins) if bins.apart else join_all(bins)):
+        bins.no_memory = True
+
+
+cdef void settle_state(Bins* bins) noexcept nogil:
     cdef uint32_t b
+    if not bins.apart:
+        return
+    if bins.limit < bins.tx_count:               # there was no room for one
+        bins.apart = False
+        bins.no_memory = not join_all(bins) or bins.no_memory
+        return
     for b in range(1, bins.count):
-        if not bring_state_of(bins, bins.bins[b].machine.ws):
-            bins.no_memory = True
+        ws_put_beside(bins.bins[0].machine.ws, bins.bins[b].machine.ws)
 
 
 cdef void bring_results(void* self) noexcept nogil:

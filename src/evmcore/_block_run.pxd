@@ -109,6 +109,8 @@ cdef class BlockRun:
     cdef PreparedTransactions prepared
     cdef Recovery recovery        # of the senders that were not in them
     cdef StateDiff diff
+    cdef void* lent               # by the executor, until there is a diff: what stands beside the machine's working set ...
+    cdef void (*reclaim)(void* lent) noexcept nogil      # ... and how it gets that back
     cdef object given             # the BlockAccessList that the block was executed with, or None
 
     cdef void end_early(self) noexcept nogil      # from another thread

@@ -265,6 +265,9 @@ cdef class BlockRun:
         finally:
             self.output.gate = gate
             self.backend.end_read()
+            if self.lent != NULL:
+                self.reclaim(self.lent)
+                self.lent = NULL
         if failure != BLOCK_OK:
             raise self.error_of(failure, &sequence, executor)
         return 0

@@ -8,5 +8,5 @@ cdef class StateDiff(DiffData):
 # What was given as an argument `diff`; `InputError` for anything else.
 cdef StateDiff diff_argument(object diff)
 
-# Everything in the working set whose current value differs from the reader's. Needs the GIL.
+# Everything in the working set, and in those beside it, whose current value differs from the reader's. Needs the GIL.
 cdef StateDiff diff_collect(WorkingSet* ws)

@@ -21,7 +21,8 @@ cdef extern from "include/diff_order.h" namespace "evmcore" nogil:
     cdef struct Place:
         const uint8_t* address
         uint32_t number
-    Place place_of(const uint8_t* address, const u256* key, uint32_t number) noexcept
+        uint32_t part
+    Place place_of(const uint8_t* address, const u256* key, uint32_t number, uint32_t part) noexcept
     void sort_places(Place* places, size_t count) noexcept
 
 cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
@@ -192,38 +193,68 @@ cdef StateDiff diff_argument(object diff):
 
 cdef StateDiff diff_collect(WorkingSet* ws):
     cdef StateDiff diff = StateDiff()
-    cdef Place* places = <Place*>new_array(max(ws.account_count, ws.slot_count) * sizeof(Place))
+    cdef WorkingSet** parts = <WorkingSet**>new_array(count_parts(ws) * sizeof(WorkingSet*))
+    cdef Place* places = NULL
     try:
+        if parts == NULL:
+            raise no_memory()
+        places = <Place*>new_array(list_parts(ws, parts) * sizeof(Place))
         if places == NULL:
             raise no_memory()
-        collect_accounts(ws, diff, places)
-        collect_slots(ws, diff, places)
+        collect_accounts(parts, count_parts(ws), diff, places)
+        collect_slots(parts, count_parts(ws), diff, places)
     finally:
         free_array(places)
+        free_array(parts)
     return diff
 
 
-cdef int collect_accounts(WorkingSet* ws, StateDiff diff, Place* places) except -1:
+cdef uint32_t count_parts(const WorkingSet* ws) noexcept nogil:
+    """The working set and those beside it."""
+    cdef uint32_t count = 0
+    while ws != NULL:
+        count += 1
+        ws = ws.beside
+    return count
+
+
+cdef size_t list_parts(WorkingSet* ws, WorkingSet** parts) noexcept nogil:
+    """How many accounts there are in all of them, or slots if there are more."""
+    cdef size_t accounts = 0, slots = 0
+    cdef uint32_t part = 0
+    while ws != NULL:
+        parts[part] = ws
+        part += 1
+        accounts += ws.account_count
+        slots += ws.slot_count
+        ws = ws.beside
+    return max(accounts, slots)
+
+
+cdef int collect_accounts(WorkingSet** parts, uint32_t part_count, StateDiff diff, Place* places) except -1:
+    cdef WorkingSet* ws
     cdef const AccountEntry* entry
     cdef AccountChange* change
     cdef size_t count = 0, at
-    cdef uint32_t i
-    for i in range(1, ws.account_count):     # entry 0 is a placeholder
-        entry = &ws.accounts[i]
-        if not entry.loaded or not is_changed(entry):
-            continue
-        places[count] = place_of(entry.address, NULL, i)
-        count += 1
-        if entry.exists and not same_hash(entry.code_hash, entry.base.code_hash):
-            if not same_hash(entry.code_hash, EMPTY_CODE_HASH):
-                diff.codes[entry.code_hash[:32]] = code_of(ws, i)
+    cdef uint32_t part, i
+    for part in range(part_count):
+        ws = parts[part]
+        for i in range(1, ws.account_count):     # entry 0 is a placeholder
+            entry = &ws.accounts[i]
+            if not entry.loaded or (part and entry.past == 0) or not is_changed(entry):
+                continue
+            places[count] = place_of(entry.address, NULL, i, part)
+            count += 1
+            if entry.exists and not same_hash(entry.code_hash, entry.base.code_hash):
+                if not same_hash(entry.code_hash, EMPTY_CODE_HASH):
+                    diff.codes[entry.code_hash[:32]] = code_of(ws, i)
     if not diff.reserve(count, 0):
         raise no_memory()
     sort_places(places, count)
     for at in range(count):
         if at + LOOK_AHEAD < count:
-            prefetch(&ws.accounts[places[at + LOOK_AHEAD].number], sizeof(AccountEntry))
-        entry = &ws.accounts[places[at].number]
+            prefetch(account_at(parts, &places[at + LOOK_AHEAD]), sizeof(AccountEntry))
+        entry = account_at(parts, &places[at])
         change = &diff.accounts[at]
         memcpy(change.address, entry.address, 20)
         change.wiped = is_wiped_entry(entry)
@@ -231,6 +262,10 @@ cdef int collect_accounts(WorkingSet* ws, StateDiff diff, Place* places) except 
         set_state(&change.new, entry.exists, entry.nonce, &entry.balance, entry.code_hash)
     diff.account_count = count
     return 0
+
+
+cdef inline const AccountEntry* account_at(WorkingSet** parts, const Place* place) noexcept nogil:
+    return &parts[place.part].accounts[place.number]
 
 
 cdef inline bint is_wiped_entry(const AccountEntry* entry) noexcept nogil:
@@ -267,36 +302,43 @@ cdef bytes code_of(WorkingSet* ws, uint32_t account):
     return code.raw[:code.size]
 
 
-cdef int collect_slots(WorkingSet* ws, StateDiff diff, Place* places) except -1:
+cdef int collect_slots(WorkingSet** parts, uint32_t part_count, StateDiff diff, Place* places) except -1:
+    cdef const WorkingSet* ws
     cdef const SlotEntry* slot
     cdef SlotChange* change
     cdef u256 value
     cdef size_t count = 0, at
-    cdef uint32_t i
-    for i in range(1, ws.slot_count):
-        slot = &ws.slots[i]
-        if not slot.loaded:
-            continue
-        value = value_of(ws, slot)
-        # What the account's end has wiped needs no mention; what was written since does, be it what it was before.
-        if u_is_zero(&value) if ws.accounts[slot.account].lifetime != 0 else u_eq(&slot.base, &value):
-            continue
-        places[count] = place_of(ws.accounts[slot.account].address, &slot.key, i)
-        count += 1
+    cdef uint32_t part, i
+    for part in range(part_count):
+        ws = parts[part]
+        for i in range(1, ws.slot_count):
+            slot = &ws.slots[i]
+            if not slot.loaded or (part and slot.past == 0):
+                continue
+            value = value_of(ws, slot)
+            # What the account's end has wiped needs no mention; what was written since does, be it what it was before.
+            if u_is_zero(&value) if ws.accounts[slot.account].lifetime != 0 else u_eq(&slot.base, &value):
+                continue
+            places[count] = place_of(ws.accounts[slot.account].address, &slot.key, i, part)
+            count += 1
     if not diff.reserve(0, count):
         raise no_memory()
     sort_places(places, count)
     for at in range(count):
         if at + LOOK_AHEAD < count:
-            prefetch(&ws.slots[places[at + LOOK_AHEAD].number], sizeof(SlotEntry))
-        slot = &ws.slots[places[at].number]
+            prefetch(slot_at(parts, &places[at + LOOK_AHEAD]), sizeof(SlotEntry))
+        slot = slot_at(parts, &places[at])
         change = &diff.slots[at]
         memcpy(change.address, places[at].address, 20)
         change.key = slot.key
         change.old = slot.base
-        change.new = value_of(ws, slot)
+        change.new = value_of(parts[places[at].part], slot)
     diff.slot_count = count
     return 0
+
+
+cdef inline const SlotEntry* slot_at(WorkingSet** parts, const Place* place) noexcept nogil:
+    return &parts[place.part].slots[place.number]
 
 
 cdef inline u256 value_of(const WorkingSet* ws, const SlotEntry* slot) noexcept nogil:

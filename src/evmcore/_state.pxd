@@ -165,6 +165,8 @@ cdef struct WorkingSet:
     uint32_t past_account_count
     SlotImage* past_slots
     uint32_t past_slot_count
+    bint ended                    # some account has, since `ws_reset`
+    WorkingSet* beside            # the next of those whose changes are a part of this one: see `ws_put_beside`
     void* private                 # tables, journal, transient storage: _state.pyx
 
 cdef WorkingSet* ws_new() noexcept nogil                                             # NULL: no memory
@@ -236,3 +238,12 @@ cdef void ws_ask_for_slot(WorkingSet* ws, uint32_t account, const u256* key) noe
 cdef uint32_t ws_adopt_account(WorkingSet* ws, const uint8_t* address, const AccountData* base, bint exists) noexcept nogil
 cdef uint32_t ws_adopt_slot(WorkingSet* ws, uint32_t account, const u256* key, const u256* base) noexcept nogil
 cdef bint ws_put_code(WorkingSet* ws, uint32_t account, const uint8_t* code_hash, Code* code) noexcept nogil   # takes a reference of its own
+
+# ---- what another working set changed while it kept images, from the same beginning or from what this one had come to: there it
+#      counts as not changed any more. False: no memory.
+cdef bint ws_join_account(WorkingSet* ws, WorkingSet* other, uint32_t account) noexcept nogil   # what several changed of one adds up
+cdef bint ws_join_slot(WorkingSet* ws, WorkingSet* other, uint32_t slot) noexcept nogil
+cdef bint ws_join(WorkingSet* ws, WorkingSet* other) noexcept nogil                             # all of it
+# From now on that is a part of `ws`, joined when it is loaded: nothing of it is loaded there already, or changed in another one put
+# beside, and no account has ended in any of them. It must not change any more, and live until `ws_reset`.
+cdef void ws_put_beside(WorkingSet* ws, WorkingSet* other) noexcept nogil

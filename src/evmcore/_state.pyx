@@ -38,6 +38,7 @@ include "working_set/past.pxi"
 include "working_set/storage.pxi"
 include "working_set/accounts.pxi"
 include "working_set/notes.pxi"
+include "working_set/beside.pxi"
 
 cdef struct Private:
     Table accounts
@@ -132,6 +133,8 @@ cdef void ws_reset(WorkingSet* ws, StateReader* reader, int revision) noexcept n
     ws.failed = False
     ws.logs_seen = 0
     ws.no_memory = False
+    ws.ended = False
+    ws.beside = NULL
     # Entry 0 of both kinds is a placeholder, handed out when memory is short and the run is lost anyway.
     if ws.account_count == 0 or no_memory:
         memset(&ws.accounts[0], 0, sizeof(AccountEntry))
@@ -195,6 +198,7 @@ cdef void ws_wipe(WorkingSet* ws, uint32_t account) noexcept nogil:
     memcpy(entry.code_hash, EMPTY_CODE_HASH, 32)
     entry.code = NULL
     entry.lifetime += 1
+    ws.ended = True
 
 
 cdef void clear_if_empty(WorkingSet* ws, uint32_t account) noexcept nogil:
@@ -205,6 +209,7 @@ cdef void clear_if_empty(WorkingSet* ws, uint32_t account) noexcept nogil:
     if entry.exists and ws_is_empty(ws, account):
         mark(ws, account, PART_EXISTS)
         entry.exists = False
+        ws.ended = True
         if entry.base.has_storage and entry.lifetime == 0:
             mark(ws, account, PART_WIPED)
             entry.lifetime = 1

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free
 
-from evmcore._bins cimport bins_help, bins_open, bins_run, bins_take
+from evmcore._bins cimport bins_give, bins_help, bins_open, bins_run, bins_take
 from evmcore._bins_trial cimport deals_out_first, is_time_for_bins, note_trial
 from evmcore._block_run cimport BlockRun, Executor, Sequence, run_sequence
 from evmcore._block_steps cimport BLOCK_OK, BLOCK_TRANSACTION_INVALID, BlockFailure
@@ -273,6 +273,10 @@ cdef class ParallelExecutor(Executor):
             self.counters = run.counters = counters_of(block, sequence.at)
             self.timeline = timeline_of(block)
             self.learnt = learnt_of(block) if self.watch_all and block.worker_count else []
+        if block.binned and block.bins.apart:
+            run.lent = block.bins
+            run.reclaim = bins_give
+            block.bins = NULL
         close_block(block)
         free(block)
         if failure == BLOCK_OK and sequence.at < sequence.count:

@@ -14,7 +14,8 @@ struct Place {
     uint64_t head;           // the first 8 bytes of the address
     const uint8_t* address;
     const u256* key;         // null: of the account itself
-    uint32_t number;         // of what belongs here
+    uint32_t number;         // of what belongs here, ...
+    uint32_t part;           // ... and of whom it is
 
     bool operator<(const Place& other) const {
         if (head != other.head) return head < other.head;
@@ -26,10 +27,10 @@ struct Place {
     }
 };
 
-inline Place place_of(const uint8_t* address, const u256* key, uint32_t number) {
+inline Place place_of(const uint8_t* address, const u256* key, uint32_t number, uint32_t part) {
     uint64_t head;
     std::memcpy(&head, address, 8);
-    return {__builtin_bswap64(head), address, key, number};
+    return {__builtin_bswap64(head), address, key, number, part};
 }
 
 inline void sort_places(Place* places, size_t count) { std::sort(places, places + count); }

@@ -48,6 +48,8 @@ cdef uint32_t ws_account_unloaded(WorkingSet* ws, const uint8_t* address) noexce
 cdef void load_account(WorkingSet* ws, uint32_t account) noexcept nogil:
     cdef AccountEntry* entry = &ws.accounts[account]
     cdef Found found = ABSENT
+    if ws.beside != NULL and account_from_beside(ws, account):
+        return
     if ws.reader != NULL:
         found = ws.reader.account(ws.reader.self, entry.address, &entry.base)
         entry.origin = ws.reader.origin

@@ -51,6 +51,7 @@ cdef void ws_load_slot(WorkingSet* ws, uint32_t slot) noexcept nogil:
     cdef Found found
     if not entry.loaded:
         ws_load(ws, entry.account)
+    if not entry.loaded and not (ws.beside != NULL and slot_from_beside(ws, slot)):
         found = ABSENT
         if account.base_exists and ws.reader != NULL:
             found = ws.reader.storage(ws.reader.self, account.address, &entry.key, &entry.base)
