@@ -23,6 +23,9 @@ cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
 cdef extern from "include/zero.h" namespace "evmcore" nogil:
     void set_zero[T](T* item)
 
+cdef enum:
+    RECENT_CODES = 64             # a power of two
+
 cdef HashKey hash_key
 draw_key(&hash_key)
 
@@ -61,6 +64,7 @@ cdef struct Private:
     Code** codes                  # every code this working set holds a reference to
     uint32_t code_count
     uint32_t code_capacity
+    uint32_t[RECENT_CODES] recent # where in `codes` that of a hash may be, by its first byte
     size_t log_data_size
     uint32_t ripemd               # == epoch: 0x03 was touched, which no revert takes back (mainnet block 2,675,119)
 

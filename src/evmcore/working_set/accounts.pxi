@@ -206,6 +206,13 @@ cdef bint hold_code(WorkingSet* ws, Code* code) noexcept nogil:
     return True
 
 
+cdef inline Code* recent_code(WorkingSet* ws, const uint8_t* code_hash) noexcept nogil:
+    """Of another account, if it is the same; NULL: not known. Threads would meet at the shared table and at the reference count."""
+    cdef const Private* p = private(ws)
+    cdef uint32_t at = p.recent[code_hash[0] % RECENT_CODES]
+    return p.codes[at] if at < p.code_count and memcmp(p.codes[at].hash, code_hash, 32) == 0 else NULL
+
+
 cdef Code* ws_code(WorkingSet* ws, uint32_t account) noexcept nogil:
     ws_load(ws, account)
     ws.accounts[account].uses |= USE_CODE
@@ -216,6 +223,10 @@ cdef Code* ws_code(WorkingSet* ws, uint32_t account) noexcept nogil:
     if memcmp(entry.code_hash, EMPTY_CODE_HASH, 32) == 0:
         entry.code = EMPTY_CODE                  # never freed: no count of references, at which threads would meet
         return EMPTY_CODE
+    code = recent_code(ws, entry.code_hash)
+    if code != NULL:
+        entry.code = code
+        return code
     code = code_find(entry.code_hash)
     if code == NULL and ws.reader != NULL:
         code = ws.reader.code(ws.reader.self, entry.address, entry.code_hash)
@@ -224,6 +235,7 @@ cdef Code* ws_code(WorkingSet* ws, uint32_t account) noexcept nogil:
         return NULL
     if not hold_code(ws, code):
         return NULL
+    private(ws).recent[entry.code_hash[0] % RECENT_CODES] = private(ws).code_count - 1
     entry.code = code
     return code
 
