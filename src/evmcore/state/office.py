@@ -92,7 +92,7 @@ class Office:
         try:
             evictions.check_server(self.session)
             self._mark = evictions.read_mark(self.session)
-            self.epoch: int = self.session.request([(b"INCR", self.keys.writer)], "taking office")[0]
+            self.epoch = self._take_office()
             if not replaces:
                 with self._in_office():
                     self._check_feed()
@@ -103,6 +103,20 @@ class Office:
     def close(self) -> None:
         """Closes the connection. The office stays with this writer's epoch until another takes it."""
         self.session.close()
+
+    def _take_office(self) -> int:
+        """A new epoch; whoever had the one before is fenced off by it."""
+        try:
+            epoch: int = self.session.request([(b"INCR", self.keys.writer)], "taking office")[0]
+        except (StateUnavailable, WriteRefused):
+            raise
+        except StateError as error:
+            raise layout.corrupted(
+                self.keys.writer,
+                "this is no epoch of a writer, a number in decimal is right: see that none is at work, then delete the "
+                f"key ({error})",
+            ) from error
+        return epoch
 
     # ---- the head
 
