@@ -16,6 +16,10 @@ class MemoryState(Backend):
     0x-hex text, slots and values numbers below 2**256, balances in wei. An account that is written to is made when it
     is absent; a slot of value zero is the same as an absent one. Calls read without locks of their own; a thread that
     writes waits until running calls are done, and gets `StateError` when it is itself inside one.
+
+    A process may fork at any time, also from inside a call: it waits until no thread is writing or computing a root.
+    The child has the state as it is then, each write whole, and may read and write it. The calls of other threads are
+    the parent's alone.
     """
 
     def __init__(self, alloc: Mapping[Any, Any] | None = None) -> None: ...

@@ -13,7 +13,6 @@ from evmcore._diff_data cimport AccountChange
 from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._hash cimport keccak256
 from evmcore._live_trie cimport live_bytes
-from evmcore._sync cimport mutex_lock, mutex_unlock
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int
 from evmcore.state._apply cimport APPLIED, ApplyResult, CodeBytes, apply_diff, apply_error, codes_of, complete_diff
 from evmcore.state._edits cimport (
@@ -57,6 +56,10 @@ cdef class MemoryState(Backend):
     0x-hex text, slots and values numbers below 2**256, balances in wei. An account that is written to is made when it
     is absent; a slot of value zero is the same as an absent one. Calls read without locks of their own; a thread that
     writes waits until running calls are done, and gets `StateError` when it is itself inside one.
+
+    A process may fork at any time, also from inside a call: it waits until no thread is writing or computing a root.
+    The child has the state as it is then, each write whole, and may read and write it. The calls of other threads are
+    the parent's alone.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -455,9 +458,9 @@ cdef class MemoryState(Backend):
             return root[:32]
         with nogil:
             self.begin_read()
-            mutex_lock(&self.rooting)
+            self.lock.begin_turn()
             done = kept_root(&self.kept, &self.store, count, root)
-            mutex_unlock(&self.rooting)
+            self.lock.end_turn()
             self.end_read()
         if not done:
             raise ResourceError("no memory for the state root")
@@ -532,9 +535,9 @@ cdef class MemoryState(Backend):
     def __sizeof__(self) -> int:
         """Bytes of memory, tables included."""
         self.begin_read()
-        mutex_lock(&self.rooting)
+        self.lock.begin_turn()
         cdef size_t size = store_memory(&self.store) + live_bytes(&self.kept.accounts)
-        mutex_unlock(&self.rooting)
+        self.lock.end_turn()
         self.end_read()
         return object.__sizeof__(self) + size
 
