@@ -5,6 +5,7 @@
 // long, while another processor has nothing to do. So the workers are told to keep off the caller's processor.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -23,6 +24,12 @@ namespace evmcore {
 
 using WorkerTask = void (*)(void* context);
 
+// What the caller does now and then while it waits for the others, every so often.
+struct Meanwhile {
+    void (*what)() = nullptr;
+    int every_ms = 0;
+};
+
 class Workers {
 public:
     explicit Workers(pid_t owner) : owner_(owner) {}
@@ -31,7 +38,7 @@ public:
     // Runs `task(context)` on `count` threads at once, the caller being one of them, and returns when all have ended.
     // With the workers busy for another caller (or no more threads to be had) fewer run it, always the caller at least:
     // a task must take its share of the work from `context` until nothing is left.
-    void run(unsigned count, WorkerTask task, void* context) {
+    void run(unsigned count, WorkerTask task, void* context, const Meanwhile& meanwhile) {
         if (count <= 1 || busy_.exchange(true, std::memory_order_acquire)) {
             task(context);
             return;
@@ -47,14 +54,25 @@ public:
         }
         start_.notify_all();
         task(context);
-        {
-            std::unique_lock<std::mutex> lock(mutex_);
-            done_.wait(lock, [this] { return running_ == 0; });
-        }
+        wait_for_all(meanwhile);
         busy_.store(false, std::memory_order_release);
     }
 
 private:
+    void wait_for_all(const Meanwhile& meanwhile) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        const auto all_ended = [this] { return running_ == 0; };
+        if (meanwhile.what == nullptr) {
+            done_.wait(lock, all_ended);
+            return;
+        }
+        while (!done_.wait_for(lock, std::chrono::milliseconds(meanwhile.every_ms), all_ended)) {
+            lock.unlock();
+            meanwhile.what();
+            lock.lock();
+        }
+    }
+
     // At least `count` threads if the system gives them; how many of them there are to use, at most `count`.
     unsigned grow(unsigned count) {
         if (started_ < count) {
@@ -159,6 +177,8 @@ private:
     std::atomic<uint64_t> next_{0};
 };
 
-inline void run_on_workers(unsigned count, WorkerTask task, void* context) { workers()->run(count, task, context); }
+inline void run_on_workers(unsigned count, WorkerTask task, void* context, const Meanwhile& meanwhile = {}) {
+    workers()->run(count, task, context, meanwhile);
+}
 
 }  // namespace evmcore
