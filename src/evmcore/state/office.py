@@ -25,6 +25,7 @@ from evmcore.state._changes import ChangeSet
 from evmcore.state._commands import Commands
 from evmcore.state._requests import Request
 from evmcore.state._wire import ErrorReply
+from evmcore.state.backoff import Backoff
 from evmcore.state.layout import Head, Keys
 from evmcore.state.session import Command, Session, as_fields, command_text
 from evmcore.state.works import Known, Work
@@ -36,6 +37,10 @@ log = logging.getLogger(__name__)
 
 # How often a transaction is tried again when something else touched the watched keys without taking office.
 ATTEMPTS = 3
+
+# Seconds between two looks whether a transaction was carried out.
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 1.0
 
 
 class _Later:
@@ -367,18 +372,18 @@ class Office:
     def _happened(self, new: Head) -> bool:
         """Whether the transaction was carried out whose reply did not come. `StateUnavailable` if nobody can tell."""
         deadline = time.monotonic() + self.timeout
-        pause = 0.02
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             try:
                 head = self.head()
             except StateUnavailable as error:
+                pause = backoff.pause()
                 if time.monotonic() + pause > deadline:
                     raise StateUnavailable(
                         f"whether block {new.number} 0x{new.hash.hex()} was applied is not known; applying it again is "
                         f"safe: {error}"
                     ) from error
                 time.sleep(pause)
-                pause = min(pause * 2, 1.0)
             else:
                 return head == new
 
