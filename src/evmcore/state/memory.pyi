@@ -117,7 +117,10 @@ class MemoryState(Backend):
         """The 32-byte root of an account's storage trie; that of the empty trie when it has no storage."""
 
     def proof(self, address: AddressLike, slots: Iterable[Word] = ()) -> dict[str, Any]:
-        """The Merkle proof of an account and of some of its slots, as eth_getProof gives it (EIP-1186)."""
+        """The Merkle proof of an account and of some of its slots, as eth_getProof gives it (EIP-1186).
+
+        The first keeps the trie, as `state_root` does from its second on; others cost what changed meanwhile.
+        """
 
     def load(self, alloc: Mapping[Any, Any]) -> None:
         """Sets all accounts of a geth-style alloc, replacing those that are there.

@@ -20,6 +20,7 @@ from evmcore.state._edits cimport (
     EDIT_SNAPSHOT, Edit, EditKind, EditOutcome, edit_store,
 )
 from evmcore.state._kept_trie cimport kept_free, kept_root
+from evmcore.state._proof cimport AccountProof, proof_free, proof_init, proof_json, prove
 from evmcore.state._reader cimport Backend
 from evmcore.state._rows cimport known_code, row_account, row_alloc, slots_dict
 from evmcore.state._store cimport (
@@ -33,7 +34,7 @@ from collections.abc import Iterable, Mapping
 
 from evmcore.errors import InputError, ResourceError, StateError
 from evmcore.state.alloc import AllocEntry, parse_alloc
-from evmcore.state.proofs import account_proof, storage_root
+from evmcore.state.proofs import storage_root
 from evmcore.threads import thread_count
 from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint, to_word
 
@@ -473,12 +474,27 @@ cdef class MemoryState(Backend):
     def proof(self, address, slots=()) -> dict:
         """The Merkle proof of an account and of some of its slots, as eth_getProof gives it (EIP-1186).
 
-        Proofs of absence for what is not there. Computed anew, in time proportional to the state.
+        Proofs of absence for what is not there. The first takes time in proportion to the state; from then on the trie is
+        kept, as for `state_root`, and a proof costs what changed since it was used last.
         """
+        cdef AccountProof proof
+        cdef bint done
         if isinstance(slots, (str, bytes)) or not isinstance(slots, Iterable):
             raise InputError(f"argument 'slots': expected slots in a list, got {type(slots).__name__}")
         wanted = [to_word(slot, "slots") for slot in slots]
-        return account_proof(self, to_address(address, "address"), wanted)
+        proof_init(&proof, to_address(address, "address"), wanted)
+        try:
+            with nogil:
+                self.begin_read()
+                self.lock.begin_turn()
+                done = prove(&self.kept, &self.store, &proof)
+                self.lock.end_turn()
+                self.end_read()
+            if not done:
+                raise ResourceError("no memory for a proof")
+            return proof_json(&proof)
+        finally:
+            proof_free(&proof)
 
     # -------------------------------------------------------------------------------------- whole states
 
