@@ -23,8 +23,11 @@ cdef void end_asking(Asking* asking) noexcept nogil:
 
 
 cdef void ask_in_time() noexcept nogil:
+    global innermost_asking
     cdef Asking* asking = <Asking*>innermost_asking
     if asking == NULL or monotonic_ns() < asking.next:
         return
+    innermost_asking = NULL                      # what is done by whom it asks is no part of this work
     asking.ask(asking.work)
+    innermost_asking = asking
     asking.next = monotonic_ns() + ASK_EVERY_MS * <int64_t>1_000_000
