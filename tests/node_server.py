@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from evmcore import rlp
 from evmcore._hash import keccak256
 from evmcore.blocks import Block
 from evmcore.execution import execute_block
@@ -17,10 +18,25 @@ from evmcore.service.library import CallService
 from evmcore.service.memory_source import MemorySource
 from evmcore.service.methods import METHODS
 from evmcore.state import MemoryState
-from evmcore.state.proofs import state_trie, storage_trie
+from evmcore.state.proofs import storage_root, storage_trie
 from evmcore.trie import proof
 
 Handler = Callable[[list[Any]], Any]
+
+
+def state_trie(state: MemoryState) -> dict[bytes, bytes]:
+    """What the state trie holds: 20-byte address (not yet hashed) to RLP of nonce, balance, storage root, code hash."""
+    return {
+        address: rlp.encode(
+            [
+                state.nonce(address),
+                state.balance(address),
+                storage_root(state.slots(address)),
+                state.code_hash(address),
+            ]
+        )
+        for address in state.addresses()
+    }
 
 
 class RpcFailure(Exception):

@@ -153,6 +153,76 @@ def test_a_state_that_cannot_be_read_can_be_replaced(client: Any, publisher: Pub
         assert head is not None and head.hash == GENESIS.hash
 
 
+WRONG: dict[str, tuple[str, ...]] = {
+    "a string": ("SET", "x"),
+    "a list": ("RPUSH", "x"),
+    "a hash": ("HSET", "seq", "x"),
+}
+
+
+def places(state: MemoryState) -> dict[str, bytes]:
+    """A key of each kind."""
+    account = next(iter(state))
+    return {
+        "head": KEYS.head,
+        "block hashes": KEYS.block_hashes,
+        "feed": KEYS.feed,
+        "meta": KEYS.meta,
+        "loader": KEYS.loader,
+        "account": KEYS.account(account),
+        "storage": KEYS.storage(account, 0),
+        "code": KEYS.code(state.code_hash(account)),
+    }
+
+
+@pytest.mark.parametrize("loaded", [True, False], ids=["a state", "nothing else"])
+@pytest.mark.parametrize("wrong", list(WRONG))
+@pytest.mark.parametrize("place", list(places(big_state(random.Random(0), 1))))
+def test_keys_of_any_type_can_be_replaced(client: Any, place: str, wrong: str, loaded: bool) -> None:
+    state = big_state(random.Random(9), 3)
+    if loaded:
+        with Publisher(client, 1) as publisher:
+            Loader(publisher, GENESIS, complete=True).run(from_memory(state))
+    command, *words = WRONG[wrong]
+    client.delete(places(state)[place])
+    client.execute_command(command, places(state)[place], *words)
+    with Publisher(client, 1, replaces=True) as publisher:
+        Loader(publisher, GENESIS, complete=True, replace=True).run(from_memory(state))
+    assert read_state(client) == state_of(state)
+    assert load_memory(client, 1)[0] == state
+    diff = random_diff(random.Random(10), state)
+    with Publisher(client, 1) as publisher:
+        publisher.publish(child(GENESIS), diff)
+    state.apply(diff)
+    assert read_state(client) == state_of(state)
+
+
+def test_a_load_that_cannot_go_on_can_be_replaced(client: Any, publisher: Publisher) -> None:
+    state = big_state(random.Random(11), 3)
+    with pytest.raises(Interrupted):
+        Loader(publisher, GENESIS, complete=True).run(stopping(from_memory(state), 1))
+    client.set(KEYS.storage(state.addresses()[1], 0), "x")
+    with pytest.raises(StateCorrupted, match=r"a command failed: .*replace the state"):
+        Loader(publisher, GENESIS, complete=True, replace=True).run(from_memory(state))
+    Loader(publisher, GENESIS, complete=True, replace=True).run(from_memory(state))
+    assert read_state(client) == state_of(state)
+
+
+@pytest.mark.parametrize("wrong", list(WRONG))
+def test_who_is_in_office_is_not_guessed(client: Any, wrong: str) -> None:
+    """Another writer may have been: it could not be fenced off, so nothing is replaced."""
+    state = big_state(random.Random(9), 3)
+    with Publisher(client, 1) as publisher:
+        Loader(publisher, GENESIS, complete=True).run(from_memory(state))
+    command, *words = WRONG[wrong]
+    client.delete(KEYS.writer)
+    client.execute_command(command, KEYS.writer, *words)
+    before = {key: client.dump(key) for key in client.scan_iter()}
+    with pytest.raises(StateCorrupted, match=r"\{evm:1\}:writer: this is no epoch .* is right: .* delete"):
+        Publisher(client, 1, replaces=True)
+    assert {key: client.dump(key) for key in client.scan_iter()} == before
+
+
 def test_accounts_are_added_to_an_incomplete_state_in_one_step(client: Any, publisher: Publisher) -> None:
     state = MemoryState({A: Account(1, 5, b"\x01", {1: 2}), B: Account(2, 6, b"\x02", {3: 4}), C: Account(balance=1)})
     Loader(publisher, GENESIS).run(from_memory(state, [A]))

@@ -10,7 +10,10 @@ import pytest
 
 from evmcore.blocks import EMPTY_TRIE_ROOT
 from evmcore.state import MemoryState
+from evmcore.state.proofs import storage_trie
+from evmcore.trie import proof
 from evmcore.types import Account
+from tests.node_server import state_trie
 
 ADDRESSES = [bytes([i % 251]) * 16 + i.to_bytes(4, "big") for i in range(400)]
 
@@ -72,6 +75,54 @@ def test_roots_follow_random_changes_snapshots_and_reverts(seed: int, threads: i
         if rng.randrange(2):
             assert state.state_root(threads=threads) == anew(state)
     assert state.state_root() == anew(state)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_proofs_follow_random_changes(seed: int) -> None:
+    """Beside those made of all that is there, node by node."""
+    rng = random.Random(seed)
+    addresses = ADDRESSES[: rng.choice((1, 2, 5, 30, 400))]
+    state = MemoryState({address: random_account(rng) for address in addresses if rng.randrange(3)})
+    for _ in range(12):
+        if rng.randrange(2):
+            state.state_root()
+        for _ in range(rng.choice((0, 1, 20))):
+            change(rng, state, addresses)
+        everything = state_trie(state)
+        for address in (rng.choice(addresses), rng.randbytes(20)):
+            known = sorted(state.slots(address))
+            slots = [*rng.sample(known, min(len(known), 3)), rng.getrandbits(4), rng.getrandbits(256)]
+            storage = storage_trie(state.slots(address))
+            assert state.proof(address, slots) == {
+                "address": "0x" + address.hex(),
+                "accountProof": hex_nodes(proof(everything, address, secure=True)),
+                "balance": hex(state.balance(address)),
+                "codeHash": "0x" + state.code_hash(address).hex(),
+                "nonce": hex(state.nonce(address)),
+                "storageHash": "0x" + state.storage_root(address).hex(),
+                "storageProof": [
+                    {
+                        "key": hex(slot),
+                        "value": hex(state.storage(address, slot)),
+                        "proof": hex_nodes(proof(storage, slot.to_bytes(32, "big"), secure=True)),
+                    }
+                    for slot in slots
+                ],
+            }
+
+
+def hex_nodes(nodes: list[bytes]) -> list[str]:
+    return ["0x" + node.hex() for node in nodes]
+
+
+def test_a_proof_keeps_the_trie() -> None:
+    state = MemoryState({address: Account(1) for address in ADDRESSES})
+    before = sys.getsizeof(state)
+    state.proof(ADDRESSES[0])
+    kept = sys.getsizeof(state)
+    assert kept > before + len(ADDRESSES) * 32
+    state.proof(ADDRESSES[1], [5])
+    assert (sys.getsizeof(state), state.state_root()) == (kept, anew(state))
 
 
 def test_a_state_may_become_empty_and_be_filled_again() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import gc
 import json
+import os
 import random
 import re
+import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -512,3 +515,105 @@ def test_reading_from_inside_a_call_while_a_writer_waits() -> None:
     writer.join()
     assert seen == {0}
     assert state.balance(B) == 1
+
+
+# ---- fork
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+threads_and_fork = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
+def succeeds_in_child(work: Callable[[], bool]) -> bool:
+    """Whether `work` gives True in a forked child. One that hangs is ended by the system."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        done = 1
+        try:
+            done = 0 if work() else 1
+        finally:
+            os._exit(done)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@forks
+@threads_and_fork
+def test_a_child_forked_while_a_call_runs_reads_and_writes() -> None:
+    state = MemoryState({A: Account(code=CODE)})
+    inside, forked = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        inside.set()
+        forked.wait()
+
+    def write() -> bool:
+        state.set_balance(B, 1)
+        return state.balance(B) == 1 and EVM(state).call(A).success
+
+    def call() -> None:
+        EVM(state).call(A, tracer=EIP3155Tracer(Callback(stay)))
+
+    calling = threading.Thread(target=call)
+    writing = threading.Thread(target=lambda: state.set_balance(A, 7))
+    calling.start()
+    inside.wait()
+    writing.start()  # and waits for the call
+    try:
+        assert succeeds_in_child(write)
+    finally:
+        forked.set()
+        calling.join()
+        writing.join()
+    assert (state.balance(A), B in state) == (7, False)
+
+
+@forks
+@threads_and_fork
+def test_a_child_forked_inside_a_call_is_inside_it_too() -> None:
+    state = MemoryState({A: Account(code=CODE)})
+    children: list[bool] = []
+
+    def refused() -> bool:
+        with pytest.raises(StateError, match="this thread is inside a call"):
+            state.set_balance(B, 1)
+        return state.balance(B) == 0
+
+    def fork() -> None:
+        if not children:
+            children.append(succeeds_in_child(refused))
+
+    EVM(state).call(A, tracer=EIP3155Tracer(Callback(fork)))
+    assert children == [True]
+
+
+@forks
+@threads_and_fork
+def test_children_forked_while_others_write_have_a_whole_state() -> None:
+    """Threads set two balances together, and ask for roots of a trie that is kept."""
+    state = MemoryState({address: Account(balance=1, storage={0: 5, 1: 5}) for address in ADDRESSES})
+    stop = threading.Event()
+
+    def write(seed: int) -> None:
+        rng = random.Random(seed)
+        while not stop.is_set():
+            value = rng.getrandbits(200) | 1
+            state.set_account(rng.choice(ADDRESSES), Account(balance=1, storage={0: value, 1: value}))
+
+    def ask() -> None:
+        while not stop.is_set():
+            state.state_root()
+
+    def is_whole() -> bool:
+        whole = all(state.storage(address, 0) == state.storage(address, 1) for address in ADDRESSES)
+        state.set_balance(A, 7)
+        return whole and state.state_root() == MemoryState(state.dump()).state_root()
+
+    others = [threading.Thread(target=write, args=(seed,)) for seed in range(2)] + [threading.Thread(target=ask)]
+    for thread in others:
+        thread.start()
+    try:
+        assert all(succeeds_in_child(is_whole) for _ in range(40))
+    finally:
+        stop.set()
+        for thread in others:
+            thread.join()

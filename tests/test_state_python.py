@@ -434,6 +434,12 @@ def test_what_is_no_state_is_refused(state: Any) -> None:
         as_backend(state)
 
 
+@pytest.mark.parametrize("wrong", [None, {}, b""])
+def test_what_is_no_diff_is_not_completed(wrong: Any) -> None:
+    with pytest.raises(InputError, match="argument 'diff': expected StateDiff, got"):
+        as_backend(Faulty()).complete(wrong)
+
+
 # ---- threads
 
 

@@ -5,6 +5,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from libcpp cimport bool as cbool
 
+from evmcore._asking cimport ask_in_time
 from evmcore._bins_block cimport Bin, BinRun, Bins, BinTasks, Deal
 from evmcore._bins_meetings cimport first_doubtful, look_up, meetings_open, prepare_looking_up
 from evmcore._bins_outcome cimport bring_results, bring_state, settle_state, take_back
@@ -22,7 +23,7 @@ from evmcore._state cimport (
     PART_CODE, PART_WIPED, AccountData, AccountEntry, AccountImage, SlotEntry, SlotImage, StateReader, WorkingSet,
     ws_adopt_account, ws_adopt_slot, ws_forget_past, ws_forget_seen, ws_keep_past, ws_keep_seen, ws_reset,
 )
-from evmcore._stm cimport Events, Watch, ticks
+from evmcore._stm cimport Events, Watch, do_meanwhile, ticks
 from evmcore._sync cimport monotonic_ns
 from evmcore._tx cimport TX_VALID, TxData, TxResult, transaction_run
 from evmcore._u256 cimport u_eq
@@ -49,6 +50,8 @@ cdef extern from "include/spares.h" namespace "evmcore" nogil:
     bint spares_give(Spares* spares, void* item)
 
 cdef Spares spare_bins
+
+do_meanwhile(ask_in_time)
 
 
 # ---------------------------------------------------------------------------------------------------- opening

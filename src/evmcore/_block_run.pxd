@@ -3,6 +3,7 @@ block rules, nothing of threads.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from evmcore._asking cimport Asking
 from evmcore._block_steps cimport BlockFailure, BlockOutput, BlockRules, Gate
 from evmcore._diff cimport StateDiff
 from evmcore._interp cimport Machine, Status
@@ -102,6 +103,8 @@ cdef class BlockRun:
     cdef Overlay overlay
     cdef uint32_t stop            # raised: the block ends here, as aborted
     cdef uint32_t halt            # raised: whatever runs ahead ends
+    cdef Asking asking
+    cdef object interruption      # what a signal's handler raised meanwhile: the exception, or None
     cdef Missing missing
     cdef Decision decision
     cdef Pace pace
@@ -118,7 +121,9 @@ cdef class BlockRun:
     cdef bint find_senders(self, unsigned int threads) noexcept nogil
     cdef Sequence sequence(self, TxData** txs, size_t count) noexcept nogil        # all of it, from the beginning
     cdef int prepare(self, object block, object chain, object fork, object block_hashes, object reward) except -1
+    # In the main thread Python's handlers of signals run meanwhile; what they raise ends the block, and is raised.
     cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1      # roots after every transaction
+    cdef int run_through(self, bint roots, Tracer tracer, Executor executor) except -1
     cdef BlockFailure run_stepwise(self, Sequence* sequence, bint roots, Tracer tracer, Gate* gate) except *
     cdef object error_of(self, BlockFailure failure, const Sequence* sequence, Executor executor)
     cdef object without_sender(self)

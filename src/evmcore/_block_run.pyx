@@ -5,8 +5,10 @@ from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.exc cimport PyErr_CheckSignals
 
 from evmcore._access cimport access_end_part
+from evmcore._asking cimport ask_in_time, begin_asking, end_asking
 from evmcore._block_steps cimport (
     BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_NO_SENDER, BLOCK_OK, BLOCK_SYSTEM_CONTRACT_EMPTY,
     BLOCK_TRANSACTION_INVALID, Credit, Gate, TxRecord, block_ask_for_next, block_begin, block_end, block_transaction,
@@ -28,6 +30,7 @@ from evmcore.state._reader cimport Backend
 from evmcore.tracing._hooks cimport Tracer
 
 from collections.abc import Mapping
+from threading import get_ident, main_thread
 
 from evmcore import body
 from evmcore._precompiles import blst_unavailable
@@ -98,9 +101,15 @@ cdef class Executor:
         return run_sequence(sequence)
 
 
+cdef enum:
+    BETWEEN_LOOKS = 64            # transactions that may all be brief
+
+
 cdef BlockFailure run_sequence(Sequence* sequence) noexcept nogil:
     cdef BlockFailure failure = BLOCK_OK
     while sequence.at < sequence.count and failure == BLOCK_OK:
+        if sequence.at % BETWEEN_LOOKS == 0:
+            ask_in_time()
         if is_raised(sequence.stop):
             sequence.status = ABORTED
             return BLOCK_ENGINE_FAILED
@@ -218,6 +227,22 @@ cdef class BlockRun:
         return 0
 
     cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1:
+        if get_ident() != main_thread().ident:
+            return self.run_through(roots, tracer, executor)
+        begin_asking(&self.asking, run_handlers, <void*>self)
+        try:
+            self.run_through(roots, tracer, executor)
+        except BaseException:
+            if self.interruption is None:
+                raise
+        finally:
+            end_asking(&self.asking)
+        if self.interruption is not None:
+            error, self.interruption = self.interruption, None
+            raise error
+        return 0
+
+    cdef int run_through(self, bint roots, Tracer tracer, Executor executor) except -1:
         """Executes the block. `roots`: note the state root after every transaction (receipts before Byzantium).
         `tracer` sees the transactions one after the other, not the system calls."""
         cdef BlockFailure failure
@@ -247,7 +272,7 @@ cdef class BlockRun:
                     failure = executor.transactions(self, &sequence)
             if failure == BLOCK_OK and self.stepwise:
                 failure = self.run_stepwise(&sequence, roots, tracer, gate)
-            if failure != BLOCK_OK:
+            if failure != BLOCK_OK and not is_raised(&self.stop):
                 # A signature that is nobody's is found before anything else is, wherever it is in the block.
                 with nogil:
                     if not self.find_senders(executor.threads):
@@ -354,6 +379,17 @@ cdef class BlockRun:
         set_hash(record.state_root, root, "state root")
         record.has_state_root = True
         return 0
+
+
+cdef void run_handlers(void* work) noexcept nogil:
+    """Has Python run the handlers of signals that have come, and ends the block if one raises."""
+    with gil:
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            if (<BlockRun>work).interruption is None:
+                (<BlockRun>work).interruption = error
+            (<BlockRun>work).end_early()
 
 
 cdef object invalid_block(object error, str message):

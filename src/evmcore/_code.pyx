@@ -12,7 +12,8 @@ time, and always by the same number; before and after, execution from there give
 Both copies are padded with zero bytes, so that the interpreter may read PUSH data and fetch the next opcode past the end
 without a check: the padding is STOP.
 
-The cache is split in shards by code hash, each with its own lock, chained buckets and a clock hand for eviction.
+The cache is split in shards by code hash, each with its own lock, chained buckets and a clock hand for eviction. A process
+forks while no thread has one of the locks: the child finds the cache whole.
 """
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
@@ -22,6 +23,9 @@ from evmcore._sync cimport Mutex, atomic_add32, atomic_store8, mutex_lock, mutex
 
 cdef extern from "include/code_scan.h":                      # which the generated file includes
     pass
+
+cdef extern from "pthread.h" nogil:
+    int pthread_atfork(void (*before)() noexcept, void (*parent)() noexcept, void (*child)() noexcept)
 
 include "_fusion_generated.pxi"
 
@@ -282,6 +286,21 @@ def set_cache_budget(size_t budget) -> None:
         evict_locked(&shards[i])
         mutex_unlock(&shards[i].lock)
 
+
+cdef void lock_shards() noexcept nogil:
+    cdef int i
+    for i in range(SHARDS):
+        mutex_lock(&shards[i].lock)
+
+
+cdef void unlock_shards() noexcept nogil:
+    cdef int i
+    for i in range(SHARDS):
+        mutex_unlock(&shards[i].lock)
+
+
+if pthread_atfork(lock_shards, unlock_shards, unlock_shards) != 0:
+    raise MemoryError("evmcore: no memory to be told of a fork")
 
 cdef uint8_t[32] empty_hash
 keccak256(empty_hash, 0, empty_hash)

@@ -3,16 +3,15 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t
 
+from evmcore._asking cimport ASK_EVERY_MS
 from evmcore._sync cimport monotonic_ns
-
-cdef int64_t EVERY_NS = 50_000_000
 
 
 cdef bint python_interrupts(Machine* machine) noexcept nogil:
     cdef int64_t now = monotonic_ns()
     cdef bint due = machine.asked_next != 0 and now >= machine.asked_next
     if due or machine.asked_next == 0:           # short calls never wait for the GIL
-        machine.asked_next = now + EVERY_NS
+        machine.asked_next = now + ASK_EVERY_MS * <int64_t>1_000_000
     if not due:
         return False
     with gil:

@@ -6,6 +6,7 @@ trie, `live_root` uses several.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
+from evmcore._rlp cimport Buffer
 from evmcore._trie_nodes cimport Reference
 
 cdef struct LiveNode:
@@ -40,3 +41,7 @@ cdef void live_remove(LiveTrie* trie, const uint8_t* key) noexcept nogil
 
 # The root, 32 bytes. False: no memory; it may be asked for again.
 cdef bint live_root(LiveTrie* trie, unsigned int threads, uint8_t* root) noexcept nogil
+
+# Adds to `record` (see `_trie_record`) the nodes that prove what is at the key or that nothing is, from the root on. False: no
+# memory.
+cdef bint live_proof(LiveTrie* trie, const uint8_t* key, Buffer* record) noexcept nogil

@@ -6,6 +6,7 @@ from libc.string cimport memcmp, memcpy, memset
 from evmcore._hash cimport keccak256
 from evmcore._rlp cimport Buffer, buffer_free
 from evmcore._trie_nodes cimport EMPTY_NODE, common_nibbles, nibble, no_children, put_branch, put_extension, put_leaf, refer
+from evmcore._trie_record cimport record_put
 from evmcore._workers cimport for_each
 
 cdef enum:
@@ -197,27 +198,31 @@ cdef void live_remove(LiveTrie* trie, const uint8_t* key) noexcept nogil:
 
 cdef bint encode(LiveNode* node, uint32_t depth, Buffer* scratch) noexcept nogil:
     """Writes the node whose path begins at `depth`. False: no memory."""
-    cdef Reference[16] children
     cdef Reference inner
     cdef LiveLeaf* leaf
-    cdef LiveNode* child
-    cdef int i
     if is_leaf(node):
         leaf = <LiveLeaf*>node
         return put_leaf(scratch, node.key, depth, KEY_NIBBLES, leaf.value, leaf.value_size)
-    no_children(children)
-    for i in range(16):
-        child = (<LiveBranch*>node).children[i]
-        if child != NULL:
-            if not make_reference(child, node.depth + 1, scratch):
-                return False
-            children[i] = child.reference
-    if not put_branch(scratch, children, NULL, 0):
+    if not encode_branch(<LiveBranch*>node, scratch):
         return False
     if node.depth == depth:
         return True
     refer(scratch, &inner)
     return put_extension(scratch, node.key, depth, node.depth, &inner)
+
+
+cdef bint encode_branch(LiveBranch* branch, Buffer* scratch) noexcept nogil:
+    cdef Reference[16] children
+    cdef LiveNode* child
+    cdef int i
+    no_children(children)
+    for i in range(16):
+        child = branch.children[i]
+        if child != NULL:
+            if not make_reference(child, branch.node.depth + 1, scratch):
+                return False
+            children[i] = child.reference
+    return put_branch(scratch, children, NULL, 0)
 
 
 cdef bint make_reference(LiveNode* node, uint32_t depth, Buffer* scratch) noexcept nogil:
@@ -269,4 +274,37 @@ cdef bint live_root(LiveTrie* trie, unsigned int threads, uint8_t* root) noexcep
         trie.root.reference.size = 33
         memcpy(trie.root.reference.data + 1, root, 32)
     buffer_free(&scratch)
+    return done
+
+
+# ---------------------------------------------------------------------------------------------------- proofs
+
+cdef bint record_way(LiveNode* node, const uint8_t* key, Buffer* inner, Buffer* outer, Buffer* record) noexcept nogil:
+    """From the root down to where the way of the key ends. `inner` and `outer`: scratch."""
+    cdef Reference reference
+    cdef uint32_t depth = 0
+    while node != NULL:
+        if is_leaf(node):
+            return encode(node, depth, inner) and record_put(record, inner, depth == 0)
+        if not encode_branch(<LiveBranch*>node, inner):
+            return False
+        if node.depth > depth:
+            refer(inner, &reference)
+            if not put_extension(outer, node.key, depth, node.depth, &reference) or not record_put(record, outer, depth == 0):
+                return False
+            if common_nibbles(node.key, key, depth, node.depth) < node.depth:
+                return True                      # the key goes another way
+        if not record_put(record, inner, node.depth == 0):
+            return False
+        depth = node.depth + 1
+        node = (<LiveBranch*>node).children[nibble(key, node.depth)]
+    return True
+
+
+cdef bint live_proof(LiveTrie* trie, const uint8_t* key, Buffer* record) noexcept nogil:
+    cdef Buffer inner = Buffer(NULL, 0, 0)
+    cdef Buffer outer = Buffer(NULL, 0, 0)
+    cdef bint done = record_way(trie.root, key, &inner, &outer, record)
+    buffer_free(&inner)
+    buffer_free(&outer)
     return done

@@ -21,7 +21,8 @@ cdef enum MachineUse:
     FOR_WORKERS                   # transactions of a block, each by itself
     MACHINE_USES
 
-# A machine that nobody else uses, as a new one but for what it has grown to: without deadline, abort flag and tracer.
+# A machine that nobody else uses, as a new one but for what it has grown to: without deadline, abort flag and tracer. One
+# that is not for calls asks in time (`_asking`) while it runs.
 # NULL: no memory.
 cdef Machine* machine_take(MachineUse use) noexcept nogil
 

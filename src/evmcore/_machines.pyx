@@ -1,4 +1,5 @@
 """Pools of machines and arenas; see `_machines.pxd`."""
+from evmcore._asking cimport ask_in_time
 from evmcore._interp cimport Machine, machine_free, machine_neutral, machine_new
 from evmcore._state cimport ws_reset
 
@@ -24,9 +25,18 @@ cdef Spares arenas
 cdef Machine* machine_take(MachineUse use) noexcept nogil:
     cdef Machine* machine = <Machine*>spares_take(&machines[<int>use])
     if machine == NULL:
-        return machine_new()
-    machine_neutral(machine)
+        machine = machine_new()
+    else:
+        machine_neutral(machine)
+    if machine != NULL and use != FOR_CALLS:
+        machine.interrupted = ask_for_block
     return machine
+
+
+cdef bint ask_for_block(Machine* machine) noexcept nogil:
+    """Whoever is asked raises the abort flag, of this machine as of others that run the same block."""
+    ask_in_time()
+    return False
 
 
 cdef Machine* machine_or_error(MachineUse use) except NULL:

@@ -14,6 +14,7 @@ cdef extern from "include/empty_code.h" namespace "evmcore" nogil:
 
 cdef extern from "include/stm/shared.h" namespace "evmcore::stm" nogil:
     unsigned int pause(unsigned int turn)
+    void do_meanwhile(void (*what)() noexcept nogil)
 
 cdef extern from "include/stm/baton.h" namespace "evmcore::stm" nogil:
     cppclass Baton:

@@ -4,10 +4,11 @@ from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._hash cimport keccak256
-from evmcore._rlp cimport Buffer, buffer_free, buffer_reserve
+from evmcore._rlp cimport Buffer, buffer_free
 from evmcore._trie_nodes cimport (
     EMPTY_NODE, Reference, common_nibbles, nibble, no_children, put_branch, put_extension, put_leaf, refer,
 )
+from evmcore._trie_record cimport record_put
 from evmcore._workers cimport for_each
 
 cdef struct Builder:
@@ -107,20 +108,12 @@ cdef bint put_node(Builder* builder, size_t low, size_t high, uint32_t depth) no
 cdef bint record_node(Builder* builder, const uint8_t* key, uint32_t depth) noexcept nogil:
     """Keeps the node for a proof if it is on the target's path, and not inside its parent."""
     cdef uint32_t i
-    cdef uint8_t* at
-    cdef size_t size = builder.node.size
-    if depth > 2 * builder.target_size or (size < 32 and depth):
+    if depth > 2 * builder.target_size:
         return True
     for i in range(depth):
         if nibble(key, i) != nibble(builder.target, i):
             return True
-    at = buffer_reserve(builder.record, sizeof(size_t) + size)
-    if at == NULL:
-        return False
-    memcpy(at, &size, sizeof(size_t))
-    memcpy(at + sizeof(size_t), builder.node.data, size)
-    builder.record.size += sizeof(size_t) + size
-    return True
+    return record_put(builder.record, builder.node, depth == 0)
 
 
 cdef bint trie_root_with(TrieItem* items, size_t count, Buffer* scratch, uint8_t* root) noexcept nogil:

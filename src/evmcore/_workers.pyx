@@ -1,8 +1,13 @@
 """The process's native worker threads: one set for everything that is done in parallel. See `include/workers.h`."""
 from libc.stdint cimport uint64_t
 
+from evmcore._asking cimport ASK_EVERY_MS, ask_in_time
+
 cdef extern from "include/workers.h" namespace "evmcore" nogil:
-    void workers_run "evmcore::run_on_workers"(unsigned int count, WorkerTask task, void* context)
+    struct Meanwhile:
+        void (*what)() noexcept
+        int every_ms
+    void workers_run "evmcore::run_on_workers"(unsigned int count, WorkerTask task, void* context, const Meanwhile& meanwhile)
     cppclass Counter:
         uint64_t take(uint64_t amount)
 
@@ -15,7 +20,7 @@ cdef struct Loop:
 
 
 cdef void run_on_workers(unsigned int count, WorkerTask task, void* context) noexcept nogil:
-    workers_run(count, task, context)
+    workers_run(count, task, context, Meanwhile(ask_in_time, ASK_EVERY_MS))
 
 
 cdef void loop_share(void* context) noexcept nogil:
@@ -38,4 +43,4 @@ cdef void for_each(unsigned int threads, uint64_t count, uint64_t chunk, LoopBod
     loop.chunk = chunk
     loop.body = body
     loop.context = context
-    workers_run(<unsigned int>min(<uint64_t>threads, (count + chunk - 1) // chunk), loop_share, &loop)
+    run_on_workers(<unsigned int>min(<uint64_t>threads, (count + chunk - 1) // chunk), loop_share, &loop)

@@ -70,7 +70,9 @@ def execute_block(request: BlockRequest) -> BlockResult:
     Senders are recovered from the signatures; a transaction that names its `sender` is taken at its word.
 
     Returns a `BlockResult`. Raises `InvalidBlock` with its reason for an invalid block, `InputError` for arguments that
-    make no sense, `StateError` when the state cannot be read. Whatever is raised, the state is as before.
+    make no sense, `StateError` when the state cannot be read. In the main thread, handlers of signals run while the
+    transactions do, and what one raises (`KeyboardInterrupt` at Ctrl-C) ends the block. Whatever is raised, the state
+    is as before.
     """
     return _block.execute(request, executor_for(request.threads, request.executor, request.access_list))
 

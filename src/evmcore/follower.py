@@ -17,6 +17,7 @@ from evmcore.errors import BlockNotFound, StateError, StateUnavailable
 from evmcore.execution import execute_block
 from evmcore.forks import ChainConfig, Fork
 from evmcore.headers import BLOCK_HASH_WINDOW, check_header, check_ommers
+from evmcore.state.backoff import Backoff
 from evmcore.state.layout import Head
 from evmcore.state.memory import MemoryState
 from evmcore.state.publisher import Publisher
@@ -260,7 +261,7 @@ class Follower:
         a branch from before the feed (`ReorgTooDeep`).
         """
         stop = threading.Event() if stop is None else stop
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         head: Head | None = None
         while True:
             try:
@@ -269,12 +270,11 @@ class Follower:
                 if stop.is_set() or (last is not None and head.number >= last):
                     return head
                 moved = self.step(head)
-                pause = FIRST_PAUSE
+                backoff.reset()
             except StateUnavailable as error:
                 log.warning("%s", error)
-                if stop.wait(pause):
+                if stop.wait(backoff.pause()):
                     raise
-                pause = min(2 * pause, LONGEST_PAUSE)
                 head = self._hashes = None
                 continue
             if moved is not None:

@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free
 
+from evmcore._asking cimport ask_in_time
 from evmcore._bins cimport bins_give, bins_help, bins_open, bins_run, bins_take
 from evmcore._bins_trial cimport deals_out_first, is_time_for_bins, note_trial
 from evmcore._block_run cimport BlockRun, Executor, Sequence, run_sequence
@@ -10,7 +11,7 @@ from evmcore._grouping cimport MOST_BINS
 from evmcore._hints cimport BRIEF_GAS, give_hints, order_starts, takes_long
 from evmcore._interp cimport SUCCESS
 from evmcore._stm cimport (
-    TxIndex, commit_alone, engine_work, kCommitting, kWaiting, pause, raise_flag, run_on_fresh_threads, wait_for_all,
+    TxIndex, commit_alone, do_meanwhile, engine_work, kCommitting, kWaiting, pause, raise_flag, run_on_fresh_threads, wait_for_all,
 )
 from evmcore._stm_block cimport Block, Worker
 from evmcore._stm_commit cimport publish_beginning
@@ -36,6 +37,8 @@ cdef extern from *:
     uint32_t stm_load(const uint32_t* p) noexcept nogil
     void stm_store(uint32_t* p, uint32_t value) noexcept nogil
 
+
+do_meanwhile(ask_in_time)
 
 cdef enum:
     NEAR = 8                      # transactions at once that are looked at before they begin

@@ -2,12 +2,12 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 
 from evmcore._hash cimport keccak256
 from evmcore._rlp cimport Buffer, buffer_free, rlp_put_uint
 from evmcore._trie cimport TrieItem, trie_proof, trie_root_threaded
 from evmcore._trie_nodes cimport MAX_KEY_SIZE
+from evmcore._trie_record cimport record_nodes
 
 from evmcore.errors import InputError, ResourceError
 
@@ -101,19 +101,15 @@ def proof(items, key, bint secure=False):
     cdef const uint8_t* path = <const uint8_t*>PyBytes_AS_STRING(target)
     cdef uint32_t path_size = <uint32_t>PyBytes_GET_SIZE(target)
     cdef Buffer record = Buffer(NULL, 0, 0)
-    cdef size_t count = len(pairs), at = 0, size
+    cdef size_t count = len(pairs)
     cdef bint done
-    cdef list nodes = []
+    cdef list nodes
     with nogil:
         done = trie_proof(first, count, path, path_size, &record)
     try:
         if not done:
             raise no_memory()
-        while at < record.size:
-            memcpy(&size, record.data + at, sizeof(size_t))
-            at += sizeof(size_t)
-            nodes.append(PyBytes_FromStringAndSize(<char*>record.data + at, size))
-            at += size
+        nodes = record_nodes(&record)
     finally:
         buffer_free(&record)
     nodes.reverse()

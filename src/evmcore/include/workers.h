@@ -5,6 +5,7 @@
 // long, while another processor has nothing to do. So the workers are told to keep off the caller's processor.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -25,6 +26,12 @@ namespace evmcore {
 
 using WorkerTask = void (*)(void* context);
 
+// What the caller does now and then while it waits for the others, every so often.
+struct Meanwhile {
+    void (*what)() = nullptr;
+    int every_ms = 0;
+};
+
 class Workers {
 public:
     explicit Workers(pid_t owner) : owner_(owner) {}
@@ -33,7 +40,7 @@ public:
     // Runs `task(context)` on `count` threads at once, the caller being one of them, and returns when all have ended.
     // With the workers busy for another caller (or no more threads to be had) fewer run it, always the caller at least:
     // a task must take its share of the work from `context` until nothing is left.
-    void run(unsigned count, WorkerTask task, void* context) {
+    void run(unsigned count, WorkerTask task, void* context, const Meanwhile& meanwhile) {
         if (count <= 1 || busy_.exchange(true, std::memory_order_acquire)) {
             task(context);
             return;
@@ -50,19 +57,28 @@ public:
         }
         start_.notify_all();
         task(context);
-        wait_for_helpers();
+        wait_for_helpers(meanwhile);
         busy_.store(false, std::memory_order_release);
     }
 
 private:
     // They mostly end within a few microseconds of the caller; to sleep and to be woken takes longer than that.
-    void wait_for_helpers() {
+    void wait_for_helpers(const Meanwhile& meanwhile) {
+        const auto all_ended = [this] { return running_.load(std::memory_order_acquire) == 0; };
         for (int turn = 0; turn < kTurns; ++turn) {
-            if (running_.load(std::memory_order_acquire) == 0) return;
+            if (all_ended()) return;
             relax();
         }
         std::unique_lock<std::mutex> lock(mutex_);
-        done_.wait(lock, [this] { return running_.load(std::memory_order_acquire) == 0; });
+        if (meanwhile.what == nullptr) {
+            done_.wait(lock, all_ended);
+            return;
+        }
+        while (!done_.wait_for(lock, std::chrono::milliseconds(meanwhile.every_ms), all_ended)) {
+            lock.unlock();
+            meanwhile.what();
+            lock.lock();
+        }
     }
 
     // At least `count` threads if the system gives them; how many of them there are to use, at most `count`.
@@ -173,6 +189,8 @@ private:
     std::atomic<uint64_t> next_{0};
 };
 
-inline void run_on_workers(unsigned count, WorkerTask task, void* context) { workers()->run(count, task, context); }
+inline void run_on_workers(unsigned count, WorkerTask task, void* context, const Meanwhile& meanwhile = {}) {
+    workers()->run(count, task, context, meanwhile);
+}
 
 }  // namespace evmcore

@@ -15,7 +15,8 @@ from evmcore.forks import ChainConfig
 from evmcore.headers import MAX_EXTRA_DATA, MIN_GAS_LIMIT
 from evmcore.service.parse import BlockOverrides
 from evmcore.service.pool import Pooled
-from evmcore.service.render import data, effective_gas_price, withdrawal_json
+from evmcore.service.prices import effective_gas_price
+from evmcore.service.render import data, withdrawal_json
 from evmcore.service.roots import ArchiveRoots
 from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
 from evmcore.service.simulation.headers import begun_block, finished_block

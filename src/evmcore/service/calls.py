@@ -21,6 +21,7 @@ from evmcore.service.moves import precompile_moves
 from evmcore.service.outcomes import call_error, exception_error
 from evmcore.service.parse import BlockOverrides, CallObject, StateOverrides
 from evmcore.service.pool import TransactionPool
+from evmcore.service.prices import fee_cap
 from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
 from evmcore.service.source import CallHint, Pin, Source, WouldBlock
 from evmcore.state import Backend
@@ -244,8 +245,8 @@ class Calls:
             moves = precompile_moves(overrides, chain_at(self.source.chain, pin.header).activations[0].fork)
             if moves:
                 arguments["precompile_moves"] = moves
-        price = call.gas_price if call.gas_price is not None else call.max_fee_per_gas
-        if call.names_price and price is not None and price < base_fee:
+        price = fee_cap(call)
+        if call.names_price and price < base_fee:
             raise RpcError(
                 SERVER_ERROR,
                 f"err: max fee per gas less than block base fee: address 0x{(call.sender or bytes(20)).hex()}, "
@@ -298,7 +299,7 @@ class Calls:
             return evm, overrides or None
         sender = call.sender or bytes(20)
         balance = self._balance(run, backend, sender)
-        price = call.gas_price if call.gas_price is not None else call.max_fee_per_gas or 0
+        price = fee_cap(call)
         blob_price = (call.max_fee_per_blob_gas or 0) * len(call.blob_hashes or ()) * GAS_PER_BLOB
         need = value + gas * price + blob_price
         if balance < need:
@@ -344,7 +345,7 @@ class Calls:
         if evm.fork >= Fork.OSAKA:
             most = min(most, MAX_TX_GAS)
         value = call.value or 0
-        price = call.gas_price if call.gas_price is not None else call.max_fee_per_gas or 0
+        price = fee_cap(call)
         if value or price:
             balance = self._balance(run, backend, call.sender or bytes(20))
             if value > balance or (price and value == balance):  # nothing is left to pay for gas

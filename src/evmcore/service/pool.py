@@ -13,7 +13,7 @@ from evmcore._prepared import intrinsic_gas_of
 from evmcore.blocks import Header
 from evmcore.errors import InvalidTransaction, RlpError
 from evmcore.forks import ChainConfig, Fork
-from evmcore.headers import GAS_PER_BLOB
+from evmcore.service.prices import fee_cap, most_cost, tip_cap
 from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
 from evmcore.transaction_rlp import BLOB, DYNAMIC_FEE, LEGACY, SET_CODE
 from evmcore.transactions import MAX_INIT_CODE_SIZE, MAX_TX_GAS, Transaction
@@ -55,17 +55,7 @@ class Pooled:
     @property
     def cost(self) -> int:
         """The most that the sender pays, in wei."""
-        tx = self.transaction
-        blob_fee = GAS_PER_BLOB * len(tx.blob_versioned_hashes) * (tx.max_fee_per_blob_gas or 0)
-        return tx.value + tx.gas_limit * _fee(tx) + blob_fee
-
-
-def _fee(tx: Transaction) -> int:
-    return tx.gas_price if tx.gas_price is not None else tx.max_fee_per_gas or 0
-
-
-def _tip(tx: Transaction) -> int:
-    return tx.gas_price if tx.gas_price is not None else tx.max_priority_fee_per_gas or 0
+        return most_cost(self.transaction)
 
 
 def _refuse(message: str) -> RpcError:
@@ -155,8 +145,8 @@ class TransactionPool:
             raise _refuse("only replay-protected (EIP-155) transactions allowed over RPC")
         if size > limits.size:
             raise _refuse(f"oversized data: transaction size {size}, limit {limits.size}")
-        if tx.gas_limit * _fee(tx) > limits.fee:
-            fee, cap = tx.gas_limit * _fee(tx) / 10**18, limits.fee / 10**18
+        if tx.gas_limit * fee_cap(tx) > limits.fee:
+            fee, cap = tx.gas_limit * fee_cap(tx) / 10**18, limits.fee / 10**18
             raise _refuse(f"tx fee ({fee:.2f} ether) exceeds the configured cap ({cap:.2f} ether)")
         if tx.to is None and fork >= Fork.SHANGHAI and len(tx.data) > MAX_INIT_CODE_SIZE:
             raise _refuse(f"max initcode size exceeded: code size {len(tx.data)}, limit {MAX_INIT_CODE_SIZE}")
@@ -164,7 +154,7 @@ class TransactionPool:
             raise _refuse("exceeds block gas limit")
         if fork >= Fork.OSAKA and tx.gas_limit > MAX_TX_GAS:
             raise _refuse(f"transaction gas limit too high (cap: {MAX_TX_GAS}, tx: {tx.gas_limit})")
-        if _tip(tx) > _fee(tx):
+        if tip_cap(tx) > fee_cap(tx):
             raise _refuse("max priority fee per gas higher than max fee per gas")
         intrinsic, floor = intrinsic_gas_of(tx, fork.revision)
         if tx.gas_limit < intrinsic:
@@ -184,7 +174,7 @@ class TransactionPool:
         if known is not None:
             if known.transaction.hash == tx.hash:
                 raise _refuse("already known")
-            for get in (_fee, _tip):
+            for get in (fee_cap, tip_cap):
                 if get(tx) * 100 < get(known.transaction) * (100 + PRICE_BUMP):
                     raise _refuse("replacement transaction underpriced")
         elif len(waiting) >= self.limits.per_account:

@@ -9,6 +9,7 @@ from evmcore.blocks import Block, Header
 from evmcore.forks import ChainConfig
 from evmcore.headers import GAS_PER_BLOB, blob_base_fee
 from evmcore.service.archive import ArchivedBlock
+from evmcore.service.prices import effective_gas_price
 from evmcore.transaction_rlp import BLOB, DYNAMIC_FEE, LEGACY, SET_CODE
 from evmcore.transactions import AccessList, Transaction
 from evmcore.types import Log, Withdrawal
@@ -89,16 +90,6 @@ def access_list_json(access_list: AccessList) -> list[dict[str, Any]]:
         {"address": data(address), "storageKeys": [f"0x{slot:064x}" for slot in slots]}
         for address, slots in access_list
     ]
-
-
-def effective_gas_price(transaction: Transaction, base_fee: int | None) -> int:
-    """What the transaction pays for gas (wei) in a block with that base fee; the most it would pay outside of one."""
-    if transaction.gas_price is not None:
-        return transaction.gas_price
-    most = transaction.max_fee_per_gas or 0
-    if base_fee is None:
-        return most
-    return min(most, base_fee + (transaction.max_priority_fee_per_gas or 0))
 
 
 def transaction_json(

@@ -12,4 +12,7 @@ cdef struct KeptTrie:             # all zero: none is kept
 # which more has changed than could be noted; from the second on the trie is kept. The caller keeps the store from changing,
 # and others away from the trie. False: no memory.
 cdef bint kept_root(KeptTrie* kept, Store* store, unsigned int threads, uint8_t* root) noexcept nogil
+
+# Keeps the trie from now on, where it was not kept already, and brings it to where the store is. As above. False: no memory.
+cdef bint kept_ready(KeptTrie* kept, Store* store, unsigned int threads) noexcept nogil
 cdef void kept_free(KeptTrie* kept) noexcept nogil

@@ -212,14 +212,27 @@ cdef bint trie_is_up(KeptTrie* kept, Store* store, unsigned int threads) noexcep
     return done
 
 
-cdef bint kept_root(KeptTrie* kept, Store* store, unsigned int threads, uint8_t* root) noexcept nogil:
-    if store.touched.lost:
-        kept_free(kept)
-        touched_end(&store.touched)
-    if kept.asked and trie_is_up(kept, store, threads) and live_root(&kept.accounts, threads, root):
-        return True
+cdef void give_up(KeptTrie* kept, Store* store) noexcept nogil:
     kept_free(kept)
     touched_end(&store.touched)
+
+
+cdef bint kept_ready(KeptTrie* kept, Store* store, unsigned int threads) noexcept nogil:
+    if store.touched.lost:
+        give_up(kept, store)
+    if not trie_is_up(kept, store, threads):
+        give_up(kept, store)
+        return False
+    kept.asked = True
+    return True
+
+
+cdef bint kept_root(KeptTrie* kept, Store* store, unsigned int threads, uint8_t* root) noexcept nogil:
+    if store.touched.lost:
+        give_up(kept, store)
+    if kept.asked and trie_is_up(kept, store, threads) and live_root(&kept.accounts, threads, root):
+        return True
+    give_up(kept, store)
     kept.asked = True
     return store_root(store, threads, root)
 

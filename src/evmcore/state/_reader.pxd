@@ -16,7 +16,6 @@ Thread rules
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t
-from evmcore._diff cimport StateDiff
 from evmcore._interp cimport Machine
 from evmcore._state cimport StateReader
 

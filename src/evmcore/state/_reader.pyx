@@ -1,7 +1,7 @@
 """The base class of all state backends. See `_reader.pxd` for the rules."""
 from libc.stdint cimport uint8_t, uint64_t
 from evmcore._code cimport Code
-from evmcore._diff cimport StateDiff
+from evmcore._diff cimport diff_argument
 from evmcore._state cimport READ_FAILED, AccountData, Found
 from evmcore._u256 cimport u256
 
@@ -35,12 +35,13 @@ cdef class Backend:
         """Makes the changes of `diff` permanent; `StateError` here: the backend is read-only."""
         raise StateError(f"{type(self).__name__} is read-only: it has no way to apply a state diff")
 
-    def complete(self, StateDiff diff not None) -> None:
+    def complete(self, diff) -> None:
         """Adds to a diff that starts from this state the slots of wiped and removed accounts that it does not list, and the
         codes that it takes away: so it can be undone and joined before it was ever applied.
 
         Here: nothing, for a backend that cannot tell which slots an account has.
         """
+        diff_argument(diff)
 
     def prefetcher(self):
         """A function of a list of addresses and one of pairs of address and slot, that makes what is there quick to read;

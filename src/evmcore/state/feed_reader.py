@@ -16,13 +16,14 @@ from evmcore.errors import EvmcoreError, StateCorrupted, StateError, StateUnavai
 from evmcore.state import evictions, feed, layout
 from evmcore.state._cache import Cache, Stop
 from evmcore.state._wire import Connection
+from evmcore.state.backoff import Backoff
 from evmcore.state.layout import Head, Keys
 from evmcore.state.links import Links, client_for
 from evmcore.state.session import as_fields
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE = 0.02  # seconds between attempts after a failure; doubled each time
+FIRST_PAUSE = 0.02  # seconds between attempts after a failure, but for the first
 LONGEST_PAUSE = 1.0
 BLOCK_MS = 250  # how long one request waits for an entry: so old the head's confirmation gets while nothing happens
 
@@ -202,7 +203,7 @@ class FeedReader:
     # ---- the thread
 
     def _run(self) -> None:
-        pause = 0.0
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, at_once=True)
         while not self._stop.is_set():
             started = time.monotonic()
             try:
@@ -210,7 +211,7 @@ class FeedReader:
                 try:
                     if self.current is None or self.current.cache.given_up or self.suspicion is not None:
                         self._begin(self._connection)
-                        pause = 0.0
+                        backoff.reset()
                     else:
                         self.admit(self._connection)
                     self._follow(self._connection)
@@ -223,11 +224,10 @@ class FeedReader:
                 log.exception("following the feed failed")
                 self._fail(StateError(f"{type(error).__name__}: {error}"))
             if time.monotonic() - started > LONGEST_PAUSE:  # it went well for a while
-                pause = 0.0
+                backoff.reset()
             if not self._stop.is_set():
-                self._wake.wait(pause)
+                self._wake.wait(backoff.pause())
                 self._wake.clear()
-                pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
 
     def _fail(self, error: EvmcoreError) -> None:
         if self._stop.is_set():

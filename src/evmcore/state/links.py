@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 from evmcore.errors import StateUnavailable
 from evmcore.state._places import Places
 from evmcore.state._wire import Connection, open_connection
+from evmcore.state.backoff import Backoff
 from evmcore.state.session import client_of
 
 if TYPE_CHECKING:
     from redis import Redis
 
-FIRST_PAUSE = 0.02  # seconds between attempts to connect; doubled after each failure
+FIRST_PAUSE = 0.02  # seconds between attempts to connect
 LONGEST_PAUSE = 2.0
 
 FORKED = "this state was opened before the process was forked: open another in each process"
@@ -64,7 +65,7 @@ class Links:
         self._admit = admit
         self.places = Places(most)
         self._lock = threading.Lock()
-        self._pause = 0.0
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self._next_try = 0.0
         self._problem: StateUnavailable | None = None
 
@@ -116,11 +117,10 @@ class Links:
                         raise
             except StateUnavailable as error:
                 self.failures += 1
-                self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
-                self._next_try = time.monotonic() + self._pause
+                self._next_try = time.monotonic() + self._backoff.pause()
                 self._problem = error
                 raise
-            self._pause = 0.0
+            self._backoff.reset()
             self._problem = None
             return connection
 

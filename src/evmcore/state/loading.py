@@ -85,7 +85,7 @@ class Loader:
         Raises `StateError` when a state is there that is complete or is not at this block, or that has an account with
         other values; `InputError` for accounts out of order; and what `Publisher` raises.
         """
-        if self.replace and self.publisher.is_loaded():
+        if self.replace and not self.publisher.is_clear():
             clear(self.publisher)
         head = self.publisher.head()
         if head is None:
@@ -107,6 +107,17 @@ class Loader:
 
     def _into_nothing(self, accounts: Iterable[SourceAccount]) -> LoadResult:
         done = self._resume()
+        try:
+            self._write_accounts(accounts, done)
+        except StateCorrupted:
+            self._session.request([(b"DEL", self.keys.loader)], "loading")  # Nothing can go on from what is there.
+            raise
+        hashes = {**self.block_hashes, self.header.number: self.header.hash}
+        head = self.publisher.begin(self.header, self.complete, sorted(hashes.items()), self._chain_json())
+        return LoadResult(head, self._accounts, self._slots, self._skipped)
+
+    def _write_accounts(self, accounts: Iterable[SourceAccount], done: bytes | None) -> None:
+        """Those after the address `done`."""
         with _Batch(self.publisher) as batch:
             for account in _ordered(accounts):
                 if done is not None and account.address <= done:
@@ -121,9 +132,6 @@ class Loader:
                 batch.add((b"SET", self.keys.account(account.address), layout.encode_record(record)))
                 batch.mark = (b"HSET", self.keys.loader, b"done", account.address)
                 self._count(account.address, count)
-        hashes = {**self.block_hashes, self.header.number: self.header.hash}
-        head = self.publisher.begin(self.header, self.complete, sorted(hashes.items()), self._chain_json())
-        return LoadResult(head, self._accounts, self._slots, self._skipped)
 
     def _resume(self) -> bytes | None:
         """The last address that an interrupted load of the same accounts finished; otherwise makes a clean start."""

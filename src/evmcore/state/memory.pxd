@@ -2,7 +2,6 @@
 from libc.stdint cimport uint8_t
 from libcpp cimport bool as cbool
 from evmcore._diff cimport StateDiff
-from evmcore._sync cimport Mutex
 from evmcore.state._edits cimport Edit, Snapshots
 from evmcore.state._kept_trie cimport KeptTrie
 from evmcore.state._reader cimport Backend
@@ -16,13 +15,14 @@ cdef extern from "include/shared_lock.h" namespace "evmcore" nogil:
         void end_read() noexcept
         cbool begin_write() noexcept
         void end_write() noexcept
+        void begin_turn() noexcept
+        void end_turn() noexcept
 
 cdef class MemoryState(Backend):
     cdef Store store
     cdef SharedLock* lock
     cdef Snapshots snapshots
-    cdef KeptTrie kept
-    cdef Mutex rooting            # guards it among those who read the state
+    cdef KeptTrie kept            # whoever reads the state has it in turn
 
     cdef int edit(self, Edit* edit) except -1
     cdef int put_account(self, bytes address, object entry) except -1

@@ -16,6 +16,10 @@ class MemoryState(Backend):
     0x-hex text, slots and values numbers below 2**256, balances in wei. An account that is written to is made when it
     is absent; a slot of value zero is the same as an absent one. Calls read without locks of their own; a thread that
     writes waits until running calls are done, and gets `StateError` when it is itself inside one.
+
+    A process may fork at any time, also from inside a call: it waits until no thread is writing or computing a root.
+    The child has the state as it is then, each write whole, and may read and write it. The calls of other threads are
+    the parent's alone.
     """
 
     def __init__(self, alloc: Mapping[Any, Any] | None = None) -> None: ...
@@ -113,7 +117,10 @@ class MemoryState(Backend):
         """The 32-byte root of an account's storage trie; that of the empty trie when it has no storage."""
 
     def proof(self, address: AddressLike, slots: Iterable[Word] = ()) -> dict[str, Any]:
-        """The Merkle proof of an account and of some of its slots, as eth_getProof gives it (EIP-1186)."""
+        """The Merkle proof of an account and of some of its slots, as eth_getProof gives it (EIP-1186).
+
+        The first keeps the trie, as `state_root` does from its second on; others cost what changed meanwhile.
+        """
 
     def load(self, alloc: Mapping[Any, Any]) -> None:
         """Sets all accounts of a geth-style alloc, replacing those that are there.

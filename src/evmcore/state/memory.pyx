@@ -13,7 +13,6 @@ from evmcore._diff_data cimport AccountChange
 from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._hash cimport keccak256
 from evmcore._live_trie cimport live_bytes
-from evmcore._sync cimport mutex_lock, mutex_unlock
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int
 from evmcore.state._apply cimport APPLIED, ApplyResult, CodeBytes, apply_diff, apply_error, codes_of, complete_diff
 from evmcore.state._edits cimport (
@@ -21,6 +20,7 @@ from evmcore.state._edits cimport (
     EDIT_SNAPSHOT, Edit, EditKind, EditOutcome, edit_store,
 )
 from evmcore.state._kept_trie cimport kept_free, kept_root
+from evmcore.state._proof cimport AccountProof, proof_free, proof_init, proof_json, prove
 from evmcore.state._reader cimport Backend
 from evmcore.state._rows cimport known_code, row_account, row_alloc, slots_dict
 from evmcore.state._store cimport (
@@ -34,7 +34,7 @@ from collections.abc import Iterable, Mapping
 
 from evmcore.errors import InputError, ResourceError, StateError
 from evmcore.state.alloc import AllocEntry, parse_alloc
-from evmcore.state.proofs import account_proof, storage_root
+from evmcore.state.proofs import storage_root
 from evmcore.threads import thread_count
 from evmcore.types import Account, to_address, to_bytes, to_hash, to_uint, to_word
 
@@ -57,6 +57,10 @@ cdef class MemoryState(Backend):
     0x-hex text, slots and values numbers below 2**256, balances in wei. An account that is written to is made when it
     is absent; a slot of value zero is the same as an absent one. Calls read without locks of their own; a thread that
     writes waits until running calls are done, and gets `StateError` when it is itself inside one.
+
+    A process may fork at any time, also from inside a call: it waits until no thread is writing or computing a root.
+    The child has the state as it is then, each write whole, and may read and write it. The calls of other threads are
+    the parent's alone.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -455,9 +459,9 @@ cdef class MemoryState(Backend):
             return root[:32]
         with nogil:
             self.begin_read()
-            mutex_lock(&self.rooting)
+            self.lock.begin_turn()
             done = kept_root(&self.kept, &self.store, count, root)
-            mutex_unlock(&self.rooting)
+            self.lock.end_turn()
             self.end_read()
         if not done:
             raise ResourceError("no memory for the state root")
@@ -470,12 +474,27 @@ cdef class MemoryState(Backend):
     def proof(self, address, slots=()) -> dict:
         """The Merkle proof of an account and of some of its slots, as eth_getProof gives it (EIP-1186).
 
-        Proofs of absence for what is not there. Computed anew, in time proportional to the state.
+        Proofs of absence for what is not there. The first takes time in proportion to the state; from then on the trie is
+        kept, as for `state_root`, and a proof costs what changed since it was used last.
         """
+        cdef AccountProof proof
+        cdef bint done
         if isinstance(slots, (str, bytes)) or not isinstance(slots, Iterable):
             raise InputError(f"argument 'slots': expected slots in a list, got {type(slots).__name__}")
         wanted = [to_word(slot, "slots") for slot in slots]
-        return account_proof(self, to_address(address, "address"), wanted)
+        proof_init(&proof, to_address(address, "address"), wanted)
+        try:
+            with nogil:
+                self.begin_read()
+                self.lock.begin_turn()
+                done = prove(&self.kept, &self.store, &proof)
+                self.lock.end_turn()
+                self.end_read()
+            if not done:
+                raise ResourceError("no memory for a proof")
+            return proof_json(&proof)
+        finally:
+            proof_free(&proof)
 
     # -------------------------------------------------------------------------------------- whole states
 
@@ -532,9 +551,9 @@ cdef class MemoryState(Backend):
     def __sizeof__(self) -> int:
         """Bytes of memory, tables included."""
         self.begin_read()
-        mutex_lock(&self.rooting)
+        self.lock.begin_turn()
         cdef size_t size = store_memory(&self.store) + live_bytes(&self.kept.accounts)
-        mutex_unlock(&self.rooting)
+        self.lock.end_turn()
         self.end_read()
         return object.__sizeof__(self) + size
 

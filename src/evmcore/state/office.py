@@ -25,6 +25,7 @@ from evmcore.state._changes import ChangeSet
 from evmcore.state._commands import Commands
 from evmcore.state._requests import Request
 from evmcore.state._wire import ErrorReply
+from evmcore.state.backoff import Backoff
 from evmcore.state.layout import Head, Keys
 from evmcore.state.session import Command, Session, as_fields, command_text
 from evmcore.state.works import Known, Work
@@ -36,6 +37,10 @@ log = logging.getLogger(__name__)
 
 # How often a transaction is tried again when something else touched the watched keys without taking office.
 ATTEMPTS = 3
+
+# Seconds between two looks whether a transaction was carried out.
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 1.0
 
 
 class _Later:
@@ -92,7 +97,7 @@ class Office:
         try:
             evictions.check_server(self.session)
             self._mark = evictions.read_mark(self.session)
-            self.epoch: int = self.session.request([(b"INCR", self.keys.writer)], "taking office")[0]
+            self.epoch = self._take_office()
             if not replaces:
                 with self._in_office():
                     self._check_feed()
@@ -103,6 +108,20 @@ class Office:
     def close(self) -> None:
         """Closes the connection. The office stays with this writer's epoch until another takes it."""
         self.session.close()
+
+    def _take_office(self) -> int:
+        """A new epoch; whoever had the one before is fenced off by it."""
+        try:
+            epoch: int = self.session.request([(b"INCR", self.keys.writer)], "taking office")[0]
+        except (StateUnavailable, WriteRefused):
+            raise
+        except StateError as error:
+            raise layout.corrupted(
+                self.keys.writer,
+                "this is no epoch of a writer, a number in decimal is right: see that none is at work, then delete the "
+                f"key ({error})",
+            ) from error
+        return epoch
 
     # ---- the head
 
@@ -353,18 +372,18 @@ class Office:
     def _happened(self, new: Head) -> bool:
         """Whether the transaction was carried out whose reply did not come. `StateUnavailable` if nobody can tell."""
         deadline = time.monotonic() + self.timeout
-        pause = 0.02
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             try:
                 head = self.head()
             except StateUnavailable as error:
+                pause = backoff.pause()
                 if time.monotonic() + pause > deadline:
                     raise StateUnavailable(
                         f"whether block {new.number} 0x{new.hash.hex()} was applied is not known; applying it again is "
                         f"safe: {error}"
                     ) from error
                 time.sleep(pause)
-                pause = min(pause * 2, 1.0)
             else:
                 return head == new
 

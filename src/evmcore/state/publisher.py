@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from evmcore._diff import StateDiff
 from evmcore.blocks import Block, Header
-from evmcore.errors import ReorgTooDeep, StateError
+from evmcore.errors import ReorgTooDeep, StateCorrupted, StateError
 from evmcore.state import feed, layout
 from evmcore.state._changes import ChangeSet
 from evmcore.state._requests import Request
@@ -92,9 +92,11 @@ class Publisher(Office):
 
     # ---- what is there
 
-    def is_loaded(self) -> bool:
-        """Whether there is a head, in whatever form and condition."""
-        return bool(self.session.request([(b"EXISTS", self.keys.head)], "reading the head")[0])
+    def is_clear(self) -> bool:
+        """Whether there is no head, in whatever form and condition, and nothing in the way of one being written."""
+        places = (self.keys.head, self.keys.loader, self.keys.meta)
+        kinds = self.session.request([(b"TYPE", key) for key in places], "reading what is there")
+        return kinds[0] == b"none" and all(kind in (b"none", b"hash") for kind in kinds)
 
     def complete(self) -> bool:
         """Whether the state holds every account of the chain."""
@@ -238,14 +240,25 @@ class Publisher(Office):
         return self.renew_feed([*load_commands(self.keys, changes), (b"DEL", self.keys.loader)])
 
     def drop_head(self) -> None:
-        """Makes the state unreadable, as the first step of deleting it; remembers how far the feed was."""
-        fields = as_fields(self._watch([(b"HGETALL", self.keys.head)])[0])
-        seq = fields.get(b"seq")
-        commands: list[Command] = [(b"MULTI",), (b"DEL", self.keys.head), (b"DEL", self.keys.loader)]
-        if seq is not None and seq.isdigit():
-            commands.append((b"HSET", self.keys.meta, b"seq", seq))
+        """Makes the state unreadable, in whatever condition it is, as the first step of deleting it; remembers how far
+        the feed was."""
+        places = (self.keys.head, self.keys.meta)
+        kinds = self._watch([(b"TYPE", key) for key in places])
+        with self.session.guard_watch():
+            known = [self._seq_in(key) for key, kind in zip(places, kinds, strict=True) if kind == b"hash"]
+        commands: list[Command] = [(b"MULTI",), (b"DEL", *places, self.keys.loader)]
+        if any(known):
+            commands.append((b"HSET", self.keys.meta, b"seq", b"%d" % max(known)))
         if self.session.request([*commands, (b"EXEC",)], "deleting the head")[-1] is None:
             raise StateError("another writer was at work while the state was deleted")
+
+    def _seq_in(self, key: bytes) -> int:
+        """How far the feed was by a hash that says so; 0 where it does not."""
+        value = self.session.request([(b"HGET", key, b"seq")], "reading how far the feed was")[0]
+        try:
+            return layout.decimal(value, key, "seq")
+        except StateCorrupted:
+            return 0
 
     def begin(
         self,

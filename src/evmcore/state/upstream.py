@@ -10,6 +10,7 @@ from typing import Final, Protocol, TypeVar
 
 from evmcore.blocks import Header
 from evmcore.errors import InputError, NodeError, StateUnavailable
+from evmcore.state.backoff import Backoff
 from evmcore.state.rpc import Node, ProvenAccount
 from evmcore.state.rpc_client import RpcClient
 
@@ -17,7 +18,7 @@ __all__ = ["Upstream", "UpstreamNode"]
 
 T = TypeVar("T")
 
-FIRST_PAUSE: Final = 0.05  # seconds after a failure in which the node is not asked again; doubled each time
+FIRST_PAUSE: Final = 0.05  # seconds after a failure in which the node is not asked again
 LONGEST_PAUSE: Final = 5.0
 
 
@@ -61,7 +62,7 @@ class UpstreamNode:
         self._idle = [Node(RpcClient(url, timeout, limit=timeout)) for _ in range(connections)]
         self.name = self._idle[0].client.name
         self._free = threading.Semaphore(connections)
-        self._pause = 0.0
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self._next_try = 0.0
         self._problem = ""
         self._closed = False
@@ -86,8 +87,7 @@ class UpstreamNode:
         try:
             answer = question(node)
         except StateUnavailable as error:
-            self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
-            self._next_try = time.monotonic() + self._pause
+            self._next_try = time.monotonic() + self._backoff.pause()
             self._problem = f"upstream {error}"
             self.failures += 1
             raise StateUnavailable(self._problem) from error
@@ -102,7 +102,7 @@ class UpstreamNode:
             self._free.release()
             if self._closed:
                 node.close()
-        self._pause = 0.0
+        self._backoff.reset()
         return answer
 
     def close(self) -> None:

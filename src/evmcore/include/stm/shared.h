@@ -58,6 +58,10 @@ private:
     std::atomic<T> value_;
 };
 
+// What whoever has waited for some microseconds does each time, besides; nullptr: nothing. Every module that waits has its own.
+inline void (*meanwhile)() = nullptr;
+inline void do_meanwhile(void (*what)()) { meanwhile = what; }
+
 // Waiting for another thread, for the `turn`th time in a row; returns the next turn.
 inline unsigned pause([[maybe_unused]] unsigned turn) {
 #ifdef STM_PAUSE
@@ -67,13 +71,15 @@ inline unsigned pause([[maybe_unused]] unsigned turn) {
     // First for some microseconds, then for others who want this core, at last without using it.
     if (turn < 200) {
         relax();
-    } else if (turn < 300) {
-        std::this_thread::yield();
-    } else {
-        std::this_thread::sleep_for(std::chrono::microseconds(20));
-        return turn;
+        return turn + 1;
     }
-    return turn + 1;
+    if (meanwhile != nullptr) meanwhile();
+    if (turn < 300) {
+        std::this_thread::yield();
+        return turn + 1;
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+    return turn;
 #endif
 }
 

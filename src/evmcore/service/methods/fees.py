@@ -13,7 +13,7 @@ from evmcore.service.archive import ArchivedBlock
 from evmcore.service.context import Context
 from evmcore.service.method import rpc
 from evmcore.service.parse import array, block_reference, quantity
-from evmcore.service.render import effective_gas_price
+from evmcore.service.prices import effective_gas_price
 from evmcore.service.rpc_errors import SERVER_ERROR, InvalidParams, RpcError
 
 # geth's oracle: of the last 20 blocks the three lowest tips of each, and of those the 60th in a hundred.

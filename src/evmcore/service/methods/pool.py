@@ -13,7 +13,8 @@ from evmcore.service.context import Context
 from evmcore.service.method import rpc
 from evmcore.service.parse import BlockOverrides
 from evmcore.service.pool import Account, Pooled, decode_pooled
-from evmcore.service.render import effective_gas_price, transaction_json
+from evmcore.service.prices import fee_cap
+from evmcore.service.render import transaction_json
 from evmcore.service.roots import ArchiveRoots
 from evmcore.service.rpc_errors import SERVER_ERROR, InvalidParams, RpcError
 from evmcore.service.source import Pin
@@ -78,7 +79,7 @@ def inspect(context: Context) -> dict[str, Any]:
     def line(entry: Pooled) -> str:
         tx = entry.transaction
         to = "contract creation" if tx.to is None else checksummed(tx.to)
-        return f"{to}: {tx.value} wei + {tx.gas_limit} gas × {effective_gas_price(tx, None)} wei"  # noqa: RUF001
+        return f"{to}: {tx.value} wei + {tx.gas_limit} gas × {fee_cap(tx)} wei"  # noqa: RUF001
 
     parts = context.service.pool.content(_account(context.pin()))
     return {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from evmcore.service.parse.values import address, array, data, hash32, json_object, quantity, refuse
+from evmcore.service.prices import effective_gas_price
 from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
 from evmcore.transactions import AccessList, Authorization
 
@@ -45,11 +46,7 @@ class CallObject:
 
     def effective_gas_price(self, base_fee: int) -> int:
         """What GASPRICE shows in a block with that base fee (wei per gas); zero where no price was given."""
-        if self.gas_price is not None:
-            return self.gas_price
-        if not self.max_fee_per_gas:
-            return 0
-        return min(self.max_fee_per_gas, base_fee + (self.max_priority_fee_per_gas or 0))
+        return effective_gas_price(self, base_fee)
 
     def arguments(self, base_fee: int) -> dict[str, Any]:
         """The keyword arguments of `EVM.call`, `to` and `data` included; `gas` only where it was given.

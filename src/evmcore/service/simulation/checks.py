@@ -11,8 +11,8 @@ from evmcore._session import Session
 from evmcore.blocks import Header
 from evmcore.errors import InvalidTransaction, TransactionReason
 from evmcore.forks import Fork
-from evmcore.headers import GAS_PER_BLOB
 from evmcore.service.parse import CallObject
+from evmcore.service.prices import fee_cap, most_cost, tip_cap
 from evmcore.service.rpc_errors import (
     BASE_FEE_TOO_LOW,
     BLOCK_GAS_LIMIT,
@@ -126,7 +126,7 @@ def check_transaction(
             raise refuse(NONCE_TOO_LOW, f"nonce too low: {who}, tx: {tx.nonce} state: {nonce}")
         if nonce == NONCE_MAX:
             raise refuse(INTERNAL_ERROR, f"nonce has max value: {who}, nonce: {nonce}")
-    most, tip = _fee_caps(tx)
+    most, tip = fee_cap(tx), tip_cap(tx)
     fees = Fees(validation or bool(most or tip), validation or bool(tx.max_fee_per_blob_gas))
     if fees.gas and fork >= Fork.LONDON:
         base_fee = header.base_fee_per_gas or 0
@@ -147,8 +147,7 @@ def check_transaction(
             f"max fee per blob gas less than block blob gas fee: {who} blobGasFeeCap: {tx.max_fee_per_blob_gas}, "
             f"blobBaseFee: {blob_base_fee}",
         )
-    blob_gas = GAS_PER_BLOB * len(tx.blob_versioned_hashes)
-    cost = tx.gas_limit * most + tx.value + blob_gas * (tx.max_fee_per_blob_gas or 0)
+    cost = most_cost(tx)
     if balance < cost:
         raise refuse(
             INSUFFICIENT_FUNDS, f"insufficient funds for gas * price + value: {who} have {balance} want {cost}"
@@ -161,10 +160,3 @@ def check_transaction(
     if tx.to is None and fork >= Fork.SHANGHAI and len(tx.data) > MAX_INIT_CODE_SIZE:
         raise refuse(INIT_CODE_SIZE, f"max initcode size exceeded: code size {len(tx.data)} limit {MAX_INIT_CODE_SIZE}")
     return fees
-
-
-def _fee_caps(tx: Transaction) -> tuple[int, int]:
-    """The most that the transaction pays for gas, and the tip, wei per gas."""
-    if tx.gas_price is not None:
-        return tx.gas_price, tx.gas_price
-    return tx.max_fee_per_gas or 0, tx.max_priority_fee_per_gas or 0
