@@ -165,8 +165,8 @@ def test_later_blob_parameter_forks_need_a_schedule() -> None:
         ChainConfig.from_network("BPO4")
 
 
-@pytest.mark.parametrize("network", ["Atlantis", "AtlantisToCancunAt5", "CancunToAtlantisAtTime15k", ""])
-def test_unknown_networks_are_refused(network: str) -> None:
+@pytest.mark.parametrize("network", ["Atlantis", "AtlantisToCancunAt5", "CancunToAtlantisAtTime15k", "", None, 1])
+def test_unknown_networks_are_refused(network: Any) -> None:
     with pytest.raises(ConfigError, match="network: "):
         ChainConfig.from_network(network)
 

@@ -139,6 +139,8 @@ class ChainConfig:
 
         `blob_schedules`: the fixture's `config.blobSchedule` by fork name. Raises `ConfigError` for other names.
         """
+        if not isinstance(network, str):
+            raise ConfigError(f"network: expected a name, got {type(network).__name__}")
         schedules = {plain_name(name): schedule for name, schedule in (blob_schedules or {}).items()}
         match = _TRANSITION.fullmatch(network)
         if match is None:
