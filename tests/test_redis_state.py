@@ -104,9 +104,16 @@ def test_blocks_before_the_start_can_be_pinned_as_far_as_the_feed_goes(server: R
                 state.pin(61)
             with pytest.raises(BlockNotFound, match="0x7777"):
                 state.pin(b"\x77" * 32)
+            with pytest.raises(StateNotAvailable, match="block 0 "):
+                state.pin("earliest")
             hashes = state.pin().block_hashes()
             assert all(hashes[old.number] == old.hash for old, _ in history)
             assert hashes[60] == header.hash
+
+
+def test_the_earliest_block_is_the_first_of_the_chain(server: RedisServer) -> None:
+    with load(server, token_state()), RedisState(server.url) as state:
+        assert state.pin("earliest").header == state.pin(0).header == GENESIS
 
 
 def test_a_pin_stays_at_its_block_until_the_window_has_passed_it_by_far(server: RedisServer) -> None:

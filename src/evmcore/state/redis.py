@@ -300,7 +300,8 @@ class RedisState:
     # ---- pinning
 
     def pin(self, block: int | bytes | str | None = "latest") -> RedisPin:
-        """Pins a block: by number, 32-byte hash, or tag (latest; pending, safe and finalized mean the same here).
+        """Pins a block: by number, 32-byte hash, or tag (latest; pending, safe and finalized mean the same here;
+        earliest is block 0).
 
         Raises `BlockNotFound` for a block that is not known, `StateNotAvailable` for one whose state is not held,
         `StaleState` when the head is older than `max_head_age`, `StateUnavailable` when there is no state (yet),
@@ -326,8 +327,10 @@ class RedisState:
     def _find(self, following: Following, block: int | bytes | str) -> _Moment:
         cache = following.cache
         head = self._moment(following, cache.latest)
+        if block == "earliest":
+            block = 0
         if isinstance(block, str):
-            raise BlockNotFound(f"{block!r} is not held here; tags are latest, pending, safe and finalized")
+            raise BlockNotFound(f"{block!r} is not a tag; tags are latest, pending, safe, finalized and earliest")
         if isinstance(block, int):
             if block > head.point.header.number or block < 0:
                 raise BlockNotFound(f"block {block} is not there: the head is block {head.point.header.number}")
