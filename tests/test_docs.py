@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +64,26 @@ def test_the_examples_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> N
     assert executed == "[1, 1, 1] 126"
 
 
+@pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
+def test_the_examples_satisfy_a_strict_type_checker(tmp_path: Path) -> None:
+    """What a reader types in passes as it stands."""
+    given = "from evmcore import Block, MemoryState\n\nblock: Block\nstate: MemoryState\n"
+    for page, before in (("README.md", ""), ("docs/serving.md", ""), ("docs/parallel.md", given)):
+        code = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+        (tmp_path / f"{Path(page).stem.lower()}.py").write_text(before + "\n".join(code))
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--cache-dir",
+        str(tmp_path / "cache"),
+        *map(str, tmp_path.glob("*.py")),
+    ]
+    done = subprocess.run(command, env={**os.environ, "MYPYPATH": str(ROOT / "src")}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_example_of_serving_runs() -> None:
     assert run_examples(ROOT / "docs" / "serving.md")["gas"] > 21_000
 
@@ -69,6 +93,7 @@ def test_the_example_of_parallel_execution_runs() -> None:
     real = replay.load(shared_path("blocks", "15537394.json.xz"))
     names = run_examples(ROOT / "docs" / "parallel.md", block=real.block, state=MemoryState(real.alloc))
     assert names["result"].receipts_root == real.block.header.receipts_root
+    assert names["streamed"].receipts_root == real.block.header.receipts_root
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/redis.md", "docs/serving.md"])
