@@ -501,6 +501,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except engine.WrongResult as error:
         print(f"evmcore bench: wrong result: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        raise  # the reader went away: the command line's own to end
     except (CommandError, InputError, OSError) as error:
         print(f"evmcore bench: error: {error}", file=sys.stderr)
         return 2
