@@ -25,6 +25,8 @@ from evmcore import (
     TransactionReason,
 )
 from evmcore._hash import keccak256
+from evmcore.errors import InputError
+from evmcore.tracing import AccessListTracer
 from tests.assembly import assemble, deploying, returning
 
 CONTRACT = bytes(19) + b"\xaa"
@@ -583,6 +585,17 @@ def test_the_access_list_of_a_call_names_what_it_touches() -> None:
     access_list, result = evm.create_access_list(CONTRACT, sender=SENDER)
     assert access_list == ((bytes(19) + b"\x99", ()), (CONTRACT, (1, 3)), (OTHER, (7, 8)))
     assert result.gas_used == evm.call(CONTRACT, sender=SENDER, access_list=access_list).gas_used
+
+
+def test_an_access_list_keeps_what_is_given() -> None:
+    evm = evm_with(assemble("1 SLOAD"))
+    given = [(OTHER, [9, 8]), (CONTRACT, [5]), (bytes(19) + b"\x04", []), (SENDER, []), (OTHER, [7])]
+    access_list, result = evm.create_access_list(CONTRACT, sender=SENDER, access_list=given)
+    assert access_list == ((CONTRACT, (1, 5)), (OTHER, (7, 8, 9)))
+    assert result.gas_used == evm.call(CONTRACT, sender=SENDER, access_list=access_list).gas_used
+    for argument in ({"access_list": 5}, {"tracer": AccessListTracer()}):
+        with pytest.raises(InputError, match=f"argument '{next(iter(argument))}': "):
+            evm.create_access_list(CONTRACT, **argument)
 
 
 # ---- corners
