@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -144,3 +145,21 @@ def test_the_hash_is_compared() -> None:
     with pytest.raises(InvalidBlock, match=LIST.hash.hex()) as raised:
         LIST.check_hash(bytes(32))
     assert raised.value.reason == BlockReason.INVALID_BAL_HASH
+
+
+@pytest.mark.parametrize(
+    ("ask", "named"),
+    [
+        (lambda: BlockAccessList.from_rlp(5), "data"),  # type: ignore[arg-type]
+        (lambda: BlockAccessList(5), "accounts"),  # type: ignore[arg-type]
+        (lambda: BlockAccessList([A]), "accounts"),  # type: ignore[list-item]
+        (lambda: BlockAccessList.joined(None), "parts"),  # type: ignore[arg-type]
+        (lambda: BlockAccessList.joined([[A]]), "parts"),  # type: ignore[list-item]
+        (lambda: LIST.check("x"), "transactions"),  # type: ignore[arg-type]
+        (lambda: LIST.check_size(None), "gas_limit"),  # type: ignore[arg-type]
+        (lambda: LIST.check_hash(b"short"), "expected"),
+    ],
+)
+def test_wrong_arguments_are_named(ask: Callable[[], Any], named: str) -> None:
+    with pytest.raises(InputError, match=f"argument '{named}': expected"):
+        ask()

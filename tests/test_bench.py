@@ -169,6 +169,15 @@ def test_a_receipt_that_differs_is_exit_code_1(tmp_path: Path) -> None:
         (["--filter", "^no name$"], "--filter: nothing has '^no name$' in its name"),
         (["--json", "no/such/place/file"], "--json: no/such/place/file"),
         (["--json", "."], "--json: .: a directory"),
+        (["--pairs", "5"], "--pairs: only with --parallel"),
+        (["--size", "5"], "--size: only with --load or --load-setup"),
+        (["--parallel", "--rates", "max"], "--rates: only with --load"),
+        (["--redis", "--load", "own"], "--load: not together with --redis"),
+        (["--load", "own", "--load-setup", "x"], "--load-setup: not together with --load"),
+        (["--load", "own", "--parallel"], "--load: not together with --parallel"),
+        (["--redis", "--blocks", "x", "--cases", "x"], "--redis: not together with --cases, --blocks"),
+        (["--timeline", "x.svg", "--json", "x.json"], "--timeline: not together with --json"),
+        (["--parallel", "--threads", "1,x"], "--threads: 'x' is not a whole number from 0"),
     ],
 )
 def test_bad_arguments_are_exit_code_2_and_one_line(

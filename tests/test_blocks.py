@@ -144,6 +144,11 @@ def test_what_does_not_begin_as_a_header_has_no_parent(data: bytes) -> None:
         Header.parent_hash_of(data)
 
 
+def test_what_is_no_encoding_at_all_has_no_parent_either() -> None:
+    with pytest.raises(InputError, match="argument 'data': expected bytes"):
+        Header.parent_hash_of(5)  # type: ignore[arg-type]
+
+
 def test_a_field_of_a_later_fork_needs_those_of_the_forks_before() -> None:
     with pytest.raises(InputError, match="'withdrawals_root': a header with it needs 'base_fee_per_gas' too"):
         Header(withdrawals_root=bytes(32))

@@ -70,6 +70,38 @@ def test_bad_arguments_are_one_line(case: str, capsys: pytest.CaptureFixture[str
     assert_one_line(err)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["load", "--genesis", "x", "--block", "5"], "--block: only with --node"),
+        (["load", "--genesis", "x", "--slots", "x"], "--slots: only with --node"),
+        (["load", "--node", "x", "--header", "x"], "--header: only with --alloc"),
+        (["follow", "--chain", "x", "--poll", "2"], "--poll: only with --node"),
+        (["follow", "--chain", "x", "--trust-tracer"], "--trust-tracer: only with --diffs"),
+        (["follow", "--blocks", "x", "--genesis", "x"], "--genesis: only with --chain or --node"),
+        (["follow", "--blocks", "x", "--execute-on", "redis"], "--execute-on: only with --chain or --node"),
+        (["follow", "--blocks", "x", "--no-state-root"], "--no-state-root: only with --chain or --node"),
+        (["serve", "--redis", "x", "--history", "5"], "--history: only with --genesis"),
+        (["serve", "--genesis", "x", "--cache", "5"], "--cache: only with --redis"),
+        (["serve", "--genesis", "x", "--connections", "5"], "--connections: only with --redis"),
+        (["serve", "--genesis", "x", "--max-head-age", "5"], "--max-head-age: only with --redis"),
+        (["serve", "--redis", "x", "--upstream-timeout", "5"], "--upstream-timeout: only with --upstream"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run_command(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert_one_line(err)
+    assert message in err
+
+
+def test_a_wrong_value_is_told_with_the_name_of_its_option_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, err = run_command(capsys, "run", "--gas", "-1", "00")
+    assert "argument --gas: expected a number that is not negative, got -1 " in err
+
+
 def without(key: str) -> Callable[[dict[str, Any]], Any]:
     def change(test: dict[str, Any]) -> Any:
         del test[key]

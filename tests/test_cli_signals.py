@@ -100,6 +100,25 @@ def test_the_workers_of_a_command_end_with_it(number: signal.Signals, code: int,
         assert process.stderr is not None and process.stderr.read() == ""
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find the processes")
+@pytest.mark.parametrize(
+    ("number", "code", "to_all"),
+    [(signal.SIGINT, 130, True), (signal.SIGINT, 130, False), (signal.SIGTERM, 143, False)],
+)
+def test_the_processes_of_a_comparison_end_with_it(number: signal.Signals, code: int, to_all: bool) -> None:
+    words = ("bench", "--parallel", "--once", "--rounds", "1")
+    with started(*words, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        until(lambda: len(children_of(process)) >= 5, "the processes do not start")  # and one that tracks resources
+        found = children_of(process)
+        if to_all:
+            os.killpg(process.pid, number)  # as a terminal does
+        else:
+            process.send_signal(number)
+        assert process.wait(PATIENCE) == code
+        assert process.stderr is not None and process.stderr.read() == ""
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in found), "some outlive the command")
+
+
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
     "line",
@@ -136,9 +155,16 @@ def run(words: list[str], stdout: IO[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
 
 
-def test_a_reader_that_goes_away_ends_a_command_quietly() -> None:
+@pytest.mark.parametrize("words", [["run", "00"], ["bench", "--filter", "empty", "--rounds", "1"]])
+def test_a_reader_that_goes_away_ends_a_command_quietly(words: list[str]) -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as closed:
-        done = run(["run", "00"], closed)
+        done = run(words, closed)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_command_without_an_output_runs() -> None:
+    command = ["sh", "-c", f"exec {sys.executable} -m evmcore run 00 >&-"]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

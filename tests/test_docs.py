@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ from evmcore.state import MemoryState
 from tests.commands import run_command
 from tests.redis_server import RedisServer
 from tests.shared_files import shared_path
-from tests.small_chain import SmallChain, chain_bytes, genesis_file
+from tests.small_chain import WRITER, SmallChain, chain_bytes, genesis_file
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -60,6 +64,42 @@ def test_the_examples_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> N
     assert executed == "[1, 1, 1] 126"
 
 
+# The names that a page's examples take for given, declared.
+DECLARED = {
+    "README.md": "",
+    "docs/serving.md": "",
+    "docs/parallel.md": "from evmcore import Block, MemoryState\n\nblock: Block\nstate: MemoryState\n",
+    "docs/redis.md": "url: str\nchain_id: int\nto: bytes\n",
+}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
+def test_the_examples_satisfy_a_strict_type_checker(tmp_path: Path) -> None:
+    """What a reader types in passes as it stands."""
+    for page, before in DECLARED.items():
+        code = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+        (tmp_path / f"{Path(page).stem.lower()}.py").write_text(before + "\n".join(code))
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--cache-dir",
+        str(tmp_path / "cache"),
+        *map(str, tmp_path.glob("*.py")),
+    ]
+    done = subprocess.run(command, env={**os.environ, "MYPYPATH": str(ROOT / "src")}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_example_of_redis_runs(
+    redis_server: RedisServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(capsys, "load", "--redis", redis_server.url, "--genesis", genesis_file(tmp_path))[0] == 0
+    run_examples(ROOT / "docs" / "redis.md", url=redis_server.url, chain_id=77, to=WRITER)
+    assert capsys.readouterr().out.startswith("CallResult(SUCCESS")
+
+
 def test_the_example_of_serving_runs() -> None:
     assert run_examples(ROOT / "docs" / "serving.md")["gas"] > 21_000
 
@@ -69,6 +109,7 @@ def test_the_example_of_parallel_execution_runs() -> None:
     real = replay.load(shared_path("blocks", "15537394.json.xz"))
     names = run_examples(ROOT / "docs" / "parallel.md", block=real.block, state=MemoryState(real.alloc))
     assert names["result"].receipts_root == real.block.header.receipts_root
+    assert names["streamed"].receipts_root == real.block.header.receipts_root
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/redis.md", "docs/serving.md"])

@@ -25,6 +25,8 @@ from evmcore import (
     TransactionReason,
 )
 from evmcore._hash import keccak256
+from evmcore.errors import InputError
+from evmcore.tracing import AccessListTracer
 from tests.assembly import assemble, deploying, returning
 
 CONTRACT = bytes(19) + b"\xaa"
@@ -380,6 +382,32 @@ def test_an_invalid_transaction_names_its_reason_and_leaves_the_state_alone(
     assert evm.state.dump() == before
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"nonce": 5}, "with nonce 5"),
+        ({"gas_limit": 20_000}, "with gas limit 20000, at least 21000"),
+        ({"gas_limit": 22_000, "data": b"\x01" * 100}, "with gas limit 22000, at least 25000"),
+        ({"gas_limit": 25_000, "data": b"\x01" * 120}, "with gas limit 25000, at least 25800"),
+        ({"gas_limit": 2**24 + 1}, "with gas limit 16777217, at most 16777216"),
+        ({"value": 2 * ETHER}, f"cannot pay {2 * ETHER} wei and 50000 gas at up to 8 wei"),
+        ({"gas_price": 6}, "with a maximum of 6 and a tip of 6 wei per gas"),
+    ],
+)
+def test_an_invalid_transaction_tells_the_numbers_that_make_it_so(fields: dict[str, Any], said: str) -> None:
+    evm = evm_with(fork="osaka", block=BlockEnv(base_fee=7))
+    base = {"sender": SENDER, "to": CONTRACT, "gas_price": 8, "gas_limit": 50_000}
+    with pytest.raises(InvalidTransaction) as caught:
+        evm.transact(Transaction(**{**base, **fields}))
+    assert caught.value.detail == f"type 0 from 0x{SENDER.hex()} {said}"
+
+
+def test_a_call_that_could_not_be_run_tells_the_numbers_too() -> None:
+    for call in (evm_with().call, lambda to, gas: evm_with().call_many([{"to": to, "gas": gas}])):
+        with pytest.raises(InvalidTransaction, match=r"with gas limit 5, at least 21000$"):
+            call(CONTRACT, gas=5)
+
+
 def test_a_signature_of_somebody_else_is_rejected() -> None:
     evm = evm_with()
     signed = Transaction(chain_id=1, to=CONTRACT, gas_limit=21_000).sign(KEY)
@@ -557,6 +585,17 @@ def test_the_access_list_of_a_call_names_what_it_touches() -> None:
     access_list, result = evm.create_access_list(CONTRACT, sender=SENDER)
     assert access_list == ((bytes(19) + b"\x99", ()), (CONTRACT, (1, 3)), (OTHER, (7, 8)))
     assert result.gas_used == evm.call(CONTRACT, sender=SENDER, access_list=access_list).gas_used
+
+
+def test_an_access_list_keeps_what_is_given() -> None:
+    evm = evm_with(assemble("1 SLOAD"))
+    given = [(OTHER, [9, 8]), (CONTRACT, [5]), (bytes(19) + b"\x04", []), (SENDER, []), (OTHER, [7])]
+    access_list, result = evm.create_access_list(CONTRACT, sender=SENDER, access_list=given)
+    assert access_list == ((CONTRACT, (1, 5)), (OTHER, (7, 8, 9)))
+    assert result.gas_used == evm.call(CONTRACT, sender=SENDER, access_list=access_list).gas_used
+    for argument in ({"access_list": 5}, {"tracer": AccessListTracer()}):
+        with pytest.raises(InputError, match=f"argument '{next(iter(argument))}': "):
+            evm.create_access_list(CONTRACT, **argument)
 
 
 # ---- corners

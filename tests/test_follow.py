@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from evmcore.bench import replay
-from evmcore.block_sources import BlocksWithState, ChainFile
-from evmcore.blocks import Block
+from evmcore.block_sources import Advance, BlocksWithState, ChainFile
+from evmcore.blocks import Block, Header
 from evmcore.cli import main
 from evmcore.errors import InputError, InvalidBlock, ReorgTooDeep, StateError, WrongParent
 from evmcore.follower import ExecutingChanger, Follower, Progress, StatefulChanger
@@ -30,7 +30,7 @@ from tests.faulty_proxy import FaultyProxy
 from tests.redis_server import RedisServer
 from tests.rpc_compat import head_state
 from tests.shared_files import shared_path
-from tests.small_chain import SmallChain, chain_bytes, genesis_file
+from tests.small_chain import GENESIS, SmallChain, chain_bytes, genesis_file
 from tests.stored_state import Stored, keccak256, read_state, state_of
 from tests.waiting import PATIENCE
 
@@ -257,6 +257,42 @@ def test_a_file_that_is_not_made_of_blocks_is_refused_by_position(chain: SmallCh
         ChainFile(path)
     with pytest.raises(InputError, match="No such file"):
         ChainFile(tmp_path / "none")
+
+
+def test_a_chain_file_may_begin_with_the_genesis(
+    client: Any, server: RedisServer, chain: SmallChain, tmp_path: Path
+) -> None:
+    blocks = chain.grow(chain.genesis, 3)
+    path = write(tmp_path / "chain.rlp", [chain.genesis, *blocks])
+    files = ["--chain", str(path), "--genesis", genesis_file(tmp_path)]
+    assert main(["follow", "--redis", server.url, *files, "--quiet"]) == 0
+    assert read_state(client, 77) == state_of(chain.states[blocks[2].hash])
+
+
+def test_total_difficulties_count_the_genesis_once_or_are_not_known(tmp_path: Path) -> None:
+    headers = [Header(difficulty=7)]
+    for number in range(1, 4):
+        headers.append(Header(number=number, difficulty=10, parent_hash=headers[-1].hash))
+    blocks = [Block(header) for header in headers]
+    for first, before_last in ((0, 27), (1, 27), (2, None)):
+        source = ChainFile(write(tmp_path / "chain.rlp", blocks[first:]), headers[0])
+        step = source.next(headers[2])
+        assert isinstance(step, Advance) and step.block == blocks[3]
+        assert step.parent_difficulty == before_last
+        source.close()
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_chain_file_on_another_genesis_is_refused_before_anything_is_loaded(
+    first: int, client: Any, server: RedisServer, chain: SmallChain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = [chain.genesis, *chain.grow(chain.genesis, 2)]
+    path = write(tmp_path / "chain.rlp", blocks[first:])
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({**GENESIS, "timestamp": "0x1"}))
+    assert main(["follow", "--redis", server.url, "--chain", str(path), "--genesis", str(other)]) == 2
+    assert f"begins with block {first} 0x{blocks[first].hash.hex()}" in capsys.readouterr().err
+    assert client.dbsize() == 0
 
 
 def test_a_chain_file_of_other_blocks_is_refused(client: Any, chain: SmallChain, tmp_path: Path) -> None:

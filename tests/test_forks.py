@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -165,10 +166,26 @@ def test_later_blob_parameter_forks_need_a_schedule() -> None:
         ChainConfig.from_network("BPO4")
 
 
-@pytest.mark.parametrize("network", ["Atlantis", "AtlantisToCancunAt5", "CancunToAtlantisAtTime15k", ""])
-def test_unknown_networks_are_refused(network: str) -> None:
+@pytest.mark.parametrize("network", ["Atlantis", "AtlantisToCancunAt5", "CancunToAtlantisAtTime15k", "", None, 1])
+def test_unknown_networks_are_refused(network: Any) -> None:
     with pytest.raises(ConfigError, match="network: "):
         ChainConfig.from_network(network)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: BlobSchedule("x", 6, 1), "argument 'target': expected a number"),  # type: ignore[arg-type]
+        (lambda: BlobSchedule(3, None, 1), "argument 'max': expected a number"),  # type: ignore[arg-type]
+        (lambda: BlobSchedule(3, 6, 0), "argument 'base_fee_update_fraction': expected a number from 1, got 0"),
+        (lambda: ChainConfig(-1, (Activation(Fork.LONDON, block=0),)), "argument 'chain_id': expected a number"),
+        (lambda: ChainConfig(1, 5), "activations: expected a tuple of Activation, got 5"),  # type: ignore[arg-type]
+        (lambda: ChainConfig(1, (Fork.LONDON,)), "activations: expected"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_chain_of_wrong_parts_is_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make()
 
 
 def test_activations_must_be_in_order() -> None:

@@ -102,6 +102,20 @@ def assert_recovers(state: RedisState, header: Header) -> None:
 # ---- the server is away
 
 
+def test_the_log_tells_when_the_feed_is_not_followed_and_when_it_is_again(
+    redis_server: RedisServer, publisher: Publisher, books: Books, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "evmcore.state.feed_reader")
+    with FaultyProxy(redis_server.port) as proxy, reading(proxy.url, books.head):
+        assert caplog.messages == []
+        proxy.refuse()
+        until(
+            lambda: any(said.startswith("the feed is not followed: ") for said in caplog.messages), lambda: caplog.text
+        )
+        proxy.heal()
+        until(lambda: caplog.messages[-1:] == ["the feed is followed again"], lambda: caplog.text)
+
+
 def test_a_killed_server_that_comes_back_empty(redis_server: RedisServer, publisher: Publisher, books: Books) -> None:
     fresh = books.cold()
     with reading(redis_server.url, books.head) as state:

@@ -104,9 +104,16 @@ def test_blocks_before_the_start_can_be_pinned_as_far_as_the_feed_goes(server: R
                 state.pin(61)
             with pytest.raises(BlockNotFound, match="0x7777"):
                 state.pin(b"\x77" * 32)
+            with pytest.raises(StateNotAvailable, match="block 0 "):
+                state.pin("earliest")
             hashes = state.pin().block_hashes()
             assert all(hashes[old.number] == old.hash for old, _ in history)
             assert hashes[60] == header.hash
+
+
+def test_the_earliest_block_is_the_first_of_the_chain(server: RedisServer) -> None:
+    with load(server, token_state()), RedisState(server.url) as state:
+        assert state.pin("earliest").header == state.pin(0).header == GENESIS
 
 
 def test_a_pin_stays_at_its_block_until_the_window_has_passed_it_by_far(server: RedisServer) -> None:
@@ -453,11 +460,30 @@ def test_without_a_server_or_a_state_the_error_says_so(redis_server: RedisServer
             assert state.pin().header == GENESIS
 
 
+def test_who_takes_it_for_a_backend_is_told_how_it_is_read(server: RedisServer) -> None:
+    with load(server, token_state()), RedisState(server.url) as state, state.pin() as pin:
+        for given in (state, pin):
+            with pytest.raises(InputError, match=r"got Redis\w+; of a pinned block, `run` passes one on: pin\.run\("):
+                EVM(given)  # type: ignore[arg-type]
+
+
 def test_arguments_are_checked() -> None:
     with pytest.raises(InputError, match="connections"):
         RedisState("redis://127.0.0.1:1", connections=0)
     with pytest.raises(InputError, match="Redis address"):
         RedisState("http://127.0.0.1:1")
+    wrong: list[dict[str, Any]] = [
+        {"preload": 5},
+        {"preload": "0x12"},
+        {"cache_bytes": -1},
+        {"ring": 0},
+        {"timeout": 0},
+    ]
+    wrong += [{name: value} for name in ("timeout", "wait", "max_head_age") for value in (-1, float("nan"), "1", True)]
+    wrong += [{name: value} for name in ("ring", "cache_bytes", "connections") for value in (1.5, "x")]
+    for options in wrong:
+        with pytest.raises(InputError, match=f"argument '{next(iter(options))}': expected"):
+            RedisState("redis://127.0.0.1:1", **options)
     for nothing in (None, b"redis://127.0.0.1:1"):  # None: as os.environ.get gives it
         with pytest.raises(InputError, match="Redis address: expected text"):
             RedisState(nothing)  # type: ignore[arg-type]

@@ -70,11 +70,14 @@ def test_with_a_password(locked: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("word", ["", ":wrong@"])
-def test_without_the_password_nothing_is_done_and_the_error_says_so(locked: RedisServer, word: str) -> None:
+def test_without_the_password_nothing_is_done_and_the_error_says_so(
+    locked: RedisServer, word: str, caplog: pytest.LogCaptureFixture
+) -> None:
     url = f"redis://{word}127.0.0.1:{locked.port}/0"
     with pytest.raises(WriteRefused, match=r"(?i)auth|password") as caught:
         Publisher(url, CHAIN_ID)
     assert "wrong@" not in str(caught.value)
+    assert caplog.messages == []  # nothing of what the server would not tell without one
     with pytest.raises(StateError):
         stored_head(url, CHAIN_ID)
     with locked.client(password=PASSWORD) as client:

@@ -85,6 +85,12 @@ def test_a_call_without_a_price_for_blobs_sees_no_blob_base_fee(served: Service)
     assert error.code == -32000 and "max fee per blob gas less than block blob gas fee" in error.message
 
 
+def test_an_access_list_keeps_what_is_given_as_in_geth(served: Service) -> None:
+    other = {"address": "0x" + "ee" * 20, "storageKeys": ["0x" + "00" * 31 + "07"]}
+    answer = served.result("eth_createAccessList", {"to": HERE, "accessList": [other]}, "latest")
+    assert other in answer["accessList"]
+
+
 def test_what_could_not_be_run_says_how_much_gas_it_had(served: Service) -> None:
     message = served.error("eth_call", {"to": HERE, "gas": "0x5"}, "latest").message
     assert message.startswith("err: intrinsic gas too low") and message.endswith("(supplied gas 5)")

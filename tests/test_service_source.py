@@ -129,6 +129,15 @@ def test_block_hashes_are_those_that_the_opcode_can_reach() -> None:
     assert hashes == {number: source.pin(number).block_hash for number in range(21)}
 
 
+def test_a_chain_may_begin_with_the_genesis_that_is_there() -> None:
+    """As `geth export` writes it."""
+    genesis, blocks = chain_files()
+    source = MemorySource.from_genesis(genesis)
+    first = source.archive.blocks[0].block
+    assert source.import_blocks([first, *blocks[:3]]) == 3
+    assert source.head().hash == blocks[2].hash
+
+
 def test_history_can_be_limited() -> None:
     genesis, blocks = chain_files()
     source = MemorySource.from_genesis(genesis, history=10)

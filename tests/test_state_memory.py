@@ -6,6 +6,7 @@ import copy
 import gc
 import json
 import os
+import pickle
 import random
 import re
 import signal
@@ -399,6 +400,23 @@ def test_unknown_snapshots_are_refused(number: int) -> None:
 
 
 # ---- threads
+
+
+class Labelled(MemoryState):
+    label = ""
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, lambda state: pickle.loads(pickle.dumps(state))])
+def test_a_state_can_be_pickled_and_copied_with_its_block_hashes(way: Callable[[Labelled], Labelled]) -> None:
+    state = Labelled({A: Account(1, 2, b"\x00", {3: 4, 2**256 - 1: 5}), B: Account(balance=7)})
+    state.label = "mine"
+    state.set_block_hash(8, b"\x09" * 32)
+    twin = way(state)
+    assert twin == state and type(twin) is Labelled and twin.label == "mine"
+    assert twin.block_hash(8) == b"\x09" * 32
+    assert twin.state_root() == state.state_root()
+    twin.set_balance(A, 3)
+    assert state.balance(A) == 2
 
 
 def test_writers_and_readers_in_many_threads() -> None:

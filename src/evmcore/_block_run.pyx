@@ -323,7 +323,7 @@ cdef class BlockRun:
             return self.without_sender()
         if failure == BLOCK_TRANSACTION_INVALID:
             last = sequence.at - 1
-            error = transaction_error(sequence.invalid, last, sequence.txs[last])
+            error = transaction_error(sequence.invalid, last, sequence.txs[last], self.rules.revision)
             return invalid_block(error, str(error))
         if failure == BLOCK_ACCESS_LIST_WRONG:
             return executor.access_list_error()

@@ -27,5 +27,5 @@ cdef class EVM:
         self, const Settings* settings, const TxData* tx, MovedPrecompiles moves, object timeout, object tracer)
     cdef int finish(self, Tracer watcher, Machine* machine, int64_t gas, int64_t gas_used, CallResult result) except -1
     cdef TransactionResult apply(self, const TxData* tx, const TxChecks* checks, object timeout, object tracer)
-    cdef int check(self, const TxResult* result, object index) except -1
+    cdef int check(self, const TxResult* result, const TxData* tx, object index) except -1
     cdef int check_status(self, Status status) except -1

@@ -13,7 +13,7 @@ from evmcore._interrupts cimport python_interrupts, raise_interruption
 from evmcore._interp cimport CALL, CREATE, Machine, Message, Outcome, STATE_FAILED, SUCCESS, Status
 from evmcore._machines cimport FOR_CALLS, machine_give, machine_or_error
 from evmcore._overlay cimport MovedPrecompiles, Overlay, moves_new, overlay_new
-from evmcore._prepared cimport PreparedTransaction, reason_of
+from evmcore._prepared cimport PreparedTransaction, transaction_error
 from evmcore._results cimport CallResult, TransactionResult
 from evmcore._tx cimport (
     ALL_CHECKS, CALL_CHECKS, GAS_PER_BLOB, MAX_BLOBS_PER_TX, TX_VALID, TxChecks, TxData, TxResult,
@@ -29,7 +29,7 @@ from dataclasses import replace
 
 from evmcore import estimates
 from evmcore._interp import dispatch_build
-from evmcore.errors import ExecutionAborted, InputError, InvalidTransaction, ResourceError, StateError
+from evmcore.errors import ExecutionAborted, InputError, ResourceError, StateError
 from evmcore.forks import Fork, chain_of
 from evmcore.threads import thread_count
 from evmcore.types import BlockEnv, shown, to_bytes, to_uint
@@ -220,7 +220,7 @@ cdef class EVM:
                 watcher.detach()
             raise_interruption(machine)
             if outcome.invalid != TX_VALID or outcome.status >= STATE_FAILED:
-                self.check(&outcome, None)
+                self.check(&outcome, tx, None)
             fill_result(result, &outcome, machine)
             if watcher is not None:
                 self.finish(watcher, machine, tx.gas_limit, outcome.gas_used, result)
@@ -357,7 +357,7 @@ cdef class EVM:
                 self.backend.end_read()
             ended = batch.count
             for i in range(ended):
-                self.check(&batch.jobs[i].result, first + i)
+                self.check(&batch.jobs[i].result, &batch.jobs[i].tx, first + i)
                 results.append(batch.result(i))
             batch.clear()
         return results
@@ -421,7 +421,7 @@ cdef class EVM:
                 if watcher is not None:
                     watcher.detach()
                 raise_interruption(machine)
-                self.check(&outcome, None)
+                self.check(&outcome, tx, None)
                 fill_result(result, &outcome, machine)
                 result.gas_spent = outcome.gas_spent
                 result.diff = diff_collect(machine.ws)
@@ -442,9 +442,9 @@ cdef class EVM:
 
     # ---- what went wrong
 
-    cdef int check(self, const TxResult* result, object index) except -1:
+    cdef int check(self, const TxResult* result, const TxData* tx, object index) except -1:
         if result.invalid != TX_VALID:
-            raise InvalidTransaction(reason_of(result.invalid), index=index)
+            raise transaction_error(result.invalid, index, tx, self.settings.revision)
         return self.check_status(result.status)
 
     cdef int check_status(self, Status status) except -1:

@@ -19,8 +19,6 @@ cdef class PreparedTransactions:
 # The `sender` of a Transaction.
 cdef object sender_of(object tx)
 
-# What errors call it.
-cdef object reason_of(TxInvalid invalid)
-
-# The InvalidTransaction to raise for what `transaction_run` said of the transaction at `index` (None: it stands alone).
-cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx)
+# The InvalidTransaction to raise for what `transaction_run` said, by the rules of `revision`, of the transaction at `index`
+# (None: it stands alone).
+cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx, int revision)

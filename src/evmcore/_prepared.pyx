@@ -20,7 +20,7 @@ from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_fits64
 from types import MemberDescriptorType
 
 from evmcore.errors import InputError, InvalidTransaction, ResourceError, TransactionReason
-from evmcore.transactions import SECP256K1_ORDER, Transaction
+from evmcore.transactions import MAX_TX_GAS, SECP256K1_ORDER, Transaction
 
 
 # ------------------------------------------------------------ a Transaction's fields
@@ -264,11 +264,8 @@ cdef int prepare_lists(TxData* data, object tx, Recovery recovery, size_t place)
 cdef list REASONS = [None, *TransactionReason]    # the order of TxInvalid
 
 
-cdef object reason_of(TxInvalid invalid):
-    return REASONS[<int>invalid]
-
-
-cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx):
+cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx, int revision):
+    cdef uint64_t intrinsic, floor
     cdef str detail = f"type {tx.type} from 0x{(<const uint8_t*>tx.sender)[:20].hex()}"
     if invalid == TX_NONCE_TOO_LOW or invalid == TX_NONCE_TOO_HIGH or invalid == TX_NONCE_IS_MAX:
         detail += f" with nonce {tx.nonce}"
@@ -278,10 +275,12 @@ cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx)
         detail += (
             f" cannot pay {u256_to_int(&tx.value)} wei and {tx.gas_limit} gas at up to {u256_to_int(&tx.max_fee)} wei"
         )
-    elif (
-        invalid == TX_INTRINSIC_GAS_TOO_LOW or invalid == TX_INTRINSIC_GAS_BELOW_FLOOR_GAS_COST
-        or invalid == TX_GAS_LIMIT_EXCEEDS_MAXIMUM or invalid == TX_GAS_ALLOWANCE_EXCEEDED
-    ):
+    elif invalid == TX_INTRINSIC_GAS_TOO_LOW or invalid == TX_INTRINSIC_GAS_BELOW_FLOOR_GAS_COST:
+        intrinsic_gas(tx, revision, &intrinsic, &floor)
+        detail += f" with gas limit {tx.gas_limit}, at least {max(intrinsic, floor)}"
+    elif invalid == TX_GAS_LIMIT_EXCEEDS_MAXIMUM:
+        detail += f" with gas limit {tx.gas_limit}, at most {MAX_TX_GAS}"
+    elif invalid == TX_GAS_ALLOWANCE_EXCEEDED:
         detail += f" with gas limit {tx.gas_limit}"
     elif invalid == TX_INSUFFICIENT_MAX_FEE_PER_GAS or invalid == TX_PRIORITY_GREATER_THAN_MAX_FEE_PER_GAS:
         detail += (
@@ -291,7 +290,7 @@ cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx)
         detail += f" with {tx.data_size} bytes of init code, at most {<int>MAX_INIT_CODE_SIZE}"
     elif tx.type == 3:
         detail += f" with {tx.blob_hash_count} blobs at up to {u256_to_int(&tx.max_fee_per_blob_gas)} wei per blob gas"
-    return InvalidTransaction(reason_of(invalid), detail, index)
+    return InvalidTransaction(REASONS[<int>invalid], detail, index)
 
 
 def intrinsic_gas_of(transaction, int revision):

@@ -289,7 +289,7 @@ cdef class Session:
         if outcome.status >= STATE_FAILED:
             raise engine_error(self.backend, outcome.status)
         if outcome.invalid != TX_VALID:
-            raise transaction_error(outcome.invalid, self.making.output.record_count, &prepared.data)
+            raise transaction_error(outcome.invalid, self.making.output.record_count, &prepared.data, self.making.rules.revision)
         fill_result(result, &outcome, machine)
         result.gas_spent = outcome.gas_spent
         if watcher is not None:

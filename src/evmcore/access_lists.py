@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from evmcore import rlp
 from evmcore._hash import keccak256
 from evmcore.errors import BlockReason, InputError, InvalidBlock, RlpError
-from evmcore.types import to_address, to_bytes, to_object, to_uint
+from evmcore.types import to_address, to_bytes, to_hash, to_object, to_uint
 
 ITEM_COST = 2000
 """Gas of the block's limit for each address and slot that its list may hold (EIP-7928)."""
@@ -86,16 +86,18 @@ class BlockAccessList(Sequence[AccountChanges]):
     _encoded: bytes | None
 
     def __init__(self, accounts: Iterable[AccountChanges] = ()) -> None:
-        self._accounts = tuple(accounts)
+        """Raises `InputError` for what are no `AccountChanges`."""
+        self._accounts = _changes(accounts, "accounts")
         self._encoded = None
 
     @classmethod
     def from_rlp(cls, data: bytes) -> BlockAccessList:
         """From its RLP encoding; order and repetitions are left to `check`.
 
-        Raises `RlpError` for anything but the canonical encoding of a list of the right shape.
+        Raises `RlpError` for anything but the canonical encoding of a list of the right shape, and `InputError` when
+        `data` are not bytes.
         """
-        made = cls._of_rlp(bytes(data))
+        made = cls._of_rlp(to_bytes(data, "data"))
         made._accounts = _decode(made._encoded or b"")
         return made
 
@@ -103,11 +105,13 @@ class BlockAccessList(Sequence[AccountChanges]):
     def joined(cls, parts: Iterable[Iterable[AccountChanges]]) -> BlockAccessList:
         """The list of several parts of a block together, from the list of each: those before, of and after its
         transactions, or any others, each once and in any order. A slot that one part reads and another changes is a
-        changed one.
+        changed one. Raises `InputError` for what are no lists of `AccountChanges`.
         """
         accounts: dict[bytes, _Joined] = {}
+        if not isinstance(parts, Iterable):
+            raise InputError(f"argument 'parts': expected lists of AccountChanges, got {type(parts).__name__}")
         for part in parts:
-            for account in part:
+            for account in _changes(part, "parts"):
                 accounts.setdefault(account.address, _Joined()).add(account)
         return cls(accounts[address].changes_of(address) for address in sorted(accounts))
 
@@ -175,7 +179,7 @@ class BlockAccessList(Sequence[AccountChanges]):
         index after the block's last. Accounts out of order are an INCORRECT_BLOCK_FORMAT, everything else an
         INVALID_BLOCK_ACCESS_LIST.
         """
-        last = None if transactions is None else transactions + 1
+        last = None if transactions is None else to_uint(transactions, "transactions") + 1
         before = b""
         for account in self.accounts:
             if account.address <= before:
@@ -190,15 +194,16 @@ class BlockAccessList(Sequence[AccountChanges]):
     def check_size(self, gas_limit: int) -> None:
         """Raises `InvalidBlock` (BLOCK_ACCESS_LIST_GAS_LIMIT_EXCEEDED) for more addresses and slots than one for
         every 2,000 gas of the block's gas limit."""
-        items = self.item_count
-        if items > gas_limit // ITEM_COST:
+        items, allowed = self.item_count, to_uint(gas_limit, "gas_limit") // ITEM_COST
+        if items > allowed:
             raise InvalidBlock(
                 BlockReason.BLOCK_ACCESS_LIST_GAS_LIMIT_EXCEEDED,
-                f"access list: {items} addresses and slots, a gas limit of {gas_limit} allows {gas_limit // ITEM_COST}",
+                f"access list: {items} addresses and slots, a gas limit of {gas_limit} allows {allowed}",
             )
 
     def check_hash(self, expected: bytes) -> None:
         """Raises `InvalidBlock` (INVALID_BAL_HASH) unless the list has this hash, 32 bytes."""
+        expected = to_hash(expected, "expected")
         if self.hash != expected:
             raise InvalidBlock(
                 BlockReason.INVALID_BAL_HASH,
@@ -234,6 +239,16 @@ class BlockAccessList(Sequence[AccountChanges]):
         return cls(
             [_account_from_json(to_object(entry, "access list entry")) for entry in _items(value, "access list")]
         )
+
+
+def _changes(accounts: Iterable[AccountChanges], name: str) -> tuple[AccountChanges, ...]:
+    if not isinstance(accounts, Iterable):
+        raise InputError(f"argument '{name}': expected AccountChanges in a list, got {type(accounts).__name__}")
+    changes = tuple(accounts)
+    for entry in changes:
+        if not isinstance(entry, AccountChanges):
+            raise InputError(f"argument '{name}': expected AccountChanges, got {type(entry).__name__}")
+    return changes
 
 
 class _Joined:

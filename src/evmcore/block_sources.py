@@ -69,7 +69,7 @@ class _Place:
 
 
 class ChainFile:
-    """Blocks in RLP, one after the other, as `geth export` writes them.
+    """Blocks in RLP, one after the other, as `geth export` writes them; the genesis may be the first.
 
     Side chains may be among them, each block after its parent: the head is the block of the highest total difficulty,
     and after the merge the one that comes last.
@@ -78,9 +78,10 @@ class ChainFile:
     endless = False
 
     def __init__(self, path: Path, base: Header | None = None) -> None:
-        """`base`: the header before the first block, where known (the genesis): total difficulties are known then.
+        """`base`: the header of the genesis, where known: total difficulties are known of a file that begins there.
 
-        Raises `InputError` when the file cannot be read, `InvalidBlock` where it is not made of blocks.
+        Raises `InputError` when the file cannot be read or begins on another genesis, `InvalidBlock` where it is not
+        made of blocks.
         """
         self.path = path
         try:
@@ -89,7 +90,6 @@ class ChainFile:
                 self._data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from error
-        self._base_difficulty = None if base is None else base.difficulty
         self._places: list[_Place] = []
         self._by_hash: dict[bytes, _Place] = {}
         self._decoded: OrderedDict[int, Block] = OrderedDict()
@@ -99,11 +99,26 @@ class ChainFile:
             self._places.append(place)
             self._by_hash[place.hash] = place
         self._root = self._places[0].parent if self._places else b""
+        self._base_difficulty = None if base is None else self._difficulty_before(base)
 
     def close(self) -> None:
         if isinstance(self._data, mmap.mmap):
             self._data.close()
         self._data = b""
+
+    def _difficulty_before(self, base: Header) -> int | None:
+        """The total difficulty before the first block; None where it is not known."""
+        if not self._places or self._places[0].number > base.number + 1:
+            return None
+        first = self._places[0]
+        if first.hash == base.hash:
+            return 0
+        if first.parent != base.hash:
+            raise InputError(
+                f"{self.path}: begins with block {first.number} 0x{first.hash.hex()} on 0x{first.parent.hex()}: not "
+                f"the chain of the genesis 0x{base.hash.hex()}"
+            )
+        return base.difficulty
 
     def _scan(self) -> Iterator[_Place]:
         position = 0

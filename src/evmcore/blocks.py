@@ -152,8 +152,9 @@ class Header:
     def parent_hash_of(data: bytes) -> bytes:
         """The 32-byte hash of the parent of the header that `data` encodes; the other fields are not looked at.
 
-        Raises `InvalidBlock` where `data` does not begin as a header does.
+        Raises `InvalidBlock` where `data` does not begin as a header does, and `InputError` when they are not bytes.
         """
+        data = to_bytes(data, "data")
         try:
             is_list, start, end = rlp.read_prefix(data, 0, len(data))
             inner, start, stop = rlp.read_prefix(data, start, end)

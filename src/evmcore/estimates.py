@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, Protocol
 from evmcore._hash import keccak256
 from evmcore._results import CallResult
 from evmcore._time_limit import TimeLimit
-from evmcore.errors import InvalidTransaction
+from evmcore.errors import InputError, InvalidTransaction
 from evmcore.forks import Fork
 from evmcore.rlp import encode
 from evmcore.state._view import read_account
 from evmcore.state.adapter import as_backend
 from evmcore.tracing._access import AccessListTracer
-from evmcore.transactions import MAX_TX_GAS
+from evmcore.transactions import MAX_TX_GAS, to_access_list
 from evmcore.types import BlockEnv, to_address, to_uint
 
 __all__ = ["AccessEstimate", "GasEstimate", "create_access_list", "estimate_gas"]
@@ -92,14 +92,24 @@ def _try(evm: Caller, to: Any, data: Any, gas: int, arguments: dict[str, Any]) -
 
 
 def create_access_list(
-    evm: Caller, to: Any, data: Any = b"", *, sender: Any = None, timeout: Any = None, **arguments: Any
+    evm: Caller,
+    to: Any,
+    data: Any = b"",
+    *,
+    sender: Any = None,
+    access_list: Any = (),
+    timeout: Any = None,
+    **arguments: Any,
 ) -> AccessEstimate:
     """The access list that makes everything warm that a call touches, tried until it does not change any more.
 
-    Sender, callee and precompiles are warm anyway and left out, except for their slots. The arguments, and what is
-    raised, are those of `EVM.call`; a call that fails has an access list too, of what it touched before. `timeout` is
-    for all runs together.
+    Sender, callee and precompiles are warm anyway and left out, except for their slots. What is in `access_list` stays
+    in it. The arguments, and what is raised, are those of `EVM.call`, which has no `tracer` here; a call that fails has
+    an access list too, of what it touched before. `timeout` is for all runs together.
     """
+    if "tracer" in arguments:
+        raise InputError("argument 'tracer': an access list is made by a tracer of its own")
+    found = to_access_list(access_list)
     limit = TimeLimit.of(timeout)
     caller = bytes(20) if sender is None else to_address(sender, "sender")
     if to is None:
@@ -107,11 +117,10 @@ def create_access_list(
         callee = keccak256(encode([caller, 0 if account is None else account.nonce]))[12:]
     else:
         callee = to_address(to, "to")
-    access_list: tuple[tuple[bytes, tuple[int, ...]], ...] = ()
     for _ in range(MAX_ROUNDS):
-        tracer = AccessListTracer((caller, callee))
-        result = evm.call(to, data, sender=caller, access_list=access_list, tracer=tracer, timeout=limit, **arguments)
-        if tracer.access_list == access_list:
+        tracer = AccessListTracer((caller, callee), found)
+        result = evm.call(to, data, sender=caller, access_list=found, tracer=tracer, timeout=limit, **arguments)
+        if tracer.access_list == found:
             break
-        access_list = tracer.access_list
-    return AccessEstimate(access_list, result)
+        found = tracer.access_list
+    return AccessEstimate(found, result)

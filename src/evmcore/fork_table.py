@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from evmcore.errors import InputError
+from evmcore.types import to_uint
 
 DEPOSIT_CONTRACT: Final = bytes.fromhex("00000000219ab540356cbb839cbe05303d7705fa")  # of mainnet (EIP-6110)
 
@@ -74,11 +75,17 @@ def plain_name(name: str) -> str:
 @dataclass(frozen=True, slots=True)
 class BlobSchedule:
     """Blob parameters of a block: `target` and `max` in blobs per block, and the update fraction of the blob base
-    fee (EIP-4844, EIP-7840)."""
+    fee (EIP-4844, EIP-7840). Raises `InputError` for numbers that are none, and for a fraction of zero."""
 
     target: int
     max: int
     base_fee_update_fraction: int
+
+    def __post_init__(self) -> None:
+        for name in ("target", "max", "base_fee_update_fraction"):
+            object.__setattr__(self, name, to_uint(getattr(self, name), name))
+        if self.base_fee_update_fraction == 0:
+            raise InputError("argument 'base_fee_update_fraction': expected a number from 1, got 0")
 
 
 CANCUN_BLOBS: Final = BlobSchedule(3, 6, 3_338_477)

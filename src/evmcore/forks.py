@@ -26,6 +26,7 @@ from evmcore.fork_table import (
     plain_name,
 )
 from evmcore.genesis_config import parse_blob_schedule, read_genesis_config
+from evmcore.types import shown, to_uint
 
 __all__ = [
     "BPO1_BLOBS", "BPO2_BLOBS", "CANCUN_BLOBS", "DEPOSIT_CONTRACT", "HOLESKY", "HOODI", "MAINNET", "NETWORKS",
@@ -49,6 +50,9 @@ class ChainConfig:
     name: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "chain_id", to_uint(self.chain_id, "chain_id"))
+        if not isinstance(self.activations, tuple) or not all(isinstance(a, Activation) for a in self.activations):
+            raise ConfigError(f"activations: expected a tuple of Activation, got {shown(self.activations)}")
         if not self.activations:
             raise ConfigError("activations: a chain needs at least one fork")
         block, timestamp, previous = 0, 0, self.activations[0]
@@ -139,6 +143,8 @@ class ChainConfig:
 
         `blob_schedules`: the fixture's `config.blobSchedule` by fork name. Raises `ConfigError` for other names.
         """
+        if not isinstance(network, str):
+            raise ConfigError(f"network: expected a name, got {type(network).__name__}")
         schedules = {plain_name(name): schedule for name, schedule in (blob_schedules or {}).items()}
         match = _TRANSITION.fullmatch(network)
         if match is None:

@@ -124,9 +124,9 @@ def parse_blob_schedule(value: Any, where: str = "blobSchedule") -> BlobSchedule
         if number is None:
             raise ConfigError(f"{where}.{key}: missing")
         numbers.append(number)
-    schedule = BlobSchedule(*numbers)
-    if schedule.base_fee_update_fraction == 0:
+    if numbers[-1] == 0:
         raise ConfigError(f"{where}.baseFeeUpdateFraction: must not be zero")
+    schedule = BlobSchedule(*numbers)
     if schedule.max < schedule.target:
         raise ConfigError(f"{where}: max {schedule.max} is below target {schedule.target}")
     if schedule.max > _MAX_BLOBS:

@@ -339,7 +339,8 @@ class Transaction:
 # ---- conversion of list fields
 
 
-def _access_list(value: Any) -> AccessList:
+def to_access_list(value: Any) -> AccessList:
+    """An access list from pairs of address and slots. Raises `InputError` naming `access_list`."""
     try:
         pairs = [(address, list(slots)) for address, slots in value]
     except (TypeError, ValueError):
@@ -368,7 +369,7 @@ def _authorizations(value: Any) -> tuple[Authorization, ...]:
 
 
 _LIST_CONVERTERS: Final = {
-    "access_list": _access_list,
+    "access_list": to_access_list,
     "blob_versioned_hashes": _hashes,
     "authorization_list": _authorizations,
 }

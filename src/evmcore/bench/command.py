@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from evmcore.bench import (
     analysis,
@@ -31,6 +31,7 @@ from evmcore.bench.measure import Samples, geometric_mean, measure
 from evmcore.bench.peer import Pyrevm
 from evmcore.bench.traffic import standard
 from evmcore.cli.arguments import CommandError, Parser, pattern, positive
+from evmcore.cli.arguments import threads as thread_number
 from evmcore.errors import EvmcoreError, InputError
 from evmcore.threads import thread_count
 
@@ -39,6 +40,20 @@ Measures speed. Without --blocks, --cases, --parallel, --import, --roots and --a
 (plain transfers, ERC-20 transfers, swaps through pair contracts, a compute contract) and single calls from Python.
 Every result is checked before it is timed.
 """
+
+
+# What has no effect without one of the others.
+NEEDS: Final = {
+    "once": ("parallel",),
+    "pairs": ("parallel",),
+    "gigagas": ("parallel", "timeline"),
+    "threads": ("parallel", "imports", "roots", "timeline"),
+    **load.NEEDS,
+}
+
+# What is measured alone, and what would be left out beside any of it.
+ALONE: Final = ("load_setup", "load", "peer_lua", "redis", "timeline")
+OTHERS: Final = ("cases", "peer", "parallel", "analysis", "imports", "roots")
 
 
 def parser() -> Parser:
@@ -93,11 +108,19 @@ def parser() -> Parser:
 
 def thread_counts(text: str) -> list[int]:
     """Numbers of threads, separated by commas."""
-    try:
-        counts = sorted({thread_count(int(part)) for part in text.split(",")})
-    except (InputError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r:.80}: {error}") from None
-    return counts
+    return sorted({thread_count(thread_number(part)) for part in text.split(",")})
+
+
+def check_options(made: Parser, options: argparse.Namespace) -> None:
+    """Raises `CommandError` for options that would do nothing, alone or beside the others."""
+    made.refuse_idle(options, NEEDS)
+    for name in made.given(options, ALONE)[:1]:
+        beside = made.given(options, (*ALONE, *OTHERS, *(() if name == "timeline" else ("blocks",))))
+        beside.remove(name)
+        if name == "timeline" and options.json:
+            beside.append("json")
+        if beside:
+            raise CommandError(f"{made.flag(name)}: not together with {', '.join(map(made.flag, beside))}")
 
 
 @dataclass
@@ -426,8 +449,10 @@ class Bench:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command. Returns its exit code: 0, 1 for a wrong result, 2 for bad arguments or files."""
-    options = parser().parse_args(argv)
+    made = parser()
+    options = made.parse_args(argv)
     try:
+        check_options(made, options)
         if options.json and (options.json.is_dir() or not options.json.parent.is_dir()):
             raise CommandError(f"--json: {options.json}: a directory, or not in one that exists")
         if options.load or options.load_setup:
@@ -448,15 +473,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         bench = Bench(options)
         line = report.machine_line(bench.record["machine"])
         print(line + (f"; {bench.peer.name} {bench.peer.version}" if bench.peer else "") + "\n")
-        if options.gigagas and not options.parallel and not options.timeline:
-            raise CommandError("--gigagas: only with --parallel or --timeline")
-        if options.once and not options.parallel:
-            raise CommandError("--once: only with --parallel")
-        if options.threads and not (options.parallel or options.timeline or options.imports or options.roots):
-            raise CommandError("--threads: only with --parallel, --import, --roots or --timeline")
         if options.timeline:
-            if options.parallel or options.imports or options.cases or options.peer:
-                raise CommandError("--timeline: not together with --parallel, --import, --cases or --peer")
             if options.timeline.is_dir() or not options.timeline.parent.is_dir():
                 raise CommandError(f"--timeline: {options.timeline}: a directory, or not in one that exists")
             bench.timeline(options)
@@ -484,6 +501,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except engine.WrongResult as error:
         print(f"evmcore bench: wrong result: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        raise  # the reader went away: the command line's own to end
     except (CommandError, InputError, OSError) as error:
         print(f"evmcore bench: error: {error}", file=sys.stderr)
         return 2

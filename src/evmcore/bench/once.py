@@ -12,12 +12,13 @@ from __future__ import annotations
 import multiprocessing
 import statistics
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from evmcore.bench import parallel, report
+from evmcore.bench import children, parallel, report
 from evmcore.bench.parallel import AGAIN, AUTO, SEQUENTIAL, Configuration, Subject
 from evmcore.errors import ResourceError
 
@@ -65,27 +66,23 @@ class Row:
 def execute_in_turn(stream: Stream, configuration: Configuration, threads: int, asked: Connection) -> None:
     """The work of one process: the next block whenever it is asked for, until nobody asks any more."""
     subjects = stream.subjects()
-    asked.send([(subject.name, len(subject.block.transactions)) for subject in subjects])
-    for subject in subjects:
-        try:
+    with suppress(EOFError, ConnectionError):
+        asked.send([(subject.name, len(subject.block.transactions)) for subject in subjects])
+        for subject in subjects:
             asked.recv()
-        except EOFError:
-            return
-        if stream.known_codes:
-            subject.execute(SEQUENTIAL)
-        nanoseconds, counters = parallel.phase(subject, configuration, threads)
-        asked.send((nanoseconds, counters.decision))
+            if stream.known_codes:
+                subject.execute(SEQUENTIAL)
+            nanoseconds, counters = parallel.phase(subject, configuration, threads)
+            asked.send((nanoseconds, counters.decision))
 
 
 class Way:
     """A process that executes the blocks in one way."""
 
     def __init__(self, stream: Stream, configuration: Configuration, threads: int) -> None:
-        fresh = multiprocessing.get_context("spawn")
         self.configuration = configuration
-        self.asking, asked = fresh.Pipe()
-        self.process = fresh.Process(target=execute_in_turn, args=(stream, configuration, threads, asked), daemon=True)
-        self.process.start()
+        self.asking, asked = multiprocessing.Pipe()
+        self.process = children.started(execute_in_turn, stream, configuration, threads, asked)
         asked.close()
 
     def blocks(self) -> list[tuple[str, int]]:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from evmcore import EVM, BlockEnv
 from evmcore._diff import StateDiff
+from evmcore.bench import children
 from evmcore.blocks import Header
 from evmcore.errors import StateCorrupted, StateUnavailable
 from evmcore.state import MemoryState
@@ -129,8 +130,7 @@ def _beside(url: str, work: Any) -> Iterator[Callable[[], Any]]:
     context = multiprocessing.get_context("spawn")
     ready, stop = context.Event(), context.Event()
     result, far_end = context.Pipe(False)
-    process = context.Process(target=work, args=(url, ready, stop, far_end), daemon=True)
-    process.start()
+    process = children.started(work, url, ready, stop, far_end)
 
     def finish() -> Any:
         stop.set()

@@ -77,6 +77,13 @@ def _end(number: int, frame: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+def _open_outputs() -> None:
+    """Opens what was closed before the start (`>&-`), for nobody to read."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (until the end)
+
+
 def _flush() -> None:
     """Writes what is buffered, unless it has nowhere to go."""
     try:
@@ -90,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in arguments if not word.startswith("-")), "")
+    _open_outputs()
     try:
         with _signals(command, any(word.startswith("--w") for word in arguments)):
             return _run(command, arguments)

@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from evmcore.errors import EvmcoreError, InputError
@@ -31,6 +31,34 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
+    def given(self, options: argparse.Namespace, names: Iterable[str]) -> list[str]:
+        """Those of the options `names` that are set to something else than by default."""
+        return [name for name in names if getattr(options, name) != self.get_default(name)]
+
+    def flag(self, name: str) -> str:
+        """How the option `name` is written on the command line."""
+        return next(action.option_strings[0] for action in self._actions if action.dest == name)
+
+    def refuse_idle(self, options: argparse.Namespace, needs: Mapping[str, Sequence[str]]) -> None:
+        """Raises `CommandError` for an option that would do nothing: `needs` says of each which others have an effect
+        with it, of which one has to be given."""
+        for name in self.given(options, needs):
+            if not self.given(options, needs[name]):
+                others = [self.flag(other) for other in needs[name]]
+                *first, last = others
+                raise CommandError(f"{self.flag(name)}: only with {', '.join(first)}{' or ' if first else ''}{last}")
+
+    def checked(
+        self, handler: Callable[[argparse.Namespace], int], needs: Mapping[str, Sequence[str]]
+    ) -> Callable[[argparse.Namespace], int]:
+        """A command's handler that refuses what would do nothing first (`refuse_idle`)."""
+
+        def run(options: argparse.Namespace) -> int:
+            self.refuse_idle(options, needs)
+            return handler(options)
+
+        return run
+
 
 def argument(name: str, convert: Callable[[str], T]) -> Callable[[str], T]:
     """An argparse `type` that turns `InputError` into argparse's own error."""
@@ -39,7 +67,8 @@ def argument(name: str, convert: Callable[[str], T]) -> Callable[[str], T]:
         try:
             return convert(text)
         except InputError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+            # argparse names the option.
+            raise argparse.ArgumentTypeError(str(error).removeprefix(f"argument '{name}': ")) from None
         except (ValueError, OverflowError):
             raise argparse.ArgumentTypeError(f"{text!r:.80} is not a valid {name}") from None
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from evmcore.cli import arguments, storage
 from evmcore.cli.arguments import CommandError
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from evmcore.follower import Changer, Progress
     from evmcore.forks import ChainConfig
     from evmcore.state.publisher import Publisher
+
+
+# What has no effect without one of the others.
+NEEDS: Final = {
+    "poll": ("node",),
+    "trust_tracer": ("diffs",),
+    "genesis": ("chain", "node"),
+    "execute_on": ("chain", "node"),
+    "state_root": ("chain", "node"),
+}
 
 
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
@@ -83,7 +93,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing but the last line")
     storage.add_redis_arguments(parser)
-    parser.set_defaults(handler=_follow)
+    parser.set_defaults(handler=parser.checked(_follow, NEEDS))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from evmcore.cli import arguments, storage
 from evmcore.cli.arguments import CommandError
@@ -30,6 +30,10 @@ class StateToLoad:
     config: Mapping[str, Any] | None = None
     block_hashes: Mapping[int, bytes] = field(default_factory=dict)
     close: Callable[[], None] = lambda: None
+
+
+# What has no effect without one of the others.
+NEEDS: Final = {"block": ("node",), "slots": ("node",), "header": ("alloc",)}
 
 
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
@@ -84,7 +88,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.add_argument("--accounts", metavar="FILE", help="load only these accounts: one address a line")
     parser.add_argument("--replace", action="store_true", help="delete the chain's state in Redis first")
     storage.add_redis_arguments(parser)
-    parser.set_defaults(handler=_load)
+    parser.set_defaults(handler=parser.checked(_load, NEEDS))
 
 
 def _addresses(options: argparse.Namespace) -> set[bytes] | None:

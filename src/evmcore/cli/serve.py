@@ -29,6 +29,14 @@ T = TypeVar("T")
 STATE_SECONDS: Final = 10.0  # to read where the feed is, at the start
 
 
+# What has no effect without one of the others.
+NEEDS: Final = {
+    "history": ("genesis",),
+    **dict.fromkeys(("cache", "connections", "max_head_age", "redis_timeout"), ("redis",)),
+    "upstream_timeout": ("upstream",),
+}
+
+
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     """Adds the command."""
     parser = commands.add_parser(
@@ -81,7 +89,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         help="answer with HTTP status 503, not 200, while the state is unavailable, so that a proxy tries elsewhere",
     )
     _add_limits(parser)
-    parser.set_defaults(handler=_serve)
+    parser.set_defaults(handler=parser.checked(_serve, NEEDS))
 
 
 def _add_redis(parser: argparse.ArgumentParser) -> None:

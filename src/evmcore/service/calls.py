@@ -209,12 +209,11 @@ class Calls:
                 raise RpcError(SERVER_ERROR, 'missing "to" in blob transaction')
         run = self._prepare(pin, call, overrides, changes)
         gas = self.gas_limit(call.gas)
-        arguments = {name: value for name, value in run.arguments.items() if name != "access_list"}
 
         def work(backend: Backend) -> AccessEstimate:
             _check_lists(call)
             evm, seen = self._evm(run, pin, backend, gas)
-            return evm.create_access_list(**arguments, gas=gas, overrides=seen, timeout=allowance.timeout())
+            return evm.create_access_list(**run.arguments, gas=gas, overrides=seen, timeout=allowance.timeout())
 
         estimate = self._run(allowance, pin, run, work)
         allowance.gas_used += estimate.result.gas_used

@@ -153,11 +153,13 @@ class MemorySource:
         return result
 
     def import_blocks(self, blocks: Iterable[Block]) -> int:
-        """Imports blocks one after the other; gives how many."""
+        """Imports blocks one after the other, but the genesis, which chain files may begin with; gives how many."""
         count = 0
+        genesis = self._archive.blocks[0].hash
         for block in blocks:
-            self.import_block(block)
-            count += 1
+            if block.hash != genesis:
+                self.import_block(block)
+                count += 1
         return count
 
     def _follow_head(self) -> None:

@@ -177,6 +177,9 @@ cpdef Backend as_backend(object state):
         return PythonBackend(state)
     if isinstance(state, Mapping):
         return MemoryState(state)
+    # As a `RedisState` and its pins, of which this module knows nothing.
+    pinned = hasattr(state, "pin") or hasattr(state, "run")
+    hint = "; of a pinned block, `run` passes one on: pin.run(lambda backend: ...)" if pinned else ""
     raise InputError(
-        f"argument 'state': expected MemoryState, another Backend, a State or a mapping, got {type(state).__name__}"
+        f"argument 'state': expected MemoryState, another Backend, a State or a mapping, got {type(state).__name__}{hint}"
     )

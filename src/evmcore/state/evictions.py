@@ -117,7 +117,9 @@ def _memory_policy(session: Session) -> tuple[str, int | None]:
         reply = session.request([(b"CONFIG", b"GET", b"maxmemory*")], "reading the configuration")[0]
     except StateUnavailable:
         raise
-    except StateError:
+    except StateError as error:
+        if isinstance(error, WriteRefused) and "NOPERM" not in str(error):
+            raise  # a password is wanted: it will not answer anything else either
         try:
             text: bytes = session.request([(b"INFO", b"memory")], "reading the server's state")[0]
         except StateUnavailable:

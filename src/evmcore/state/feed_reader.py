@@ -244,6 +244,8 @@ class FeedReader:
         assert self.current is not None
         cache = self.current.cache
         self._asked = time.monotonic()
+        if self.error is not None:
+            log.info("the feed is followed again")
         self.reason = ""
         self.error = None
         outcome = cache.follow(connection, self._stop, BLOCK_MS, self.timeout)

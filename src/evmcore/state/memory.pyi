@@ -107,8 +107,9 @@ class MemoryState(Backend):
 
     roots_on_threads: bool
     def state_root(self, diff: StateDiff | None = None, threads: Threads = 1) -> bytes:
-        """The 32-byte root of the state trie over all accounts; computed anew, in time proportional to the state, on at
-        most `threads` native threads.
+        """The 32-byte root of the state trie over all accounts, on at most `threads` native threads. The first takes
+        time in proportion to the state; from the second on the trie is kept, and a root costs what changed since the
+        one before.
 
         With `diff`: the root as it would be after applying it; the state stays as it is, and nobody sees it changed.
         """

@@ -24,10 +24,10 @@ from evmcore.state._proof cimport AccountProof, proof_free, proof_init, proof_js
 from evmcore.state._reader cimport Backend
 from evmcore.state._rows cimport known_code, row_account, row_alloc, slots_dict
 from evmcore.state._store cimport (
-    Row, row_code_hash, store_drop_record, store_find, store_free, store_init, store_keep_record, store_memory, store_reader,
+    Row, Store, row_code_hash, store_drop_record, store_find, store_free, store_init, store_keep_record, store_memory, store_reader,
     store_rewind,
 )
-from evmcore.state._tables cimport Slot, StoredCode, codes_release, hashes_find, slot_find
+from evmcore.state._tables cimport BlockHashes, Slot, StoredCode, codes_release, hashes_find, slot_find
 from evmcore.state._whole_store cimport store_copy
 
 from collections.abc import Iterable, Mapping
@@ -515,15 +515,9 @@ cdef class MemoryState(Backend):
 
     def dump(self) -> dict[str, dict]:
         """All accounts as a geth-style alloc, by ascending address; slots by ascending key, as 32-byte hex."""
-        cdef uint32_t i
-        cdef const Row* row
-        alloc = {}
         self.begin_read()
         try:
-            for i in range(self.store.row_count):
-                row = &self.store.rows[i]
-                if row.used:
-                    alloc["0x" + row.address[:20].hex()] = row_alloc(row)
+            alloc = alloc_of(&self.store)
         finally:
             self.end_read()
         return dict(sorted(alloc.items()))
@@ -539,6 +533,15 @@ cdef class MemoryState(Backend):
         if not done:
             raise ResourceError("no memory for a copy of the state")
         return copied
+
+    def __reduce__(self):
+        """Pickled and copied, as by `copy`, without the snapshots."""
+        self.begin_read()
+        try:
+            alloc, hashes = alloc_of(&self.store), hashes_of(&self.store.block_hashes)
+        finally:
+            self.end_read()
+        return restored, (type(self), alloc, hashes, getattr(self, "__dict__", {}))
 
     def __eq__(self, other):
         """Whether both have the same accounts."""
@@ -594,3 +597,31 @@ cdef object inside_read():
     return StateError(
         "this thread is inside a call that reads the state: write to it before or after, not from a callback"
     )
+
+
+cdef dict alloc_of(const Store* store):
+    cdef uint32_t i
+    cdef const Row* row
+    cdef dict alloc = {}
+    for i in range(store.row_count):
+        row = &store.rows[i]
+        if row.used:
+            alloc["0x" + row.address[:20].hex()] = row_alloc(row)
+    return alloc
+
+
+cdef dict hashes_of(const BlockHashes* hashes):
+    cdef size_t i
+    return {hashes.entries[i].number: hashes.entries[i].hash[:32] for i in range(hashes.count)}
+
+
+def restored(kind, alloc, hashes, attributes):
+    """The state that was pickled: of class `kind`, with the accounts of `alloc`, the block hashes by number, and what a class
+    derived in Python had set."""
+    state = kind.__new__(kind)
+    state.load(alloc)
+    for number, block_hash in hashes.items():
+        state.set_block_hash(number, block_hash)
+    if attributes:
+        vars(state).update(attributes)
+    return state

@@ -31,7 +31,7 @@ from evmcore.state.layout import DEFAULT_RING, Keys
 from evmcore.state.links import FORKED, Links
 from evmcore.state.preload import read_whole
 from evmcore.state.upstream import Upstream, UpstreamNode
-from evmcore.types import to_address
+from evmcore.types import shown, to_address, to_uint
 
 __all__ = ["NotHere", "RedisPin", "RedisState", "StateStatus", "Upstream", "UpstreamNode"]
 
@@ -186,6 +186,14 @@ class RedisPin(PinRunner):
         return f"<RedisPin of block {self.header.number} 0x{self.block_hash.hex()}, step {self.seq}>"
 
 
+MOST_SECONDS = 1e9
+
+
+def _check_seconds(value: object, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_SECONDS:
+        raise InputError(f"argument '{name}': expected seconds, a number from 0, got {shown(value)}")
+
+
 class RedisState:
     """The state of one chain in Redis (see `layout`), for any number of threads of one process.
 
@@ -228,10 +236,19 @@ class RedisState:
         wait: float = 10.0,
         preload: Iterable[bytes] = (),
     ) -> None:
-        if not 1 <= connections <= 64:
+        if not 1 <= to_uint(connections, "connections") <= 64:
             raise InputError(f"argument 'connections': expected a number from 1 to 64, got {connections}")
-        if ring < 1 or cache_bytes < 0 or timeout <= 0:
-            raise InputError("arguments 'ring', 'cache_bytes', 'timeout': positive numbers are needed")
+        if to_uint(ring, "ring", 32) < 1:
+            raise InputError("argument 'ring': expected a number of blocks from 1, got 0")
+        to_uint(cache_bytes, "cache_bytes", 63)
+        _check_seconds(timeout, "timeout")
+        if timeout == 0:
+            raise InputError("argument 'timeout': expected seconds above 0, got 0")
+        _check_seconds(wait, "wait")
+        if max_head_age is not None:
+            _check_seconds(max_head_age, "max_head_age")
+        if isinstance(preload, str) or not isinstance(preload, Iterable):
+            raise InputError(f"argument 'preload': expected addresses in a list, got {shown(preload)}")
         self.max_head_age = max_head_age
         self._feed_links = Links(url, 1, timeout)
         self._keys = Keys(chain_id)
@@ -300,7 +317,8 @@ class RedisState:
     # ---- pinning
 
     def pin(self, block: int | bytes | str | None = "latest") -> RedisPin:
-        """Pins a block: by number, 32-byte hash, or tag (latest; pending, safe and finalized mean the same here).
+        """Pins a block: by number, 32-byte hash, or tag (latest; pending, safe and finalized mean the same here;
+        earliest is block 0).
 
         Raises `BlockNotFound` for a block that is not known, `StateNotAvailable` for one whose state is not held,
         `StaleState` when the head is older than `max_head_age`, `StateUnavailable` when there is no state (yet),
@@ -326,8 +344,10 @@ class RedisState:
     def _find(self, following: Following, block: int | bytes | str) -> _Moment:
         cache = following.cache
         head = self._moment(following, cache.latest)
+        if block == "earliest":
+            block = 0
         if isinstance(block, str):
-            raise BlockNotFound(f"{block!r} is not held here; tags are latest, pending, safe and finalized")
+            raise BlockNotFound(f"{block!r} is not a tag; tags are latest, pending, safe, finalized and earliest")
         if isinstance(block, int):
             if block > head.point.header.number or block < 0:
                 raise BlockNotFound(f"block {block} is not there: the head is block {head.point.header.number}")
@@ -339,8 +359,8 @@ class RedisState:
             if label is not None and label[1] == wanted:
                 return self._moment(following, seq)
         if isinstance(block, int) or block in head.point.hashes().values():
-            shown = block if isinstance(block, int) else f"0x{block.hex()}"
-            raise StateNotAvailable(f"the state after block {shown} is not held: it is older than the feed")
+            named = block if isinstance(block, int) else f"0x{block.hex()}"
+            raise StateNotAvailable(f"the state after block {named} is not held: it is older than the feed")
         raise BlockNotFound(f"block 0x{block.hex()} is not known")
 
     def _moment(self, following: Following, seq: int) -> _Moment:

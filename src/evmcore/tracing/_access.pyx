@@ -6,6 +6,7 @@ from evmcore._precompiles cimport precompile_at
 from evmcore._u256 cimport u256, u256_to_int, u_to_address
 from evmcore.tracing._hooks cimport Tracer
 
+from evmcore.transactions import to_access_list
 from evmcore.types import to_address
 
 cdef enum:
@@ -23,11 +24,12 @@ cdef enum:
 
 
 cdef class AccessListTracer(Tracer):
-    """Collects what a run touches, also in calls that were reverted. Precompiles, and the addresses in `warm` unless a
-    slot of theirs is touched, are left out: they are warm anyway."""
+    """Collects what a run touches, also in calls that were reverted, and what is in `access_list` before. Precompiles, and
+    the addresses in `warm` unless a slot of theirs is touched, are left out: they are warm anyway."""
 
-    def __init__(self, warm=()):
+    def __init__(self, warm=(), access_list=()):
         self.warm = frozenset([to_address(address, "warm") for address in warm])
+        self.given = to_access_list(access_list)
         self.touched = {}
 
     @property
@@ -36,7 +38,12 @@ cdef class AccessListTracer(Tracer):
         return tuple([(address, tuple(sorted(self.touched[address]))) for address in sorted(self.touched)])
 
     cdef int start(self) except -1:
+        cdef bytes address
         self.touched = {}
+        for address, slots in self.given:
+            self.touch(address)
+            if slots:
+                self.touched.setdefault(address, set()).update(slots)
         return 0
 
     cdef int touch(self, const uint8_t* address) except -1:

@@ -75,12 +75,16 @@ cdef class Tracer:
             raise InputError("argument 'tracer': it is in use by another call; give each call a tracer of its own")
         self.error = None
         self.collected = 0
-        self.start()
+        self.machine = machine
+        try:
+            self.start()
+        except BaseException:
+            self.machine = NULL
+            raise
         self.hooks.self = <void*>self
         self.hooks.step = step_hook if self.wants_steps() else no_step_hook
         self.hooks.enter = enter_hook
         self.hooks.leave = leave_hook
-        self.machine = machine
         machine.tracer = &self.hooks
         self.deadline_ns = machine.deadline_ns
         return 0

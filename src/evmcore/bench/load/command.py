@@ -31,6 +31,19 @@ POOL: Final = 20_000
 POOLS: Final = {"cold": 100_000, "hot": 5_000}
 
 
+# What has no effect without one of the others.
+NEEDS: Final = {
+    "size": ("load", "load_setup"),
+    **dict.fromkeys(
+        (
+            *("sources", "workers", "mix", "rates", "duration", "warm_up"),
+            *("connections", "clients", "timeout", "no_noop", "remote"),
+        ),
+        ("load",),
+    ),
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "load test of a JSON-RPC server",
