@@ -22,6 +22,9 @@ from evmcore import (
     StateError,
     Transaction,
 )
+from evmcore._decision import ChoosingExecutor
+from evmcore.listed import ListedExecutor
+from evmcore.stm import ParallelExecutor
 from evmcore.tracing import CallTracer, EIP3155Tracer
 from tests.assembly import returning
 
@@ -208,6 +211,15 @@ STATES: list[Case] = [
     (lambda evm: evm.state.state_root(threads=1.5), InputError, named("threads")),
 ]
 
+EXECUTORS: list[Case] = [
+    (lambda evm: ParallelExecutor(-1), InputError, named("threads")),
+    (lambda evm: ParallelExecutor(2**70), InputError, named("threads")),
+    (lambda evm: ParallelExecutor(1.5), InputError, named("threads")),  # type: ignore[arg-type]
+    (lambda evm: ParallelExecutor("2"), InputError, named("threads")),  # type: ignore[arg-type]
+    (lambda evm: ChoosingExecutor(1), InputError, named("threads")),
+    (lambda evm: ListedExecutor(b"\xc0", -1), InputError, named("threads")),
+]
+
 TRANSACTIONS: list[Case] = [
     (lambda evm: evm.transact(None), InputError, named("tx")),  # type: ignore[arg-type]
     (lambda evm: evm.transact({"to": A}), InputError, named("tx")),  # type: ignore[arg-type]
@@ -259,7 +271,7 @@ TRANSACTIONS: list[Case] = [
     (lambda _: Block(Header(), withdrawals=1), InputError, named("withdrawals")),  # type: ignore[arg-type]
 ]
 
-EVERYTHING = CONSTRUCTION + BLOCKS + CALLS + OVERRIDES + MESSAGES + BATCHES + STATES + TRANSACTIONS
+EVERYTHING = CONSTRUCTION + BLOCKS + CALLS + OVERRIDES + MESSAGES + BATCHES + STATES + EXECUTORS + TRANSACTIONS
 
 
 def test_there_are_enough_cases() -> None:

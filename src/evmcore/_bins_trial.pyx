@@ -11,6 +11,7 @@ cdef enum:
     EVEN_PARTS = 4                # a thread may run one part in so many of all more than its share
     MOST_DOUBT = 6                # failures: one block in 64 is tried in bins
     DOUBT_WITH_NEWS = 3           # one in 8, where something was learnt by it
+    DOUBT_OF_STRANGERS = 2        # one in 4, where too little is known of the calls: only that more have been seen was gained
 
 # By SIZES:
 cdef Estimate[16] doubts          # how often bins have not done
@@ -51,6 +52,10 @@ cdef void note_trial(const Bins* bins, uint32_t final) noexcept nogil:
     cdef int size = size_class(bins.tx_count)
     cdef uint32_t doubt = doubts[size].value()
     if not bins.run.was_dealt():
+        if bins.groups.strange:
+            passed_over[size].set(0)
+            doubts[size].set(max(doubt, min(doubt + 1, <uint32_t>DOUBT_OF_STRANGERS)))
+            return
         # What was begun meanwhile, and so has to stay together, may be why.
         if bins.run.deals_first():
             first_patience[size].begin()

@@ -1,6 +1,7 @@
 from typing import Any
 
 from evmcore._block_run import Executor
+from evmcore.threads import Threads
 
 class ChoosingExecutor(Executor):
     """Executes a block on as many threads as are expected to pay, up to `threads` (at least 2); on one where none do.
@@ -10,7 +11,7 @@ class ChoosingExecutor(Executor):
     """
 
     threads: int
-    def __init__(self, threads: int) -> None: ...
+    def __init__(self, threads: Threads) -> None: ...
 
 def forget() -> None:
     """Everything learnt, as in a new process (for tests)."""

@@ -33,6 +33,7 @@ from evmcore._tx cimport TxData
 from evmcore._workers cimport run_on_workers
 
 from evmcore.errors import InputError
+from evmcore.threads import thread_count
 
 cdef extern from "<unistd.h>" nogil:
     int sleep_us "usleep"(unsigned int microseconds)
@@ -256,9 +257,10 @@ cdef void run_beside(Beside* beside, int threads) noexcept nogil:
 
 cdef class ChoosingExecutor(Executor):
 
-    def __init__(self, int threads):
+    def __init__(self, threads):
+        threads = thread_count(threads)
         if threads < 2:
-            raise InputError(f"threads: expected at least 2, got {threads}")
+            raise InputError(f"argument 'threads': expected at least 2, got {threads}")
         self.threads = threads
         self.finds_senders = True
         self.alone = Executor()

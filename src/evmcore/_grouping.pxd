@@ -46,6 +46,7 @@ cdef struct Groups:
     Portion* portions
     size_t portions_capacity
     uint32_t portion_count
+    bint strange                  # too little is known of too many
 
 # Deals the transactions out to `bins` bins, MOST_BINS at most, where those before `begun` have run in the first one. False:
 # that would not pay, because most belong together, too little is known of too many, or there is no memory.

@@ -263,6 +263,7 @@ cdef bint group(Groups* groups, TxData** txs, uint32_t count, uint32_t bins, uin
     cdef uint64_t total = 0, unknown = 0, share, loose
     cdef uint32_t tx, b, large = 0, block = <uint16_t>(blocks.value() + 1)
     blocks.set(block)
+    groups.strange = False
     if not room(groups, count, bins):
         return False
     for tx in range(count):
@@ -281,7 +282,8 @@ cdef bint group(Groups* groups, TxData** txs, uint32_t count, uint32_t bins, uin
             total += groups.worth[tx]
         if groups.named * 4 > groups.mask * 3:
             return False
-    if unknown * UNKNOWN_PART > total:
+    groups.strange = unknown * UNKNOWN_PART > total
+    if groups.strange:
         return False
     share = total // bins
     for b in range(bins):

@@ -1,5 +1,6 @@
 from evmcore._block_run import Executor
 from evmcore.access_lists import BlockAccessList
+from evmcore.threads import Threads
 
 class ListedExecutor(Executor):
     """Executes one block with its access list given, on `threads` native threads: every transaction runs once, by
@@ -13,4 +14,6 @@ class ListedExecutor(Executor):
     delays: int
     """For tests: seed of delays at the points where threads meet; 0: none."""
 
-    def __init__(self, access_list: BlockAccessList | bytes, threads: int = 1, limit_size: bool = False) -> None: ...
+    def __init__(
+        self, access_list: BlockAccessList | bytes, threads: Threads = 1, limit_size: bool = False
+    ) -> None: ...

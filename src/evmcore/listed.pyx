@@ -36,6 +36,7 @@ from evmcore._workers cimport run_on_workers
 
 from evmcore.access_lists import ITEM_COST, BlockAccessList
 from evmcore.errors import BlockReason, InputError, InvalidBlock, ResourceError, RlpError
+from evmcore.threads import thread_count
 
 
 cdef class ListedExecutor(Executor):
@@ -46,17 +47,15 @@ cdef class ListedExecutor(Executor):
     gas of the block's limit, as the EIP has it. Raises `InputError` for an argument that makes no sense.
     """
 
-    def __init__(self, access_list, int threads=1, bint limit_size=False):
+    def __init__(self, access_list, threads=1, bint limit_size=False):
         if isinstance(access_list, (bytes, bytearray, memoryview)):
             access_list = BlockAccessList._of_rlp(bytes(access_list))
         if not isinstance(access_list, BlockAccessList):
             raise InputError(
                 f"access_list: expected a BlockAccessList or its RLP bytes, got {type(access_list).__name__}"
             )
-        if threads < 1:
-            raise InputError(f"threads: expected at least 1, got {threads}")
         self.access_list = access_list
-        self.threads = threads
+        self.threads = thread_count(threads)
         self.limit_size = limit_size
 
     def __dealloc__(self):

@@ -2,6 +2,7 @@ from typing import TypedDict
 
 from evmcore._block_run import Executor
 from evmcore.counters import WorkerEvent
+from evmcore.threads import Threads
 
 class Counters(TypedDict):
     threads: int
@@ -51,4 +52,4 @@ class ParallelExecutor(Executor):
     """Transaction, address, slot, low, high: a slot's values that would have changed nothing."""
     recording: bool
     timeline: tuple[int, int, list[WorkerEvent]]
-    def __init__(self, threads: int, always: bool = False) -> None: ...
+    def __init__(self, threads: Threads, always: bool = False) -> None: ...

@@ -22,7 +22,7 @@ from evmcore._stm_watch cimport clocks_close, clocks_open, timeline_of
 from evmcore._sync cimport is_raised, monotonic_ns
 from evmcore._workers cimport run_on_workers
 
-from evmcore.errors import InputError
+from evmcore.threads import thread_count
 
 cdef extern from "include/lines.h" namespace "evmcore" nogil:
     void* take_lines(size_t size)
@@ -202,10 +202,8 @@ cdef class ParallelExecutor(Executor):
     transaction whose estimate was met, or the cause (of `_stm_told.CAUSES`) why a run did not stand.
     """
 
-    def __init__(self, int threads, bint always=False):
-        if threads < 1:
-            raise InputError(f"threads: expected at least 1, got {threads}")
-        self.threads = threads
+    def __init__(self, threads, bint always=False):
+        self.threads = thread_count(threads)
         self.always = always
         self.bins = 1
         self.counters = {}
