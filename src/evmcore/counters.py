@@ -70,9 +70,9 @@ class ParallelCounters:
     - `lazies`: deltas (fees, transfers) that were settled at the commit frontier.
     - `fallback`: empty, or why the rest of the block went on without speculation, from the transaction `fallback_at`
       (its index; the number of transactions where none was left).
-    - `phases`: nanoseconds by name. `prepare`: block to native data; `senders`: their recovery, 0 where they were
-      recovered beside the execution, on threads that had nothing else to do; `execute`: begin of the block and all
-      transactions; `end`: withdrawals, rewards, requests and the diff; `check`: what came of it against the header,
+    - `phases`: nanoseconds by name. `prepare`: block to native data; `senders`: their recovery and that of authorities
+      (EIP-7702), 0 where that went on beside the execution, on threads that had nothing else to do; `execute`:
+      begin of the block and all transactions; `end`: withdrawals, rewards, requests and the diff; `check`: what came of it against the header,
       with `state_root` within it (0 where not asked for). Within `execute`, of a block that ran on several threads:
       `opening`, what was made ready for them, and, summed over the threads that came, `waking` (until they were
       there), `running` (transactions, for the first time or again), `committing` and `waiting` (for work, or for

@@ -146,9 +146,10 @@ class Row:
 
 
 def phase(subject: Subject, configuration: Configuration, threads: int) -> tuple[float, ParallelCounters]:
-    """Nanoseconds of one execution's transactions."""
+    """Nanoseconds of one execution's transactions, with the recovery of their authorities (EIP-7702); senders are given."""
     counters = subject.execute(configuration, threads).parallel
-    return counters.phases["execute"] + counters.phases.get("list", 0), counters
+    phases = counters.phases
+    return phases["senders"] + phases["execute"] + phases.get("list", 0), counters
 
 
 def sample(subject: Subject, configuration: Configuration, threads: int) -> tuple[float, ParallelCounters]:
