@@ -70,14 +70,14 @@ class ParallelCounters:
     - `lazies`: deltas (fees, transfers) that were settled at the commit frontier.
     - `fallback`: empty, or why the rest of the block went on without speculation, from the transaction `fallback_at`
       (its index; the number of transactions where none was left).
-    - `phases`: nanoseconds by name. `prepare`: block to native data; `senders`: their recovery and that of authorities
-      (EIP-7702), 0 where that went on beside the execution, on threads that had nothing else to do; `execute`:
-      begin of the block and all transactions; `end`: withdrawals, rewards, requests and the diff; `check`: what came of it against the header,
-      with `state_root` within it (0 where not asked for). Within `execute`, of a block that ran on several threads:
-      `opening`, what was made ready for them, and, summed over the threads that came, `waking` (until they were
-      there), `running` (transactions, for the first time or again), `committing` and `waiting` (for work, or for
-      others to end); `sequential`, what ran on after a fallback. Within `prepare`: `list`, reading a given access
-      list.
+    - `phases`: nanoseconds by name. `prepare`: block to native data; `senders`: their recovery and that of
+      authorities (EIP-7702), 0 where that went on beside the execution, on threads that had nothing else to do;
+      `execute`: begin of the block and all transactions; `end`: withdrawals, rewards, requests and the diff;
+      `check`: what came of it against the header, with `state_root` within it (0 where not asked for). Within
+      `execute`, of a block that ran on several threads: `opening`, what was made ready for them, and, summed over
+      the threads that came, `waking` (until they were there), `running` (transactions, for the first time or
+      again), `committing` and `waiting` (for work, or for others to end); `sequential`, what ran on after a
+      fallback. Within `prepare`: `list`, reading a given access list.
     - `more`: whatever else the executor counted, by name: `bytes` of store, versions and records, see `most_bytes`;
       `in_bins`, transactions that became final without speculation, in bins of such that share nothing, of
       `runs_in_bins` that were run so.

@@ -146,7 +146,7 @@ class Row:
 
 
 def phase(subject: Subject, configuration: Configuration, threads: int) -> tuple[float, ParallelCounters]:
-    """Nanoseconds of one execution's transactions, with the recovery of their authorities (EIP-7702); senders are given."""
+    """Nanoseconds of one execution's transactions, and to recover authorities (EIP-7702); senders are given."""
     counters = subject.execute(configuration, threads).parallel
     phases = counters.phases
     return phases["senders"] + phases["execute"] + phases.get("list", 0), counters
