@@ -24,7 +24,7 @@ PASSWORD = "p@ss:w/ord %"
 
 # What a writer's user may do, and no more.
 WRITER = """
-    +watch +unwatch +multi +exec +get +mget +set +del +unlink +exists +incr +scan +wait +info +config|get
+    +watch +unwatch +multi +exec +get +mget +set +del +unlink +exists +type +incr +scan +wait +info +config|get
     +hget +hgetall +hmget +hset +hdel +hlen +hscan +xadd +xlen +xinfo|stream +xrange +xrevrange +xtrim
 """
 
