@@ -123,6 +123,16 @@ cdef BlockResult result_of(BlockRun run, object block, object chain, object fork
     return result
 
 
+def genesis_result(block, chain, fork, Backend state):
+    cdef BlockResult result
+    cdef BlockRun run = BlockRun()
+    run.backend = state
+    run.diff = StateDiff()
+    result = result_of(run, block, chain, fork, 1)
+    result.root_cache = block.header.state_root
+    return result
+
+
 cdef list requests_of(const BlockOutput* output, bytes deposit_contract):
     cdef const LogEntry* log
     cdef size_t i
