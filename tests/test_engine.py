@@ -385,7 +385,7 @@ def test_an_invalid_transaction_names_its_reason_and_leaves_the_state_alone(
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"nonce": 5}, "with nonce 5"),
+        ({"nonce": 5}, "with nonce 5, expected 0"),
         ({"gas_limit": 20_000}, "with gas limit 20000, at least 21000"),
         ({"gas_limit": 22_000, "data": b"\x01" * 100}, "with gas limit 22000, at least 25000"),
         ({"gas_limit": 25_000, "data": b"\x01" * 120}, "with gas limit 25000, at least 25800"),

@@ -444,7 +444,7 @@ cdef class EVM:
 
     cdef int check(self, const TxResult* result, const TxData* tx, object index) except -1:
         if result.invalid != TX_VALID:
-            raise transaction_error(result.invalid, index, tx, self.settings.revision)
+            raise transaction_error(result.invalid, index, tx, self.settings.revision, result.account_nonce)
         return self.check_status(result.status)
 
     cdef int check_status(self, Status status) except -1:
