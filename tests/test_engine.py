@@ -598,6 +598,18 @@ def test_an_access_list_keeps_what_is_given() -> None:
             evm.create_access_list(CONTRACT, **argument)
 
 
+@pytest.mark.parametrize("override", [{"nonce": 7}, {"nonce": "0x7"}, Account(nonce=7)])
+def test_the_access_list_of_a_creation_leaves_out_what_an_overridden_nonce_makes(override: Any) -> None:
+    evm = evm_with(b"")
+    overrides = {"0x" + SENDER.hex(): override}
+    init_code = assemble("ADDRESS BALANCE")
+    access_list, result = evm.create_access_list(None, init_code, sender=SENDER, overrides=overrides)
+    assert access_list == ()
+    assert result.created_address == evm.call(None, init_code, sender=SENDER, overrides=overrides).created_address
+    assert evm.create_access_list(None, init_code, sender=SENDER, overrides={OTHER: override}).access_list == ()
+    assert evm.create_access_list(None, init_code, sender=SENDER, overrides={SENDER: {"code": "0x"}}).access_list == ()
+
+
 # ---- corners
 
 
