@@ -21,6 +21,11 @@ cdef class BlockResult:
     requests (EIP-7685; type byte and data), None before Prague.
     """
 
+    def __reduce__(self):
+        raise TypeError(
+            "a BlockResult cannot be pickled or copied: pickle what is needed of it, as its block, diff and receipts"
+        )
+
     def __repr__(self):
         number, fork, count = self.block.header.number, self.fork.name.lower(), self.output.record_count
         return f"<BlockResult: block {number}, fork={fork!r}, {count} transactions, {self.gas_used} gas>"

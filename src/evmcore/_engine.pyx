@@ -140,6 +140,11 @@ cdef class EVM:
         other.set_block(block)
         return other
 
+    def __reduce__(self):
+        raise TypeError(
+            "an EVM cannot be pickled or copied: pickle its state, fork, block and chain_id, and make another of them"
+        )
+
     def __repr__(self):
         fork = self.fork.name.lower()
         return f"EVM({self.state!r}, fork={fork!r}, block={self.block.number}, chain_id={self.chain_id})"
