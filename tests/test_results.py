@@ -75,7 +75,7 @@ def test_transactions_of_blocks_are_equal_when_they_did_the_same_at_the_same_pla
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (evm, "an EVM cannot be pickled or copied: pickle its state, fork, block and chain_id, and make another"),
+        (evm, "an EVM cannot be pickled or copied: pickle its state and block and the fork or "),
         (block_result, "a BlockResult cannot be pickled or copied: pickle what is needed of it, as its block"),
         (lambda: block_result().transactions[0], "a CommittedTransaction cannot be pickled or copied: pickle what is "),
         (lambda: block_result().accesses, "an AccessRecord cannot be pickled or copied: pickle the encoding of "),

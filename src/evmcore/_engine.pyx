@@ -142,7 +142,8 @@ cdef class EVM:
 
     def __reduce__(self):
         raise TypeError(
-            "an EVM cannot be pickled or copied: pickle its state, fork, block and chain_id, and make another of them"
+            "an EVM cannot be pickled or copied: pickle its state and block and the fork or chain it was made for, and make "
+            "another of them"
         )
 
     def __repr__(self):
