@@ -126,21 +126,33 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> Non
 # ---- system contracts and requests
 
 
-def reason_of(accounts: dict[bytes, Account], *transactions: Transaction) -> BlockReason:
+def refusal_of(accounts: dict[bytes, Account], *transactions: Transaction) -> InvalidBlock:
     state = MemoryState(accounts)
     with pytest.raises(InvalidBlock) as error:
         execute_block(prague(*transactions), state, "prague", validate=False, commit=True)
     assert state == MemoryState(accounts)
-    assert isinstance(error.value.reason, BlockReason)
-    return error.value.reason
+    return error.value
 
 
-def test_request_contracts_must_be_there_and_must_not_fail() -> None:
-    fails = Account(nonce=1, code=b"\xfe")
-    assert reason_of(alloc(WITHDRAWALS=None)) is BlockReason.SYSTEM_CONTRACT_EMPTY
-    assert reason_of(alloc(CONSOLIDATIONS=None)) is BlockReason.SYSTEM_CONTRACT_EMPTY
-    assert reason_of(alloc(WITHDRAWALS=fails)) is BlockReason.SYSTEM_CONTRACT_CALL_FAILED
-    assert reason_of(alloc(CONSOLIDATIONS=fails)) is BlockReason.SYSTEM_CONTRACT_CALL_FAILED
+def reason_of(accounts: dict[bytes, Account], *transactions: Transaction) -> BlockReason:
+    reason = refusal_of(accounts, *transactions).reason
+    assert isinstance(reason, BlockReason)
+    return reason
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("WITHDRAWALS", f"the withdrawal request contract (EIP-7002) at 0x{WITHDRAWALS.hex()}"),
+        ("CONSOLIDATIONS", f"the consolidation request contract (EIP-7251) at 0x{CONSOLIDATIONS.hex()}"),
+    ],
+)
+def test_request_contracts_must_be_there_and_must_not_fail(name: str, said: str) -> None:
+    empty = refusal_of(alloc(**{name: None}))
+    assert (empty.reason, empty.detail) == (BlockReason.SYSTEM_CONTRACT_EMPTY, f"{said} has no code")
+    failed = refusal_of(alloc(**{name: Account(nonce=1, code=b"\xfe")}))
+    assert failed.reason is BlockReason.SYSTEM_CONTRACT_CALL_FAILED
+    assert failed.detail == f"the call of {said} ended with INVALID_OPCODE"
 
 
 def test_a_failing_history_contract_does_not_matter() -> None:

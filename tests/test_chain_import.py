@@ -55,6 +55,21 @@ def test_a_known_block_imports_again_without_effect() -> None:
     assert chain.head == blocks[2]
 
 
+def test_the_genesis_block_imports_again_without_effect() -> None:
+    chain, blocks = genesis_chain(), all_blocks()[:3]
+    genesis = chain.head
+    for block in blocks:
+        chain.import_block(block)
+    result = chain.import_block(Block.decode(genesis.encode()))
+    assert result is chain.import_block(genesis)
+    assert result is chain.result(genesis.hash)
+    assert (result.block, result.fork, result.gas_used, len(result.diff)) == (genesis, Fork.HOMESTEAD, 0, 0)
+    assert (result.receipts, result.receipts_root) == ((), genesis.header.receipts_root)
+    assert result.state_root() == genesis.header.state_root
+    assert chain.head == blocks[2]
+    assert chain.state.state_root() == blocks[2].header.state_root
+
+
 def test_a_block_without_its_parent_is_refused() -> None:
     chain, blocks = genesis_chain(), all_blocks()
     with pytest.raises(InvalidBlock) as error:

@@ -385,7 +385,7 @@ def test_an_invalid_transaction_names_its_reason_and_leaves_the_state_alone(
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"nonce": 5}, "with nonce 5"),
+        ({"nonce": 5}, "with nonce 5, expected 0"),
         ({"gas_limit": 20_000}, "with gas limit 20000, at least 21000"),
         ({"gas_limit": 22_000, "data": b"\x01" * 100}, "with gas limit 22000, at least 25000"),
         ({"gas_limit": 25_000, "data": b"\x01" * 120}, "with gas limit 25000, at least 25800"),
@@ -596,6 +596,18 @@ def test_an_access_list_keeps_what_is_given() -> None:
     for argument in ({"access_list": 5}, {"tracer": AccessListTracer()}):
         with pytest.raises(InputError, match=f"argument '{next(iter(argument))}': "):
             evm.create_access_list(CONTRACT, **argument)
+
+
+@pytest.mark.parametrize("override", [{"nonce": 7}, {"nonce": "0x7"}, Account(nonce=7)])
+def test_the_access_list_of_a_creation_leaves_out_what_an_overridden_nonce_makes(override: Any) -> None:
+    evm = evm_with(b"")
+    overrides = {"0x" + SENDER.hex(): override}
+    init_code = assemble("ADDRESS BALANCE")
+    access_list, result = evm.create_access_list(None, init_code, sender=SENDER, overrides=overrides)
+    assert access_list == ()
+    assert result.created_address == evm.call(None, init_code, sender=SENDER, overrides=overrides).created_address
+    assert evm.create_access_list(None, init_code, sender=SENDER, overrides={OTHER: override}).access_list == ()
+    assert evm.create_access_list(None, init_code, sender=SENDER, overrides={SENDER: {"code": "0x"}}).access_list == ()
 
 
 # ---- corners

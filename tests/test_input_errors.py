@@ -62,7 +62,7 @@ CONSTRUCTION: list[Case] = [
 BLOCKS: list[Case] = [
     (lambda _: BlockEnv(number=-1), InputError, named("number")),
     (lambda _: BlockEnv(number=2**64), InputError, named("number")),
-    (lambda _: BlockEnv(timestamp="soon"), InputError, named("timestamp")),  # type: ignore[arg-type]
+    (lambda _: BlockEnv(timestamp="soon"), InputError, named("timestamp")),
     (lambda _: BlockEnv(coinbase=b"\x01"), InputError, named("coinbase")),
     (lambda _: BlockEnv(base_fee=BIG), InputError, named("base_fee")),
     (lambda _: BlockEnv(prevrandao=b"\x01" * 31), InputError, named("prevrandao")),
@@ -260,7 +260,7 @@ TRANSACTIONS: list[Case] = [
     (lambda _: EIP3155Tracer(io), InputError, named("stream")),  # type: ignore[arg-type]
     (lambda _: Account(balance=-1), InputError, named("balance")),
     (lambda _: Account(nonce=2**64), InputError, named("nonce")),
-    (lambda _: Account(code="00"), InputError, named("code")),  # type: ignore[arg-type]
+    (lambda _: Account(code="00"), InputError, named("code")),
     (lambda _: Account(storage={BIG: 1}), InputError, "slot"),
     (lambda _: Account(storage=[1]), InputError, named("storage")),  # type: ignore[arg-type]
     (lambda _: Account(code=10**5000), InputError, named("code")),  # type: ignore[arg-type]

@@ -460,6 +460,19 @@ def test_without_a_server_or_a_state_the_error_says_so(redis_server: RedisServer
             assert state.pin().header == GENESIS
 
 
+def test_a_closed_state_says_so_and_open_pins_go_on(server: RedisServer) -> None:
+    with load(server, token_state()), RedisState(server.url) as state:
+        pin = state.pin()
+        assert pin.account(TOKEN_ADDRESS) is not None
+        state.close()
+        for asks in (state.pin, state.head, lambda: state.preload([TOKEN_ADDRESS]), lambda: state.complete):
+            with pytest.raises(StateUnavailable, match=r"^the state is closed$"):
+                asks()
+        status = state.status()
+        assert (status.ready, status.reason) == (False, "the state is closed")
+        assert pin.account(TOKEN_ADDRESS) is not None
+
+
 def test_who_takes_it_for_a_backend_is_told_how_it_is_read(server: RedisServer) -> None:
     with load(server, token_state()), RedisState(server.url) as state, state.pin() as pin:
         for given in (state, pin):
@@ -478,6 +491,8 @@ def test_arguments_are_checked() -> None:
         {"cache_bytes": -1},
         {"ring": 0},
         {"timeout": 0},
+        {"upstream": 5},
+        {"upstream": "http://127.0.0.1:8545"},
     ]
     wrong += [{name: value} for name in ("timeout", "wait", "max_head_age") for value in (-1, float("nan"), "1", True)]
     wrong += [{name: value} for name in ("ring", "cache_bytes", "connections") for value in (1.5, "x")]

@@ -138,6 +138,15 @@ def test_a_chain_may_begin_with_the_genesis_that_is_there() -> None:
     assert source.head().hash == blocks[2].hash
 
 
+def test_the_genesis_can_be_imported_again() -> None:
+    source, blocks = chain_source(), chain_files()[1]
+    first = source.archive.blocks[0]
+    assert source.import_block(first.block).gas_used == 0
+    assert source.head() == blocks[-1].header
+    assert source.pin("earliest").block is first
+    assert source.copy_state(first).state_root() == first.header.state_root
+
+
 def test_history_can_be_limited() -> None:
     genesis, blocks = chain_files()
     source = MemorySource.from_genesis(genesis, history=10)

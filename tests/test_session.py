@@ -80,6 +80,7 @@ def test_an_invalid_transaction_changes_nothing() -> None:
     with pytest.raises(InvalidTransaction) as caught:
         session.run(transfer(7))
     assert (caught.value.reason, caught.value.index) == (Reason.NONCE_MISMATCH_TOO_HIGH, 1)
+    assert caught.value.detail.endswith(" with nonce 7, expected 1")
     session.run(transfer(1))
     result = session.end_block(replace(BLOCK, transactions=(transfer(), transfer(1))))
     assert [receipt.cumulative_gas_used for receipt in result.receipts] == [21_000, 42_000]

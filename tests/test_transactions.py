@@ -215,10 +215,10 @@ def test_the_type_follows_from_the_fields() -> None:
 
 def test_fields_are_converted() -> None:
     transaction = Transaction(
-        to="0x" + TO.hex(),  # type: ignore[arg-type]
-        value="0x10",  # type: ignore[arg-type]
-        data="0x0102",  # type: ignore[arg-type]
-        access_list=[(TO, ["0x01", bytes(31) + b"\x02", 3])],  # type: ignore[arg-type]
+        to="0x" + TO.hex(),
+        value="0x10",
+        data="0x0102",
+        access_list=[(TO, ["0x01", bytes(31) + b"\x02", 3])],
     )
     assert (transaction.to, transaction.value, transaction.data) == (TO, 16, b"\x01\x02")
     assert transaction.access_list == ((TO, (1, 2, 3)),)

@@ -131,7 +131,7 @@ def test_long_values_are_cut_in_messages() -> None:
 
 
 def test_an_account_is_converted_when_it_is_made() -> None:
-    account = Account("0x1", "0xff", "0x6000", {"0x01": "0x02", 3: 4, bytes(31) + b"\x05": bytes(31) + b"\x06"})  # type: ignore[arg-type, dict-item]
+    account = Account("0x1", "0xff", "0x6000", {"0x01": "0x02", 3: 4, bytes(31) + b"\x05": bytes(31) + b"\x06"})
     assert account == Account(1, 255, b"\x60\x00", {1: 2, 3: 4, 5: 6})
 
 
@@ -154,7 +154,7 @@ def test_an_account_that_cannot_be_is_an_error(fields: dict[str, Any], says: str
 
 
 def test_a_block_environment_is_converted_when_it_is_made() -> None:
-    block = BlockEnv(number="0x10", coinbase="0x" + "11" * 20, prevrandao=5, block_hashes={1: "0x" + "22" * 32})  # type: ignore[arg-type, dict-item]
+    block = BlockEnv(number="0x10", coinbase="0x" + "11" * 20, prevrandao=5, block_hashes={1: "0x" + "22" * 32})
     assert (block.number, block.coinbase, block.prevrandao) == (16, b"\x11" * 20, bytes(31) + b"\x05")
     assert block.block_hashes == {1: b"\x22" * 32}
 

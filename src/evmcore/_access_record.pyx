@@ -316,6 +316,11 @@ cdef class AccessRecord:
         free_array(self.accounts.items)
         free_array(self.slots.items)
 
+    def __reduce__(self):
+        raise TypeError(
+            "an AccessRecord cannot be pickled or copied: pickle the encoding of its access_list or of a part, `to_rlp()`"
+        )
+
     cdef object list_of(self, uint32_t first, uint32_t last):
         cdef AccessNotes seen
         cdef Form form

@@ -4,7 +4,8 @@ from evmcore._outcome import CommittedTransaction
 from evmcore.access_lists import BlockAccessList
 from evmcore.blocks import Block
 from evmcore.counters import ParallelCounters
-from evmcore.forks import Fork
+from evmcore.forks import ChainConfig, Fork
+from evmcore.state import Backend
 from evmcore.types import Receipt
 
 class BlockResult:
@@ -68,3 +69,7 @@ class BlockResult:
     def state_root(self) -> bytes:
         """The 32-byte root of the state after the block. The state must be as it was when the block was executed, or,
         with `commit=True`, as that left it; `StateError` where the backend cannot compute a root."""
+
+def genesis_result(block: Block, chain: ChainConfig, fork: Fork, state: Backend) -> BlockResult:
+    """The result of a genesis block, which is not executed: no gas, no receipts, no changes. `state` is the one after
+    it."""

@@ -21,6 +21,11 @@ cdef class BlockResult:
     requests (EIP-7685; type byte and data), None before Prague.
     """
 
+    def __reduce__(self):
+        raise TypeError(
+            "a BlockResult cannot be pickled or copied: pickle what is needed of it, as its block, diff and receipts"
+        )
+
     def __repr__(self):
         number, fork, count = self.block.header.number, self.fork.name.lower(), self.output.record_count
         return f"<BlockResult: block {number}, fork={fork!r}, {count} transactions, {self.gas_used} gas>"
@@ -120,6 +125,16 @@ cdef BlockResult result_of(BlockRun run, object block, object chain, object fork
     result.phases = run.phases
     if fork >= Fork.PRAGUE:
         result.requests = requests_of(run.output, chain.deposit_contract)
+    return result
+
+
+def genesis_result(block, chain, fork, Backend state):
+    cdef BlockResult result
+    cdef BlockRun run = BlockRun()
+    run.backend = state
+    run.diff = StateDiff()
+    result = result_of(run, block, chain, fork, 1)
+    result.root_cache = block.header.state_root
     return result
 
 

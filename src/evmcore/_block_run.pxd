@@ -144,4 +144,4 @@ cdef object root_after(Backend backend, StateDiff diff, unsigned int threads)
 # The exception for a run that ended with a status of STATE_FAILED or above.
 cdef object engine_error(Backend backend, Status status)
 # The exception for a block that failed outside its transactions.
-cdef object failure_error(Backend backend, BlockFailure failure, Status status)
+cdef object failure_error(Backend backend, BlockFailure failure, Status status, const BlockOutput* output)

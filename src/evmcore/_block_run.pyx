@@ -11,8 +11,8 @@ from evmcore._access cimport access_end_part
 from evmcore._asking cimport ask_in_time, begin_asking, end_asking
 from evmcore._block_steps cimport (
     BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_NO_SENDER, BLOCK_OK, BLOCK_SYSTEM_CONTRACT_EMPTY,
-    BLOCK_TRANSACTION_INVALID, Credit, Gate, TxRecord, block_ask_for_next, block_begin, block_end, block_transaction,
-    output_reserve,
+    BLOCK_TRANSACTION_INVALID, WITHDRAWAL_REQUESTS, BlockOutput, Credit, Gate, TxRecord, block_ask_for_next, block_begin,
+    block_end, block_transaction, output_reserve,
 )
 from evmcore._diff cimport StateDiff, diff_collect
 from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS, UNAVAILABLE, Environment
@@ -34,6 +34,7 @@ from threading import get_ident, main_thread
 
 from evmcore import body
 from evmcore._precompiles import blst_unavailable
+from evmcore._results import Status as EndStatus
 from evmcore.dao import DAO_ACCOUNTS, DAO_RECOVERY
 from evmcore.errors import (
     BlockReason, ExecutionAborted, InputError, InvalidBlock, InvalidTransaction, ResourceError, StateError,
@@ -62,15 +63,18 @@ cdef object engine_error(Backend backend, Status status):
     return error
 
 
-cdef object failure_error(Backend backend, BlockFailure failure, Status status):
+cdef object failure_error(Backend backend, BlockFailure failure, Status status, const BlockOutput* output):
     """The exception for a block that failed outside its transactions."""
     if failure == BLOCK_ENGINE_FAILED:
         return engine_error(backend, status)
+    kind = "withdrawal request contract (EIP-7002)"
+    if output.failed_contract != WITHDRAWAL_REQUESTS:
+        kind = "consolidation request contract (EIP-7251)"
+    contract = f"the {kind} at 0x{output.failed_contract[:20].hex()}"
     if failure == BLOCK_SYSTEM_CONTRACT_EMPTY:
-        return InvalidBlock(BlockReason.SYSTEM_CONTRACT_EMPTY, "a request contract (EIP-7002, EIP-7251) has no code")
-    return InvalidBlock(
-        BlockReason.SYSTEM_CONTRACT_CALL_FAILED, "the call of a request contract (EIP-7002, EIP-7251) failed"
-    )
+        return InvalidBlock(BlockReason.SYSTEM_CONTRACT_EMPTY, f"{contract} has no code")
+    ended = EndStatus(<int>output.failed_status).name
+    return InvalidBlock(BlockReason.SYSTEM_CONTRACT_CALL_FAILED, f"the call of {contract} ended with {ended}")
 
 
 cdef int set_hash(uint8_t* out, object value, str name) except -1:
@@ -323,11 +327,13 @@ cdef class BlockRun:
             return self.without_sender()
         if failure == BLOCK_TRANSACTION_INVALID:
             last = sequence.at - 1
-            error = transaction_error(sequence.invalid, last, sequence.txs[last], self.rules.revision)
+            error = transaction_error(
+                sequence.invalid, last, sequence.txs[last], self.rules.revision, self.output.account_nonce
+            )
             return invalid_block(error, str(error))
         if failure == BLOCK_ACCESS_LIST_WRONG:
             return executor.access_list_error()
-        return failure_error(self.backend, failure, sequence.status)
+        return failure_error(self.backend, failure, sequence.status, self.output)
 
     cdef object without_sender(self):
         """The exception for the first transaction whose signature is nobody's, or is not valid by the fork's rules."""

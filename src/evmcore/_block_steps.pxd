@@ -74,6 +74,9 @@ cdef struct BlockOutput:
     Retired retired               # old memory of the arrays
     size_t[2] request_offset      # EIP-7002 withdrawals and EIP-7251 consolidations, in `data`
     size_t[2] request_size
+    uint64_t account_nonce        # of the sender of a transaction that ended the block, where that is why
+    const uint8_t* failed_contract        # the request contract that ended the block, one of those below ...
+    Status failed_status          # ... and how its call ended
     AccessNotes* notes            # borrowed; what each transaction accessed is noted there; NULL: nobody wants to know
 
 cdef enum BlockFailure:

@@ -111,6 +111,8 @@ cdef BlockFailure collect_requests(
     if failure == BLOCK_SYSTEM_CONTRACT_EMPTY and rules.lax_requests:
         return BLOCK_OK
     if failure != BLOCK_OK:
+        output.failed_contract = address
+        output.failed_status = outcome.status
         return failure
     output.request_offset[which] = output.data_size
     output.request_size[which] = outcome.output_size
@@ -270,6 +272,7 @@ cdef BlockFailure block_transaction(
         return BLOCK_ENGINE_FAILED
     if result.invalid != TX_VALID:
         invalid[0] = result.invalid
+        output.account_nonce = result.account_nonce
         return BLOCK_TRANSACTION_INVALID
     # Noted before it is published.
     if (output.notes != NULL and not access_end_part(output.notes, ws)) or not block_keep(

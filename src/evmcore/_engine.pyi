@@ -9,10 +9,8 @@ from evmcore.state import Backend, State
 from evmcore.threads import Threads
 from evmcore.tracing import Tracer
 from evmcore.transactions import Transaction
-from evmcore.types import Account, BlockEnv
+from evmcore.types import Account, BlockEnv, BytesLike, FixedLike
 
-_Address = bytes | bytearray | memoryview | str | int
-_Bytes = bytes | bytearray | memoryview | str
 _Number = int | str
 _Overrides = Mapping[Any, Account | Mapping[str, Any]]
 
@@ -54,10 +52,10 @@ class EVM:
 
     def call(
         self,
-        to: _Address | None,
-        data: _Bytes = b"",
+        to: FixedLike | None,
+        data: BytesLike = b"",
         *,
-        sender: _Address | None = None,
+        sender: FixedLike | None = None,
         value: _Number = 0,
         gas: _Number | None = None,
         gas_price: _Number = 0,
@@ -74,14 +72,14 @@ class EVM:
 
     def message(
         self,
-        to: _Address | None,
-        data: _Bytes = b"",
+        to: FixedLike | None,
+        data: BytesLike = b"",
         *,
-        sender: _Address | None = None,
+        sender: FixedLike | None = None,
         value: _Number = 0,
         gas: _Number | None = None,
         gas_price: _Number = 0,
-        code: _Bytes | None = None,
+        code: BytesLike | None = None,
         is_static: bool = False,
         overrides: _Overrides | None = None,
         timeout: float | TimeLimit | None = None,
@@ -100,15 +98,15 @@ class EVM:
     ) -> list[CallResult]:
         """Run many calls, each by itself on the state as it is, on native threads without the GIL."""
 
-    def estimate_gas(self, to: _Address | None, data: _Bytes = b"", **arguments: Any) -> GasEstimate:
+    def estimate_gas(self, to: FixedLike | None, data: BytesLike = b"", **arguments: Any) -> GasEstimate:
         """The least gas limit with which a call succeeds."""
 
-    def create_access_list(self, to: _Address | None, data: _Bytes = b"", **arguments: Any) -> AccessEstimate:
+    def create_access_list(self, to: FixedLike | None, data: BytesLike = b"", **arguments: Any) -> AccessEstimate:
         """What a call touches, as an access list (EIP-2930)."""
 
     def transact(
         self,
-        tx: Transaction | _Bytes,
+        tx: Transaction | BytesLike,
         *,
         timeout: float | TimeLimit | None = None,
         tracer: Tracer | None = None,
@@ -117,9 +115,9 @@ class EVM:
 
     def deploy(
         self,
-        init_code: _Bytes,
+        init_code: BytesLike,
         *,
-        sender: _Address | None = None,
+        sender: FixedLike | None = None,
         value: _Number = 0,
         gas: _Number | None = None,
         timeout: float | TimeLimit | None = None,

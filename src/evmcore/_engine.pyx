@@ -140,6 +140,12 @@ cdef class EVM:
         other.set_block(block)
         return other
 
+    def __reduce__(self):
+        raise TypeError(
+            "an EVM cannot be pickled or copied: pickle its state and block and the fork or chain it was made for, and make "
+            "another of them"
+        )
+
     def __repr__(self):
         fork = self.fork.name.lower()
         return f"EVM({self.state!r}, fork={fork!r}, block={self.block.number}, chain_id={self.chain_id})"
@@ -444,7 +450,7 @@ cdef class EVM:
 
     cdef int check(self, const TxResult* result, const TxData* tx, object index) except -1:
         if result.invalid != TX_VALID:
-            raise transaction_error(result.invalid, index, tx, self.settings.revision)
+            raise transaction_error(result.invalid, index, tx, self.settings.revision, result.account_nonce)
         return self.check_status(result.status)
 
     cdef int check_status(self, Status status) except -1:

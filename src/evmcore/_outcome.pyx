@@ -132,6 +132,14 @@ cdef class CommittedTransaction(TransactionResult):
     the block may still turn out to be invalid. It stays valid when the stream has ended.
     """
 
+    cdef tuple fields(self):
+        return (*TransactionResult.fields(self), self.index, self.receipt, self.accesses)
+
+    def __reduce__(self):
+        raise TypeError(
+            "a CommittedTransaction cannot be pickled or copied: pickle what is needed of it, as its receipt and output"
+        )
+
     @property
     def receipt(self):
         """The `Receipt`, made each time that it is asked for."""

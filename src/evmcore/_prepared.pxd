@@ -1,4 +1,5 @@
 """A Python transaction as C data. Layer 3, beside `_tx`, which runs what is prepared here."""
+from libc.stdint cimport uint64_t
 from evmcore._senders cimport Recovery
 from evmcore._tx cimport TxData, TxInvalid
 
@@ -20,5 +21,5 @@ cdef class PreparedTransactions:
 cdef object sender_of(object tx)
 
 # The InvalidTransaction to raise for what `transaction_run` said, by the rules of `revision`, of the transaction at `index`
-# (None: it stands alone).
-cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx, int revision)
+# (None: it stands alone); `account_nonce` is the one that it found its sender with.
+cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx, int revision, uint64_t account_nonce)

@@ -264,10 +264,12 @@ cdef int prepare_lists(TxData* data, object tx, Recovery recovery, size_t place)
 cdef list REASONS = [None, *TransactionReason]    # the order of TxInvalid
 
 
-cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx, int revision):
+cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx, int revision, uint64_t account_nonce):
     cdef uint64_t intrinsic, floor
     cdef str detail = f"type {tx.type} from 0x{(<const uint8_t*>tx.sender)[:20].hex()}"
-    if invalid == TX_NONCE_TOO_LOW or invalid == TX_NONCE_TOO_HIGH or invalid == TX_NONCE_IS_MAX:
+    if invalid == TX_NONCE_TOO_LOW or invalid == TX_NONCE_TOO_HIGH:
+        detail += f" with nonce {tx.nonce}, expected {account_nonce}"
+    elif invalid == TX_NONCE_IS_MAX:
         detail += f" with nonce {tx.nonce}"
     elif invalid == TX_INVALID_CHAIN_ID:
         detail += f" with chain id {u256_to_int(&tx.chain_id)}"

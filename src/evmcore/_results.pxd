@@ -14,6 +14,7 @@ cdef class CallResult:
     cdef bytes log_data           # what their offsets point into
 
     cdef int keep_logs(self, WorkingSet* ws) except -1
+    cdef tuple fields(self)       # all that makes it equal to another
 
 cdef class TransactionResult(CallResult):
     cdef readonly int64_t gas_spent

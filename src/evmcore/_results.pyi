@@ -27,8 +27,14 @@ class Status(IntEnum):
     NONCE_OVERFLOW = 18
 
 class CallResult:
-    """The outcome of a call. A reverted or halted call is a result, not an exception."""
+    """The outcome of a call. A reverted or halted call is a result, not an exception.
 
+    Results of one class are equal when all their fields are; `log_serials`, which tell of the runs before, do not
+    count.
+    """
+
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
     @property
     def status(self) -> Status:
         """How it ended."""

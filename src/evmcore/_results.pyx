@@ -39,7 +39,8 @@ cdef class CallResult:
     """The outcome of a call. A reverted or halted call is a result, not an exception.
 
     `gas_used` and `gas_refund` are in gas, `output` is the return data, the revert data, or for a creation the deployed
-    code; `created_address` is the 20-byte address of the contract that a creation made, else None.
+    code; `created_address` is the 20-byte address of the contract that a creation made, else None. Results of one class are
+    equal when all their fields are; `log_serials`, which tell of the runs before, do not count.
     """
 
     cdef int keep_logs(self, WorkingSet* ws) except -1:
@@ -102,6 +103,17 @@ cdef class CallResult:
         cdef const LogEntry* entries = <const LogEntry*>PyBytes_AS_STRING(self.log_entries)
         return tuple([entries[i].serial for i in range(len(self.log_entries) // sizeof(LogEntry))])
 
+    cdef tuple fields(self):
+        return self.ended, self.gas_used, self.gas_refund, self.output, self.created_address, self.logs
+
+    def __eq__(self, other):
+        if type(self) is not type(other):
+            return NotImplemented
+        return self.fields() == (<CallResult>other).fields()
+
+    def __hash__(self):
+        return hash((self.ended, self.gas_used, self.output))
+
     def __repr__(self):
         status = Status(<int>self.ended).name
         return f"{type(self).__name__}({status}, gas_used={self.gas_used}, output=0x{self.output.hex()})"
@@ -113,3 +125,6 @@ cdef class TransactionResult(CallResult):
     Besides the fields of `CallResult`: `gas_spent` is the gas before refunds, `diff` the `StateDiff` that was applied.
     `gas_used` is what the sender paid for: intrinsic gas included, refunds subtracted, at least the EIP-7623 floor.
     """
+
+    cdef tuple fields(self):
+        return (*CallResult.fields(self), self.gas_spent, self.diff)

@@ -218,7 +218,7 @@ cdef class Session:
                 self.machine.revision = self.making.rules.revision
             self.backend.end_read()
         if failure != BLOCK_OK:
-            raise failure_error(self.backend, failure, status)
+            raise failure_error(self.backend, failure, status, self.making.output)
         self.fork = fork
 
     @property
@@ -289,7 +289,10 @@ cdef class Session:
         if outcome.status >= STATE_FAILED:
             raise engine_error(self.backend, outcome.status)
         if outcome.invalid != TX_VALID:
-            raise transaction_error(outcome.invalid, self.making.output.record_count, &prepared.data, self.making.rules.revision)
+            raise transaction_error(
+                outcome.invalid, self.making.output.record_count, &prepared.data, self.making.rules.revision,
+                outcome.account_nonce,
+            )
         fill_result(result, &outcome, machine)
         result.gas_spent = outcome.gas_spent
         if watcher is not None:
@@ -328,7 +331,7 @@ cdef class Session:
             failure = block_end(self.machine, &self.making.rules, self.making.output, &status)
             self.backend.end_read()
         if failure != BLOCK_OK:
-            raise failure_error(self.backend, failure, status)
+            raise failure_error(self.backend, failure, status, self.making.output)
         self.making.diff = self.diff()
         result = result_of(self.making, block, self.chain, fork, 1)
         self.making.diff = None

@@ -24,6 +24,11 @@ cdef class TimeLimit:
         self.deadline_ns = 0 if seconds is None else deadline_after(seconds)
         self.stopped = &self.own
 
+    def __reduce__(self):
+        raise TypeError(
+            "a TimeLimit cannot be pickled or copied: its time is that of this process; pass on the seconds that are left"
+        )
+
     @staticmethod
     def of(timeout) -> TimeLimit:
         """The limit that a `timeout` stands for: itself, seconds from now on, or none."""

@@ -86,6 +86,7 @@ cdef TxChecks CALL_CHECKS         # of a call: everything about who pays and who
 
 cdef struct TxResult:
     TxInvalid invalid             # TX_VALID, or nothing was changed
+    uint64_t account_nonce        # of the sender, where its account makes it invalid
     Status status
     int64_t gas_used              # after refunds and the EIP-7623 floor
     int64_t gas_refund            # what was subtracted

@@ -288,6 +288,7 @@ cdef void transaction_run(
         result.invalid = TX_VALID
         return
     if result.invalid != TX_VALID:
+        result.account_nonce = ws_nonce(ws, sender)
         return
 
     # ---- the sender pays; blob fees are burnt

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from evmcore import rlp
 from evmcore._hash import keccak256
 from evmcore._transaction_rlp import split_transactions
 from evmcore.errors import BlockReason, InputError, InvalidBlock, InvalidTransaction, RlpError
 from evmcore.transactions import Transaction
-from evmcore.types import EMPTY_BLOOM, Withdrawal, to_address, to_bytes, to_hash, to_object, to_uint
+from evmcore.types import (
+    EMPTY_BLOOM,
+    BytesLike,
+    FixedLike,
+    UintLike,
+    Withdrawal,
+    to_address,
+    to_bytes,
+    to_hash,
+    to_object,
+    to_uint,
+)
 
 ZERO_HASH: Final = bytes(32)
 EMPTY_OMMERS_HASH: Final = keccak256(rlp.EMPTY_LIST)
@@ -112,6 +123,34 @@ class Header:
     requests_hash: bytes | None = None
     _hash: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            parent_hash: FixedLike = ...,
+            ommers_hash: FixedLike = ...,
+            coinbase: FixedLike = ...,
+            state_root: FixedLike = ...,
+            transactions_root: FixedLike = ...,
+            receipts_root: FixedLike = ...,
+            logs_bloom: BytesLike = ...,
+            difficulty: UintLike = ...,
+            number: UintLike = ...,
+            gas_limit: UintLike = ...,
+            gas_used: UintLike = ...,
+            timestamp: UintLike = ...,
+            extra_data: BytesLike = ...,
+            mix_hash: FixedLike = ...,
+            nonce: BytesLike = ...,
+            base_fee_per_gas: UintLike | None = ...,
+            withdrawals_root: FixedLike | None = ...,
+            blob_gas_used: UintLike | None = ...,
+            excess_blob_gas: UintLike | None = ...,
+            parent_beacon_block_root: FixedLike | None = ...,
+            requests_hash: FixedLike | None = ...,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
         missing = None
         for place, (name, kind, _) in enumerate(_FIELDS):
@@ -202,6 +241,16 @@ class Block:
     ommers: tuple[Header, ...] = ()
     withdrawals: tuple[Withdrawal, ...] | None = None
     _encoded: bytes | None = field(default=None, init=False, repr=False, compare=False)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            header: Header,
+            transactions: Iterable[Transaction] = ...,
+            ommers: Iterable[Header] = ...,
+            withdrawals: Iterable[Withdrawal] | None = ...,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evmcore._block import execute
-from evmcore._block_result import BlockResult
+from evmcore._block_result import BlockResult, genesis_result
 from evmcore.block_request import BlockRequest
 from evmcore.blocks import EMPTY_TRIE_ROOT, Block, Header
 from evmcore.body import requests_hash
@@ -26,7 +26,7 @@ class _Link:
     block: Block
     parent: _Link | None
     total_difficulty: int
-    result: BlockResult | None
+    result: BlockResult
 
 
 def genesis_header(genesis: Mapping[str, Any], config: ChainConfig, state_root: bytes) -> Header:
@@ -107,7 +107,9 @@ class BlockChain:
             )
         self.config = config
         self._state = state
-        link = _Link(genesis, None, genesis.header.difficulty, None)
+        header = genesis.header
+        fork = config.fork_of(header.number, header.timestamp, header.difficulty)
+        link = _Link(genesis, None, header.difficulty, genesis_result(genesis, config, fork, state))
         self._links = {genesis.hash: link}
         self._head = self._at = link
 
@@ -154,7 +156,7 @@ class BlockChain:
         return next((link.block for link in self._ancestry(self._head) if link.block.header.number == number), None)
 
     def result(self, block_hash: bytes) -> BlockResult | None:
-        """What executing a known block gave; None for the genesis block and for blocks that are not known."""
+        """What executing a known block gave, an empty result of the genesis block; None where it is not known."""
         link = self._links.get(block_hash)
         return None if link is None else link.result
 
@@ -173,11 +175,11 @@ class BlockChain:
         """Checks, executes and adds a block whose parent is known; the head moves when the block is the better one.
 
         `tracer` (one of `evmcore.tracing`) sees the transactions. Raises `InvalidBlock` with its reason; chain and
-        state are then as before. Importing a block again does nothing and returns its result.
+        state are then as before. Importing a block again, or the genesis block, does nothing and returns its result.
         """
         header = block.header
         known = self._links.get(block.hash)
-        if known is not None and known.result is not None:
+        if known is not None:
             return known.result
         parent = self._links.get(header.parent_hash)
         if parent is None:
@@ -228,10 +230,9 @@ class BlockChain:
                 assert ahead.parent is not None
                 ahead = ahead.parent
             else:
-                assert behind.result is not None and behind.parent is not None
+                assert behind.parent is not None
                 self._state.undo(behind.result.diff)
                 self._at = behind = behind.parent
         for link in reversed(forward):
-            assert link.result is not None
             self._state.apply(link.result.diff)
             self._at = link

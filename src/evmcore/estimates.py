@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from evmcore._hash import keccak256
+from evmcore._overlay import account_fields
 from evmcore._results import CallResult
 from evmcore._time_limit import TimeLimit
 from evmcore.errors import InputError, InvalidTransaction
@@ -113,8 +114,7 @@ def create_access_list(
     limit = TimeLimit.of(timeout)
     caller = bytes(20) if sender is None else to_address(sender, "sender")
     if to is None:
-        account = read_account(as_backend(evm.state), caller)
-        callee = keccak256(encode([caller, 0 if account is None else account.nonce]))[12:]
+        callee = keccak256(encode([caller, _nonce(evm.state, caller, arguments.get("overrides"))]))[12:]
     else:
         callee = to_address(to, "to")
     for _ in range(MAX_ROUNDS):
@@ -124,3 +124,14 @@ def create_access_list(
             break
         found = tracer.access_list
     return AccessEstimate(found, result)
+
+
+def _nonce(state: Any, address: bytes, overrides: Any) -> int:
+    """An account's nonce as a call with these overrides sees it. What is wrong with them the call tells."""
+    for key, override in overrides.items() if isinstance(overrides, Mapping) else ():
+        if to_address(key, "overrides: address") == address:
+            nonce = account_fields(override, f"overrides[0x{address.hex()}]").get("nonce")
+            if nonce is not None:
+                return to_uint(nonce, f"overrides[0x{address.hex()}].nonce", 64)
+    account = read_account(as_backend(state), address)
+    return 0 if account is None else account.nonce

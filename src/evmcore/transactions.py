@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from evmcore import rlp
 from evmcore._crypto import recover_address, sign
@@ -30,7 +30,18 @@ from evmcore.transaction_rlp import (
     decode_fields,
     reject,
 )
-from evmcore.types import shown, to_address, to_bytes, to_hash, to_object, to_uint
+from evmcore.types import (
+    BytesLike,
+    FixedLike,
+    UintLike,
+    WordLike,
+    shown,
+    to_address,
+    to_bytes,
+    to_hash,
+    to_object,
+    to_uint,
+)
 
 SECP256K1_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 MAX_TX_GAS: Final = 1 << 24  # EIP-7825, from Osaka on
@@ -39,6 +50,8 @@ AUTHORIZATION_MAGIC: Final = b"\x05"  # EIP-7702
 
 AccessList: TypeAlias = "tuple[tuple[bytes, tuple[int, ...]], ...]"
 """Pairs of a 20-byte address and the storage slots (numbers below 2**256) to be warm (EIP-2930)."""
+AccessListLike: TypeAlias = "Iterable[tuple[FixedLike, Iterable[WordLike]]]"
+"""What `to_access_list` takes for one."""
 
 _JSON_NAMES: Final = {
     "chain_id": ("chainId",),
@@ -72,6 +85,18 @@ class Authorization:
     y_parity: int = 0
     r: int = 0
     s: int = 0
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            chain_id: UintLike,
+            address: FixedLike,
+            nonce: UintLike,
+            y_parity: UintLike = ...,
+            r: UintLike = ...,
+            s: UintLike = ...,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -139,6 +164,31 @@ class Transaction:
     s: int = 0
     sender: bytes | None = None
     _encoded: bytes | None = field(default=None, init=False, repr=False, compare=False)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            type: int = ...,
+            chain_id: UintLike | None = ...,
+            nonce: UintLike = ...,
+            gas_price: UintLike | None = ...,
+            max_fee_per_gas: UintLike | None = ...,
+            max_priority_fee_per_gas: UintLike | None = ...,
+            gas_limit: UintLike = ...,
+            to: FixedLike | None = ...,
+            value: UintLike = ...,
+            data: BytesLike = ...,
+            access_list: AccessListLike = ...,
+            max_fee_per_blob_gas: UintLike | None = ...,
+            blob_versioned_hashes: Iterable[FixedLike] = ...,
+            authorization_list: Iterable[Authorization] = ...,
+            v: UintLike = ...,
+            r: UintLike = ...,
+            s: UintLike = ...,
+            sender: FixedLike | None = ...,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__

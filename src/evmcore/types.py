@@ -2,6 +2,9 @@
 
 Inside, an address is 20 bytes, a hash 32 bytes (big-endian, as on the wire), a number an `int`. The converters also
 take 0x-prefixed hexadecimal text, and numbers where a person would write one.
+
+A value that converts what it is made of declares two kinds of types: its attributes what they are, its `__init__`, for
+type checkers alone, what is taken for them (`dataclasses` writes the one that runs).
 """
 
 from __future__ import annotations
@@ -9,9 +12,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import index
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex, TypeAlias
 
 from evmcore.errors import InputError
+
+BytesLike: TypeAlias = "bytes | bytearray | memoryview | str"
+"""What `to_bytes` takes; text is 0x-hex."""
+FixedLike: TypeAlias = "BytesLike | int"
+"""What `to_address` and `to_hash` take; a number is taken big-endian."""
+UintLike: TypeAlias = "SupportsIndex | str"
+"""What `to_uint` takes; text is 0x-hex."""
+WordLike: TypeAlias = "UintLike | bytes | bytearray"
+"""What is taken for a storage slot or its value; bytes are 32, big-endian."""
 
 ADDRESS_SIZE = 20
 HASH_SIZE = 32
@@ -153,6 +165,16 @@ class Account:
     code: bytes = b""
     storage: dict[int, int] = field(default_factory=dict)
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            nonce: UintLike = ...,
+            balance: UintLike = ...,
+            code: BytesLike = ...,
+            storage: Mapping[Any, WordLike] = ...,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
         if not isinstance(self.storage, Mapping):
             _wrong("storage", "a mapping of slot to value", f"{type(self.storage).__name__} {shown(self.storage)}")
@@ -187,6 +209,12 @@ class Withdrawal:
     validator_index: int
     address: bytes
     amount: int
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, index: UintLike, validator_index: UintLike, address: FixedLike, amount: UintLike
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -229,6 +257,22 @@ class BlockEnv:
     blob_base_fee: int | None = None
     excess_blob_gas: int | None = None
     block_hashes: Mapping[int, bytes] = field(default_factory=dict)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            number: UintLike = ...,
+            timestamp: UintLike = ...,
+            coinbase: FixedLike = ...,
+            gas_limit: UintLike = ...,
+            base_fee: UintLike = ...,
+            prevrandao: FixedLike = ...,
+            difficulty: UintLike = ...,
+            blob_base_fee: UintLike | None = ...,
+            excess_blob_gas: UintLike | None = ...,
+            block_hashes: Mapping[Any, FixedLike] = ...,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evmcore.errors import StateError
-from evmcore.types import Account, to_hash, to_uint
+from evmcore.types import Account, FixedLike, UintLike, to_hash, to_uint
 
 if TYPE_CHECKING:
     from evmcore._diff import StateDiff
@@ -27,6 +27,16 @@ class AccountInfo:
     balance: int = 0
     code_hash: bytes = EMPTY_CODE_HASH
     has_storage: bool = False
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            nonce: UintLike = ...,
+            balance: UintLike = ...,
+            code_hash: FixedLike = ...,
+            has_storage: bool = ...,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__

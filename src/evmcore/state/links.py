@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FIRST_PAUSE = 0.02  # seconds between attempts to connect
 LONGEST_PAUSE = 2.0
 
+CLOSED = "the state is closed"
 FORKED = "this state was opened before the process was forked: open another in each process"
 
 
@@ -102,7 +103,7 @@ class Links:
         """A new connection, not counted; who calls this closes it."""
         with self._lock:
             if self.places.closed:
-                raise StateUnavailable("the state is closed")
+                raise StateUnavailable(CLOSED)
             if self._problem is not None and time.monotonic() < self._next_try:
                 raise StateUnavailable(str(self._problem)) from self._problem
             try:

@@ -28,7 +28,7 @@ from evmcore.state._fetch import RedisFetcher
 from evmcore.state.base import AccountInfo
 from evmcore.state.feed_reader import FeedReader, Following
 from evmcore.state.layout import DEFAULT_RING, Keys
-from evmcore.state.links import FORKED, Links
+from evmcore.state.links import CLOSED, FORKED, Links
 from evmcore.state.preload import read_whole
 from evmcore.state.upstream import Upstream, UpstreamNode
 from evmcore.types import shown, to_address, to_uint
@@ -249,6 +249,11 @@ class RedisState:
             _check_seconds(max_head_age, "max_head_age")
         if isinstance(preload, str) or not isinstance(preload, Iterable):
             raise InputError(f"argument 'preload': expected addresses in a list, got {shown(preload)}")
+        if upstream is not None and not all(hasattr(upstream, name) for name in ("accounts", "codes", "close")):
+            raise InputError(
+                "argument 'upstream': expected an UpstreamNode, or another with its accounts(), codes() and close(), "
+                f"got {shown(upstream)}"
+            )
         self.max_head_age = max_head_age
         self._feed_links = Links(url, 1, timeout)
         self._keys = Keys(chain_id)
@@ -264,6 +269,7 @@ class RedisState:
         )
         self._upstream = upstream
         self._process = os.getpid()
+        self._closed = False
         self._links = self._feed.readers = Links(url, connections, timeout, admit=self._feed.admit)
         self._fetcher = RedisFetcher(self._links, self._keys, timeout, upstream, self._feed)
         self._lock = threading.Lock()
@@ -321,7 +327,8 @@ class RedisState:
         earliest is block 0).
 
         Raises `BlockNotFound` for a block that is not known, `StateNotAvailable` for one whose state is not held,
-        `StaleState` when the head is older than `max_head_age`, `StateUnavailable` when there is no state (yet),
+        `StaleState` when the head is older than `max_head_age`, `StateUnavailable` when there is no state (yet, or any
+        more: it is closed),
         `UnsafeStorage` when there is none that can be trusted: its server has evicted keys, or is set up to.
         """
         following = self._following()
@@ -377,6 +384,8 @@ class RedisState:
     def _following(self) -> Following:
         if self._process != os.getpid():
             raise StateUnavailable(FORKED)
+        if self._closed:
+            raise StateUnavailable(CLOSED)
         following = self._feed.current
         if following is None or not following.cache.caught_up:
             error = self._feed.error
@@ -424,7 +433,10 @@ class RedisState:
         cache = None if following is None else following.cache
         reason = feed.reason
         age = float("inf") if cache is None else cache.age
-        if cache is None or not cache.caught_up:
+        if self._closed:
+            ready = False
+            reason = CLOSED
+        elif cache is None or not cache.caught_up:
             ready = False
             reason = reason or "the state is being read"
         else:
@@ -464,9 +476,11 @@ class RedisState:
         return StateStatus(ready, "" if ready else reason, age, lag, not feed.reason, counters, gauges)
 
     def close(self) -> None:
-        """Ends the feed's thread and closes all connections. Pins that are open go on with what is in the cache."""
+        """Ends the feed's thread and closes all connections. Pins that are open go on with what is in the cache; there
+        are no new ones."""
         if self._process != os.getpid():  # they are the parent's
             return
+        self._closed = True
         self._feed.close()
         self._feed_links.close()
         self._links.close()

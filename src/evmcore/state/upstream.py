@@ -11,6 +11,7 @@ from typing import Final, Protocol, TypeVar
 from evmcore.blocks import Header
 from evmcore.errors import InputError, NodeError, StateUnavailable
 from evmcore.state.backoff import Backoff
+from evmcore.state.links import CLOSED
 from evmcore.state.rpc import Node, ProvenAccount
 from evmcore.state.rpc_client import RpcClient
 
@@ -77,7 +78,7 @@ class UpstreamNode:
 
     def _ask(self, header: Header, question: Callable[[Node], T]) -> T:
         if self._closed:
-            raise StateUnavailable("the state is closed")
+            raise StateUnavailable(CLOSED)
         if time.monotonic() < self._next_try:
             raise StateUnavailable(self._problem)
         if not self._free.acquire(timeout=self.timeout):
