@@ -78,7 +78,7 @@ def test_the_examples_satisfy_a_strict_type_checker(tmp_path: Path) -> None:
     """What a reader types in passes as it stands."""
     for page, before in DECLARED.items():
         code = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
-        (tmp_path / f"{Path(page).stem.lower()}.py").write_text(before + "\n".join(code))
+        (tmp_path / f"example_{Path(page).stem.lower()}.py").write_text(before + "\n".join(code))
     command = [
         sys.executable,
         "-m",
