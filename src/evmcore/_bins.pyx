@@ -89,6 +89,7 @@ cdef bint bins_open(
     bins.first_data = output.data_size
     bins.runs = bins.news = bins.bytes = 0
     bins.no_memory = bins.results_missing = bins.apart = False
+    bins.groups.strange = False                  # an earlier block's may have been
     if not (
         bins.run.open(count, threads, deals_first, seed, stop) and meetings_open(bins)
         and make_bins(bins, main, reader, threads) and make_watches(bins, threads, watched)
