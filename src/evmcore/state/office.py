@@ -343,7 +343,7 @@ class Office:
             # Should the lost request still arrive, it fails by what it watches as soon as another try was carried out.
             if not self._happened(new):
                 return False
-        except StateError:
+        except BaseException:  # Replies may still be to come, as after Ctrl-C while the server was at work.
             self.session.drop()
             raise
         else:
