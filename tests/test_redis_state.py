@@ -460,6 +460,25 @@ def test_without_a_server_or_a_state_the_error_says_so(redis_server: RedisServer
             assert state.pin().header == GENESIS
 
 
+@pytest.mark.parametrize(
+    ("key", "field", "value", "problem"),
+    [
+        (KEYS.block_hashes, "0", b"short", r"\{evm:1\}:bh: the hash of block 0 has 5 bytes, 32 are right"),
+        (KEYS.meta, "chain", b"{", r"\{evm:1\}:meta: the field chain is not JSON"),
+    ],
+)
+def test_what_is_damaged_at_the_start_is_named(
+    server: RedisServer, key: bytes, field: str, value: bytes, problem: str
+) -> None:
+    """A block hash that was left out would be zero to BLOCKHASH."""
+    with load(server, token_state()), server.client() as client:
+        client.hset(key, field, value)
+        with RedisState(server.url, wait=0) as state:
+            state.settle(PATIENCE)
+            with pytest.raises(StateUnavailable, match=problem):
+                state.pin()
+
+
 def test_a_closed_state_says_so_and_open_pins_go_on(server: RedisServer) -> None:
     with load(server, token_state()), RedisState(server.url) as state:
         pin = state.pin()

@@ -67,11 +67,12 @@ before it does anything else; one that takes office finds in the last entry what
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from evmcore._hash import keccak256
 from evmcore.blocks import Header
@@ -191,6 +192,30 @@ def decode_complete(value: bytes | None, key: bytes) -> bool:
     if value not in (b"0", b"1"):
         raise corrupted(key, f"the field complete is {value!r:.40}, not 0 or 1")
     return value == b"1"
+
+
+def decode_chain(value: bytes | None, key: bytes) -> dict[str, Any] | None:
+    """The field `chain` of `h:meta`, a chain's configuration; None where there is none. Raises `StateCorrupted`."""
+    if value is None:
+        return None
+    try:
+        chain = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise corrupted(key, f"the field chain is not JSON: {error}") from error
+    if not isinstance(chain, dict):
+        raise corrupted(key, f"the field chain is {value!r:.60}, not a JSON object")
+    return chain
+
+
+def decode_block_hashes(fields: Mapping[bytes, bytes], key: bytes) -> dict[int, bytes]:
+    """Block numbers to hashes, from the fields of `h:bh`. `StateCorrupted` naming what is neither."""
+    hashes = {}
+    for name, value in fields.items():
+        number = decimal(name, key, "number")
+        if len(value) != 32:
+            raise corrupted(key, f"the hash of block {number} has {len(value)} bytes, 32 are right")
+        hashes[number] = value
+    return hashes
 
 
 # -------------------------------------------------------------------------------------------------- accounts

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from evmcore._diff import StateDiff
 from evmcore.blocks import Block, Header
@@ -106,12 +106,12 @@ class Publisher(Office):
     def block_hashes(self) -> dict[int, bytes]:
         """The hashes of the last blocks by number, as far as they are stored."""
         fields = as_fields(self.session.request([(b"HGETALL", self.keys.block_hashes)], "reading block hashes")[0])
-        return {layout.decimal(number, self.keys.block_hashes, "number"): value for number, value in fields.items()}
+        return layout.decode_block_hashes(fields, self.keys.block_hashes)
 
-    def chain_json(self) -> bytes | None:
-        """The chain configuration that is kept with the state, as JSON; None where there is none."""
-        text: bytes | None = self.session.request([(b"HGET", self.keys.meta, b"chain")], "reading")[0]
-        return text
+    def chain_config(self) -> Mapping[str, Any] | None:
+        """The chain's configuration as it is kept with the state (the `config` of a genesis file), if it is."""
+        value = self.session.request([(b"HGET", self.keys.meta, b"chain")], "reading")[0]
+        return layout.decode_chain(value, self.keys.meta)
 
     def tracked(self, addresses: Sequence[bytes]) -> list[Record | None]:
         """The records of accounts, None where there is none."""
