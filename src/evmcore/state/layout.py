@@ -92,6 +92,7 @@ TABLE_FIELD: Final = bytes(65)
 
 # How many blocks the feed keeps unless told otherwise: readers answer for them, the writer can take them back.
 DEFAULT_RING: Final = 128
+MOST_RING: Final = 2**32 - 1
 
 _FIXED: Final = struct.Struct(">BIQQ32s")  # flags, generation, slot count, nonce, code hash
 _MAX_64: Final = 2**64 - 1

@@ -16,6 +16,7 @@ from evmcore.errors import ReorgTooDeep, StateCorrupted, StateError
 from evmcore.state import feed, layout
 from evmcore.state._changes import ChangeSet
 from evmcore.state._requests import Request
+from evmcore.state.arguments import check_count
 from evmcore.state.feed import Changes, FeedEntry
 from evmcore.state.layout import Head, Record
 from evmcore.state.office import Office, flat
@@ -70,8 +71,11 @@ class Publisher(Office):
           of none.
         - `replaces`: the state that is there is going to be deleted, and may be of another schema or corrupted.
 
-        Raises `UnsafeStorage` when the server may evict keys, `StateUnavailable`, `WriteRefused`, `StateCorrupted`.
+        Times are in seconds. Raises `InputError` for a bad argument, `UnsafeStorage` when the server may evict keys,
+        `StateUnavailable`, `WriteRefused`, `StateCorrupted`.
         """
+        if checked_slots is not None:
+            check_count(checked_slots, "checked_slots", 0, 2**63 - 1)
         super().__init__(
             redis,
             chain_id,

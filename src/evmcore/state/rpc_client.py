@@ -12,10 +12,11 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from evmcore import __version__
 from evmcore.errors import InputError, NodeError, StateUnavailable
+from evmcore.state.arguments import shown_address, split_address
 
 # Bytes of one answer; what is longer is not read.
 MAX_RESPONSE: Final = 1 << 29
@@ -44,13 +45,13 @@ class RpcClient:
         `timeout`: seconds in which something has to come; `limit`: seconds for an exchange from its first byte to the
         last, however steadily it goes on.
         """
-        parts = urlsplit(url)
+        parts = split_address(url, "node address")
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"node address {url!r:.80}: http://host:port or https://host is needed")
+            raise InputError(f"node address {shown_address(url)}: http://host:port or https://host is needed")
         try:
             port = parts.port
         except ValueError as error:
-            raise InputError(f"node address: {error}") from None
+            raise InputError(f"node address {shown_address(url)}: {error}") from None
         self.name = f"{parts.hostname}:{port}" if port else parts.hostname
         self._secure = parts.scheme == "https"
         self._host, self._port, self._timeout, self._limit = parts.hostname, port, timeout, limit
