@@ -314,6 +314,60 @@ def test_without_proofs_the_node_is_taken_at_its_word(
     assert "taken at their word" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("eth_getBalance", "lots"),
+        ("eth_getTransactionCount", hex(2**64)),
+        ("eth_getCode", "0x0"),
+        ("eth_getStorageAt", "0x"),
+        ("eth_getStorageAt", "0x01" + "00" * 32),
+        ("eth_getProof", "no object"),
+        ("eth_getProof", {"accountProof": 5}),
+        ("eth_chainId", None),
+        ("eth_getBlockByNumber", "no object"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_the_nodes_failure_and_nobody_elses(
+    small: tuple[SmallChain, TestNode, str], method: str, answer: Any
+) -> None:
+    """Not a bad argument, and never a zero, or a value that no slot can have."""
+    chain, test_node, url = small
+    test_node.own[method] = lambda params: answer
+    if not method.startswith("eth_getProof"):
+        test_node.refused = {"eth_getProof"}
+    node = Node(url)
+    with pytest.raises(StateError, match=r"^node 127\.0\.0\.1:") as caught:
+        if method == "eth_chainId":
+            node.chain_id()
+        header = node.header(0) if method == "eth_getBlockByNumber" else chain.genesis.header
+        node.accounts(header, {WRITER: (0,)})
+    assert not isinstance(caught.value, StateUnavailable)
+    node.close()
+
+
+@pytest.mark.parametrize("answer", ["null", "7", '"text"', "true", '[{"id": []}, {"id": "1"}]', "[7]", "[]"])
+def test_an_answer_to_a_batch_that_is_not_json_rpc_is_no_answer(answer: str) -> None:
+    class Request(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    node = http.server.HTTPServer(("127.0.0.1", 0), Request)
+    threading.Thread(target=node.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    client = RpcClient(f"http://127.0.0.1:{node.server_address[1]}")
+    with pytest.raises(StateUnavailable, match=r"the answer .*is not one of JSON-RPC"):
+        client.batch([("eth_chainId", [])])
+    client.close()
+    node.shutdown()
+    node.server_close()
+
+
 def test_a_trace_from_another_state_is_refused(client: Any, api_node: tuple[TestNode, str]) -> None:
     test_node, url = api_node
     genesis = test_node.source.pin(0).header

@@ -83,7 +83,9 @@ class RpcClient:
         if isinstance(answers, Mapping):
             # A node that takes no batches, or not this one.
             return [self._kept(method, params) for method, params in calls]
-        by_id = {answer.get("id"): answer for answer in answers if isinstance(answer, Mapping)}
+        if not isinstance(answers, list):
+            raise StateUnavailable(f"node {self.name}: the answer to a batch is not one of JSON-RPC")
+        by_id = {answer["id"]: answer for answer in answers if isinstance(answer, Mapping) and _is_id(answer.get("id"))}
         results: list[Any] = []
         for request in requests:
             try:
@@ -167,6 +169,11 @@ class RpcClient:
         if left <= 0:
             raise TimeoutError(f"no answer within {self._limit:g} s")
         return min(left, self._timeout)
+
+
+def _is_id(value: Any) -> bool:
+    """Whether it is what this client names its requests by."""
+    return type(value) is int
 
 
 class _Timed(io.RawIOBase):
