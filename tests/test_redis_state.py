@@ -311,6 +311,24 @@ def test_threads_share_a_pin(server: RedisServer) -> None:
         assert not wrong
 
 
+@pytest.mark.usefixtures("no_code_cache")
+def test_native_threads_share_the_codes_that_were_fetched_while_more_of_them_come(server: RedisServer) -> None:
+    """Each contract returns its number. Who read where the codes had been before they were moved, crashed."""
+    contracts = {
+        bytes([1, *divmod(number, 256)]) + bytes(17): bytes([0x61, *divmod(number, 256)])
+        + bytes.fromhex("5f5260205ff3")
+        for number in range(900)
+    }
+    addresses = list(contracts)
+    with load(server, MemoryState({address: Account(code=code) for address, code in contracts.items()})):
+        for seed in range(20):
+            rng = random.Random(seed)
+            called = [rng.randrange(len(addresses)) for _ in range(8_000)]
+            with RedisState(server.url) as state, state.pin() as pin:
+                results = EVM(pin.backend).call_many([(addresses[number],) for number in called], threads=4)
+                assert [int.from_bytes(result.output, "big") for result in results] == called
+
+
 # ---- whole contracts
 
 
