@@ -268,6 +268,12 @@ def test_an_authorization_gives_an_account_code_for_the_call() -> None:
     assert evm.call(SENDER, sender=OTHER).output == b""
 
 
+def test_a_call_has_blob_hashes_or_authorizations() -> None:
+    authorization = Authorization(chain_id=1, address=OTHER, nonce=0).sign(KEY)
+    with pytest.raises(InputError, match="'blob_hashes' and 'authorization_list': no transaction has both"):
+        evm_with().call(CONTRACT, blob_hashes=[b"\x01" + bytes(31)], authorization_list=[authorization])
+
+
 def test_forks_differ_in_what_they_know() -> None:
     code = assemble("PUSH0 POP")
     assert evm_with(code, "paris").call(CONTRACT).error == "INVALID_OPCODE"
