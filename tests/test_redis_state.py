@@ -111,6 +111,16 @@ def test_blocks_before_the_start_can_be_pinned_as_far_as_the_feed_goes(server: R
             assert hashes[60] == header.hash
 
 
+@pytest.mark.parametrize("block", [True, 1.5, b"\x01" * 31, bytearray(32), ["latest"], object()])
+def test_what_names_no_block_is_refused(server: RedisServer, block: Any) -> None:
+    with (
+        load(server, token_state()),
+        RedisState(server.url) as state,
+        pytest.raises(InputError, match="argument 'block': expected"),
+    ):
+        state.pin(block)
+
+
 def test_the_earliest_block_is_the_first_of_the_chain(server: RedisServer) -> None:
     with load(server, token_state()), RedisState(server.url) as state:
         assert state.pin("earliest").header == state.pin(0).header == GENESIS

@@ -312,14 +312,18 @@ class RedisState:
     # ---- pinning
 
     def pin(self, block: int | bytes | str | None = "latest") -> RedisPin:
-        """Pins a block: by number, 32-byte hash, or tag (latest; pending, safe and finalized mean the same here;
-        earliest is block 0).
+        """Pins a block: by number, 32-byte hash, or tag (latest, as for None; pending, safe and finalized mean the same
+        here; earliest is block 0).
 
-        Raises `BlockNotFound` for a block that is not known, `StateNotAvailable` for one whose state is not held,
-        `StaleState` when the head is older than `max_head_age`, `StateUnavailable` when there is no state (yet, or any
-        more: it is closed),
-        `UnsafeStorage` when there is none that can be trusted: its server has evicted keys, or is set up to.
+        Raises `InputError` for what names no block, `BlockNotFound` for a block that is not known, `StateNotAvailable`
+        for one whose state is not held, `StaleState` when the head is older than `max_head_age`, `StateUnavailable`
+        when there is no state (yet, or any more: it is closed), `UnsafeStorage` when there is none that can be trusted:
+        its server has evicted keys, or is set up to.
         """
+        if isinstance(block, bool) or not isinstance(block, (int, str, bytes, type(None))):
+            raise InputError(f"argument 'block': expected a number, a 32-byte hash or a tag, got {shown(block)}")
+        if isinstance(block, bytes) and len(block) != 32:
+            raise InputError(f"argument 'block': expected 32 bytes of a hash, got {len(block)}")
         following = self._following()
         cache = following.cache
         self._pins += 1
