@@ -71,13 +71,17 @@ class RpcClient:
 
     def call(self, method: str, *params: Any) -> Any:
         """The result of one request."""
-        request = self._request(method, params)
-        return self._result(method, self._post(request), request["id"])
+        self._until = time.monotonic() + self._limit
+        return self._call(method, params)
 
     def batch(self, calls: Sequence[Call]) -> list[Any]:
-        """The results of several requests, sent together; a `NodeError` stands for each that failed."""
+        """The results of several requests, sent together; a `NodeError` stands for each that failed.
+
+        A node that takes no batches is asked one by one; together these requests have the time of one exchange.
+        """
         if not calls:
             return []
+        self._until = time.monotonic() + self._limit
         requests = [self._request(method, params) for method, params in calls]
         answers = self._post(requests)
         if isinstance(answers, Mapping):
@@ -94,9 +98,13 @@ class RpcClient:
                 results.append(error)
         return results
 
+    def _call(self, method: str, params: Sequence[Any]) -> Any:
+        request = self._request(method, params)
+        return self._result(method, self._post(request), request["id"])
+
     def _kept(self, method: str, params: Sequence[Any]) -> Any:
         try:
-            return self.call(method, *params)
+            return self._call(method, params)
         except NodeError as error:
             return error
 
@@ -117,7 +125,6 @@ class RpcClient:
 
     def _post(self, document: Any) -> Any:
         body = json.dumps(document).encode()
-        self._until = time.monotonic() + self._limit
         try:
             try:
                 status, data = self._exchange(body)
