@@ -11,7 +11,7 @@ MOST_SECONDS = 1e9
 
 
 def check_seconds(value: object, name: str, *, above_zero: bool = False) -> None:
-    """Raises `InputError` for what is no number of seconds, from 0 or above it."""
+    """Raises `InputError` for anything but a number of seconds, from 0 or above it."""
     least = "above 0" if above_zero else "from 0"
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_SECONDS:
         raise InputError(f"argument '{name}': expected seconds, a number {least}, got {shown(value)}")
@@ -20,7 +20,7 @@ def check_seconds(value: object, name: str, *, above_zero: bool = False) -> None
 
 
 def check_count(value: object, name: str, least: int, most: int) -> None:
-    """Raises `InputError` for what is no number from `least` to `most`."""
+    """Raises `InputError` for anything but a whole number from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise InputError(f"argument '{name}': expected a number from {least} to {most}, got {shown(value)}")
 

@@ -19,7 +19,7 @@ With `h` = `{evm:<chain id, decimal>}`; the braces are part of the name and keep
     h:meta                           hash    `complete` (1 or 0); `chain` (chain configuration as JSON, as a geth-style
                                              genesis has it; may be missing); `evicted` (run_id and evicted_keys of the
                                              server when the state was begun, by INFO; may be missing)
-    h:loader                         hash    how far an interrupted load came; of no concern to readers
+    h:loader                         hash    how far an interrupted load came; readers ignore it
 
 Complete and incomplete states
 ------------------------------
@@ -32,7 +32,7 @@ Account record, version 1
 ::
 
     1   version, 1
-    1   flags: 1 storage complete, 2 absent; right are 0, 1 and 3
+    1   flags: 1 storage complete, 2 absent; 0, 1 and 3 are allowed
     4   generation: which storage hash is the account's
     8   number of fields in that hash (HLEN); no key when it is 0
     8   nonce
@@ -41,8 +41,8 @@ Account record, version 1
     4   checksum
 
 *Storage complete*: a slot that is not in the hash is zero, and no value in the hash is zero. Otherwise a slot that is
-not in the hash is unknown, and one known to be zero has an empty value. An absent account (flags 3) has generation as
-it may be, no slots, nonce 0, balance 0, the hash of no code.
+not in the hash is unknown, and one known to be zero has an empty value. An absent account (flags 3) may have
+any generation, and has no slots, nonce 0, balance 0, the hash of no code.
 
 Slot values in storage hashes are big-endian without leading zeros, at most 32 bytes.
 
