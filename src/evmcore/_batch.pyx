@@ -93,6 +93,7 @@ cdef void settings_message(const Settings* settings, Machine* machine, Message* 
 # Jobs a worker takes at once: enough that the counter is not fought over, few enough that all end together.
 cdef enum:
     SHARE = 8
+    LOOKS = 16                    # at the flag for one at the clock, which brief calls would notice
 
 cdef struct Run:
     const Settings* settings
@@ -106,7 +107,9 @@ cdef struct Run:
 
 cdef bint batch_interrupted(Machine* machine) noexcept nogil:
     """For `Machine.interrupted`; `interruption` is the batch's flag: its jobs end together, in whatever thread they run."""
-    ask_in_time()
+    machine.asked_next += 1
+    if machine.asked_next % LOOKS == 0:
+        ask_in_time()
     return is_raised(<const uint32_t*>machine.interruption)
 
 

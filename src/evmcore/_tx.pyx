@@ -251,7 +251,7 @@ cdef void gas_prices(const Machine* machine, const TxData* tx, u256* price, u256
         u_sub(tip, price, &machine.env.base_fee)
 
 
-cdef bint admit_sender(
+cdef inline bint admit_sender(
     WorkingSet* ws, uint32_t sender, const TxData* tx, const TxChecks* checks, TxResult* result
 ) noexcept nogil:
     """Whether the sender may send it; if not, `result` says why."""
@@ -267,7 +267,7 @@ cdef bint admit_sender(
     return True
 
 
-cdef void charge_sender(
+cdef inline void charge_sender(
     Machine* machine, uint32_t sender, bint unread, const TxData* tx, const TxChecks* checks, const u256* price
 ) noexcept nogil:
     """The sender pays for all the gas, and for blobs, whose fee is burnt; its nonce goes up."""
@@ -287,7 +287,7 @@ cdef void charge_sender(
         ws_set_nonce(ws, sender, ws_nonce(ws, sender) + 1)
 
 
-cdef bint fill_message(Machine* machine, const TxData* tx, int64_t gas, Message* message) noexcept nogil:
+cdef inline bint fill_message(Machine* machine, const TxData* tx, int64_t gas, Message* message) noexcept nogil:
     """The call or creation that it is. False: whether the callee delegates could not be read."""
     cdef WorkingSet* ws = machine.ws
     cdef Code* code
@@ -312,7 +312,7 @@ cdef bint fill_message(Machine* machine, const TxData* tx, int64_t gas, Message*
     return True
 
 
-cdef void settle_gas(
+cdef inline void settle_gas(
     WorkingSet* ws, int revision, int64_t gas_limit, int64_t gas_left, uint64_t floor, TxResult* result
 ) noexcept nogil:
     """Refunds are at most a half of the gas used, from EIP-3529 on a fifth; EIP-7623 sets a floor below which they do not
@@ -331,7 +331,7 @@ cdef void settle_gas(
     result.gas_refund = refund
 
 
-cdef void pay_out(
+cdef inline void pay_out(
     Machine* machine, uint32_t sender, const TxData* tx, const u256* price, const u256* tip, int64_t gas_used
 ) noexcept nogil:
     """The rest of the gas goes back to the sender, the fee to the beneficiary."""
