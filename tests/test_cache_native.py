@@ -1,4 +1,4 @@
-"""The state cache, without Python: the driver in tests/native, compiled and run.
+"""The state cache and its readers, without Python: the drivers in tests/native, compiled and run.
 
 Long runs, from the project root (see the head of the driver for all arguments):
 
@@ -34,3 +34,11 @@ def test_pinned_reads_are_exact_while_the_feed_moves(
     """At full speed; without data races; without memory errors and undefined behaviour."""
     program = compiled("cache_driver.cpp", tmp_path, *flags)
     assert f"{steps} steps" in report(program, "--steps", steps, "--seed", SEED, *limit)
+
+
+@pytest.mark.parametrize(("flags", "slots"), [(("-O2",), "20000"), (RACES, "2000"), (MEMORY, "5000")])
+def test_threads_that_share_a_reader_find_what_each_other_brought_in(
+    tmp_path: Path, flags: tuple[str, ...], slots: str
+) -> None:
+    program = compiled("reader_driver.cpp", tmp_path, *flags)
+    assert f"{slots} slots" in report(program, "--slots", slots)

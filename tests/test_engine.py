@@ -128,6 +128,23 @@ def test_an_exceptional_halt_is_a_result_that_takes_all_gas(code: str, error: st
     assert result.revert_reason is None
 
 
+@pytest.mark.parametrize("switch_dispatch", [False, True])
+@pytest.mark.parametrize("size", [2**37, 2**41, 2**64, 2**255])
+def test_memory_that_no_gas_can_pay_is_out_of_gas_however_large_it_is(size: int, switch_dispatch: bool) -> None:
+    """Of 2**37 bytes, 2**32 words, the square of the words no longer fits 64 bits; they cost more than 2**55 gas."""
+    state = MemoryState({CONTRACT: Account(code=assemble(f"{size - 32:#x} MLOAD"))})
+    evm = EVM(state, switch_dispatch=switch_dispatch)
+    gas = 2**54 if size == 2**37 else 2**63 - 1
+    assert evm.message(CONTRACT, gas=gas).error == "OUT_OF_GAS"
+
+
+@pytest.mark.parametrize("left", [2**59, 2**60, 2**63 - 2**59])
+def test_hashing_costs_the_same_however_much_gas_there_is(left: int) -> None:
+    """`left`: gas after the fixed price of the instruction, of which 32 times as much is a multiple of 2**64."""
+    result = evm_with(assemble("64 0 KECCAK256")).message(CONTRACT, gas=left + 36)
+    assert (result.success, result.gas_used) == (True, 36 + 2 * 6 + 2 * 3)
+
+
 def test_a_static_message_forbids_state_changes() -> None:
     evm = evm_with(assemble("1 0 SSTORE"))
     assert evm.message(CONTRACT, is_static=True).error == "WRITE_PROTECTION"
@@ -249,6 +266,12 @@ def test_an_authorization_gives_an_account_code_for_the_call() -> None:
     result = evm.call(SENDER, authorization_list=[permission], sender=OTHER)
     assert word(result.output) == int.from_bytes(SENDER, "big")
     assert evm.call(SENDER, sender=OTHER).output == b""
+
+
+def test_a_call_has_blob_hashes_or_authorizations() -> None:
+    authorization = Authorization(chain_id=1, address=OTHER, nonce=0).sign(KEY)
+    with pytest.raises(InputError, match="'blob_hashes' and 'authorization_list': no transaction has both"):
+        evm_with().call(CONTRACT, blob_hashes=[b"\x01" + bytes(31)], authorization_list=[authorization])
 
 
 def test_forks_differ_in_what_they_know() -> None:

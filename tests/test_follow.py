@@ -91,6 +91,16 @@ def test_the_chain_of_the_execution_apis_ends_in_its_head_state(
     assert read_state(client, 3503995874084926) == head_state(folder / "headstate.json")
 
 
+def test_a_chain_id_that_is_not_that_of_the_genesis_is_refused(
+    client: Any, server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shared_path("rpc-compat", "chain")
+    files = ["--chain", str(folder / "chain.rlp"), "--genesis", str(folder / "genesis.json")]
+    assert main(["follow", "--redis", server.url, *files, "--chain-id", "5"]) == 2
+    assert "--chain-id 5: the genesis is of chain 3503995874084926" in capsys.readouterr().err
+    assert client.keys() == []
+
+
 def test_blocks_can_be_executed_on_several_threads(client: Any, server: RedisServer) -> None:
     folder = shared_path("rpc-compat", "chain")
     files = ["--chain", str(folder / "chain.rlp"), "--genesis", str(folder / "genesis.json")]

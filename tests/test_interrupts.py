@@ -60,6 +60,26 @@ def test_what_a_handler_raises_ends_the_call(evm: EVM, run: Callable[[EVM], obje
     assert evm.call(ALICE).success
 
 
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_what_a_handler_raises_ends_a_batch_of_calls(evm: EVM, threads: int) -> None:
+    """In all its threads, also where the one that is told has nothing left to do but to wait."""
+    signal.signal(signal.SIGALRM, ring)
+    for calls in ([(LOOP, b"", None, 0, FOR_EVER)] * 4, [(ALICE,)] * 3 + [(LOOP, b"", None, 0, FOR_EVER)] * 9):
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(Alarm):
+            evm.call_many(calls, threads=threads)
+    assert all(result.success for result in evm.call_many([(ALICE,)] * 20, threads=threads))
+
+
+def test_brief_calls_of_a_batch_do_not_keep_a_handler_waiting(evm: EVM) -> None:
+    rung: list[int] = []
+    signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    calls = [(LOOP, b"", None, 0, 3_000_000)] * 512
+    assert not any(result.success for result in evm.call_many(calls, threads=1))
+    assert len(rung) > 1
+
+
 def test_a_call_goes_on_after_a_handler_that_raises_nothing(evm: EVM) -> None:
     rung = []
     signal.signal(signal.SIGALRM, lambda *_: rung.append(1))

@@ -264,6 +264,29 @@ def test_a_damaged_head_is_refused(field: bytes, value: bytes | None, problem: s
         layout.decode_head({name: data for name, data in fields.items() if data is not None}, KEYS.head)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        (b"7", bytes(31), "the hash of block 7 has 31 bytes, 32 are right"),
+        (b"7", b"", "the hash of block 7 has 0 bytes"),
+        (b"07", bytes(32), "decimal is right"),
+    ],
+)
+def test_damaged_block_hashes_are_refused(name: bytes, value: bytes, problem: str) -> None:
+    right = {b"5": bytes(32), b"6": b"\1" * 32}
+    assert layout.decode_block_hashes(right, KEYS.block_hashes) == {5: bytes(32), 6: b"\1" * 32}
+    with pytest.raises(StateCorrupted, match=r"\{evm:1\}:bh: .*" + problem):
+        layout.decode_block_hashes({**right, name: value}, KEYS.block_hashes)
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"\xff", b"[" * 100_000, b"[]", b"null"])
+def test_a_damaged_chain_configuration_is_refused(value: bytes) -> None:
+    assert layout.decode_chain(b'{"chainId":1}', KEYS.meta) == {"chainId": 1}
+    assert layout.decode_chain(None, KEYS.meta) is None
+    with pytest.raises(StateCorrupted, match=r"\{evm:1\}:meta: the field chain is .*not"):
+        layout.decode_chain(value, KEYS.meta)
+
+
 def fields_of(entry: FeedEntry) -> dict[bytes, bytes]:
     """A feed entry as it is stored."""
     header, parent = entry.header.encode(), entry.parent.encode()

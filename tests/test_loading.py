@@ -66,6 +66,22 @@ def record_of(client: Any, address: bytes) -> Record | None:
     return None if data is None else decode_record(data, KEYS.account(address))
 
 
+def test_what_would_be_damage_once_it_is_stored_is_refused_before_anything_is(
+    client: Any, publisher: Publisher
+) -> None:
+    with pytest.raises(InputError, match="argument 'chain': expected what JSON can hold"):
+        Loader(publisher, GENESIS, complete=True, chain={"chainId": b"1"})
+    for hashes in ({1: b"short"}, {-1: bytes(32)}):
+        with pytest.raises(InputError, match="block_hashes"):
+            Loader(publisher, GENESIS, complete=True, block_hashes=hashes)
+    assert publisher.is_clear()
+
+
+def test_a_load_waits_for_replies_as_long_as_its_publisher_does(client: Any) -> None:
+    with Publisher(client, 1, timeout=2.5) as publisher:
+        assert loading._Batch(publisher).session.timeout == 2.5
+
+
 def test_an_alloc_is_loaded_with_selected_accounts_only(client: Any, publisher: Publisher) -> None:
     alloc = {
         "0x" + A.hex(): {"balance": "0x5", "nonce": "1", "code": "0x6001", "storage": {"0x01": "0x02", "0x02": "0x00"}},

@@ -8,6 +8,7 @@ import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from evmcore.cli import main
 from evmcore.errors import InputError, NodeError, ReorgTooDeep, StateError, StateUnavailable
 from evmcore.follower import ExecutingChanger, Follower
 from evmcore.node_source import NodeSource
+from evmcore.state import rpc_client
 from evmcore.state.loading import Loader
 from evmcore.state.proof_checks import verify_proof
 from evmcore.state.publisher import Publisher
@@ -312,6 +314,94 @@ def test_without_proofs_the_node_is_taken_at_its_word(
     right = {address: account for address, account in addresses_of_the_head().items() if any(account[:3])}
     assert {a: s for a, s in read_state(client, API_CHAIN_ID).items() if s is not None and any(s[:3])} == right
     assert "taken at their word" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("eth_getBalance", "lots"),
+        ("eth_getTransactionCount", hex(2**64)),
+        ("eth_getCode", "0x0"),
+        ("eth_getStorageAt", "0x"),
+        ("eth_getStorageAt", "0x01" + "00" * 32),
+        ("eth_getProof", "no object"),
+        ("eth_getProof", {"accountProof": 5}),
+        ("eth_chainId", None),
+        ("eth_getBlockByNumber", "no object"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_the_nodes_failure_and_nobody_elses(
+    small: tuple[SmallChain, TestNode, str], method: str, answer: Any
+) -> None:
+    """Not a bad argument, and never a zero, or a value that no slot can have."""
+    chain, test_node, url = small
+    test_node.own[method] = lambda params: answer
+    if not method.startswith("eth_getProof"):
+        test_node.refused = {"eth_getProof"}
+    node = Node(url)
+    with pytest.raises(StateError, match=r"^node 127\.0\.0\.1:") as caught:
+        if method == "eth_chainId":
+            node.chain_id()
+        header = node.header(0) if method == "eth_getBlockByNumber" else chain.genesis.header
+        node.accounts(header, {WRITER: (0,)})
+    assert not isinstance(caught.value, StateUnavailable)
+    node.close()
+
+
+@pytest.mark.parametrize("answer", ["null", "7", '"text"', "true", '[{"id": []}, {"id": "1"}]', "[7]", "[]"])
+def test_an_answer_to_a_batch_that_is_not_json_rpc_is_no_answer(answer: str) -> None:
+    class Request(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    node = http.server.HTTPServer(("127.0.0.1", 0), Request)
+    threading.Thread(target=node.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    client = RpcClient(f"http://127.0.0.1:{node.server_address[1]}")
+    with pytest.raises(StateUnavailable, match=r"the answer .*is not one of JSON-RPC"):
+        client.batch([("eth_chainId", [])])
+    client.close()
+    node.shutdown()
+    node.server_close()
+
+
+def test_who_takes_no_batches_has_no_more_time_for_all_their_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that takes a second for each."""
+    asked: list[Any] = []
+
+    class Request(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            document = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append(document)
+            answer = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}}
+            if isinstance(document, dict):
+                answer = {"jsonrpc": "2.0", "id": document["id"], "result": "0x1"}
+            body = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    monkeypatch.setattr(rpc_client, "time", SimpleNamespace(monotonic=lambda: float(len(asked))))
+    node = http.server.HTTPServer(("127.0.0.1", 0), Request)
+    threading.Thread(target=node.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    client = RpcClient(f"http://127.0.0.1:{node.server_address[1]}", limit=4.0)
+    assert client.batch([("eth_chainId", [])] * 2) == ["0x1"] * 2
+    with pytest.raises(StateUnavailable, match=r"no answer within 4 s"):
+        client.batch([("eth_chainId", [])] * 5)
+    client.close()
+    node.shutdown()
+    node.server_close()
 
 
 def test_a_trace_from_another_state_is_refused(client: Any, api_node: tuple[TestNode, str]) -> None:

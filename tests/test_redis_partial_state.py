@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -10,10 +11,11 @@ from evmcore._diff import StateDiff
 from evmcore.bench.contracts import mapping_slot
 from evmcore.blocks import Header
 from evmcore.errors import StateUnknown
+from evmcore.state._cache_view import CacheView
 from evmcore.state.base import EMPTY_CODE_HASH
 from evmcore.state.loading import Loader
 from evmcore.state.publisher import Publisher
-from evmcore.state.redis import RedisState
+from evmcore.state.redis import RedisPin, RedisState
 from evmcore.state.rpc import ProvenAccount
 from evmcore.state.sources import SourceAccount, from_memory
 from tests.redis_reading import wait_for
@@ -46,6 +48,33 @@ def test_what_an_incomplete_state_lacks_is_an_error_never_zero(server: RedisServ
                 call_token(pin.backend, HOLDERS[1])
             with pytest.raises(StateUnknown, match=f"account 0x{HOLDERS[0].hex()} was not loaded"):
                 pin.account(HOLDERS[0])
+
+
+def test_threads_that_share_a_backend_are_told_of_their_own_failures(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them fails after the other has failed, and before that has looked why."""
+    meanwhile: list[threading.Thread] = []
+    told: dict[bytes, str] = {}
+
+    class Interrupted(CacheView):
+        def take_error(self) -> BaseException | None:
+            if meanwhile:
+                thread = meanwhile.pop()
+                thread.start()
+                thread.join()
+            return super().take_error()
+
+    def read(pin: RedisPin, holder: bytes) -> None:
+        with pytest.raises(StateUnknown) as caught:
+            pin.account(holder)
+        told[holder] = str(caught.value)
+
+    monkeypatch.setattr("evmcore.state.redis.CacheView", Interrupted)
+    with incomplete(server), RedisState(server.url) as state, state.pin() as pin:
+        meanwhile.append(threading.Thread(target=read, args=(pin, HOLDERS[1])))
+        read(pin, HOLDERS[0])
+    assert {holder: holder.hex() in text for holder, text in told.items()} == {HOLDERS[0]: True, HOLDERS[1]: True}
 
 
 class CountedNode:

@@ -111,6 +111,16 @@ def test_blocks_before_the_start_can_be_pinned_as_far_as_the_feed_goes(server: R
             assert hashes[60] == header.hash
 
 
+@pytest.mark.parametrize("block", [True, 1.5, b"\x01" * 31, bytearray(32), ["latest"], object()])
+def test_what_names_no_block_is_refused(server: RedisServer, block: Any) -> None:
+    with (
+        load(server, token_state()),
+        RedisState(server.url) as state,
+        pytest.raises(InputError, match="argument 'block': expected"),
+    ):
+        state.pin(block)
+
+
 def test_the_earliest_block_is_the_first_of_the_chain(server: RedisServer) -> None:
     with load(server, token_state()), RedisState(server.url) as state:
         assert state.pin("earliest").header == state.pin(0).header == GENESIS
@@ -311,6 +321,24 @@ def test_threads_share_a_pin(server: RedisServer) -> None:
         assert not wrong
 
 
+@pytest.mark.usefixtures("no_code_cache")
+def test_native_threads_share_the_codes_that_were_fetched_while_more_of_them_come(server: RedisServer) -> None:
+    """Each contract returns its number. Who read where the codes had been before they were moved, crashed."""
+    contracts = {
+        bytes([1, *divmod(number, 256)]) + bytes(17): bytes([0x61, *divmod(number, 256)])
+        + bytes.fromhex("5f5260205ff3")
+        for number in range(900)
+    }
+    addresses = list(contracts)
+    with load(server, MemoryState({address: Account(code=code) for address, code in contracts.items()})):
+        for seed in range(20):
+            rng = random.Random(seed)
+            called = [rng.randrange(len(addresses)) for _ in range(8_000)]
+            with RedisState(server.url) as state, state.pin() as pin:
+                results = EVM(pin.backend).call_many([(addresses[number],) for number in called], threads=4)
+                assert [int.from_bytes(result.output, "big") for result in results] == called
+
+
 # ---- whole contracts
 
 
@@ -458,6 +486,25 @@ def test_without_a_server_or_a_state_the_error_says_so(redis_server: RedisServer
         with load(redis_server, token_state()):
             until(lambda: state.status().ready, state.status)
             assert state.pin().header == GENESIS
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "value", "problem"),
+    [
+        (KEYS.block_hashes, "0", b"short", r"\{evm:1\}:bh: the hash of block 0 has 5 bytes, 32 are right"),
+        (KEYS.meta, "chain", b"{", r"\{evm:1\}:meta: the field chain is not JSON"),
+    ],
+)
+def test_what_is_damaged_at_the_start_is_named(
+    server: RedisServer, key: bytes, field: str, value: bytes, problem: str
+) -> None:
+    """A block hash that was left out would be zero to BLOCKHASH."""
+    with load(server, token_state()), server.client() as client:
+        client.hset(key, field, value)
+        with RedisState(server.url, wait=0) as state:
+            state.settle(PATIENCE)
+            with pytest.raises(StateUnavailable, match=problem):
+                state.pin()
 
 
 def test_a_closed_state_says_so_and_open_pins_go_on(server: RedisServer) -> None:

@@ -15,6 +15,7 @@ from evmcore.errors import StateCorrupted, StateUnavailable, WriteRefused, Write
 from evmcore.state import MemoryState
 from evmcore.state.layout import Keys, decode_head
 from evmcore.state.loading import Loader
+from evmcore.state.office import _Later
 from evmcore.state.publisher import Publisher
 from evmcore.state.redis import RedisState
 from evmcore.state.session import as_fields, open_client
@@ -228,6 +229,27 @@ def test_what_was_told_and_is_lost_is_an_error(client: Any, publisher: Publisher
     client.delete(KEYS.feed)
     with pytest.raises(StateCorrupted, match="entry 2 is missing, and what it says is not stored"):
         publisher.publish(header, diff)
+
+
+def test_a_writer_that_is_interrupted_while_the_server_is_at_work_goes_on_with_its_next_change(
+    client: Any, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The replies that it did not wait for are not taken for those to what it asks next."""
+    memory = random_state(random.Random(5))
+    load(publisher, memory)
+    diff = changed(random.Random(5), memory)
+    memory.apply(diff)
+    header = child(GENESIS)
+
+    def interrupted(later: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Later, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        publisher.publish(header, diff)
+    assert publisher.publish(header, diff).header == header
+    assert not is_behind(client) and read_state(client) == state_of(memory)
 
 
 def test_only_blocks_of_many_changes_are_told_first(client: Any, shared_redis: RedisServer) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from evmcore.errors import InputError, StateError, StateUnavailable
+from evmcore.errors import StateError, StateUnavailable
 from evmcore.state.upstream import UpstreamNode
 from tests.listening import listening
 from tests.ports import free_port
@@ -269,13 +269,3 @@ def test_an_answer_that_its_proof_does_not_bear_out_is_refused(node: Client, mon
         upstream.close()
     with pytest.raises(StateUnavailable, match="closed"):
         upstream.accounts(header, {address: [slot]})
-
-
-def test_arguments_are_checked() -> None:
-    for url in ("ftp://127.0.0.1", "127.0.0.1:8545"):
-        with pytest.raises(InputError, match="node address"):
-            UpstreamNode(url)
-    with pytest.raises(InputError, match="timeout"):
-        UpstreamNode("http://127.0.0.1:1", timeout=0)
-    with pytest.raises(InputError, match="connections"):
-        UpstreamNode("http://127.0.0.1:1", connections=0)

@@ -179,6 +179,27 @@ def test_an_override_makes_an_account_even_when_it_is_empty() -> None:
     assert overridden({RICH: Account(1)}, {POOR: {}}).state_root() == MemoryState({RICH: Account(1)}).state_root()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({POOR: {"nonce": 1, "balance": "lots"}}, r"overrides\[0x0b.*\]\.balance"),
+        ({POOR: {"nonce": 1, "state": 5}}, "state and stateDiff map slots to values, got int"),
+        ({POOR: {"stateDiff": {0: 2**256}}}, "slot value"),
+        ({POOR: {"state": {}, "stateDiff": {}}}, "not both"),
+        ({POOR: {"nonces": 1}}, "unknown field 'nonces'; fields are balance, code, nonce, state, stateDiff"),
+        ({"0x" + POOR.hex(): {"nonce": 1}, POOR: {"nonce": 2}}, "is given twice"),
+        ([POOR], "expected a mapping of address to override, got list"),
+    ],
+)
+def test_overrides_are_made_all_or_none(wrong: Any, says: str) -> None:
+    session = Session(MemoryState({RICH: Account(balance=ETHER), POOR: Account(balance=7)}), CANCUN)
+    right = {RICH: {"nonce": 5}} if isinstance(wrong, dict) else None
+    with pytest.raises(InputError, match=says):
+        session.override(wrong if right is None else {**right, **wrong})
+    assert (session.account(RICH), session.account(POOR)) == ((0, ETHER), (0, 7))
+    assert len(session.diff()) == 0
+
+
 def test_overrides_are_for_between_blocks() -> None:
     session, _ = begun()
     with pytest.raises(InputError, match="before it begins"):

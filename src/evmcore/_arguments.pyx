@@ -90,6 +90,8 @@ cdef PreparedTransaction prepare_call(const TxData* plain, bytes data, object ac
         "access_list": access_list,
     }
     price = u256_to_int(&plain.max_fee)
+    if authorization_list and blob_hashes:
+        raise InputError("arguments 'blob_hashes' and 'authorization_list': no transaction has both; give one of them")
     if authorization_list:
         fields |= {"type": 4, "authorization_list": authorization_list}
     elif blob_hashes:

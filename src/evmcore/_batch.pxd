@@ -47,8 +47,11 @@ cdef class Batch:
     cdef size_t capacity
     cdef size_t count             # of jobs that are filled
     cdef list kept                # owners of what the jobs borrow
+    cdef uint32_t stop            # raised: no job goes on
+    cdef object interruption      # what a signal's handler raised meanwhile, or None
 
     cdef Job* add(self, object owner)             # the next job, zeroed
+    # Handlers of signals run meanwhile, if this is the main thread; what one raises is in `interruption`, and ends it.
     cdef void run(self, unsigned int threads) noexcept nogil
     cdef CallResult result(self, size_t index)
     cdef void clear(self)                         # no jobs: ready for the next ones

@@ -4,6 +4,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_CheckSignals
+from evmcore._asking cimport Asking, ask_in_time, begin_asking, end_asking
 from evmcore._code cimport Code
 from evmcore._interp cimport (
     CREATE, Machine, Message, NO_MEMORY, Outcome, STATE_FAILED, SUCCESS, execute,
@@ -15,6 +17,7 @@ from evmcore._state cimport (
     LogEntry, WorkingSet, ws_account_unloaded, ws_balance, ws_begin, ws_code, ws_load, ws_nonce, ws_reset, ws_set_balance,
     ws_set_nonce, ws_warm_account,
 )
+from evmcore._sync cimport is_raised, raise_flag
 from evmcore._tx cimport CALL_CHECKS, TX_VALID, TxChecks, TxData, TxResult, transaction_run
 from evmcore._u256 cimport u256, u_is_zero, u_lt
 from evmcore._workers cimport run_on_workers
@@ -90,14 +93,36 @@ cdef void settings_message(const Settings* settings, Machine* machine, Message* 
 # Jobs a worker takes at once: enough that the counter is not fought over, few enough that all end together.
 cdef enum:
     SHARE = 8
+    LOOKS = 16                    # at the flag for one at the clock, which brief calls would notice
 
 cdef struct Run:
     const Settings* settings
     int64_t deadline_ns
     const uint32_t* abort_flag
+    const uint32_t* stop
     Job* jobs
     size_t count
     Counter* next
+
+
+cdef bint batch_interrupted(Machine* machine) noexcept nogil:
+    """For `Machine.interrupted`; `interruption` is the batch's flag: its jobs end together, in whatever thread they run."""
+    machine.asked_next += 1
+    if machine.asked_next % LOOKS == 0:
+        ask_in_time()
+    return is_raised(<const uint32_t*>machine.interruption)
+
+
+cdef void run_handlers(void* work) noexcept nogil:
+    """Has Python run the handlers of signals that have come, and ends the batch if one raises."""
+    with gil:
+        batch = <Batch>work
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            if batch.interruption is None:
+                batch.interruption = error
+            raise_flag(&batch.stop)
 
 
 cdef void work(void* context) noexcept nogil:
@@ -110,7 +135,9 @@ cdef void work(void* context) noexcept nogil:
         return
     machine.deadline_ns = run.deadline_ns
     machine.abort_flag = run.abort_flag
-    while True:
+    machine.interrupted = batch_interrupted
+    machine.interruption = <void*>run.stop
+    while not is_raised(run.stop):
         first = run.next.take(SHARE)
         if first >= run.count:
             break
@@ -178,14 +205,18 @@ cdef class Batch:
 
     cdef void run(self, unsigned int threads) noexcept nogil:
         cdef Counter next
+        cdef Asking asking
         cdef Run run
         run.settings = &self.settings
         run.deadline_ns = self.deadline_ns
         run.abort_flag = self.abort_flag
+        run.stop = &self.stop
         run.jobs = self.jobs
         run.count = self.count
         run.next = &next
+        begin_asking(&asking, run_handlers, <void*>self)
         run_on_workers(threads, work, &run)
+        end_asking(&asking)
 
     cdef CallResult result(self, size_t index):
         cdef Job* job = &self.jobs[index]

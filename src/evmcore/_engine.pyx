@@ -361,6 +361,8 @@ cdef class EVM:
                 self.backend.begin_read()
                 batch.run(workers)
                 self.backend.end_read()
+            if batch.interruption is not None:
+                raise batch.interruption
             ended = batch.count
             for i in range(ended):
                 self.check(&batch.jobs[i].result, &batch.jobs[i].tx, first + i)

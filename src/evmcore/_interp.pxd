@@ -108,7 +108,7 @@ cdef struct Machine:
     uint32_t polls                # whether to stop
     bint (*interrupted)(Machine* machine) noexcept nogil     # asked at some of them; may be NULL
     int64_t asked_next            # ... its own: when it looks again
-    void* interruption            # ... and why it said so
+    void* interruption            # ... and why it says so
 
 # Called by the switch build only. `stack` is the bottom, `stack_size` words.
 cdef struct Step:

@@ -46,8 +46,8 @@ cdef class Overlay:
 
     cdef int add_accounts(self, object overrides) except -1
     cdef int add_hashes(self, object block_hashes, uint64_t number) except -1
-    cdef int add_account(self, bytes address, dict fields) except -1
-    cdef int add_slots(self, object slots, str name, OverlayAccount* account) except -1
+    cdef int add_account(self, bytes address, dict fields) except -1      # as `checked_overrides` gives it
+    cdef int add_slots(self, dict slots, OverlayAccount* account) except -1
 
 # Where a call finds precompiles, for `Machine.moves`.
 cdef class MovedPrecompiles:
@@ -60,3 +60,7 @@ cdef Overlay overlay_new(StateReader* base)
 
 # An override (an Account, or a mapping of field names) as a dict of the eth_call field names, without None.
 cpdef dict account_fields(object override, str name)
+
+# A mapping of overrides as pairs of a 20-byte address and such a dict, by address: balance and nonce are ints, code is bytes,
+# state and stateDiff are dicts of ints. InputError names what is wrong.
+cdef list checked_overrides(object overrides)

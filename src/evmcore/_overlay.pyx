@@ -12,6 +12,7 @@ from evmcore._state cimport ABSENT, Ahead, AccountData, FOUND, Found, READ_FAILE
 from evmcore._u256 cimport u256, u256_from_int, u_eq, u_is_zero, u_lt, u_zero
 
 from collections.abc import Mapping
+from operator import itemgetter
 
 from evmcore.errors import InputError, ResourceError
 from evmcore.types import Account, shown, to_address, to_bytes, to_hash, to_uint, to_word
@@ -28,28 +29,12 @@ cdef class Overlay:
             code_release(self.accounts[i].code)
 
     cdef int add_accounts(self, object overrides) except -1:
-        if not isinstance(overrides, Mapping):
-            got = type(overrides).__name__
-            raise InputError(f"argument 'overrides': expected a mapping of address to override, got {got}")
-        cdef dict by_address = {}
-        for key, override in overrides.items():
-            address = to_address(key, "overrides: address")
-            if address in by_address:
-                raise InputError(f"argument 'overrides': address 0x{address.hex()} is given twice")
-            by_address[address] = override
-        for address in sorted(by_address):
-            self.add_account(address, account_fields(by_address[address], f"overrides[0x{address.hex()}]"))
+        for address, fields in checked_overrides(overrides):
+            self.add_account(address, fields)
         return 0
 
     cdef int add_account(self, bytes address, dict fields) except -1:
-        name = f"overrides[0x{address.hex()}]"
-        unknown = fields.keys() - _FIELDS
-        if unknown:
-            raise InputError(f"argument '{name}': unknown field {min(map(str, unknown))!r}; "
-                             f"fields are {', '.join(sorted(_FIELDS))}")
-        if "state" in fields and "stateDiff" in fields:
-            raise InputError(f"argument '{name}': give state (all slots) or stateDiff (some slots), not both")
-        cdef bytes code = to_bytes(fields["code"], f"{name}.code") if "code" in fields else None
+        cdef bytes code = fields.get("code")
         cdef OverlayAccount account
         memcpy(account.address, PyBytes_AS_STRING(address), 20)
         account.has_balance = "balance" in fields
@@ -59,34 +44,29 @@ cdef class Overlay:
         account.nonce = 0
         u_zero(&account.balance)
         if account.has_balance:
-            account.balance = u256_from_int(to_uint(fields["balance"], f"{name}.balance"), "balance")
+            account.balance = u256_from_int(fields["balance"], "balance")
         if account.has_nonce:
-            account.nonce = to_uint(fields["nonce"], f"{name}.nonce", 64)
+            account.nonce = fields["nonce"]
         account.first_slot = self.slots.size()
-        self.add_slots(fields.get("state", fields.get("stateDiff", {})), name, &account)
+        self.add_slots(fields.get("state", fields.get("stateDiff", {})), &account)
         account.slot_count = self.slots.size() - account.first_slot
         account.code = NULL
         if code is not None:
             keccak256(<const uint8_t*>PyBytes_AS_STRING(code), len(code), account.code_hash)
             account.code = code_intern(account.code_hash, <const uint8_t*>PyBytes_AS_STRING(code), len(code))
             if account.code == NULL:
-                raise ResourceError(f"{name}: no memory for {len(code)} bytes of code")
+                raise ResourceError(f"overrides[0x{address.hex()}]: no memory for {len(code)} bytes of code")
         self.accounts.push_back(account)
         self.view.accounts = self.accounts.data()
         self.view.account_count = self.accounts.size()
         self.view.slots = self.slots.data()
         return 0
 
-    cdef int add_slots(self, object slots, str name, OverlayAccount* account) except -1:
-        if not isinstance(slots, Mapping):
-            raise InputError(f"argument '{name}': state and stateDiff map slots to values, got {type(slots).__name__}")
-        cdef dict by_key = {}
-        for key, value in slots.items():
-            by_key[to_word(key, f"{name} slot")] = to_word(value, f"{name} slot value")
+    cdef int add_slots(self, dict slots, OverlayAccount* account) except -1:
         cdef OverlaySlot slot
-        for number in sorted(by_key):
+        for number in sorted(slots):
             slot.key = u256_from_int(number, "slot")
-            slot.value = u256_from_int(by_key[number], "slot value")
+            slot.value = u256_from_int(slots[number], "slot value")
             account.any_nonzero = account.any_nonzero or not u_is_zero(&slot.value)
             self.slots.push_back(slot)
         return 0
@@ -170,6 +150,46 @@ cpdef dict account_fields(object override, str name):
         raise InputError(f"argument '{name}': expected a mapping of {', '.join(sorted(_FIELDS))}, or an Account, "
                          f"got {type(override).__name__}")
     return {field: value for field, value in override.items() if value is not None}
+
+
+cdef list checked_overrides(object overrides):
+    if not isinstance(overrides, Mapping):
+        got = type(overrides).__name__
+        raise InputError(f"argument 'overrides': expected a mapping of address to override, got {got}")
+    cdef dict by_address = {}
+    for key, override in overrides.items():
+        address = to_address(key, "overrides: address")
+        if address in by_address:
+            raise InputError(f"argument 'overrides': address 0x{address.hex()} is given twice")
+        by_address[address] = checked_fields(override, f"overrides[0x{address.hex()}]")
+    return sorted(by_address.items(), key=itemgetter(0))
+
+
+cdef dict checked_fields(object override, str name):
+    """`account_fields`, with the values converted."""
+    cdef dict fields = account_fields(override, name)
+    unknown = fields.keys() - _FIELDS
+    if unknown:
+        raise InputError(f"argument '{name}': unknown field {min(map(str, unknown))!r}; "
+                         f"fields are {', '.join(sorted(_FIELDS))}")
+    if "state" in fields and "stateDiff" in fields:
+        raise InputError(f"argument '{name}': give state (all slots) or stateDiff (some slots), not both")
+    if "balance" in fields:
+        fields["balance"] = to_uint(fields["balance"], f"{name}.balance")
+    if "nonce" in fields:
+        fields["nonce"] = to_uint(fields["nonce"], f"{name}.nonce", 64)
+    if "code" in fields:
+        fields["code"] = to_bytes(fields["code"], f"{name}.code")
+    for kind in ("state", "stateDiff"):
+        if kind in fields:
+            fields[kind] = checked_slots(fields[kind], name)
+    return fields
+
+
+cdef dict checked_slots(object slots, str name):
+    if not isinstance(slots, Mapping):
+        raise InputError(f"argument '{name}': state and stateDiff map slots to values, got {type(slots).__name__}")
+    return {to_word(key, f"{name} slot"): to_word(value, f"{name} slot value") for key, value in slots.items()}
 
 
 # ---- the reader's side; `self` is the OverlayView

@@ -17,7 +17,7 @@ from evmcore._diff cimport StateDiff, diff_collect
 from evmcore._engine cimport fill_result
 from evmcore._interp cimport Machine, NO_MEMORY, STATE_FAILED, SUCCESS, Status
 from evmcore._outcome cimport KeptOutput
-from evmcore._overlay cimport moves_new
+from evmcore._overlay cimport checked_overrides, moves_new
 from evmcore._prepared cimport PreparedTransaction, transaction_error
 from evmcore._results cimport TransactionResult
 from evmcore._state cimport (
@@ -30,13 +30,10 @@ from evmcore.state._reader cimport Backend
 from evmcore.state.adapter cimport as_backend
 from evmcore.tracing._hooks cimport Tracer
 
-from collections.abc import Mapping
-
-from evmcore._overlay import account_fields
 from evmcore.blocks import Block
 from evmcore.errors import InputError
 from evmcore.forks import chain_of, fork_of
-from evmcore.types import to_address, to_bytes, to_uint, to_word
+from evmcore.types import to_address, to_uint
 
 
 cdef class Session:
@@ -118,15 +115,14 @@ cdef class Session:
 
     def override(self, overrides):
         """Changes accounts: a mapping of address to an `Account`, or to a mapping with any of balance, nonce, code,
-        state (all slots) and stateDiff (some slots). An account for which a field is given exists from then on."""
-        if not isinstance(overrides, Mapping):
-            raise InputError(f"argument 'overrides': expected a mapping, got {type(overrides).__name__}")
+        state (all slots) and stateDiff (some slots). An account for which a field is given exists from then on.
+        `InputError` for overrides that make no sense: then none is made."""
         if self.fork is not None:
             raise InputError("overrides: a block is being made; change accounts before it begins")
+        checked = checked_overrides(overrides)
         ws_begin(self.machine.ws)             # one change after the other, as if of a transaction; nothing is cleared
-        for address, override in overrides.items():
-            key = to_address(address, "overrides: address")
-            self.override_account(key, account_fields(override, f"overrides[0x{key.hex()}]"))
+        for address, fields in checked:
+            self.override_account(address, fields)
 
     cdef int override_account(self, bytes address, dict fields) except -1:
         cdef WorkingSet* ws = self.machine.ws
@@ -134,17 +130,14 @@ cdef class Session:
         cdef u256 key, value
         cdef AccountEntry before
         cdef bytes code
-        name = f"overrides[0x{address.hex()}]"
-        if "state" in fields and "stateDiff" in fields:
-            raise InputError(f"argument '{name}': give state (all slots) or stateDiff (some slots), not both")
         account = self.load(address)
         if "nonce" in fields:
-            ws_set_nonce(ws, account, to_uint(fields["nonce"], f"{name}.nonce", 64))
+            ws_set_nonce(ws, account, fields["nonce"])
         if "code" in fields:
-            code = to_bytes(fields["code"], f"{name}.code")
+            code = fields["code"]
             ws_set_code(ws, account, <const uint8_t*>PyBytes_AS_STRING(code), len(code))
         if "balance" in fields:
-            value = u256_from_int(to_uint(fields["balance"], f"{name}.balance"), "balance")
+            value = u256_from_int(fields["balance"], "balance")
             ws_set_balance(ws, account, &value)
         if fields:
             ws.accounts[account].exists = True
@@ -156,12 +149,9 @@ cdef class Session:
             ws.accounts[account].balance = before.balance
             ws.accounts[account].code = before.code
             memcpy(ws.accounts[account].code_hash, before.code_hash, 32)
-        slots = fields.get("state", fields.get("stateDiff", {}))
-        if not isinstance(slots, Mapping):
-            raise InputError(f"argument '{name}': state and stateDiff map slots to values, got {type(slots).__name__}")
-        for number, content in slots.items():
-            key = u256_from_int(to_word(number, f"{name} slot"), "slot")
-            value = u256_from_int(to_word(content, f"{name} slot value"), "slot value")
+        for number, content in fields.get("state", fields.get("stateDiff", {})).items():
+            key = u256_from_int(number, "slot")
+            value = u256_from_int(content, "slot value")
             with nogil:
                 self.backend.begin_read()
                 slot = ws_slot(ws, account, &key)

@@ -8,5 +8,5 @@ cdef class TimeLimit:
     cdef const uint32_t* stopped          # `own`, or that of `whole`: what machines look at
     cdef TimeLimit whole                  # what this is a part of, or None
 
-# Seconds from now as CLOCK_MONOTONIC nanoseconds, not 0. InputError for what are no seconds.
+# Seconds from now as CLOCK_MONOTONIC nanoseconds, not 0. InputError for anything but a number of seconds.
 cdef int64_t deadline_after(object seconds) except -1

@@ -16,7 +16,7 @@ cdef class TimeLimit:
     """A moment at which runs end, shared by several of them, and a switch that ends them before.
 
     Wherever a `timeout` is taken it may be given in the place of seconds. `seconds`: from now on; None for no end but
-    by `stop`. Raises `InputError` for what are no seconds.
+    by `stop`. Raises `InputError` for anything but a number of seconds.
     """
 
     def __cinit__(self, seconds=None):

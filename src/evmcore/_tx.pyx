@@ -251,50 +251,30 @@ cdef void gas_prices(const Machine* machine, const TxData* tx, u256* price, u256
         u_sub(tip, price, &machine.env.base_fee)
 
 
-cdef void transaction_run(
-    Machine* machine, const TxData* tx, const TxChecks* checks, uint64_t block_gas_left, uint64_t blob_gas_left,
-    int max_blobs_per_tx, TxResult* result,
+cdef inline bint admit_sender(
+    WorkingSet* ws, uint32_t sender, const TxData* tx, const TxChecks* checks, TxResult* result
 ) noexcept nogil:
-    cdef WorkingSet* ws = machine.ws
-    cdef int revision = machine.revision
-    cdef uint64_t intrinsic, floor
-    cdef int64_t gas_limit = <int64_t>(tx.gas_limit if tx.gas_limit < INT64_LIMIT else INT64_LIMIT)
-    cdef int64_t gas_used, refund
-    cdef u256 price, tip, fee, blob_fee
-    cdef uint32_t sender, coinbase
-    cdef bint unread
-    cdef Message message
-    cdef Outcome outcome
-    cdef Code* code
-    cdef size_t i
-
-    memset(result, 0, sizeof(TxResult))
-    result.is_create = tx.is_create
-    ws_begin(ws)
-
-    # ---- may it be in the block?
-    intrinsic_gas(tx, revision, &intrinsic, &floor)
-    result.invalid = check_static(
-        machine, tx, checks, intrinsic, floor, block_gas_left, blob_gas_left, max_blobs_per_tx
-    )
-    if result.invalid != TX_VALID:
-        return
-    unread = checks.forgotten and not tx.is_create and u_is_zero(&tx.value)
-    sender = ws_account_unloaded(ws, tx.sender) if unread else ws_account(ws, tx.sender)
+    """Whether the sender may send it; if not, `result` says why."""
     if engine_failed(ws, result):
-        return
+        return False
     result.invalid = check_sender(ws, sender, tx, checks)
     if engine_failed(ws, result):
         result.invalid = TX_VALID
-        return
+        return False
     if result.invalid != TX_VALID:
         result.account_nonce = ws_nonce(ws, sender)
-        return
+        return False
+    return True
 
-    # ---- the sender pays; blob fees are burnt
-    gas_prices(machine, tx, &price, &tip)
+
+cdef inline void charge_sender(
+    Machine* machine, uint32_t sender, bint unread, const TxData* tx, const TxChecks* checks, const u256* price
+) noexcept nogil:
+    """The sender pays for all the gas, and for blobs, whose fee is burnt; its nonce goes up."""
+    cdef WorkingSet* ws = machine.ws
+    cdef u256 fee, blob_fee
     if checks.balance:
-        u_mul64_carry(&fee, &price, tx.gas_limit)
+        u_mul64_carry(&fee, price, tx.gas_limit)
         if tx.blob_hash_count:
             u_mul64_carry(&blob_fee, &machine.env.blob_base_fee, <uint64_t>GAS_PER_BLOB * tx.blob_hash_count)
             u_add(&fee, &fee, &blob_fee)
@@ -306,36 +286,111 @@ cdef void transaction_run(
     else:
         ws_set_nonce(ws, sender, ws_nonce(ws, sender) + 1)
 
-    memcpy(machine.env.origin, tx.sender, 20)
-    machine.env.gas_price = price
-    machine.env.blob_hashes = tx.blob_hashes
-    machine.env.blob_hash_count = tx.blob_hash_count
 
-    warm_up(machine, tx, sender)
-    for i in range(tx.authorization_count):
-        apply_authorization(machine, &tx.authorizations[i])
-    if engine_failed(ws, result):
-        return
-
-    # ---- the message
-    memset(&message, 0, sizeof(Message))
-    message.gas = gas_limit - <int64_t>intrinsic
+cdef inline bint fill_message(Machine* machine, const TxData* tx, int64_t gas, Message* message) noexcept nogil:
+    """The call or creation that it is. False: whether the callee delegates could not be read."""
+    cdef WorkingSet* ws = machine.ws
+    cdef Code* code
+    memset(message, 0, sizeof(Message))
+    message.gas = gas
     memcpy(message.caller, tx.sender, 20)
     message.value = tx.value
     message.input = tx.data
     message.input_size = tx.data_size
     if tx.is_create:
         message.kind = CREATE
+        return True
+    message.kind = CALL
+    memcpy(message.target, tx.to, 20)
+    memcpy(message.code_address, tx.to, 20)
+    if machine.revision >= PRAGUE:
+        code = ws_code(ws, ws_account(ws, tx.to))
+        if ws.failed:
+            return False
+        if code.delegation:                                   # EIP-7702: the delegate is warm
+            ws_warm_account(ws, ws_account_unloaded(ws, code.raw + 3))
+    return True
+
+
+cdef inline void settle_gas(
+    WorkingSet* ws, int revision, int64_t gas_limit, int64_t gas_left, uint64_t floor, TxResult* result
+) noexcept nogil:
+    """Refunds are at most a half of the gas used, from EIP-3529 on a fifth; EIP-7623 sets a floor below which they do not
+    bring it."""
+    cdef int64_t gas_used = gas_limit - gas_left
+    cdef int64_t refund = gas_used // (5 if revision >= LONDON else 2)
+    result.gas_spent = gas_used
+    if ws.refund < refund:
+        refund = ws.refund
+    if gas_used - refund < <int64_t>floor:
+        refund = gas_used - <int64_t>floor if gas_used > <int64_t>floor else 0
+        gas_used = <int64_t>floor
     else:
-        message.kind = CALL
-        memcpy(message.target, tx.to, 20)
-        memcpy(message.code_address, tx.to, 20)
-        if revision >= PRAGUE:
-            code = ws_code(ws, ws_account(ws, tx.to))
-            if engine_failed(ws, result):
-                return
-            if code.delegation:
-                ws_warm_account(ws, ws_account_unloaded(ws, code.raw + 3))
+        gas_used -= refund
+    result.gas_used = gas_used
+    result.gas_refund = refund
+
+
+cdef inline void pay_out(
+    Machine* machine, uint32_t sender, const TxData* tx, const u256* price, const u256* tip, int64_t gas_used
+) noexcept nogil:
+    """The rest of the gas goes back to the sender, the fee to the beneficiary."""
+    cdef WorkingSet* ws = machine.ws
+    cdef uint32_t coinbase
+    cdef u256 fee
+    u_mul64_carry(&fee, price, tx.gas_limit - <uint64_t>gas_used)
+    ws_add_balance(ws, sender, &fee)
+    u_mul64_carry(&fee, tip, <uint64_t>gas_used)
+    coinbase = ws_account(ws, machine.env.coinbase)
+    ws_touch(ws, coinbase)                                    # also when the fee is zero: EIP-161 sees it
+    ws_add_balance(ws, coinbase, &fee)
+
+
+cdef void transaction_run(
+    Machine* machine, const TxData* tx, const TxChecks* checks, uint64_t block_gas_left, uint64_t blob_gas_left,
+    int max_blobs_per_tx, TxResult* result,
+) noexcept nogil:
+    cdef WorkingSet* ws = machine.ws
+    cdef uint64_t intrinsic, floor
+    cdef int64_t gas_limit = <int64_t>(tx.gas_limit if tx.gas_limit < INT64_LIMIT else INT64_LIMIT)
+    cdef u256 price, tip
+    cdef uint32_t sender
+    cdef bint unread
+    cdef Message message
+    cdef Outcome outcome
+    cdef size_t i
+
+    memset(result, 0, sizeof(TxResult))
+    result.is_create = tx.is_create
+    ws_begin(ws)
+
+    intrinsic_gas(tx, machine.revision, &intrinsic, &floor)
+    result.invalid = check_static(
+        machine, tx, checks, intrinsic, floor, block_gas_left, blob_gas_left, max_blobs_per_tx
+    )
+    if result.invalid != TX_VALID:
+        return
+    # A sender that nothing is asked about need not be read, unless the code asks.
+    unread = checks.forgotten and not tx.is_create and u_is_zero(&tx.value)
+    sender = ws_account_unloaded(ws, tx.sender) if unread else ws_account(ws, tx.sender)
+    if not admit_sender(ws, sender, tx, checks, result):
+        return
+
+    gas_prices(machine, tx, &price, &tip)
+    charge_sender(machine, sender, unread, tx, checks, &price)
+    memcpy(machine.env.origin, tx.sender, 20)
+    machine.env.gas_price = price
+    machine.env.blob_hashes = tx.blob_hashes
+    machine.env.blob_hash_count = tx.blob_hash_count
+    warm_up(machine, tx, sender)
+    for i in range(tx.authorization_count):
+        apply_authorization(machine, &tx.authorizations[i])
+    if engine_failed(ws, result):
+        return
+
+    if not fill_message(machine, tx, gas_limit - <int64_t>intrinsic, &message):
+        engine_failed(ws, result)
+        return
     execute(machine, &message, &outcome)
     result.status = outcome.status
     if outcome.status >= STATE_FAILED or engine_failed(ws, result):
@@ -345,27 +400,8 @@ cdef void transaction_run(
     if outcome.status == SUCCESS and tx.is_create:
         memcpy(result.created, outcome.created, 20)
 
-    # ---- refunds: at most a half of the gas used, from EIP-3529 on a fifth
-    gas_used = gas_limit - outcome.gas_left
-    result.gas_spent = gas_used
-    refund = gas_used // (5 if revision >= LONDON else 2)
-    if ws.refund < refund:
-        refund = ws.refund
-    if gas_used - refund < <int64_t>floor:                    # EIP-7623
-        refund = gas_used - <int64_t>floor if gas_used > <int64_t>floor else 0
-        gas_used = <int64_t>floor
-    else:
-        gas_used -= refund
-    result.gas_used = gas_used
-    result.gas_refund = refund
-
-    # ---- the rest of the gas back to the sender, the fee to the beneficiary
+    settle_gas(ws, machine.revision, gas_limit, outcome.gas_left, floor, result)
     if checks.balance:
-        u_mul64_carry(&fee, &price, tx.gas_limit - <uint64_t>gas_used)
-        ws_add_balance(ws, sender, &fee)
-        u_mul64_carry(&fee, &tip, <uint64_t>gas_used)
-        coinbase = ws_account(ws, machine.env.coinbase)
-        ws_touch(ws, coinbase)                                # also when the fee is zero: EIP-161 sees it
-        ws_add_balance(ws, coinbase, &fee)
+        pay_out(machine, sender, tx, &price, &tip, result.gas_used)
     ws_finish(ws)
     engine_failed(ws, result)

@@ -86,7 +86,7 @@ class BlockAccessList(Sequence[AccountChanges]):
     _encoded: bytes | None
 
     def __init__(self, accounts: Iterable[AccountChanges] = ()) -> None:
-        """Raises `InputError` for what are no `AccountChanges`."""
+        """Raises `InputError` for anything but `AccountChanges`."""
         self._accounts = _changes(accounts, "accounts")
         self._encoded = None
 
@@ -105,7 +105,7 @@ class BlockAccessList(Sequence[AccountChanges]):
     def joined(cls, parts: Iterable[Iterable[AccountChanges]]) -> BlockAccessList:
         """The list of several parts of a block together, from the list of each: those before, of and after its
         transactions, or any others, each once and in any order. A slot that one part reads and another changes is a
-        changed one. Raises `InputError` for what are no lists of `AccountChanges`.
+        changed one. Raises `InputError` for anything but lists of `AccountChanges`.
         """
         accounts: dict[bytes, _Joined] = {}
         if not isinstance(parts, Iterable):

@@ -134,6 +134,8 @@ def _open_chain(options: argparse.Namespace) -> tuple[Publisher, BlockSource, Ch
     path = storage.file_path(options.chain, "chain")
     genesis = None if options.genesis is None else storage.Genesis(options.genesis)
     source = ChainFile(path, None if genesis is None else genesis.header)
+    if genesis is not None and options.chain_id not in (None, genesis.chain.chain_id):
+        raise CommandError(f"--chain-id {options.chain_id}: the genesis is of chain {genesis.chain.chain_id}")
     chain_id = options.chain_id if genesis is None else genesis.chain.chain_id
     if chain_id is None:
         raise CommandError("--chain needs --genesis FILE or --chain-id N")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Mapping
@@ -108,13 +107,14 @@ def load_genesis(publisher: Publisher, genesis: Genesis) -> None:
 
 def stored_chain(publisher: Publisher) -> ChainConfig | None:
     """The chain whose configuration is kept with the state, or the public network of that chain id."""
+    from evmcore.errors import ConfigError
     from evmcore.forks import NETWORKS, ChainConfig
 
-    text = publisher.chain_json()
-    if text is not None:
+    config = publisher.chain_config()
+    if config is not None:
         try:
-            return ChainConfig.from_genesis(json.loads(text))
-        except ValueError as error:
+            return ChainConfig.from_genesis(config)
+        except ConfigError as error:
             raise CommandError(f"the chain configuration stored with the state: {error}") from None
     return next((chain for chain in NETWORKS.values() if chain.chain_id == publisher.keys.chain_id), None)
 

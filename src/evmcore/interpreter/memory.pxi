@@ -6,21 +6,19 @@ cdef inline bint within_memory(const u256* offset, uint64_t size, Frame* f) noex
 
 cdef int64_t expand_memory(const u256* offset, uint64_t size, int64_t gas, Frame* f) noexcept nogil:
     """Pays for and makes memory up to offset + size, size not being 0. Returns the gas left or -1."""
-    cdef uint64_t limit = <uint64_t>1 << 40
-    cdef uint64_t words
-    cdef int64_t cost
-    if not u_fits64(offset) or offset.w[0] >= limit or size >= limit:
-        # 2**40 bytes cost more than 2**61 gas.
-        return fail(f, OUT_OF_GAS if gas < (<int64_t>1 << 61) else NO_MEMORY)
+    cdef uint64_t most = <uint64_t>1 << 41   # bytes: they cost more than 2**63 gas, which is more than there can be
+    cdef uint64_t words, cost
+    if not u_fits64(offset) or offset.w[0] >= most or size >= most or offset.w[0] + size >= most:
+        return fail(f, OUT_OF_GAS)
     words = (offset.w[0] + size + 31) >> 5
-    cost = <int64_t>(GAS_MEMORY_WORD * words + (words * words >> 9) - f.memory_cost)
-    gas -= cost
-    if gas < 0:
+    # words**2 // 512, of which the square alone may not fit.
+    cost = GAS_MEMORY_WORD * words + (words >> 9) * words + ((words & 511) * words >> 9) - f.memory_cost
+    if cost > <uint64_t>gas:
         return fail(f, OUT_OF_GAS)
     if not make_memory(f, words << 5):
         return fail(f, NO_MEMORY)
     f.memory_cost += cost
-    return gas
+    return gas - <int64_t>cost
 
 
 cdef bint make_memory(Frame* f, uint64_t size) noexcept nogil:
@@ -63,7 +61,7 @@ cdef inline int64_t charge_words(const u256* size, int64_t price, int64_t gas, F
     cdef uint64_t bytes = u_sat64(size)
     if price == 0 or bytes == 0:
         return gas
-    if bytes > <uint64_t>gas * 32 or bytes > <uint64_t>1 << 58:
+    if bytes > <uint64_t>1 << 58:            # no memory of that size can be paid
         return fail(f, OUT_OF_GAS)
     gas -= price * <int64_t>((bytes + 31) >> 5)
     return gas if gas >= 0 else fail(f, OUT_OF_GAS)

@@ -5,12 +5,13 @@ the cache. What is missing it asks of its `Fetcher` at once, in the thread that 
 `speculating`: then it is noted and answered as empty (see `_cache_view`).
 """
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 from evmcore._code cimport Code
+from evmcore._growing cimport Retired
 from evmcore.state._cache cimport Cache
 from evmcore.state._cache_native cimport Hash, Reader, StateKey
-from evmcore.state._reader cimport Backend
+from evmcore.state._reader cimport Backend, ReadErrors
 
 cdef class Fetcher:
     cdef object upstream                          # asked for what an incomplete state lacks; None: nobody
@@ -18,7 +19,7 @@ cdef class Fetcher:
     cdef readonly object book                     # CallBook
     cdef int reluctant                            # so many works more do not fetch in their midst: see `run_rounds`
     # Brings all of it into the cache or into the reader's own keeping. What is there and damaged it notes in
-    # `view.damaged`. False: the view's `error` says why not (StateUnavailable, ...).
+    # `view.damaged`. False: the view's `errors` have why not (StateUnavailable, ...).
     cdef bint fetch(self, CacheReader view, vector[StateKey]& keys, vector[Hash]& codes) noexcept nogil
     # The same of what an incomplete state lacks. Raises StateUnknown where nobody can be asked.
     cdef int ask_upstream(self, CacheReader view, vector[StateKey]& keys) except -1
@@ -31,10 +32,12 @@ cdef class CacheReader(Backend):
     cdef Cache cache
     cdef Fetcher fetcher
     cdef object block_hash                        # int -> bytes or None; asked with the GIL
-    cdef object error
-    cdef Code** codes                             # references: what was fetched must not leave the code cache meanwhile
-    cdef size_t code_count
+    cdef ReadErrors errors
+    # References: what was fetched must not leave the code cache meanwhile. Appended to with the GIL, read without it.
+    cdef Code** codes
+    cdef uint32_t code_count
     cdef size_t code_capacity
+    cdef Retired retired
     cdef bint brief                               # fetches must not take long
     cdef dict damaged                             # (address, slot or None), or code hash: the error to raise
     cdef object __weakref__
@@ -44,6 +47,7 @@ cdef class CacheReader(Backend):
     # Fetches, and raises what is wrong.
     cdef int get(self, vector[StateKey]& keys, vector[Hash]& codes) except -1
     cdef int fetch_now(self, const StateKey* key, const uint8_t* code_hash) except -1
+    cdef object read_error(self)
     cdef int check_damage(self, object key) except -1
     cdef int keep_code(self, Code* code) except -1
     cdef Code* kept_code(self, const uint8_t* code_hash) noexcept nogil

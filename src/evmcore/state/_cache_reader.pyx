@@ -2,15 +2,16 @@
 cimport cython
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from evmcore._code cimport Code, code_empty, code_find, code_release, code_retain
+from evmcore._growing cimport array_now, free_array, free_retired, grow_array
 from evmcore._state cimport ABSENT, AccountData, FOUND, Found, READ_FAILED
+from evmcore._sync cimport atomic_acquire32, atomic_release32
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_zero
 from evmcore.state._cache cimport Cache
 from evmcore.state._cache_native cimport AccountRecord, Answer, EXISTS, Hash, Reader, StateKey
-from evmcore.state._reader cimport Backend
+from evmcore.state._reader cimport Backend, ReadErrors
 
 from evmcore.errors import ResourceError, StateNotAvailable, StateUnavailable
 from evmcore.state.base import EMPTY_CODE_HASH, AccountInfo
@@ -26,7 +27,7 @@ cdef class Fetcher:
 
     cdef bint fetch(self, CacheReader view, vector[StateKey]& keys, vector[Hash]& codes) noexcept nogil:
         with gil:
-            view.error = StateUnavailable("what is not in the cache cannot be fetched")
+            view.errors.keep(StateUnavailable("what is not in the cache cannot be fetched"))
         return False
 
     cdef int ask_upstream(self, CacheReader view, vector[StateKey]& keys) except -1:
@@ -53,6 +54,8 @@ cdef class CacheReader(Backend):
         self.fetcher = fetcher
         self.block_hash = block_hash
         self.damaged = {}
+        self.errors = ReadErrors()
+        self.retired.keeps = True
         self.view.owner = <void*>self
         self.view.complete_state = cache.complete
         self.view.has_upstream = fetcher.upstream is not None
@@ -78,7 +81,8 @@ cdef class CacheReader(Backend):
             del self.view
         for i in range(self.code_count):
             code_release(self.codes[i])
-        free(self.codes)
+        free_array(self.codes)
+        free_retired(&self.retired)
 
     cdef void begin_read(self) noexcept nogil:
         self.cache.cache.begin(&self.view.view)
@@ -87,9 +91,12 @@ cdef class CacheReader(Backend):
         self.cache.cache.end(&self.view.view)
 
     cpdef object take_error(self):
-        """The exception that made the last read fail, given once; None when there is none."""
-        error, self.error = self.error, None
-        return error
+        """The exception that made this thread's last read fail, given once; None when there is none."""
+        return self.errors.take()
+
+    cdef object read_error(self):
+        """Why a read has just failed."""
+        return self.take_error() or StateUnavailable("what is missing could not be fetched")
 
     @property
     def seq(self) -> int:
@@ -113,7 +120,7 @@ cdef class CacheReader(Backend):
         with nogil:
             good = self.fetcher.fetch(self, keys, codes)
         if not good:
-            raise self.take_error() or StateUnavailable("what is missing could not be fetched")
+            raise self.read_error()
         return 0
 
     cdef int fetch_now(self, const StateKey* key, const uint8_t* code_hash) except -1:
@@ -177,25 +184,24 @@ cdef class CacheReader(Backend):
 
     cdef int keep_code(self, Code* code) except -1:
         """Takes over a reference."""
-        cdef Code** bigger
         if code == NULL:
             raise ResourceError("no memory for a code")
-        if self.code_count == self.code_capacity:
-            bigger = <Code**>realloc(self.codes, (self.code_capacity + 8) * sizeof(Code*))
-            if bigger == NULL:
-                code_release(code)
-                raise ResourceError("no memory for a code")
-            self.codes = bigger
-            self.code_capacity += 8
+        if not grow_array(
+            <void**>&self.codes, &self.code_capacity, <size_t>self.code_count + 1, sizeof(Code*), False, &self.retired
+        ):
+            code_release(code)
+            raise ResourceError("no memory for a code")
         self.codes[self.code_count] = code
-        self.code_count += 1
+        atomic_release32(&self.code_count, self.code_count + 1)
         return 0
 
     cdef Code* kept_code(self, const uint8_t* code_hash) noexcept nogil:
-        cdef size_t i
-        for i in range(self.code_count):
-            if memcmp(self.codes[i].hash, code_hash, 32) == 0:
-                return self.codes[i]
+        cdef uint32_t count = atomic_acquire32(&self.code_count)
+        cdef Code** codes = <Code**>array_now(<void**>&self.codes)
+        cdef uint32_t i
+        for i in range(count):
+            if memcmp(codes[i].hash, code_hash, 32) == 0:
+                return codes[i]
         return NULL
 
     # ---- single values, for Python
@@ -211,7 +217,7 @@ cdef class CacheReader(Backend):
             found = read_account(self.view, at, &data)
             self.end_read()
         if found == READ_FAILED:
-            raise self.take_error()
+            raise self.read_error()
         if found == ABSENT:
             return None
         return AccountInfo(data.nonce, u256_to_int(&data.balance), data.code_hash[:32], data.has_storage)
@@ -228,7 +234,7 @@ cdef class CacheReader(Backend):
             found = read_storage(self.view, at, &number, &value)
             self.end_read()
         if found == READ_FAILED:
-            raise self.take_error()
+            raise self.read_error()
         return u256_to_int(&value)
 
     def code(self, address) -> bytes:
@@ -249,7 +255,7 @@ cdef class CacheReader(Backend):
             code = read_code(self.view, at, name)
             self.end_read()
         if code == NULL:
-            raise self.take_error()
+            raise self.read_error()
         try:
             return PyBytes_FromStringAndSize(<const char*>code.raw, code.size)
         finally:
@@ -262,14 +268,14 @@ cdef class CacheReader(Backend):
 # ---- the reader's side; `self` is the C++ reader
 
 cdef bint expired(Reader* view) noexcept with gil:
-    (<CacheReader>view.owner).error = StateNotAvailable(
-        f"step {view.view.seq} has left the window while it was pinned: pin a newer block"
+    (<CacheReader>view.owner).errors.keep(
+        StateNotAvailable(f"step {view.view.seq} has left the window while it was pinned: pin a newer block")
     )
     return False
 
 
 cdef bint resolve(Reader* view, const StateKey& key, Answer answer) noexcept with gil:
-    """Gets what is missing, or what the state lacks. False: `error` says why not."""
+    """Gets what is missing, or what the state lacks. False: the owner's `errors` have why not."""
     cdef vector[StateKey] alone
     owner = <CacheReader>view.owner
     try:
@@ -280,7 +286,7 @@ cdef bint resolve(Reader* view, const StateKey& key, Answer answer) noexcept wit
             owner.fetch_now(&key, NULL)
         return True
     except BaseException as error:
-        owner.error = error
+        owner.errors.keep(error)
         return False
 
 
@@ -290,19 +296,21 @@ cdef bint resolve_code(Reader* view, const uint8_t* code_hash) noexcept with gil
         owner.fetch_now(NULL, code_hash)
         return True
     except BaseException as error:
-        owner.error = error
+        owner.errors.keep(error)
         return False
 
 
 cdef bint overtaken(Reader* view) noexcept with gil:
-    (<CacheReader>view.owner).error = StateUnavailable("what was fetched left the cache at once: it is too small")
+    (<CacheReader>view.owner).errors.keep(
+        StateUnavailable("what was fetched left the cache at once: it is too small")
+    )
     return False
 
 
 cdef enum Miss:
     LOOK_AGAIN
     NOTED                         # it is guessed for now, and will be fetched
-    HOPELESS                      # the owner's `error` says why
+    HOPELESS                      # the owner's `errors` have why
 
 
 cdef Miss meet(Reader* view, const StateKey& key, Answer answer, int* tries) noexcept nogil:
@@ -384,5 +392,5 @@ cdef Found read_block_hash(void* self, uint64_t number, uint8_t* out) noexcept w
         memcpy(out, PyBytes_AS_STRING(found), 32)
         return FOUND
     except BaseException as error:
-        owner.error = error
+        owner.errors.keep(error)
         return READ_FAILED

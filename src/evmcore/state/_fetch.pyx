@@ -165,7 +165,7 @@ cdef class RedisFetcher(UpstreamFetcher):
             self.fetch_all(view, fetching, connection)
             return True
         except BaseException as error:
-            view.error = error
+            view.errors.keep(error)
             return False
 
     cdef int fetch_all(self, CacheReader view, Fetching* fetching, Connection connection) except -1:

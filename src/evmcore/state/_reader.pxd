@@ -32,6 +32,13 @@ cdef struct RunHooks:
         void* self, Machine* machine, const uint8_t* target, const uint8_t* sender, const uint8_t* data, size_t size
     ) noexcept nogil
 
+# The exceptions of reads that failed. They cannot pass through native frames, so they are kept by thread until they are
+# taken. For use with the GIL.
+cdef class ReadErrors:
+    cdef dict by_thread
+    cdef void keep(self, object error)
+    cdef object take(self)        # this thread's, or one of its worker threads'; None: there is none
+
 cdef class Backend:
     cdef StateReader reader                           # valid as long as the Backend lives; filled by the subclass
     cdef RunHooks* hooks                              # NULL: none; valid as long as the Backend lives

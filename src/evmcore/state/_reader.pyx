@@ -5,7 +5,30 @@ from evmcore._diff cimport diff_argument
 from evmcore._state cimport READ_FAILED, AccountData, Found
 from evmcore._u256 cimport u256
 
+from threading import get_ident
+
 from evmcore.errors import StateError
+
+cdef int MOST_ERRORS = 1024
+
+
+cdef class ReadErrors:
+    def __cinit__(self):
+        self.by_thread = {}
+
+    cdef void keep(self, object error):
+        if len(self.by_thread) >= MOST_ERRORS:   # left by native threads of batches, which reported one of them
+            self.by_thread.clear()
+        self.by_thread[get_ident()] = error
+
+    cdef object take(self):
+        error = self.by_thread.pop(get_ident(), None)
+        if error is None:
+            try:
+                error = self.by_thread.popitem()[1]
+            except KeyError:
+                return None
+        return error
 
 
 cdef class Backend:

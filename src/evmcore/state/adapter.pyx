@@ -1,7 +1,7 @@
 """Lets compiled code read a state that is written in Python. See `adapter.pxd`.
 
-Each read takes the GIL, asks the user's object and checks what it answered: native code never trusts it. An exception
-cannot pass through native frames, so it is kept by thread until `take_error`.
+Each read takes the GIL, asks the user's object and checks what it answered: native code never trusts it. What it raises
+is kept until `take_error`.
 """
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
@@ -10,17 +10,14 @@ from evmcore._code cimport Code, code_find, code_intern
 from evmcore._hash cimport keccak256
 from evmcore._state cimport ABSENT, FOUND, READ_FAILED, AccountData, Found
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int
-from evmcore.state._reader cimport Backend
+from evmcore.state._reader cimport Backend, ReadErrors
 from evmcore.state.memory cimport MemoryState
 
 from collections.abc import Mapping
-from threading import get_ident
 
 from evmcore.errors import InputError, ResourceError, StateError
 from evmcore.state.base import AccountInfo, State
 from evmcore.types import Account
-
-cdef int MOST_ERRORS = 1024
 
 
 cdef class PythonBackend(Backend):
@@ -30,7 +27,7 @@ cdef class PythonBackend(Backend):
         if not isinstance(state, State):
             raise InputError(f"argument 'state': expected a State, got {type(state).__name__}")
         self.state = state
-        self.errors = {}
+        self.errors = ReadErrors()
         self.reader.self = <void*>self
         self.reader.account = read_account
         self.reader.storage = read_storage
@@ -39,13 +36,7 @@ cdef class PythonBackend(Backend):
 
     cpdef object take_error(self):
         """The exception of the last failed read in this thread (or in a worker thread of it), given once."""
-        error = self.errors.pop(get_ident(), None)
-        if error is None:
-            try:
-                error = self.errors.popitem()[1]
-            except KeyError:
-                return None
-        return error
+        return self.errors.take()
 
     cpdef object apply(self, object diff):
         """Has the `State` make the changes of a diff permanent, if it can."""
@@ -57,11 +48,6 @@ cdef class PythonBackend(Backend):
 
     def __repr__(self) -> str:
         return f"<PythonBackend of {self.state!r}>"
-
-    cdef void keep_error(self, object error):
-        if len(self.errors) >= MOST_ERRORS:      # left by native threads of batches, which reported one of them
-            self.errors.clear()
-        self.errors[get_ident()] = error
 
     cdef int fill_account(self, bytes address, AccountData* out) except -2:
         account = self.state.account(address)
@@ -129,7 +115,7 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
     try:
         return <Found>backend.fill_account(address[:20], out)
     except BaseException as error:
-        backend.keep_error(error)
+        backend.errors.keep(error)
         return READ_FAILED
 
 
@@ -138,7 +124,7 @@ cdef Found read_storage(void* self, const uint8_t* address, const u256* slot, u2
     try:
         return <Found>backend.fill_storage(address[:20], slot, value)
     except BaseException as error:
-        backend.keep_error(error)
+        backend.errors.keep(error)
         return READ_FAILED
 
 
@@ -147,7 +133,7 @@ cdef Code* ask_code(void* self, const uint8_t* address, const uint8_t* code_hash
     try:
         return backend.find_code(address[:20], code_hash[:32])
     except BaseException as error:
-        backend.keep_error(error)
+        backend.errors.keep(error)
         return NULL
 
 
@@ -161,7 +147,7 @@ cdef Found read_block_hash(void* self, uint64_t number, uint8_t* out) noexcept w
     try:
         return <Found>backend.fill_block_hash(number, out)
     except BaseException as error:
-        backend.keep_error(error)
+        backend.errors.keep(error)
         return READ_FAILED
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -291,12 +290,8 @@ class FeedReader:
             raise StateUnavailable(f"no state is loaded: there is no {layout.show_key(keys.head)}")
         self._check_not_back(head)
         complete = layout.decode_complete(replies[2][0], keys.meta)
-        chain = replies[2][1]
-        hashes = {
-            layout.decimal(number, keys.block_hashes, "number"): value
-            for number, value in as_fields(replies[1]).items()
-            if len(value) == 32
-        }
+        chain = layout.decode_chain(replies[2][1], keys.meta)
+        hashes = layout.decode_block_hashes(as_fields(replies[1]), keys.block_hashes)
         seq, header, block_hash = self._start(connection, head, replies[3])
         cache = Cache(
             keys.prefix,
@@ -310,7 +305,7 @@ class FeedReader:
             limit=self.limit,
         )
         old = self.current
-        self.current = Following(cache, hashes, None if chain is None else json.loads(chain), mark)
+        self.current = Following(cache, hashes, chain, mark)
         self.suspicion = None
         for links in (self.readers, self.primary_links()):
             if links is not None:

@@ -19,7 +19,7 @@ With `h` = `{evm:<chain id, decimal>}`; the braces are part of the name and keep
     h:meta                           hash    `complete` (1 or 0); `chain` (chain configuration as JSON, as a geth-style
                                              genesis has it; may be missing); `evicted` (run_id and evicted_keys of the
                                              server when the state was begun, by INFO; may be missing)
-    h:loader                         hash    how far an interrupted load came; of no concern to readers
+    h:loader                         hash    how far an interrupted load came; readers ignore it
 
 Complete and incomplete states
 ------------------------------
@@ -32,7 +32,7 @@ Account record, version 1
 ::
 
     1   version, 1
-    1   flags: 1 storage complete, 2 absent; right are 0, 1 and 3
+    1   flags: 1 storage complete, 2 absent; 0, 1 and 3 are allowed
     4   generation: which storage hash is the account's
     8   number of fields in that hash (HLEN); no key when it is 0
     8   nonce
@@ -41,8 +41,8 @@ Account record, version 1
     4   checksum
 
 *Storage complete*: a slot that is not in the hash is zero, and no value in the hash is zero. Otherwise a slot that is
-not in the hash is unknown, and one known to be zero has an empty value. An absent account (flags 3) has generation as
-it may be, no slots, nonce 0, balance 0, the hash of no code.
+not in the hash is unknown, and one known to be zero has an empty value. An absent account (flags 3) may have
+any generation, and has no slots, nonce 0, balance 0, the hash of no code.
 
 Slot values in storage hashes are big-endian without leading zeros, at most 32 bytes.
 
@@ -67,11 +67,12 @@ before it does anything else; one that takes office finds in the last entry what
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from evmcore._hash import keccak256
 from evmcore.blocks import Header
@@ -91,6 +92,7 @@ TABLE_FIELD: Final = bytes(65)
 
 # How many blocks the feed keeps unless told otherwise: readers answer for them, the writer can take them back.
 DEFAULT_RING: Final = 128
+MOST_RING: Final = 2**32 - 1
 
 _FIXED: Final = struct.Struct(">BIQQ32s")  # flags, generation, slot count, nonce, code hash
 _MAX_64: Final = 2**64 - 1
@@ -191,6 +193,30 @@ def decode_complete(value: bytes | None, key: bytes) -> bool:
     if value not in (b"0", b"1"):
         raise corrupted(key, f"the field complete is {value!r:.40}, not 0 or 1")
     return value == b"1"
+
+
+def decode_chain(value: bytes | None, key: bytes) -> dict[str, Any] | None:
+    """The field `chain` of `h:meta`, a chain's configuration; None where there is none. Raises `StateCorrupted`."""
+    if value is None:
+        return None
+    try:
+        chain = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise corrupted(key, f"the field chain is not JSON: {error}") from error
+    if not isinstance(chain, dict):
+        raise corrupted(key, f"the field chain is {value!r:.60}, not a JSON object")
+    return chain
+
+
+def decode_block_hashes(fields: Mapping[bytes, bytes], key: bytes) -> dict[int, bytes]:
+    """Block numbers to hashes, from the fields of `h:bh`. `StateCorrupted` naming what is neither."""
+    hashes = {}
+    for name, value in fields.items():
+        number = decimal(name, key, "number")
+        if len(value) != 32:
+            raise corrupted(key, f"the hash of block {number} has {len(value)} bytes, 32 are right")
+        hashes[number] = value
+    return hashes
 
 
 # -------------------------------------------------------------------------------------------------- accounts

@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from evmcore.errors import StateUnavailable
 from evmcore.state._places import Places
 from evmcore.state._wire import Connection, open_connection
+from evmcore.state.arguments import split_address
 from evmcore.state.backoff import Backoff
 from evmcore.state.session import client_of
 
@@ -25,8 +25,8 @@ FORKED = "this state was opened before the process was forked: open another in e
 
 
 def peer_name(url: str) -> str:
-    """What an address points to, for messages: without user and password."""
-    parts = urlsplit(url)
+    """What an address points to, for messages: without user and password. `InputError` for text that is none."""
+    parts = split_address(url, "Redis address")
     return parts.netloc.rpartition("@")[2] or parts.path
 
 

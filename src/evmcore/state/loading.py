@@ -27,6 +27,7 @@ from evmcore.state.publisher import Publisher
 from evmcore.state.session import Command, Session, as_fields
 from evmcore.state.sources import SourceAccount
 from evmcore.state.stored import Progress, read_storage, scan
+from evmcore.types import to_hash, to_uint
 
 # Slots of one HSET, and bytes of one request: what keeps both sides busy without holding other clients up.
 SLOTS_PER_COMMAND: Final = 256
@@ -65,13 +66,18 @@ class Loader:
         `chain`: the configuration as a geth-style genesis has it, kept with the state. `block_hashes`: of blocks before
         `header`. `source`: a name for where the accounts come from; an interrupted load goes on only where it, the
         block and `complete` are the same. `replace`: whatever state is there is deleted first.
+
+        Raises `InputError` for a `chain` that is not JSON, and for block hashes that are none.
         """
         self.publisher = publisher
         self.keys = publisher.keys
         self.header = header
         self.complete = complete
-        self.chain = chain
-        self.block_hashes = dict(block_hashes or {})
+        self._chain_json = _chain_json(chain)
+        self._block_hashes = {
+            to_uint(number, "block_hashes: number", 64): to_hash(block_hash, f"block_hashes[{number}]")
+            for number, block_hash in (block_hashes or {}).items()
+        }
         self.replace = replace
         self.progress = progress
         self._session = publisher.session
@@ -112,8 +118,8 @@ class Loader:
         except StateCorrupted:
             self._session.request([(b"DEL", self.keys.loader)], "loading")  # Nothing can go on from what is there.
             raise
-        hashes = {**self.block_hashes, self.header.number: self.header.hash}
-        head = self.publisher.begin(self.header, self.complete, sorted(hashes.items()), self._chain_json())
+        hashes = {**self._block_hashes, self.header.number: self.header.hash}
+        head = self.publisher.begin(self.header, self.complete, sorted(hashes.items()), self._chain_json)
         return LoadResult(head, self._accounts, self._slots, self._skipped)
 
     def _write_accounts(self, accounts: Iterable[SourceAccount], done: bytes | None) -> None:
@@ -144,9 +150,6 @@ class Loader:
 
     def _progress(self) -> dict[bytes, bytes]:
         return as_fields(self._session.request([(b"HGETALL", self.keys.loader)], "reading how far the load came")[0])
-
-    def _chain_json(self) -> bytes | None:
-        return None if self.chain is None else json.dumps(self.chain, sort_keys=True).encode()
 
     # ---- into a state that is served
 
@@ -285,6 +288,17 @@ class Loader:
             self.progress(address, slots)
 
 
+def _chain_json(chain: Mapping[str, Any] | None) -> bytes | None:
+    if chain is None:
+        return None
+    try:
+        return json.dumps(chain, sort_keys=True, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"argument 'chain': expected what JSON can hold, as the `config` of a genesis: {error}"
+        ) from error
+
+
 def _differs(address: bytes, key: int, stored: int, value: int) -> StateError:
     return StateError(
         f"slot {key:#x} of account 0x{address.hex()} is {stored:#x} in the state, to load is {value:#x} at the same "
@@ -317,7 +331,7 @@ class _Batch:
     def __init__(self, publisher: Publisher) -> None:
         self.publisher = publisher
         # Of its own: the publisher's is asked for other things while a batch is on its way.
-        self.session = Session(publisher.session.client)
+        self.session = Session(publisher.session.client, publisher.timeout)
         self.mark: Command | None = None
         self._gathered: list[Command] = []
         self._bytes = 0

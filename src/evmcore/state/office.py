@@ -11,6 +11,7 @@ Each office has an epoch, which every transaction watches: who takes it next fen
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -25,8 +26,9 @@ from evmcore.state._changes import ChangeSet
 from evmcore.state._commands import Commands
 from evmcore.state._requests import Request
 from evmcore.state._wire import ErrorReply
+from evmcore.state.arguments import check_count, check_seconds
 from evmcore.state.backoff import Backoff
-from evmcore.state.layout import Head, Keys
+from evmcore.state.layout import MOST_RING, Head, Keys
 from evmcore.state.session import Command, Session, as_fields, command_text
 from evmcore.state.works import Known, Work
 
@@ -37,6 +39,8 @@ log = logging.getLogger(__name__)
 
 # How often a transaction is tried again when something else touched the watched keys without taking office.
 ATTEMPTS = 3
+
+MOST_REPLICAS = 2**31 - 1
 
 # Seconds between two looks whether a transaction was carried out.
 FIRST_PAUSE = 0.02
@@ -78,6 +82,12 @@ class Office:
         replaces: bool,
     ) -> None:
         self.keys = Keys(chain_id)
+        check_count(ring, "ring", 1, MOST_RING)
+        check_count(replicas, "replicas", 0, MOST_REPLICAS)
+        check_seconds(replica_timeout, "replica_timeout", above_zero=True)
+        check_seconds(timeout, "timeout", above_zero=True)
+        if told_first is not None:
+            check_count(told_first, "told_first", 0, 2**63 - 1)
         self.ring = ring
         self.replicas = replicas
         self.replica_timeout = replica_timeout
@@ -343,7 +353,7 @@ class Office:
             # Should the lost request still arrive, it fails by what it watches as soon as another try was carried out.
             if not self._happened(new):
                 return False
-        except StateError:
+        except BaseException:  # Replies may still be to come, as after Ctrl-C while the server was at work.
             self.session.drop()
             raise
         else:
@@ -388,7 +398,8 @@ class Office:
                 return head == new
 
     def _wait_for_replicas(self) -> None:
-        wait = (b"WAIT", b"%d" % self.replicas, b"%d" % int(self.replica_timeout * 1000))
+        # In whole milliseconds, of which 0 would be for ever.
+        wait = (b"WAIT", b"%d" % self.replicas, b"%d" % math.ceil(self.replica_timeout * 1000))
         try:
             count = self.session.request([wait], "waiting for replicas")[0]
         except StateError as error:

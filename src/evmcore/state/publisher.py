@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from evmcore._diff import StateDiff
 from evmcore.blocks import Block, Header
@@ -16,6 +16,7 @@ from evmcore.errors import ReorgTooDeep, StateCorrupted, StateError
 from evmcore.state import feed, layout
 from evmcore.state._changes import ChangeSet
 from evmcore.state._requests import Request
+from evmcore.state.arguments import check_count
 from evmcore.state.feed import Changes, FeedEntry
 from evmcore.state.layout import Head, Record
 from evmcore.state.office import Office, flat
@@ -70,8 +71,11 @@ class Publisher(Office):
           of none.
         - `replaces`: the state that is there is going to be deleted, and may be of another schema or corrupted.
 
-        Raises `UnsafeStorage` when the server may evict keys, `StateUnavailable`, `WriteRefused`, `StateCorrupted`.
+        Times are in seconds. Raises `InputError` for a bad argument, `UnsafeStorage` when the server may evict keys,
+        `StateUnavailable`, `WriteRefused`, `StateCorrupted`.
         """
+        if checked_slots is not None:
+            check_count(checked_slots, "checked_slots", 0, 2**63 - 1)
         super().__init__(
             redis,
             chain_id,
@@ -106,12 +110,12 @@ class Publisher(Office):
     def block_hashes(self) -> dict[int, bytes]:
         """The hashes of the last blocks by number, as far as they are stored."""
         fields = as_fields(self.session.request([(b"HGETALL", self.keys.block_hashes)], "reading block hashes")[0])
-        return {layout.decimal(number, self.keys.block_hashes, "number"): value for number, value in fields.items()}
+        return layout.decode_block_hashes(fields, self.keys.block_hashes)
 
-    def chain_json(self) -> bytes | None:
-        """The chain configuration that is kept with the state, as JSON; None where there is none."""
-        text: bytes | None = self.session.request([(b"HGET", self.keys.meta, b"chain")], "reading")[0]
-        return text
+    def chain_config(self) -> Mapping[str, Any] | None:
+        """The chain's configuration as it is kept with the state (the `config` of a genesis file), if it is."""
+        value = self.session.request([(b"HGET", self.keys.meta, b"chain")], "reading")[0]
+        return layout.decode_chain(value, self.keys.meta)
 
     def tracked(self, addresses: Sequence[bytes]) -> list[Record | None]:
         """The records of accounts, None where there is none."""

@@ -25,13 +25,14 @@ from evmcore.headers import BLOCK_HASH_WINDOW
 from evmcore.state._cache import Cache
 from evmcore.state._cache_view import CacheView, NotHere, PinRunner
 from evmcore.state._fetch import RedisFetcher
+from evmcore.state.arguments import check_count, check_seconds
 from evmcore.state.base import AccountInfo
 from evmcore.state.feed_reader import FeedReader, Following
-from evmcore.state.layout import DEFAULT_RING, Keys
+from evmcore.state.layout import DEFAULT_RING, MOST_RING, Keys
 from evmcore.state.links import CLOSED, FORKED, Links
 from evmcore.state.preload import read_whole
 from evmcore.state.upstream import Upstream, UpstreamNode
-from evmcore.types import shown, to_address, to_uint
+from evmcore.types import shown, to_address
 
 __all__ = ["NotHere", "RedisPin", "RedisState", "StateStatus", "Upstream", "UpstreamNode"]
 
@@ -186,14 +187,6 @@ class RedisPin(PinRunner):
         return f"<RedisPin of block {self.header.number} 0x{self.block_hash.hex()}, step {self.seq}>"
 
 
-MOST_SECONDS = 1e9
-
-
-def _check_seconds(value: object, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_SECONDS:
-        raise InputError(f"argument '{name}': expected seconds, a number from 0, got {shown(value)}")
-
-
 class RedisState:
     """The state of one chain in Redis (see `layout`), for any number of threads of one process.
 
@@ -236,17 +229,13 @@ class RedisState:
         wait: float = 10.0,
         preload: Iterable[bytes] = (),
     ) -> None:
-        if not 1 <= to_uint(connections, "connections") <= 64:
-            raise InputError(f"argument 'connections': expected a number from 1 to 64, got {connections}")
-        if to_uint(ring, "ring", 32) < 1:
-            raise InputError("argument 'ring': expected a number of blocks from 1, got 0")
-        to_uint(cache_bytes, "cache_bytes", 63)
-        _check_seconds(timeout, "timeout")
-        if timeout == 0:
-            raise InputError("argument 'timeout': expected seconds above 0, got 0")
-        _check_seconds(wait, "wait")
+        check_count(connections, "connections", 1, 64)
+        check_count(ring, "ring", 1, MOST_RING)
+        check_count(cache_bytes, "cache_bytes", 0, 2**63 - 1)
+        check_seconds(timeout, "timeout", above_zero=True)
+        check_seconds(wait, "wait")
         if max_head_age is not None:
-            _check_seconds(max_head_age, "max_head_age")
+            check_seconds(max_head_age, "max_head_age")
         if isinstance(preload, str) or not isinstance(preload, Iterable):
             raise InputError(f"argument 'preload': expected addresses in a list, got {shown(preload)}")
         if upstream is not None and not all(hasattr(upstream, name) for name in ("accounts", "codes", "close")):
@@ -323,14 +312,18 @@ class RedisState:
     # ---- pinning
 
     def pin(self, block: int | bytes | str | None = "latest") -> RedisPin:
-        """Pins a block: by number, 32-byte hash, or tag (latest; pending, safe and finalized mean the same here;
-        earliest is block 0).
+        """Pins a block: by number, 32-byte hash, or tag (latest, as for None; pending, safe and finalized mean the same
+        here; earliest is block 0).
 
-        Raises `BlockNotFound` for a block that is not known, `StateNotAvailable` for one whose state is not held,
-        `StaleState` when the head is older than `max_head_age`, `StateUnavailable` when there is no state (yet, or any
-        more: it is closed),
-        `UnsafeStorage` when there is none that can be trusted: its server has evicted keys, or is set up to.
+        Raises `InputError` for what names no block, `BlockNotFound` for a block that is not known, `StateNotAvailable`
+        for one whose state is not held, `StaleState` when the head is older than `max_head_age`, `StateUnavailable`
+        when there is no state (yet, or any more: it is closed), `UnsafeStorage` when there is none that can be trusted:
+        its server has evicted keys, or is set up to.
         """
+        if isinstance(block, bool) or not isinstance(block, (int, str, bytes, type(None))):
+            raise InputError(f"argument 'block': expected a number, a 32-byte hash or a tag, got {shown(block)}")
+        if isinstance(block, bytes) and len(block) != 32:
+            raise InputError(f"argument 'block': expected 32 bytes of a hash, got {len(block)}")
         following = self._following()
         cache = following.cache
         self._pins += 1

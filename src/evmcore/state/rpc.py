@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from evmcore import rlp
@@ -53,7 +54,10 @@ def block_parameter(block: BlockName) -> Any:
 
 
 class Node:
-    """Questions about state to a node. Safe for use from several threads, one question at a time."""
+    """Questions about state to a node. Safe for use from several threads, one question at a time.
+
+    Each raises `StateUnavailable` and `NodeError` as `RpcClient` does, `StateError` for an answer that makes no sense.
+    """
 
     def __init__(self, client: RpcClient | str) -> None:
         self.client = RpcClient(client) if isinstance(client, str) else client
@@ -74,10 +78,19 @@ class Node:
         with self._lock:
             return self.client.call(method, *params)
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Converters inside take answers for arguments; but it is not the caller who has given these."""
+        try:
+            yield
+        except InputError as error:
+            raise StateError(f"node {self.client.name}: {error}") from error
+
     # ---- chain
 
     def chain_id(self) -> int:
-        return to_uint(self.call("eth_chainId"), "eth_chainId")
+        with self._reading():
+            return to_uint(self.call("eth_chainId"), "eth_chainId")
 
     def block(self, block: BlockName, full: bool = False) -> Mapping[str, Any] | None:
         """A block as JSON, by number, tag or hash; None where the node has none. Its hash is checked."""
@@ -85,7 +98,8 @@ class Node:
             found = self.call("eth_getBlockByHash", "0x" + block.hex(), full)
         else:
             found = self.call("eth_getBlockByNumber", block_parameter(block), full)
-        return None if found is None else checked_block(found)
+        with self._reading():
+            return None if found is None else checked_block(found)
 
     def header(self, block: BlockName) -> Header:
         """A block's header. `StateError` where the node has none."""
@@ -93,7 +107,8 @@ class Node:
         if found is None:
             shown = "0x" + block.hex() if isinstance(block, bytes) else block
             raise StateError(f"node {self.client.name} has no block {shown}")
-        return Header.from_json(found)
+        with self._reading():
+            return Header.from_json(found)
 
     # ---- accounts
 
@@ -108,13 +123,14 @@ class Node:
         block = block_parameter(header.number if by_number else header.hash)
         found: dict[bytes, ProvenAccount] = {}
         pieces = [(address, part) for address in sorted(wanted) for part in _parts(list(wanted[address]))]
-        for at in range(0, len(pieces), ACCOUNTS_PER_BATCH):
-            for address, part, account in self._some(header, block, pieces[at : at + ACCOUNTS_PER_BATCH]):
-                if address in found:
-                    found[address].slots.update(account.slots)
-                else:
-                    found[address] = account
-                assert len(account.slots) == len(set(part))
+        with self._reading():
+            for at in range(0, len(pieces), ACCOUNTS_PER_BATCH):
+                for address, part, account in self._some(header, block, pieces[at : at + ACCOUNTS_PER_BATCH]):
+                    if address in found:
+                        found[address].slots.update(account.slots)
+                    else:
+                        found[address] = account
+                    assert len(account.slots) == len(set(part))
         return found
 
     def _some(
@@ -149,7 +165,7 @@ class Node:
                 raise answer
         balance, nonce = to_uint(answers[0], "eth_getBalance"), to_uint(answers[1], "eth_getTransactionCount", 64)
         code = to_bytes(answers[2], "eth_getCode")
-        values = [int.from_bytes(to_bytes(answer, "eth_getStorageAt"), "big") for answer in answers[3:]]
+        values = [to_uint(answer, "eth_getStorageAt") for answer in answers[3:]]
         return ProvenAccount(
             bool(balance or nonce or code),
             nonce,
@@ -173,7 +189,8 @@ class Node:
         for address, answer in zip(asked, answers, strict=True):
             if isinstance(answer, NodeError):
                 raise answer
-            codes[address] = checked_code(address, hashes[address], answer)
+            with self._reading():
+                codes[address] = checked_code(address, hashes[address], answer)
         return codes
 
     # ---- whole storage
@@ -186,6 +203,10 @@ class Node:
         """
         if root == EMPTY_TRIE_ROOT:
             return {}
+        with self._reading():
+            return self._whole(address, header, root)
+
+    def _whole(self, address: bytes, header: Header, root: bytes) -> dict[int, int] | None:
         problem = ""
         for block, index in self._places_after(header):
             try:

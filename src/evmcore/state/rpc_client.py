@@ -12,10 +12,11 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from evmcore import __version__
 from evmcore.errors import InputError, NodeError, StateUnavailable
+from evmcore.state.arguments import shown_address, split_address
 
 # Bytes of one answer; what is longer is not read.
 MAX_RESPONSE: Final = 1 << 29
@@ -44,13 +45,13 @@ class RpcClient:
         `timeout`: seconds in which something has to come; `limit`: seconds for an exchange from its first byte to the
         last, however steadily it goes on.
         """
-        parts = urlsplit(url)
+        parts = split_address(url, "node address")
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"node address {url!r:.80}: http://host:port or https://host is needed")
+            raise InputError(f"node address {shown_address(url)}: http://host:port or https://host is needed")
         try:
             port = parts.port
         except ValueError as error:
-            raise InputError(f"node address: {error}") from None
+            raise InputError(f"node address {shown_address(url)}: {error}") from None
         self.name = f"{parts.hostname}:{port}" if port else parts.hostname
         self._secure = parts.scheme == "https"
         self._host, self._port, self._timeout, self._limit = parts.hostname, port, timeout, limit
@@ -70,19 +71,25 @@ class RpcClient:
 
     def call(self, method: str, *params: Any) -> Any:
         """The result of one request."""
-        request = self._request(method, params)
-        return self._result(method, self._post(request), request["id"])
+        self._until = time.monotonic() + self._limit
+        return self._call(method, params)
 
     def batch(self, calls: Sequence[Call]) -> list[Any]:
-        """The results of several requests, sent together; a `NodeError` stands for each that failed."""
+        """The results of several requests, sent together; a `NodeError` stands for each that failed.
+
+        A node that takes no batches is asked one by one; together these requests have the time of one exchange.
+        """
         if not calls:
             return []
+        self._until = time.monotonic() + self._limit
         requests = [self._request(method, params) for method, params in calls]
         answers = self._post(requests)
         if isinstance(answers, Mapping):
             # A node that takes no batches, or not this one.
             return [self._kept(method, params) for method, params in calls]
-        by_id = {answer.get("id"): answer for answer in answers if isinstance(answer, Mapping)}
+        if not isinstance(answers, list):
+            raise StateUnavailable(f"node {self.name}: the answer to a batch is not one of JSON-RPC")
+        by_id = {answer["id"]: answer for answer in answers if isinstance(answer, Mapping) and _is_id(answer.get("id"))}
         results: list[Any] = []
         for request in requests:
             try:
@@ -91,9 +98,13 @@ class RpcClient:
                 results.append(error)
         return results
 
+    def _call(self, method: str, params: Sequence[Any]) -> Any:
+        request = self._request(method, params)
+        return self._result(method, self._post(request), request["id"])
+
     def _kept(self, method: str, params: Sequence[Any]) -> Any:
         try:
-            return self.call(method, *params)
+            return self._call(method, params)
         except NodeError as error:
             return error
 
@@ -114,7 +125,6 @@ class RpcClient:
 
     def _post(self, document: Any) -> Any:
         body = json.dumps(document).encode()
-        self._until = time.monotonic() + self._limit
         try:
             try:
                 status, data = self._exchange(body)
@@ -166,6 +176,11 @@ class RpcClient:
         if left <= 0:
             raise TimeoutError(f"no answer within {self._limit:g} s")
         return min(left, self._timeout)
+
+
+def _is_id(value: Any) -> bool:
+    """Whether it is what this client names its requests by."""
+    return type(value) is int
 
 
 class _Timed(io.RawIOBase):

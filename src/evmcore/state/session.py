@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from evmcore.errors import InputError, StateCorrupted, StateError, StateUnavailable, WriteRefused
 from evmcore.state._replies import Replies
 from evmcore.state._requests import Request
 from evmcore.state._wire import Connection, ErrorReply, open_connection
+from evmcore.state.arguments import shown_address, split_address
 from evmcore.state.layout import show_key
 
 if TYPE_CHECKING:
@@ -53,18 +54,24 @@ def open_client(url: str, timeout: float = DEFAULT_TIMEOUT) -> Redis:
         # Whether another try makes sense is decided where the request is understood.
         "retry": Retry(NoBackoff(), 0),
     }
+    parts = split_address(url, "Redis address")
     if not url.startswith(("redis+sentinel://", "rediss+sentinel://")):
+        database = parts.path.strip("/")
+        if parts.scheme in ("redis", "rediss") and database and not database.isdecimal():
+            raise InputError(f"Redis address {shown_address(url)}: {database!r} is not the number of a database")
         try:
-            return redis.Redis.from_url(url, **options)
-        except ValueError as error:
-            raise InputError(f"Redis address {_without_password(url)!r}: {error}") from error
-    parts = urlsplit(url)
+            client = redis.Redis.from_url(url, **options)
+            # It would only be made at the first connection, and refuse options of the address that it does not know.
+            client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"Redis address {shown_address(url)}: {error}") from error
+        return client
     service, _, database = parts.path.strip("/").partition("/")
     hosts = []
     for place in parts.netloc.rpartition("@")[2].split(","):
         host, _, port = place.rpartition(":")
-        if not host or not port.isdecimal():
-            raise InputError(f"Redis address: sentinel {place!r} is not of the form host:port")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise InputError(f"Redis address {shown_address(url)}: a sentinel is not of the form host:port")
         hosts.append((host, int(port)))
     if not service or (database and not database.isdecimal()):
         raise InputError("Redis address: redis+sentinel://host:port/<service name>[/<database number>] is needed")
@@ -76,8 +83,8 @@ def open_client(url: str, timeout: float = DEFAULT_TIMEOUT) -> Redis:
     if parts.scheme == "rediss+sentinel":
         options["ssl"] = sentinel_options["ssl"] = True
     sentinel: Any = Sentinel(hosts, sentinel_kwargs=sentinel_options, **options)  # type: ignore[no-untyped-call]
-    client: Redis = sentinel.master_for(service, db=int(database or 0))
-    return client
+    primary: Redis = sentinel.master_for(service, db=int(database or 0))
+    return primary
 
 
 def client_of(source: str | Redis, timeout: float) -> Redis:
@@ -87,13 +94,6 @@ def client_of(source: str | Redis, timeout: float) -> Redis:
     if not hasattr(source, "connection_pool"):
         raise InputError(f"Redis address: expected text or a client of redis-py, got {type(source).__name__}")
     return source
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]).geturl()
 
 
 def state_error(text: str, doing: str = "", cause: BaseException | None = None) -> StateError:

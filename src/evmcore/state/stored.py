@@ -122,8 +122,8 @@ def _load_memory(session: Session, keys: Keys, progress: Progress | None) -> tup
             if progress is not None:
                 progress(address, len(slots))
     hashes = as_fields(session.request([(b"HGETALL", keys.block_hashes)], "reading block hashes")[0])
-    for number, block_hash in hashes.items():
-        state.set_block_hash(layout.decimal(number, keys.block_hashes, "number"), block_hash)
+    for number, block_hash in layout.decode_block_hashes(hashes, keys.block_hashes).items():
+        state.set_block_hash(number, block_hash)
     if _read_head(session, keys) != head:
         raise StateUnavailable("the head moved while the state was read: a writer is at work")
     return state, head

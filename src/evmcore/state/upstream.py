@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import Final, Protocol, TypeVar
 
 from evmcore.blocks import Header
-from evmcore.errors import InputError, NodeError, StateUnavailable
+from evmcore.errors import NodeError, StateUnavailable
+from evmcore.state.arguments import check_count, check_seconds
 from evmcore.state.backoff import Backoff
 from evmcore.state.links import CLOSED
 from evmcore.state.rpc import Node, ProvenAccount
@@ -52,11 +53,9 @@ class UpstreamNode:
     """
 
     def __init__(self, url: str, *, timeout: float = 2.0, connections: int = 4) -> None:
-        """`url`: as for `RpcClient`. Nothing is connected yet."""
-        if not 1 <= connections <= 64:
-            raise InputError(f"argument 'connections': expected a number from 1 to 64, got {connections}")
-        if not timeout > 0:
-            raise InputError(f"argument 'timeout': expected seconds above zero, got {timeout}")
+        """`url`: as for `RpcClient`. Nothing is connected yet. Raises `InputError` for a bad argument."""
+        check_count(connections, "connections", 1, 64)
+        check_seconds(timeout, "timeout", above_zero=True)
         self.timeout = timeout
         self.questions = 0
         self.failures = 0
@@ -83,7 +82,11 @@ class UpstreamNode:
             raise StateUnavailable(self._problem)
         if not self._free.acquire(timeout=self.timeout):
             raise StateUnavailable(f"upstream node {self.name}: too many questions wait for it")
-        node = self._idle.pop()
+        try:
+            node = self._idle.pop()
+        except IndexError:  # closed since it was looked at
+            self._free.release()
+            raise StateUnavailable(CLOSED) from None
         self.questions += 1
         try:
             answer = question(node)

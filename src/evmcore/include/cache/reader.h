@@ -86,10 +86,6 @@ public:
     std::atomic<bool> incomplete{false};    // any of them
     bool unknown_first = false;             // what came first, and so is certainly needed, is in `unknown`
 
-    // Fetched, but not to be had from the cache: true at this view's step only, or evicted at once.
-    std::map<StateKey, AccountRecord> own_accounts;
-    std::map<StateKey, u256> own_slots;
-    std::set<StateKey> nowhere;             // Redis has been asked: the state is incomplete and lacks it
     void* owner = nullptr;                  // of whoever made the reader
 
     // ---- reading, inside a section
@@ -100,13 +96,8 @@ public:
         const bool here = view.cache->account(view.seq, address, out);
         if (here && (out->presence != NO_KEY || complete_state))
             return Answer::KNOWN;
-        if (!own_accounts.empty()) {
-            const auto own = own_accounts.find(StateKey::of_account(address));
-            if (own != own_accounts.end()) {
-                *out = own->second;
-                return Answer::KNOWN;
-            }
-        }
+        if (find_own(own_accounts_, StateKey::of_account(address), out))
+            return Answer::KNOWN;
         return here || lacks(StateKey::of_account(address)) ? Answer::UNKNOWN : Answer::MISSING;
     }
 
@@ -120,13 +111,8 @@ public:
             *out = found.value;
             return Answer::KNOWN;
         }
-        if (!own_slots.empty()) {
-            const auto own = own_slots.find(StateKey::of_slot(address, key));
-            if (own != own_slots.end()) {
-                *out = own->second;
-                return Answer::KNOWN;
-            }
-        }
+        if (find_own(own_slots_, StateKey::of_slot(address, key), out))
+            return Answer::KNOWN;
         AccountRecord record;
         if (account(address, &record) == Answer::KNOWN &&
             (record.presence != EXISTS || (record.storage_complete && record.slot_count == 0))) {
@@ -140,16 +126,26 @@ public:
 
     // Whether everything of an address is missing.
     bool knows_nothing_of(const uint8_t* address) const noexcept {
-        return view.usable && own_accounts.empty() && own_slots.empty() && nowhere.empty() &&
-               view.cache->knows_nothing_of(address);
+        return view.usable && !owns_.load(std::memory_order_acquire) && view.cache->knows_nothing_of(address);
     }
 
-    // What another source has said: true at this view's step.
+    // ---- what was fetched, but is not to be had from the cache: true at this view's step only, or evicted at once
+
     void own_account(const uint8_t* address, const AccountRecord& record) {
-        own_accounts[StateKey::of_account(address)] = record;
+        std::lock_guard<std::mutex> guard(own_mutex_);
+        own_accounts_[StateKey::of_account(address)] = record;
+        owns_.store(true, std::memory_order_release);
     }
     void own_slot(const uint8_t* address, const u256* key, const u256& value) {
-        own_slots[StateKey::of_slot(address, key)] = value;
+        std::lock_guard<std::mutex> guard(own_mutex_);
+        own_slots_[StateKey::of_slot(address, key)] = value;
+        owns_.store(true, std::memory_order_release);
+    }
+    // Redis has been asked: the state is incomplete and lacks it.
+    void note_lack(const StateKey& key) {
+        std::lock_guard<std::mutex> guard(own_mutex_);
+        nowhere_.insert(key);
+        owns_.store(true, std::memory_order_release);
     }
 
     // ---- noting what is missing. False: the guess has gone on for long enough.
@@ -249,12 +245,29 @@ private:
         const StateKey key = StateKey::of_account(address);
         if (lacks(key))
             return Answer::UNKNOWN;
-        return own_accounts.count(key) ? Answer::KNOWN : Answer::MISSING;
+        return find_own(own_accounts_, key, &record) ? Answer::KNOWN : Answer::MISSING;
     }
 
     static uintptr_t this_thread() noexcept { return (uintptr_t)pthread_self(); }
 
-    bool lacks(const StateKey& key) const noexcept { return !nowhere.empty() && nowhere.count(key); }
+    bool lacks(const StateKey& key) const noexcept {
+        if (!owns_.load(std::memory_order_acquire))
+            return false;
+        std::lock_guard<std::mutex> guard(own_mutex_);
+        return nowhere_.count(key);
+    }
+
+    template <class Own, class Value>
+    bool find_own(const Own& own, const StateKey& key, Value* out) const noexcept {
+        if (!owns_.load(std::memory_order_acquire))
+            return false;
+        std::lock_guard<std::mutex> guard(own_mutex_);
+        const auto found = own.find(key);
+        if (found == own.end())
+            return false;
+        *out = found->second;
+        return true;
+    }
 
     bool noted() noexcept {
         const int64_t now = monotonic_now();
@@ -264,6 +277,13 @@ private:
         }
         return now < stop_at;
     }
+
+    // Whoever misses something brings it in, while others look: guarded by `own_mutex_`.
+    mutable std::mutex own_mutex_;
+    std::map<StateKey, AccountRecord> own_accounts_;
+    std::map<StateKey, u256> own_slots_;
+    std::set<StateKey> nowhere_;
+    std::atomic<bool> owns_{false};         // any of them
 };
 
 }  // namespace evmcore::cache

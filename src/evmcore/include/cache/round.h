@@ -396,9 +396,9 @@ private:
             const uint8_t* address = ask.address.data();
             if (reader.account(address, &record) == Answer::MISSING) {
                 if (ask.record.presence != NO_KEY || complete_state)
-                    reader.own_accounts[StateKey::of_account(address)] = ask.record;
+                    reader.own_account(address, ask.record);
                 else
-                    reader.nowhere.insert(StateKey::of_account(address));
+                    reader.note_lack(StateKey::of_account(address));
             }
             for (size_t i = ask.first; i < ask.first + ask.count; ++i) {
                 const SlotAsk& slot = slots[i];
@@ -409,10 +409,10 @@ private:
                 // here at the step that was read.
                 if (!slot.stored && (lacks(ask, complete_state) || reader.account(address, &record) != Answer::KNOWN ||
                                      record.presence != EXISTS || !record.storage_complete)) {
-                    reader.nowhere.insert(StateKey::of_slot(address, &slot.key));
+                    reader.note_lack(StateKey::of_slot(address, &slot.key));
                     continue;
                 }
-                reader.own_slots[StateKey::of_slot(address, &slot.key)] = slot.value;
+                reader.own_slot(address, &slot.key, slot.value);
             }
         }
     }
