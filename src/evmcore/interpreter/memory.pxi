@@ -6,12 +6,12 @@ cdef inline bint within_memory(const u256* offset, uint64_t size, Frame* f) noex
 
 cdef int64_t expand_memory(const u256* offset, uint64_t size, int64_t gas, Frame* f) noexcept nogil:
     """Pays for and makes memory up to offset + size, size not being 0. Returns the gas left or -1."""
-    cdef uint64_t limit = <uint64_t>1 << 40
-    cdef uint64_t words
+    cdef uint64_t limit = <uint64_t>1 << 36
+    cdef uint64_t words                      # at most 2**31: their square fits
     cdef int64_t cost
-    if not u_fits64(offset) or offset.w[0] >= limit or size >= limit:
-        # 2**40 bytes cost more than 2**61 gas.
-        return fail(f, OUT_OF_GAS if gas < (<int64_t>1 << 61) else NO_MEMORY)
+    if not u_fits64(offset) or offset.w[0] > limit or size > limit - offset.w[0]:
+        # More than 2**36 bytes cost more than 2**53 gas.
+        return fail(f, OUT_OF_GAS if gas < (<int64_t>1 << 53) else NO_MEMORY)
     words = (offset.w[0] + size + 31) >> 5
     cost = <int64_t>(GAS_MEMORY_WORD * words + (words * words >> 9) - f.memory_cost)
     gas -= cost
@@ -61,9 +61,10 @@ cdef inline int64_t touch_memory(u256* offset, const u256* size, int64_t gas, Fr
 cdef inline int64_t charge_words(const u256* size, int64_t price, int64_t gas, Frame* f) noexcept nogil:
     """Charges a price per started word of 32 bytes. Returns the gas left or -1."""
     cdef uint64_t bytes = u_sat64(size)
-    if price == 0 or bytes == 0:
+    cdef int64_t words = <int64_t>((bytes >> 5) + ((bytes & 31) != 0))
+    if price == 0 or words == 0:
         return gas
-    if bytes > <uint64_t>gas * 32 or bytes > <uint64_t>1 << 58:
+    if words > gas:                          # and their price might not fit
         return fail(f, OUT_OF_GAS)
-    gas -= price * <int64_t>((bytes + 31) >> 5)
+    gas -= price * words
     return gas if gas >= 0 else fail(f, OUT_OF_GAS)
