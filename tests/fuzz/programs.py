@@ -72,13 +72,12 @@ class ProgramWriter:
 
     def offset(self) -> int:
         r = self.random
-        return (
-            r.choice(EDGES)
-            if r.random() < 0.001
-            else r.randrange(0, 160)
-            if r.random() < 0.95
-            else r.randrange(0, 6000)
-        )
+        kind = r.random()
+        if kind < 0.001:
+            return r.choice(EDGES)
+        if kind < 0.006:
+            return r.choice((100_000, 262_112, 262_113, 262_144, 400_000, 600_000))  # frames share memory in pieces
+        return r.randrange(0, 160) if kind < 0.95 else r.randrange(0, 6000)
 
     def size(self) -> int:
         r = self.random
@@ -286,7 +285,8 @@ class ProgramWriter:
             self.emit(push(int.from_bytes(init[i : i + 32].ljust(32, b"\0"), "big"), 32), push(i), 0x52)
         if op == CREATE2:
             self.push(self.random.randrange(3))
-        self.emit(push(len(init) if self.random.random() < 0.95 else self.size()))
+        size = len(init) if self.random.random() < 0.95 else self.random.choice((self.size(), 49152, 49153))
+        self.emit(push(size))
         self.push(0)
         self.push(self.random.choice((0, 0, 1, self.word())))
         self.emit(op)
