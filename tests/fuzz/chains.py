@@ -13,7 +13,8 @@ import coincurve
 
 from evmcore._hash import keccak256
 from evmcore.forks import Fork
-from evmcore.rlp import Encodable, encode
+from evmcore.rlp import Encodable, decode, encode
+from tests.fuzz import loose_rlp
 from tests.fuzz.cases import (
     ABSENT,
     COINBASE,
@@ -121,7 +122,6 @@ def _signed(random: Random, section: dict[str, Any], key: bytes, nonce: int, for
             [_data(entry["address"]), [_data(slot) for slot in entry["storageKeys"]]]
             for entry in section["accessLists"][0]
         ]
-        # Of another chain: not a number of 64 bits, as the specification refuses no other.
         chain_id = 1 << 64 if fault and random.random() < 0.1 else 1
         fields = [chain_id, *fields, entries]
     if "blobVersionedHashes" in section:
@@ -135,7 +135,8 @@ def _signed(random: Random, section: dict[str, Any], key: bytes, nonce: int, for
             [[_data(e[n]) if n == "address" else _integer(e[n]) for n in names] for e in section["authorizationList"]]
         )
     if fault and random.random() < 0.5:
-        place = random.randrange(len(fields))
+        # Not the chain id: the specification does not mind that of another chain.
+        place = random.randrange(1 if kind else 0, len(fields))
         fields[place] = random.choice(_WRONG_FIELDS)
     protected = kind == 0 and random.random() < (0.6 if fork >= Fork.SPURIOUS_DRAGON else 0.03)
     signed_chain = random.choice((1, 1, 0, 2)) if fault else 1
@@ -150,7 +151,11 @@ def _signed(random: Random, section: dict[str, Any], key: bytes, nonce: int, for
         s = random.choice((s, 0, ORDER, ORDER // 2, ORDER // 2 + 1, s ^ 1))
         parity = random.choice((parity, 2, 3, 27, 255))
     v = parity if kind else parity + (35 + 2 * signed_chain if protected else 27)
-    encoding = encode([*fields, v, r, s, *([b""] if fault and random.random() < 0.05 else [])])
+    fields += [v, r, s, *([b""] if fault and random.random() < 0.05 else [])]
+    encoding = encode(fields)
+    if kind and fault and random.random() < 0.2:
+        plain = decode(encoding)
+        encoding = loose_rlp.encode(plain, random.randrange(loose_rlp.count(plain)), random.choice(loose_rlp.WAYS))
     if kind == 0:
         return encoding
     return bytes([random.choice((0, 5, 1, 2, 3, 4, 0x7F)) if fault and random.random() < 0.2 else kind]) + encoding
@@ -244,7 +249,9 @@ def _variant(random: Random, fork: Fork) -> dict[str, Any]:
         # Fields that nothing depends on: another block that is valid too, but for the nonce after the merge.
         place, size = random.choice(((_EXTRA, 32), (_EXTRA, 33), (_EXTRA, 7), (_MIX, 32), (_NONCE, 8), (2, 20)))
         return {"path": [0, place], "set": encode(random.randbytes(size)).hex()}
-    if kind < 0.8:
+    if kind < 0.77:
+        return {"loose": random.randrange(1 << 20), "way": random.choice(loose_rlp.WAYS)}
+    if kind < 0.82:
         return {"byte": random.randrange(1 << 20), "xor": 1 << random.randrange(8)}
     part = random.choice((1, 1, 2, 3))
     path = random.choice(([part], [part, 0], [part, 1], [part, 0, random.randrange(9)], [4]))

@@ -9,6 +9,7 @@ chain goes on with the block as it was sealed, where that is valid. Proof of wor
 import importlib
 import inspect
 
+import loose_rlp
 from ethereum.exceptions import EthereumException
 from ethereum_rlp import rlp
 from ethereum_rlp.exceptions import RLPException
@@ -52,11 +53,14 @@ def edited(item, edit):
 
 
 def with_edit(encoded, edit):
-    """An encoded block with one thing changed: a byte of it, or a member of its lists."""
+    """An encoded block with one thing changed: a byte of it, how a member of its lists is encoded, or a member."""
     if "byte" in edit:
         place = edit["byte"] % len(encoded)
         return encoded[:place] + bytes([encoded[place] ^ edit["xor"]]) + encoded[place + 1 :]
-    return bytes(rlp.encode(edited(rlp.decode(encoded), edit)))
+    block = rlp.decode(encoded)
+    if "loose" in edit:
+        return loose_rlp.encode(block, edit["loose"] % loose_rlp.count(block), edit["way"])
+    return bytes(rlp.encode(edited(block, edit)))
 
 
 class Chain:
