@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fuzz.__main__ import Maker, compare, compare_blocks, compare_chains, compare_sweeps
+from tests.fuzz.__main__ import Maker, compare, compare_births, compare_blocks, compare_chains, compare_sweeps
+from tests.fuzz.births import make_births
 from tests.fuzz.cases import make_block, make_case
 from tests.fuzz.chains import make_chain
 from tests.fuzz.oracle import Oracle
@@ -14,6 +15,7 @@ from tests.fuzz.sweeps import make_sweep
 
 CASES = int(os.environ.get("EVMCORE_FUZZ_CASES", "2000"))
 BLOCKS = CASES // 10
+BIRTHS = CASES // 25
 CHAINS = CASES // 25
 SWEEPS = CASES // 20
 
@@ -38,6 +40,16 @@ def test_blocks_of_transactions_agree_with_the_specification(oracle: Oracle, tel
     assert counts["(rejected)"] < counts["(transactions)"] // 3, "most transactions should run"
 
 
+def test_contracts_born_and_destroyed_again_agree_with_the_specification(
+    oracle: Oracle, tell: Callable[[str], None]
+) -> None:
+    counts, differences = compare_births(oracle, seed=5_000_000, count=BIRTHS)
+    tell(f"fuzz, births: {words(counts)}")
+    assert not differences, "\n".join(differences)
+    assert not counts["(specification crashed)"]
+    assert counts["(rejected)"] < counts["(transactions)"] // 3, "most transactions should run"
+
+
 def test_chains_agree_with_the_specification(oracle: Oracle, tell: Callable[[str], None]) -> None:
     counts, differences = compare_chains(oracle, seed=3_000_000, count=CHAINS)
     tell(f"fuzz, chains: {words(counts)}")
@@ -54,6 +66,6 @@ def test_sweeps_of_gas_agree_with_the_specification(oracle: Oracle, tell: Callab
     assert not counts["(rejected)"]
 
 
-@pytest.mark.parametrize("make", [make_case, make_block, make_chain, make_sweep])
+@pytest.mark.parametrize("make", [make_case, make_block, make_births, make_chain, make_sweep])
 def test_cases_follow_from_their_seed(make: Maker) -> None:
     assert make(42, "") == make(42, "") != make(43, "")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.fuzz.births import make_births
 from tests.fuzz.cases import FORKS, make_block, make_case
 from tests.fuzz.chains import make_chain
 from tests.fuzz.engine import answer, block_answer, chain_differences
@@ -63,12 +64,12 @@ def compare(
 
 
 def compare_blocks(
-    oracle: Oracle, seed: int, count: int, fork: str = "", dump: Path | None = None
+    oracle: Oracle, seed: int, count: int, fork: str = "", dump: Path | None = None, make: Maker = make_block
 ) -> tuple[Counter[str], list[str]]:
     """As `compare`, for blocks of several transactions; a difference is kept as it is, not minimised."""
     counts: Counter[str] = Counter()
     differences: list[str] = []
-    for case, expected in oracle.ask_all(_cases(make_block, seed, count, fork), oracle.receive_raw):
+    for case, expected in oracle.ask_all(_cases(make, seed, count, fork), oracle.receive_raw):
         counts[case["fork"]] += 1
         if "crash" in expected:
             counts["(specification crashed)"] += 1
@@ -119,7 +120,20 @@ def compare_sweeps(
     return compare(oracle, seed, count, fork, dump, make_sweep)
 
 
-COMPARISONS = {"transactions": compare, "blocks": compare_blocks, "chains": compare_chains, "sweeps": compare_sweeps}
+def compare_births(
+    oracle: Oracle, seed: int, count: int, fork: str = "", dump: Path | None = None
+) -> tuple[Counter[str], list[str]]:
+    """As `compare_blocks`, for contracts that are created and destroyed again and again."""
+    return compare_blocks(oracle, seed, count, fork, dump, make_births)
+
+
+COMPARISONS = {
+    "transactions": compare,
+    "blocks": compare_blocks,
+    "births": compare_births,
+    "chains": compare_chains,
+    "sweeps": compare_sweeps,
+}
 
 
 def main() -> int:
@@ -130,6 +144,7 @@ def main() -> int:
     parser.add_argument("--fork", choices=[*FORKS], default="", help="only this fork")
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--blocks", action="store_true", help="blocks of several transactions instead of single ones")
+    kinds.add_argument("--births", action="store_true", help="blocks that create and destroy contracts again and again")
     kinds.add_argument("--chains", action="store_true", help="chains of blocks, sound ones and ones with a flaw")
     kinds.add_argument("--sweeps", action="store_true", help="calls with every amount of gas")
     parser.add_argument("--dump", type=Path, default=Path("fuzz-failures"), help="folder for minimised differences")
@@ -145,7 +160,7 @@ def main() -> int:
     options.dump.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     with Oracle(python) as oracle:
-        kind = next((name for name in ("blocks", "chains", "sweeps") if getattr(options, name)), "transactions")
+        kind = next((name for name in COMPARISONS if getattr(options, name, False)), "transactions")
         run = COMPARISONS[kind]
         counts, differences = run(oracle, options.seed, options.cases, options.fork, options.dump)
     for name, count in sorted(counts.items()):

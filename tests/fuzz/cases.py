@@ -77,7 +77,7 @@ def account(
 
 def _authorization(random: Random, contracts: list[bytes]) -> dict[str, str]:
     key = random.choice([*AUTHORITY_KEYS, SENDER_KEY])
-    chain_id = random.choice((0, 1, 1, 1, 2))
+    chain_id = random.choice((0, *[1] * 6, 2, 1 << 64, (1 << 64) + 1))
     address = random.choice([*contracts, bytes(20), AUTHORITIES[0], ABSENT, b"\0" * 19 + b"\x02"])
     nonce = random.choice((0, 0, 0, 1, 2, (1 << 64) - 1))
     digest = keccak256(b"\x05" + encode([chain_id, address, nonce]))
@@ -91,6 +91,8 @@ def _authorization(random: Random, contracts: list[bytes]) -> dict[str, str]:
         s, parity = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141 - s, parity ^ 1
     elif fault < 0.15:
         r = random.choice((0, 1, (1 << 256) - 1))
+    elif fault < 0.18:
+        parity = random.choice((2, 27, 255))
     return {
         "chainId": _hex(chain_id), "address": _hex(address), "nonce": _hex(nonce), "v": _hex(parity),
         "yParity": _hex(parity), "r": _hex(r), "s": _hex(s), "signer": _hex(address_of(key)),

@@ -218,7 +218,7 @@ def _withdrawals(random: Random) -> list[str]:
 def _header_edit(random: Random, fork: Fork) -> dict[str, Any]:
     """A change of one field of a header. The specification alone has timestamps of more than 64 bits: none of those."""
     edit = _any_header_edit(random, fork)
-    while edit["path"] == [_TIMESTAMP] and (edit.get("add", 0) >= 1 << 63 or len(edit.get("set", "")) > 18):
+    while edit["path"] == [_TIMESTAMP] and (edit.get("add", 0) >= 1 << 63 or len(edit.get("set", "")) > 16):
         edit = _any_header_edit(random, fork)
     return edit
 
