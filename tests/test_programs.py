@@ -133,6 +133,22 @@ def body():
 in_small_stack(body)
 """
 
+MUCH_GAS = """
+def body():
+    # Memory of 2**32 words: the square of that does not fit into 64 bits. Any of them costs more than 2**54 gas.
+    for offset in (2**37 - 1, 2**37, 2**38 + 2**36, 2**40 - 1):
+        code = bytes.fromhex("600164") + offset.to_bytes(5, "big") + bytes.fromhex("53")
+        for gas in (20_000_000_000, 2**40, 2**52):
+            result = run(code, gas)
+            assert result.error == "OUT_OF_GAS", (offset, gas, result)
+    # Amounts whose 32-fold does not fit: KECCAK256 of 96 bytes, 30 gas and 6 a word, and 3 for the memory's words.
+    for gas in (2**59, 2**59 + 7, 2**59 + 64, 2**60, 2**62, 2**63 - 1):
+        result = run(bytes.fromhex("60605f20"), gas)
+        assert result.success, (gas, result)
+        assert result.gas_used == 3 + 2 + 30 + 6 * 3 + 3 * 3, (gas, result)
+in_small_stack(body)
+"""
+
 PROGRAMS = {
     "long loop": LONG_LOOP,
     "long straight code": LONG_STRAIGHT,
@@ -141,6 +157,7 @@ PROGRAMS = {
     "deep creates": DEEP_CREATES,
     "full memory": FULL_MEMORY,
     "huge offsets": HUGE_OFFSETS,
+    "much gas": MUCH_GAS,
 }
 
 

@@ -71,6 +71,13 @@ def test_every_type_and_size_is_hashed_as_by_itself() -> None:
     assert recover_senders([replace(one, sender=None) for one in given], 2) == [address_of(key)] * len(given)
 
 
+def test_replay_protection_for_the_chain_of_id_0_is_no_lack_of_it() -> None:
+    keys = [bytes([number]) * 32 for number in range(1, 9)]
+    given = [Transaction.decode(Transaction(gas_price=1, chain_id=0).sign(key).encode()) for key in keys]
+    assert {one.v for one in given} == {35, 36}
+    assert recover_senders(given, 2) == [address_of(key) for key in keys]
+
+
 def test_the_first_signature_that_is_not_valid_is_named_as_if_it_were_alone() -> None:
     transactions, _ = signed(8)
     wrong = Transaction(type=2, chain_id=1, max_fee_per_gas=1, v=1, r=5, s=SECP256K1_ORDER - 1)

@@ -107,7 +107,8 @@ cdef bint is_usual(int kind, const u256* v, const u256* r, const u256* s, bint p
     """Whether nothing about the signature's numbers needs a closer look: valid by the rules of every fork that has it."""
     cdef uint64_t value = u_sat64(v)
     if kind == 0:
-        if value != 27 and value != 28 and not (protected and 35 < value < <uint64_t>1 << 63):
+        # 35 and 36 are for a chain of the id 0, which says here that there is no replay protection.
+        if value != 27 and value != 28 and not (protected and 36 < value < <uint64_t>1 << 63):
             return False
     elif value > 1:
         return False

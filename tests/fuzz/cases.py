@@ -43,7 +43,8 @@ AUTHORITY_KEYS = [bytes(31) + bytes([n]) for n in (0x51, 0x52)]
 COINBASE = bytes.fromhex("c0ba5e" + "00" * 16 + "01")
 CONTRACTS = [bytes.fromhex("c0de" + "00" * 17 + f"{n:02x}") for n in range(1, 5)]
 ABSENT = bytes.fromhex("dead" + "00" * 17 + "01")
-
+# Not 0x03: the specification makes its exception to EIP-161 in calls that fail, nodes make it in transactions too.
+PRECOMPILES = [bytes(19) + b"\x02", bytes(19) + b"\x04"]
 
 # EIP-4788 and EIP-2935: contracts that keep their calldata. EIP-7002 and EIP-7251: one answers nothing, one a request.
 SYSTEM_CONTRACTS = {
@@ -67,7 +68,7 @@ def _hex(value: int | bytes) -> str:
     return "0x" + value.hex() if isinstance(value, bytes) else hex(value)
 
 
-def _account(
+def account(
     nonce: int = 0, balance: int = 0, code: bytes = b"", storage: dict[int, int] | None = None
 ) -> dict[str, Any]:
     slots = {_hex(slot.to_bytes(32, "big")): _hex(value.to_bytes(32, "big")) for slot, value in (storage or {}).items()}
@@ -76,7 +77,7 @@ def _account(
 
 def _authorization(random: Random, contracts: list[bytes]) -> dict[str, str]:
     key = random.choice([*AUTHORITY_KEYS, SENDER_KEY])
-    chain_id = random.choice((0, 1, 1, 1, 2))
+    chain_id = random.choice((0, *[1] * 6, 2, 1 << 64, (1 << 64) + 1))
     address = random.choice([*contracts, bytes(20), AUTHORITIES[0], ABSENT, b"\0" * 19 + b"\x02"])
     nonce = random.choice((0, 0, 0, 1, 2, (1 << 64) - 1))
     digest = keccak256(b"\x05" + encode([chain_id, address, nonce]))
@@ -90,13 +91,15 @@ def _authorization(random: Random, contracts: list[bytes]) -> dict[str, str]:
         s, parity = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141 - s, parity ^ 1
     elif fault < 0.15:
         r = random.choice((0, 1, (1 << 256) - 1))
+    elif fault < 0.18:
+        parity = random.choice((2, 27, 255))
     return {
         "chainId": _hex(chain_id), "address": _hex(address), "nonce": _hex(nonce), "v": _hex(parity),
         "yParity": _hex(parity), "r": _hex(r), "s": _hex(s), "signer": _hex(address_of(key)),
     }  # fmt: skip
 
 
-def _transaction(random: Random, fork: Fork, base_fee: int) -> dict[str, Any]:
+def transaction(random: Random, fork: Fork, base_fee: int) -> dict[str, Any]:
     """The transaction section of a state test."""
     types = [0, 0] + [1] * (fork >= Fork.BERLIN) + [2] * (fork >= Fork.LONDON) + [3] * (fork >= Fork.CANCUN)
     types += [4, 4] * (fork >= Fork.PRAGUE)
@@ -108,11 +111,17 @@ def _transaction(random: Random, fork: Fork, base_fee: int) -> dict[str, Any]:
     )
     if create:
         data = init_code(random, fork, addresses)
+        if random.random() < 0.05:
+            data = data.ljust(random.choice((49152, 49153)), b"\0")  # EIP-3860
     else:
-        data = random.choice((b"", random.randbytes(random.randrange(100)), bytes(40), random.randbytes(200)))
+        data = random.choice(
+            (b"", random.randbytes(random.randrange(100)), bytes(40), random.randbytes(200), random.randbytes(1500))
+        )
     gas = random.choice((60_000, 100_000, 200_000, 400_000, 800_000, 800_000, 1_500_000, 1_500_000))
     if random.random() < 0.1:
         gas = random.choice((21_000, 21_500, 26_000, 30_000, 53_000))
+    if create and random.random() < 0.3:
+        gas = 8_000_000  # enough for the largest code
     value = random.choice((0, 0, 0, 1, 1000, 10**18, 10**30 if random.random() < 0.02 else 5))
     section: dict[str, Any] = {
         "nonce": _hex(random.choice((0,) * 80 + (1, 7))),
@@ -154,13 +163,13 @@ def _transaction(random: Random, fork: Fork, base_fee: int) -> dict[str, Any]:
     return section
 
 
-def _state(random: Random, fork: Fork) -> dict[str, Any]:
+def state(random: Random, fork: Fork) -> dict[str, Any]:
     """A sender, one to four contracts with random code, and now and then a beneficiary and delegated accounts."""
-    addresses = [*CONTRACTS, *CONTRACTS, SENDER, ABSENT, COINBASE, *AUTHORITIES]
+    addresses = [*CONTRACTS, *CONTRACTS, SENDER, ABSENT, COINBASE, *AUTHORITIES, random.choice(PRECOMPILES)]
     balance = 10**20 if random.random() < 0.96 else random.choice((10**9, 10**15))
-    pre: dict[str, Any] = {_hex(SENDER): _account(balance=balance)}
+    pre: dict[str, Any] = {_hex(SENDER): account(balance=balance)}
     for contract in CONTRACTS[: random.choice((3, 4, 4, 4))]:
-        pre[_hex(contract)] = _account(
+        pre[_hex(contract)] = account(
             nonce=random.choice((1, 1, 1, (1 << 64) - 1, 0)) if random.random() < 0.3 else 1,
             balance=random.choice((0, 1, 10**6, 10**18)),
             code=program(random, fork, addresses),
@@ -170,16 +179,37 @@ def _state(random: Random, fork: Fork) -> dict[str, Any]:
             },
         )
     if random.random() < 0.3:
-        pre[_hex(COINBASE)] = _account(balance=random.choice((1, 10**18)))
+        pre[_hex(COINBASE)] = account(balance=random.choice((1, 10**18)))
     if fork >= Fork.PRAGUE and random.random() < 0.5:
         target = random.choice([*CONTRACTS, AUTHORITIES[0], bytes(19) + b"\x02", ABSENT])
-        pre[_hex(AUTHORITIES[0])] = _account(nonce=random.choice((1, 0)), balance=7, code=b"\xef\x01\x00" + target)
+        pre[_hex(AUTHORITIES[0])] = account(nonce=random.choice((1, 0)), balance=7, code=b"\xef\x01\x00" + target)
     if random.random() < 0.2:
-        pre[_hex(AUTHORITIES[1])] = _account(nonce=random.choice((0, 1)), balance=1, storage={})
+        pre[_hex(AUTHORITIES[1])] = account(nonce=random.choice((0, 1)), balance=1, storage={})
+    if random.random() < 0.2:
+        _occupy(random, pre)
+    if fork < Fork.PARIS and random.random() < 0.4:
+        # Empty accounts, which EIP-161 clears when they are touched. From Paris on the specification knows of none.
+        for address in random.sample([ABSENT, COINBASE, *AUTHORITIES, *PRECOMPILES], 3):
+            pre.setdefault(_hex(address), account())
     return pre
 
 
-def _env(random: Random, fork: Fork, base_fee: int) -> dict[str, Any]:
+def _occupy(random: Random, pre: dict[str, Any]) -> None:
+    """Puts accounts where the contracts' first creations would be: to be taken over, or collided with."""
+    for creator in CONTRACTS:
+        if random.random() < 0.5:
+            place = keccak256(encode([creator, random.choice((1, 1, 2))]))[12:]
+            pre[_hex(place)] = random.choice(
+                (
+                    account(balance=5),
+                    account(balance=1, storage={0: 1}),
+                    account(nonce=1),
+                    account(code=b"\x60\x01\x60\x02\x55", balance=1),
+                )
+            )
+
+
+def environment(random: Random, fork: Fork, base_fee: int) -> dict[str, Any]:
     return {
         "currentCoinbase": _hex(random.choice([COINBASE] * 8 + [CONTRACTS[0], SENDER])),
         "currentDifficulty": "0x0" if fork >= Fork.PARIS else _hex(0x20000),
@@ -192,7 +222,7 @@ def _env(random: Random, fork: Fork, base_fee: int) -> dict[str, Any]:
     }
 
 
-def _choose_fork(random: Random, fork_name: str) -> str:
+def choose_fork(random: Random, fork_name: str) -> str:
     chosen = random.choices(list(FORKS), WEIGHTS)[0]
     return fork_name or chosen
 
@@ -200,12 +230,12 @@ def _choose_fork(random: Random, fork_name: str) -> str:
 def make_case(seed: int, fork_name: str = "") -> dict[str, Any]:
     """The state test of `seed`: a pure function of it. One fork, one post entry without expectations."""
     random = Random(seed)
-    fork_name = _choose_fork(random, fork_name)
+    fork_name = choose_fork(random, fork_name)
     fork = FORKS[fork_name]
     base_fee = random.choice((0, 7, 10, 10**9)) if fork >= Fork.LONDON else random.choice((0, 1, 10))
     post = {fork_name: [{"indexes": {"data": 0, "gas": 0, "value": 0}}]}
-    pre, env = _state(random, fork), _env(random, fork, base_fee)
-    return {"env": env, "pre": pre, "transaction": _transaction(random, fork, base_fee), "post": post}
+    pre, env = state(random, fork), environment(random, fork, base_fee)
+    return {"env": env, "pre": pre, "transaction": transaction(random, fork, base_fee), "post": post}
 
 
 def make_block(seed: int, fork_name: str = "") -> dict[str, Any]:
@@ -214,15 +244,15 @@ def make_block(seed: int, fork_name: str = "") -> dict[str, Any]:
     What one transaction leaves behind (storage, destroyed and created accounts, refunds, warmth) meets the next ones.
     """
     random = Random(seed)
-    fork_name = _choose_fork(random, fork_name)
+    fork_name = choose_fork(random, fork_name)
     fork = FORKS[fork_name]
     base_fee = random.choice((0, 7, 10)) if fork >= Fork.LONDON else random.choice((0, 1, 10))
-    alloc, env = _state(random, fork), _env(random, fork, base_fee)
+    alloc, env = state(random, fork), environment(random, fork, base_fee)
     for key in SENDER_KEYS:
-        alloc[_hex(address_of(key))] = _account(balance=10**20)
+        alloc[_hex(address_of(key))] = account(balance=10**20)
     if fork >= Fork.CANCUN:
         for address, code in SYSTEM_CONTRACTS.items():
-            alloc[address] = _account(nonce=1) | {"code": code}
+            alloc[address] = account(nonce=1) | {"code": code}
     number = int(env["currentNumber"], 16)
     env["blockHashes"] = {_hex(n): _hex(keccak256(str(n).encode())) for n in range(max(0, number - 256), number)}
     env["parentBeaconBlockRoot"] = _hex(random.getrandbits(256).to_bytes(32, "big"))
@@ -238,7 +268,7 @@ def make_block(seed: int, fork_name: str = "") -> dict[str, Any]:
     nonces = dict.fromkeys(SENDER_KEYS, 0)
     txs = []
     for _ in range(random.randrange(2, 9)):
-        section = _transaction(random, fork, base_fee)
+        section = transaction(random, fork, base_fee)
         key = random.choice(SENDER_KEYS)
         tx = {k: v for k, v in section.items() if k not in ("data", "gasLimit", "value", "accessLists", "sender")}
         tx |= {"input": section["data"][0], "gas": section["gasLimit"][0], "value": section["value"][0]}

@@ -2,7 +2,7 @@
 
 Run by the interpreter of the environment that has it; knows nothing of evmcore. Reads one case a line (JSON) from
 stdin and answers each with one line: for a state test the state root, logs hash, gas used and the exception of a
-rejected transaction; for a block of transactions the same and the receipts.
+rejected transaction; for a block of transactions the same and the receipts; for a chain its blocks and which are valid.
 """
 
 import copy
@@ -12,6 +12,7 @@ import logging
 import sys
 
 from eels_access import Recorder, access_list, accessed_by_part
+from eels_chain import run_chain
 from ethereum.crypto.hash import keccak256
 from ethereum_spec_tools.evm_tools import create_parser
 from ethereum_spec_tools.evm_tools.t8n import T8N, ForkCache
@@ -104,7 +105,10 @@ def main():
         for line in sys.stdin:
             try:
                 case = json.loads(line)
-                answer = run_block(case, parser, cache) if "txs" in case else run(case, parser, cache)
+                if "steps" in case:
+                    answer = run_chain(case)
+                else:
+                    answer = run_block(case, parser, cache) if "txs" in case else run(case, parser, cache)
             except Exception as error:  # whatever stops the specification is an answer, not the end of the run
                 answer = {"crash": f"{type(error).__name__}: {error}"}
             answers.write(json.dumps(answer) + "\n")

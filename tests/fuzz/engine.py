@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from evmcore.blocks import Block
+from evmcore.chain import BlockChain
 from evmcore.cli.fixtures import fields
 from evmcore.cli.fixtures.state_test import block_env, logs_hash
 from evmcore.cli.fixtures.transaction_section import TransactionTemplate
 from evmcore.cli.transition import TransitionInput, transition
 from evmcore.engine import EVM
-from evmcore.errors import InvalidTransaction
-from evmcore.forks import Fork
+from evmcore.errors import InvalidBlock, InvalidTransaction
+from evmcore.forks import ChainConfig, Fork
 from evmcore.state import MemoryState
 from tests.fuzz.oracle import Answer
 
@@ -57,3 +59,23 @@ def block_answer(case: dict[str, Any]) -> dict[str, Any]:
         "blockException": None,
         "receipts": receipts,
     }
+
+
+def chain_differences(case: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    """What the engine says otherwise than the specification about the blocks of a chain and their variants."""
+    state = MemoryState(fields.alloc("alloc", case["alloc"]))
+    genesis = Block.decode(bytes.fromhex(expected["genesis"]))
+    chain = BlockChain(ChainConfig.from_network(case["fork"]), genesis, state)
+    differences = []
+    for number, step in enumerate(expected["steps"]):
+        for name, block in [*((f"variant {n}", block) for n, block in enumerate(step["variants"])), ("block", step)]:
+            refused = ""
+            try:
+                chain.import_block(Block.decode(bytes.fromhex(block["rlp"])))
+            except InvalidBlock as error:
+                refused = str(error)
+            if bool(refused) != bool(block["why"]) and not block["why"].startswith("!"):
+                differences.append(
+                    f"step {number}, {name}: engine {refused or 'valid'}, specification {block['why'] or 'valid'}"
+                )
+    return differences

@@ -28,6 +28,8 @@ EDGES = (
     (1 << 256) - 2, (1 << 256) - 32, (1 << 255) + 1,
 )  # fmt: skip
 
+SPREADS = (3, 20, 70)  # how many slots and accounts
+
 CREATE, CALL, CALLCODE, RETURN, DELEGATECALL, CREATE2, STATICCALL, REVERT = (
     0xF0,
     0xF1,
@@ -72,13 +74,12 @@ class ProgramWriter:
 
     def offset(self) -> int:
         r = self.random
-        return (
-            r.choice(EDGES)
-            if r.random() < 0.001
-            else r.randrange(0, 160)
-            if r.random() < 0.95
-            else r.randrange(0, 6000)
-        )
+        kind = r.random()
+        if kind < 0.001:
+            return r.choice(EDGES)
+        if kind < 0.006:
+            return r.choice((100_000, 262_112, 262_113, 262_144, 400_000, 600_000))  # frames share memory in pieces
+        return r.randrange(0, 160) if kind < 0.95 else r.randrange(0, 6000)
 
     def size(self) -> int:
         r = self.random
@@ -200,6 +201,29 @@ class ProgramWriter:
         self.tidy = False
         self.emit(push(1), 0x90, 0x03, 0x80, push(start, 2), 0x57, 0x50)
 
+    def spread(self) -> None:
+        """Comes to many slots and accounts, one after the other: all that it does is to a number that counts down."""
+        self.emit(push(self.random.choice(SPREADS)))
+        start = len(self.code)
+        self.emit(0x5B)
+        for _ in range(self.random.randrange(1, 4)):
+            op = self.random.choice(
+                [op for op in (0x55, 0x54, 0x5D, 0x5C, 0x31, 0x3B, 0x3F, CALL, 0x20, 0xA1) if self.has(op)]
+            )
+            if op in (0x55, 0x5D):
+                self.emit(0x80, 0x80, op)
+            elif op == CALL:
+                for value in (0, 0, 0, 0, self.random.choice((0, 1))):
+                    self.emit(push(value))
+                self.emit(0x85, push(self.random.choice((0, 1000))), op, 0x50)
+            elif op == 0x20:
+                self.emit(0x80, push(32), 0x52, push(64), push(0), op, 0x50)
+            elif op == 0xA1:
+                self.emit(0x80, push(0), push(0), op)
+            else:
+                self.emit(0x80, op, 0x50)
+        self.emit(push(1), 0x90, 0x03, 0x80, push(start, 2), 0x57, 0x50)
+
     def branch(self) -> None:
         """Jumps over a piece, or not; sometimes to where no JUMPDEST is."""
         self.push(self.random.choice((0, 1, self.word())))
@@ -286,7 +310,8 @@ class ProgramWriter:
             self.emit(push(int.from_bytes(init[i : i + 32].ljust(32, b"\0"), "big"), 32), push(i), 0x52)
         if op == CREATE2:
             self.push(self.random.randrange(3))
-        self.emit(push(len(init) if self.random.random() < 0.95 else self.size()))
+        size = len(init) if self.random.random() < 0.95 else self.random.choice((self.size(), 49152, 49153))
+        self.emit(push(size))
         self.push(0)
         self.push(self.random.choice((0, 0, 1, self.word())))
         self.emit(op)
@@ -315,7 +340,7 @@ class ProgramWriter:
     def write(self, length: int) -> bytes:
         pieces: list[Callable[[], None]] = [
             *[self.arithmetic] * 4, *[self.environment] * 3, *[self.query] * 2, *[self.store] * 2, *[self.call] * 2,
-            self.copy, self.keccak, self.log, self.stack, self.loop, self.branch,
+            self.copy, self.keccak, self.log, self.stack, self.loop, self.branch, self.spread,
         ]  # fmt: skip
         if self.depth < 2:
             pieces.append(self.create)

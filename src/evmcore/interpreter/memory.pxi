@@ -15,7 +15,7 @@ cdef int64_t expand_memory(const u256* offset, uint64_t size, int64_t gas, Frame
     cost = GAS_MEMORY_WORD * words + (words >> 9) * words + ((words & 511) * words >> 9) - f.memory_cost
     if cost > <uint64_t>gas:
         return fail(f, OUT_OF_GAS)
-    if not make_memory(f, words << 5):
+    if words > <uint64_t>1 << 31 or not make_memory(f, words << 5):      # 2**36 bytes
         return fail(f, NO_MEMORY)
     f.memory_cost += cost
     return gas - <int64_t>cost
@@ -59,9 +59,10 @@ cdef inline int64_t touch_memory(u256* offset, const u256* size, int64_t gas, Fr
 cdef inline int64_t charge_words(const u256* size, int64_t price, int64_t gas, Frame* f) noexcept nogil:
     """Charges a price per started word of 32 bytes. Returns the gas left or -1."""
     cdef uint64_t bytes = u_sat64(size)
-    if price == 0 or bytes == 0:
+    cdef int64_t words = <int64_t>((bytes >> 5) + ((bytes & 31) != 0))
+    if price == 0 or words == 0:
         return gas
-    if bytes > <uint64_t>1 << 58:            # no memory of that size can be paid
+    if words > gas:                          # and their price might not fit
         return fail(f, OUT_OF_GAS)
-    gas -= price * <int64_t>((bytes + 31) >> 5)
+    gas -= price * words
     return gas if gas >= 0 else fail(f, OUT_OF_GAS)
