@@ -29,7 +29,7 @@ from dataclasses import replace
 
 from evmcore import estimates
 from evmcore._interp import dispatch_build
-from evmcore.errors import ExecutionAborted, InputError, ResourceError, StateError
+from evmcore.errors import ExecutionAborted, InputError, ResourceError, StateError, not_copied
 from evmcore.forks import Fork, chain_of
 from evmcore.threads import thread_count
 from evmcore.types import BlockEnv, shown, to_bytes
@@ -141,9 +141,8 @@ cdef class EVM:
         return other
 
     def __reduce__(self):
-        raise TypeError(
-            "an EVM cannot be pickled or copied: pickle its state and block and the fork or chain it was made for, and make "
-            "another of them"
+        raise not_copied(
+            self, "pickle its state and block and the fork or chain it was made for, and make another of them"
         )
 
     def __repr__(self):

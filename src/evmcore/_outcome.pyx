@@ -16,7 +16,7 @@ from evmcore._trie cimport TrieItem, trie_root_threaded
 from evmcore._u256 cimport u256_to_int
 from evmcore._workers cimport for_each
 
-from evmcore.errors import ResourceError
+from evmcore.errors import ResourceError, not_copied
 from evmcore.forks import Fork
 from evmcore.types import Log, Receipt
 
@@ -136,9 +136,7 @@ cdef class CommittedTransaction(TransactionResult):
         return (*TransactionResult.fields(self), self.index, self.receipt, self.accesses)
 
     def __reduce__(self):
-        raise TypeError(
-            "a CommittedTransaction cannot be pickled or copied: pickle what is needed of it, as its receipt and output"
-        )
+        raise not_copied(self, "pickle what is needed of it, as its receipt and output")
 
     @property
     def receipt(self):

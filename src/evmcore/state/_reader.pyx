@@ -5,7 +5,7 @@ from evmcore._diff cimport diff_argument
 from evmcore._state cimport READ_FAILED, AccountData, Found
 from evmcore._u256 cimport u256
 
-from evmcore.errors import StateError
+from evmcore.errors import StateError, not_copied
 
 
 cdef class Backend:
@@ -20,6 +20,9 @@ cdef class Backend:
         self.reader.storage = _no_storage
         self.reader.code = _no_code
         self.reader.block_hash = _no_block_hash
+
+    def __reduce__(self):
+        raise not_copied(self, "it reads what this process holds open; pickle what that is opened with")
 
     cdef void begin_read(self) noexcept nogil:
         pass
