@@ -5,13 +5,16 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from evmcore import EVM, Block, Header, MemoryState, Transaction, execute_block
-from evmcore.errors import ExecutionAborted
+from evmcore._crypto import address_of
+from evmcore._senders import recover_senders
+from evmcore.errors import ExecutionAborted, InvalidBlock
 from evmcore.listed import ListedExecutor
 from evmcore.stm import ParallelExecutor
 from evmcore.tracing import CallTracer
@@ -203,3 +206,95 @@ def test_blocks_of_other_threads_are_left_alone() -> None:
         time.sleep(60)
     thread.join()
     assert used == [len(SENDERS) * 2**28]
+
+
+# ---- senders
+
+MANY = 20_000  # signatures for each thread: a tenth of a second and more
+
+
+class Ringing(Mapping[int, bytes]):
+    """The hashes of a block, which are looked at right before its senders are recovered: an alarm is set then."""
+
+    def __init__(self, *interval: float) -> None:
+        self.interval = interval
+        self.begun = 0.0
+
+    def __iter__(self) -> Iterator[int]:
+        signal.setitimer(signal.ITIMER_REAL, *self.interval)
+        self.begun = time.thread_time()
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __getitem__(self, number: int) -> bytes:
+        raise KeyError(number)
+
+
+def signed_block(count: int) -> tuple[Block, MemoryState]:
+    """One transaction again and again, which is valid only once: to recover the senders is all the work."""
+    signed = Transaction(to=ALICE, gas_limit=21_000, gas_price=1).sign(b"\7" * 32)
+    transaction = replace(signed, sender=None)
+    state = MemoryState({address_of(b"\7" * 32): Account(balance=10**18)})
+    return Block(Header(number=1, gas_limit=2**40, base_fee_per_gas=0), [transaction] * count), state
+
+
+def on_one_thread() -> tuple[dict[str, Any], int]:
+    return {}, 1
+
+
+def on_two_threads() -> tuple[dict[str, Any], int]:
+    return {"executor": ParallelExecutor(2)}, 2
+
+
+SENDER_RUNS = [on_one_thread, on_two_threads]
+
+
+@pytest.mark.parametrize("how", SENDER_RUNS)
+def test_what_a_handler_raises_ends_the_recovery_of_senders(how: Callable[[], tuple[dict[str, Any], int]]) -> None:
+    options, threads = how()
+    block, state = signed_block(MANY * threads)
+    before = state.dump()
+    signal.signal(signal.SIGALRM, ring)
+    hashes = Ringing(0.01)
+    with pytest.raises(Alarm) as raised:
+        execute_block(block, state, "cancun", validate=False, commit=True, block_hashes=hashes, **options)
+    assert time.thread_time() - hashes.begun < MANY * 4e-6  # to recover one takes more, on any machine
+    assert raised.value.__context__ is None
+    assert state.dump() == before
+
+
+@pytest.mark.parametrize("how", SENDER_RUNS)
+def test_handlers_run_while_senders_are_recovered(how: Callable[[], tuple[dict[str, Any], int]]) -> None:
+    options, threads = how()
+    block, state = signed_block(MANY * threads)
+    rung: list[int] = []
+    signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
+    with pytest.raises(InvalidBlock, match="NONCE_MISMATCH_TOO_LOW"):
+        execute_block(block, state, "cancun", validate=False, block_hashes=Ringing(0.01, 0.01), **options)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert len(rung) > 3
+
+
+class Last(Transaction):
+    """The last transaction: an alarm is set when it is made ready."""
+
+    begun = 0.0
+
+    def encode(self) -> bytes:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        Last.begun = time.thread_time()
+        return super().encode()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_a_handler_raises_ends_the_recovery_of_senders_by_itself(threads: int) -> None:
+    last = replace(Last(to=ALICE, gas_limit=21_000, gas_price=1).sign(b"\7" * 32), sender=None)
+    transactions = [*signed_block(MANY * threads)[0].transactions, last]
+    signal.signal(signal.SIGALRM, ring)
+    with pytest.raises(Alarm):
+        recover_senders(transactions, threads)
+    assert time.thread_time() - Last.begun < MANY * 4e-6
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    assert len(recover_senders(transactions[-40:], threads)) == 40
