@@ -46,9 +46,6 @@ class BlockSource(Protocol):
     def next(self, head: Header) -> Advance | Rewind | None:
         """What to do when the state is the one after `head`; None: nothing at present."""
 
-    def remaining(self, head: Header) -> int | None:
-        """How many blocks are known to come, for a progress bar; None where nobody knows."""
-
     def close(self) -> None:
         """Lets go of files and connections."""
 
@@ -158,11 +155,6 @@ class ChainFile:
                 self._decoded.popitem(last=False)
         return block
 
-    def remaining(self, head: Header) -> int | None:
-        self._locate(head)
-        assert self._at is not None
-        return len(self._places) - self._at
-
     def _locate(self, head: Header) -> None:
         if self._at is not None:
             return
@@ -246,13 +238,9 @@ class BlocksWithState:
 
     endless = False
 
-    def __init__(self, blocks: Iterable[BlockWithState], count: int | None = None) -> None:
+    def __init__(self, blocks: Iterable[BlockWithState]) -> None:
         self._blocks = iter(blocks)
-        self._count = count
         self.current: BlockWithState | None = None
-
-    def remaining(self, head: Header) -> int | None:
-        return self._count
 
     def next(self, head: Header) -> Advance | Rewind | None:
         while True:

@@ -178,7 +178,7 @@ def _open_blocks(options: argparse.Namespace) -> tuple[Publisher, BlockSource, C
     except InputError as error:
         raise CommandError(f"blocks: {error}") from None
     chain_id = options.chain_id if options.chain_id is not None else first.chain.chain_id
-    source = BlocksWithState((replay.load(path) for path in paths), len(paths))
+    source = BlocksWithState(replay.load(path) for path in paths)
     return storage.open_publisher(options, chain_id), source, StatefulChanger(source, threads=options.threads)
 
 
