@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,10 +15,11 @@ import pytest
 from evmcore import EVM, Block, Header, MemoryState, Transaction, execute_block
 from evmcore._crypto import address_of
 from evmcore._senders import recover_senders
+from evmcore._session import Session
 from evmcore.errors import ExecutionAborted, InvalidBlock
 from evmcore.listed import ListedExecutor
 from evmcore.stm import ParallelExecutor
-from evmcore.tracing import CallTracer
+from evmcore.tracing import CallTracer, EIP3155Tracer
 from evmcore.types import Account
 
 LOOP, ALICE = b"\x10" * 20, b"\xa1" * 20
@@ -298,3 +300,121 @@ def test_what_a_handler_raises_ends_the_recovery_of_senders_by_itself(threads: i
     assert time.thread_time() - Last.begun < MANY * 4e-6
     signal.signal(signal.SIGALRM, signal.SIG_IGN)
     assert len(recover_senders(transactions[-40:], threads)) == 40
+
+
+# ---- state roots
+
+
+@pytest.fixture(scope="module")
+def large() -> MemoryState:
+    """A million slots: some tenths of a second to be hashed."""
+    account = Account(storage={7919 * slot: slot for slot in range(1, 80_001)})
+    return MemoryState(dict.fromkeys([bytes([0x40 + i]) * 20 for i in range(12)], account))
+
+
+def root(state: MemoryState, threads: int) -> object:
+    return state.state_root(threads=threads)
+
+
+def root_after_diff(state: MemoryState, threads: int) -> object:
+    session = Session(state)
+    session.override({ALICE: {"balance": 7}})
+    return state.state_root(session.diff(), threads)
+
+
+def next_root(state: MemoryState, threads: int) -> object:
+    """For which a trie is made that is kept from then on."""
+    return state.state_root(threads=threads)
+
+
+def first_proof(state: MemoryState, threads: int) -> object:
+    return state.proof(ALICE)
+
+
+ROOTS = [root, root_after_diff, next_root, first_proof]
+
+
+def made_ready(large: MemoryState, compute: Callable[..., object]) -> MemoryState:
+    state = large.copy()
+    if compute is next_root:
+        state.state_root()
+    return state
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("compute", ROOTS)
+def test_handlers_run_while_a_root_is_computed(
+    large: MemoryState, compute: Callable[[MemoryState, int], object], threads: int
+) -> None:
+    state = made_ready(large, compute)
+    rung: list[int] = []
+    signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    computed = compute(state, threads)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert len(rung) > 1
+    assert computed == compute(large.copy(), 1)
+
+
+@pytest.mark.parametrize("compute", ROOTS)
+def test_a_handler_may_ask_the_state_whose_root_is_computed(
+    large: MemoryState, compute: Callable[[MemoryState, int], object]
+) -> None:
+    """It waits where it has to, and sees nothing that is there for the root's sake alone."""
+    state = made_ready(large, compute)
+    expected = large.copy().state_root()
+    seen: list[tuple[int, bytes]] = []
+    signal.signal(signal.SIGALRM, lambda *_: seen.append((state.balance(ALICE), state.state_root())))
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    compute(state, 1)
+    assert seen == [(0, expected)]
+
+
+@pytest.mark.parametrize("compute", ROOTS)
+def test_what_a_handler_raises_ends_the_computing_of_a_root(
+    large: MemoryState, compute: Callable[[MemoryState, int], object]
+) -> None:
+    state = made_ready(large, compute)
+    size = sys.getsizeof(state)
+    rung: list[int] = []
+
+    def ring_twice(*_: Any) -> None:
+        rung.append(1)
+        if len(rung) == 2:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise Alarm
+
+    signal.signal(signal.SIGALRM, ring_twice)
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    with pytest.raises(Alarm) as raised:
+        compute(state, 1)
+    assert raised.value.__context__ is None
+    assert sys.getsizeof(state) < size + 1_000_000  # no trie was made
+    assert (len(state), state.balance(ALICE)) == (len(large), 0)
+    assert compute(state, 1) == compute(large.copy(), 1)
+
+
+def test_a_root_that_is_asked_for_inside_a_call_waits_for_nobody(large: MemoryState) -> None:
+    """The call has the state, and a writer who waits for its end would keep another thread out."""
+    state = large.copy()
+    state.set_code(LOOP, b"\x00")
+    expected = state.copy().state_root()
+    writer = threading.Thread(target=state.set_balance, args=(ALICE, 7))
+    roots: list[bytes] = []
+
+    class Stream:
+        def write(self, text: str) -> None:
+            if not roots:
+                writer.start()
+                shut_out = False
+                while not shut_out:
+                    reader = threading.Thread(target=state.balance, args=(ALICE,))
+                    reader.start()
+                    reader.join(0.2)
+                    shut_out = reader.is_alive()
+            roots.append(state.state_root())
+
+    EVM(state).call(LOOP, tracer=EIP3155Tracer(Stream()))
+    writer.join()
+    assert roots and set(roots) == {expected}
+    assert state.balance(ALICE) == 7

@@ -1,9 +1,19 @@
 """Python's handlers of signals during native works; see `_handlers.pxd`."""
 from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport uint32_t
 
-from evmcore._asking cimport begin_asking, end_asking
+from evmcore._asking cimport ASK_EVERY_MS, begin_asking, end_asking
+from evmcore._sync cimport raise_flag
 
 from threading import get_ident, main_thread
+
+from evmcore.errors import ResourceError
+
+cdef extern from "include/aside.h" namespace "evmcore" nogil:
+    cppclass Aside:
+        Aside(void (*work)(void* context) noexcept nogil, void* context) except +
+        bint wait(int ms)
+        bint is_lost()
 
 
 cdef class Handlers:
@@ -15,9 +25,13 @@ cdef class Handlers:
         return 0
 
 
+cdef bint is_main_thread():
+    return get_ident() == main_thread().ident
+
+
 cdef Handlers handle_signals(EndWork end, void* work):
     cdef Handlers handlers
-    if get_ident() != main_thread().ident:
+    if not is_main_thread():
         return None
     handlers = Handlers.__new__(Handlers)
     handlers.end = end
@@ -42,3 +56,31 @@ cdef void run_handlers(void* work) noexcept nogil:
             if handlers.raised is None:
                 handlers.raised = error
             handlers.end(handlers.work)
+
+
+cdef object run_aside(void (*work)(void* context) noexcept nogil, void* context, uint32_t* stop):
+    cdef Aside* aside
+    cdef bint ended = False
+    raised = None
+    if not is_main_thread():
+        with nogil:
+            work(context)
+        return None
+    with nogil:
+        aside = new Aside(work, context)
+    try:
+        while True:
+            with nogil:
+                ended = aside.wait(ASK_EVERY_MS)
+            if ended:
+                break
+            error = raised_by_handlers()
+            if error is not None:
+                raised = error if raised is None else raised
+                raise_flag(stop)
+        if aside.is_lost():
+            raise ResourceError("the process was forked by a signal's handler, and the thread that was at work is not in it")
+    finally:
+        with nogil:
+            del aside
+    return raised

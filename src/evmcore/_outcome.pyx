@@ -256,7 +256,7 @@ cdef bint root_of_encoded(const Encoding* encoding, unsigned int threads, uint8_
             items[i].key_size = <uint32_t>(rlp_put_uint(key, i) - key)
             items[i].value = encoding.bytes + encoding.offsets[i]
             items[i].value_size = <uint32_t>(encoding.offsets[i + 1] - encoding.offsets[i])
-        done = trie_root_threaded(items, count, threads, root)
+        done = trie_root_threaded(items, count, threads, NULL, root)
     free_array(items)
     free_array(keys)
     return done

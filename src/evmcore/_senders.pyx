@@ -12,7 +12,7 @@ from evmcore._hash cimport keccak256
 from evmcore._rlp cimport (
     RLP_LIST, Buffer, buffer_free, buffer_reserve, rlp_header_size, rlp_put_header, rlp_put_uint, rlp_uint_size,
 )
-from evmcore._sync cimport atomic_acquire32, atomic_release32, is_raised, monotonic_ns, raise_flag
+from evmcore._sync cimport atomic_acquire32, atomic_release32, is_to_stop, monotonic_ns, raise_flag
 from evmcore._u256 cimport u256, u256_from_int, u_is_zero, u_lt, u_sat64, u_to_be
 from evmcore._workers cimport run_on_workers
 
@@ -128,7 +128,7 @@ cdef bint recover_next(Pending* pending, Buffer* scratch) noexcept nogil:
     """One that nobody has begun with. False: there is none, or none is to be begun with."""
     cdef uint64_t place
     ask_in_time()
-    if pending.stop != NULL and is_raised(pending.stop):
+    if is_to_stop(pending.stop):
         return False
     place = pending.next.take(1)
     if place >= pending.count:
@@ -160,7 +160,7 @@ cdef const uint8_t* pending_signer(Pending* pending, size_t number) noexcept nog
         start = monotonic_ns()
         while atomic_acquire32(&signature.recovered) == NOT_YET:
             if not recover_next(pending, &scratch):
-                if pending.stop != NULL and is_raised(pending.stop):
+                if is_to_stop(pending.stop):
                     break
                 sched_yield()                    # somebody is at it
         buffer_free(&scratch)
