@@ -13,13 +13,17 @@ from typing import Any
 import pytest
 
 from evmcore.blocks import Block, Header
+from evmcore.forks import Activation, BlobSchedule, ChainConfig, Fork
 from evmcore.state.base import AccountInfo
 from evmcore.transactions import Authorization, Transaction
 from evmcore.types import Account, BlockEnv, Withdrawal
 
 ADDRESS = "0x" + "11" * 20
 HASH = "0x" + "22" * 32
-VALUES = [Account, AccountInfo, Authorization, Block, BlockEnv, Header, Transaction, Withdrawal]
+VALUES = [
+    Account, AccountInfo, Activation, Authorization, BlobSchedule, Block, BlockEnv, ChainConfig, Header, Transaction,
+    Withdrawal,
+]  # fmt: skip
 
 
 def declared_init(value: type) -> ast.FunctionDef:
@@ -96,3 +100,21 @@ def test_accounts_are_made_of_text() -> None:
     info = AccountInfo(nonce="0x1", code_hash=HASH)
     code_hash: bytes = info.code_hash
     assert (account.balance, code, storage, info.nonce, code_hash) == (10, b"\x60\x01", {1: 2, 3: 0}, 1, b"\x22" * 32)
+
+
+def test_chains_are_made_of_text_and_lists() -> None:
+    blobs = BlobSchedule("0x3", "0x6", "0x32f0ed")
+    later = Activation("cancun", timestamp="0x64", blob_schedule=blobs)
+    chain = ChainConfig("0x7", [Activation("Frontier", block="0x0"), later], "0x100", ADDRESS, "mine")
+    target: int = blobs.target
+    fork: Fork = later.fork
+    timestamp: int | None = later.timestamp
+    assert (target, blobs.max, blobs.base_fee_update_fraction) == (3, 6, 3_338_477)
+    assert (fork, later.block, timestamp) == (Fork.CANCUN, None, 100)
+    activations: tuple[Activation, ...] = chain.activations
+    deposit_contract: bytes = chain.deposit_contract
+    assert activations == (Activation(Fork.FRONTIER, block=0), later)
+    assert (chain.chain_id, chain.terminal_total_difficulty, deposit_contract) == (7, 256, b"\x11" * 20)
+    assert chain.fork_at(1, 100) is Fork.CANCUN
+    assert ChainConfig.of_fork("cancun", "0x5") == ChainConfig.of_fork(Fork.CANCUN, 5)
+    assert ChainConfig.from_network("Cancun", "0x5").chain_id == 5

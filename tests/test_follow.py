@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from evmcore.bench import replay
-from evmcore.block_sources import Advance, BlocksWithState, ChainFile
+from evmcore.block_sources import Advance, BlocksWithState, ChainFile, Rewind
 from evmcore.blocks import Block, Header
 from evmcore.cli import main
 from evmcore.errors import InputError, InvalidBlock, ReorgTooDeep, StateError, WrongParent
@@ -47,6 +47,7 @@ class Following:
                 from_memory(chain.states[chain.genesis.hash])
             )
         self.source = ChainFile(path, chain.genesis.header)
+        self.source.ancestors = self.publisher.ancestors
         self.changer = ExecutingChanger(self.publisher, chain.config)
         self.reports: list[Progress] = []
         self.follower = Follower(self.publisher, self.source, self.changer, report=self.reports.append)
@@ -236,6 +237,86 @@ def test_a_branch_from_before_the_feed_is_refused(client: Any, chain: SmallChain
     assert read_state(client, 77) == state_of(chain.states[trunk[-1].hash])
 
 
+# ---- a file without the head
+
+
+@pytest.mark.parametrize("first", [0, 5, 6])
+@pytest.mark.parametrize("execute_on", ["memory", "redis"])
+def test_a_file_of_another_branch_is_followed_from_where_the_two_part(
+    client: Any,
+    server: RedisServer,
+    chain: SmallChain,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    first: int,
+    execute_on: str,
+) -> None:
+    """Whether it has all the blocks or begins shortly before that one, or on it."""
+    trunk = chain.grow(chain.genesis, 6)
+    old, new = chain.grow(trunk[-1], 4, b"old"), chain.grow(trunk[-1], 2, b"new")
+    command = ["follow", "--redis", server.url, "--genesis", genesis_file(tmp_path)]
+    assert main([*command, "--chain", str(write(tmp_path / "old.rlp", [*trunk, *old])), "--quiet"]) == 0
+    capsys.readouterr()
+    path = write(tmp_path / "new.rlp", [*trunk, *new][first:])
+    where = ["--chain-id", "77", "--execute-on", execute_on]
+    assert main([*command[:3], *where, "--chain", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"back to block 6 0x{trunk[-1].hash.hex()}"
+    assert lines[-1].startswith(f"head: block 8 0x{new[-1].hash.hex()}, 2 blocks in ")
+    assert read_state(client, 77) == state_of(chain.states[new[-1].hash])
+
+
+def test_a_file_whose_last_block_is_before_the_head_changes_nothing(
+    client: Any, chain: SmallChain, tmp_path: Path
+) -> None:
+    blocks = chain.grow(chain.genesis, 6)
+    for end in (6, 4, 1):
+        with Following(client, chain, write(tmp_path / "chain.rlp", blocks[:end])) as following:
+            assert following.follower.run().hash == blocks[-1].hash
+            assert sum(report.reverted for report in following.reports) == 0
+    assert read_state(client, 77) == state_of(chain.states[blocks[-1].hash])
+
+
+def test_a_branch_that_is_lighter_than_where_it_parts_from_is_no_reason_to_go_back(tmp_path: Path) -> None:
+    """Before the merge, when weights count."""
+    trunk = [Header(difficulty=7)]
+    for number in range(1, 6):
+        trunk.append(Header(number=number, difficulty=10, parent_hash=trunk[-1].hash))
+    light = Header(number=4, difficulty=9, parent_hash=trunk[3].hash)
+    heavy = Header(number=5, difficulty=12, parent_hash=light.hash)
+    for branch, ways in (([light], [None]), ([light, heavy], [Rewind(trunk[4].hash), Rewind(trunk[3].hash)])):
+        source = ChainFile(write(tmp_path / "chain.rlp", [Block(header) for header in [*trunk[:5], *branch]]))
+        source.ancestors = lambda: [(header.number, header.hash) for header in trunk[4::-1]]
+        assert [source.next(header) for header in trunk[5:3:-1]][: len(ways)] == ways
+        source.close()
+
+
+def test_a_file_that_parts_from_the_state_before_the_feed_says_how_far_that_goes(
+    client: Any, server: RedisServer, chain: SmallChain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.config_set("stream-node-max-entries", 1)
+    trunk = chain.grow(chain.genesis, 12)
+    branch = chain.grow(trunk[1], 12, b"other")
+    try:
+        with Following(client, chain, write(tmp_path / "old.rlp", trunk), ring=8) as following:
+            following.follower.run()
+            oldest, oldest_hash = list(following.publisher.ancestors())[-1]
+    finally:
+        client.config_set("stream-node-max-entries", 100)
+    assert 3 < oldest < 12 and oldest_hash == trunk[oldest - 1].hash
+    command = ["follow", "--redis", server.url, "--chain-id", "77", "--genesis", genesis_file(tmp_path), "--chain"]
+    reach = f"to block {oldest} 0x{oldest_hash.hex()}, to which it can go back: "
+    for blocks, said in (
+        ([*trunk[:2], *branch], f"{reach}the state has to be loaded anew"),
+        (branch[oldest:], f"{reach}the blocks {oldest + 1} to {oldest + 2} are missing"),
+        (trunk[: oldest - 2], f"{reach}the blocks {oldest - 1} to {oldest} are missing"),
+    ):
+        assert main([*command, str(write(tmp_path / "new.rlp", blocks))]) == 2
+        error = capsys.readouterr().err
+        assert f"none of those from block 12 0x{trunk[-1].hash.hex()}, where the state is, {said}" in error
+    assert client.hget(KEYS.head, "hash") == trunk[-1].hash
+
+
 # ---- what is wrong with input
 
 
@@ -311,7 +392,7 @@ def test_a_chain_file_of_other_blocks_is_refused(client: Any, chain: SmallChain,
         following.follower.run()
     with (
         Following(client, chain, write(tmp_path / "b.rlp", blocks[3:])) as following,
-        pytest.raises(InputError, match="has the blocks 4 to 5, the state is at block 2"),
+        pytest.raises(InputError, match=r"begins with block 4 on .*, the state is at block 2 .*: block 3 is missing"),
     ):
         following.follower.run()
 

@@ -175,12 +175,29 @@ def test_unknown_networks_are_refused(network: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: BlobSchedule("x", 6, 1), "argument 'target': expected a number"),  # type: ignore[arg-type]
+        (lambda: BlobSchedule("x", 6, 1), "argument 'target': expected a number"),
+        (lambda: BlobSchedule("3", 6, 1), "argument 'target': expected a number or 0x-hex text, got text without"),
+        (lambda: BlobSchedule(-1, 6, 1), "argument 'target': expected a number that is not negative, got -1"),
         (lambda: BlobSchedule(3, None, 1), "argument 'max': expected a number"),  # type: ignore[arg-type]
+        (lambda: BlobSchedule(3, 2, 1), "argument 'max': expected no fewer blobs than the target, 3, got 2"),
+        (
+            lambda: BlobSchedule(3, 10**6 + 1, 1),
+            "argument 'max': expected at most 1000000 blobs per block, got 1000001",
+        ),
+        (lambda: BlobSchedule(3, 6, 2**64), r"argument 'base_fee_update_fraction': expected a number below 2\*\*64"),
         (lambda: BlobSchedule(3, 6, 0), "argument 'base_fee_update_fraction': expected a number from 1, got 0"),
         (lambda: ChainConfig(-1, (Activation(Fork.LONDON, block=0),)), "argument 'chain_id': expected a number"),
-        (lambda: ChainConfig(1, 5), "activations: expected a tuple of Activation, got 5"),  # type: ignore[arg-type]
-        (lambda: ChainConfig(1, (Fork.LONDON,)), "activations: expected"),  # type: ignore[arg-type]
+        (lambda: ChainConfig(2**256, ()), r"argument 'chain_id': expected a number below 2\*\*256"),
+        (lambda: ChainConfig(1, 5), "'activations': expected a list of Activation, got 5"),  # type: ignore[arg-type]
+        (lambda: ChainConfig(1, ["x"]), "'activations': expected Activation, got 'x'"),  # type: ignore[list-item]
+        (lambda: ChainConfig(1, [Activation("osaka")], -1), "argument 'terminal_total_difficulty': expected a number"),
+        (lambda: ChainConfig(1, [Activation("osaka")], 0, "0x12"), "argument 'deposit_contract': expected 20 bytes"),
+        (lambda: ChainConfig(1, [Activation("osaka")], name=7), "'name': expected text"),  # type: ignore[arg-type]
+        (lambda: Activation("atlantis"), "fork: unknown fork 'atlantis'"),
+        (lambda: Activation(16), "fork: expected a name or a Fork, got int"),  # type: ignore[arg-type]
+        (lambda: Activation("osaka", block=2**64), r"argument 'block': expected a number below 2\*\*64"),
+        (lambda: Activation("osaka", timestamp=1.5), "'timestamp': expected a number"),  # type: ignore[arg-type]
+        (lambda: Activation("osaka", blob_schedule=(3, 6, 1)), "'blob_schedule': expected"),  # type: ignore[arg-type]
     ],
 )
 def test_a_chain_of_wrong_parts_is_refused(make: Callable[[], object], message: str) -> None:
@@ -265,11 +282,11 @@ def test_genesis_files_name_forks_by_block_and_time() -> None:
         ({"blobSchedule": {"cancun": {"target": 1, "max": 2}}}, r"cancun\.baseFeeUpdateFraction: missing"),
         (
             {"blobSchedule": {"cancun": {"target": 3, "max": 2, "baseFeeUpdateFraction": 1}}},
-            "max 2 is below target 3",
+            r"blobSchedule\.cancun: argument 'max': expected no fewer blobs than the target, 3, got 2",
         ),
         (
             {"blobSchedule": {"cancun": {"target": 1, "max": 2, "baseFeeUpdateFraction": 0}}},
-            "must not be zero",
+            r"blobSchedule\.cancun: argument 'base_fee_update_fraction': expected a number from 1, got 0",
         ),
         ({"bpo3Time": 600}, r"blobSchedule\.bpo3: missing"),
         ({"amsterdamTime": 600}, "amsterdamTime: this fork is not supported"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -143,6 +145,23 @@ def test_a_pin_stays_at_its_block_until_the_window_has_passed_it_by_far(server: 
         with pytest.raises(StateNotAvailable, match="left the window"):
             pin.storage(TOKEN_ADDRESS, slot)
         assert state.pin().storage(TOKEN_ADDRESS, slot) == 2100
+
+
+@pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_what_is_open_on_redis_says_what_to_open_elsewhere(server: RedisServer, way: Callable[[Any], Any]) -> None:
+    with load(server, token_state()) as publisher, RedisState(server.url) as state, state.pin() as pin:
+        for given, said in (
+            (publisher, "a Publisher cannot be pickled or copied: its office is this process's; make another there"),
+            (
+                state,
+                "a RedisState cannot be pickled or copied: its cache and its thread are this process's; open",
+            ),
+            (pin, "a RedisPin cannot be pickled or copied: pickle its block_hash, and pin that on a RedisState"),
+            (pin.backend, "a CacheView cannot be pickled or copied: it reads what this process holds open"),
+        ):
+            with pytest.raises(TypeError) as error:
+                way(given)
+            assert str(error.value).startswith(said)
 
 
 def slot_diff(slot: int, old: int, new: int) -> StateDiff:

@@ -9,8 +9,24 @@ from typing import Any
 
 import pytest
 
-from evmcore import EVM, Account, BlockResult, MemoryState, TimeLimit, Transaction, execute_block
+from evmcore import (
+    EVM,
+    Account,
+    BlockResult,
+    BlockStream,
+    MemoryState,
+    ParallelExecutor,
+    State,
+    TimeLimit,
+    Transaction,
+    execute_block,
+    execute_block_stream,
+)
+from evmcore._decision import ChoosingExecutor
+from evmcore._session import Session
 from evmcore.blocks import Block, Header
+from evmcore.state import as_backend
+from evmcore.tracing import CallTracer
 from tests.assembly import assemble, returning
 
 SENDER = bytes(19) + b"\x11"
@@ -24,6 +40,10 @@ def evm(code: bytes = LOGS) -> EVM:
 
 def transaction(**fields: Any) -> Transaction:
     return Transaction(sender=SENDER, to=CONTRACT, gas_limit=100_000, **fields)
+
+
+def stream() -> BlockStream:
+    return execute_block_stream(block_result().block, evm().state, "istanbul", validate=False)
 
 
 def block_result() -> BlockResult:
@@ -80,12 +100,35 @@ def test_transactions_of_blocks_are_equal_when_they_did_the_same_at_the_same_pla
         (lambda: block_result().transactions[0], "a CommittedTransaction cannot be pickled or copied: pickle what is "),
         (lambda: block_result().accesses, "an AccessRecord cannot be pickled or copied: pickle the encoding of "),
         (lambda: TimeLimit(1), "a TimeLimit cannot be pickled or copied: its time is that of this process"),
+        (stream, "a BlockStream cannot be pickled or copied: threads of this process execute its block"),
+        (
+            lambda: Session(evm().state, "istanbul"),
+            "a Session cannot be pickled or copied: pickle what it changed, its ",
+        ),
+        (lambda: as_backend(State()), "a PythonBackend cannot be pickled or copied: it reads what this process holds "),
+        (
+            CallTracer,
+            "a CallTracer cannot be pickled or copied: it is tied to the run that it observes; pickle what it",
+        ),
     ],
 )
 def test_what_cannot_be_pickled_says_what_can(way: Callable[[Any], Any], make: Callable[[], Any], said: str) -> None:
     with pytest.raises(TypeError) as error:
         way(make())
     assert str(error.value).startswith(said)
+
+
+@pytest.mark.parametrize("executor", [ParallelExecutor(2), ChoosingExecutor(3)])
+def test_executors_that_learn_nothing_by_themselves_are_made_again(executor: Any) -> None:
+    for made in (pickle.loads(pickle.dumps(executor)), copy.copy(executor), copy.deepcopy(executor)):
+        assert type(made) is type(executor) and made.threads == executor.threads
+        assert execute_block(block_result().block, evm().state, "istanbul", validate=False, executor=made).gas_used
+
+
+def test_a_closed_stream_is_not_copied_either() -> None:
+    with stream() as given, pytest.raises(TypeError, match="a BlockStream cannot be pickled or copied"):
+        list(given)
+        copy.copy(given)
 
 
 def test_what_is_to_be_pickled_instead_makes_the_same_again() -> None:
@@ -95,5 +138,9 @@ def test_what_is_to_be_pickled_instead_makes_the_same_again() -> None:
     parts = (result.block, result.diff, result.receipts, result.transactions[0].receipt)
     assert pickle.loads(pickle.dumps(parts)) == parts
     assert result.accesses is not None
+    session = Session(asked.state, "istanbul")
+    session.override({SENDER: {"nonce": 7}})
+    state.apply(pickle.loads(pickle.dumps(session.diff())))
+    assert Session(state, "istanbul").account(SENDER) == session.account(SENDER)
     accesses = result.accesses.access_list
     assert type(accesses).from_rlp(pickle.loads(pickle.dumps(accesses.to_rlp()))) == accesses

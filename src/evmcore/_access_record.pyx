@@ -17,7 +17,7 @@ from evmcore._sync cimport mutex_lock, mutex_unlock
 from evmcore._u256 cimport u256, u_from_be_n
 
 from evmcore.access_lists import BlockAccessList
-from evmcore.errors import InputError, ResourceError
+from evmcore.errors import InputError, ResourceError, not_copied
 
 cdef extern from "include/access_order.h" namespace "evmcore" nogil:
     ctypedef struct Numbered:
@@ -317,9 +317,7 @@ cdef class AccessRecord:
         free_array(self.slots.items)
 
     def __reduce__(self):
-        raise TypeError(
-            "an AccessRecord cannot be pickled or copied: pickle the encoding of its access_list or of a part, `to_rlp()`"
-        )
+        raise not_copied(self, "pickle the encoding of its access_list or of a part, `to_rlp()`")
 
     cdef object list_of(self, uint32_t first, uint32_t last):
         cdef AccessNotes seen

@@ -9,7 +9,7 @@ from evmcore._sync cimport monotonic_ns
 
 from evmcore import body
 from evmcore.counters import ParallelCounters, decision_words
-from evmcore.errors import BlockReason, InvalidBlock
+from evmcore.errors import BlockReason, InvalidBlock, not_copied
 from evmcore.forks import Fork
 
 
@@ -22,9 +22,7 @@ cdef class BlockResult:
     """
 
     def __reduce__(self):
-        raise TypeError(
-            "a BlockResult cannot be pickled or copied: pickle what is needed of it, as its block, diff and receipts"
-        )
+        raise not_copied(self, "pickle what is needed of it, as its block, diff and receipts")
 
     def __repr__(self):
         number, fork, count = self.block.header.number, self.fork.name.lower(), self.output.record_count

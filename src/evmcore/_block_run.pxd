@@ -3,7 +3,6 @@ block rules, nothing of threads.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from evmcore._asking cimport Asking
 from evmcore._block_steps cimport BlockFailure, BlockOutput, BlockRules, Gate
 from evmcore._diff cimport StateDiff
 from evmcore._interp cimport Machine, Status
@@ -103,8 +102,6 @@ cdef class BlockRun:
     cdef Overlay overlay
     cdef uint32_t stop            # raised: the block ends here, as aborted
     cdef uint32_t halt            # raised: whatever runs ahead ends
-    cdef Asking asking
-    cdef object interruption      # what a signal's handler raised meanwhile: the exception, or None
     cdef Missing missing
     cdef Decision decision
     cdef Pace pace

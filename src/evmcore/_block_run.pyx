@@ -5,16 +5,16 @@ from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING
-from cpython.exc cimport PyErr_CheckSignals
 
 from evmcore._access cimport access_end_part
-from evmcore._asking cimport ask_in_time, begin_asking, end_asking
+from evmcore._asking cimport ask_in_time
 from evmcore._block_steps cimport (
     BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_NO_SENDER, BLOCK_OK, BLOCK_SYSTEM_CONTRACT_EMPTY,
     BLOCK_TRANSACTION_INVALID, WITHDRAWAL_REQUESTS, BlockOutput, Credit, Gate, TxRecord, block_ask_for_next, block_begin,
     block_end, block_transaction, output_reserve,
 )
 from evmcore._diff cimport StateDiff, diff_collect
+from evmcore._handlers cimport Handlers, handle_signals
 from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS, UNAVAILABLE, Environment
 from evmcore._machines cimport FOR_BLOCKS, machine_give, machine_take
 from evmcore._overlay cimport overlay_new
@@ -30,7 +30,6 @@ from evmcore.state._reader cimport Backend
 from evmcore.tracing._hooks cimport Tracer
 
 from collections.abc import Mapping
-from threading import get_ident, main_thread
 
 from evmcore import body
 from evmcore._precompiles import blst_unavailable
@@ -231,19 +230,16 @@ cdef class BlockRun:
         return 0
 
     cdef int run(self, bint roots, Tracer tracer, Executor executor) except -1:
-        if get_ident() != main_thread().ident:
-            return self.run_through(roots, tracer, executor)
-        begin_asking(&self.asking, run_handlers, <void*>self)
+        cdef Handlers handlers = handle_signals(end_run, <void*>self)
+        failure = None
         try:
             self.run_through(roots, tracer, executor)
-        except BaseException:
-            if self.interruption is None:
-                raise
-        finally:
-            end_asking(&self.asking)
-        if self.interruption is not None:
-            error, self.interruption = self.interruption, None
-            raise error
+        except BaseException as error:
+            failure = error
+        if handlers is not None:
+            handlers.done()                      # what ended the run, if a handler did
+        if failure is not None:
+            raise failure
         return 0
 
     cdef int run_through(self, bint roots, Tracer tracer, Executor executor) except -1:
@@ -259,7 +255,7 @@ cdef class BlockRun:
             with nogil:
                 failure = BLOCK_OK if self.find_senders(executor.threads) else BLOCK_NO_SENDER
             if failure == BLOCK_NO_SENDER:
-                raise self.without_sender()
+                raise self.error_of(failure, &sequence, executor)
         try:
             if roots:
                 self.output.gate = NULL          # nothing is to be seen before its root is
@@ -323,6 +319,8 @@ cdef class BlockRun:
 
     cdef object error_of(self, BlockFailure failure, const Sequence* sequence, Executor executor):
         """The exception for a block that failed."""
+        if is_raised(&self.stop):
+            return engine_error(self.backend, ABORTED)
         if failure == BLOCK_NO_SENDER:
             return self.without_sender()
         if failure == BLOCK_TRANSACTION_INVALID:
@@ -387,15 +385,8 @@ cdef class BlockRun:
         return 0
 
 
-cdef void run_handlers(void* work) noexcept nogil:
-    """Has Python run the handlers of signals that have come, and ends the block if one raises."""
-    with gil:
-        try:
-            PyErr_CheckSignals()
-        except BaseException as error:
-            if (<BlockRun>work).interruption is None:
-                (<BlockRun>work).interruption = error
-            (<BlockRun>work).end_early()
+cdef void end_run(void* run) noexcept nogil:
+    (<BlockRun>run).end_early()
 
 
 cdef object invalid_block(object error, str message):
@@ -425,6 +416,7 @@ cdef int prepare_transactions(BlockRun run, object block, object fork) except -1
                     raise run.without_sender() from error        # unless one before it is as bad
         prepared.add(sender, recovery)
     if recovery.pending.count:
+        recovery.pending.stop = &run.stop
         run.missing.pending = &recovery.pending
     return 0
 

@@ -272,6 +272,9 @@ cdef class ChoosingExecutor(Executor):
             self.counts[choice] = count
             measure_waking(choice, count)
 
+    def __reduce__(self):
+        return type(self), (self.threads,)       # what is learnt is the process's
+
     cdef Executor prepare(self, BlockRun run, object block):
         cdef size_t count = run.prepared.count
         run.decision.gas_used = min(block.header.gas_used, 1 << 40)

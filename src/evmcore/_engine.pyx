@@ -29,10 +29,10 @@ from dataclasses import replace
 
 from evmcore import estimates
 from evmcore._interp import dispatch_build
-from evmcore.errors import ExecutionAborted, InputError, ResourceError, StateError
+from evmcore.errors import ExecutionAborted, InputError, ResourceError, StateError, not_copied
 from evmcore.forks import Fork, chain_of
 from evmcore.threads import thread_count
-from evmcore.types import BlockEnv, shown, to_bytes, to_uint
+from evmcore.types import BlockEnv, shown, to_bytes
 
 
 # Signed by nobody, but the value sent must be there.
@@ -92,7 +92,7 @@ cdef class EVM:
             block = BlockEnv()
         elif not isinstance(block, BlockEnv):
             raise InputError(f"argument 'block': expected a BlockEnv, got {type(block).__name__}")
-        chain = chain_of(fork, None if chain_id is None else to_uint(chain_id, "chain_id"))
+        chain = chain_of(fork, chain_id)
         self.backend = as_backend(state)
         self.state = (<PythonBackend>self.backend).state if isinstance(self.backend, PythonBackend) else self.backend
         self.fork = chain.fork_at(block.number, block.timestamp)
@@ -141,9 +141,8 @@ cdef class EVM:
         return other
 
     def __reduce__(self):
-        raise TypeError(
-            "an EVM cannot be pickled or copied: pickle its state and block and the fork or chain it was made for, and make "
-            "another of them"
+        raise not_copied(
+            self, "pickle its state and block and the fork or chain it was made for, and make another of them"
         )
 
     def __repr__(self):

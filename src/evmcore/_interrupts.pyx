@@ -1,9 +1,9 @@
 """Signals while a machine runs; see `_interrupts.pxd`."""
-from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t
 
 from evmcore._asking cimport ASK_EVERY_MS
+from evmcore._handlers cimport raised_by_handlers
 from evmcore._sync cimport monotonic_ns
 
 
@@ -15,9 +15,8 @@ cdef bint python_interrupts(Machine* machine) noexcept nogil:
     if not due:
         return False
     with gil:
-        try:
-            PyErr_CheckSignals()
-        except BaseException as error:
+        error = raised_by_handlers()
+        if error is not None:
             Py_INCREF(error)
             machine.interruption = <void*>error
             return True

@@ -5,7 +5,7 @@ its parent holds of it, until something below it changes. Nothing here touches P
 trie, `live_root` uses several.
 """
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 from evmcore._rlp cimport Buffer
 from evmcore._trie_nodes cimport Reference
 
@@ -39,9 +39,9 @@ cdef LiveLeaf* live_find(const LiveTrie* trie, const uint8_t* key) noexcept nogi
 cdef LiveLeaf* live_put(LiveTrie* trie, const uint8_t* key, const uint8_t* value, size_t size) noexcept nogil
 cdef void live_remove(LiveTrie* trie, const uint8_t* key) noexcept nogil
 
-# The root, 32 bytes. False: no memory; it may be asked for again.
-cdef bint live_root(LiveTrie* trie, unsigned int threads, uint8_t* root) noexcept nogil
+# The root, 32 bytes. False: no memory, or the flag `stop`, which may be NULL, was raised; it may be asked for again.
+cdef bint live_root(LiveTrie* trie, unsigned int threads, const uint32_t* stop, uint8_t* root) noexcept nogil
 
-# Adds to `record` (see `_trie_record`) the nodes that prove what is at the key or that nothing is, from the root on. False: no
-# memory.
-cdef bint live_proof(LiveTrie* trie, const uint8_t* key, Buffer* record) noexcept nogil
+# Adds to `record` (see `_trie_record`) the nodes that prove what is at the key or that nothing is, from the root on. False: as
+# for the root.
+cdef bint live_proof(LiveTrie* trie, const uint8_t* key, const uint32_t* stop, Buffer* record) noexcept nogil

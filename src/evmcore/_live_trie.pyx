@@ -5,6 +5,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._hash cimport keccak256
 from evmcore._rlp cimport Buffer, buffer_free
+from evmcore._sync cimport is_to_stop
 from evmcore._trie_nodes cimport EMPTY_NODE, common_nibbles, nibble, no_children, put_branch, put_extension, put_leaf, refer
 from evmcore._trie_record cimport record_put
 from evmcore._workers cimport for_each
@@ -196,14 +197,14 @@ cdef void live_remove(LiveTrie* trie, const uint8_t* key) noexcept nogil:
 
 # ---------------------------------------------------------------------------------------------------- the root
 
-cdef bint encode(LiveNode* node, uint32_t depth, Buffer* scratch) noexcept nogil:
-    """Writes the node whose path begins at `depth`. False: no memory."""
+cdef bint encode(LiveNode* node, uint32_t depth, const uint32_t* stop, Buffer* scratch) noexcept nogil:
+    """Writes the node whose path begins at `depth`. False: no memory, or to stop."""
     cdef Reference inner
     cdef LiveLeaf* leaf
     if is_leaf(node):
         leaf = <LiveLeaf*>node
         return put_leaf(scratch, node.key, depth, KEY_NIBBLES, leaf.value, leaf.value_size)
-    if not encode_branch(<LiveBranch*>node, scratch):
+    if not encode_branch(<LiveBranch*>node, stop, scratch):
         return False
     if node.depth == depth:
         return True
@@ -211,23 +212,25 @@ cdef bint encode(LiveNode* node, uint32_t depth, Buffer* scratch) noexcept nogil
     return put_extension(scratch, node.key, depth, node.depth, &inner)
 
 
-cdef bint encode_branch(LiveBranch* branch, Buffer* scratch) noexcept nogil:
+cdef bint encode_branch(LiveBranch* branch, const uint32_t* stop, Buffer* scratch) noexcept nogil:
     cdef Reference[16] children
     cdef LiveNode* child
     cdef int i
+    if is_to_stop(stop):
+        return False
     no_children(children)
     for i in range(16):
         child = branch.children[i]
         if child != NULL:
-            if not make_reference(child, branch.node.depth + 1, scratch):
+            if not make_reference(child, branch.node.depth + 1, stop, scratch):
                 return False
             children[i] = child.reference
     return put_branch(scratch, children, NULL, 0)
 
 
-cdef bint make_reference(LiveNode* node, uint32_t depth, Buffer* scratch) noexcept nogil:
+cdef bint make_reference(LiveNode* node, uint32_t depth, const uint32_t* stop, Buffer* scratch) noexcept nogil:
     if node.reference.size == 0:
-        if not encode(node, depth, scratch):
+        if not encode(node, depth, stop, scratch):
             return False
         refer(scratch, &node.reference)
     return True
@@ -235,6 +238,7 @@ cdef bint make_reference(LiveNode* node, uint32_t depth, Buffer* scratch) noexce
 
 cdef struct Children:
     LiveBranch* branch
+    const uint32_t* stop
     uint32_t failed
 
 
@@ -246,12 +250,12 @@ cdef void make_references(void* context, uint64_t first, uint64_t end) noexcept 
     cdef uint64_t i
     for i in range(first, end):
         child = made.branch.children[i]
-        if child != NULL and not make_reference(child, made.branch.node.depth + 1, &scratch):
+        if child != NULL and not make_reference(child, made.branch.node.depth + 1, made.stop, &scratch):
             made.failed = 1
     buffer_free(&scratch)
 
 
-cdef bint live_root(LiveTrie* trie, unsigned int threads, uint8_t* root) noexcept nogil:
+cdef bint live_root(LiveTrie* trie, unsigned int threads, const uint32_t* stop, uint8_t* root) noexcept nogil:
     cdef Buffer scratch = Buffer(NULL, 0, 0)
     cdef Children children
     cdef bint done
@@ -263,11 +267,12 @@ cdef bint live_root(LiveTrie* trie, unsigned int threads, uint8_t* root) noexcep
         return True
     if threads > 1 and not is_leaf(trie.root):
         children.branch = <LiveBranch*>trie.root
+        children.stop = stop
         children.failed = 0
         for_each(threads, 16, 1, make_references, &children)
         if children.failed:
             return False
-    done = encode(trie.root, 0, &scratch)
+    done = encode(trie.root, 0, stop, &scratch)
     if done:
         # The root is hashed however short it is; as a reference it is kept, for nobody else looks at it.
         keccak256(scratch.data, scratch.size, root)
@@ -279,14 +284,16 @@ cdef bint live_root(LiveTrie* trie, unsigned int threads, uint8_t* root) noexcep
 
 # ---------------------------------------------------------------------------------------------------- proofs
 
-cdef bint record_way(LiveNode* node, const uint8_t* key, Buffer* inner, Buffer* outer, Buffer* record) noexcept nogil:
+cdef bint record_way(
+    LiveNode* node, const uint8_t* key, const uint32_t* stop, Buffer* inner, Buffer* outer, Buffer* record
+) noexcept nogil:
     """From the root down to where the way of the key ends. `inner` and `outer`: scratch."""
     cdef Reference reference
     cdef uint32_t depth = 0
     while node != NULL:
         if is_leaf(node):
-            return encode(node, depth, inner) and record_put(record, inner, depth == 0)
-        if not encode_branch(<LiveBranch*>node, inner):
+            return encode(node, depth, stop, inner) and record_put(record, inner, depth == 0)
+        if not encode_branch(<LiveBranch*>node, stop, inner):
             return False
         if node.depth > depth:
             refer(inner, &reference)
@@ -301,10 +308,10 @@ cdef bint record_way(LiveNode* node, const uint8_t* key, Buffer* inner, Buffer* 
     return True
 
 
-cdef bint live_proof(LiveTrie* trie, const uint8_t* key, Buffer* record) noexcept nogil:
+cdef bint live_proof(LiveTrie* trie, const uint8_t* key, const uint32_t* stop, Buffer* record) noexcept nogil:
     cdef Buffer inner = Buffer(NULL, 0, 0)
     cdef Buffer outer = Buffer(NULL, 0, 0)
-    cdef bint done = record_way(trie.root, key, &inner, &outer, record)
+    cdef bint done = record_way(trie.root, key, stop, &inner, &outer, record)
     buffer_free(&inner)
     buffer_free(&outer)
     return done

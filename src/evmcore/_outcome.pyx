@@ -16,7 +16,7 @@ from evmcore._trie cimport TrieItem, trie_root_threaded
 from evmcore._u256 cimport u256_to_int
 from evmcore._workers cimport for_each
 
-from evmcore.errors import ResourceError
+from evmcore.errors import ResourceError, not_copied
 from evmcore.forks import Fork
 from evmcore.types import Log, Receipt
 
@@ -136,9 +136,7 @@ cdef class CommittedTransaction(TransactionResult):
         return (*TransactionResult.fields(self), self.index, self.receipt, self.accesses)
 
     def __reduce__(self):
-        raise TypeError(
-            "a CommittedTransaction cannot be pickled or copied: pickle what is needed of it, as its receipt and output"
-        )
+        raise not_copied(self, "pickle what is needed of it, as its receipt and output")
 
     @property
     def receipt(self):
@@ -258,7 +256,7 @@ cdef bint root_of_encoded(const Encoding* encoding, unsigned int threads, uint8_
             items[i].key_size = <uint32_t>(rlp_put_uint(key, i) - key)
             items[i].value = encoding.bytes + encoding.offsets[i]
             items[i].value_size = <uint32_t>(encoding.offsets[i + 1] - encoding.offsets[i])
-        done = trie_root_threaded(items, count, threads, root)
+        done = trie_root_threaded(items, count, threads, NULL, root)
     free_array(items)
     free_array(keys)
     return done

@@ -31,18 +31,19 @@ cdef struct Pending:
     Signature* signatures
     size_t count
     Counter* next                 # that nobody has begun with
+    const uint32_t* stop          # once it is raised nobody begins with another; NULL: never
     int64_t waited                # ns that `pending_signer` took
 
 # The digest that the sender signed, from a transaction's canonical encoding. `chain_id`: of a legacy transaction with
 # replay protection (EIP-155), else 0. `scratch` is made larger where needed. False: no memory, or no such encoding.
 cdef bint signing_digest(const uint8_t* encoded, size_t size, uint64_t chain_id, Buffer* scratch, uint8_t* digest) noexcept nogil
 
-# Recovers until nobody is left to begin with.
+# Recovers until nobody is left to begin with, and asks in time (`_asking`) meanwhile.
 cdef void pending_help(Pending* pending) noexcept nogil
 # Recovers all, on at most so many threads.
 cdef void pending_finish(Pending* pending, unsigned int threads) noexcept nogil
-# The signer of a signature once it is there; the caller, one thread at a time, recovers others while it waits. NULL: not
-# found.
+# The signer of a signature once it is there; the caller, one thread at a time, recovers others while it waits, and asks in
+# time. NULL: not found, or `stop` was raised before it was.
 cdef const uint8_t* pending_signer(Pending* pending, size_t number) noexcept nogil
 
 cdef class Recovery:

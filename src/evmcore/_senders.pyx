@@ -5,12 +5,14 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
+from evmcore._asking cimport ask_in_time
 from evmcore._crypto cimport ec_recover
+from evmcore._handlers cimport Handlers, handle_signals
 from evmcore._hash cimport keccak256
 from evmcore._rlp cimport (
     RLP_LIST, Buffer, buffer_free, buffer_reserve, rlp_header_size, rlp_put_header, rlp_put_uint, rlp_uint_size,
 )
-from evmcore._sync cimport atomic_acquire32, atomic_release32, monotonic_ns
+from evmcore._sync cimport atomic_acquire32, atomic_release32, is_to_stop, monotonic_ns, raise_flag
 from evmcore._u256 cimport u256, u256_from_int, u_is_zero, u_lt, u_sat64, u_to_be
 from evmcore._workers cimport run_on_workers
 
@@ -123,12 +125,23 @@ cdef void recover(Signature* signature, Buffer* scratch) noexcept nogil:
     atomic_release32(&signature.recovered, FOUND if found else NOT_FOUND)
 
 
+cdef bint recover_next(Pending* pending, Buffer* scratch) noexcept nogil:
+    """One that nobody has begun with. False: there is none, or none is to be begun with."""
+    cdef uint64_t place
+    ask_in_time()
+    if is_to_stop(pending.stop):
+        return False
+    place = pending.next.take(1)
+    if place >= pending.count:
+        return False
+    recover(&pending.signatures[place], scratch)
+    return True
+
+
 cdef void pending_help(Pending* pending) noexcept nogil:
     cdef Buffer scratch = Buffer(NULL, 0, 0)
-    cdef uint64_t place = pending.next.take(1)
-    while place < pending.count:
-        recover(&pending.signatures[place], &scratch)
-        place = pending.next.take(1)
+    while recover_next(pending, &scratch):
+        pass
     buffer_free(&scratch)
 
 
@@ -143,19 +156,17 @@ cdef void pending_finish(Pending* pending, unsigned int threads) noexcept nogil:
 cdef const uint8_t* pending_signer(Pending* pending, size_t number) noexcept nogil:
     cdef Signature* signature = &pending.signatures[number]
     cdef Buffer scratch = Buffer(NULL, 0, 0)
-    cdef uint64_t other
     cdef int64_t start
     if atomic_acquire32(&signature.recovered) == NOT_YET:
         start = monotonic_ns()
         while atomic_acquire32(&signature.recovered) == NOT_YET:
-            other = pending.next.take(1)
-            if other < pending.count:
-                recover(&pending.signatures[other], &scratch)
-            else:
+            if not recover_next(pending, &scratch):
+                if is_to_stop(pending.stop):
+                    break
                 sched_yield()                    # somebody is at it
         buffer_free(&scratch)
         pending.waited += monotonic_ns() - start
-    if signature.recovered != FOUND:
+    if atomic_acquire32(&signature.recovered) != FOUND:
         return NULL
     return signature.address
 
@@ -225,10 +236,16 @@ cdef class Recovery:
         return 0
 
 
+cdef void end_recovery(void* stop) noexcept nogil:
+    raise_flag(<uint32_t*>stop)
+
+
 def recover_senders(transactions, unsigned int threads=1, fork=None):
     cdef list given = list(transactions)
     cdef Recovery recovery = Recovery()
     cdef list senders = [None] * len(given)
+    cdef Handlers handlers
+    cdef uint32_t stop = 0
     cdef const uint8_t* sender
     cdef size_t i
     if not isinstance(fork, Fork):
@@ -237,8 +254,12 @@ def recover_senders(transactions, unsigned int threads=1, fork=None):
         if not isinstance(transaction, Transaction):
             raise InputError(f"transactions: expected Transaction, got {type(transaction).__name__}")
         recovery.add(transaction, place, fork >= Fork.SPURIOUS_DRAGON, NULL)
+    recovery.pending.stop = &stop
+    handlers = handle_signals(end_recovery, &stop)
     with nogil:
         pending_finish(&recovery.pending, threads)
+    if handlers is not None:
+        handlers.done()
     for i in range(recovery.pending.count):
         sender = pending_signer(&recovery.pending, i)
         if sender != NULL:

@@ -31,7 +31,7 @@ from evmcore.state.adapter cimport as_backend
 from evmcore.tracing._hooks cimport Tracer
 
 from evmcore.blocks import Block
-from evmcore.errors import InputError
+from evmcore.errors import InputError, not_copied
 from evmcore.forks import chain_of, fork_of
 from evmcore.types import to_address, to_uint
 
@@ -66,6 +66,9 @@ cdef class Session:
             self.machine.stop_at = self.backend.hooks.stop_at
         self.machine.unlimited_code_size = False
         ws_reset(self.machine.ws, &self.backend.reader, 0)
+
+    def __reduce__(self):
+        raise not_copied(self, "pickle what it changed, its `diff()`, and begin another on a state to which that was applied")
 
     # ---- what is there
 

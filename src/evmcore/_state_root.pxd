@@ -1,6 +1,6 @@
 """The root of the state trie (yellow paper, section 4.1), from all accounts and their storage, on several threads."""
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from evmcore._u256 cimport u256
 
 # An account of a state trie; what it points to is borrowed.
@@ -23,5 +23,8 @@ cdef void put_state_leaf(
     StateLeaf* leaf, uint64_t nonce, const u256* balance, const uint8_t* storage_root, const uint8_t* code_hash
 ) noexcept nogil
 
-# The state root of accounts with distinct addresses, 32 bytes, on at most `threads` threads. False when memory ran out.
-cdef bint state_root_of(const StateAccount* accounts, size_t count, unsigned int threads, uint8_t* root) noexcept nogil
+# The state root of accounts with distinct addresses, 32 bytes, on at most `threads` threads. False when memory ran out, or the
+# flag `stop`, which may be NULL, was raised.
+cdef bint state_root_of(
+    const StateAccount* accounts, size_t count, unsigned int threads, const uint32_t* stop, uint8_t* root
+) noexcept nogil

@@ -8,6 +8,7 @@ from evmcore._rlp cimport (
     RLP_LIST, Buffer, buffer_free, buffer_reserve, rlp_header_size, rlp_put_bytes, rlp_put_header, rlp_put_u256, rlp_put_uint,
     rlp_u256_size, rlp_uint_size,
 )
+from evmcore._sync cimport is_to_stop
 from evmcore._trie cimport TrieItem, trie_root_threaded, trie_root_with
 from evmcore._u256 cimport u_is_zero, u_to_be
 from evmcore._workers cimport for_each
@@ -24,6 +25,7 @@ cdef struct Scratch:              # of one thread
     Buffer items                  # TrieItem of an account's slots
     Buffer slots                  # HASHED_SIZE for each slot; behind all, a byte for each: the size of its RLP
     Buffer node
+    const uint32_t* stop          # once it is raised no more is made; NULL: never
 
 # ---------------------------------------------------------------------------------------------------- storage
 
@@ -31,6 +33,7 @@ cdef struct Slots:                # an account's, to be hashed
     const u256* pairs
     uint8_t* hashed               # HASHED_SIZE for each pair
     uint8_t* sizes                # of the RLP of its value; 0: not in the trie
+    const uint32_t* stop
 
 
 cdef void hash_slots(void* context, uint64_t first, uint64_t end) noexcept nogil:
@@ -38,6 +41,8 @@ cdef void hash_slots(void* context, uint64_t first, uint64_t end) noexcept nogil
     cdef uint8_t[32] word
     cdef uint64_t i
     for i in range(first, end):
+        if is_to_stop(slots.stop):
+            return
         slots.sizes[i] = 0
         if not u_is_zero(&slots.pairs[2 * i + 1]):
             u_to_be(word, &slots.pairs[2 * i])
@@ -47,12 +52,12 @@ cdef void hash_slots(void* context, uint64_t first, uint64_t end) noexcept nogil
 
 
 cdef bint storage_root(Scratch* scratch, const StateAccount* account, unsigned int threads, uint8_t* root) noexcept nogil:
-    """32 bytes. False: no memory."""
+    """32 bytes. False: no memory, or to stop."""
     cdef Slots slots
     cdef TrieItem* item
     cdef size_t i, count = 0
     if account.slot_count == 0:
-        return trie_root_with(NULL, 0, &scratch.node, root)
+        return trie_root_with(NULL, 0, &scratch.node, NULL, root)
     scratch.slots.size = scratch.items.size = 0
     if (
         buffer_reserve(&scratch.slots, account.slot_count * (HASHED_SIZE + 1)) == NULL
@@ -62,7 +67,10 @@ cdef bint storage_root(Scratch* scratch, const StateAccount* account, unsigned i
     slots.pairs = account.slots
     slots.hashed = scratch.slots.data
     slots.sizes = scratch.slots.data + HASHED_SIZE * account.slot_count
+    slots.stop = scratch.stop
     for_each(threads, account.slot_count, SLOTS_AT_ONCE, hash_slots, &slots)
+    if is_to_stop(scratch.stop):
+        return False
     item = <TrieItem*>scratch.items.data
     for i in range(account.slot_count):
         if slots.sizes[i]:
@@ -73,8 +81,8 @@ cdef bint storage_root(Scratch* scratch, const StateAccount* account, unsigned i
             item += 1
             count += 1
     if threads > 1:
-        return trie_root_threaded(<TrieItem*>scratch.items.data, count, threads, root)
-    return trie_root_with(<TrieItem*>scratch.items.data, count, &scratch.node, root)
+        return trie_root_threaded(<TrieItem*>scratch.items.data, count, threads, scratch.stop, root)
+    return trie_root_with(<TrieItem*>scratch.items.data, count, &scratch.node, scratch.stop, root)
 
 
 # ---------------------------------------------------------------------------------------------------- accounts
@@ -104,6 +112,7 @@ cdef bint make_leaf(Scratch* scratch, const StateAccount* account, unsigned int 
 cdef struct AccountLeaves:
     const StateAccount* accounts
     StateLeaf* leaves             # size 0: not made yet
+    const uint32_t* stop          # as of `Scratch`
     uint32_t failed
 
 
@@ -112,7 +121,11 @@ cdef void make_state_leaves(void* context, uint64_t first, uint64_t end) noexcep
     cdef Scratch scratch
     cdef uint64_t i
     memset(&scratch, 0, sizeof(Scratch))
+    scratch.stop = made.stop
     for i in range(first, end):
+        if is_to_stop(made.stop):
+            made.failed = 1
+            break
         if made.leaves[i].size == 0 and not make_leaf(&scratch, &made.accounts[i], 1, &made.leaves[i]):
             made.failed = 1
             break
@@ -131,6 +144,7 @@ cdef bint make_large_leaves(AccountLeaves* made, size_t count, unsigned int thre
     cdef bint done = True
     cdef size_t i
     memset(&scratch, 0, sizeof(Scratch))
+    scratch.stop = made.stop
     for i in range(count):
         if done and made.accounts[i].slot_count >= MANY_SLOTS:
             done = make_leaf(&scratch, &made.accounts[i], threads, &made.leaves[i])
@@ -138,7 +152,9 @@ cdef bint make_large_leaves(AccountLeaves* made, size_t count, unsigned int thre
     return done
 
 
-cdef bint state_root_of(const StateAccount* accounts, size_t count, unsigned int threads, uint8_t* root) noexcept nogil:
+cdef bint state_root_of(
+    const StateAccount* accounts, size_t count, unsigned int threads, const uint32_t* stop, uint8_t* root
+) noexcept nogil:
     cdef AccountLeaves made
     cdef StateLeaf* leaves = <StateLeaf*>calloc(count + 1, sizeof(StateLeaf))
     cdef TrieItem* items = <TrieItem*>malloc((count + 1) * sizeof(TrieItem))
@@ -146,6 +162,7 @@ cdef bint state_root_of(const StateAccount* accounts, size_t count, unsigned int
     cdef size_t i
     made.accounts = accounts
     made.leaves = leaves
+    made.stop = stop
     made.failed = 0
     if done and threads > 1:
         done = make_large_leaves(&made, count, threads)
@@ -158,7 +175,7 @@ cdef bint state_root_of(const StateAccount* accounts, size_t count, unsigned int
             items[i].key_size = 32
             items[i].value = leaves[i].value
             items[i].value_size = leaves[i].size
-        done = trie_root_threaded(items, count, threads, root)
+        done = trie_root_threaded(items, count, threads, stop, root)
     free(leaves)
     free(items)
     return done

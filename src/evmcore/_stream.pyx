@@ -13,6 +13,8 @@ from evmcore._block_run cimport BlockRun, Executor
 from evmcore._block_steps cimport BlockOutput, Gate
 from evmcore._outcome cimport committed_transaction
 
+from evmcore.errors import not_copied
+
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
 
@@ -51,6 +53,9 @@ cdef class BlockStream:
         self.execution.kept.follow()
         self.execution.request = request
         self.execution.executor = executor
+
+    def __reduce__(self):
+        raise not_copied(self, "threads of this process execute its block; pickle what is needed of its transactions")
 
     def __iter__(self):
         return self

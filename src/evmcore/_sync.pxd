@@ -18,3 +18,8 @@ cdef extern from "include/sync.h" nogil:
     void raise_flag(uint32_t* flag)
 
     int64_t monotonic_ns()
+
+
+cdef inline bint is_to_stop(const uint32_t* stop) noexcept nogil:
+    """Whether the flag is raised that tells a work to stop; NULL: none does."""
+    return stop != NULL and is_raised(stop)

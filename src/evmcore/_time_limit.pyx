@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t
 
 from evmcore._sync cimport is_raised, monotonic_ns, raise_flag
 
-from evmcore.errors import InputError
+from evmcore.errors import InputError, not_copied
 
 
 cdef int64_t deadline_after(object seconds) except -1:
@@ -25,9 +25,7 @@ cdef class TimeLimit:
         self.stopped = &self.own
 
     def __reduce__(self):
-        raise TypeError(
-            "a TimeLimit cannot be pickled or copied: its time is that of this process; pass on the seconds that are left"
-        )
+        raise not_copied(self, "its time is that of this process; pass on the seconds that are left")
 
     @staticmethod
     def of(timeout) -> TimeLimit:

@@ -15,13 +15,17 @@ cdef struct TrieItem:
     uint32_t value_size
 
 # The root of the items, 32 bytes; that of the empty trie when there are none. The keys are distinct, in any order; the
-# items are sorted in place. False when memory ran out.
-cdef bint trie_root(TrieItem* items, size_t count, uint8_t* root) noexcept nogil
+# items are sorted in place. False when memory ran out, or the flag `stop`, which may be NULL, was raised.
+cdef bint trie_root(TrieItem* items, size_t count, const uint32_t* stop, uint8_t* root) noexcept nogil
 # ... with memory of the caller's for the nodes, for many tries one after the other.
-cdef bint trie_root_with(TrieItem* items, size_t count, Buffer* scratch, uint8_t* root) noexcept nogil
+cdef bint trie_root_with(
+    TrieItem* items, size_t count, Buffer* scratch, const uint32_t* stop, uint8_t* root
+) noexcept nogil
 
 # The same on several threads: each child of the root by itself, or, of keys that are not spread evenly, each leaf first.
-cdef bint trie_root_threaded(TrieItem* items, size_t count, unsigned int threads, uint8_t* root) noexcept nogil
+cdef bint trie_root_threaded(
+    TrieItem* items, size_t count, unsigned int threads, const uint32_t* stop, uint8_t* root
+) noexcept nogil
 
 # The encoded nodes on the way to `key`, which need not be there, each after its size (a size_t), the deepest first;
 # those that are inside their parents are left out. False when memory ran out.

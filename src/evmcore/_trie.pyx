@@ -1,10 +1,11 @@
 """Roots and proofs of Merkle-Patricia tries. See `_trie.pxd`."""
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcmp, memcpy, memset
 
 from evmcore._hash cimport keccak256
 from evmcore._rlp cimport Buffer, buffer_free
+from evmcore._sync cimport is_to_stop
 from evmcore._trie_nodes cimport (
     EMPTY_NODE, Reference, common_nibbles, nibble, no_children, put_branch, put_extension, put_leaf, refer,
 )
@@ -18,6 +19,7 @@ cdef struct Builder:
     const uint8_t* target         # key whose path is recorded, or NULL
     uint32_t target_size
     Buffer* record                # nodes on the path, each after its size: the deepest first
+    const uint32_t* stop          # once it is raised nothing more is built; NULL: never
 
 cdef enum:
     LEAVES_AT_ONCE = 32           # that a thread makes
@@ -86,6 +88,8 @@ cdef bint put_node(Builder* builder, size_t low, size_t high, uint32_t depth) no
     cdef const TrieItem* last = &builder.items[high - 1]
     cdef uint32_t end = 2 * first.key_size, common
     cdef Reference child
+    if is_to_stop(builder.stop):
+        return False
     if high - low == 1:
         if not put_leaf(builder.node, first.key, depth, end, first.value, first.value_size):
             return False
@@ -116,15 +120,17 @@ cdef bint record_node(Builder* builder, const uint8_t* key, uint32_t depth) noex
     return record_put(builder.record, builder.node, depth == 0)
 
 
-cdef bint trie_root_with(TrieItem* items, size_t count, Buffer* scratch, uint8_t* root) noexcept nogil:
+cdef bint trie_root_with(
+    TrieItem* items, size_t count, Buffer* scratch, const uint32_t* stop, uint8_t* root
+) noexcept nogil:
     if count == 0:
         keccak256(&EMPTY, 1, root)
         return True
-    return root_of_sorted(items, sort_items(items, count), NULL, scratch, root)
+    return root_of_sorted(items, sort_items(items, count), NULL, scratch, stop, root)
 
 
 cdef bint root_of_sorted(
-    const TrieItem* items, size_t count, const Reference* leaves, Buffer* scratch, uint8_t* root
+    const TrieItem* items, size_t count, const Reference* leaves, Buffer* scratch, const uint32_t* stop, uint8_t* root
 ) noexcept nogil:
     cdef Builder builder
     builder.items = items
@@ -133,15 +139,16 @@ cdef bint root_of_sorted(
     builder.target = NULL
     builder.target_size = 0
     builder.record = NULL
+    builder.stop = stop
     if not put_node(&builder, 0, count, 0):
         return False
     keccak256(scratch.data, scratch.size, root)
     return True
 
 
-cdef bint trie_root(TrieItem* items, size_t count, uint8_t* root) noexcept nogil:
+cdef bint trie_root(TrieItem* items, size_t count, const uint32_t* stop, uint8_t* root) noexcept nogil:
     cdef Buffer scratch = Buffer(NULL, 0, 0)
-    cdef bint done = trie_root_with(items, count, &scratch, root)
+    cdef bint done = trie_root_with(items, count, &scratch, stop, root)
     buffer_free(&scratch)
     return done
 
@@ -160,6 +167,7 @@ cdef bint trie_proof(
     builder.target = key
     builder.target_size = key_size
     builder.record = record
+    builder.stop = NULL
     done = put_node(&builder, 0, sort_items(items, count), 0)
     buffer_free(&scratch)
     return done
@@ -171,6 +179,7 @@ cdef struct Leaves:
     const TrieItem* items         # sorted, more than one
     size_t count
     Reference* references
+    const uint32_t* stop          # as a builder's
     uint32_t failed
 
 
@@ -187,6 +196,9 @@ cdef void make_leaves(void* context, uint64_t first, uint64_t end) noexcept nogi
     cdef uint32_t depth
     cdef uint64_t i
     for i in range(first, end):
+        if is_to_stop(leaves.stop):
+            leaves.failed = 1
+            break
         item = &leaves.items[i]
         depth = 0
         if i:
@@ -206,6 +218,7 @@ cdef struct Children:
     TrieItem* items               # by first nibble
     size_t[17] first
     Reference[16] references
+    const uint32_t* stop          # as a builder's
     uint32_t failed
 
 
@@ -218,6 +231,7 @@ cdef void make_children(void* context, uint64_t first, uint64_t end) noexcept no
     cdef uint64_t i
     memset(&builder, 0, sizeof(Builder))
     builder.node = &scratch
+    builder.stop = children.stop
     for i in range(first, end):
         items = children.items + children.first[i]
         count = children.first[i + 1] - children.first[i]
@@ -273,13 +287,16 @@ cdef bint root_by_children(Children* children, const TrieItem* items, size_t cou
     return done
 
 
-cdef bint trie_root_threaded(TrieItem* items, size_t count, unsigned int threads, uint8_t* root) noexcept nogil:
+cdef bint trie_root_threaded(
+    TrieItem* items, size_t count, unsigned int threads, const uint32_t* stop, uint8_t* root
+) noexcept nogil:
     cdef Children children
     cdef Leaves leaves
     cdef Buffer scratch = Buffer(NULL, 0, 0)
     cdef bint done = False
     if threads <= 1 or count < 2 * LEAVES_AT_ONCE:
-        return trie_root(items, count, root)
+        return trie_root(items, count, stop, root)
+    children.stop = leaves.stop = stop
     if first_nibbles(items, count, children.first):
         return root_by_children(&children, items, count, threads, root)
     leaves.count = sort_items(items, count)
@@ -290,7 +307,7 @@ cdef bint trie_root_threaded(TrieItem* items, size_t count, unsigned int threads
         return False
     for_each(threads, leaves.count, LEAVES_AT_ONCE, make_leaves, &leaves)
     if not leaves.failed:
-        done = root_of_sorted(items, leaves.count, leaves.references if leaves.count > 1 else NULL, &scratch, root)
+        done = root_of_sorted(items, leaves.count, leaves.references if leaves.count > 1 else NULL, &scratch, stop, root)
     free(leaves.references)
     buffer_free(&scratch)
     return done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from evmcore import rlp
 from evmcore._hash import keccak256
 from evmcore.blocks import Block, Header
-from evmcore.errors import BlockReason, InputError, InvalidBlock, RlpError, WrongParent
+from evmcore.errors import BlockReason, EvmcoreError, InputError, InvalidBlock, ReorgTooDeep, RlpError, WrongParent
 from evmcore.forks import ChainConfig
 from evmcore.headers import MAX_OMMER_DEPTH
 from evmcore.types import Account
@@ -46,9 +46,6 @@ class BlockSource(Protocol):
     def next(self, head: Header) -> Advance | Rewind | None:
         """What to do when the state is the one after `head`; None: nothing at present."""
 
-    def remaining(self, head: Header) -> int | None:
-        """How many blocks are known to come, for a progress bar; None where nobody knows."""
-
     def close(self) -> None:
         """Lets go of files and connections."""
 
@@ -72,7 +69,8 @@ class ChainFile:
     """Blocks in RLP, one after the other, as `geth export` writes them; the genesis may be the first.
 
     Side chains may be among them, each block after its parent: the head is the block of the highest total difficulty,
-    and after the merge the one that comes last.
+    and after the merge the one that comes last. A state whose head is not in the file goes back to the latest block
+    that is, and on from there; where the file has nothing after that, it stays as it is.
     """
 
     endless = False
@@ -80,10 +78,14 @@ class ChainFile:
     def __init__(self, path: Path, base: Header | None = None) -> None:
         """`base`: the header of the genesis, where known: total difficulties are known of a file that begins there.
 
+        `ancestors`, to be set where the state can go back: number and hash of the blocks before its head to which it
+        can, the latest first.
+
         Raises `InputError` when the file cannot be read or begins on another genesis, `InvalidBlock` where it is not
         made of blocks.
         """
         self.path = path
+        self.ancestors: Callable[[], Iterable[tuple[int, bytes]]] = tuple
         try:
             with path.open("rb") as file:
                 size = file.seek(0, 2)
@@ -158,29 +160,48 @@ class ChainFile:
                 self._decoded.popitem(last=False)
         return block
 
-    def remaining(self, head: Header) -> int | None:
-        self._locate(head)
-        assert self._at is not None
-        return len(self._places) - self._at
-
-    def _locate(self, head: Header) -> None:
-        if self._at is not None:
-            return
-        place = self._by_hash.get(head.hash)
+    def _after(self, block_hash: bytes) -> int | None:
+        """Where the blocks begin that come after one of the file, or after the one that it begins on; None: neither."""
+        place = self._by_hash.get(block_hash)
         if place is not None:
-            self._at = place.index + 1
-        elif not self._places or head.hash == self._root:
-            self._at = 0
-        else:
-            first, last = self._places[0].number, self._places[-1].number
-            raise InputError(
-                f"{self.path}: has the blocks {first} to {last}, the state is at block {head.number} "
-                f"0x{head.hash.hex()}, which is not among them"
+            return place.index + 1
+        return 0 if block_hash == self._root or not self._places else None
+
+    def _back(self, head: Header) -> Rewind | None:
+        """To the latest block before the head that the file knows, if it goes on from there."""
+        oldest = (head.number, head.hash)
+        for oldest in self.ancestors():
+            after = self._after(oldest[1])
+            if after is not None:
+                goes_on = any(self._is_next(place, oldest[1]) for place in self._places[after:])
+                return Rewind(oldest[1]) if goes_on else None
+        raise self._unrelated(head, *oldest)
+
+    def _unrelated(self, head: Header, oldest: int, oldest_hash: bytes) -> EvmcoreError:
+        """The error for a file that has none of the blocks from the head back to the `oldest`."""
+        first, last = self._places[0].number, max(place.number for place in self._places)
+        if first > head.number + 1:
+            return InputError(
+                f"{self.path}: begins with block {first} on 0x{self._root.hex()}, the state is at block {head.number} "
+                f"0x{head.hash.hex()}: {_blocks(head.number + 1, first - 1)} missing"
             )
+        apart = (
+            f"{self.path}: has the blocks {first} to {last} on 0x{self._root.hex()}, and none of those from block "
+            f"{head.number} 0x{head.hash.hex()}, where the state is, to block {oldest} 0x{oldest_hash.hex()}, "
+            f"to which it can go back: "
+        )
+        if last < oldest:
+            return InputError(f"{apart}{_blocks(last + 1, oldest)} missing")
+        if oldest < first - 1:
+            return InputError(f"{apart}{_blocks(oldest + 1, first - 1)} missing")
+        return ReorgTooDeep(f"{apart}the state has to be loaded anew")
 
     def next(self, head: Header) -> Advance | Rewind | None:
-        self._locate(head)
-        assert self._at is not None
+        after = self._after(head.hash)
+        if after is None:
+            return self._back(head)
+        if self._at is None:
+            self._at = after
         while True:
             if self._target is not None and self._target.hash == head.hash:
                 self._target = None
@@ -190,15 +211,16 @@ class ChainFile:
                 return None
             place = self._places[self._at]
             self._at += 1
-            if place.parent == head.hash or self._is_better(place, head):
+            if self._is_next(place, head.hash):
                 self._target = place
 
-    def _is_better(self, place: _Place, head: Header) -> bool:
-        if place.hash == head.hash:
+    def _is_next(self, place: _Place, head: bytes) -> bool:
+        """Whether a block that comes later in the file is to become the head."""
+        if place.hash == head:
             return False
-        if place.difficulty == 0:
+        if place.difficulty == 0 or place.parent == head:
             return True
-        at = self._by_hash.get(head.hash)
+        at = self._by_hash.get(head)
         return place.weight > (0 if at is None else at.weight)
 
     def _towards(self, target: _Place, head: Header) -> Advance | Rewind:
@@ -228,6 +250,10 @@ class ChainFile:
         return Advance(block, difficulty, family[::-1])
 
 
+def _blocks(first: int, last: int) -> str:
+    return f"block {first} is" if first == last else f"the blocks {first} to {last} are"
+
+
 class BlockWithState(Protocol):
     """A block with all that executing it reads (see `evmcore.bench.replay`)."""
 
@@ -246,13 +272,9 @@ class BlocksWithState:
 
     endless = False
 
-    def __init__(self, blocks: Iterable[BlockWithState], count: int | None = None) -> None:
+    def __init__(self, blocks: Iterable[BlockWithState]) -> None:
         self._blocks = iter(blocks)
-        self._count = count
         self.current: BlockWithState | None = None
-
-    def remaining(self, head: Header) -> int | None:
-        return self._count
 
     def next(self, head: Header) -> Advance | Rewind | None:
         while True:

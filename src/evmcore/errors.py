@@ -282,3 +282,9 @@ class InvalidBlock(EvmcoreError):
 
     def __str__(self) -> str:
         return f"block: {self.reason}" + (f": {self.detail}" if self.detail else "")
+
+
+def not_copied(value: object, instead: str) -> TypeError:
+    """What pickling or copying a `value` raises that is bound to this process; `instead`: why, and what to do."""
+    name = type(value).__name__
+    return TypeError(f"{'an' if name[0] in 'AEIOU' else 'a'} {name} cannot be pickled or copied: {instead}")

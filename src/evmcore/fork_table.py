@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from evmcore.errors import InputError
-from evmcore.types import to_uint
+from evmcore.types import UintLike, shown, to_uint
 
 DEPOSIT_CONTRACT: Final = bytes.fromhex("00000000219ab540356cbb839cbe05303d7705fa")  # of mainnet (EIP-6110)
+MAX_BLOBS: Final = 1_000_000  # of a block; keeps blob gas far below 2**63
 
 
 class Fork(IntEnum):
@@ -72,18 +73,34 @@ def plain_name(name: str) -> str:
     return re.sub(r"[\s_-]", "", name).lower()
 
 
+def fork_of(value: Fork | str) -> Fork:
+    """`value` as a `Fork`; a string is a fork name (`Fork.from_name`). Raises `InputError`."""
+    return value if isinstance(value, Fork) else Fork.from_name(value)
+
+
 @dataclass(frozen=True, slots=True)
 class BlobSchedule:
     """Blob parameters of a block: `target` and `max` in blobs per block, and the update fraction of the blob base
-    fee (EIP-4844, EIP-7840). Raises `InputError` for numbers that are none, and for a fraction of zero."""
+    fee (EIP-4844, EIP-7840). Fields are converted and checked when it is made.
+
+    `max` is not below `target` and at most a million, the fraction from 1 to 2**64 - 1. Raises `InputError`.
+    """
 
     target: int
     max: int
     base_fee_update_fraction: int
 
+    if TYPE_CHECKING:
+
+        def __init__(self, target: UintLike, max: UintLike, base_fee_update_fraction: UintLike) -> None: ...
+
     def __post_init__(self) -> None:
         for name in ("target", "max", "base_fee_update_fraction"):
-            object.__setattr__(self, name, to_uint(getattr(self, name), name))
+            object.__setattr__(self, name, to_uint(getattr(self, name), name, 64))
+        if self.max > MAX_BLOBS:
+            raise InputError(f"argument 'max': expected at most {MAX_BLOBS} blobs per block, got {self.max}")
+        if self.max < self.target:
+            raise InputError(f"argument 'max': expected no fewer blobs than the target, {self.target}, got {self.max}")
         if self.base_fee_update_fraction == 0:
             raise InputError("argument 'base_fee_update_fraction': expected a number from 1, got 0")
 
@@ -144,12 +161,32 @@ def bomb_delay(fork: Fork) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A fork comes into force at a block number or at a timestamp (seconds); with neither, when a later one does.
+    """A fork, or the name of one, comes into force at a block number or at a timestamp (seconds); with neither, when a
+    later one does. Fields are converted and checked when it is made.
 
-    Blob-parameter-only forks beyond BPO2 are activations of `Fork.BPO2` with a `blob_schedule` of their own.
+    Blob-parameter-only forks beyond BPO2 are activations of `Fork.BPO2` with a `blob_schedule` of their own. Raises
+    `InputError`.
     """
 
     fork: Fork
     block: int | None = None
     timestamp: int | None = None
     blob_schedule: BlobSchedule | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            fork: Fork | str,
+            block: UintLike | None = ...,
+            timestamp: UintLike | None = ...,
+            blob_schedule: BlobSchedule | None = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fork", fork_of(self.fork))
+        for name in ("block", "timestamp"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, to_uint(value, name, 64))
+        if not isinstance(self.blob_schedule, (BlobSchedule, type(None))):
+            raise InputError(f"argument 'blob_schedule': expected a BlobSchedule, got {shown(self.blob_schedule)}")

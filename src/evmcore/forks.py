@@ -7,9 +7,9 @@ genesis files describe, and those of test fixtures.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from evmcore.errors import ConfigError, InputError
 from evmcore.fork_table import (
@@ -23,10 +23,11 @@ from evmcore.fork_table import (
     BlobSchedule,
     Fork,
     bomb_delay,
+    fork_of,
     plain_name,
 )
 from evmcore.genesis_config import parse_blob_schedule, read_genesis_config
-from evmcore.types import shown, to_uint
+from evmcore.types import FixedLike, UintLike, shown, to_address, to_uint
 
 __all__ = [
     "BPO1_BLOBS", "BPO2_BLOBS", "CANCUN_BLOBS", "DEPOSIT_CONTRACT", "HOLESKY", "HOODI", "MAINNET", "NETWORKS",
@@ -37,10 +38,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ChainConfig:
-    """A chain: its id and when each fork comes into force.
+    """A chain: its id and when each fork comes into force. Fields are converted and checked when it is made.
 
     `activations` are in order of coming into force. `terminal_total_difficulty` starts Paris where the total
-    difficulty is known, `Activation.block` of Paris otherwise.
+    difficulty is known, `Activation.block` of Paris otherwise. `deposit_contract` is the 20-byte address whose events
+    are deposits (EIP-6110).
+
+    Raises `InputError` naming the field for a value of the wrong type, size or range, and `ConfigError` for
+    activations that are not in order.
     """
 
     chain_id: int
@@ -49,10 +54,36 @@ class ChainConfig:
     deposit_contract: bytes = DEPOSIT_CONTRACT
     name: str = ""
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            chain_id: UintLike,
+            activations: Iterable[Activation],
+            terminal_total_difficulty: UintLike | None = ...,
+            deposit_contract: FixedLike = ...,
+            name: str = ...,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "chain_id", to_uint(self.chain_id, "chain_id"))
-        if not isinstance(self.activations, tuple) or not all(isinstance(a, Activation) for a in self.activations):
-            raise ConfigError(f"activations: expected a tuple of Activation, got {shown(self.activations)}")
+        set_field = object.__setattr__
+        set_field(self, "chain_id", to_uint(self.chain_id, "chain_id"))
+        if not isinstance(self.activations, Iterable):
+            raise InputError(f"argument 'activations': expected a list of Activation, got {shown(self.activations)}")
+        set_field(self, "activations", tuple(self.activations))
+        for activation in self.activations:
+            if not isinstance(activation, Activation):
+                raise InputError(f"argument 'activations': expected Activation, got {shown(activation)}")
+        if self.terminal_total_difficulty is not None:
+            terminal = to_uint(self.terminal_total_difficulty, "terminal_total_difficulty")
+            set_field(self, "terminal_total_difficulty", terminal)
+        set_field(self, "deposit_contract", to_address(self.deposit_contract, "deposit_contract"))
+        if not isinstance(self.name, str):
+            raise InputError(f"argument 'name': expected text, got {shown(self.name)}")
+        self._check_order()
+
+    def _check_order(self) -> None:
+        """Raises `ConfigError` unless each activation comes into force no earlier than those before it."""
         if not self.activations:
             raise ConfigError("activations: a chain needs at least one fork")
         block, timestamp, previous = 0, 0, self.activations[0]
@@ -130,13 +161,16 @@ class ChainConfig:
     # ---- other ways to make one
 
     @classmethod
-    def of_fork(cls, fork: Fork, chain_id: int = 1, blob_schedule: BlobSchedule | None = None) -> ChainConfig:
+    def of_fork(
+        cls, fork: Fork | str, chain_id: UintLike = 1, blob_schedule: BlobSchedule | None = None
+    ) -> ChainConfig:
         """A chain that has had the rules of `fork` from its first block on."""
+        fork = fork_of(fork)
         return cls(chain_id, (Activation(fork, block=0, blob_schedule=blob_schedule),), name=fork.title)
 
     @classmethod
     def from_network(
-        cls, network: str, chain_id: int = 1, blob_schedules: Mapping[str, BlobSchedule] | None = None
+        cls, network: str, chain_id: UintLike = 1, blob_schedules: Mapping[str, BlobSchedule] | None = None
     ) -> ChainConfig:
         """The chain a test fixture calls `network`: a fork (`"Cancun"`, `"EIP158"`, `"BPO3"`) or a transition
         (`"ShanghaiToCancunAtTime15k"`, `"HomesteadToDaoAt5"`, `"ArrowGlacierToParisAtDiffC0000"`).
@@ -270,12 +304,7 @@ HOODI: Final = ChainConfig(
 NETWORKS: Final = {"mainnet": MAINNET, "sepolia": SEPOLIA, "holesky": HOLESKY, "hoodi": HOODI}
 
 
-def fork_of(value: Fork | str) -> Fork:
-    """`value` as a `Fork`; a string is a fork name (`Fork.from_name`). Raises `InputError`."""
-    return value if isinstance(value, Fork) else Fork.from_name(value)
-
-
-def chain_of(value: ChainConfig | Fork | str, chain_id: int | None = None) -> ChainConfig:
+def chain_of(value: ChainConfig | Fork | str, chain_id: UintLike | None = None) -> ChainConfig:
     """`value` as a `ChainConfig`: a chain, the name of a public network, or a fork (its rules from block 0 on).
 
     `chain_id` replaces the chain's own. Raises `InputError` for anything else.
@@ -286,7 +315,7 @@ def chain_of(value: ChainConfig | Fork | str, chain_id: int | None = None) -> Ch
         chain = NETWORKS[value.lower()]
     elif isinstance(value, (Fork, str)):
         try:
-            chain = ChainConfig.of_fork(fork_of(value))
+            chain = ChainConfig.of_fork(value)
         except InputError:
             raise InputError(
                 f"chain: unknown chain or fork {value!r}; known chains are {', '.join(NETWORKS)}, known forks are "
@@ -294,4 +323,4 @@ def chain_of(value: ChainConfig | Fork | str, chain_id: int | None = None) -> Ch
             ) from None
     else:
         raise InputError(f"chain: expected a ChainConfig, a Fork or a name, got {type(value).__name__}")
-    return chain if chain_id is None else replace(chain, chain_id=chain_id)
+    return chain if chain_id is None else replace(chain, chain_id=to_uint(chain_id, "chain_id"))

@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from evmcore.errors import ConfigError
+from evmcore.errors import ConfigError, InputError
 from evmcore.fork_table import DEPOSIT_CONTRACT, FACTS, Activation, BlobSchedule, Fork
 
 _UINT64_MAX: Final = 2**64 - 1
 _UINT256_MAX: Final = 2**256 - 1
-_MAX_BLOBS: Final = 1_000_000  # of a block; keeps blob gas far below 2**63
 
 _BY_BLOCK: Final = tuple(fork for fork in Fork if Fork.FRONTIER < fork < Fork.PARIS)
 _BY_TIME: Final = tuple(fork for fork in Fork if fork > Fork.PARIS)
@@ -124,14 +123,10 @@ def parse_blob_schedule(value: Any, where: str = "blobSchedule") -> BlobSchedule
         if number is None:
             raise ConfigError(f"{where}.{key}: missing")
         numbers.append(number)
-    if numbers[-1] == 0:
-        raise ConfigError(f"{where}.baseFeeUpdateFraction: must not be zero")
-    schedule = BlobSchedule(*numbers)
-    if schedule.max < schedule.target:
-        raise ConfigError(f"{where}: max {schedule.max} is below target {schedule.target}")
-    if schedule.max > _MAX_BLOBS:
-        raise ConfigError(f"{where}.max: {schedule.max} blobs per block is out of range, expected at most {_MAX_BLOBS}")
-    return schedule
+    try:
+        return BlobSchedule(*numbers)
+    except InputError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _number(config: Mapping[str, Any], key: str, where: str = _WHERE, limit: int = _UINT64_MAX) -> int | None:

@@ -32,9 +32,6 @@ class NodeSource:
     def close(self) -> None:
         self.node.close()
 
-    def remaining(self, head: Header) -> int | None:
-        return None
-
     def next(self, head: Header) -> Advance | Rewind | None:
         if not self._ahead or not self._follows(self._ahead[0], head):
             self._fetch(head)

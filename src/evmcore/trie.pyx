@@ -71,7 +71,7 @@ cdef bytes root_of_pairs(dict pairs, unsigned int threads=1):
     cdef uint8_t[32] root
     cdef bint done
     with nogil:
-        done = trie_root_threaded(items, count, threads, root)
+        done = trie_root_threaded(items, count, threads, NULL, root)
     if not done:
         raise no_memory()
     return PyBytes_FromStringAndSize(<char*>root, 32)

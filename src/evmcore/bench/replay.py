@@ -64,7 +64,7 @@ def parse(path: Path, fields: dict[str, Any]) -> RealBlock:
 
 def _read(name: str, fields: dict[str, Any]) -> RealBlock:
     blobs = fields["blobSchedule"]
-    schedule = blobs and BlobSchedule(*(to_uint(blobs[key], key) for key in ("target", "max", "baseFeeUpdateFraction")))
+    schedule = blobs and BlobSchedule(blobs["target"], blobs["max"], blobs["baseFeeUpdateFraction"])
     activation = Activation(Fork.from_name(fields["fork"]), block=0, timestamp=0, blob_schedule=schedule)
     alloc = {
         to_address(address, "preState"): Account(

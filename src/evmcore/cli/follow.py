@@ -41,7 +41,10 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
-        "--chain", metavar="FILE", help="RLP chain file; --genesis loads the state when there is none yet"
+        "--chain",
+        metavar="FILE",
+        help="RLP chain file; --genesis loads the state when there is none yet; where the file has another branch than "
+        "the state, that goes back to where they part, as far as its feed can take blocks back",
     )
     source.add_argument(
         "--blocks", nargs="+", metavar="PATH", help="blocks with the state they read (.json.xz), or a folder of such"
@@ -140,6 +143,7 @@ def _open_chain(options: argparse.Namespace) -> tuple[Publisher, BlockSource, Ch
     if chain_id is None:
         raise CommandError("--chain needs --genesis FILE or --chain-id N")
     publisher = storage.open_publisher(options, chain_id)
+    source.ancestors = publisher.ancestors
     if publisher.head() is None:
         if genesis is None:
             raise CommandError("no state is loaded: give --genesis FILE, or load a state first")
@@ -180,7 +184,7 @@ def _open_blocks(options: argparse.Namespace) -> tuple[Publisher, BlockSource, C
     except InputError as error:
         raise CommandError(f"blocks: {error}") from None
     chain_id = options.chain_id if options.chain_id is not None else first.chain.chain_id
-    source = BlocksWithState((replay.load(path) for path in paths), len(paths))
+    source = BlocksWithState(replay.load(path) for path in paths)
     return storage.open_publisher(options, chain_id), source, StatefulChanger(source, threads=options.threads)
 
 

@@ -66,6 +66,9 @@ public:
         leave();
     }
 
+    // Whether the calling thread has a read section open.
+    bool is_reading() noexcept { return find() != nullptr; }
+
     // False when the calling thread has a read section open: it would wait for itself.
     bool begin_write() noexcept {
         if (find())

@@ -7,6 +7,7 @@ from evmcore._hash cimport keccak256
 from evmcore._live_trie cimport LiveLeaf, LiveTrie, live_find, live_free, live_put, live_remove, live_root
 from evmcore._rlp cimport rlp_put_u256, rlp_u256_size
 from evmcore._state_root cimport StateLeaf, put_state_leaf
+from evmcore._sync cimport is_to_stop
 from evmcore._u256 cimport u256, u_is_zero, u_to_be
 from evmcore._workers cimport for_each
 from evmcore.state._store cimport Row, row_code_hash, store_find
@@ -36,6 +37,7 @@ cdef struct Round:
     size_t count                  # of those that are due now
     unsigned int threads
     uint8_t[32] no_storage        # the root of an empty trie
+    const uint32_t* stop          # once it is raised no more is made ready
     uint32_t failed
 
 
@@ -53,17 +55,19 @@ cdef bint put_slot(LiveTrie* trie, const u256* key, const u256* value) noexcept 
     return live_put(trie, hashed, encoded, rlp_u256_size(value)) != NULL
 
 
-cdef bint put_all_slots(LiveTrie* trie, const Row* row) noexcept nogil:
+cdef bint put_all_slots(LiveTrie* trie, const Row* row, const uint32_t* stop) noexcept nogil:
     cdef uint64_t i
     live_free(trie)
     for i in range(<uint64_t>row.slots.mask + 1):
+        if is_to_stop(stop):
+            return False
         if not u_is_zero(&row.slots.cells[i].value):
             if not put_slot(trie, &row.slots.cells[i].key, &row.slots.cells[i].value):
                 return False
     return True
 
 
-cdef bint bring_storage_up(Due* due) noexcept nogil:
+cdef bint bring_storage_up(Due* due, const uint32_t* stop) noexcept nogil:
     cdef size_t i
     if due.row.slots.count == 0:
         drop_storage(due)
@@ -74,7 +78,7 @@ cdef bint bring_storage_up(Due* due) noexcept nogil:
         if due.below == NULL:
             return False
     if due.whole:
-        return put_all_slots(due.below, due.row)
+        return put_all_slots(due.below, due.row, stop)
     for i in range(due.count):
         if due.touches[i].kind == TOUCHED_SLOT:
             if not put_slot(due.below, &due.touches[i].key, slot_find(&due.row.slots, &due.touches[i].key)):
@@ -98,6 +102,9 @@ cdef void make_ready(void* context, uint64_t first, uint64_t end) noexcept nogil
     cdef uint64_t i
     cdef size_t j
     for i in range(first, end):
+        if is_to_stop(round.stop):
+            round.failed = 1
+            return
         due = &round.due[i]
         due.row = store_find(round.store, due.address)
         keccak256(due.address, 20, due.leaf.key)
@@ -110,7 +117,7 @@ cdef void make_ready(void* context, uint64_t first, uint64_t end) noexcept nogil
             due.below = leaf.below
             leaf.below = NULL
         memcpy(root, round.no_storage, 32)
-        if not bring_storage_up(due) or (due.below != NULL and not live_root(due.below, 1, root)):
+        if not bring_storage_up(due, round.stop) or (due.below != NULL and not live_root(due.below, 1, round.stop, root)):
             round.failed = 1
             return
         put_state_leaf(&due.leaf, due.row.nonce, &due.row.balance, root, row_code_hash(due.row))
@@ -119,7 +126,7 @@ cdef void make_ready(void* context, uint64_t first, uint64_t end) noexcept nogil
 # ---------------------------------------------------------------------------------------------------- all of them
 
 cdef bint bring_up(Round* round) noexcept nogil:
-    """What is due. False: no memory."""
+    """What is due. False: no memory, or to stop."""
     cdef LiveLeaf* leaf
     cdef Due* due
     cdef size_t i
@@ -190,16 +197,17 @@ cdef bint bring_touched_up(Round* round) noexcept nogil:
     return bring_up(round)
 
 
-cdef bint trie_is_up(KeptTrie* kept, Store* store, unsigned int threads) noexcept nogil:
-    """Brings the trie to where the store is. False: no memory; what there is of it is of no use."""
+cdef bint trie_is_up(KeptTrie* kept, Store* store, unsigned int threads, const uint32_t* stop) noexcept nogil:
+    """Brings the trie to where the store is. False: no memory, or to stop; what there is of it is of no use."""
     cdef Round round
     cdef LiveTrie empty
     cdef bint done
     memset(&empty, 0, sizeof(LiveTrie))
-    live_root(&empty, 1, round.no_storage)
+    live_root(&empty, 1, NULL, round.no_storage)
     round.accounts = &kept.accounts
     round.store = store
     round.threads = threads
+    round.stop = stop
     round.count = 0
     round.at_once = store.touched.count if store.touched.wanted else store.account_count
     round.at_once = min(max(round.at_once, <size_t>1), <size_t>MOST_AT_ONCE)
@@ -217,24 +225,27 @@ cdef void give_up(KeptTrie* kept, Store* store) noexcept nogil:
     touched_end(&store.touched)
 
 
-cdef bint kept_ready(KeptTrie* kept, Store* store, unsigned int threads) noexcept nogil:
+cdef bint kept_ready(KeptTrie* kept, Store* store, unsigned int threads, const uint32_t* stop) noexcept nogil:
     if store.touched.lost:
         give_up(kept, store)
-    if not trie_is_up(kept, store, threads):
+    if not trie_is_up(kept, store, threads, stop):
         give_up(kept, store)
         return False
     kept.asked = True
     return True
 
 
-cdef bint kept_root(KeptTrie* kept, Store* store, unsigned int threads, uint8_t* root) noexcept nogil:
+cdef bint kept_root(KeptTrie* kept, Store* store, unsigned int threads, const uint32_t* stop, uint8_t* root) noexcept nogil:
     if store.touched.lost:
         give_up(kept, store)
-    if kept.asked and trie_is_up(kept, store, threads) and live_root(&kept.accounts, threads, root):
-        return True
+    if kept.asked and trie_is_up(kept, store, threads, stop):
+        if live_root(&kept.accounts, threads, stop, root):
+            return True
+        if is_to_stop(stop):
+            return False                         # it is up, and can be asked again
     give_up(kept, store)
     kept.asked = True
-    return store_root(store, threads, root)
+    return store_root(store, threads, stop, root)
 
 
 cdef void kept_free(KeptTrie* kept) noexcept nogil:

@@ -1,6 +1,6 @@
 """Merkle proofs of an account and its slots (EIP-1186), from the trie that is kept of a store."""
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from evmcore._rlp cimport Buffer
 from evmcore._u256 cimport u256
 from evmcore.state._kept_trie cimport KeptTrie
@@ -25,8 +25,8 @@ cdef struct AccountProof:
 cdef int proof_init(AccountProof* proof, bytes address, list slots) except -1
 cdef void proof_free(AccountProof* proof) noexcept nogil
 
-# The caller does as for `kept_root`. False: no memory.
-cdef bint prove(KeptTrie* kept, Store* store, AccountProof* proof) noexcept nogil
+# The caller does as for `kept_root`. False: no memory, or the flag `stop` was raised.
+cdef bint prove(KeptTrie* kept, Store* store, AccountProof* proof, const uint32_t* stop) noexcept nogil
 
 # The answer of eth_getProof; keys as the shortest hexadecimal numbers.
 cdef dict proof_json(const AccountProof* proof)

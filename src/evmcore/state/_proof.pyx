@@ -1,5 +1,5 @@
 """Merkle proofs; see `_proof.pxd`."""
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -45,10 +45,10 @@ cdef bint prove_slot(LiveTrie* storage, const Row* row, SlotProof* slot) noexcep
     value = slot_find(&row.slots, &slot.key) if row != NULL else NULL
     if value != NULL:
         slot.value = value[0]
-    return live_proof(storage, hashed, &slot.nodes)
+    return live_proof(storage, hashed, NULL, &slot.nodes)
 
 
-cdef bint prove(KeptTrie* kept, Store* store, AccountProof* proof) noexcept nogil:
+cdef bint prove(KeptTrie* kept, Store* store, AccountProof* proof, const uint32_t* stop) noexcept nogil:
     cdef const Row* row = store_find(store, proof.address)
     cdef LiveTrie no_storage
     cdef LiveTrie* storage = &no_storage
@@ -56,7 +56,7 @@ cdef bint prove(KeptTrie* kept, Store* store, AccountProof* proof) noexcept nogi
     cdef uint8_t[32] hashed
     cdef size_t i
     keccak256(proof.address, 20, hashed)
-    if not kept_ready(kept, store, 1) or not live_proof(&kept.accounts, hashed, &proof.nodes):
+    if not kept_ready(kept, store, 1, stop) or not live_proof(&kept.accounts, hashed, stop, &proof.nodes):
         return False
     memset(&no_storage, 0, sizeof(LiveTrie))
     leaf = live_find(&kept.accounts, hashed)
@@ -66,7 +66,7 @@ cdef bint prove(KeptTrie* kept, Store* store, AccountProof* proof) noexcept nogi
         proof.nonce = row.nonce
         proof.balance = row.balance
         memcpy(proof.code_hash, row_code_hash(row), 32)
-    if not live_root(storage, 1, proof.storage_root):
+    if not live_root(storage, 1, NULL, proof.storage_root):
         return False
     for i in range(proof.slot_count):
         if not prove_slot(storage, row, &proof.slots[i]):

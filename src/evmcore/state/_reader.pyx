@@ -7,7 +7,7 @@ from evmcore._u256 cimport u256
 
 from threading import get_ident
 
-from evmcore.errors import StateError
+from evmcore.errors import StateError, not_copied
 
 cdef int MOST_ERRORS = 1024
 
@@ -43,6 +43,9 @@ cdef class Backend:
         self.reader.storage = _no_storage
         self.reader.code = _no_code
         self.reader.block_hash = _no_block_hash
+
+    def __reduce__(self):
+        raise not_copied(self, "it reads what this process holds open; pickle what that is opened with")
 
     cdef void begin_read(self) noexcept nogil:
         pass

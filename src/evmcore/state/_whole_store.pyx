@@ -45,7 +45,7 @@ cdef bint store_copy(Store* to, const Store* source) noexcept nogil:
     return True
 
 
-cdef bint store_root(const Store* store, unsigned int threads, uint8_t* root) noexcept nogil:
+cdef bint store_root(const Store* store, unsigned int threads, const uint32_t* stop, uint8_t* root) noexcept nogil:
     cdef StateAccount* accounts = <StateAccount*>malloc((<size_t>store.row_count + 1) * sizeof(StateAccount))
     cdef const Row* row
     cdef bint done
@@ -64,6 +64,6 @@ cdef bint store_root(const Store* store, unsigned int threads, uint8_t* root) no
             accounts[count].slots = <const u256*>row.slots.cells
             accounts[count].slot_count = <size_t>row.slots.mask + 1 if row.slots.count else 0
             count += 1
-    done = state_root_of(accounts, count, threads, root)
+    done = state_root_of(accounts, count, threads, stop, root)
     free(accounts)
     return done

@@ -1,9 +1,10 @@
 """State in this process's memory: native tables behind a reader-writer lock, with snapshots."""
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 from libcpp cimport bool as cbool
 from evmcore._diff cimport StateDiff
 from evmcore.state._edits cimport Edit, Snapshots
 from evmcore.state._kept_trie cimport KeptTrie
+from evmcore.state._proof cimport AccountProof
 from evmcore.state._reader cimport Backend
 from evmcore.state._store cimport Store
 
@@ -13,6 +14,7 @@ cdef extern from "include/shared_lock.h" namespace "evmcore" nogil:
         void begin_read() noexcept
         cbool try_begin_read() noexcept
         void end_read() noexcept
+        cbool is_reading() noexcept
         cbool begin_write() noexcept
         void end_write() noexcept
         void begin_turn() noexcept
@@ -28,3 +30,8 @@ cdef class MemoryState(Backend):
     cdef int put_account(self, bytes address, object entry) except -1
     cdef int add_old_codes(self, StateDiff diff) except -1
     cdef int apply_direction(self, StateDiff diff, bint backward, uint8_t* root_meanwhile, unsigned int threads) except -1
+    cdef int compute(self, unsigned int threads, uint8_t* root, AccountProof* proof) except -1
+    # Runs what computes a root, after a `diff` or None, so that signals are handled meanwhile where it may take long. What a
+    # handler raised, for which `stop` was raised, is returned.
+    cdef object run_long(self, void (*work)(void* context) noexcept nogil, void* context, uint32_t* stop, StateDiff diff)
+    cdef bint may_take_long(self, StateDiff diff)

@@ -11,6 +11,7 @@ from libc.string cimport memcmp, memcpy, memset
 from evmcore._diff cimport StateDiff, diff_argument
 from evmcore._diff_data cimport AccountChange
 from evmcore._empty_code cimport EMPTY_CODE_HASH
+from evmcore._handlers cimport run_aside
 from evmcore._hash cimport keccak256
 from evmcore._live_trie cimport live_bytes
 from evmcore._u256 cimport u256, u256_from_int, u256_to_int
@@ -48,6 +49,73 @@ cdef extern from *:
     }
     """
     void begin_read_without_gil(SharedLock* lock) noexcept nogil
+
+
+cdef enum:
+    LONG = 20_000                 # accounts and slots to be hashed: some ten milliseconds and more
+
+# A state root or a proof.
+cdef struct Computing:
+    SharedLock* lock
+    KeptTrie* kept
+    Store* store
+    unsigned int threads
+    uint8_t* root
+    AccountProof* proof           # NULL: the root is wanted
+    uint32_t stop                 # raised: it is not wanted any more
+    bint done
+
+
+cdef void compute_in_turn(void* context) noexcept nogil:
+    cdef Computing* computing = <Computing*>context
+    computing.lock.begin_read()
+    computing.lock.begin_turn()
+    if computing.proof != NULL:
+        computing.done = prove(computing.kept, computing.store, computing.proof, &computing.stop)
+    else:
+        computing.done = kept_root(
+            computing.kept, computing.store, computing.threads, &computing.stop, computing.root
+        )
+    computing.lock.end_turn()
+    computing.lock.end_read()
+
+
+# A diff that is applied, or only for the time it takes to compute the state root.
+cdef struct Applying:
+    SharedLock* lock
+    KeptTrie* kept
+    Store* store
+    void* diff                    # a StateDiff
+    bint backward
+    CodeBytes* codes
+    StoredCode** taken
+    uint8_t* root                 # NULL: to be applied
+    unsigned int threads
+    uint32_t stop                 # raised: the root is not wanted any more
+    bint entered
+    bint rooted
+    ApplyResult result
+
+
+cdef void apply_or_root(void* context) noexcept nogil:
+    cdef Applying* applying = <Applying*>context
+    cdef Store* store = applying.store
+    cdef size_t position
+    applying.entered = applying.lock.begin_write()
+    if not applying.entered:
+        return
+    position = store.journal_count
+    store_keep_record(store)
+    apply_diff(store, <StateDiff>applying.diff, applying.backward, applying.codes, applying.taken, &applying.result)
+    if applying.root != NULL and applying.result.problem == APPLIED:
+        applying.rooted = kept_root(applying.kept, store, applying.threads, &applying.stop, applying.root)
+        store_rewind(store, position)
+    store_drop_record(store)
+    applying.lock.end_write()
+
+
+cdef object no_memory_for_root():
+    return ResourceError("no memory for the state root")
 
 
 cdef class MemoryState(Backend):
@@ -369,33 +437,27 @@ cdef class MemoryState(Backend):
         cdef size_t count = diff.account_count
         cdef CodeBytes* codes = <CodeBytes*>calloc(count + 1, sizeof(CodeBytes))
         cdef StoredCode** taken = <StoredCode**>calloc(count + 1, sizeof(StoredCode*))
-        cdef ApplyResult result
-        cdef bint entered
+        cdef Applying applying = Applying(
+            self.lock, &self.kept, &self.store, <void*>diff, backward, codes, taken, root_meanwhile, threads
+        )
         cdef bint took = False
-        cdef bint rooted = True
-        cdef size_t position
         cdef size_t i
+        interruption = None
+        applying.stop = 0
+        applying.rooted = True
         try:
             if codes == NULL or taken == NULL:
                 raise ResourceError("no memory to apply a state diff")
             held = codes_of(diff, backward, codes)       # keeps the bytes alive
-            with nogil:
-                entered = self.lock.begin_write()
-                if entered:
-                    position = self.store.journal_count
-                    store_keep_record(&self.store)
-                    apply_diff(&self.store, diff, backward, codes, taken, &result)
-                    if root_meanwhile != NULL and result.problem == APPLIED:
-                        rooted = kept_root(&self.kept, &self.store, threads, root_meanwhile)
-                        store_rewind(&self.store, position)
-                    store_drop_record(&self.store)
-                    self.lock.end_write()
-            if not entered:
+            if root_meanwhile == NULL:
+                with nogil:
+                    apply_or_root(&applying)
+            else:
+                interruption = self.run_long(apply_or_root, &applying, &applying.stop, diff)
+            if not applying.entered:
                 raise inside_read()
-            if not rooted:
-                raise ResourceError("no memory for the state root")
-            if result.problem != APPLIED:
-                raise apply_error(&result, backward)
+            if applying.result.problem != APPLIED:
+                raise apply_error(&applying.result, backward)
             for i in range(count):
                 if taken[i] != NULL:
                     took = True
@@ -406,6 +468,10 @@ cdef class MemoryState(Backend):
                     for i in range(count):
                         codes_release(&self.store.codes, taken[i])
                     self.lock.end_write()
+            if interruption is not None:
+                raise interruption
+            if not applying.rooted:
+                raise no_memory_for_root()
         finally:
             free(codes)
             free(taken)
@@ -449,23 +515,53 @@ cdef class MemoryState(Backend):
         costs what changed since the one before. A trie that nobody asks for any more is given up.
 
         With `diff`: the root as it would be after applying it, which completes the diff; the state stays as it is, and
-        nobody sees it changed. Raises `StateError` as `apply` does.
+        nobody sees it changed. Raises `StateError` as `apply` does. Where it takes long in the main thread, handlers of
+        signals run meanwhile; what one raises ends it.
         """
         cdef uint8_t[32] root
-        cdef bint done
         cdef unsigned int count = thread_count(threads)
         if diff is not None:
             self.apply_direction(diff_argument(diff), False, root, count)
-            return root[:32]
-        with nogil:
-            self.begin_read()
-            self.lock.begin_turn()
-            done = kept_root(&self.kept, &self.store, count, root)
-            self.lock.end_turn()
-            self.end_read()
-        if not done:
-            raise ResourceError("no memory for the state root")
+        else:
+            self.compute(count, root, NULL)
         return root[:32]
+
+    cdef int compute(self, unsigned int threads, uint8_t* root, AccountProof* proof) except -1:
+        """The root, or a proof."""
+        cdef Computing computing = Computing(self.lock, &self.kept, &self.store, threads, root, proof, 0, False)
+        interruption = self.run_long(compute_in_turn, &computing, &computing.stop, None)
+        if interruption is not None:
+            raise interruption
+        if not computing.done:
+            raise no_memory_for_root()
+        return 0
+
+    cdef object run_long(
+        self, void (*work)(void* context) noexcept nogil, void* context, uint32_t* stop, StateDiff diff
+    ):
+        # A handler of a signal may want the state itself, and must then wait for whoever has it: it never runs in the thread
+        # that does. One inside a read section of the state has it already.
+        if not self.lock.is_reading() and self.may_take_long(diff):
+            return run_aside(work, context, stop)
+        with nogil:
+            work(context)
+        return None
+
+    cdef bint may_take_long(self, StateDiff diff):
+        cdef size_t due = 0
+        cdef uint32_t i
+        if diff is not None:
+            due = diff.account_count + diff.slot_count
+        self.begin_read()
+        if self.store.touched.wanted and not self.store.touched.lost:
+            due += self.store.touched.count
+        else:
+            for i in range(self.store.row_count):
+                due += 1 + self.store.rows[i].slots.count
+                if due >= LONG:
+                    break
+        self.end_read()
+        return due >= LONG
 
     def storage_root(self, address) -> bytes:
         """The 32-byte root of an account's storage trie; that of the empty trie when it has no storage."""
@@ -478,20 +574,12 @@ cdef class MemoryState(Backend):
         kept, as for `state_root`, and a proof costs what changed since it was used last.
         """
         cdef AccountProof proof
-        cdef bint done
         if isinstance(slots, (str, bytes)) or not isinstance(slots, Iterable):
             raise InputError(f"argument 'slots': expected slots in a list, got {type(slots).__name__}")
         wanted = [to_word(slot, "slots") for slot in slots]
         proof_init(&proof, to_address(address, "address"), wanted)
         try:
-            with nogil:
-                self.begin_read()
-                self.lock.begin_turn()
-                done = prove(&self.kept, &self.store, &proof)
-                self.lock.end_turn()
-                self.end_read()
-            if not done:
-                raise ResourceError("no memory for a proof")
+            self.compute(1, NULL, &proof)
             return proof_json(&proof)
         finally:
             proof_free(&proof)

@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from evmcore.errors import StateCorrupted, StateError, StateUnavailable, WriteRefused, WriterFenced
+from evmcore.errors import StateCorrupted, StateError, StateUnavailable, WriteRefused, WriterFenced, not_copied
 from evmcore.headers import BLOCK_HASH_WINDOW
 from evmcore.state import evictions, feed, layout
 from evmcore.state._changes import ChangeSet
@@ -114,6 +114,9 @@ class Office:
         except BaseException:
             self.session.close()
             raise
+
+    def __reduce__(self) -> NoReturn:
+        raise not_copied(self, "its office is this process's; make another there, which takes the office over")
 
     def close(self) -> None:
         """Closes the connection. The office stays with this writer's epoch until another takes it."""

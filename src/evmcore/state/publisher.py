@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evmcore._diff import StateDiff
@@ -176,21 +176,36 @@ class Publisher(Office):
             head = self._take_back(entry, forgotten)
         return head
 
+    def ancestors(self) -> Iterator[tuple[int, bytes]]:
+        """Number and hash of the blocks before the head to which `revert_to` can go back, the latest first; each is
+        read when it is asked for."""
+        for entry, _ in self._taken_back(self._need_head(self.head())):
+            yield entry.parent.number, entry.parent.hash
+
     def _way_back(self, head: Head, block_hash: bytes) -> list[tuple[FeedEntry, set[bytes]]]:
-        """The entries of the blocks to take back, last first, each with the accounts that were loaded on top of it."""
+        """What `_taken_back` gives for the blocks after that one."""
         way: list[tuple[FeedEntry, set[bytes]]] = []
+        for step in self._taken_back(head):
+            way.append(step)
+            if step[0].parent.hash == block_hash:
+                return way
+        raise ReorgTooDeep(
+            f"block 0x{block_hash.hex()} is not among the {len(way)} blocks before block {head.number} "
+            f"0x{head.hash.hex()} that the feed can take back: the state has to be loaded anew"
+        )
+
+    def _taken_back(self, head: Head) -> Iterator[tuple[FeedEntry, set[bytes]]]:
+        """The entries of the blocks that can be taken back, the head's first, each with the accounts that were loaded
+        on top of it."""
         loaded: set[bytes] = set()
         at = head.hash
         start = b"+"
-        while at != block_hash:
+        while True:
             found = self.session.request(
                 [(b"XREVRANGE", self.keys.feed, start, b"-", b"COUNT", b"1")], "reading the feed"
             )
             if not found[0]:
-                raise ReorgTooDeep(
-                    f"block 0x{block_hash.hex()} is not among the {len(way)} blocks before block {head.number} "
-                    f"0x{head.hash.hex()} that the feed can take back: the state has to be loaded anew"
-                )
+                return
             stream_id, fields = found[0][0]
             entry = feed.decode_entry(stream_id, as_fields(fields), self.keys.feed)
             start = b"(" + stream_id
@@ -199,10 +214,9 @@ class Publisher(Office):
             if entry.kind == feed.LOAD:
                 loaded.update(account.address for account in entry.decode(self.keys.feed).accounts)
             elif entry.kind == feed.BLOCK:
-                way.append((entry, loaded))
+                yield entry, loaded
                 loaded = set()
                 at = entry.parent.hash
-        return way
 
     def _take_back(self, entry: FeedEntry, forgotten: set[bytes]) -> Head:
         back = ChangeSet.decode(entry.changes, self.keys.feed).invert(forgotten)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from evmcore.blocks import Header
 from evmcore.errors import (
@@ -20,6 +20,7 @@ from evmcore.errors import (
     StateNotAvailable,
     StateUnavailable,
     UnsafeStorage,
+    not_copied,
 )
 from evmcore.headers import BLOCK_HASH_WINDOW
 from evmcore.state._cache import Cache
@@ -175,6 +176,9 @@ class RedisPin(PinRunner):
         """Lets the state move on."""
         self._own = None
 
+    def __reduce__(self) -> NoReturn:
+        raise not_copied(self, "pickle its block_hash, and pin that on a RedisState of the other process")
+
     def __enter__(self) -> RedisPin:
         return self
 
@@ -272,6 +276,11 @@ class RedisState:
         self._feed.start()
         if self._feed.wait(wait) and self._preloading is not None:
             self._preloading.join(max(0.0, deadline - time.monotonic()))
+
+    def __reduce__(self) -> NoReturn:
+        raise not_copied(
+            self, "its cache and its thread are this process's; open another there, with the same arguments"
+        )
 
     # ---- whole contracts
 

@@ -8,7 +8,7 @@ from evmcore._interp cimport (
     WRITE_PROTECTION,
 )
 
-from evmcore.errors import InputError, TraceTooLarge
+from evmcore.errors import InputError, TraceTooLarge, not_copied
 from evmcore.types import to_uint
 
 
@@ -49,6 +49,9 @@ cdef void leave_hook(void* self, const Message* message, const Outcome* outcome)
 cdef class Tracer:
     """Observes one run at a time; may be used again for the next one. An exception in a tracer stops the run and is
     raised from the call that was traced."""
+
+    def __reduce__(self):
+        raise not_copied(self, "it is tied to the run that it observes; pickle what it collected")
 
     @property
     def size_limit(self):
