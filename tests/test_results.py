@@ -25,6 +25,7 @@ from evmcore import (
 from evmcore._decision import ChoosingExecutor
 from evmcore._session import Session
 from evmcore.blocks import Block, Header
+from evmcore.listed import ListedExecutor
 from evmcore.state import as_backend
 from evmcore.tracing import CallTracer
 from tests.assembly import assemble, returning
@@ -106,6 +107,10 @@ def test_transactions_of_blocks_are_equal_when_they_did_the_same_at_the_same_pla
             "a Session cannot be pickled or copied: pickle what it changed, its ",
         ),
         (lambda: as_backend(State()), "a PythonBackend cannot be pickled or copied: it reads what this process holds "),
+        (
+            lambda: ListedExecutor(b"\xc0"),
+            "a ListedExecutor cannot be pickled or copied: it executes one block; make another of the same access list",
+        ),
         (
             CallTracer,
             "a CallTracer cannot be pickled or copied: it is tied to the run that it observes; pickle what it",

@@ -10,8 +10,8 @@ from evmcore._bins_block cimport Bin, BinRun, Bins, BinTasks, Deal
 from evmcore._bins_meetings cimport first_doubtful, look_up, meetings_open, prepare_looking_up
 from evmcore._bins_outcome cimport bring_results, bring_state, settle_state, take_back
 from evmcore._block_steps cimport (
-    AHEAD_LATER, AHEAD_OF_LATER, AHEAD_SOON, BlockOutput, BlockRules, block_ask_for, block_ask_for_next, block_keep_result,
-    output_release,
+    AHEAD_LATER, AHEAD_OF_LATER, AHEAD_SOON, BlockOutput, BlockRules, block_ask_for, block_ask_for_next, block_enter,
+    block_keep_result, output_release,
 )
 from evmcore._grouping cimport Groups, group, group_at_random, groups_bytes, groups_free
 from evmcore._growing cimport free_array, grow_array
@@ -146,12 +146,7 @@ cdef bint furnish(Bins* bins, Bin* bin, Machine* main, StateReader* reader) noex
     bin.machine = machine_take(FOR_BINS)
     if bin.machine == NULL:
         return False
-    bin.machine.env = bins.rules.env
-    bin.machine.revision = bins.rules.revision
-    bin.machine.abort_flag = main.abort_flag
-    bin.machine.deadline_ns = 0
-    bin.machine.tracer = NULL
-    bin.machine.unlimited_code_size = main.unlimited_code_size
+    block_enter(bin.machine, bins.rules, main.abort_flag)
     ws_reset(bin.machine.ws, reader, bins.rules.revision)
     if not adopt_changes(main.ws, bin.machine.ws):
         return False

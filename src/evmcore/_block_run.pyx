@@ -11,7 +11,7 @@ from evmcore._asking cimport ask_in_time
 from evmcore._block_steps cimport (
     BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_NO_SENDER, BLOCK_OK, BLOCK_SYSTEM_CONTRACT_EMPTY,
     BLOCK_TRANSACTION_INVALID, WITHDRAWAL_REQUESTS, BlockOutput, Credit, Gate, TxRecord, block_ask_for_next, block_begin,
-    block_end, block_transaction, output_reserve,
+    block_end, block_enter, block_transaction, output_reserve,
 )
 from evmcore._diff cimport StateDiff, diff_collect
 from evmcore._handlers cimport Handlers, handle_signals
@@ -259,10 +259,7 @@ cdef class BlockRun:
         try:
             if roots:
                 self.output.gate = NULL          # nothing is to be seen before its root is
-            self.machine.abort_flag = &self.stop
-            self.machine.deadline_ns = 0
-            self.machine.tracer = NULL
-            self.machine.unlimited_code_size = False
+            block_enter(self.machine, &self.rules, &self.stop)
             with nogil:
                 self.backend.begin_read()
                 start = monotonic_ns()

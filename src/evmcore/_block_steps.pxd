@@ -91,7 +91,10 @@ cdef enum BlockFailure:
 cdef uint8_t[20] WITHDRAWAL_REQUESTS      # EIP-7002
 cdef uint8_t[20] CONSOLIDATION_REQUESTS   # EIP-7251
 
-# The DAO fork's change and the system calls of EIP-4788 and EIP-2935.
+# Gives a machine that was just taken what it needs to run the block's transactions, until `stop` is raised.
+cdef void block_enter(Machine* machine, const BlockRules* rules, const uint32_t* stop) noexcept nogil
+
+# The DAO fork's change and the system calls of EIP-4788 and EIP-2935, on a machine that has entered the block.
 cdef BlockFailure block_begin(Machine* machine, const BlockRules* rules, Status* status) noexcept nogil
 
 # Runs one transaction on the block's working set. BLOCK_TRANSACTION_INVALID: `invalid` says why.

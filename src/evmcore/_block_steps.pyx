@@ -140,12 +140,16 @@ cdef void drain_dao(Machine* machine, const BlockRules* rules) noexcept nogil:
     ws_finish(ws)
 
 
+cdef void block_enter(Machine* machine, const BlockRules* rules, const uint32_t* stop) noexcept nogil:
+    machine.env = rules.env
+    machine.revision = rules.revision
+    machine.abort_flag = stop
+
+
 cdef BlockFailure block_begin(Machine* machine, const BlockRules* rules, Status* status) noexcept nogil:
     cdef Outcome outcome
     cdef BlockFailure failure
     status[0] = SUCCESS
-    machine.env = rules.env
-    machine.revision = rules.revision
     if rules.drained_count:
         drain_dao(machine, rules)
     if rules.revision >= CANCUN:

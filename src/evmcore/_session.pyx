@@ -11,7 +11,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from evmcore._arguments cimport prepare_transaction, read_timeout
 from evmcore._block_result cimport BlockResult, result_of
 from evmcore._block_run cimport BlockRun, engine_error, failure_error, root_function
-from evmcore._block_steps cimport BLOCK_OK, BlockFailure, BlockRules, block_begin, block_end, block_keep
+from evmcore._block_steps cimport BLOCK_OK, BlockFailure, BlockRules, block_begin, block_end, block_enter, block_keep
 from evmcore._code cimport Code
 from evmcore._diff cimport StateDiff, diff_collect
 from evmcore._engine cimport fill_result
@@ -204,11 +204,9 @@ cdef class Session:
         self.new_output()
         with nogil:
             self.backend.begin_read()
+            block_enter(self.machine, &self.making.rules, NULL)
             if with_calls:
                 failure = block_begin(self.machine, &self.making.rules, &status)
-            else:
-                self.machine.env = self.making.rules.env
-                self.machine.revision = self.making.rules.revision
             self.backend.end_read()
         if failure != BLOCK_OK:
             raise failure_error(self.backend, failure, status, self.making.output)

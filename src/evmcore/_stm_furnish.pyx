@@ -7,6 +7,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from evmcore._bins cimport bins_give
+from evmcore._block_steps cimport block_enter
 from evmcore._code cimport code_release
 from evmcore._hints cimport MAY_SHARE, SHARES_SLOTS, hint_tables_free
 from evmcore._interp cimport machine_make_symbolic
@@ -144,12 +145,7 @@ cdef bint furnish_block(Block* block) noexcept nogil:
         memset(&w.tally, 0, sizeof(Tally))
         if block.watched:
             w.tally.watch.events = new Events(min(EVENTS_EACH * <size_t>block.count + 4096, <size_t>MOST_EVENTS))
-        w.machine.env = block.rules.env
-        w.machine.revision = block.rules.revision
-        w.machine.abort_flag = block.stop
-        w.machine.deadline_ns = 0
-        w.machine.tracer = NULL
-        w.machine.unlimited_code_size = block.main.unlimited_code_size
+        block_enter(w.machine, block.rules, block.stop)
         block.workers[i] = w
         block.worker_count += 1
     if block.turns:

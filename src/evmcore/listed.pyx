@@ -17,7 +17,7 @@ from evmcore._access_record cimport AccessRecord
 from evmcore._block_run cimport BlockRun, Executor, Sequence
 from evmcore._block_steps cimport (
     BLOCK_ACCESS_LIST_WRONG, BLOCK_ENGINE_FAILED, BLOCK_OK, CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS, BlockFailure, Gate,
-    block_transaction,
+    block_enter, block_transaction,
 )
 from evmcore._declared cimport PARSED, PARSED_NO_MEMORY, Parsed, declared_parse, declared_release
 from evmcore._interp cimport ABORTED, NO_MEMORY, SUCCESS
@@ -35,7 +35,7 @@ from evmcore._u256 cimport u256_to_int
 from evmcore._workers cimport run_on_workers
 
 from evmcore.access_lists import ITEM_COST, BlockAccessList
-from evmcore.errors import BlockReason, InputError, InvalidBlock, ResourceError, RlpError
+from evmcore.errors import BlockReason, InputError, InvalidBlock, ResourceError, RlpError, not_copied
 from evmcore.threads import thread_count
 
 
@@ -57,6 +57,9 @@ cdef class ListedExecutor(Executor):
         self.access_list = access_list
         self.threads = thread_count(threads)
         self.limit_size = limit_size
+
+    def __reduce__(self):
+        raise not_copied(self, "it executes one block; make another of the same access list")
 
     def __dealloc__(self):
         declared_release(&self.declared)
@@ -278,12 +281,7 @@ cdef class ListedExecutor(Executor):
                 break
             w.block = block
             w.tasks.delays.random = self.delays * (i + 1)
-            w.machine.env = run.rules.env
-            w.machine.revision = run.rules.revision
-            w.machine.abort_flag = &run.halt
-            w.machine.deadline_ns = 0
-            w.machine.tracer = NULL
-            w.machine.unlimited_code_size = run.machine.unlimited_code_size
+            block_enter(w.machine, &run.rules, &run.halt)
             block.workers[i] = w
             block.worker_count += 1
         return block.worker_count > 0
