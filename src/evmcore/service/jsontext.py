@@ -8,6 +8,8 @@ import json
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
+from evmcore.json_input import load_json
+
 _orjson: Any = importlib.import_module("orjson") if importlib.util.find_spec("orjson") else None
 
 __all__ = ["dumps", "loads", "quoted"]
@@ -18,10 +20,7 @@ def loads(text: bytes | str, *, exact: bool = False) -> Any:
 
     Integers beyond 64 bits may become floating point numbers, unless `exact`.
     """
-    try:
-        return json.loads(text) if exact or _orjson is None else _orjson.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    return load_json(text) if exact or _orjson is None else _orjson.loads(text)
 
 
 def dumps(value: Any) -> bytes:

@@ -67,7 +67,6 @@ before it does anything else; one that takes office finds in the last entry what
 
 from __future__ import annotations
 
-import json
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -77,6 +76,7 @@ from typing import Any, Final
 from evmcore._hash import keccak256
 from evmcore.blocks import Header
 from evmcore.errors import InputError, InvalidBlock, StateCorrupted
+from evmcore.json_input import load_json
 from evmcore.state.base import EMPTY_CODE_HASH
 from evmcore.types import to_uint
 
@@ -200,8 +200,8 @@ def decode_chain(value: bytes | None, key: bytes) -> dict[str, Any] | None:
     if value is None:
         return None
     try:
-        chain = json.loads(value)
-    except (ValueError, RecursionError) as error:
+        chain = load_json(value)
+    except ValueError as error:
         raise corrupted(key, f"the field chain is not JSON: {error}") from error
     if not isinstance(chain, dict):
         raise corrupted(key, f"the field chain is {value!r:.60}, not a JSON object")

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from evmcore import __version__
 from evmcore.errors import InputError, NodeError, StateUnavailable
+from evmcore.json_input import load_json
 from evmcore.state.arguments import shown_address, split_address
 
 # Bytes of one answer; what is longer is not read.
@@ -142,8 +143,8 @@ class RpcClient:
             self.close()
             raise StateUnavailable(f"node {self.name}: an answer of more than {MAX_RESPONSE} bytes")
         try:
-            return json.loads(data)
-        except (ValueError, RecursionError):
+            return load_json(data)
+        except ValueError:
             text = data[:100].decode("utf-8", "replace")
             raise StateUnavailable(f"node {self.name}: HTTP status {status}, not JSON: {text!r}") from None
 
