@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from evmcore import Withdrawal
 from evmcore.blocks import Block
 from evmcore.chain import BlockChain
 from evmcore.errors import BlockReason, ConfigError, InvalidBlock
@@ -53,6 +54,28 @@ def test_a_known_block_imports_again_without_effect() -> None:
     results = [chain.import_block(block) for block in blocks]
     assert chain.import_block(blocks[1]) is results[1]
     assert chain.head == blocks[2]
+
+
+def test_a_known_header_with_another_body_is_refused() -> None:
+    chain, blocks = genesis_chain(), all_blocks()
+    for block in blocks:
+        chain.import_block(block)
+    late = blocks[-1]
+    assert late.transactions and late.withdrawals is not None
+    forged = [
+        (replace(late, transactions=late.transactions[:-1]), BlockReason.INVALID_TRANSACTIONS_ROOT),
+        (
+            replace(late, withdrawals=(*late.withdrawals, Withdrawal(0, 0, bytes(20), 1))),
+            BlockReason.INVALID_WITHDRAWALS_ROOT,
+        ),
+        (replace(late, ommers=(blocks[0].header,)), BlockReason.IMPORT_IMPOSSIBLE_UNCLES_OVER_PARIS),
+    ]
+    for block, reason in forged:
+        assert block.hash == late.hash
+        with pytest.raises(InvalidBlock) as error:
+            chain.import_block(block)
+        assert error.value.reason is reason
+    assert chain.import_block(Block.decode(late.encode())).block == late
 
 
 def test_the_genesis_block_imports_again_without_effect() -> None:

@@ -10,7 +10,7 @@ from evmcore._block import execute
 from evmcore._block_result import BlockResult, genesis_result
 from evmcore.block_request import BlockRequest
 from evmcore.blocks import EMPTY_TRIE_ROOT, Block, Header
-from evmcore.body import requests_hash
+from evmcore.body import check_body, check_transactions_root, requests_hash
 from evmcore.errors import BlockReason, ConfigError, InputError, InvalidBlock
 from evmcore.forks import ChainConfig, Fork
 from evmcore.headers import BLOCK_HASH_WINDOW, INITIAL_BASE_FEE, MAX_OMMER_DEPTH, check_header, check_ommers
@@ -175,11 +175,15 @@ class BlockChain:
         """Checks, executes and adds a block whose parent is known; the head moves when the block is the better one.
 
         `tracer` (one of `evmcore.tracing`) sees the transactions. Raises `InvalidBlock` with its reason; chain and
-        state are then as before. Importing a block again, or the genesis block, does nothing and returns its result.
+        state are then as before. Importing a block again, or the genesis block, does nothing and returns its result; a
+        body that is not the one that its header names is refused then, too.
         """
         header = block.header
         known = self._links.get(block.hash)
         if known is not None:
+            if block != known.block:
+                check_body(block, known.result.fork)
+                check_transactions_root(block)
             return known.result
         parent = self._links.get(header.parent_hash)
         if parent is None:
