@@ -1,5 +1,5 @@
-// Where calls of one kind met others in blocks before: all that is needed to keep them together. Relaxed words, as in pace.h:
-// a lost or torn update makes a worse guess, never another result.
+// Where calls of one kind met others in earlier blocks: what is needed to group them together. Relaxed words, as in
+// pace.h: a lost or torn update makes a worse guess, never another result.
 #pragma once
 #include <cstdint>
 
@@ -7,7 +7,7 @@
 
 namespace evmcore {
 
-// A slot of a table by name, which another kind may take over.
+// An entry of a hash table, found by name; a call of another kind may take it over.
 class Bonds {
 public:
     static constexpr int PLACES = 7;
@@ -15,7 +15,7 @@ public:
     bool is(uint64_t name) const { return name_.value() == name; }
     uint64_t place(int i) const { return places_[i].value(); }        // 0: no more
 
-    // The one that has been known for longest makes room.
+    // Adds a place; the place known for longest makes room.
     void add(uint64_t name, uint64_t place) {
         if (!is(name)) {
             forget();

@@ -1,7 +1,8 @@
 // How far a block is final, for one reader that follows it from another thread.
 //
-// Whoever commits a transaction says so with `publish`, which never waits: it takes the lock only when the reader has gone
-// to sleep until just now. The reader sleeps for a short time at most, so that it need not be woken for every transaction.
+// The committing thread calls `publish` for each transaction. That never waits for the reader to act: it takes the lock
+// only if the reader sleeps until a count that is now reached. The reader sleeps for a short time at most, so that it
+// need not be woken for every transaction.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -38,7 +39,7 @@ public:
 
 private:
     void wake() {
-        // With the lock: the reader is either asleep, or looks again before it sleeps.
+        // With the lock held, the reader is either asleep or looks again before it sleeps.
         std::lock_guard<std::mutex> lock(mutex_);
         changed_.notify_one();
     }

@@ -1,7 +1,8 @@
-// Arrays that grow, also while another thread reads what is in them; and the memory they take.
+// Arrays that can grow while another thread reads them, and the memory of these arrays.
 //
-// What blocks need anew each time, and give back, is kept where it is large: the system would take it back and hand it out
-// page by page, empty, which takes longer than most of what is then written there.
+// Blocks need such arrays anew each time and give them back. Large pieces are kept for the next block: the system would
+// reclaim them and hand them out again page by page, zeroed, which takes longer than most of what is then written
+// there.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -14,14 +15,14 @@ namespace evmcore {
 
 // Stands before the memory of an array.
 struct alignas(16) ArrayHead {
-    size_t room;                       // bytes behind it
+    size_t room;                       // bytes of the array, behind this head
 };
 
-// Memory of arrays that nobody uses now: a few pieces of each size, which are powers of two.
+// Memory of arrays that are not in use: a few pieces of each size. Sizes are powers of two.
 class ArrayMemory {
 public:
-    static constexpr size_t LEAST = size_t{1} << 16, MOST = size_t{1} << 24;      // bytes of what is kept, heads included
-    static constexpr size_t MOST_HELD = size_t{1} << 25;                          // in all, by each module
+    static constexpr size_t LEAST = size_t{1} << 16, MOST = size_t{1} << 24;      // bytes of kept pieces, heads included
+    static constexpr size_t MOST_HELD = size_t{1} << 25;                          // bytes in all, for each module
 
     static bool keeps(size_t size) { return size >= LEAST && size <= MOST; }
 
@@ -59,7 +60,7 @@ private:
 
 inline ArrayMemory array_memory;
 
-// Memory for an array of so many bytes, not cleared. nullptr: none.
+// Memory for an array of `bytes` bytes, not cleared. nullptr: no memory.
 inline void* new_array(size_t bytes) {
     if (bytes > SIZE_MAX / 4) return nullptr;
     size_t size = bytes + sizeof(ArrayHead);
@@ -79,7 +80,8 @@ inline void free_array(void* array) {
     else std::free(head);
 }
 
-// The old memory of arrays that have grown, which somebody may still be reading. All zero: nobody is, it is given back at once.
+// The old memory of arrays that have grown, which another thread may still be reading. All zero: no thread does, and
+// old memory is freed at once.
 struct Retired {
     struct Old {
         void* memory;
@@ -89,8 +91,8 @@ struct Retired {
     Old* first;
 };
 
-// Room for `wanted` items at `*items`; with `zeroed`, those that are new are zero. At least doubles, so that there are few old
-// ones. False: no memory, nothing changed. `retired` may be null. `free_array` gives it back.
+// Makes room for `wanted` items at `*items`; with `zeroed`, new items are zero. The room at least doubles, so that
+// there are few old arrays. False: no memory, nothing changed. `retired` may be null. Free the array with `free_array`.
 inline bool grow_array(void** items, size_t* capacity, size_t wanted, size_t item_size, bool zeroed, Retired* retired) {
     if (wanted <= *capacity) return true;
     const size_t bigger = std::max(2 * *capacity, wanted + 64), used = *capacity * item_size;
@@ -116,7 +118,7 @@ inline bool grow_array(void** items, size_t* capacity, size_t wanted, size_t ite
     return true;
 }
 
-// Where an array is now, for whoever does not write it. It holds all that was published before this was asked.
+// Where an array is now, for a thread that does not write it. It holds everything that was published before this call.
 inline void* array_now(void* const* items) { return __atomic_load_n(items, __ATOMIC_ACQUIRE); }
 
 inline void free_retired(Retired* retired) {

@@ -1,7 +1,7 @@
-// How the transactions of a block with a given access list are handed out to workers, and become final in order.
+// How the transactions of a block with a given access list are handed out to workers and become final in order.
 //
-// How one is run and what becoming final means is the caller's, as two functions; the executor (_listed_run.pyx) and the
-// driver in tests/native share all the rest.
+// The caller supplies two functions that run a transaction and make it final. The executor (_listed_run.pyx) and the
+// driver in tests/native share everything else.
 #pragma once
 #include <cstdint>
 
@@ -13,28 +13,29 @@ namespace evmcore::listed {
 enum Verdict : uint32_t {
     kNotRun = 0,
     kStands,
-    kDoubtful,           // not as the list says, or more than the list can tell
+    kDoubtful,           // differs from the list, or does more than the list can tell
     kNotFinished,        // the engine stopped
 };
 
 // Transactions are numbered from 1.
 struct Turns {
     uint32_t count;
-    uint32_t* verdict_of;        // by transaction, from 1; of Verdict, written when its run is over
-    uint32_t* halted;            // raised: nothing more becomes final, and nothing more is begun
-    uint32_t next;               // handed out
-    uint32_t stop;               // none after this one need be run
-    uint32_t frontier;           // final; changed by who holds the office below
-    uint32_t committing;         // somebody holds the office of making final
+    uint32_t* verdict_of;        // by transaction, from 1; of Verdict, written when its run has ended
+    uint32_t* halted;            // raised: nothing more becomes final, and no further transaction begins
+    uint32_t next;               // transactions handed out
+    uint32_t stop;               // transactions after this one need not run
+    uint32_t frontier;           // the last final transaction; written only by the holder of the office
+    uint32_t committing;         // a worker holds the office of making transactions final
 };
 
 struct Tasks {
     void* self;                                          // the worker
     stm::Delays delays;                                  // for tests
-    uint32_t (*run)(void* self, uint32_t tx);            // gives the Verdict
-    // Takes a transaction into the block; all before it is final, nobody else commits. False: the frontier stays before it.
+    uint32_t (*run)(void* self, uint32_t tx);            // returns the Verdict
+    // Brings a transaction into the block. All earlier transactions are final, and no other worker commits. False: the
+    // frontier stays before it.
     bool (*commit)(void* self, uint32_t tx);
-    stm::Watch watch = {};                               // what it did and how long
+    stm::Watch watch = {};                               // what the worker did and for how long
 };
 
 inline void open_turns(Turns& turns, uint32_t count, uint32_t* verdict_of, uint32_t* halted) {
@@ -52,9 +53,9 @@ inline void stop_after(Turns& turns, uint32_t tx) {
     }
 }
 
-// Makes final what can be. Nobody waits for the office: who holds it looks, after giving it up, whether another run has
-// ended meanwhile; so every run that ends is seen by the holder or finds the office free. (The four accesses that this
-// rests on, to a verdict and to the office from both sides, are sequentially consistent.)
+// Makes final what can be made final. No worker waits for the office: after giving it up, its holder checks whether
+// another run has ended meanwhile. So every run that ends is seen by the holder or finds the office free. (This rests
+// on four accesses, to a verdict and to the office from both sides; they are sequentially consistent.)
 inline void advance(Turns& turns, Tasks& tasks) {
     bool more = true;
     while (more && !load(turns.halted)) {
@@ -77,7 +78,7 @@ inline void advance(Turns& turns, Tasks& tasks) {
     }
 }
 
-// A worker's share: runs transactions, each by itself, until all are handed out or the frontier will not go on.
+// A worker's share: runs transactions, each by itself, until all are handed out or the frontier cannot go on.
 inline void work(Turns& turns, Tasks& tasks) {
     tasks.watch.start();
     while (!load(turns.halted)) {
@@ -94,13 +95,13 @@ inline void work(Turns& turns, Tasks& tasks) {
     tasks.watch.finish();
 }
 
-// ---- a value from before the block, which whoever has it first keeps for all
+// ---- a value from before the block: the first worker that has it keeps it for all
 
 enum Once : int32_t { kNobodyHas = 0, kBeingKept, kKept };
 
 inline bool is_kept(const int32_t* once) { return __atomic_load_n(once, __ATOMIC_ACQUIRE) == kKept; }
 
-// True: the caller writes it, and then says `keep`.
+// True: the caller must write the value and then call `keep`.
 inline bool may_keep(int32_t* once) {
     int32_t nobody = kNobodyHas;
     return __atomic_compare_exchange_n(once, &nobody, kBeingKept, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);

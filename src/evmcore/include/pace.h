@@ -1,6 +1,6 @@
-// What executing transactions takes, as this process has seen it: estimates that many threads read and few write.
+// How long executing transactions takes, measured by this process: estimates that many threads read and few write.
 //
-// Every estimate is one relaxed word: a lost update or a slightly old value changes a forecast, never a result.
+// Every estimate is one relaxed word: a lost update or a slightly stale value changes a forecast, never a result.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -8,7 +8,7 @@
 
 namespace evmcore {
 
-// A number that lost updates do no harm to.
+// A number that tolerates lost updates.
 template <typename T>
 class Loose {
 public:
@@ -20,12 +20,12 @@ private:
     std::atomic<T> value_;
 };
 
-// A running mean. What comes later counts for more; a single sample never moves it far.
+// A running mean. Later samples weigh more; a single sample never moves it far.
 class Estimate : public Loose<uint32_t> {
 public:
     using Loose::Loose;
 
-    // Moves a `1 / weight`th of the way to the sample, which counts as four times the mean at most.
+    // Moves by `1 / weight` of the distance to the sample, which is capped at four times the mean.
     void learn(uint64_t sample, uint32_t weight) {
         const uint64_t now = value();
         if (now != 0) sample = std::min(sample, 4 * now);
@@ -34,14 +34,15 @@ public:
         set(static_cast<uint32_t>(static_cast<int64_t>(now) + step));
     }
 
-    // The same, but no sample counts for more than a third away: near the median of what came, however far off some were.
+    // The same, with the sample clamped to between 3/4 and 4/3 of the mean. So the estimate stays near the median,
+    // however far off some samples were.
     void step(uint64_t sample, uint32_t weight) {
         const uint64_t now = value();
         learn(now == 0 ? sample : std::clamp(sample, now * 3 / 4, now * 4 / 3), weight);
     }
 };
 
-// What calls of one kind take: a slot of a table by name, which another kind may take over.
+// How long calls of one kind take: an entry of a hash table, found by name; a call of another kind may take it over.
 class Kind {
 public:
     static constexpr uint32_t USUAL = 1024;
@@ -49,15 +50,15 @@ public:
     bool is(uint32_t tag) const { return tag_.value() == tag; }
     bool is_timed() const { return samples_.value() != 0; }
     bool has_time() const { return time_.value() != 0; }
-    // Timed in another block than the first, where it paid for memory and code that were not there yet.
+    // Timed in another block than its first, where it also paid for memory and code that were not cached yet.
     bool is_sure() const { return is_timed() && warm_.value(); }
     bool was_in(uint32_t block) const { return latest_.value() == block; }
     uint32_t samples() const { return samples_.value(); }
     uint32_t nanoseconds() const { return time_.value(); }
-    // What threads add to it, in 1,024ths of what they add to others of its length.
+    // What threads add to its time, in 1,024ths of what they add to the time of other calls of its length.
     uint32_t burden() const { return burden_.value(); }
 
-    // It was executed in a block. False: that is known already.
+    // Notes that it was executed in this block. False: that was noted already.
     bool saw(uint32_t tag, uint32_t block) {
         if (!is(tag)) {
             forget();
@@ -78,19 +79,19 @@ public:
             time_.set(static_cast<uint32_t>(sample));
             warm_.set(first_.value() != block);
         } else {
-            // What disturbs is larger than what is measured: nothing counts for more than twice the mean.
+            // Disturbances are larger than differences in what is measured: a sample counts for twice the mean at most.
             time_.learn(std::min<uint64_t>(sample, 2 * static_cast<uint64_t>(now)), count < 4 ? 2 : 4);
         }
         samples_.set(count + 1);
     }
 
-    // What it took on threads by its gas, where it was never timed by itself.
+    // Its time on threads, estimated from its gas, while it was never timed by itself.
     void suppose(uint64_t sample) {
         if (!is_timed()) time_.learn(std::max<uint64_t>(sample, 1), 2);
     }
 
-    // That threads added `ratio` 1,024ths of what was expected. The first times say most; later ones count as a step in
-    // their direction, so that a machine that was disturbed is not believed.
+    // Notes that threads added `ratio` 1,024ths of what was expected. The first ratios count most; later ones are
+    // clamped, so that a machine that was disturbed does not spoil the estimate.
     void learn_burden(uint32_t ratio) {
         const uint32_t times = tried_.value(), weight = times == 0 ? 1 : times == 1 ? 2 : 4;
         if (times > 1) ratio = std::clamp<uint32_t>(ratio, USUAL * 3 / 4, USUAL * 4 / 3);
@@ -117,11 +118,11 @@ private:
     Estimate time_;
 };
 
-// When to try threads again that are expected not to pay.
+// When to try threads again although they are not expected to pay.
 class Patience {
 public:
     void begin() { passed_.set(0); }
-    // A block more that was not given to the threads. True: it is time to try.
+    // One more block was not given to the threads. True: it is time to try.
     bool passed_over() {
         passed_.set(passed_.value() + 1);
         return passed_.value() >= patience_.value();

@@ -1,4 +1,4 @@
-// What a thread does between two looks at a word that another one is about to change.
+// What a thread does between two looks at a word that another thread is about to change.
 #pragma once
 
 namespace evmcore {

@@ -1,15 +1,15 @@
-// A small lock-free store of objects that are expensive to make and interchangeable: take one, give it back.
+// A small lock-free store of interchangeable objects that are expensive to make: take one, give it back.
 #pragma once
 #include <atomic>
 
 namespace evmcore {
 
 struct Spares {
-    static constexpr int SIZE = 64;         // more threads than this at once make and free their own
+    static constexpr int SIZE = 64;         // further threads at the same time make and free their own
     std::atomic<void*> slots[SIZE] = {};
 };
 
-// A spare that nobody else has now, or NULL.
+// A spare object, now the caller's alone; NULL: none is there.
 inline void* spares_take(Spares* spares) {
     for (auto& slot : spares->slots) {
         if (slot.load(std::memory_order_relaxed) == nullptr)
@@ -20,7 +20,7 @@ inline void* spares_take(Spares* spares) {
     return nullptr;
 }
 
-// False: the store is full and the item is still the caller's.
+// False: the store is full, and the item is still the caller's.
 inline bool spares_give(Spares* spares, void* item) {
     for (auto& slot : spares->slots) {
         void* expected = nullptr;

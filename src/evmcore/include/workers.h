@@ -1,8 +1,9 @@
-// Native worker threads for batches: started on demand, kept for the life of the process, parked between batches.
-// A forked child starts without them and makes its own.
+// Native worker threads for batches: started on demand, kept for the life of the process, parked between batches. A
+// forked child starts without workers and makes its own.
 //
-// Linux likes to wake a thread on the processor of whoever woke it. There it displaces that one or waits for it, milliseconds
-// long, while another processor has nothing to do. So the workers are told to keep off the caller's processor.
+// Linux tends to wake a thread on the processor of the thread that wakes it. There it displaces that thread or waits
+// for it, for milliseconds, while another processor is idle. So the workers are told to keep off the caller's
+// processor.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -26,7 +27,7 @@ namespace evmcore {
 
 using WorkerTask = void (*)(void* context);
 
-// What the caller does now and then while it waits for the others, every so often.
+// What the caller does at intervals while it waits for the other threads.
 struct Meanwhile {
     void (*what)() = nullptr;
     int every_ms = 0;
@@ -38,8 +39,8 @@ public:
     pid_t owner() const { return owner_; }
 
     // Runs `task(context)` on `count` threads at once, the caller being one of them, and returns when all have ended.
-    // With the workers busy for another caller (or no more threads to be had) fewer run it, always the caller at least:
-    // a task must take its share of the work from `context` until nothing is left.
+    // If the workers are busy for another caller, or the system gives no more threads, fewer threads run it, but always
+    // the caller: a task must take its share of the work from `context` until nothing is left.
     void run(unsigned count, WorkerTask task, void* context, const Meanwhile& meanwhile) {
         if (count <= 1 || busy_.exchange(true, std::memory_order_acquire)) {
             task(context);
@@ -62,7 +63,7 @@ public:
     }
 
 private:
-    // They mostly end within a few microseconds of the caller; to sleep and to be woken takes longer than that.
+    // The helpers mostly end within a few microseconds of the caller; sleeping and being woken takes longer than that.
     void wait_for_helpers(const Meanwhile& meanwhile) {
         const auto all_ended = [this] { return running_.load(std::memory_order_acquire) == 0; };
         for (int turn = 0; turn < kTurns; ++turn) {
@@ -81,7 +82,7 @@ private:
         }
     }
 
-    // At least `count` threads if the system gives them; how many of them there are to use, at most `count`.
+    // Starts workers until there are `count`, if the system gives them. Returns how many of these `count` exist.
     unsigned grow(unsigned count) {
         if (started_ < count) {
             // Signals stay with the threads that Python knows.
@@ -106,7 +107,7 @@ private:
         return started_ < count ? started_ : count;
     }
 
-    // Keeps the first `helpers` workers off this thread's processor, where there is another that they may run on.
+    // Keeps the first `helpers` workers off this thread's processor, if there is another one on which they may run.
     void place([[maybe_unused]] unsigned helpers) {
 #if defined(__linux__)
         const int here = sched_getcpu();
@@ -126,7 +127,7 @@ private:
 
     void work(unsigned number, uint64_t seen) {
 #if defined(__linux__)
-        prctl(PR_SET_TIMERSLACK, 1000UL);   // ns: a short sleep of a task ends when it should, not 50 us later
+        prctl(PR_SET_TIMERSLACK, 1000UL);   // ns: a short sleep in a task ends on time, not 50 us later
 #endif
         std::unique_lock<std::mutex> lock(mutex_);
         for (;;) {
@@ -149,21 +150,21 @@ private:
 
     const pid_t owner_;
     std::atomic<unsigned> running_{0};      // helpers that have not ended
-    std::atomic<bool> busy_{false};         // a caller's batch runs; not a mutex: a task may come back here
-    std::mutex mutex_;                      // guards what follows
+    std::atomic<bool> busy_{false};         // a caller's batch runs; not a mutex, because a task may call `run` again
+    std::mutex mutex_;                      // guards the members below
     std::condition_variable start_, done_;
     uint64_t generation_ = 0;
     unsigned started_ = 0, wanted_ = 0;
     WorkerTask task_ = nullptr;
     void* context_ = nullptr;
 #if defined(__linux__)
-    std::vector<pthread_t> threads_;        // that were started; this and what follows are the caller's
+    std::vector<pthread_t> threads_;        // all started threads; this and the members below are the caller's
     int avoided_ = -1;                      // the processor that ...
-    unsigned placed_ = 0;                   // ... so many of them keep off
+    unsigned placed_ = 0;                   // ... this many workers keep off
 #endif
 };
 
-// The process's workers. Never freed: threads may be parked in them until the process ends.
+// The workers of this process. Never freed: threads may be parked in them until the process ends.
 inline Workers* workers() {
     static std::atomic<Workers*> instance{nullptr};
     Workers* current = instance.load(std::memory_order_acquire);
@@ -171,7 +172,7 @@ inline Workers* workers() {
     while (current == nullptr || current->owner() != self) {
         Workers* fresh = new Workers(self);
         if (instance.compare_exchange_strong(current, fresh, std::memory_order_acq_rel)) {
-            current = fresh;                // a forked child leaves the parent's, whose locks may be held, alone
+            current = fresh;                // a forked child leaves the parent's workers alone: their locks may be held
         } else {
             delete fresh;
         }
@@ -182,7 +183,7 @@ inline Workers* workers() {
 // Numbers handed out to the threads of a batch.
 class Counter {
 public:
-    // The first of `amount` numbers that are now the caller's.
+    // Takes `amount` numbers for the caller and returns the first of them.
     uint64_t take(uint64_t amount) { return next_.fetch_add(amount, std::memory_order_relaxed); }
 
 private:

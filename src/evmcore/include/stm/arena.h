@@ -1,4 +1,4 @@
-// Memory of one worker for one block: taken piece by piece, given back all at once, kept for the next block.
+// Memory of one worker for one block: taken piece by piece, released all at once, and kept for the next block.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -6,7 +6,7 @@
 
 namespace evmcore::stm {
 
-// Each has its lines to itself: it is written at every step of its worker.
+// Each arena has cache lines of its own: its worker writes it at every step.
 class alignas(64) Arena {
 public:
     Arena() = default;
@@ -46,10 +46,10 @@ public:
         return count > SIZE_MAX / sizeof(T) ? nullptr : static_cast<T*>(take(count * sizeof(T)));
     }
 
-    // Where the next piece will begin, if it fits there. nullptr: nothing was ever taken.
+    // Where the next piece begins if it fits the current chunk. nullptr: nothing was taken yet.
     const uint8_t* next() const { return current_ == nullptr ? nullptr : current_->data() + used_; }
 
-    // Gives back what the latest piece has beyond so many bytes.
+    // Returns the unused end of the latest piece, which keeps its first `bytes` bytes.
     void trim(const void* piece, size_t bytes) {
         const size_t end = static_cast<size_t>(static_cast<const uint8_t*>(piece) - current_->data()) + ((bytes + 15) & ~size_t{15});
         taken_ -= used_ - end;
@@ -62,7 +62,7 @@ public:
     }
 
     size_t taken() const { return taken_; }   // bytes since the last reset
-    size_t held() const { return held_; }     // bytes this arena has of the system
+    size_t held() const { return held_; }     // bytes this arena holds from the system
 
 private:
     friend struct Inspect;             // tests/native

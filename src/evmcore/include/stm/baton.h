@@ -1,5 +1,5 @@
-// For tests: workers that take turns. One of them is at work at any time; at the points where threads meet a seeded draw says
-// who goes on. So what happens to a block follows from the seed, however slow or busy a machine is.
+// For tests: workers that take turns. One worker runs at any time. At the points where threads meet, a seeded draw
+// chooses the worker that goes on. So the seed determines what happens to a block, however slow or busy the machine is.
 #pragma once
 #include <condition_variable>
 #include <cstdint>
@@ -11,7 +11,8 @@
 
 namespace evmcore::stm {
 
-// Is with one of the workers 0 to count - 1, at first with number 0. Who has it may hand it on; who has not waits for it.
+// Held by one of the workers 0 to count - 1, at first by worker 0. The holder may hand it on; all other workers wait
+// for it.
 class Baton {
 public:
     Baton(uint32_t count, uint64_t seed)
@@ -22,7 +23,7 @@ public:
         wait(lock, worker);
     }
 
-    // To another worker, and waits until it comes back. Nothing where there is no other.
+    // Hands the baton to another worker and waits until it comes back. Does nothing if there is no other worker.
     void hand_on(uint32_t worker) {
         std::unique_lock<std::mutex> lock(mutex_);
         if (count_ < 2) return;
@@ -30,7 +31,7 @@ public:
         wait(lock, worker);
     }
 
-    // For good.
+    // Gives the baton up for good.
     void leave(uint32_t worker) {
         std::lock_guard<std::mutex> lock(mutex_);
         there_[worker] = false;
@@ -57,15 +58,15 @@ private:
         called_[next].notify_one();
     }
 
-    std::mutex mutex_;                     // guards what follows
-    std::unique_ptr<std::condition_variable[]> called_;    // by worker: it is its turn
+    std::mutex mutex_;                     // guards the members below
+    std::unique_ptr<std::condition_variable[]> called_;    // by worker: the baton has come to it
     uint64_t random_;
     uint32_t count_, holder_ = 0;
     std::vector<bool> there_;              // by worker: it has not left
 };
 
-// Runs `task(context)` on so many threads at once, the caller's and fresh ones: unlike the pool's all of them come. False:
-// the system does not give so many; nothing was run.
+// Runs `task(context)` on exactly `count` threads at once: the caller's and fresh ones. The pool may run a task on
+// fewer. False: the system does not give that many threads; nothing was run.
 inline bool run_on_fresh_threads(unsigned count, void (*task)(void*), void* context) {
     std::mutex mutex;
     std::condition_variable decided;

@@ -1,11 +1,12 @@
-// A block in bins, run by several threads: who runs what, and what all do together when that has been done.
+// A block in bins, run by several threads: which thread runs which transactions, and what all threads do together
+// afterwards.
 //
-// The first thread runs the block's transactions in order until another one has dealt out those that come later. Then each
-// thread takes a bin and runs its transactions, in the block's order, and between them portions that were dealt to nobody.
-// When all bins have ended, all threads look up who met; the first one says up to where that counts, and while one thread
-// brings the state together the first one brings in the rest.
+// The first thread runs the block's transactions in order until another thread has dealt out the later ones. Then each
+// thread takes a bin and runs its transactions in block order, and between them portions that were dealt to no bin.
+// When all bins have ended, all threads look up the meetings between bins. The first thread decides up to which
+// transaction the results count. Then one thread joins the state while the first one brings in everything else.
 //
-// What a transaction, a meeting and a state are is the caller's, as functions: the executor's (_bins.pyx), and that of the
+// The caller supplies, as functions, what a transaction, a meeting and the state are: the executor (_bins.pyx), or the
 // driver in tests/native.
 #pragma once
 #include <cstddef>
@@ -17,47 +18,49 @@
 
 namespace evmcore::stm {
 
-// Neighbours that were dealt to no bin: `loose[first]` to before `loose[end]`.
+// Neighbouring transactions that were dealt to no bin: `loose[first]` to before `loose[end]`.
 struct Portion {
     uint32_t first, end;
     uint64_t worth;
-    uint32_t state;                    // how many bins have passed it, or kTaken
+    uint32_t state;                    // number of bins that have passed it, or kTaken
 };
 
-// What was dealt out; the arrays are the caller's.
+// The result of dealing out; the arrays are the caller's.
 struct Deal {
     const uint32_t* worth;             // of each transaction
-    const uint32_t* order;             // bin by bin, ascending in each ...
-    const uint32_t* first;             // ... from `order[first[bin]]` to before `order[first[bin + 1]]`
-    const uint32_t* loose;             // transactions of no bin, ascending, ...
-    Portion* portions;                 // ... in portions that have none of a bin between them
+    const uint32_t* order;             // transactions, bin by bin, ascending in each ...
+    const uint32_t* first;             // ... bin b: from `order[first[b]]` to before `order[first[b + 1]]`
+    const uint32_t* loose;             // transactions in no bin, ascending, ...
+    Portion* portions;                 // ... in portions; no transaction of a bin lies within one
     uint32_t portion_count;
 };
 
 struct BinTasks {
     void* self;
-    // Runs a transaction in a bin. False: it has not been run, or may not be in the block.
+    // Runs a transaction in a bin. False: it did not run, or may not be in the block.
     bool (*run)(void* self, uint32_t bin, uint32_t place);
-    // These are run next in a bin, if nothing comes between. `places` null: all of the block from `count` on.
+    // Prefetch for the transactions that the bin runs next if no others come between. `places` null: those of the block
+    // from `count` on.
     void (*ask)(void* self, uint32_t bin, const uint32_t* places, uint32_t count);
-    // How many more the first thread will have run when all is dealt out, having run so many.
+    // How many more transactions the first thread, having begun `begun`, will have begun by the end of dealing out.
     uint32_t (*foresee)(void* self, uint32_t begun);
-    // Deals out all, those before `begun` to the first bin. False: that would not pay.
+    // Deals out all transactions, those before `begun` to the first bin. False: dealing out would not pay.
     bool (*deal)(void* self, uint32_t begun, Deal* deal);
-    // All bins have ended. In how many pieces accounts, and then slots, are to be looked up.
+    // All bins have ended: the number of pieces in which to look up accounts, and then slots.
     void (*prepare)(void* self, uint32_t* accounts, uint32_t* slots);
     void (*look_up)(void* self, uint32_t piece, bool slots);
-    // The first thread's, in this order. From which transaction on nothing counts, `limit` at most; takes all of that back.
+    // The last two steps of the first thread, in this order. Returns the transaction from which on nothing counts,
+    // `limit` at most, and rolls those transactions back.
     uint32_t (*judge)(void* self, uint32_t limit);
     void (*bring_results)(void* self);
-    // Another thread's meanwhile, or the first one's after it.
+    // Called by another thread meanwhile, or by the first one after `bring_results`.
     void (*bring_state)(void* self);
 };
 
 class BinRun {
 public:
-    // For so many transactions in so many bins. `seed`: for tests, portions are taken at random; 0: by whoever has least to do.
-    // False: no memory.
+    // Prepares for `transactions` transactions in `bins` bins. `seed`: for tests, portions are taken at random; 0: by
+    // the bin that has least to do. False: no memory.
     bool open(uint32_t transactions, uint32_t bins, bool deals_first, uint64_t seed, const uint32_t* stop) {
         if (bins > capacity_) {
             bins_.reset(new (std::nothrow) Bin[bins]);
@@ -88,7 +91,7 @@ public:
         return true;
     }
 
-    // The first thread's part. So many transactions count then.
+    // The first thread's part. Returns how many transactions count.
     uint32_t lead(const BinTasks& tasks, Watch& watch) {
         watch.start();
         if (!deals_first_) run_alone(tasks, watch);
@@ -113,7 +116,7 @@ public:
         return limit;
     }
 
-    // What any other thread does, as soon as it has come.
+    // The part of every other thread, as soon as it has come.
     void help(const BinTasks& tasks, Watch& watch) {
         watch.start();
         watch.turn_to(kCommitting);
@@ -142,7 +145,7 @@ private:
     struct alignas(64) Bin {
         const uint32_t* places;
         uint32_t count;
-        Shared<uint64_t> left{0};      // worth of those that are still to be run
+        Shared<uint64_t> left{0};      // worth of its transactions that have not run yet
     };
 
     static void wait_for(const Shared<bool>& raised) {
@@ -163,7 +166,7 @@ private:
         }
     }
 
-    // False: this transaction and all that come later do not count.
+    // False: this transaction and all later ones do not count.
     bool run_next(const BinTasks& tasks, uint32_t bin, uint32_t place, Watch& watch) {
         if (is_raised(stop_)) lower_limit(place);
         if (place >= limit_.load(std::memory_order_relaxed)) return false;
@@ -176,7 +179,8 @@ private:
         return true;
     }
 
-    // Whoever deals out decides how far this goes at most: either it sees how far this has come, or this sees its word.
+    // The dealing thread bounds how far this thread goes alone. Either it sees `begun_` of this thread, or this thread
+    // sees its `alone_until_`.
     void run_alone(const BinTasks& tasks, Watch& watch) {
         unsigned turn = 0;
         uint32_t place = 0;
@@ -215,13 +219,14 @@ private:
         stage_.store(dealt ? kDealt : kRefused, std::memory_order_release);
     }
 
-    // Waits for whoever deals out; nobody begins with that any more.
+    // Waits until dealing out has ended; if no thread has begun it, none will.
     bool is_dealt_in_the_end() {
         if (came_.fetch_add(1) == 0) stage_.store(kRefused, std::memory_order_release);
         return stage() == kDealt;
     }
 
-    // Whether a bin runs what belongs to nobody: where the others have more to do on the mean, or have all passed it.
+    // Whether bin `b` takes a portion: if its remaining work is at most the mean, or if all other bins have passed the
+    // portion.
     bool takes(uint32_t b, Portion& portion) {
         uint64_t all = 0;
         for (uint32_t i = 0; i < bin_count_; ++i) all += bins_[i].left.load(std::memory_order_relaxed);
@@ -264,7 +269,7 @@ private:
         }
     }
 
-    // Bins but for the first, until none is left; then waits for those that others took.
+    // Runs bins other than the first until none is left, then waits for those that other threads took.
     void run_others(const BinTasks& tasks, Watch& watch) {
         for (uint32_t b; (b = next_bin_.fetch_add(1)) < bin_count_;) run_bin(tasks, b, watch);
         wait_for(prepared_);
@@ -296,9 +301,9 @@ private:
     Deal deal_{};                      // valid once the stage is kDealt
     uint32_t pieces_[2] = {};          // valid once `prepared_`: of accounts, of slots
     alignas(64) Shared<uint32_t> stage_{kAlone};
-    Shared<uint32_t> begun_{0};        // the first thread has come so far alone ...
-    Shared<uint32_t> alone_until_{0};  // ... and goes no further than to here
-    Shared<uint32_t> came_{0};         // those who would deal out
+    Shared<uint32_t> begun_{0};        // how far the first thread has come alone ...
+    Shared<uint32_t> alone_until_{0};  // ... and the transaction before which it stops
+    Shared<uint32_t> came_{0};         // threads that came to deal out; the first of them does
     Shared<uint32_t> next_bin_{1}, ended_{0}, bringing_{0};
     Shared<uint32_t> next_piece_[2] = {Shared<uint32_t>{0}, Shared<uint32_t>{0}};
     Shared<uint32_t> pieces_ended_[2] = {Shared<uint32_t>{0}, Shared<uint32_t>{0}};

@@ -1,6 +1,6 @@
-// What happens at the points where threads meet, for tests: seeded, off unless asked for. Mostly a delay, which gives way to
-// other threads or sleeps for some microseconds, so that they meet in orders which are rare otherwise, on few cores above
-// all. Where workers take turns (see baton.h) another one goes on there.
+// For tests: what happens at the points where threads meet. It is seeded, and off by default. Usually it is a delay:
+// the thread yields or sleeps for some microseconds, so that threads meet in orders which are rare otherwise, on few
+// cores above all. Where workers take turns (see baton.h), another worker goes on instead.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -12,9 +12,9 @@
 namespace evmcore::stm {
 
 struct Delays {
-    uint64_t random;                   // the state of this worker's random numbers; 0: nothing happens
+    uint64_t random;                   // state of this worker's random numbers; 0: no delays
     Baton* baton;                      // nullptr: the workers do not take turns
-    uint32_t worker;                   // its number there
+    uint32_t worker;                   // this worker's number for the baton
 };
 
 __attribute__((noinline)) inline void delay(Delays& delays) {
@@ -36,14 +36,14 @@ inline void delay_point(Delays& delays) {
     if (__builtin_expect(delays.random != 0, 0)) delay(delays);
 }
 
-// Waiting for what another worker does, for the `turn`th time in a row; returns the next turn.
+// One step of waiting for another worker, the `turn`th in a row; returns the next turn.
 inline unsigned pause(Delays& delays, unsigned turn) {
     if (__builtin_expect(delays.baton == nullptr, 1)) return pause(turn);
     delays.baton->hand_on(delays.worker);
     return turn;
 }
 
-// Waits until `count` threads are here, a few milliseconds at most: there may be fewer of them.
+// Waits until `count` threads have arrived, a few milliseconds at most: fewer may come.
 inline void wait_for_all(uint32_t* arrived, uint32_t count) {
     __atomic_fetch_add(arrived, 1, __ATOMIC_ACQ_REL);
     const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(5);

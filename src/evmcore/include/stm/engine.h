@@ -1,7 +1,7 @@
-// What every worker does during a block: run transactions ahead of time, and make final what has become so.
+// What every worker does during a block: execute transactions ahead of time, and make final what can become final.
 //
-// How a transaction is run and what makes a run right is the caller's, as four functions; the executor (stm.pyx) and the
-// drivers in tests/native share all the rest.
+// The caller supplies four functions that say how a transaction is executed and when a run is valid. The executor
+// (stm.pyx) and the drivers in tests/native share everything else.
 #pragma once
 #include "scheduler.h"
 #include "watch.h"
@@ -10,32 +10,33 @@ namespace evmcore::stm {
 
 struct Tasks {
     void* self;                                             // the worker
-    // Runs it and publishes its writes. 0: done; else the transaction whose estimate it met, and nothing is published.
-    // `final`: all before it is final, there are no estimates, and limits of the block count.
+    // Executes the transaction and publishes its writes. 0: done; else the transaction whose estimate it met, and
+    // nothing is published. `final`: all earlier transactions are final, there are no estimates, and the limits of the
+    // block apply.
     TxIndex (*run)(void* self, TxIndex tx, bool final);
-    // Whether all that its latest run learnt is so, now that all before it is final.
+    // Validates the latest run: whether its whole read set holds, now that all earlier transactions are final.
     bool (*stands)(void* self, TxIndex tx);
-    // Brings its latest run into the block; all before it is final. False: the block ends here.
+    // Brings the latest run into the block; all earlier transactions are final. False: the block ends here.
     bool (*conclude)(void* self, TxIndex tx);
-    // It has not run: its latest run, if any, must not stand.
+    // The transaction has not run: its latest run, if any, must fail validation.
     void (*pass)(void* self, TxIndex tx);
 };
 
-// Why the frontier's transaction did not stand.
+// Why the frontier's transaction failed validation.
 enum Cause : uint32_t {
     kStands, kNonceChanged, kBalanceChanged, kBalanceTooLow, kCodeChanged, kExistenceChanged, kSlotChanged, kSlotOutOfBounds,
     kBlockGasGone, kEndedInvalid, kEngineFailed, kCauses
 };
 
-// What a worker did in a block. The engine counts what concerns the scheduler, the caller the rest.
+// What a worker did in a block. The engine counts what concerns the scheduler; the caller counts the rest.
 struct Tally {
-    uint64_t runs;                     // of transactions, begun
-    uint64_t reruns;                   // of those, by the committer because the run before did not stand
+    uint64_t runs;                     // executions begun
+    uint64_t reruns;                   // of these, re-executions by the committer after a failed validation
     uint64_t waits;                    // runs that met an unfinished transaction: at most kMostTries for each transaction
     uint64_t validations;              // at the frontier
-    uint64_t aborts[kCauses];          // of those, by what they found
+    uint64_t aborts[kCauses];          // failed validations, by cause
     uint64_t settled;                  // deltas that became values
-    uint32_t cause;                    // what the latest check found; of Cause
+    uint32_t cause;                    // of the latest validation; of Cause
     Watch watch;
 };
 
@@ -49,15 +50,15 @@ inline void raise(uint32_t* flag) {
     __atomic_store_n(flag, 1, __ATOMIC_RELEASE);
 }
 
-// How often the committer looks for a brief transaction to end before it turns to something else: some microseconds, in which
-// what it works on would begin to move to another core.
+// How often the committer polls for a brief transaction to end before it does something else: some microseconds. If it
+// turned away sooner, the data it works on would begin to move to another core.
 #ifdef STM_PAUSE
 constexpr unsigned kPatience = 0;
 #else
 constexpr unsigned kPatience = 100;
 #endif
 
-// What whoever has the office does: makes the frontier's transaction final as long as it has run, or nobody runs it.
+// The work of the office: makes the frontier's transactions final while each has run or is run by no other worker.
 inline void commit_ready(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Tally& tally) {
     unsigned waited = 0;
     while (!is_raised(stop)) {
@@ -71,7 +72,8 @@ inline void commit_ready(Scheduler& scheduler, const Tasks& tasks, uint32_t* sto
             continue;
         }
         waited = 0;
-        // Between two runs of its own the committer does next to nothing, less than to look at the clock: it counts as running.
+        // Between two runs of its own the committer does next to nothing, less than reading the clock takes: that
+        // counts as running.
         if (frontier == Scheduler::kToCheck || tally.watch.doing == kWaiting) tally.watch.turn_to(kCommitting);
         tally.watch.begin();
         tally.validations += frontier == Scheduler::kToCheck;
@@ -97,7 +99,7 @@ inline void commit_ready(Scheduler& scheduler, const Tasks& tasks, uint32_t* sto
     }
 }
 
-// Before the others begin: runs the frontier's transaction and makes it final.
+// Before the other workers begin: runs the frontier's transaction and makes it final.
 inline void commit_alone(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Tally& tally) {
     const TxIndex tx = scheduler.frontier();
     scheduler.take_frontier(tx);
@@ -123,9 +125,9 @@ inline void advance(Scheduler& scheduler, const Tasks& tasks, uint32_t* stop, Ta
     } while (scheduler.needs_committer() && !is_raised(stop));
 }
 
-// Runs a claimed transaction ahead of time. When it meets an estimate it waits, unless the run that it would wait for has
-// just ended; then it starts again at once. A transaction that does not get through is left to the committer. Returns one that
-// it woke, to be claimed next, or 0.
+// Runs a claimed transaction ahead of time. When it meets an estimate, it waits for the transaction that left it; if
+// that transaction has run meanwhile, it starts again at once. After too many attempts it is left to the committer.
+// Returns a transaction that this run woke, which must be claimed next, or 0.
 inline TxIndex speculate(Scheduler& scheduler, const Tasks& tasks, Arena& arena, TxIndex tx, Tally& tally) {
     tally.watch.turn_to(kRunning);
     tally.watch.begin();
@@ -145,12 +147,12 @@ inline TxIndex speculate(Scheduler& scheduler, const Tasks& tasks, Arena& arena,
     return scheduler.finish(tx);
 }
 
-// Until the block is final, or `stop` is raised: also by others, to end it early.
+// Works until the block is final or `stop` is raised, which other threads may do to end it early.
 inline void work(Scheduler& scheduler, const Tasks& tasks, Arena& arena, uint32_t* stop, Tally& tally, Delays& delays) {
     unsigned idle = 0;
     Stretch mine{0, 0};
-    bool has_run = false;              // something that may be the frontier's
-    TxIndex handed = 0;                // what that woke
+    bool has_run = false;              // since the last `advance`, perhaps the frontier's transaction
+    TxIndex handed = 0;                // the transaction that this run woke
     if (tally.watch.since == 0) tally.watch.start();
     while (!is_raised(stop)) {
         if (handed == 0 && mine.next == mine.end) {

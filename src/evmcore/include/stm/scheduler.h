@@ -1,16 +1,18 @@
-// Which transaction runs next, which one waits for which, and how far the block is final.
+// Which transaction runs next, which transaction waits for which, and how far the block is final.
 //
-// One atomic word per transaction holds its status, its incarnation (how often it was started) and a wait epoch, so that a
-// late wake-up for an earlier wait can do nothing (Block-STM's ABA). Transactions are numbered from 1 to count.
+// One atomic word per transaction holds its status, its incarnation (how often it was started) and a wait epoch. The
+// epoch makes a late wake-up for an earlier wait harmless (Block-STM's ABA problem). Transactions are numbered from 1
+// to count.
 //
 //   Ready --claim--> Executing --finish--> Executed --take--> Checking --commit--> Committed
 //     ^                  |                                        |
 //     +-----wake----- Blocked                                     +--again--> Executing, by the committer
 //
-// What is run ahead of time is offered in stretches of neighbours, which one worker runs one after the other: short
-// transactions would spend more on finding each other's traces than on their own work. What is in no stretch is left to the
-// committer, who runs it directly when it comes there: that is cheaper than running it ahead. Once all stretches are taken
-// whoever has nothing to do takes the rest from its end, where the committer is not soon.
+// Transactions are offered for execution ahead of time in stretches of neighbours. One worker runs a stretch in order:
+// short transactions on different workers would spend more time on each other's cache lines than on their own work. A
+// transaction in no stretch is left to the committer, who runs it directly at the frontier; that is cheaper than
+// running it ahead. Once all stretches are taken, idle workers take neighbours from the end of the block, where the
+// committer does not come soon.
 #pragma once
 #include "arena.h"
 #include "shared.h"
@@ -31,20 +33,21 @@ struct Waiter {
 struct TxState {
     Shared<uint64_t> word;             // status 8 bits, incarnation 24, wait epoch 32
     Shared<Waiter*> waiters;
-    TxIndex after[2];                  // hints: run behind these, 0 for none
-    uint16_t vain;                     // runs that met an estimate; of whoever has it Executing
-    bool brief;                        // it is over soon: worth waiting for
+    TxIndex after[2];                  // hints: run behind these transactions; 0: none
+    uint16_t vain;                     // runs that met an estimate; written by the worker that executes the transaction
+    bool brief;                        // it takes a few microseconds: spinning for its end pays
 };
 
 struct Stretch {
     TxIndex next, end;
 };
 
-// So often a transaction begins ahead of time, at most; then it is left to the committer. This bounds what a block can take
-// in vain, whatever the system does with its threads.
+// A transaction begins ahead of time at most this often; then it is left to the committer. This bounds the work that a
+// block can waste, whatever the system does with its threads.
 constexpr uint32_t kMostTries = 3;
 
-// Of the rest so many neighbours at most are taken at once, and only one part in so many of what is before the committer.
+// When a worker takes from the rest: at most this many neighbours at once, and at most one part in kPartOfRest of those
+// between the frontier and the rest's end.
 constexpr TxIndex kMostOfRest = 16, kPartOfRest = 4;
 
 inline Status status_of(uint64_t word) { return static_cast<Status>(word & 0xff); }
@@ -64,7 +67,7 @@ public:
         std::free(stretches_);
     }
 
-    // Makes `count` transactions ready. Nothing is offered yet. False: no memory.
+    // Resets the scheduler for `count` transactions, none of them offered. False: no memory.
     bool prepare(TxIndex count) {
         if (count + 1 > capacity_) {
             std::free(states_);
@@ -92,8 +95,8 @@ public:
         return true;
     }
 
-    // Before the workers begin, in order: from `first` to just before `end`, to be run ahead of time by one worker.
-    // `brief`: they take a few microseconds each.
+    // Offers the transactions from `first` to before `end` as one stretch, to be run ahead of time by one worker.
+    // Called in order, before the workers begin. `brief`: each takes a few microseconds.
     void offer(TxIndex first, TxIndex end, bool brief) {
         stretches_[offered_++] = {first, end};
         for (TxIndex tx = first; brief && tx < end; ++tx) states_[tx].brief = true;
@@ -103,16 +106,16 @@ public:
     TxIndex hinted(TxIndex tx, int which) const { return states_[tx].after[which]; }
 
     TxIndex count() const { return count_; }
-    TxIndex frontier() const { return frontier_.load(); }   // the lowest that is not final
+    TxIndex frontier() const { return frontier_.load(); }   // the lowest transaction that is not final
     bool finished() const { return frontier() > count_; }
     uint64_t word(TxIndex tx) const { return states_[tx].word.load(); }
 
-    // True once the transaction's writes are in the store, whether or not they last.
+    // True once the transaction's writes are in the store, even if validation may still reject them.
     bool has_run(TxIndex tx) const { return status_of(word(tx)) >= kExecuted; }
 
-    // The next transaction to run ahead of time, now Executing for the caller; 0 when there is none. First comes the one that
-    // the caller's last run woke (`handed`, 0 for none), then others that have been woken, then what is left of the worker's
-    // stretch, then another stretch, at last some of the rest.
+    // The next transaction to run ahead of time, now Executing for the caller; 0: none. In this order: the transaction
+    // that the caller's last run woke (`handed`, 0: none), other woken transactions, the rest of the worker's stretch,
+    // another stretch, and last neighbours from the end of the block (`take_rest`).
     TxIndex claim(TxIndex handed, Stretch& mine, Arena& arena) {
         if (handed != 0 && begin(handed, word(handed), arena)) return handed;
         for (;;) {
@@ -133,7 +136,8 @@ public:
         }
     }
 
-    // Executing -> Blocked until `blocker` has run. False: it has already (or no memory); the caller keeps `tx`.
+    // Executing -> Blocked until `blocker` has run. False: it has run already (or no memory); the caller still executes
+    // `tx`.
     bool wait_for(TxIndex tx, TxIndex blocker, Arena& arena) {
         Waiter* waiter = static_cast<Waiter*>(arena.take(sizeof(Waiter)));
         if (waiter == nullptr) return false;
@@ -147,23 +151,24 @@ public:
         waiter->next = waiters.load();
         while (!waiters.replace(waiter->next, waiter)) {
         }
-        // The blocker may have run, and woken its waiters, before this one was among them.
+        // The blocker may have run and woken its waiters before this waiter was linked.
         uint64_t seen = blocked;
         return !has_run(blocker) || !states_[tx].word.replace(seen, word_of(kExecuting, incarnation_of(word), epoch));
     }
 
-    // After a run that met an estimate: whether there may be another one ahead of time.
+    // After a run that met an estimate: whether the transaction may run ahead of time once more.
     bool may_retry(TxIndex tx) { return ++states_[tx].vain < kMostTries; }
 
-    // Executing -> Executed: the writes are in the store. Wakes those who wait, and leaves one of them to the caller, who has
-    // what it waited for in its caches: what this returns, 0 for none, has to be claimed next.
+    // Executing -> Executed: the writes are in the store. Wakes the waiters, but leaves one of them to the caller,
+    // whose caches hold what it waited for. Returns that transaction, which the caller must claim next; 0: none.
     TxIndex finish(TxIndex tx) { return become(tx, kExecuted, true); }
 
-    // ---- the committer: whoever has the office. Who makes the frontier's transaction takeable looks at the office
-    // afterwards, and who leaves the office looks at the transaction there: one of them sees the other's doing.
+    // ---- the committer: the worker that holds the office. A worker that makes the frontier's transaction takeable
+    // checks the office afterwards; a worker that leaves the office checks the frontier's transaction afterwards. So
+    // one of the two sees what the other did.
 
     bool take_office() {
-        bool taken = office_.load();       // whoever only looks leaves the line where it is
+        bool taken = office_.load();       // only looking leaves the cache line where it is
         return !taken && office_.replace(taken, true);
     }
     void leave_office() { office_.store(false); }
@@ -180,14 +185,15 @@ public:
 
     enum Frontier { kBusy, kToCheck, kToRun };
 
-    // Takes the frontier's transaction `tx` to check it (it has run) or to run it (it is Executing now). kBusy: somebody
-    // else runs or has it, or it is final, or there is none.
+    // Takes the frontier's transaction `tx` to validate it (it has run) or to run it (it is now Executing). kBusy:
+    // another worker has it, or it is final, or there is none.
     Frontier take_frontier(TxIndex tx) {
         while (tx <= count_) {
             const uint64_t word = this->word(tx);
             const Status status = status_of(word);
             if (status == kExecuted) {
-                // Nobody else changes an Executed word, and to others Checking is no different: no fence is needed.
+                // No other thread changes an Executed word, and others do not distinguish Checking from it: no fence is
+                // needed.
                 states_[tx].word.store(word_of(kChecking, incarnation_of(word), epoch_of(word)), std::memory_order_release);
                 return kToCheck;
             } else if (status == kReady || status == kBlocked) {
@@ -199,14 +205,15 @@ public:
         return kBusy;
     }
 
-    // Checking -> Executing: the committer runs it again, on final inputs.
+    // Checking -> Executing: the committer re-executes the transaction on final inputs.
     void again(TxIndex tx) {
         const uint64_t word = this->word(tx);
         states_[tx].word.store(word_of(kExecuting, incarnation_of(word) + 1, epoch_of(word) + 1));
     }
 
-    // Final. Moves the frontier on, and wakes those who wait: only for one that ran just now, `finish` has woken the others.
-    // Only whoever has the office moves the frontier; others learn from it no more than what is final.
+    // Makes the transaction final and moves the frontier on. Wakes waiters only if the transaction ran just now: after
+    // a run ahead, `finish` has woken them. Only the holder of the office moves the frontier; other workers take from
+    // it only what is final.
     void commit(TxIndex tx) {
         const uint64_t word = this->word(tx);
         if (status_of(word) == kChecking) {
@@ -220,11 +227,11 @@ public:
 private:
     friend struct Inspect;             // tests/native
 
-    // `keeps`: one of those that are woken is left to the caller, which is returned; else 0.
+    // `keeps`: one of the woken transactions is left to the caller and returned; else the result is 0.
     TxIndex become(TxIndex tx, Status status, bool keeps) {
         const uint64_t word = this->word(tx);
         states_[tx].word.store(word_of(status, incarnation_of(word), epoch_of(word)));
-        // Who begins to wait adds itself to the waiters, then looks at the word: one of the two sees the other's doing.
+        // A waiter links itself first and then looks at the word; so one of the two threads sees what the other did.
         if (states_[tx].waiters.load() == nullptr) return 0;
         TxIndex kept = 0;
         Waiter* waiter = states_[tx].waiters.exchange(nullptr);
@@ -240,7 +247,8 @@ private:
         return kept;
     }
 
-    // A stretch of neighbours from the end of what nobody has been given. False: the committer will be there soon.
+    // Takes neighbours from the end of the block, before those taken so earlier. Transactions among them that have begun
+    // are skipped by `claim`. False: the committer will be there soon.
     bool take_rest(Stretch& mine) {
         TxIndex end = rest_.load();
         for (;;) {
@@ -254,7 +262,7 @@ private:
         }
     }
 
-    // One that has been woken: others that are ready have never begun.
+    // The lowest woken transaction. A Ready transaction that was never started was not woken.
     TxIndex lowest_woken(TxIndex from, TxIndex end) const {
         for (; from < end; ++from) {
             const uint64_t word = this->word(from);
@@ -263,8 +271,8 @@ private:
         return from;
     }
 
-    // The lowest woken transaction from `next_` on. Everybody looks for it alone and moves `next_` once it is found: a word that
-    // all write at every step would take many cores longer than the transactions do.
+    // Claims the lowest woken transaction from `next_` on. Each worker searches alone and moves `next_` once, after the
+    // search: a word that all workers write at every step would cost many cores more time than the transactions do.
     TxIndex claim_lowest(Arena& arena) {
         for (;;) {
             STM_KNOWS(2);
@@ -273,8 +281,8 @@ private:
             const TxIndex tx = lowest_woken(next, count_ + 1);
             STM_KNOWS(2, next, tx);
             const bool begun = tx <= count_ && begin(tx, word(tx), arena);
-            // Those passed by may have been woken since they were looked at: whoever made one so either found `next_` moved
-            // past it, or is seen here.
+            // A transaction that the search passed may have been woken since. The waking thread either saw `next_`
+            // moved past it, and lowered it, or the wake-up is seen here.
             if (tx != next && next_.replace(next, tx)) {
                 const TxIndex missed = lowest_woken(next, tx);
                 if (missed != tx) lower_next(missed);
@@ -283,7 +291,7 @@ private:
         }
     }
 
-    // Ready -> Executing, unless it is not ready or its hints hold it back; then it waits.
+    // Ready -> Executing. False: the transaction is not ready, or a hint holds it back and it now waits.
     bool begin(TxIndex tx, uint64_t word, Arena& arena) {
         if (status_of(word) != kReady || !start(tx, word)) return false;
         const TxIndex first = states_[tx].after[0], second = states_[tx].after[1];
@@ -307,9 +315,9 @@ private:
     Stretch* stretches_ = nullptr;
     TxIndex count_ = 0, capacity_ = 0;
     uint32_t offered_ = 0;                 // stretches
-    // Lines of their own: some are written all the time.
-    alignas(64) Shared<TxIndex> next_{1};          // no transaction below it was woken and is ready
-    alignas(64) Shared<uint32_t> taken_{0};        // stretches, or more
+    // On cache lines of their own: some of them are written all the time.
+    alignas(64) Shared<TxIndex> next_{1};          // below it no transaction is Ready after a wake-up
+    alignas(64) Shared<uint32_t> taken_{0};        // stretches taken; may exceed `offered_`
     alignas(64) Shared<TxIndex> rest_{1};          // from here on the rest has been taken
     alignas(64) Shared<TxIndex> frontier_{1};
     alignas(64) Shared<bool> office_{false};

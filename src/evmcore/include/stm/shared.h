@@ -1,7 +1,7 @@
 // Words that several threads use at once.
 //
-// The drivers in tests/native define STM_YIELD(address, whether it is a write) to delay or to switch threads just before
-// each such access, so that they see every order of events that matters; here it is nothing.
+// The drivers in tests/native define STM_YIELD(address, whether it is a write) to delay or to switch threads just
+// before each such access, so that they produce every order of events that matters. Here it expands to nothing.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -13,16 +13,17 @@
 #define STM_YIELD(address, write)
 #endif
 
-// STM_KNOWS(depth, ...): of all that this worker has read, its doing from here on depends on the named values alone, and on
-// those which its callers named at a lower depth. The driver that searches every order tells a worker's states apart by this.
+// STM_KNOWS(depth, ...): of everything this worker has read, what it does from here on depends only on the named
+// values, and on those that its callers named at a lower depth. The driver that searches every order tells a worker's
+// states apart by them.
 #ifndef STM_KNOWS
 #define STM_KNOWS(...)
 #endif
 
 namespace evmcore::stm {
 
-// std::atomic, whose default orders (sequentially consistent) the scheduler relies on: several of its arguments have the
-// form "either this thread sees that store, or that thread sees this one".
+// A std::atomic. The scheduler relies on its default memory order (sequentially consistent): several correctness
+// arguments have the form "either this thread sees that store, or that thread sees this one".
 template <class T>
 class Shared {
 public:
@@ -47,7 +48,7 @@ public:
         STM_YIELD(this, true);
         return value_.fetch_add(value, order);
     }
-    // False: it was something else, which is now in `expected`.
+    // False: the word had another value, which is now in `expected`.
     bool replace(T& expected, T desired, Order order = std::memory_order_seq_cst) {
         STM_YIELD(this, true);
         const Order otherwise = order == std::memory_order_seq_cst ? order : std::memory_order_acquire;
@@ -58,17 +59,18 @@ private:
     std::atomic<T> value_;
 };
 
-// What whoever has waited for some microseconds does each time, besides; nullptr: nothing. Every module that waits has its own.
+// Called at each step by a thread that has waited for some microseconds; nullptr: nothing. Every module that waits has
+// its own.
 inline void (*meanwhile)() = nullptr;
 inline void do_meanwhile(void (*what)()) { meanwhile = what; }
 
-// Waiting for another thread, for the `turn`th time in a row; returns the next turn.
+// One step of waiting for another thread, the `turn`th in a row; returns the next turn.
 inline unsigned pause([[maybe_unused]] unsigned turn) {
 #ifdef STM_PAUSE
     STM_PAUSE();
     return 0;
 #else
-    // First for some microseconds, then for others who want this core, at last without using it.
+    // First spin for some microseconds, then yield to other threads that want this core, then sleep.
     if (turn < 200) {
         relax();
         return turn + 1;

@@ -1,13 +1,15 @@
-// The multi-version store: what every transaction of a block wrote, where a transaction sees the latest write before it.
+// The multi-version store: the writes of all transactions of a block. A transaction reads from it the latest write
+// before its own number.
 //
-// A location is an account or a storage slot, found by its full key through a table that only grows. An account has four
-// cells (balance, nonce, code, life), so that transactions which touch different parts of it do not conflict; a slot has one.
-// A cell is a list of versions, highest transaction first. Versions are linked once and never unlinked during a block, so
-// readers need no lock; what a version says is one atomic word that points to an immutable value, or says that the
-// transaction's latest run wrote nothing there. Its lowest bit marks an estimate: the run that wrote it was wrong, another
-// one will likely write again. Nothing is freed before the block ends.
+// A location is an account or a storage slot, found by its full key through a table that only grows. An account has
+// four cells (balance, nonce, code, life), so that transactions which touch different parts of it do not conflict; a
+// slot has one cell. A cell is a list of versions, highest transaction first. Versions are linked once and never
+// unlinked during a block, so readers need no lock. The content of a version is one atomic word: it points to an
+// immutable value, or says that the transaction's latest run wrote nothing there. The lowest bit of the word marks an
+// estimate: the incarnation that wrote the value was wrong, and the next one will likely write there again. Nothing is
+// freed before the block ends.
 //
-// Transactions are numbered from 1. Number 0 stands for what the block did before them.
+// Transactions are numbered from 1. Number 0 stands for the changes that the block made before its transactions.
 #pragma once
 #include <cstddef>
 #include <cstring>
@@ -36,7 +38,7 @@ struct Version {
     TxIndex tx;
     Shared<uintptr_t> value;           // Value*, with bit 0 set for an estimate; 0: nothing
     Shared<Version*> next;
-    Value first;                       // what it says at first: beside it, so that a reader waits for memory once
+    Value first;                       // its first value, stored inside the version so that a reader waits for memory once
 };
 
 struct Cell {
@@ -44,7 +46,7 @@ struct Cell {
 };
 
 struct Seen {
-    const Value* value;                // nullptr: nobody before wrote; the base counts
+    const Value* value;                // nullptr: no earlier transaction wrote; the base counts
     TxIndex writer;
     bool estimate;
 };
@@ -57,12 +59,13 @@ struct Base {                          // before the block
     bool has_storage;
 };
 
-// Three lines of 64 bytes: the key, which does not change; most of the base, which is written once; what the workers write to.
+// Three cache lines of 64 bytes: the key, which does not change; most of the base, which is written once; and what the
+// workers write.
 //
-// One that is apart is no part of the store: a run that looks for nobody else's writes made it for itself, to say what it
-// found before the block. It ends where the cells would begin: nothing is ever written there.
+// A location apart is no part of the store. A run that ignores the writes of other transactions makes it for itself, to
+// hold what it found before the block. Its memory ends where the cells would begin: nothing is ever written there.
 struct Location {
-    uint64_t hash;                     // of one that is apart: its `main_number`
+    uint64_t hash;                     // of a location apart: its `main_number`
     uint8_t address[20];
     bool is_slot;
     bool apart;
@@ -70,13 +73,13 @@ struct Location {
 
     Base base;
     Shared<uint32_t> base_state;       // 0: unknown, 1: being written, 2: known
-    Shared<bool> written;              // some version was ever linked here
-    Shared<void*> base_code;           // of the base's code hash, once somebody has looked it up; lives as long as the block
+    Shared<bool> written;              // a version was linked here at some time
+    Shared<void*> base_code;           // of the base's code hash, once a worker has looked it up; lives as long as the block
     Cell cells[kParts];
 
     void* code() const { return base_code.load(std::memory_order_acquire); }
 
-    // False: somebody else has done so.
+    // False: another worker has stored one already.
     bool keep_code(void* code) {
         void* none = nullptr;
         return base_code.replace(none, code, std::memory_order_acq_rel);
@@ -107,8 +110,9 @@ inline Seen latest(const Cell& cell, TxIndex before) {
     return {nullptr, 0, false};
 }
 
-// The last transaction before `before` that wiped the account's storage, 0 for none: only what was written after it counts.
-// A life cell says so of its own transaction alone: a transaction that changes `exists` may not know of an earlier wipe.
+// The last transaction before `before` that wiped the account's storage, 0: none. Only what was written after it
+// counts. A life cell speaks of its own transaction alone: a transaction that changes `exists` may not know of an
+// earlier wipe.
 inline TxIndex wiped_before(const Location& account, TxIndex before) {
     for (Version* at = account.cells[kLife].head.load(std::memory_order_acquire); at != nullptr;
          at = at->next.load(std::memory_order_acquire)) {
@@ -119,8 +123,8 @@ inline TxIndex wiped_before(const Location& account, TxIndex before) {
     return 0;
 }
 
-// What a cell of numbers comes to before a transaction: deltas are summed up to the first absolute value, or to `base` where
-// nobody wrote one. What transactions before `from` wrote does not count.
+// The numeric value of a cell before a transaction: deltas are summed up to the latest absolute value, or to `base` if
+// no transaction wrote one. Writes of transactions before `from` do not count.
 inline void sum_before(const Cell& cell, TxIndex before, TxIndex from, const u256& base, u256* sum) {
     u_zero(sum);
     for (Version* at = cell.head.load(std::memory_order_acquire); at != nullptr && at->tx >= from;
@@ -137,8 +141,8 @@ inline void sum_before(const Cell& cell, TxIndex before, TxIndex from, const u25
 
 inline bool is_written(const Location* location) { return location->written.load(std::memory_order_acquire); }
 
-// An account as a transaction finds it, except that its balance may be left as it was before the block; false: it is exact
-// all the same. The base must be known.
+// An account as a transaction finds it, but its balance may be left as it was before the block. False: the balance is
+// exact too. The base must be known.
 inline bool account_roughly_before(const Location& account, TxIndex before, Base* found) {
     *found = account.base;
     if (!is_written(&account)) return false;
@@ -153,7 +157,7 @@ inline bool account_roughly_before(const Location& account, TxIndex before, Base
     }
     if (found->exists) return account.cells[kBalance].head.load(std::memory_order_acquire) != nullptr;
     sum_before(account.cells[kBalance], before, 0, account.base.balance, &found->balance);
-    // Credited by transactions that saw it exist?
+    // Its existence may come from credits by transactions that saw it exist and so did not write the life cell.
     found->exists =
         found->nonce != 0 || !u_is_zero(&found->balance) || std::memcmp(found->code_hash, EMPTY_CODE_HASH, 32) != 0;
     return false;
@@ -163,15 +167,16 @@ inline void balance_before(const Location& account, TxIndex before, u256* balanc
     sum_before(account.cells[kBalance], before, 0, account.base.balance, balance);
 }
 
-// The value of a slot before a transaction; both bases must be known, the slot's only where its account existed. A write
-// counts unless the account's storage was wiped since; a transaction that wipes it notes only what it wrote afterwards.
+// The value of a slot before a transaction. Both bases must be known, the slot's only if its account existed. A write
+// counts unless the account's storage was wiped later; a transaction that wipes the storage notes only its writes after
+// that.
 inline void slot_before(const Location& slot, const Location& account, TxIndex before, u256* value) {
     const TxIndex wiped = wiped_before(account, before);
     const u256 zero{};
     sum_before(slot.cells[0], before, wiped, wiped != 0 ? zero : slot.base.balance, value);
 }
 
-// A location apart, whose base the caller fills in. nullptr: no memory.
+// A new location apart, whose base the caller fills in. nullptr: no memory.
 inline Location* new_apart(Arena& arena, const uint8_t* address, const u256* slot) {
     Location* fresh = static_cast<Location*>(arena.take(offsetof(Location, cells)));
     if (fresh == nullptr) return nullptr;
@@ -185,15 +190,15 @@ inline Location* new_apart(Arena& arena, const uint8_t* address, const u256* slo
     return fresh;
 }
 
-// A version to be filled in (`first`) and published. nullptr: no memory.
+// A new version, which the caller fills in (`first`) and publishes. nullptr: no memory.
 inline Version* new_version(Arena& arena) {
     Version* fresh = static_cast<Version*>(arena.take(sizeof(Version)));
     if (fresh != nullptr) std::memset(static_cast<void*>(&fresh->first), 0, sizeof(Value));
     return fresh;
 }
 
-// Links a transaction's version in a cell, or lets the version that is there say what `fresh` does; returns the one that
-// is linked.
+// Links a transaction's version in a cell. If the transaction has one there already, that version takes over the value
+// of `fresh`. Returns the version that is linked.
 inline Version* publish(Location& location, int part, TxIndex tx, Version* fresh) {
     const uintptr_t value = reinterpret_cast<uintptr_t>(&fresh->first);
     Shared<Version*>* link = &location.cells[part].head;
@@ -210,7 +215,8 @@ inline Version* publish(Location& location, int part, TxIndex tx, Version* fresh
             return at;
         }
         new (&fresh->next) Shared<Version*>(at);
-        // Only one worker at a time runs a transaction, so nobody else links the same number; others may link neighbours.
+        // Only one worker at a time runs a transaction, so no other links the same number; others may link neighbouring
+        // ones.
         if (link->replace(at, fresh, std::memory_order_acq_rel)) {
             if (!location.written.load(std::memory_order_relaxed)) location.written.store(true, std::memory_order_release);
             return fresh;
@@ -226,7 +232,7 @@ inline bool is_estimate(const Version* version) { return (version->value.load(st
 
 inline void withdraw(Version* version) { version->value.store(0, std::memory_order_release); }
 
-// Whoever runs or checks the writing transaction is the only one to change what its versions say.
+// Only the worker that runs or validates the writing transaction changes the content of its versions.
 inline void mark_estimate(Version* version) {
     const uintptr_t word = version->value.load(std::memory_order_relaxed);
     if (word != 0) version->value.store(word | 1, std::memory_order_release);
@@ -235,15 +241,15 @@ inline void mark_estimate(Version* version) {
 struct Write {
     Location* location;
     Location* account;                 // of a slot
-    Version* version;                  // before `publish_writes` one of its own, after it the one that is linked; nullptr:
-                                       // it is not for others to see before it is final
+    Version* version;                  // before `publish_writes` the run's own, after it the linked one; nullptr: other
+                                       // transactions do not see the write before it is final
     const Value* value;                // of the version, or `own`
     int part;
     Value own;
 };
 
-// Puts the writes of a transaction's latest run into the store and withdraws what the run before it wrote and this one did
-// not. In between those are estimates, so that no reader falls through to an older value.
+// Puts the writes of a transaction's latest run into the store, and withdraws those of its run before that were not
+// repeated. In between, the old writes are estimates, so that no reader falls through to an older value.
 inline void publish_writes(TxIndex tx, const Write* before, uint32_t before_count, Write* fresh, uint32_t fresh_count,
                            Delays& delays) {
     for (uint32_t i = 0; i < before_count; ++i) {
@@ -267,7 +273,7 @@ inline void publish_writes(TxIndex tx, const Write* before, uint32_t before_coun
     }
 }
 
-// Locations by key. Fixed capacity: when it is full `find` says so and the block goes on without speculation.
+// Locations by key, with a fixed capacity. When it is full, `find` says so and the block goes on without speculation.
 class Store {
 public:
     Store() = default;
@@ -279,7 +285,7 @@ public:
         std::free(main_numbers_);
     }
 
-    // Forgets everything and makes room for `locations`. False: no memory.
+    // Forgets everything and makes room for `locations` of them. False: no memory.
     bool prepare(size_t locations, const HashKey& key) {
         clear();
         key_ = key;
@@ -309,7 +315,7 @@ public:
         return account ^ (inner << 23 | inner >> 41);
     }
 
-    // The location of an account (slot == nullptr) or of a storage slot; made when it is new. nullptr: the store is full.
+    // The location of an account (slot == nullptr) or of a storage slot; new ones are made. nullptr: the store is full.
     Location* find(const uint8_t* address, const u256* slot) {
         const uint64_t h = hash(address, slot);
         Location* fresh = nullptr;
@@ -334,7 +340,7 @@ public:
         }
     }
 
-    // The number of a location's entry in the block's working set, 0: not known. The committer's alone.
+    // The number of a location's entry in the block's working set, 0: not known. Only the committer uses it.
     uint32_t main_number(const Location* location) const {
         return location->apart ? static_cast<uint32_t>(location->hash) : main_numbers_[location - locations_];
     }
@@ -343,7 +349,7 @@ public:
         else main_numbers_[location - locations_] = number;
     }
 
-    // Asks for what the committer will look at of a location that others made.
+    // Prefetches the parts that the committer will need of a location made by another worker.
     void ask_for(const Location* location) const {
         prefetch(location, 2 * kLine);
         prefetch(&main_numbers_[location - locations_], sizeof(uint32_t));
@@ -356,8 +362,8 @@ public:
 private:
     friend struct Inspect;             // tests/native
 
-    // Empties the table: only what was used, where that is little. A used place lies in a run of used places that begins at
-    // the home of some location that was made, and every home is looked at.
+    // Empties the table: only the used places, if they are few. Every used place lies in a run of used places that
+    // begins at the home of some location that was made, and every home is visited.
     void clear() {
         const size_t count = used();
         if (table_size_ == 0) return;
@@ -395,7 +401,7 @@ private:
     Shared<uint32_t>* table_ = nullptr;
     uint32_t* main_numbers_ = nullptr;
     size_t table_size_ = 0, mask_ = 0, capacity_ = 0;
-    alignas(kLine) Shared<uint32_t> used_{0};      // written by all that find something new
+    alignas(kLine) Shared<uint32_t> used_{0};      // written by every worker that finds a new key
 };
 
 }  // namespace evmcore::stm

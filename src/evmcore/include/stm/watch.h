@@ -1,8 +1,8 @@
-// What a worker does during a block, and how long; where somebody wants a picture of it, also when and with which
+// What a worker does during a block, and for how long. If a timeline is recorded: also when, and with which
 // transaction.
 //
-// The clock is read when a worker turns to something else, not per transaction or opcode. What a picture needs costs one
-// branch per event as long as nobody wants one.
+// The clock is read when a worker changes its activity, not per transaction or opcode. Without a timeline, each event
+// costs one branch.
 #pragma once
 #include "store.h"
 #include <chrono>
@@ -14,8 +14,8 @@
 
 namespace evmcore::stm {
 
-// The quickest clock there is. Its unit is found by comparison with another clock over the block. The driver that looks for
-// equal states stops it.
+// The cheapest clock. Its unit is found by comparison with another clock over the block. The driver that looks for
+// equal states stops this clock.
 inline uint64_t ticks() {
 #if defined(STM_TICKS)
     return STM_TICKS;
@@ -28,20 +28,20 @@ inline uint64_t ticks() {
 
 enum Doing : uint32_t { kWaiting, kRunning, kCommitting, kDoings };
 
-// What an event of the picture is: a run ahead of time; one that met an estimate; a run by the committer, of a transaction
-// whose run before did not stand or that nobody had run; making final; a check after which it did not stand; waiting; a run
-// in a bin (see _bins).
+// The events of a timeline, in this order: an execution ahead of time; one that met an estimate; a re-execution by the
+// committer after a failed validation; an execution by the committer of a transaction that had not run; making final; a
+// failed validation; waiting; an execution in a bin (see _bins).
 enum Deed : uint32_t { kRanAhead, kRanInVain, kRanAgain, kRanAtFrontier, kMadeFinal, kRefused, kWaited, kRanInBin };
 
 struct Event {
     uint64_t begin, end;               // ticks
     TxIndex tx;                        // 0: none
     uint32_t deed;                     // of Deed
-    uint32_t detail;                   // kRanInVain: whose estimate; kRefused: the Cause
+    uint32_t detail;                   // kRanInVain: the transaction that left the estimate; kRefused: the Cause
     uint32_t unused;
 };
 
-// Events of one worker, as many as there is room for.
+// The events of one worker, up to the capacity; later ones are only counted.
 class Events {
 public:
     explicit Events(size_t capacity)
@@ -63,14 +63,14 @@ private:
     size_t capacity_, count_ = 0, lost_ = 0;
 };
 
-// All zero is one that has not been started.
+// All zero: not started.
 struct Watch {
     uint64_t spent[kDoings];           // ticks, by Doing
-    uint64_t since;                    // when the worker turned to what it is doing; 0: it never came
+    uint64_t since;                    // when the worker began its current activity; 0: the worker never came
     uint64_t came;
     Doing doing;
-    uint64_t began;                    // the event that goes on
-    Events* events;                    // null: nobody wants a picture
+    uint64_t began;                    // when the current event began
+    Events* events;                    // null: no timeline is recorded
 
     void start() {
         came = since = ticks();
@@ -88,7 +88,7 @@ struct Watch {
 
     void finish() {
         turn_to(kDoings);
-        doing = kWaiting;              // for the others
+        doing = kWaiting;              // for the other workers, from now on
     }
 
     void begin() {
