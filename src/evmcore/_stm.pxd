@@ -1,4 +1,4 @@
-"""Store, scheduler and worker loop of the parallel executor: the face of `include/stm/`, which knows no Python."""
+"""Declarations of `include/stm/`: store, scheduler and worker loop of the parallel executor, which use no Python."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
@@ -54,7 +54,7 @@ cdef extern from "include/stm/store.h" namespace "evmcore::stm" nogil:
         bint exists
         bint has_storage
     cppclass Location:
-        uint64_t hash             # not of one that is apart
+        uint64_t hash             # a location apart has none
         uint8_t[20] address
         bint is_slot
         bint apart

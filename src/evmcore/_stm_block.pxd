@@ -1,8 +1,9 @@
-"""A block in parallel execution, as C data: its workers, and what the latest run of each transaction left.
+"""A block in parallel execution, as C data: its workers, and the records of each transaction's latest run.
 
-What each room of the executor does with it: `stm` leads the threads through a block, `_stm_furnish` gets what they need,
-`_stm_offer` says what to run ahead, `_stm_tasks` what a worker does with a transaction: `_stm_run` runs it and records,
-`_stm_read` answers its reads, `_stm_commit` makes it final. `_stm_watch` and `_stm_told` tell what happened.
+Each module of the executor has one job on it. `stm` leads the threads through a block, `_stm_furnish` allocates what
+they need, and `_stm_offer` chooses what to run ahead. `_stm_tasks` does a worker's tasks with one transaction:
+`_stm_run` runs it and records its read and write sets, `_stm_read` answers its reads, `_stm_commit` makes it final.
+`_stm_watch` and `_stm_told` report what happened.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from evmcore._bins_block cimport Bins
@@ -19,7 +20,7 @@ from evmcore._u256 cimport u256
 cdef struct AccountRead:
     Location* location
     uint64_t nonce
-    int uses                      # of _state.Use: what mattered
+    int uses                      # of _state.Use: the parts whose value mattered
     uint8_t exists
     uint8_t has_storage
     uint8_t has_floor
@@ -33,41 +34,41 @@ cdef struct AccountSeen:
 cdef struct SlotRead:
     Location* location
     Location* account
-    u256 low                      # its value was from this ...
-    u256 high                     # ... to this: all that mattered
+    u256 low                      # any value from this ...
+    u256 high                     # ... to this would have led to the same run
 
 cdef struct Access:               # an account, or a slot of one
     Location* location
-    Location* account             # whose slot it is; NULL: an account
+    Location* account             # the slot's account; NULL: this is an account
 
-# The latest run of one transaction; what it points to is in `records` of the worker that did it.
+# The latest run of one transaction. Its arrays are in `records` of the worker that executed it.
 cdef struct Run:
-    uint64_t block                # whose it is, by number: of no other block anything here holds
+    uint64_t block                # number of the block to which this run belongs; in any other block nothing here holds
     bint failed                   # the engine failed; nothing else holds
     bint ran_ahead                # a speculative run came before
-    bint direct                   # run by the committer on the block's own working set: brought in already
+    bint direct                   # run by the committer on the block's own working set: its changes are there already
     uint32_t account_read_count
     uint32_t slot_read_count
     uint32_t write_count
     uint32_t log_count
     uint32_t access_count
-    uint64_t ticks                # how long it took; 0: it is brief, and nobody has looked
-    TxIndex leans_on              # the latest transaction whose writes it used; noted where the hints line it up
-    uint32_t kept_size            # ... bytes of it, side by side; 0: they are not
-    const uint8_t* kept           # what of all this is in the worker's records ...
+    uint64_t ticks                # how long it took; 0: it is brief and was not timed
+    TxIndex leans_on              # the latest transaction whose writes it used; recorded where the hints line it up
+    uint32_t kept_size            # bytes of the records from `kept` on, side by side; 0: they are not
+    const uint8_t* kept           # where the run's records begin in the worker's arena
     AccountRead* account_reads
     SlotRead* slot_reads
     Write* writes
     LogEntry* logs
     uint8_t* log_data
-    Access* accesses              # all of them, where the block notes them
+    Access* accesses              # all accesses, if the block notes them
     u256 gas_price
     TxResult result
 
-# What a block needs for each of its transactions, kept from block to block.
+# Data of each transaction of a block; the memory is kept from block to block.
 cdef struct Runs:
     size_t capacity
-    uint64_t block                # the number of this one
+    uint64_t block                # the number of the current block
     Run* run_of                   # by transaction, from 1
     uint8_t* sharing              # of Sharing, by transaction, from 1
     HintTables hints
@@ -80,18 +81,18 @@ cdef struct Worker:
     Arena* arena                  # for what lives as long as the block
     Arena* records                # of runs that are not final yet
     TxIndex last                  # the highest transaction with records there
-    Arena* older                  # records from before those, which others may still look at ...
-    TxIndex older_last            # ... until this one is final
-    StateReader reader            # answers from the store, for the transaction this worker runs
+    Arena* older                  # older records, which other workers may still read ...
+    TxIndex older_last            # ... until this transaction is final
+    StateReader reader            # answers from the store for the transaction that this worker runs
     Block* block
     TxIndex tx
-    TxIndex blocked_on            # the read met an estimate of this transaction
+    TxIndex blocked_on            # a read met an estimate of this transaction
     bint full                     # the store has no room left
     Location* last_account
-    bint apart                    # it is run without a look at what others write, and tells nobody
-    bint watches                  # slots that others write get symbols (see ops/symbolic.pxi)
+    bint apart                    # the transaction ignores the writes of others, and does not publish its own
+    bint watches                  # slots that other transactions write get symbols (see ops/symbolic.pxi)
     Delays delays                 # for tests
-    Code** codes                  # of published code cells, released after the block
+    Code** codes                  # of published code cells; released after the block
     uint32_t code_count
     uint32_t code_capacity
     Code* recent_codes[RECENT_CODES]   # of `codes`, by hash: those last met by transactions apart
@@ -101,47 +102,47 @@ cdef struct Worker:
 cdef struct Block:
     Store* store
     Scheduler* scheduler
-    int threads                   # asked for
-    uint32_t opening              # whether the others may begin; of stm.Opening
-    bint together                 # ... and nobody before them
-    uint32_t came                 # those who would make ready what is needed for that: the first one does ...
-    uint32_t made_ready           # ... and has ...
+    int threads                   # requested
+    uint32_t opening              # whether the other workers may begin; of stm.Opening
+    bint together                 # ... and no worker begins before all may
+    uint32_t came                 # workers that came to prepare what speculation needs: the first of them does so ...
+    uint32_t made_ready           # ... and has done so ...
     bint ready                    # ... and there was memory for it
     Worker** workers
-    int worker_count              # there are
+    int worker_count              # that exist
     uint32_t next_worker
     uint64_t delays               # tests: their seed
-    uint64_t turns                # tests: seed of whose turn it is, 0: all are at work
-    Baton* baton                  # ... and who is; NULL where `turns` is 0
+    uint64_t turns                # tests: seed of the order of turns; 0: all workers run at once
+    Baton* baton                  # ... held by the worker whose turn it is; NULL where `turns` is 0
     bint watch_all                # tests: every slot counts as contended
     uint32_t arrived              # tests: workers that have begun
     uint32_t* stop                # the run's `halt`
-    uint32_t fallback             # go on without speculation from the frontier
+    uint32_t fallback             # speculation has ended: the rest of the block runs sequentially from the frontier
     TxData** txs                  # txs[i] is transaction i + 1
     TxIndex count
     Runs* runs
     Run* run_of                   # of `runs`
     uint8_t* sharing              # of `runs`
-    bint alone                    # nobody runs ahead: what is final need not be published
+    bint alone                    # no worker runs ahead: final changes need not be published
     const BlockRules* rules
     StateReader* base
     Pace* pace
-    Bins* bins                    # NULL: nobody has asked for any
-    uint64_t bins_seed            # tests: dealt out at random
-    bint bins_always              # tests: tried however often they have not done
+    Bins* bins                    # NULL: none were asked for
+    uint64_t bins_seed            # tests: deal out at random
+    bint bins_always              # tests: try bins however often they have failed
     bint binned                   # transactions ran in bins first ...
-    size_t before                 # ... of which so many, before those that are here, are final
+    size_t before                 # ... and this many of them, before those of `txs`, are final
     int64_t started               # ns, of the monotonic clock
-    int64_t opened_ns             # when all was there for the workers ...
+    int64_t opened_ns             # when everything was ready for the workers ...
     uint64_t opened               # ... and the same in ticks
-    uint64_t closed               # when they had ended ...
+    uint64_t closed               # when the workers had ended, in ticks ...
     int64_t took                  # ... and ns since `opened`
-    bint watched                  # for a picture: who does what and when
-    bint refused                  # no speculation at all: it could not be begun
-    Machine* main                 # its working set is the block's: what is final
-    uint32_t first_epoch          # of that before the first transaction; each has one of its own, wherever it ran
+    bint watched                  # a timeline is recorded: which worker does what and when
+    bint refused                  # speculation could not begin at all
+    Machine* main                 # its working set is the block's: final changes
+    uint32_t first_epoch          # before the first transaction; each transaction has its own, wherever it ran
     BlockOutput* output
-    uint8_t[64] aside             # what follows the committer writes all the time, what is above others read
+    uint8_t[64] aside             # the committer writes the fields below all the time; other workers read those above
     uint64_t gas_used             # of `output`, before the frontier's transaction
     BlockFailure failure
     TxInvalid invalid

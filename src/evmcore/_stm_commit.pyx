@@ -1,7 +1,7 @@
 """The committer; see `_stm_commit.pxd`.
 
-In the block's working set, an entry's `origin` is its Location in the store where it has been looked up, and the store keeps
-the entry's number as that Location's `main_number`. Others are looked up when they are needed.
+Where an entry of the block's working set has been looked up in the store, its `origin` is its Location, and the store
+keeps the entry's number as that Location's `main_number`. Other entries are looked up when they are needed.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
@@ -33,10 +33,10 @@ cdef u256 NOTHING
 u_zero(&NOTHING)
 
 
-# ---------------------------------------------------------------------------------------------------- does it stand?
+# ---------------------------------------------------------------------------------------------------- validation
 
 cdef inline bint stands_before_block(const AccountRead* read) noexcept nogil:
-    """Whether the run learnt nothing else than what was so before the block; False: perhaps not."""
+    """Whether the run read nothing that differs from the state before the block. False: perhaps it did."""
     cdef const Base* base = &read.location.base
     return (
         read.seen == NULL and read.nonce == base.nonce and read.exists == base.exists
@@ -45,7 +45,8 @@ cdef inline bint stands_before_block(const AccountRead* read) noexcept nogil:
 
 
 cdef inline Cause account_stands(Block* block, const AccountRead* read) noexcept nogil:
-    """Against what is final, which stands in the block's working set, or else is as it was before the block."""
+    """Validates an account read against its final value: that of the block's working set, or else that before the
+    block."""
     cdef uint32_t number = account_number(block, read.location)
     cdef const AccountEntry* entry
     cdef const uint8_t* code_hash
@@ -91,7 +92,8 @@ cdef inline Cause slot_stands(const Block* block, const SlotRead* read) noexcept
 
 
 cdef Cause why_not(Block* block, TxIndex tx, const Location** met) noexcept nogil:
-    """`met`: which account or slot has changed, where that is why."""
+    """Why the latest run of a transaction does not stand. `met`: the account or slot that has changed, if that is
+    why."""
     cdef Run* run = &block.run_of[tx]
     cdef TxData* data = block.txs[tx - 1]
     cdef Cause cause
@@ -118,7 +120,8 @@ cdef Cause why_not(Block* block, TxIndex tx, const Location** met) noexcept nogi
 
 
 cdef TxIndex last_writer(const Block* block, TxIndex tx, const Location* met) noexcept nogil:
-    """Who changed an account or slot last, 0: nobody in this block, or whoever paid the beneficiary: everybody does."""
+    """The transaction that changed an account or slot last. 0: none in this block, or the account is the beneficiary,
+    which every transaction pays."""
     cdef const WorkingSet* ws = block.main.ws
     cdef uint32_t number = block.store.main_number(met)
     cdef TxIndex writer
@@ -129,7 +132,7 @@ cdef TxIndex last_writer(const Block* block, TxIndex tx, const Location* met) no
 
 
 cdef void remember_meeting(Block* block, TxIndex tx, const Location* met) noexcept nogil:
-    """For later blocks: where a transaction met whom."""
+    """Remembers for later blocks where a transaction conflicted, and with which writer."""
     cdef const Run* run = &block.run_of[tx]
     cdef uint64_t place = met.hash, roles = READS
     cdef TxIndex writer = last_writer(block, tx, met)
@@ -155,17 +158,18 @@ cdef bint stands(Worker* w, TxIndex tx) noexcept nogil:
     return cause == kStands
 
 
-# ---------------------------------------------------------------------------------------------------- again, on final inputs
+# ---------------------------------------------------------------------------------------------------- re-execution
 
 cdef bint tell_account(Worker* w, uint32_t number, int parts, Run* run) noexcept nogil:
-    """Adds parts of an account of the block's working set to what `w.tx` wrote. False: no memory, or the store is full."""
+    """Adds parts of an account of the block's working set to the writes of `w.tx`. False: no memory, or the store is
+    full."""
     return parts == 0 or (
         main_location(w, number) != NULL and note_account(w, &w.block.main.ws.accounts[number], parts, parts, False, run)
     )
 
 
 cdef bint tell_slot(Worker* w, uint32_t number, Run* run) noexcept nogil:
-    """The same of a slot."""
+    """The same for a slot."""
     cdef WorkingSet* ws = w.block.main.ws
     cdef SlotEntry* slot = &ws.slots[number]
     if main_location(w, slot.account) == NULL:
@@ -175,13 +179,13 @@ cdef bint tell_slot(Worker* w, uint32_t number, Run* run) noexcept nogil:
         if slot.origin == NULL:
             return False
         w.block.store.set_main_number(<Location*>slot.origin, number)
-    # What the account had before its storage was destroyed does not count.
+    # Values from before the account's storage was destroyed do not count.
     return slot.lifetime != ws.accounts[slot.account].lifetime or note_slot(w, ws, slot, run)
 
 
 cdef bint note_direct_writes(Worker* w, Run* run) noexcept nogil:
-    """What others should know of what the latest transaction changed in the block's working set. False: no memory, or the
-    store is full."""
+    """Records what other transactions should know of the latest transaction's changes to the block's working set.
+    False: no memory, or the store is full."""
     cdef WorkingSet* ws = w.block.main.ws
     cdef AccountEntry* entry
     cdef uint32_t i
@@ -220,7 +224,7 @@ cdef bint publish_beginning(Block* block, TxIndex last) noexcept nogil:
         if slot.loaded and (slot.lifetime or not u_eq(&slot.current, &slot.base)) and not tell_slot(w, i, run):
             return False
     publish_writes(last, NULL, 0, run.writes, run.write_count, nobody_else)
-    run.write_count = 0                          # nobody takes back what is final
+    run.write_count = 0                          # final writes are never withdrawn
     return True
 
 
@@ -269,13 +273,13 @@ cdef void run_directly(Worker* w, TxIndex tx) noexcept nogil:
     w.apart = False
     if block.failure == BLOCK_OK:
         if not note_direct_writes(w, run):
-            # No room to tell the others: this transaction stands, the rest goes on without speculation.
+            # No room to publish: this transaction stands, and the rest of the block runs without speculation.
             run.write_count = 0
             give_up(block)
     publish_writes(tx, old, old_count, run.writes, run.write_count, w.delays)
 
 
-# ---------------------------------------------------------------------------------------------------- bringing in
+# ---------------------------------------------------------------------------------------------------- committing
 
 cdef inline void remember(const Block* block, Location* location, uint32_t number, void** origin) noexcept nogil:
     block.store.set_main_number(location, number)
@@ -284,7 +288,7 @@ cdef inline void remember(const Block* block, Location* location, uint32_t numbe
 
 
 cdef inline uint32_t account_number(const Block* block, Location* location) noexcept nogil:
-    """The number of an account's entry in the block's working set, 0: there is none."""
+    """The number of an account's entry in the block's working set; 0: there is none."""
     cdef uint32_t number = block.store.main_number(location)
     if number == 0:
         number = ws_find_account(block.main.ws, location.address)
@@ -294,7 +298,7 @@ cdef inline uint32_t account_number(const Block* block, Location* location) noex
 
 
 cdef inline uint32_t slot_number(const Block* block, Location* location, uint32_t account) noexcept nogil:
-    """The same of a slot, by its account's number."""
+    """The same for a slot, given its account's number."""
     cdef uint32_t number = block.store.main_number(location)
     if number == 0 and account:
         number = ws_find_slot(block.main.ws, account, &location.slot)
@@ -304,7 +308,7 @@ cdef inline uint32_t slot_number(const Block* block, Location* location, uint32_
 
 
 cdef inline uint32_t main_account(Block* block, Location* location) noexcept nogil:
-    """The number of an account's entry in the block's working set."""
+    """The number of an account's entry in the block's working set; a missing entry is made."""
     cdef AccountData data
     cdef uint32_t number = block.store.main_number(location)
     if number == 0:
@@ -318,7 +322,7 @@ cdef inline uint32_t main_account(Block* block, Location* location) noexcept nog
 
 
 cdef uint32_t main_slot(Block* block, Location* location, Location* account) noexcept nogil:
-    """The number of a slot in the block's working set."""
+    """The number of a slot's entry in the block's working set; a missing entry is made."""
     cdef WorkingSet* ws = block.main.ws
     cdef uint32_t number = block.store.main_number(location)
     if number == 0:
@@ -328,7 +332,7 @@ cdef uint32_t main_slot(Block* block, Location* location, Location* account) noe
 
 
 cdef bint settle(Worker* w, Write* write, u256* now) noexcept nogil:
-    """What is written, where a delta becomes the value that it leads to. False: no memory."""
+    """The written value; a delta becomes the absolute value that it leads to. False: no memory."""
     cdef Value* settled
     if not write.value.delta:
         now[0] = write.value.word
@@ -382,7 +386,7 @@ cdef bint bring_in_account(Worker* w, TxIndex tx, Write* write) noexcept nogil:
 
 
 cdef bint bring_in_accesses(Block* block, const Run* run) noexcept nogil:
-    """Notes what the run accessed and what changed thereby, now that its writes are in. False: no memory."""
+    """Notes what the run accessed and which values it changed, now that its writes are in. False: no memory."""
     cdef WorkingSet* ws = block.main.ws
     cdef const Access* access
     cdef uint32_t i

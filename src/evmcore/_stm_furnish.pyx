@@ -27,7 +27,7 @@ cdef extern from "include/spares.h" namespace "evmcore" nogil:
     bint spares_give(Spares* spares, void* item)
 
 cdef enum:
-    EVENTS_EACH = 16              # of a picture, by transaction ...
+    EVENTS_EACH = 16              # events of a timeline, by transaction ...
     MOST_EVENTS = 1 << 20         # ... and in all, for each worker: 40 bytes each
 
 cdef HashKey store_key
@@ -40,8 +40,8 @@ cdef Spares spare_runs
 
 
 cdef size_t expected_locations(const Block* block) noexcept nogil:
-    """Room for the accounts and slots that most blocks reach: four for each transaction, and one for every 4,000 gas of what
-    they may use together. A block that reaches more goes on without speculation."""
+    """Room for the accounts and slots that most blocks reach: four for each transaction, and one for every 4,000 gas
+    that the transactions may use together. A block that reaches more continues without speculation."""
     cdef uint64_t gas = 0
     cdef size_t i
     for i in range(block.count):
@@ -95,7 +95,7 @@ cdef void runs_free(Runs* runs) noexcept nogil:
 
 
 cdef Runs* runs_for(size_t count) noexcept nogil:
-    """Room for the runs of so many transactions, none of which has run. NULL: no memory."""
+    """Room for the runs of `count` transactions, none of which has run. NULL: no memory."""
     cdef Runs* runs = <Runs*>spares_take(&spare_runs)
     if runs == NULL:
         runs = <Runs*>calloc(1, sizeof(Runs))

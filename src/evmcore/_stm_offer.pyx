@@ -1,4 +1,4 @@
-"""What workers are offered to run ahead; see `_stm_offer.pxd`."""
+"""Which transactions are offered to run ahead; see `_stm_offer.pxd`."""
 from libc.stdint cimport uint32_t, uint64_t
 
 from evmcore._hints cimport BRIEF_GAS, SHARES_NOTHING, Asked, takes_long
@@ -6,14 +6,14 @@ from evmcore._stm cimport Scheduler, TxIndex
 from evmcore._stm_block cimport Block
 
 cdef enum:
-    LEAD = 4                      # stretches of brief transactions that are left to the committer first: close behind others
-                                  # it waits for each of them, and for what they still have in their caches
-    STRETCH = 16                  # such transactions that one worker runs one after the other
+    LEAD = 4                      # stretches of brief transactions that are first left to the committer: close behind
+                                  # others it would wait for each run, and for the data still in their caches
+    STRETCH = 16                  # transactions of a stretch of brief ones, at most
     STRETCH_GAS = 400000
 
 
 cdef inline void offer_early(Block* block, TxIndex before) noexcept nogil:
-    """Those that begin just before a transaction, before their own turn."""
+    """Offers, just before transaction `before`, those that begin early there."""
     cdef const Asked* asked = block.runs.hints.asked
     cdef TxIndex tx = asked[before - 1].early
     while tx:
@@ -23,9 +23,9 @@ cdef inline void offer_early(Block* block, TxIndex before) noexcept nogil:
 
 
 cdef void offer_work(Block* block, TxIndex first) noexcept nogil:
-    """Says what to run ahead of time, from `first` on: neighbours that are brief together, others one by one. Of as many
-    stretches that are brief as there are workers one is left to the committer, and of transactions that share nothing as well:
-    nobody waits for them, and to run them directly costs less."""
+    """Offers the transactions from `first` on: brief neighbours together, others one by one. One in `worker_count` of
+    the brief stretches is left to the committer, and as many of the transactions that share nothing: no transaction
+    waits for those, and running them directly costs less."""
     cdef Scheduler* scheduler = block.scheduler
     cdef const Asked* asked = NULL
     cdef TxIndex end, most, tx

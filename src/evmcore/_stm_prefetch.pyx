@@ -1,10 +1,10 @@
-"""Asking for memory ahead of time; see `_stm_prefetch.pxd`.
+"""Prefetching memory ahead of time; see `_stm_prefetch.pxd`.
 
-What is found through a pointer can be asked for once the pointer is here. So a run is asked for in three steps, each of
-which finds what the one before asked for: the run three transactions ahead, its records two ahead, and one ahead what the
-records point to and what they will be compared with.
+Data behind a pointer can be prefetched only once the pointer itself is in the cache. So a run is prefetched in three
+steps, each of which uses what the step before has brought: the run three transactions ahead, its records two ahead, and
+one ahead the data that the records point to and that they will be validated against.
 
-Only a run that has ended is looked at. From then on nobody but the committer changes it.
+Only a run that has ended is examined. From then on only the committer changes it.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport uint32_t
@@ -25,7 +25,7 @@ cdef void ask_for_next(const Block* block, TxIndex tx, bint final) noexcept nogi
 
 
 cdef inline void ask_for_read(Block* block, const Run* run) noexcept nogil:
-    """What `stands` and `bring_in` will look at first."""
+    """Prefetches what `stands` and `bring_in` will read first."""
     cdef const AccountRead* account
     cdef const SlotRead* slot
     cdef uint32_t i, number

@@ -91,7 +91,8 @@ cdef bint met_estimate(Worker* w, const Location* location, int part) noexcept n
 
 
 cdef bint met_lasting_estimate(Worker* w, const Location* slot) noexcept nogil:
-    """Where a delta is an estimate, there will likely be one again, and it counts little which."""
+    """Like `met_estimate`, but passes an estimated delta: the next incarnation will likely write a delta again, and it
+    matters little which."""
     cdef Seen seen = latest(slot.cells[0], w.tx)
     if seen.estimate and not seen.value.delta:
         w.blocked_on = seen.writer
@@ -123,7 +124,7 @@ cdef Found read_account(void* self, const uint8_t* address, AccountData* out) no
     out.nonce = found.nonce
     out.has_storage = found.has_storage
     memcpy(out.code_hash, found.code_hash, 32)
-    # The sender's nonce is taken to be what the transaction says: the committer checks it.
+    # The sender's nonce is assumed to be that of the transaction; the committer validates it.
     if memcmp(address, w.block.txs[w.tx - 1].sender, 20) == 0:
         out.nonce = w.block.txs[w.tx - 1].nonce
         exists = True

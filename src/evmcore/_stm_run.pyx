@@ -26,13 +26,13 @@ cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
     void prefetch_for_writing(void* at, size_t size)
 
 cdef enum:
-    RECORDS = 1 << 16             # bytes of records that stay in the caches; more only where runs are not final for long
-    MOST_KEPT = 2048              # bytes of a run's records that the committer asks for ahead of time
-    MOST_ASKED = 1024             # ... and that the run itself does: the committer has read what was there before
+    RECORDS = 1 << 16             # bytes of records that stay in the caches; more only where runs stay unfinal for long
+    MOST_KEPT = 2048              # bytes of a run's records that the committer prefetches
+    MOST_ASKED = 1024             # ... and that the run itself prefetches: the committer has read what was there before
 
 
 cdef void drop_records(Worker* w) noexcept nogil:
-    """Two arenas take turns: whoever is ahead of the frontier always has records that are not final, but not old ones."""
+    """Two arenas alternate: a worker ahead of the frontier always has records that are not final, but no old ones."""
     cdef TxIndex frontier
     if w.records.taken() <= RECORDS or w.block.watch_all:
         return
@@ -47,7 +47,7 @@ cdef void drop_records(Worker* w) noexcept nogil:
 
 
 cdef uint64_t clock_of(const Block* block, TxIndex tx) noexcept nogil:
-    """Where workers take turns nothing is timed, so that nothing depends on it."""
+    """Where workers take turns nothing is timed, so that nothing depends on time."""
     return ticks() if block.txs[tx - 1].gas_limit > BRIEF_GAS and block.baton == NULL else 0
 
 
@@ -104,7 +104,7 @@ cdef void run_ahead(Worker* w, TxIndex tx) noexcept nogil:
 
 
 cdef inline uint32_t kept_since(const Worker* w, const uint8_t* kept) noexcept nogil:
-    """How many bytes of records there are from `kept` on; 0: many, or not side by side."""
+    """The size in bytes of the records from `kept` on; 0: they are large, or not side by side."""
     cdef const uint8_t* end = w.records.next()
     return <uint32_t>(end - kept) if kept != NULL and kept <= end <= kept + MOST_KEPT else 0
 
@@ -133,10 +133,11 @@ cdef void give_up(Block* block) noexcept nogil:
     raise_flag(block.stop)
 
 
-# ---------------------------------------------------------------------------------------------------- what it learnt
+# ---------------------------------------------------------------------------------------------------- read set
 
 cdef bint keep_code(Worker* w, const AccountEntry* account) noexcept nogil:
-    """Leaves the code that an account has had since before the block to those who ask for it later. False: no memory."""
+    """Keeps the code that an account has had since before the block, for transactions that read it later. False: no
+    memory."""
     cdef Location* location = <Location*>account.origin
     cdef Code** recent
     if account.code == NULL or account.code.size == 0:
@@ -205,7 +206,7 @@ cdef TxIndex leaned_on(const Run* run, TxIndex tx) noexcept nogil:
 
 
 cdef bint note_reads(Worker* w, Run* run) noexcept nogil:
-    """What the run learnt of values from before it. False: no memory."""
+    """Records the read set: what the run learnt about values from before it. False: no memory."""
     cdef WorkingSet* ws = w.machine.ws
     cdef AccountEntry* account
     cdef SlotEntry* slot
@@ -241,7 +242,7 @@ cdef bint note_reads(Worker* w, Run* run) noexcept nogil:
 
 
 cdef bint note_accesses(Worker* w, Run* run) noexcept nogil:
-    """All that the run accessed. False: no memory, or the store is full."""
+    """Records everything that the run accessed. False: no memory, or the store is full."""
     cdef WorkingSet* ws = w.machine.ws
     cdef Access* access
     cdef AccountEntry* account
@@ -271,11 +272,11 @@ cdef bint note_accesses(Worker* w, Run* run) noexcept nogil:
     return True
 
 
-# ---------------------------------------------------------------------------------------------------- what it wrote
+# ---------------------------------------------------------------------------------------------------- write set
 
 cdef Value* add_write(Worker* w, Run* run, Location* location, Location* account, int part, bint told) noexcept nogil:
-    """Room for what is written to a cell; NULL: no memory. `account`: whose slot it is, NULL for an account's own cell.
-    `told`: to others, before it is final."""
+    """Room for a write to a cell; NULL: no memory. `account`: the slot's account, NULL for an account's own cell.
+    `told`: the write is published before it is final."""
     cdef Write* write = &run.writes[run.write_count]
     cdef Version* version = NULL
     cdef Value* value
@@ -298,7 +299,7 @@ cdef Value* add_write(Worker* w, Run* run, Location* location, Location* account
 
 
 cdef bint hold_code(Worker* w, Code* code) noexcept nogil:
-    """Keeps a code for as long as the block's versions may name it. False: no memory."""
+    """Retains a code for as long as the block's versions may refer to it. False: no memory."""
     cdef Code** bigger
     cdef uint32_t capacity
     if w.code_count == w.code_capacity:
@@ -318,7 +319,7 @@ cdef bint hold_code(Worker* w, Code* code) noexcept nogil:
 
 
 cdef int parts_changed(const AccountEntry* entry) noexcept nogil:
-    """Which parts of an account differ from what the reader said."""
+    """The parts of an account that differ from the reader's answer."""
     cdef int parts = 0
     if entry.lifetime:
         return PART_BALANCE | PART_NONCE | PART_CODE | PART_EXISTS | PART_WIPED
@@ -338,7 +339,8 @@ cdef inline bint is_beneficiary(const Block* block, const AccountEntry* entry) n
 
 
 cdef inline bint suffices_as_it_was(const AccountEntry* entry) noexcept nogil:
-    """Whether it matters little that others take a balance for what it was before the block: it is at most twice that now."""
+    """Whether it matters little that other transactions see the balance from before the block: it is at least half of
+    the balance now."""
     cdef u256 half
     cdef int i
     for i in range(3):
@@ -407,7 +409,7 @@ cdef bint note_slot(Worker* w, WorkingSet* ws, SlotEntry* slot, Run* run) noexce
     cdef AccountEntry* account = &ws.accounts[slot.account]
     cdef Value* value
     if slot.origin == NULL:
-        # Never asked for: storage of an account that did not exist just before, or was created in this block.
+        # It was never read: the account did not exist just before, or was created in this block.
         slot.origin = slot_location(w, account.address, &slot.key, NULL)
         if slot.origin == NULL:
             return False
@@ -427,8 +429,8 @@ cdef bint room_for_writes(Worker* w, size_t accounts, size_t slots, Run* run) no
 
 
 cdef bint note_writes(Worker* w, Run* run) noexcept nogil:
-    """What the run changed, whose working set holds nothing else. Balances and slots become deltas where they were never
-    looked at exactly. False: no memory, or the store is full."""
+    """Records the write set of the run; its working set holds nothing else. Balances and slots that were never read
+    exactly become deltas. False: no memory, or the store is full."""
     cdef WorkingSet* ws = w.machine.ws
     cdef AccountEntry* entry
     cdef SlotEntry* slot
@@ -449,6 +451,6 @@ cdef bint note_writes(Worker* w, Run* run) noexcept nogil:
             continue
         if not note_slot(w, ws, slot, run):
             return False
-    if w.records.next() == end:                  # nothing else was taken meanwhile, as a location is that nobody had asked for
+    if w.records.next() == end:                  # else a location that had not been read was taken meanwhile
         w.records.trim(run.writes, run.write_count * sizeof(Write))
     return True

@@ -61,7 +61,7 @@ cdef Outcome outcome_of(const Block* block, TxIndex tx) noexcept nogil:
 
 
 cdef cbool conclude_task(void* self, TxIndex tx) noexcept nogil:
-    """Brings in the frontier's transaction. False: the block ends here, `failure` says how."""
+    """Commits the frontier's transaction. False: the block ends here, and `failure` says why."""
     cdef Worker* w = <Worker*>self
     cdef Block* block = w.block
     delay_point(w.delays)
@@ -82,7 +82,8 @@ cdef cbool conclude_task(void* self, TxIndex tx) noexcept nogil:
 
 
 cdef void keep_pace(Block* block, TxIndex tx) noexcept nogil:
-    """At a transaction by which the block should be so far: gives speculation up where it is not."""
+    """Called at a transaction by which the pace is checked: gives speculation up if the block is behind its
+    forecast."""
     cdef Pace* pace = block.pace
     pace.seen_ns = monotonic_ns() - block.started
     if pace.seen_ns > pace.until[pace.step] and not makes_up(block, tx):
@@ -93,15 +94,15 @@ cdef void keep_pace(Block* block, TxIndex tx) noexcept nogil:
 
 
 cdef bint makes_up(const Block* block, TxIndex tx) noexcept nogil:
-    """Whether so much of what comes later has been done too that the rest is over sooner on threads, if it goes on like
-    this, than alone."""
+    """Whether enough later transactions have run already that, at this rate, the rest ends sooner on threads than on
+    one thread alone."""
     cdef const Pace* pace = block.pace
     cdef uint64_t done = pace.work[pace.step], ahead = 0, left = pace.sequential - min(pace.sequential, done)
     cdef TxIndex later
     for later in range(tx + 1, block.count + 1):
         if block.scheduler.has_run(later):
             ahead += pace.costs[block.before + later - 1]
-    # Some of that has been done in vain.
+    # Some of these runs will fail validation.
     done += <uint64_t>(<double>ahead * 3 / 4 * <double>pace.sequential / <double>max(pace.raw, <uint64_t>1))
     return <double>pace.seen_ns * <double>(pace.sequential - min(pace.sequential, done)) < <double>done * <double>left
 

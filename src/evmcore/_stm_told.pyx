@@ -1,4 +1,4 @@
-"""What a parallel block tells Python; see `_stm_told.pxd`."""
+"""What a parallel block reports to Python; see `_stm_told.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t
 

@@ -22,7 +22,7 @@ cdef void clocks_close(Block* block) noexcept nogil:
 
 
 cdef double scale(const Block* block):
-    """Nanoseconds of a tick."""
+    """Nanoseconds per tick."""
     return <double>block.took / <double>max(block.closed - begin_of(block), <uint64_t>1)
 
 
@@ -31,7 +31,7 @@ cdef uint64_t begin_of(const Block* block):
 
 
 cdef int64_t span(uint64_t begin, uint64_t end, double unit):
-    """Nanoseconds; cores whose clocks differ by a little do not make it negative."""
+    """Nanoseconds; never negative, even if the clocks of two cores differ by a little."""
     return <int64_t>(<double>(end - begin) * unit) if end > begin else 0
 
 
@@ -71,13 +71,14 @@ cdef int add_phases(dict phases, const Watch* watch, uint64_t opened, uint64_t c
     phases["waking"] += span(opened, watch.came, unit)
     phases["running"] += span(0, watch.spent[<int>kRunning], unit)
     phases["committing"] += span(0, watch.spent[<int>kCommitting], unit)
-    # Whoever has ended waits for the others.
+    # A worker that has ended waits for the others.
     phases["waiting"] += span(0, watch.spent[<int>kWaiting], unit) + span(watch.since, closed, unit)
     return 0
 
 
 cdef size_t add_events(list events, const Block* block, int worker, const Watch* watch, size_t before, bint woke) except? 0:
-    """How many there was no room for. `before`: transactions that come before the first one of these."""
+    """Appends a worker's events; returns how many others there was no room for. `before`: transactions before the first
+    one of these."""
     cdef const Event* event
     cdef double unit = scale(block)
     cdef uint64_t begin = begin_of(block)
@@ -109,7 +110,7 @@ cdef tuple timeline_of(const Block* block):
     for i in range(block.threads if block.binned else 0):
         lost += add_events(events, block, i, &block.bins.watches[i], 0, True)
     for i in range(block.worker_count):
-        # Who came while transactions ran in bins woke only once.
+        # A worker that came while transactions ran in bins woke only once.
         woke = not block.binned or block.bins.watches[i].since == 0
         lost += add_events(events, block, i, &block.workers[i].tally.watch, block.before, woke)
     return (block.took, lost, events)

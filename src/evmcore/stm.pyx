@@ -1,4 +1,4 @@
-"""The parallel block executor; see `stm.pxd` for the idea and `include/stm/` for store and scheduler."""
+"""The parallel block executor; see `stm.pxd` for the design and `include/stm/` for store and scheduler."""
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free
 
@@ -41,21 +41,21 @@ cdef extern from *:
 do_meanwhile(ask_in_time)
 
 cdef enum:
-    NEAR = 8                      # transactions at once that are looked at before they begin
+    NEAR = 8                      # transactions that are examined for long ones before they begin
 
 
 # ---------------------------------------------------------------------------------------------------- a thread's part
 
 cdef enum Opening:
     NOT_YET
-    IN_BINS                       # the transactions are being run in bins; what remains of them comes after
-    BEGUN                         # the first worker has; the next one makes ready what speculation needs
+    IN_BINS                       # transactions run in bins; what remains of the block comes after
+    BEGUN                         # the first worker has begun alone; the next one prepares what speculation needs
     OPEN
-    REFUSED                       # what is left of the block, if anything, runs sequentially
+    REFUSED                       # the rest of the block, if any, runs sequentially
 
 
 cdef void work(void* context) noexcept nogil:
-    """One thread's part of a block. The first one opens it, while the others are still waking up."""
+    """One thread's part of a block. The first thread opens the block while the others are still waking up."""
     cdef Block* block = <Block*>context
     cdef uint32_t number = stm_fetch_add(&block.next_worker)
     cdef Worker* w
@@ -70,7 +70,7 @@ cdef void work(void* context) noexcept nogil:
         wait_while(block, IN_BINS)
     if number >= <uint32_t>block.worker_count:
         if block.binned and block.bins.watches[number].since == 0:
-            block.bins.watches[number].start()   # whoever comes too late came, too
+            block.bins.watches[number].start()   # a thread that comes too late for the bins counts as having come
         return
     w = block.workers[number]
     if number and block.opened and stm_load(&block.opening) != OPEN:
@@ -94,7 +94,8 @@ cdef bint deals_first(const Block* block) noexcept nogil:
 
 
 cdef void run_in_bins(Block* block) noexcept nogil:
-    """Where that is likely to do: all of the block, or up to where it has not done."""
+    """Runs the block in bins if they are likely to pay. What becomes final is the whole block, or the part before the
+    first transaction that is not known to be right."""
     cdef uint32_t final
     if block.bins == NULL or not bins_open(
         block.bins, block.main, block.rules, block.output, block.base, block.stop, block.txs, block.count,
@@ -106,7 +107,7 @@ cdef void run_in_bins(Block* block) noexcept nogil:
     final = bins_run(block.bins)
     block.before = final
     if block.bins.run.was_dealt() and final < block.count:
-        block.pace.at[block.pace.step] = 0       # what came of the bins says nothing of what comes now
+        block.pace.at[block.pace.step] = 0       # the pace in bins says nothing about the pace from here on
     block.txs += final
     block.count -= final
     block.gas_used = block.output.gas_used
@@ -119,8 +120,9 @@ cdef void wait_while(const Block* block, Opening now) noexcept nogil:
 
 
 cdef bint open_block(Block* block) noexcept nogil:
-    """Makes all ready that the workers need. What takes longest another worker does as soon as it is awake: until then the
-    first one makes transactions final, as sequential execution would. False: what is left runs sequentially, if anything is."""
+    """Prepares everything that the workers need. Another worker does the longest part as soon as it is awake; until
+    then the first worker makes transactions final, as sequential execution would. False: the rest of the block, if any,
+    runs sequentially."""
     if not furnish_block(block):
         return False
     clocks_open(block)
@@ -146,7 +148,8 @@ cdef bint long_one_is_near(const Block* block, TxIndex first) noexcept nogil:
 
 
 cdef void begin_alone(Block* block, Worker* w) noexcept nogil:
-    """Until all is ready for the others, or the block is final. Before a long one begins all is made ready."""
+    """Runs transactions until everything is ready for the others, or the block is final. Before a long transaction, it
+    makes everything ready itself."""
     cdef TxIndex looked_at = 1, tx
     cdef unsigned int turn = 0
     block.alone = True
@@ -168,7 +171,8 @@ cdef void begin_alone(Block* block, Worker* w) noexcept nogil:
 
 
 cdef void make_ready(Block* block) noexcept nogil:
-    """The store, and what transactions say of themselves; unless somebody else is at it. `ready` says that there was memory."""
+    """Prepares the store and the hints, unless another worker does so already. `ready` then says whether there was
+    memory."""
     if stm_fetch_add(&block.came):
         return
     if prepare_store(block):
@@ -183,23 +187,24 @@ cdef void make_ready(Block* block) noexcept nogil:
 # ---------------------------------------------------------------------------------------------------- a block
 
 cdef class ParallelExecutor(Executor):
-    """Executes a block's transactions on `threads` native threads, with the outcome of sequential execution: in bins where they
-    fall apart into groups that share nothing (`_bins`), by speculation else.
+    """Executes a block's transactions on `threads` native threads, with the outcome of sequential execution: in bins
+    where they fall apart into groups that share nothing (`_bins`), else by speculation.
 
-    Pass one as `executor` to `execute_block`. `always`: speculate even where one thread, or one transaction, makes that
-    pointless (measurements). Speculation is given up, and the rest of the block run sequentially from the last final
-    transaction, when the store is full.
+    Pass an instance as `executor` to `execute_block`. `always`: speculate even where one thread, or one transaction,
+    makes that pointless (for measurements). When the store is full, speculation is given up and the rest of the block
+    runs sequentially from the last final transaction.
 
-    `counters` tells of the last block: how many `threads` took part, `runs` of transactions begun, of which `runs_in_bins`
-    without speculation, so that `in_bins` transactions became final; `reruns` by the committer because a run did not stand,
-    `waits` for an unfinished transaction, `validations`, `aborts` by what a validation found, `lazies` settled (sums that were
-    not looked at before they were final), `bytes` of store and versions, `phases` (see `ParallelCounters`), and whether there
-    was a `fallback` to sequential execution (why) and from which transaction on (`fallback_at`).
+    `counters` describes the last block: how many `threads` took part; `runs` of transactions begun, of which
+    `runs_in_bins` without speculation, so that `in_bins` transactions became final; `reruns` by the committer after a
+    failed validation; `waits` for an unfinished transaction; `validations`; `aborts` by the cause that a validation
+    found; `lazies` settled (sums that no transaction read before they were final); `bytes` of store and versions;
+    `phases` (see `ParallelCounters`); `fallback`, why the block fell back to sequential execution, and `fallback_at`,
+    from which transaction on.
 
-    With `recording`, `timeline` tells what the workers of the last block did: nanoseconds in all, events for which there was
-    no room, and a list of events: (worker, what, index of the transaction or None, begin, end, detail), with begin and end
-    in nanoseconds from the start. What they did is one of `_stm_watch.DEEDS` or `woke`; the detail is the index of the
-    transaction whose estimate was met, or the cause (of `_stm_told.CAUSES`) why a run did not stand.
+    With `recording`, `timeline` tells what the workers of the last block did: nanoseconds in all, the number of events
+    for which there was no room, and a list of events (worker, what, index of the transaction or None, begin, end,
+    detail), with begin and end in nanoseconds from the start. `what` is one of `_stm_watch.DEEDS` or `woke`. The detail
+    is the index of the transaction whose estimate was met, or the cause (of `_stm_told.CAUSES`) of a failed validation.
     """
 
     def __init__(self, threads, bint always=False):
@@ -211,7 +216,7 @@ cdef class ParallelExecutor(Executor):
         self.timeline = (0, 0, [])
 
     cdef bint may_bin(self, const Block* block) noexcept nogil:
-        """Whether the block may be run in bins: who wants to know more than the outcome, or to see it early, does without."""
+        """Whether the block may run in bins: not if the caller wants accesses noted or the transactions streamed."""
         return (
             self.bins and 1 < self.threads <= MOST_BINS and block.count > 1 and not block.together
             and block.output.notes == NULL and block.output.gate == NULL
@@ -243,7 +248,7 @@ cdef class ParallelExecutor(Executor):
         block.started = monotonic_ns()
 
     cdef void run_on_threads(self, Block* block, Sequence* sequence) noexcept nogil:
-        """As far as that comes: up to `sequence.at`."""
+        """Runs the block on threads and advances `sequence.at` over the transactions that are final."""
         if self.turns:
             run_on_fresh_threads(block.threads, work, block)
         else:
@@ -286,7 +291,7 @@ cdef class ParallelExecutor(Executor):
 
 
 cdef BlockFailure run_remainder(BlockRun run, Sequence* sequence) noexcept nogil:
-    """Without threads, what they have left."""
+    """Runs sequentially, without threads, the transactions that the threads have left."""
     cdef size_t from_here = sequence.at
     cdef int64_t start = monotonic_ns()
     cdef BlockFailure failure = run_sequence(sequence)
