@@ -29,13 +29,13 @@ from evmcore._tx cimport TX_VALID, TxData, TxResult, transaction_run
 from evmcore._u256 cimport u_eq
 
 cdef enum:
-    MOST_BEFORE = 16              # accounts and slots that the block itself may have changed before its first transaction
-    RECORD_BYTES = 256            # of a record, but for the bloom
-    EVENTS_EACH = 4               # of a picture, by transaction
-    ALONE_PART = 4                # one part in so many of the block at most the first thread runs while another deals out ...
-    LEAST_BEGUN = 2               # ... and so many transactions at least
+    MOST_BEFORE = 16              # accounts and slots that the block may have changed before its first transaction
+    RECORD_BYTES = 256            # of a record, without its bloom
+    EVENTS_EACH = 4               # events of a timeline, by transaction
+    ALONE_PART = 4                # the first thread runs at most one part in this of the block during dealing ...
+    LEAST_BEGUN = 2               # ... and this many transactions at least
 
-cdef Estimate dealing             # what it takes, in ticks of 16 transactions
+cdef Estimate dealing             # how long dealing out takes, in ticks per 16 transactions
 
 cdef extern from "include/lines.h" namespace "evmcore" nogil:
     void* take_lines(size_t size)
@@ -89,7 +89,7 @@ cdef bint bins_open(
     bins.first_data = output.data_size
     bins.runs = bins.news = bins.bytes = 0
     bins.no_memory = bins.results_missing = bins.apart = False
-    bins.groups.strange = False                  # an earlier block's may have been
+    bins.groups.strange = False                  # may be left from an earlier block
     if not (
         bins.run.open(count, threads, deals_first, seed, stop) and meetings_open(bins)
         and make_bins(bins, main, reader, threads) and make_watches(bins, threads, watched)
@@ -156,8 +156,8 @@ cdef bint furnish(Bins* bins, Bin* bin, Machine* main, StateReader* reader) noex
 
 
 cdef bint adopt_changes(const WorkingSet* main, WorkingSet* ws) noexcept nogil:
-    """What the block changed before its first transaction is what its transactions begin from. False: that is too much, or
-    more than numbers."""
+    """Copies what the block changed before its first transaction: its transactions begin from that. False: it is too
+    much, or includes more than numbers."""
     cdef const AccountEntry* account
     cdef const SlotEntry* slot
     cdef AccountData data
@@ -188,7 +188,7 @@ cdef bint adopt_changes(const WorkingSet* main, WorkingSet* ws) noexcept nogil:
 
 
 cdef void leave_main(Bins* bins) noexcept nogil:
-    """The block's own working set is a bin's no more."""
+    """The block's own working set is no longer that of a bin."""
     cdef WorkingSet* main = bins.bins[0].machine.ws
     ws_forget_past(main)
     main.keeps_seen = False
@@ -270,7 +270,8 @@ cdef inline const TxData* coming(const Bins* bins, const uint32_t* places, uint3
 
 
 cdef void ask_for_next(void* self, uint32_t number, const uint32_t* places, uint32_t count) noexcept nogil:
-    """What they will read, and where they will write: another thread may have had all that in its caches."""
+    """Prefetches what the coming transactions will read, and where they will write: all of that may be in another
+    core's caches."""
     cdef const Bins* bins = <const Bins*>self
     cdef WorkingSet* ws = bins.bins[number].machine.ws
     if places == NULL:
@@ -289,7 +290,7 @@ cdef void ask_for_next(void* self, uint32_t number, const uint32_t* places, uint
 
 
 cdef uint32_t begun_by_then(void* self, uint32_t begun) noexcept nogil:
-    """If the first thread goes on as it has."""
+    """How many more transactions the first thread will have begun when dealing out ends, at its rate so far."""
     cdef const Bins* bins = <const Bins*>self
     cdef uint64_t took = ticks() - bins.opened
     return LEAST_BEGUN + <uint32_t>min(
@@ -317,11 +318,11 @@ cdef cbool deal(void* self, uint32_t begun, Deal* dealt) noexcept nogil:
 
 
 cdef uint32_t judge_all(void* self, uint32_t limit) noexcept nogil:
-    """From which transaction on nothing counts; all of that is taken back."""
+    """Returns the transaction from which on nothing counts, and rolls back all transactions from there on."""
     cdef Bins* bins = <Bins*>self
     cdef WorkingSet* main = bins.bins[0].machine.ws
     cdef uint32_t b
-    main.failed = main.no_memory = False         # of what made it so nothing is kept
+    main.failed = main.no_memory = False         # nothing is kept of the transaction that failed
     bins.limit = first_doubtful(bins, limit)
     bins.whole = bins.limit == bins.tx_count
     for b in range(bins.count):
@@ -358,5 +359,5 @@ cdef uint32_t bins_run(Bins* bins) noexcept nogil:
     if bins.no_memory or bins.results_missing:
         main.failed = main.no_memory = True
     leave_main(bins)
-    main.epoch = bins.first_epoch + bins.tx_count       # stamps of those that were taken back are never met again
+    main.epoch = bins.first_epoch + bins.tx_count       # rolled-back transactions' stamps never match again
     return bins.limit

@@ -1,7 +1,7 @@
-"""A block in bins, as C data: what each of them ran, and who met.
+"""A block in bins, as C data: which transactions each bin ran, and which bins met.
 
-What each room does with it: `_bins` opens, runs and closes, `_bins_meetings` finds out what of it counts, `_bins_outcome`
-brings that together, `_bins_trial` decides when bins are tried.
+Each module has one job on it: `_bins` opens, runs and closes it, `_bins_meetings` finds out which transactions count,
+`_bins_outcome` joins their results, and `_bins_trial` decides when bins are tried.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -43,32 +43,32 @@ cdef struct Bin:
     Machine* machine              # of the first bin: the block's own
     BlockOutput* output           # for logs and data; of the first bin: the block's own
     BlockOutput own_output
-    uint32_t* places              # in the block of the transactions that it ran, ascending, ...
-    uint32_t done                 # ... so many, ...
+    uint32_t* places              # places in the block of the transactions that it ran, ascending, ...
+    uint32_t done                 # ... this many of them, ...
     uint32_t* account_ends        # ... and how many accounts and slots the working set had noted as seen after each
     uint32_t* slot_ends
-    uint32_t* twins               # by account number, for each earlier bin: the number of the same account there, 0: none
+    uint32_t* twins               # by account number, for each earlier bin: number of the same account there; 0: none
     uint8_t[64] aside
 
-cdef struct Meeting:              # an account, or a slot, that two bins touched and at least one of them changed
+cdef struct Meeting:              # an account or a slot that two bins touched and at least one of them changed
     uint32_t earlier              # the bins
     uint32_t later
-    uint32_t in_earlier           # its numbers there
+    uint32_t in_earlier           # the entry's numbers there
     uint32_t in_later
     bint is_slot
 
-# One block on several threads. Begins as zeros; what it grew to is kept from block to block.
+# One block on several threads. Begins as zeros; its memory is kept from block to block.
 cdef struct Bins:
-    BinRun* run                   # who does what
+    BinRun* run                   # distributes the work
     Groups groups
     Bin* bins
     uint32_t count                # of them
     size_t capacity
-    uint32_t* numbers             # for what the bins keep by transaction
+    uint32_t* numbers             # storage of the bins' per-transaction arrays
     size_t numbers_count
     uint32_t* twins
     size_t twins_count
-    bint may_know                 # there was memory for looking up who met
+    bint may_know                 # there was memory to look up meetings
     Meeting* meetings
     size_t meetings_count
     uint32_t* met                 # room for the transactions of one meeting
@@ -80,20 +80,20 @@ cdef struct Bins:
     uint64_t seed
     Watch* watches                # by thread
     uint32_t watch_count
-    uint64_t opened               # ticks, and ns of the monotonic clock
+    uint64_t opened               # in ticks, and in ns of the monotonic clock
     int64_t opened_ns
-    uint32_t first_slot           # that its transactions load there; earlier ones the block itself has
-    uint32_t first_epoch          # of the block's working set: that of a transaction is higher by its place and one
+    uint32_t first_slot           # the first slot loaded by transactions; the block itself loaded earlier ones
+    uint32_t first_epoch          # of the block's working set; a transaction's epoch is this plus its place plus 1
     uint32_t limit                # transactions from this one on do not count
-    uint32_t news                 # bonds that were not known
-    size_t bytes                  # of what the bins kept by transaction
-    uint64_t runs                 # that took place, those included that were taken back
+    uint32_t news                 # bonds that were not known before
+    size_t bytes                  # that the bins kept by transaction
+    uint64_t runs                 # executions, including those rolled back
     size_t first_record
     size_t first_log
     size_t first_data
-    bint whole                    # all of the block counts, unless there was no room for some
-    bint results_missing          # there was no memory to bring all that counts into the block
+    bint whole                    # all of the block counts, unless there was no room for some transactions
+    bint results_missing          # there was no memory to bring all results that count into the block
     uint8_t[64] aside
-    bint no_memory                # of the state, which another thread brings ...
-    bint apart                    # ... only as far as it has to; what is left stays beside the block's working set
-    int32_t meeting_count         # shared by the threads
+    bint no_memory                # for the state, which another thread joins ...
+    bint apart                    # ... only as far as it must; the rest stays beside the block's working set
+    int32_t meeting_count         # updated by all threads

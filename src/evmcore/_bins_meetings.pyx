@@ -1,4 +1,4 @@
-"""Who met in bins; see `_bins_meetings.pxd`."""
+"""Meetings between bins; see `_bins_meetings.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, uint32_t
 from libcpp cimport bool as cbool
@@ -16,9 +16,9 @@ from evmcore._sync cimport atomic_add32
 from evmcore._u256 cimport u256, u_is_zero, u_lt, u_sub
 
 cdef enum:
-    MOST_MEETINGS = 256           # that are looked into
-    PIECE = 128                   # accounts or slots that are looked up at once
-    AHEAD = 8                     # so much later ones are asked for
+    MOST_MEETINGS = 256           # that are examined; with more, no transaction counts
+    PIECE = 128                   # accounts or slots that one thread looks up at a time
+    AHEAD = 8                     # entries that are prefetched before their lookup
     NOBODY = 0xffffffff
 
 
@@ -31,14 +31,16 @@ cdef bint meetings_open(Bins* bins) noexcept nogil:
     )
 
 
-# ---------------------------------------------------------------------------------------------------- looking up who met
+# ---------------------------------------------------------------------------------------------------- looking up
+# meetings
 
 cdef inline bint was_touched(const Bins* bins, uint32_t seen) noexcept nogil:
     return seen > bins.first_epoch
 
 
 cdef inline bint paid_too_much(const Bins* bins, const WorkingSet* one, uint32_t a, const AccountEntry* other) noexcept nogil:
-    """Whether what one bin takes from an account may be what another one relied on, if each bin took as much."""
+    """Whether what one bin takes from an account may be part of what another bin relied on, if every other bin took as
+    much."""
     cdef u256 start, least, spare, paid
     cdef uint32_t past = one.accounts[a].past, i
     if u_is_zero(&other.balance_floor):
@@ -57,7 +59,7 @@ cdef inline bint paid_too_much(const Bins* bins, const WorkingSet* one, uint32_t
 
 
 cdef bint disturbs(const Bins* bins, const WorkingSet* one, uint32_t a, const AccountEntry* other) noexcept nogil:
-    """Whether what a bin changed in an account mattered, or may have mattered, in another bin that touched it."""
+    """Whether a bin's changes to an account mattered, or may have mattered, in another bin that touched the account."""
     cdef const AccountEntry* entry = &one.accounts[a]
     cdef int parts = entry.all_parts
     if entry.past == 0:
@@ -167,7 +169,7 @@ cdef void look_up(void* self, uint32_t piece, cbool slots) noexcept nogil:
 # ---------------------------------------------------------------------------------------------------- what came first
 
 cdef uint32_t touching(const Bin* bin, uint32_t number, bint is_slot, uint32_t* places) noexcept nogil:
-    """The places of the transactions of a bin that touched an account or slot, ascending. How many there are."""
+    """The places of a bin's transactions that touched an account or slot, ascending. Returns how many there are."""
     cdef const WorkingSet* ws = bin.machine.ws
     cdef const uint32_t* seen = ws.seen_slots if is_slot else ws.seen_accounts
     cdef const uint32_t* ends = bin.slot_ends if is_slot else bin.account_ends
@@ -182,7 +184,7 @@ cdef uint32_t touching(const Bin* bin, uint32_t number, bint is_slot, uint32_t* 
 
 
 cdef uint32_t changed_first(const Bins* bins, const WorkingSet* ws, uint32_t number, bint is_slot) noexcept nogil:
-    """The place of the first transaction that changed it, NOBODY: none did."""
+    """The place of the first transaction that changed an account or slot; NOBODY: none did."""
     cdef uint32_t epoch = ws_slot_changed_first(ws, number) if is_slot else ws_account_changed_first(ws, number)
     return epoch - bins.first_epoch - 1 if epoch else <uint32_t>NOBODY
 
@@ -196,7 +198,8 @@ cdef uint32_t first_after(const uint32_t* places, uint32_t count, uint32_t chang
 
 
 cdef uint32_t judge(Bins* bins, const Meeting* meeting) noexcept nogil:
-    """From which transaction on a meeting makes the outcome doubtful. That they met is remembered."""
+    """The transaction from which on a meeting makes the outcome doubtful; NOBODY: none. A meeting that does is
+    remembered."""
     cdef const Bin* earlier = &bins.bins[meeting.earlier]
     cdef const Bin* later = &bins.bins[meeting.later]
     cdef const WorkingSet* ws = later.machine.ws

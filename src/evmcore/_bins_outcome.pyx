@@ -1,4 +1,4 @@
-"""What counts of bins, brought into the block; see `_bins_outcome.pxd`."""
+"""Joins the results of bins in the block; see `_bins_outcome.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 
@@ -12,8 +12,8 @@ from evmcore._tx cimport GAS_PER_BLOB, TxData
 
 
 cdef void count_gas(Bins* bins) noexcept nogil:
-    """In order, as each transaction would have found the block. One for which there was no room is invalid, whatever the state:
-    it is the next to be run, and the last."""
+    """Adds gas up in order, as each transaction would have found the block. A transaction for which there is no room is
+    invalid, whatever the state: it is the next to run, and the last."""
     cdef const BlockRules* rules = bins.rules
     cdef BlockOutput* output = bins.output
     cdef const TxData* tx
@@ -47,7 +47,7 @@ cdef void take_back(Bins* bins, Bin* bin) noexcept nogil:
 
 
 cdef bint bring_results_of(Bins* bins, Bin* bin) noexcept nogil:
-    """Logs and what was returned, into the block's output. False: no memory."""
+    """Brings logs and return data into the block's output. False: no memory."""
     cdef size_t logs = bins.output.log_count, data = bins.output.data_size
     cdef TxRecord* record
     cdef uint32_t i
@@ -62,7 +62,7 @@ cdef bint bring_results_of(Bins* bins, Bin* bin) noexcept nogil:
 
 
 cdef bint join_shared_account(Bins* bins, uint32_t number, uint32_t account) noexcept nogil:
-    """Joins an account that a bin changed, if another one has it, too: what they changed adds up. False: no memory."""
+    """Joins an account that a bin changed, if another bin has it too: their changes add up. False: no memory."""
     cdef WorkingSet* main = bins.bins[0].machine.ws
     cdef WorkingSet* mine = bins.bins[number].machine.ws
     cdef WorkingSet* theirs
@@ -91,7 +91,7 @@ cdef bint join_shared_accounts(Bins* bins) noexcept nogil:
 
 
 cdef bint join_slot_of_main(Bins* bins, uint32_t number) noexcept nogil:
-    """Joins what a bin changed in a slot that the block's own working set has loaded. False: no memory."""
+    """Joins a bin's change of a slot that the block's own working set has loaded. False: no memory."""
     cdef WorkingSet* main = bins.bins[0].machine.ws
     cdef WorkingSet* ws
     cdef uint32_t b, account, slot
@@ -105,7 +105,8 @@ cdef bint join_slot_of_main(Bins* bins, uint32_t number) noexcept nogil:
 
 
 cdef bint join_shared_slots(Bins* bins) noexcept nogil:
-    """Those that the first bin read before another one changed them, and those from before the first transaction."""
+    """Joins slots that the first bin read before another bin changed them, and slots from before the first
+    transaction."""
     cdef const Meeting* meeting
     cdef int32_t i
     cdef uint32_t slot
@@ -128,7 +129,7 @@ cdef bint join_all(Bins* bins) noexcept nogil:
 
 
 cdef bint has_ended_any(const Bins* bins) noexcept nogil:
-    """Whether an account has ended: what one bin knows of its slots may then be untrue in another."""
+    """Whether an account has ended: what one bin knows of its slots may then be untrue in another bin."""
     cdef uint32_t b
     for b in range(bins.count):
         if bins.bins[b].machine.ws.ended:
@@ -147,7 +148,7 @@ cdef void settle_state(Bins* bins) noexcept nogil:
     cdef uint32_t b
     if not bins.apart:
         return
-    if bins.limit < bins.tx_count:               # there was no room for one
+    if bins.limit < bins.tx_count:               # there was no room for one transaction
         bins.apart = False
         bins.no_memory = not join_all(bins) or bins.no_memory
         return

@@ -7,16 +7,16 @@ from evmcore._pace cimport Estimate, Patience
 from evmcore._stm cimport kRunning
 
 cdef enum:
-    SIZES = 16                    # of blocks, by powers of two of transactions
-    EVEN_PARTS = 4                # a thread may run one part in so many of all more than its share
-    MOST_DOUBT = 6                # failures: one block in 64 is tried in bins
-    DOUBT_WITH_NEWS = 3           # one in 8, where something was learnt by it
-    DOUBT_OF_STRANGERS = 2        # one in 4, where too little is known of the calls: only that more have been seen was gained
+    SIZES = 16                    # classes of blocks, by powers of two of transactions
+    EVEN_PARTS = 4                # a thread may run more than its share by one part in EVEN_PARTS of the whole
+    MOST_DOUBT = 6                # failures: then one block in 64 is tried in bins
+    DOUBT_WITH_NEWS = 3           # then one in 8; the most where the trial taught something
+    DOUBT_OF_STRANGERS = 2        # then one in 4; the most where too few calls are known: a trial only shows more
 
 # By SIZES:
-cdef Estimate[16] doubts          # how often bins have not done
-cdef Estimate[16] passed_over     # blocks since the latest was tried
-cdef Estimate[16] deal_first      # 1: blocks are dealt out before anything is run
+cdef Estimate[16] doubts          # how often bins have failed
+cdef Estimate[16] passed_over     # blocks since the latest trial
+cdef Estimate[16] deal_first      # 1: blocks are dealt out before anything runs
 cdef Patience[16] first_patience  # when to try that
 
 
@@ -38,7 +38,8 @@ cdef bint deals_out_first(size_t count) noexcept nogil:
 
 
 cdef bint were_even(const Bins* bins) noexcept nogil:
-    """Whether no thread had much more to run than the others: what few large groups take may have been known too badly."""
+    """Whether no thread had much more to run than the others. If one had, the cost of a few large groups may have been
+    estimated badly."""
     cdef uint64_t all_ = 0, most = 0, spent
     cdef uint32_t i
     for i in range(bins.count):
@@ -56,7 +57,7 @@ cdef void note_trial(const Bins* bins, uint32_t final) noexcept nogil:
             passed_over[size].set(0)
             doubts[size].set(max(doubt, min(doubt + 1, <uint32_t>DOUBT_OF_STRANGERS)))
             return
-        # What was begun meanwhile, and so has to stay together, may be why.
+        # The cause may be the transactions that ran meanwhile and so have to stay together in one bin.
         if bins.run.deals_first():
             first_patience[size].begin()
             first_patience[size].judge(False)

@@ -1,7 +1,9 @@
-"""Which transactions of a block belong together, so that the others can run beside them as if there were no such. Layer 5.
+"""Which transactions of a block belong together, so that all others can run beside them as if they did not exist. Layer
+5.
 
-Transactions form one group that name the same sender, the same holder of a token, or a place (an account or a slot) where
-their like met before. Groups are dealt out to as many bins as there are threads. That is a guess: who runs bins checks it.
+Transactions form one group if they name the same sender, the same holder of a token, or a place (an account or a slot)
+where similar transactions met before. Groups are dealt out to as many bins as there are threads. The grouping is a
+guess; the bins' lookup of meetings checks it.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -13,28 +15,28 @@ cdef enum:
 
 cdef struct NamedPlace:
     uint64_t name
-    uint32_t tx                   # who named it first
-    uint32_t block                # in which grouping; of another one it is free
+    uint32_t tx                   # the transaction that named it first
+    uint32_t block                # the number of the grouping; an entry of another one is free
 
 cdef extern from "include/stm/bins.h" namespace "evmcore::stm" nogil:
-    ctypedef struct Portion:      # neighbours that belong to nobody: whichever bin has least to do runs them, in order
+    ctypedef struct Portion:      # neighbours in no group: the bin that has least to do runs them, in order
         uint32_t first            # of `loose`
         uint32_t end
         uint64_t worth
         uint32_t state            # begins as 0
 
-# What `group` works with and leaves, kept from block to block. Begins as zeros.
+# What `group` works with and returns; the memory is kept from block to block. Begins as zeros.
 cdef struct Groups:
     NamedPlace* places
-    size_t place_count            # room for so many, of which the latest block uses ...
+    size_t place_count            # capacity, of which the latest block uses ...
     uint64_t mask                 # ... one more than this, a power of two
-    size_t named                  # of them
+    size_t named                  # places in use
     uint32_t block
     uint32_t* parent              # by transaction, from 0: a tree whose root stands for the group
     size_t parent_count
     uint32_t* worth               # of each transaction: see `_hints.expected_worth`
     size_t worth_count
-    uint64_t* load                # of each root's group
+    uint64_t* load                # by root: the worth of its group
     size_t load_count
     uint32_t* bin_of              # by transaction
     size_t bin_of_count
@@ -42,25 +44,26 @@ cdef struct Groups:
     size_t order_count
     uint32_t* first
     size_t first_count
-    const uint32_t* loose         # behind those: transactions of no bin, ascending
+    const uint32_t* loose         # behind those: transactions in no bin, ascending
     Portion* portions
     size_t portions_capacity
     uint32_t portion_count
-    bint strange                  # too little is known of too many
+    bint strange                  # too little is known of too many calls
 
-# Deals the transactions out to `bins` bins, MOST_BINS at most, where those before `begun` have run in the first one. False:
-# that would not pay, because most belong together, too little is known of too many, or there is no memory.
+# Deals the transactions out to `bins` bins, MOST_BINS at most; those before `begun` have run in the first one. False:
+# that would not pay, because most belong together or too little is known of too many; or there is no room in the table
+# of places, or no memory.
 cdef bint group(Groups* groups, TxData** txs, uint32_t count, uint32_t bins, uint32_t begun) noexcept nogil
-# For tests: dealt out at random.
+# For tests: deals out at random.
 cdef bint group_at_random(Groups* groups, uint32_t count, uint32_t bins, uint32_t begun, uint64_t seed) noexcept nogil
-cdef size_t groups_bytes(const Groups* groups, size_t count) noexcept nogil      # for so many transactions
+cdef size_t groups_bytes(const Groups* groups, size_t count) noexcept nogil      # for `count` transactions
 cdef void groups_free(Groups* groups) noexcept nogil
 
-# Who belongs together after all, for later blocks: those which met at a place, ascending. `slot`: NULL, an account. False:
-# that was known, or has been noted in this block.
+# Remembers for later blocks that the transactions `met`, ascending, belong together, because they met at a place.
+# `slot`: NULL, an account. False: that was known, or has been noted in this block.
 cdef bint note_bond(
     Groups* groups, TxData** txs, const uint32_t* met, size_t count, const uint8_t* address, const u256* slot
 ) noexcept nogil
 
-# For tests: everything learnt.
+# For tests: forgets everything learnt.
 cdef void forget_bonds() noexcept nogil

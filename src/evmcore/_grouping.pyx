@@ -19,22 +19,22 @@ cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
     void prefetch(const void* at, size_t size)
 
 cdef enum:
-    PLACES = 7                    # of Bonds; a transaction names three more at most
-    KINDS = 4096                  # of calls whose bonds are known, by 12 bits of their name
-    FAMILIAR = 1 << 15            # calls that have been seen, by 15 bits of theirs
-    CALLEES = 1 << 12             # that are called by somebody with bonds, by hash
-    UNKNOWN_PART = 32             # of the work: no more of it may be calls of which nothing is known
-    UNEVEN_PART = 8               # of the work: so much more than its share may be in a bin
-    LARGE = 8                     # groups larger than one part in so many of what a bin should hold are dealt out first
-    LOOSE_PART = 4                # of the work: so much is left to whoever is ready first ...
-    PORTIONS = 64                 # ... at most one part in so many of it at once
-    AHEAD = 8                     # so much later transactions are looked at that are asked for
+    PLACES = 7                    # of Bonds; a transaction names three others at most
+    KINDS = 4096                  # of calls whose bonds are remembered, by 12 bits of their name
+    FAMILIAR = 1 << 15            # calls that have been seen, by 15 bits of their name
+    CALLEES = 1 << 12             # callees of calls with bonds, by hash
+    UNKNOWN_PART = 32             # at most one part in this of the work may be calls of which nothing is known
+    UNEVEN_PART = 8               # a bin may exceed its share by one part in this of the work
+    LARGE = 8                     # groups larger than one part in this of a bin's share are dealt out first
+    LOOSE_PART = 4                # one part in this of the work is left to whichever thread is ready first ...
+    PORTIONS = 64                 # ... at most one part in this of the work at a time
+    AHEAD = 8                     # how many transactions later than the one examined are prefetched
     LOOKED_AT = 68                # bytes of their data
 
 cdef Bonds[4096] bonds
 cdef Estimate[32768] familiar     # 16 bits of a call's name, and of the number of the block where it was seen first
 cdef Estimate blocks
-cdef Estimate[4096] bonded        # by callee: 1, somebody who calls it has bonds
+cdef Estimate[4096] bonded        # by callee: 1, some call of it has bonds
 cdef HashKey key
 draw_key(&key)
 
@@ -49,7 +49,7 @@ cdef inline uint32_t root_of(uint32_t* parent, uint32_t tx) noexcept nogil:
 
 
 cdef inline bint join(uint32_t* parent, uint32_t a, uint32_t b) noexcept nogil:
-    """The earlier root stands for both. False: they were one group already."""
+    """Merges two groups; the earlier root stands for both. False: they were one group already."""
     a = root_of(parent, a)
     b = root_of(parent, b)
     if a == b:
@@ -83,7 +83,7 @@ cdef inline uint32_t callee(const TxData* tx) noexcept nogil:
 
 
 cdef inline bint is_familiar(uint64_t name, uint32_t block) noexcept nogil:
-    """Whether such a call was seen in a block before, as this one is from now on."""
+    """Whether a similar call was seen in an earlier block. Marks the call as seen in this block."""
     cdef Estimate* seen = &familiar[name >> 49]
     cdef uint32_t tag = <uint32_t>name >> 16, known = seen.value()
     if known >> 16 != tag:
@@ -93,7 +93,7 @@ cdef inline bint is_familiar(uint64_t name, uint32_t block) noexcept nogil:
 
 
 cdef inline bint look_at(Groups* groups, const TxData* tx, uint32_t number, uint32_t block) noexcept nogil:
-    """Joins a transaction to those before it that it belongs to. False: nothing is known of its like."""
+    """Joins a transaction to the earlier ones with which it belongs. False: nothing is known of similar calls."""
     cdef uint64_t[2] holders
     cdef uint64_t name = 0, place
     cdef Bonds* known
@@ -178,7 +178,7 @@ cdef uint32_t emptiest(const uint64_t* loads, uint32_t bins) noexcept nogil:
 
 
 cdef void deal_large(Groups* groups, uint32_t count, uint64_t* loads, uint32_t bins, uint64_t share) noexcept nogil:
-    """Groups that would not fit in just anywhere, the largest first."""
+    """Deals out, the largest first, the groups that would not fit just anywhere."""
     cdef uint32_t tx, b, largest
     while True:
         largest = count
@@ -196,13 +196,13 @@ cdef void deal_large(Groups* groups, uint32_t count, uint64_t* loads, uint32_t b
 
 
 cdef uint64_t set_loose(Groups* groups, uint32_t count, uint32_t bins, uint64_t share) noexcept nogil:
-    """Leaves transactions near the end of the block that belong to no others to whoever is ready first. How much they are
-    worth."""
+    """Leaves transactions near the end of the block that belong to no group to whichever thread is ready first. Returns
+    their worth."""
     cdef uint64_t loose = 0, most = share * bins // LOOSE_PART
     cdef uint32_t tx = count
     while tx and loose < most:
         tx -= 1
-        # In a group of one its load is its own.
+        # A transaction is a group of one if the group's load is its own worth.
         if groups.parent[tx] == tx and groups.bin_of[tx] == NO_BIN and groups.load[tx] == groups.worth[tx]:
             groups.bin_of[tx] = bins
             loose += groups.worth[tx]
@@ -210,7 +210,7 @@ cdef uint64_t set_loose(Groups* groups, uint32_t count, uint32_t bins, uint64_t 
 
 
 cdef void deal_small(Groups* groups, uint32_t count, uint64_t* loads, uint32_t bins, uint64_t share) noexcept nogil:
-    """The others fill one bin after the other, so that neighbours stay together."""
+    """Fills one bin after the other with the remaining groups, so that neighbours stay together."""
     cdef uint32_t tx, b = 0
     for tx in range(count):
         if groups.parent[tx] == tx and groups.bin_of[tx] == NO_BIN:
@@ -221,7 +221,7 @@ cdef void deal_small(Groups* groups, uint32_t count, uint64_t* loads, uint32_t b
 
 
 cdef void put_in_order(Groups* groups, uint32_t count, uint32_t bins) noexcept nogil:
-    """Those of no bin come behind the last one."""
+    """Sorts the transactions by bin; those in no bin come last."""
     cdef uint32_t* first = groups.first
     cdef uint32_t* next = first + bins + 2
     cdef uint32_t tx, b
@@ -240,7 +240,8 @@ cdef void put_in_order(Groups* groups, uint32_t count, uint32_t bins) noexcept n
 
 
 cdef void make_portions(Groups* groups, uint32_t count, uint32_t bins, uint64_t most) noexcept nogil:
-    """Of loose transactions with none of a bin between them: who runs a portion runs it in the order of the block."""
+    """Makes portions of loose transactions such that none of a bin lies within one: the bin that runs a portion then
+    runs it in block order."""
     cdef Portion* portion = NULL
     cdef uint32_t tx, at = 0
     for tx in range(count):
@@ -328,7 +329,7 @@ cdef bint group_at_random(Groups* groups, uint32_t count, uint32_t bins, uint32_
     return True
 
 
-# ---------------------------------------------------------------------------------------------------- what is learnt
+# ---------------------------------------------------------------------------------------------------- learning
 
 cdef bint note_bond(
     Groups* groups, TxData** txs, const uint32_t* met, size_t count, const uint8_t* address, const u256* slot
@@ -339,7 +340,7 @@ cdef bint note_bond(
     for i in range(1, count):
         news |= join(groups.parent, met[0], met[i])
     if not news:
-        return False                             # they are together already, by other places
+        return False                             # other places have put them together already
     if slot != NULL:
         place = (place * <uint64_t>0x9e3779b97f4a7c15) ^ hash_words4(key, slot.w)
     place |= 1

@@ -1,9 +1,11 @@
-"""Scheduling hints from what transactions say before they run, and from what became of their like in earlier blocks.
+"""Scheduling hints from what transactions say before they run, and from the outcomes of similar calls in earlier
+blocks.
 
-Two ERC-20 transfers of one token share slots where they have a holder in common; both holders stand in the calldata. Other
-calls are told apart by callee and selector: those whose like had to run again share something. Slots that are shared get
-symbols (see ops/symbolic.pxi), which is mostly enough; calls whose like met others all the same are lined up behind those
-that they would meet at the same place (see `_meetings`). Senders need no hint: nonces are assumed and fees are deltas.
+Two ERC-20 transfers of one token share slots if they have a holder in common; both holders stand in the calldata. Other
+calls are distinguished by callee and selector: if calls of a kind were re-executed, they share something. Shared slots
+get symbols (see ops/symbolic.pxi), which mostly suffices. Calls of a kind that conflicts nevertheless are lined up
+behind the transactions that they would meet at the same place (see `_meetings`). Senders need no hint: nonces are
+assumed and fees are deltas.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -17,37 +19,37 @@ from evmcore._pace cimport Estimate
 cdef enum:
     KINDS = 4096                  # of calls that are remembered, by hash
     HOT = 48
-    AGAIN = 16                    # what a second run adds ...
-    FINE = 1                      # ... and a first run that stood takes away
+    AGAIN = 16                    # heat that a re-execution adds ...
+    FINE = 1                      # ... and that a first run that stood takes away
     MOST_HEAT = 255
-    TRANSFER_GAS = 21000          # of which little is work ...
+    TRANSFER_GAS = 21000          # of a plain transfer, of which little is work ...
     TRANSFER_WORTH = 2000
-    NEEDED = 1                    # what a run behind another adds to the trust in the line ...
-    IN_VAIN = -1                  # ... or takes away ...
-    NOT_NEEDED = -8               # ... and a run without it
-    DOUBTED = 64                  # where the trust in a line is less ...
-    TRIES = 4                     # ... one of so many in it tries without
-    WORTH_MOVING = 16             # a transaction that would begin too late by more than one part in so many of the block
+    NEEDED = 1                    # what a run behind another transaction, in need, adds to the trust in the line ...
+    IN_VAIN = -1                  # ... or, in vain, takes away ...
+    NOT_NEEDED = -8               # ... and a run that stood without the line
+    DOUBTED = 64                  # if the trust in a line is less ...
+    TRIES = 4                     # ... one in this many of its transactions tries without it
+    WORTH_MOVING = 16             # move what would begin too late by more than one part in this of the block
     MOST_WORTH = 1 << 28
-    NEAR = 64                     # so far back a transaction looks for others that it has just learnt to run behind
+    NEAR = 64                     # how far back a transaction looks for one that it has just learnt to run behind
     LONG_ALONE = 100000           # worth of a transaction for which it is better to wait until all workers are there
-    LONG = 250000                 # worth of a transaction that waits for nobody by what the same block has taught
-    TRANSACTIONS_AHEAD = 12       # so much later transactions are looked at that are asked for ...
+    LONG = 250000                 # from this worth on, a transaction does not wait by what its own block taught
+    TRANSACTIONS_AHEAD = 12       # how many transactions later than the one examined are prefetched ...
     DATA_AHEAD = 6                # ... and, by then, their data ...
-    LOOKED_AT = 68                # ... of which so many bytes are looked at mostly
-    PLACES_AHEAD = 12             # so much later a transaction's places are needed that are asked for
-    FORGET = 4                    # one part in so many of what a call took, with each shorter one of its kind
+    LOOKED_AT = 68                # ... of which this many bytes are examined mostly
+    PLACES_AHEAD = 12             # how many transactions ahead their places are prefetched
+    FORGET = 4                    # one part in this of the known worth is forgotten with each shorter call of the kind
     KILOGAS_TICKS = 1024          # before anything was measured
 
 cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
     void prefetch(const void* at, size_t size)
     void prefetch_for_writing(void* at, size_t size)
 
-cdef uint64_t LINED = <uint64_t>0x5bd1e9955bd1e994       # tells the places of lines from others
+cdef uint64_t LINED = <uint64_t>0x5bd1e9955bd1e994       # distinguishes the places of lines from others
 
 cdef Estimate[4096] heat
 cdef Estimate[4096] usual_worth   # what the longest of the latest calls took; 0: none was seen
-cdef Estimate kilogas             # ticks of 1,024 gas, on the mean
+cdef Estimate kilogas             # ticks per 1,024 gas, on average
 kilogas.set(KILOGAS_TICKS)
 cdef Estimate lined              # how many were lined up with little trust, in all blocks
 cdef HashKey key
@@ -55,7 +57,7 @@ draw_key(&key)
 
 cdef struct Queue:
     uint64_t name
-    uint64_t until                # when the last of those in it is done
+    uint64_t until                # when the last transaction in it ends
 
 
 cdef uint64_t name_of(const TxData* tx, const uint8_t* detail, int size) noexcept nogil:
@@ -84,7 +86,7 @@ cdef int holders_of(const TxData* tx, uint64_t* names) noexcept nogil:
 
 
 cdef int names_of(const TxData* tx, uint64_t* names) noexcept nogil:
-    """What a transaction may have to share with others: 0 to 2 names."""
+    """What a transaction may share with others: 0 to 2 names."""
     if tx.is_create or tx.data_size < 4:
         return 0
     if holders_of(tx, names):
@@ -99,7 +101,8 @@ cdef inline uint64_t kind_of(const TxData* tx) noexcept nogil:
 
 
 cdef inline uint64_t work_of(const TxData* tx) noexcept nogil:
-    """The name of what takes about the same time: a kind of calls, or creations of one size that begin alike."""
+    """A name for transactions that take about the same time: a kind of calls, or creations of one size that begin
+    alike."""
     if tx.is_create:
         return name_of(tx, tx.data, <int>min(tx.data_size, <size_t>20)) + tx.data_size * LINED
     return kind_of(tx)
@@ -112,7 +115,7 @@ cdef inline uint32_t heat_of(const TxData* tx) noexcept nogil:
 cdef int line_of(
     const TxData* tx, const uint64_t* names, int found, uint32_t warmth, uint64_t* line, uint32_t* trust
 ) noexcept nogil:
-    """Places where a transaction likely meets others: where it reads it had better run behind the latest who writes there.
+    """Places where a transaction likely meets others. Where it reads, it had better run behind the latest writer.
     `names`, `found`: of `names_of`; `trust`: how far to trust that, or NULL."""
     cdef int met = 0
     if trust != NULL:
@@ -127,13 +130,14 @@ cdef int line_of(
 
 
 cdef inline uint64_t name_in_line(uint64_t place) noexcept nogil:
-    """The name of a place among the places of a block, whatever is done there."""
+    """The name of a place among the places of a block, whether read or written."""
     return (place >> 2 ^ LINED) | 1
 
 
 cdef inline bint tries_without(uint32_t trust) noexcept nogil:
-    """Whether the next to be lined up is not: else a line whose transactions are all run when their turn has come, none of
-    them ahead, would never prove needless. Not in a line that was needed often: those behind would run in vain, too."""
+    """Whether the next transaction in a line is not lined up. Otherwise a line would never prove needless: its
+    transactions would all run at the frontier, none of them ahead. A line that was needed often gets no such tries: the
+    transactions behind would run in vain, too."""
     if trust >= DOUBTED:
         return False
     lined.set(lined.value() + 1)
@@ -152,7 +156,7 @@ cdef inline bint only_pays(const TxData* tx) noexcept nogil:
 
 
 cdef inline void ask(Place* places, uint64_t mask, const TxData* tx, Asked* asked) noexcept nogil:
-    """Counts a call among the users of two holders of a token, or of whatever it calls."""
+    """Counts a call as a user of two token holders, or of its callee."""
     cdef uint64_t name
     if asked.found == 2:
         asked.first = <uint32_t>place_of(places, mask, asked.names[0])
@@ -167,12 +171,12 @@ cdef inline void ask(Place* places, uint64_t mask, const TxData* tx, Asked* aske
 
 
 cdef bint room_for_asked(HintTables* tables, size_t count) noexcept nogil:
-    """Room for so many transactions. False: no memory."""
+    """Room for `count` transactions. False: no memory."""
     return grow_array(<void**>&tables.asked, &tables.asked_count, count, sizeof(Asked), False, NULL)
 
 
 cdef bint room_for_places(HintTables* tables, size_t calls) noexcept nogil:
-    """Empty places for so many calls, each of which names four at most. False: no memory."""
+    """Empty places for `calls` calls, each of which names four at most. False: no memory."""
     cdef size_t places = 64
     while places < 8 * calls:
         places *= 2
@@ -193,7 +197,7 @@ cdef inline uint64_t work_in(uint64_t gas) noexcept nogil:
 
 
 cdef inline uint32_t worth_of(const TxData* tx, uint64_t work) noexcept nogil:
-    """What a transaction will take: as much as its like did, or half of what its limit would be worth."""
+    """The expected worth of a transaction: that of similar ones, or half of what its gas limit would be worth."""
     cdef uint32_t usual
     if only_pays(tx):
         return TRANSFER_WORTH
@@ -206,7 +210,7 @@ cdef uint32_t expected_worth(const TxData* tx) noexcept nogil:
 
 
 cdef size_t look_at(Asked* asked, TxData** txs, uint32_t count) noexcept nogil:
-    """What the transactions say of themselves. How many of them are calls."""
+    """Reads what the transactions say of themselves. Returns how many of them are calls."""
     cdef size_t calls = 0
     cdef uint64_t kind
     cdef uint32_t i
@@ -227,7 +231,7 @@ cdef size_t look_at(Asked* asked, TxData** txs, uint32_t count) noexcept nogil:
 
 
 cdef inline void ask_for_places(const HintTables* tables, uint32_t tx, uint32_t count) noexcept nogil:
-    """Of a call that comes a little later: where the table is large, what it names is far away."""
+    """Prefetches the places of a call that comes a little later: if the table is large, they are not cached."""
     cdef const Asked* asked = &tables.asked[min(tx + PLACES_AHEAD, count) - 1]
     if asked.found == 2:
         prefetch_for_writing(&tables.places[asked.names[0] & tables.mask], sizeof(Place))
@@ -237,7 +241,7 @@ cdef inline void ask_for_places(const HintTables* tables, uint32_t tx, uint32_t 
 cdef inline void line_up(
     const HintTables* tables, Scheduler* scheduler, uint8_t* sharing, const TxData* data, uint32_t tx
 ) noexcept nogil:
-    """Notes what a transaction names, and who is to wait for whom."""
+    """Notes what a transaction names, and which earlier transactions it should wait for."""
     cdef Asked* asked = &tables.asked[tx - 1]
     cdef Place* places = tables.places
     cdef uint64_t[2] line
@@ -268,7 +272,7 @@ cdef inline void line_up(
 
 
 cdef inline bint is_apart(const HintTables* tables, const TxData* data, const Asked* asked) noexcept nogil:
-    """Whether nobody else calls what it names or pays."""
+    """Whether no other transaction calls or pays what it names."""
     cdef const Place* places = tables.places
     if asked.calls:
         return places[asked.first].users == 1 and places[asked.second].users == 1
@@ -304,7 +308,7 @@ cdef bint give_hints(
 
 
 cdef uint32_t beginning_at(const Asked* asked, uint32_t most, uint64_t worth) noexcept nogil:
-    """The first transaction, at most `most`, before which there is so much to do."""
+    """The first transaction, `most` at the latest, before which there is at least `worth` to do."""
     cdef uint32_t low = 1, middle
     while low < most:
         middle = low + (most - low) // 2
@@ -320,8 +324,8 @@ cdef inline bint is_lined(const Scheduler* scheduler, uint32_t tx) noexcept nogi
 
 
 cdef void order_starts(HintTables* tables, const Scheduler* scheduler, uint32_t count, uint32_t threads) noexcept nogil:
-    """Each transaction would begin when the threads have shared what comes before it. One whose chain would not be done
-    then when all else is begins so much earlier; but not one that is likely to meet others that nobody knows."""
+    """Each transaction would begin when the threads have shared what comes before it. If its chain would then end later
+    than everything else, it begins earlier by that much, unless it is likely to meet others that are not known."""
     cdef Asked* asked = tables.asked
     cdef uint64_t total = 0, end = 0, margin, latest
     cdef uint32_t tx, behind, at
@@ -355,7 +359,7 @@ cdef void order_starts(HintTables* tables, const Scheduler* scheduler, uint32_t 
 
 
 cdef bint writes_what_is_read(const uint64_t* places, int count, const TxData* other) noexcept nogil:
-    """Whether another call likely writes one of these places."""
+    """Whether another call likely writes one of the places that are read here."""
     cdef uint64_t[2] others
     cdef int i, j
     for i in range(places_met(other, others, NULL)):
@@ -398,8 +402,8 @@ cdef bint takes_long(const TxData* tx) noexcept nogil:
 
 
 cdef void learn_worth(Estimate* usual, uint64_t gas_used, uint64_t ticks) noexcept nogil:
-    """Of calls that differ the longest counts, for a while: who begins too early costs less than who begins too late. But what
-    disturbs a run makes it longer, too, and so does code that is new."""
+    """Among calls of different cost, the longest counts, for a while: beginning too early costs less than beginning too
+    late. But a run may also take long because it was disturbed, or because its code is new."""
     cdef uint64_t work = work_in(gas_used), seen = work
     cdef uint32_t now = usual.value()
     if ticks:
@@ -436,7 +440,8 @@ cdef void note_outcome(const TxData* tx, Outcome outcome, uint64_t gas_used, uin
 
 
 cdef void note_met(const TxData* tx, uint64_t place) noexcept nogil:
-    """Its like are looked at from now on as if they had to run again: who is to wait for them has to find them."""
+    """From now on, calls like this one are treated as if they had been re-executed: a transaction that is to wait for
+    them must find them."""
     cdef uint64_t kind
     if tx.is_create:
         return
@@ -466,7 +471,7 @@ cdef bint hinted_path(TxData** txs, uint32_t count, const uint32_t* cost, uint64
         if warmth:
             found = line_of(txs[tx], names, names_of(txs[tx], names), warmth, line, &trust)
             if trust < DOUBTED:
-                found = 0                        # soon it is known whether that line is needed: some try without
+                found = 0                        # some try without that line: soon it is known if it is needed
         for i in range(found):
             name = name_in_line(line[i])
             at[i] = name & (size - 1)

@@ -1,8 +1,9 @@
 """Where calls met others; see `_meetings.pxd`.
 
-Two swaps through one router meet where they go through one pair, which the router finds from the tokens named in the
-calldata. So calls are told apart by callee, selector and the addresses in their calldata, but for the sender's; what is
-known of those that cannot be told apart so is kept by callee and selector alone, and believed when it has been seen often.
+Two swaps through one router meet if they go through one pair, which the router finds from the tokens named in the
+calldata. So calls are distinguished by callee, selector and the addresses in their calldata other than the sender's.
+Calls that cannot be distinguished that way share an entry by callee and selector alone, which is believed only after
+many meetings.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
@@ -18,8 +19,8 @@ cdef extern from "include/meetings.h" namespace "evmcore" nogil:
 
 cdef enum:
     KINDS = 4096                  # of calls that are remembered, by 12 bits of their name
-    OFTEN = 48                    # trust from which calls are believed to be alike by callee and selector alone
-    MOST_WORDS = 32               # of calldata that are looked at
+    OFTEN = 48                    # the least trust in an entry by callee and selector alone
+    MOST_WORDS = 32               # words of calldata that are examined
 
 cdef Meetings[4096] exact         # by callee, selector and addresses
 cdef Meetings[4096] rough         # by callee and selector
@@ -46,7 +47,7 @@ cdef inline uint64_t rough_name(const TxData* tx) noexcept nogil:
 
 
 cdef inline bint is_address(const uint8_t* word) noexcept nogil:
-    """Whether a word of calldata looks like one: amounts are smaller, all else is mostly larger."""
+    """Whether a word of calldata looks like an address: amounts are smaller, and most other words larger."""
     cdef uint64_t first
     cdef uint32_t second, third
     memcpy(&first, word, 8)
@@ -56,7 +57,7 @@ cdef inline bint is_address(const uint8_t* word) noexcept nogil:
 
 
 cdef uint64_t exact_name(const TxData* tx, uint64_t name) noexcept nogil:
-    """`name`: the rough one."""
+    """`name`: the call's rough name."""
     cdef const uint8_t* word
     cdef size_t i, words
     if tx.data_size < 36:
