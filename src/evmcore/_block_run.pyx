@@ -1,5 +1,5 @@
-"""One execution of one block: a Python block turned into C data, once, and the native steps (`_block_steps`) driven through
-it. See `_block_run.pxd`.
+"""One execution of one block: converts a Python block to C data once, and drives the native steps (`_block_steps`)
+through it. See `_block_run.pxd`.
 """
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport calloc, free
@@ -54,7 +54,7 @@ cdef object engine_error(Backend backend, Status status):
         return ResourceError(f"a precompile of this fork cannot be computed here: {blst_unavailable()}")
     cause = backend.take_error()
     if isinstance(cause, StateError) and type(cause) is not StateError:
-        return cause                              # of a named kind, which callers tell apart
+        return cause                              # of a named kind, which callers distinguish
     if cause is not None and not isinstance(cause, Exception):
         return cause                              # Ctrl-C, or an end of the program: no failure of the state
     error = StateError("the state could not be read; nothing was concluded" + (f": {cause}" if cause is not None else ""))
@@ -86,7 +86,7 @@ cdef int set_hash(uint8_t* out, object value, str name) except -1:
 # ------------------------------------------------------------ one transaction after the other
 
 cdef class Executor:
-    """Executes a block's transactions one after the other. Others (`stm`) derive from it."""
+    """Executes a block's transactions one after the other. Other executors (`stm`) derive from it."""
 
     def __cinit__(self, *args, **kwargs):
         self.threads = 1
@@ -105,7 +105,7 @@ cdef class Executor:
 
 
 cdef enum:
-    BETWEEN_LOOKS = 64            # transactions that may all be brief
+    BETWEEN_LOOKS = 64            # transactions between two looks at the clock; all of them may be brief
 
 
 cdef BlockFailure run_sequence(Sequence* sequence) noexcept nogil:
@@ -127,8 +127,8 @@ cdef BlockFailure run_sequence(Sequence* sequence) noexcept nogil:
 
 
 cdef bint take_senders(Missing* missing, size_t last) noexcept nogil:
-    """Puts into the transactions up to the place `last` the senders and authorities that they lack, waiting for those. False:
-    one has no sender."""
+    """Puts the missing senders and authorities into the transactions up to the place `last`, waiting until they are
+    known. False: a transaction has no sender."""
     cdef Pending* pending = missing.pending
     cdef Signature* signature
     cdef const uint8_t* signer
@@ -237,7 +237,7 @@ cdef class BlockRun:
         except BaseException as error:
             failure = error
         if handlers is not None:
-            handlers.done()                      # what ended the run, if a handler did
+            handlers.done()                      # raises the exception of a handler that ended the run
         if failure is not None:
             raise failure
         return 0
@@ -258,7 +258,7 @@ cdef class BlockRun:
                 raise self.error_of(failure, &sequence, executor)
         try:
             if roots:
-                self.output.gate = NULL          # nothing is to be seen before its root is
+                self.output.gate = NULL          # a transaction must not be seen before its root
             block_enter(self.machine, &self.rules, &self.stop)
             with nogil:
                 self.backend.begin_read()
@@ -270,7 +270,7 @@ cdef class BlockRun:
             if failure == BLOCK_OK and self.stepwise:
                 failure = self.run_stepwise(&sequence, roots, tracer, gate)
             if failure != BLOCK_OK and not is_raised(&self.stop):
-                # A signature that is nobody's is found before anything else is, wherever it is in the block.
+                # A signature without a signer takes precedence over every other error, wherever it is in the block.
                 with nogil:
                     if not self.find_senders(executor.threads):
                         failure = BLOCK_NO_SENDER
@@ -295,7 +295,7 @@ cdef class BlockRun:
         return 0
 
     cdef BlockFailure run_stepwise(self, Sequence* sequence, bint roots, Tracer tracer, Gate* gate) except *:
-        """One transaction after the other, each traced, or with the state root after it."""
+        """Runs one transaction after the other; traces each, or notes the state root after each."""
         cdef size_t count = sequence.count
         cdef BlockFailure failure = BLOCK_OK
         while sequence.at < count and failure == BLOCK_OK:
@@ -331,7 +331,7 @@ cdef class BlockRun:
         return failure_error(self.backend, failure, sequence.status, self.output)
 
     cdef object without_sender(self):
-        """The exception for the first transaction whose signature is nobody's, or is not valid by the fork's rules."""
+        """The exception for the first transaction whose signature has no signer, or is invalid by the fork's rules."""
         for index, transaction in enumerate(self.prepared.owners):
             if transaction.sender is None:
                 try:
@@ -355,7 +355,7 @@ cdef class BlockRun:
         return executor.finish(self, status) if failure == BLOCK_OK else failure
 
     cdef BlockFailure end_part(self, Status* status) noexcept nogil:
-        """After what is not a transaction: notes what it accessed, where that is wanted."""
+        """Called after each part that is not a transaction: notes what it accessed, if accesses are noted."""
         if self.output.notes == NULL or access_end_part(self.output.notes, self.machine.ws):
             return BLOCK_OK
         status[0] = NO_MEMORY
@@ -368,7 +368,7 @@ cdef class BlockRun:
         return 0
 
     cdef int note_root(self) except -1:
-        """The state root after the latest transaction, by applying the changes so far for a moment."""
+        """Notes the state root after the latest transaction, by applying the changes so far temporarily."""
         cdef TxRecord* record = &self.output.records[self.output.record_count - 1]
         cdef StateDiff diff = diff_collect(self.machine.ws)
         self.backend.end_read()
@@ -394,7 +394,7 @@ cdef object invalid_block(object error, str message):
 
 
 cdef int prepare_transactions(BlockRun run, object block, object fork) except -1:
-    """Numbers converted; senders of signed transactions, and authorities, are left to be recovered."""
+    """Converts numbers; senders of signed transactions, and authorities, are left to be recovered."""
     cdef bint protected = fork >= Fork.SPURIOUS_DRAGON
     cdef PreparedTransactions prepared = PreparedTransactions(block.transactions)
     cdef Recovery recovery = Recovery()
@@ -410,7 +410,7 @@ cdef int prepare_transactions(BlockRun run, object block, object fork) except -1
                 try:
                     sender = transaction.recover_sender(fork)
                 except InvalidTransaction as error:
-                    raise run.without_sender() from error        # unless one before it is as bad
+                    raise run.without_sender() from error        # unless an earlier transaction is as bad
         prepared.add(sender, recovery)
     if recovery.pending.count:
         recovery.pending.stop = &run.stop
@@ -423,7 +423,7 @@ cdef bytes DRAINED = b"".join(DAO_ACCOUNTS)
 
 
 cdef object root_function(Backend backend):
-    """What computes the backend's state root, as it is or as it would be after a diff."""
+    """The method that computes the backend's state root, as it is or as it would be after a diff."""
     try:
         return backend.state_root
     except AttributeError:
@@ -431,6 +431,6 @@ cdef object root_function(Backend backend):
 
 
 cdef object root_after(Backend backend, StateDiff diff, unsigned int threads):
-    """The root after a diff (None: as it is), on several threads where the backend can."""
+    """The root after a diff (None: of the state as it is), on several threads if the backend can use them."""
     compute = root_function(backend)
     return compute(diff, threads) if threads > 1 and getattr(backend, "roots_on_threads", False) else compute(diff)

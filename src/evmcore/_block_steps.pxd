@@ -1,4 +1,4 @@
-"""The native half of a block. Layer 4: knows transactions, system contracts and rewards, nothing of threads.
+"""The native half of a block. Layer 4: it knows transactions, system contracts and rewards, not threads.
 
 The three steps of a block are functions of their own (`block_begin`, `block_transaction`, `block_end`), so that another
 executor can run the transactions its own way and hand their results, in order, to `block_keep`.
@@ -34,7 +34,7 @@ cdef struct BlockRules:
 
 # One executed transaction; offsets are into the BlockOutput's arenas.
 cdef struct TxRecord:
-    TxResult result               # its `output` pointer is not valid, see output_offset
+    TxResult result               # its `output` pointer is not valid; use output_offset
     int type
     uint64_t cumulative_gas_used
     u256 gas_price                # effective, wei per gas
@@ -55,7 +55,7 @@ cdef extern from "include/gate.h" namespace "evmcore" nogil:
         bint closed()
         void wait(uint64_t count, unsigned int microseconds)
 
-# With `retired.keeps`, another thread reads what is published at the gate while more is written.
+# If `retired.keeps`, another thread reads what is published at the gate while more is written.
 cdef struct BlockOutput:
     TxRecord* records
     size_t record_count
@@ -74,24 +74,24 @@ cdef struct BlockOutput:
     Retired retired               # old memory of the arrays
     size_t[2] request_offset      # EIP-7002 withdrawals and EIP-7251 consolidations, in `data`
     size_t[2] request_size
-    uint64_t account_nonce        # of the sender of a transaction that ended the block, where that is why
+    uint64_t account_nonce        # nonce of the sender, if the nonce of a transaction made the block invalid
     const uint8_t* failed_contract        # the request contract that ended the block, one of those below ...
     Status failed_status          # ... and how its call ended
-    AccessNotes* notes            # borrowed; what each transaction accessed is noted there; NULL: nobody wants to know
+    AccessNotes* notes            # borrowed; receives what each transaction accessed; NULL: not noted
 
 cdef enum BlockFailure:
     BLOCK_OK = 0
-    BLOCK_ENGINE_FAILED           # state not readable, no memory, aborted: see the status
-    BLOCK_TRANSACTION_INVALID     # the record after the last one says why
+    BLOCK_ENGINE_FAILED           # state not readable, no memory, or aborted: see the status
+    BLOCK_TRANSACTION_INVALID     # the out-parameter `invalid` says why
     BLOCK_SYSTEM_CONTRACT_EMPTY
     BLOCK_SYSTEM_CALL_FAILED
     BLOCK_ACCESS_LIST_WRONG       # the executor says why
-    BLOCK_NO_SENDER               # a signature is nobody's
+    BLOCK_NO_SENDER               # a signature has no signer
 
 cdef uint8_t[20] WITHDRAWAL_REQUESTS      # EIP-7002
 cdef uint8_t[20] CONSOLIDATION_REQUESTS   # EIP-7251
 
-# Gives a machine that was just taken what it needs to run the block's transactions, until `stop` is raised.
+# Prepares a machine that was just taken to run the block's transactions until `stop` is raised.
 cdef void block_enter(Machine* machine, const BlockRules* rules, const uint32_t* stop) noexcept nogil
 
 # The DAO fork's change and the system calls of EIP-4788 and EIP-2935, on a machine that has entered the block.
@@ -101,17 +101,17 @@ cdef BlockFailure block_begin(Machine* machine, const BlockRules* rules, Status*
 cdef BlockFailure block_transaction(Machine* machine, const BlockRules* rules, const TxData* tx, BlockOutput* output, TxInvalid* invalid, Status* status) noexcept nogil
 
 cdef enum:
-    AHEAD_SOON = 2                # so many transactions ahead their accounts are asked for ...
-    AHEAD_LATER = 4               # ... where those lie ...
-    AHEAD_OF_LATER = 6            # ... and the transactions themselves
+    AHEAD_SOON = 2                # the accounts of a transaction this far ahead are prefetched ...
+    AHEAD_LATER = 4               # ... this far ahead, the places where the accounts lie ...
+    AHEAD_OF_LATER = 6            # ... and this far ahead, the transaction itself
 
-# Asks the caches for what later transactions will look at first in a state, and in a block's working set where that is given.
-# The transactions come so much later as the names above say; NULL: there is none.
+# Prefetches what later transactions will look at first in a state, and in a block's working set if one is given.
+# `soon`, `later` and `after` are as far ahead as the names above say; NULL: there is none.
 cdef void block_ask_for(
     const StateReader* reader, WorkingSet* ws, const TxData* soon, const TxData* later, const TxData* after
 ) noexcept nogil
 
-# The same for those after `at` (from 0).
+# The same for the transactions after `at` (from 0).
 cdef void block_ask_for_next(
     const StateReader* reader, WorkingSet* ws, TxData** txs, size_t at, size_t count
 ) noexcept nogil
@@ -122,8 +122,8 @@ cdef bint block_keep(
     const TxResult* result, const u256* gas_price,
 ) noexcept nogil
 
-# The same for a transaction whose place among the others is not known yet: its record, whose cumulative gas is left out,
-# stands elsewhere. False: no memory.
+# The same for a transaction whose place among the others is not known yet: its record stands elsewhere, and gets no
+# cumulative gas. False: no memory.
 cdef bint block_keep_result(
     BlockOutput* output, TxRecord* record, const LogEntry* logs, uint32_t log_count, const uint8_t* log_data,
     const TxData* tx, const TxResult* result, const u256* gas_price,
@@ -138,6 +138,6 @@ cdef bint block_append_logs(BlockOutput* output, const BlockOutput* other) noexc
 # Withdrawals or rewards, then the system calls of EIP-7002 and EIP-7251.
 cdef BlockFailure block_end(Machine* machine, const BlockRules* rules, BlockOutput* output, Status* status) noexcept nogil
 
-# Room for the records of so many transactions, so that they stay where they are. False: no memory.
+# Room for the records of all transactions, so that records do not move. False: no memory.
 cdef bint output_reserve(BlockOutput* output, size_t transactions) noexcept nogil
 cdef void output_release(BlockOutput* output) noexcept nogil

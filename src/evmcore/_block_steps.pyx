@@ -21,7 +21,7 @@ cdef extern from "include/prefetch.h" namespace "evmcore" nogil:
 
 cdef enum:
     SYSTEM_GAS = 30000000
-    LOOK_AHEAD_DATA = 256         # bytes of a transaction's data
+    LOOK_AHEAD_DATA = 256         # bytes of a transaction's data that are prefetched
 
 cdef uint8_t[20] SYSTEM_ADDRESS
 cdef uint8_t[20] BEACON_ROOTS     # EIP-4788
@@ -71,7 +71,7 @@ cdef BlockFailure system_call(
     Machine* machine, const BlockRules* rules, const uint8_t* address, const uint8_t* input, size_t size,
     Outcome* outcome, Status* status,
 ) noexcept nogil:
-    """Calls a contract as the system does. What the contract answers is left in `outcome`; the caller judges it."""
+    """Calls a contract as the system does. Its outcome is left in `outcome`; the caller judges it."""
     cdef WorkingSet* ws = machine.ws
     cdef Message message
     cdef Code* code
@@ -105,7 +105,7 @@ cdef BlockFailure system_call(
 cdef BlockFailure collect_requests(
     Machine* machine, const BlockRules* rules, const uint8_t* address, BlockOutput* output, int which, Status* status
 ) noexcept nogil:
-    """EIP-7002 and EIP-7251: what the contract returns are requests; without the contract the block is invalid."""
+    """EIP-7002 and EIP-7251: the contract returns the requests; without the contract, the block is invalid."""
     cdef Outcome outcome
     cdef BlockFailure failure = system_call(machine, rules, address, NULL, 0, &outcome, status)
     if failure == BLOCK_SYSTEM_CONTRACT_EMPTY and rules.lax_requests:
@@ -278,7 +278,7 @@ cdef BlockFailure block_transaction(
         invalid[0] = result.invalid
         output.account_nonce = result.account_nonce
         return BLOCK_TRANSACTION_INVALID
-    # Noted before it is published.
+    # Accesses are noted before the transaction is published.
     if (output.notes != NULL and not access_end_part(output.notes, ws)) or not block_keep(
         output, ws.logs, ws.log_count, ws.log_data, tx, &result, &machine.env.gas_price
     ):

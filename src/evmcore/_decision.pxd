@@ -1,4 +1,4 @@
-"""Whether a block is worth several threads, and how many: decided by what blocks before it took. Layer 5.
+"""Whether a block is worth several threads, and how many: decided by how long earlier blocks took. Layer 5.
 
 Nothing here changes a result. Times are nanoseconds.
 """
@@ -9,9 +9,10 @@ from evmcore._forecast cimport Forecast
 from evmcore.stm cimport ParallelExecutor
 
 cdef class ChoosingExecutor(Executor):
-    """Executes a block on as many threads as are expected to pay, up to a number; on one where none do."""
-    cdef Executor alone           # for blocks of which the header tells that no threads pay
-    cdef list choices             # ParallelExecutor of 2, 4, ... threads, the last of all that are allowed
+    """Executes a block on as many threads as are expected to pay, up to a maximum; on one thread where several do not
+    pay."""
+    cdef Executor alone           # for blocks whose header already tells that threads do not pay
+    cdef list choices             # ParallelExecutor of 2, 4, ... threads, the last one of the maximum
     cdef int choice_count
     cdef int[10] counts           # their threads
 

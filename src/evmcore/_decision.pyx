@@ -1,16 +1,17 @@
-"""Whether a block is worth several threads, and how many: decided by what blocks before it took.
+"""Whether a block is worth several threads, and how many: decided by how long earlier blocks took.
 
-What a block takes sequentially is forecast by `_forecast` from what calls of its kinds took; a few of them are timed again
-now and then. What threads take is
+The sequential time of a block is forecast by `_forecast` from the times of earlier calls of the same kinds; a few calls
+are timed again now and then. The time on threads is
 
-    waking + max(sequential / threads, longest chain of transactions) + what threads add to each transaction
+    waking + max(sequential / threads, longest chain of transactions) + the time that threads add to each transaction
 
-The last term is learnt from parallel blocks, for transactions of different lengths, and by kind of call: what shares slots
-with its like adds more. Threads are used where that is clearly less than the sequential time. Where it is not, they are
-tried now and then all the same, ever more seldom, while trials that were lost have cost less than a small part of all the
-time spent on blocks. While a parallel block runs it is held against its forecast: one that falls behind goes on sequentially.
+The last term is learnt from parallel blocks, by length of transaction and by kind of call: calls that share slots with
+similar calls add more. Threads are used where the time on threads is clearly less than the sequential time. Where it is
+not, threads are still tried now and then, ever more seldom, as long as lost trials have cost less than a small part of
+all the time spent on blocks. While a parallel block runs, it is compared with its forecast: a block that falls behind
+continues sequentially.
 
-Beside a block on one thread the others recover the senders of later transactions, where these are not known yet.
+While a block runs on one thread, the other threads recover missing senders of later transactions.
 """
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -40,37 +41,37 @@ cdef extern from "<unistd.h>" nogil:
 
 cdef enum:
     CHOICES = 10                  # numbers of threads
-    TIMED_OF_TINY = 16            # one in so many of the blocks that the header tells to be too short is looked at all the same
-    REMEASURE = 64                # parallel blocks after which one runs sequentially, so that kinds stay known; ...
+    TIMED_OF_TINY = 16            # one block in this skips the header's test for blocks that are too short
+    REMEASURE = 64                # parallel blocks after which one runs sequentially, so that its kinds stay timed; ...
     SOONER = 3                    # ... the first times sooner: after an eighth as many, a quarter, half
-    SHORT_NS = 40000              # what is not worth waking anybody
-    WORTH_WAKING = 4              # senders to be recovered that are
+    SHORT_NS = 40000              # a block this short is not worth waking a thread
+    WORTH_WAKING = 4              # missing senders for which waking threads pays
     RECOVERY_NS = 25000           # of one sender
     LEAST_GAIN_NS = 30000
-    GAIN_PERCENT = 95             # of the sequential time: threads that are not expected below it are left alone
+    GAIN_PERCENT = 95             # of the sequential time: threads are used only if expected below this
     UNSURE_GAIN_NS = 600000       # the same where a good part of the block was never timed
     UNSURE_GAIN_PERCENT = 80
     WAKING_NS = 50000             # before it was measured
-    FIRST_NS = 400000             # what the first block on threads takes longer: memory is not there yet
-    FIRST_BLOCKS = 32             # that is divided among so many blocks that might have been the first
-    OUTSET_NS = 300               # what threads add to a transaction, before any did, ...
-    OUTSET_PART = 10              # ... beside this part of it
+    FIRST_NS = 400000             # what the first block on threads takes longer, as memory is not there yet
+    FIRST_BLOCKS = 32             # that is divided among this many blocks, any of which might be the first
+    OUTSET_NS = 300               # what threads add to a transaction, before any measurement, ...
+    OUTSET_PART = 10              # ... beside this part of its time
     LOSABLE_PART = 100            # of all time spent on blocks: what trials and measurements may lose ...
     GAINED_PART = 8               # ... beside this part of what threads gained
-    LOSABLE_NS = 500000           # and so much at the beginning
+    LOSABLE_NS = 500000           # and this much at the beginning
     MOST_SAVED_NS = 20000000      # of it: a long life is no reason to lose much at once, ...
-    MOST_OWED_NS = 1000000        # ... nor one great loss to learn nothing for long
-    LOOKED_AT = 8                 # one in so many of the blocks that the header tells not to pay is looked at all the same
+    MOST_OWED_NS = 1000000        # ... and one great loss no reason to learn nothing for long
+    LOOKED_AT = 8                 # one in this of the blocks that do not pay by their header is examined all the same
 
 cdef Loose[uint32_t] cold         # parts of FIRST_NS that still count, 0 once a block ran on threads
-cdef Estimate[10] waking          # ns until threads are at work, and what is made ready for them
+cdef Estimate[10] waking          # ns until threads are at work, preparation included
 cdef Estimate[160] residues       # ns that threads add to a transaction: by CHOICES and LENGTHS
 cdef Patience[160] patience       # by CHOICES and the length of a block's mean transaction
-cdef Estimate[16] alone           # by that length: what blocks took on one thread, in 1,024ths of what their kinds say; 0: unknown
+cdef Estimate[16] alone           # by that length: time on one thread, in 1,024ths of the forecast's; 0: unknown
 cdef Loose[int64_t] losable       # ns that trials may lose from now on
-cdef int32_t turn                 # which of the known blocks are timed here and there
-cdef int32_t since_measured       # parallel blocks since one ran alone to be measured; below 0: nothing is known yet, or any more
-cdef int32_t measured             # how many did, at most SOONER
+cdef int32_t turn                 # chooses the known blocks in which some transactions are timed
+cdef int32_t since_measured       # parallel blocks since one ran alone to be measured; below 0: nothing is known
+cdef int32_t measured             # how many were measured so, at most SOONER
 cdef int32_t tiny                 # counts blocks, for TIMED_OF_TINY
 
 
@@ -81,8 +82,8 @@ cdef void do_nothing(void* context) noexcept nogil:
 
 
 cdef void measure_waking(int choice, int threads) noexcept nogil:
-    """What it takes so many threads to begin and to end, threads being parked; later that is learnt from blocks. Before any
-    block runs: the first one would pay for it, and for the threads being made."""
+    """Measures how long parked threads take to begin and to end; later this is learnt from blocks. Called before any
+    block runs: the first block would pay for it, and for starting the threads."""
     cdef int64_t took, least = 1000000
     cdef int i
     if waking[choice].value():
@@ -106,7 +107,7 @@ cdef uint64_t shared_work(const Forecast* seen, int threads) noexcept nogil:
 
 
 cdef uint64_t added(const Forecast* seen, int choice) noexcept nogil:
-    """By threads, to all transactions."""
+    """The time that threads add to all transactions."""
     cdef uint64_t all_ = 0
     cdef int length
     for length in range(LENGTHS):
@@ -115,7 +116,8 @@ cdef uint64_t added(const Forecast* seen, int choice) noexcept nogil:
 
 
 cdef void learn_added(const Forecast* seen, int choice, uint64_t ratio, uint32_t weight) noexcept nogil:
-    """That threads added `ratio` 1,024ths of what was expected: each length takes its part of that."""
+    """Threads added `ratio` 1,024ths of what was expected; each length of transactions takes its share of the
+    correction."""
     cdef uint64_t all_ = added(seen, choice), mine, now
     cdef int length
     cdef Estimate* residue
@@ -128,7 +130,8 @@ cdef void learn_added(const Forecast* seen, int choice, uint64_t ratio, uint32_t
 
 
 cdef uint64_t worthwhile(uint64_t sequential, bint unsure) noexcept nogil:
-    """What threads have to stay below. A forecast that rests on gas alone may be wrong by a factor of two and more."""
+    """The time that threads must stay below to be used. A forecast that rests on gas alone may be wrong by a factor of
+    two and more."""
     cdef uint64_t percent = UNSURE_GAIN_PERCENT if unsure else GAIN_PERCENT, least = UNSURE_GAIN_NS if unsure else LEAST_GAIN_NS
     return min(sequential * percent // 100, sequential - min(sequential, least))
 
@@ -138,8 +141,8 @@ cdef inline bint is_unsure(const Forecast* seen, size_t count) noexcept nogil:
 
 
 cdef uint64_t time_alone(BlockRun run, const Forecast* seen, int threads) noexcept nogil:
-    """What one thread takes beyond the recovery of senders that are missing. Beside one thread others recover them;
-    before several threads begin, all do."""
+    """The time on one thread, less the time of recovering missing senders on all threads. Several threads begin to execute
+    after that recovery; while one thread executes, the others recover."""
     cdef uint64_t shared
     if run.missing.pending == NULL:
         return seen.sequential
@@ -157,7 +160,8 @@ cdef void at_present_speed(Forecast* seen) noexcept nogil:
 
 
 cdef void look_at_all(TxData** txs, size_t count, uint64_t gas_used, Forecast* seen) noexcept nogil:
-    """What is known of blocks of this length stays what it was taken from when some were looked at."""
+    """Forecasts all transactions, but keeps the length class found by looking at some, so that what is known of blocks
+    of that length still applies."""
     cdef int length = seen.length
     forecast_all(txs, count, gas_used, seen)
     seen.length = length
@@ -165,8 +169,9 @@ cdef void look_at_all(TxData** txs, size_t count, uint64_t gas_used, Forecast* s
 
 
 cdef void learn_alone(Estimate* speed, uint64_t ratio) noexcept nogil:
-    """That a block took so much on one thread. The first that is seen may have been disturbed: nothing counts for more than
-    four times what its kinds say. Later on less is believed sooner than more: nothing makes a block faster than it is."""
+    """Learns the time of a block on one thread. The first sample may have been disturbed: it counts for at most four
+    times what its kinds' times say. Later a faster sample is believed sooner than a slower one: a disturbance never
+    makes a block faster."""
     if speed.value() == 0:
         ratio = min(max(ratio, <uint64_t>WHOLE // 4), 4 * <uint64_t>WHOLE)
     if ratio < speed.value():
@@ -176,29 +181,30 @@ cdef void learn_alone(Estimate* speed, uint64_t ratio) noexcept nogil:
 
 
 cdef bint is_time_to_try(const Forecast* seen, int choice, uint64_t expected) noexcept nogil:
-    """Whether threads are to be tried that are expected not to pay: where that may be lost, and where others were passed over
-    since they were tried last."""
+    """Whether to try threads that are not expected to pay: if the possible loss is affordable, and enough other blocks
+    were passed over since the last trial."""
     cdef uint64_t loss = max(expected, seen.sequential) - seen.sequential
-    # What it is held against has to be known.
+    # The sequential time, with which the trial is compared, must be known.
     if seen.looked and alone[seen.length].value() == 0:
         return False
-    # A trial that falls behind is given up.
+    # A trial that falls behind is given up, so it loses only a part.
     if losable.value() < <int64_t>min(max(loss, seen.sequential // 32), seen.sequential // 8):
         return False
     return patience[choice * LENGTHS + seen.length].passed_over()
 
 
 cdef bint is_time_to_measure(const Forecast* seen, size_t count, uint64_t expected) noexcept nogil:
-    """Whether a block that threads are expected to pay for is to run alone, so that what it takes is known."""
+    """Whether a block for which threads are expected to pay runs alone, so that its time is measured."""
     if since_measured < 0:
         return True
     if 4 * seen.wanting <= count and (is_unsure(seen, count) or since_measured < REMEASURE >> (SOONER - measured)):
-        return False                             # where most is unknown there is nothing that could be confirmed
+        return False                             # where much is unknown, there is nothing to confirm
     return losable.value() >= <int64_t>(seen.sequential - min(seen.sequential, expected))
 
 
 cdef void spend(int64_t took, int64_t lost) noexcept nogil:
-    """A block's time, and what was lost (below 0: gained) in comparison with the other way to execute it."""
+    """Accounts for a block's time, and for what was lost (below 0: gained) compared with the other way to execute
+    it."""
     cdef int64_t left = losable.value() + took // LOSABLE_PART - (lost if lost > 0 else lost // GAINED_PART)
     losable.set(max(<int64_t>-MOST_OWED_NS, min(left, <int64_t>MOST_SAVED_NS)))
 
@@ -209,7 +215,7 @@ cdef BlockFailure run_on(ParallelExecutor executor, BlockRun run, Sequence* sequ
 
 
 cdef uint64_t time_to_begin(BlockRun run, int threads):
-    """What a parallel block took until its threads were at work, as time lost by all of them."""
+    """How long a parallel block took until its threads were at work, as time lost by all of them."""
     if run.counters is None:
         return 0
     phases = run.counters["phases"]
@@ -217,13 +223,13 @@ cdef uint64_t time_to_begin(BlockRun run, int threads):
 
 
 cdef bint was_taken_back(BlockRun run):
-    """Whether it ran in bins at first, and not all of that counted: where transactions meet is learnt by that, so the next time
-    it is different."""
+    """Whether the block ran in bins and some of its transactions were rolled back. That taught where transactions meet,
+    so the next such block will run differently."""
     return run.counters is not None and run.counters["runs_in_bins"] > run.counters["in_bins"]
 
 
 cdef uint64_t time_running(BlockRun run):
-    """What the transactions of a parallel block took, on all threads together."""
+    """How long the transactions of a parallel block ran, summed over all threads."""
     return 0 if run.counters is None else <uint64_t>run.counters["phases"]["running"]
 
 
@@ -236,7 +242,7 @@ cdef struct Beside:
 
 
 cdef void run_or_recover(void* context) noexcept nogil:
-    """Who comes first runs the transactions; others find the senders of later ones meanwhile."""
+    """The first thread to come runs the transactions; the others recover the senders of later ones meanwhile."""
     cdef Beside* beside = <Beside*>context
     if atomic_add32(&beside.begun, 1) == 1:
         beside.failure = run_sequence(beside.sequence)
@@ -273,7 +279,7 @@ cdef class ChoosingExecutor(Executor):
             measure_waking(choice, count)
 
     def __reduce__(self):
-        return type(self), (self.threads,)       # what is learnt is the process's
+        return type(self), (self.threads,)       # what was learnt belongs to the process
 
     cdef Executor prepare(self, BlockRun run, object block):
         cdef size_t count = run.prepared.count
@@ -281,8 +287,8 @@ cdef class ChoosingExecutor(Executor):
         return self.alone if self.is_tiny(&run.decision, count) else self
 
     cdef bint is_tiny(self, Decision* decision, size_t count) noexcept nogil:
-        """Whether the header alone says that the block is too short for threads. Then nothing of the decision is left in its
-        way: some blocks are of a microsecond."""
+        """Whether the header alone says that the block is too short for threads. Such a block pays for no further part
+        of the decision: some blocks take a microsecond."""
         cdef Forecast seen
         cdef uint64_t least
         if count < 2:
@@ -301,7 +307,7 @@ cdef class ChoosingExecutor(Executor):
         return True
 
     cdef int best(self, const Forecast* seen, uint64_t* expected) noexcept nogil:
-        """Which choice is expected to take least, and how long."""
+        """The choice that is expected to take the least time, and that time."""
         cdef int choice, best = 0
         cdef uint64_t time
         for choice in range(self.choice_count):
@@ -315,7 +321,7 @@ cdef class ChoosingExecutor(Executor):
     cdef Reason look(
         self, BlockRun run, const Sequence* sequence, Forecast* seen, int* choice, uint64_t* expected
     ) noexcept nogil:
-        """Why the block is to run on one thread or on those of `choice`."""
+        """Whether, and why, the block is to run on one thread or on those of `choice`."""
         cdef uint64_t gas_used = run.decision.gas_used, limit
         cdef TxData** txs = sequence.txs
         cdef size_t count = sequence.count
@@ -348,7 +354,7 @@ cdef class ChoosingExecutor(Executor):
             if seen.path > seen.longest:
                 choice[0] = self.best(seen, expected)
                 if expected[0] >= worthwhile(seen.sequential, is_unsure(seen, count)):
-                    # Only threads can show that they need not wait for each other.
+                    # Only an execution on threads can show that they need not wait for each other.
                     return TRYING if is_time_to_try(seen, choice[0], expected[0]) else CHAINED
             return MEASURING if is_time_to_measure(seen, count, expected[0]) else PAYS
         if waking_time(choice[0]) + shared_work(seen, self.counts[choice[0]]) >= worthwhile(seen.sequential, False):
@@ -420,8 +426,8 @@ cdef class ChoosingExecutor(Executor):
         took = monotonic_ns()
         waiting.begin()
         if 4 * seen.unknown <= count:
-            # What is final says little at first: much of what comes later has been done too. So there is some grace, less
-            # of it where gain was not expected.
+            # The final transactions say little at first: many later ones have run too. So the pace starts with some
+            # grace, and with less where no gain was expected.
             begin = waking_time(choice) + SHORT_NS
             set_pace(&run.pace, count, seen, begin + seen.sequential // (32 if trial else 8), 16 if trial else 8)
         with gil:
@@ -440,7 +446,7 @@ cdef class ChoosingExecutor(Executor):
             waiting.judge(<uint64_t>took < seen.sequential)
         waking[choice].step(begin, 8)
         if run.pace.behind:
-            # What it took up to there; the rest ran sequentially.
+            # The time up to the checkpoint; the rest ran sequentially.
             took = run.pace.seen_ns
             done = run.pace.at[run.pace.step]
             more = max(more * run.pace.work[run.pace.step] // max(seen.sequential, <uint64_t>1), <uint64_t>1)
@@ -449,14 +455,15 @@ cdef class ChoosingExecutor(Executor):
         extra = <uint64_t>took - min(<uint64_t>took, shared + begin)
         ratio = min(max(extra * WHOLE // more, <uint64_t>WHOLE // 4), <uint64_t>(2 if run.pace.behind else 4) * WHOLE)
         if sure and running and running < seen.sequential:
-            # Transactions that run beside others take no less than alone.
+            # Transactions that run beside others take at least as long as alone.
             speed = &alone[seen.length]
             if speed.value() == 0:
                 speed.set(WHOLE)
             speed.step(running * WHOLE // max(seen.raw, <uint64_t>1), 3)
         learn_added(seen, choice, ratio, 8 if sure else 32)
         note_on_threads(run, sequence.txs, done, seen, running, ratio if sure else 0)
-        # Later than one thread, or earlier than so many can be: the forecast was wrong, and a block is measured soon.
+        # Slower than one thread, or faster than so many threads can be: the forecast was wrong, and a block is measured
+        # soon.
         since_measured += 1
         if run.pace.behind and run.pace.seen_ns > 2 * run.pace.until[run.pace.step]:
             since_measured = -1
@@ -468,7 +475,7 @@ cdef class ChoosingExecutor(Executor):
 # ---------------------------------------------------------------------------------------------------- for tests
 
 def forget():
-    """Everything learnt, as in a new process."""
+    """Forgets everything learnt, as in a new process."""
     global measured, since_measured, tiny, turn
     cdef int i, j
     turn = tiny = measured = 0
@@ -489,8 +496,8 @@ def forget():
 
 
 def teach(bytes address not None, bytes selector not None, uint32_t nanoseconds, uint32_t burden=1024):
-    """That calls of a function (4 bytes) of a contract (20 bytes) take so long, as if it had been seen in several blocks, and
-    what threads add to them, in 1,024ths of the usual."""
+    """Teaches that calls of a function (4 bytes) of a contract (20 bytes) take `nanoseconds`, as if they had been seen
+    in several blocks, and what threads add to them, in 1,024ths of the usual."""
     global since_measured
     cdef TxData tx
     since_measured = 0
@@ -504,12 +511,12 @@ def teach(bytes address not None, bytes selector not None, uint32_t nanoseconds,
 
 
 def teach_gas(uint32_t plain_ns, uint32_t kilogas_ns):
-    """What a plain transfer takes, and 1,000 gas of calls of which nothing is known."""
+    """Teaches the time of a plain transfer, and of 1,000 gas of unknown calls."""
     teach_speed(max(plain_ns, 1), max(kilogas_ns, 1))
 
 
 def teach_threads(uint32_t waking_ns, uint32_t added_ns):
-    """What threads take to begin, and what they add to a transaction of any length."""
+    """Teaches the time threads take to begin, and the time they add to a transaction of any length."""
     cdef int i
     cold.set(0)
     for i in range(CHOICES):
@@ -519,8 +526,9 @@ def teach_threads(uint32_t waking_ns, uint32_t added_ns):
 
 
 def learnt():
-    """What is known: nanoseconds of a plain transfer and of 1,000 gas of unknown calls, kinds of calls that are known, and
-    what threads add to transactions, by choice and length."""
+    """What has been learnt: nanoseconds of a plain transfer and of 1,000 gas of unknown calls; the number of kinds of
+    calls that have been timed; by choice, the time threads take to begin (0: not measured yet); by choice and length of
+    transactions, the time that threads add; and the time that trials may lose from now on."""
     cdef int i, j
     return known_kinds() | {
         "added": {(i, 256 << j): residues[i * LENGTHS + j].value() for i in range(CHOICES) for j in range(LENGTHS)},

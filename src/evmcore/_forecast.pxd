@@ -1,6 +1,6 @@
-"""What a block's transactions will take, alone and on threads, by what those before them took. Layer 5.
+"""How long a block's transactions will take, alone and on threads, forecast from earlier transactions. Layer 5.
 
-A transaction that is known is told by callee and selector; of one that is not, its gas says something. Times are
+Known calls are identified by callee and selector; for an unknown call, its gas gives an estimate. Times are
 nanoseconds. Estimates are shared by the process: any thread reads and improves them.
 """
 from libc.stddef cimport size_t
@@ -13,42 +13,42 @@ cdef enum:
     LENGTHS = 16                  # of transactions, by powers of two from 256 ns
     WHOLE = 1024
 
-# What is thought of a block before it runs.
+# What is expected of a block before it runs.
 cdef struct Forecast:
-    uint64_t raw                  # its transactions one after the other, by what their kinds took
-    uint64_t sequential           # the same at the speed that blocks have at present
+    uint64_t raw                  # all transactions one after the other, by the times of their kinds
+    uint64_t sequential           # the same at the present speed of blocks
     uint64_t longest              # of one transaction
-    int length                    # of its mean transaction, from 0 to LENGTHS - 1, by `raw`
-    uint64_t path                 # of those that the hints line up; `longest` where there was no need to look
-    uint64_t[16] load             # transactions by length, in 1,024ths: one that threads burden more counts for more
-    uint32_t unknown              # transactions of kinds that were not seen before ...
-    uint32_t unsure               # ... or were timed in their first block only ...
-    uint32_t wanting              # ... or seen, but never timed: one sequential block would tell
-    uint32_t gas_share            # of the limits that is used, in 1,024ths ...
-    bint looked                   # at transactions, not only at the header
-    bint gas_known                # ... as the header says
-    uint32_t* costs               # of each transaction, as in `raw`; NULL where not all were looked at
+    int length                    # class of the mean transaction, from 0 to LENGTHS - 1, by `raw`
+    uint64_t path                 # longest chain lined up by the hints; `longest` where it was not looked for
+    uint64_t[16] load             # transactions by length, in 1,024ths; one that threads slow down more counts for more
+    uint32_t unknown              # transactions of kinds never seen before ...
+    uint32_t unsure               # ... these, and those of kinds not timed beyond their first block ...
+    uint32_t wanting              # ... of which these would become known by one sequential block
+    uint32_t gas_share            # part of the gas limits that is used, in 1,024ths ...
+    bint looked                   # the transactions were examined, not only the header
+    bint gas_known                # ... and the header says so
+    uint32_t* costs               # of each transaction, as in `raw`; NULL where not all were examined
 
-# `gas_used`: what the header says, 0 where it says nothing. Each forecast that may have `costs` wants a `forecast_end`.
-# At most, by the gas alone, without a look at the transactions.
+# `gas_used`: of the header; 0: unknown. Every forecast that may have `costs` must be released by `forecast_end`.
+# `forecast_by_gas` gives an upper bound from the gas alone, without examining the transactions.
 cdef void forecast_by_gas(size_t count, uint64_t gas_used, Forecast* out) noexcept nogil
-# From as many transactions as can be looked at in a hundredth of the block's time. Whether those are all.
+# From as many transactions as can be examined in a hundredth of the block's time. Returns whether those are all.
 cdef bint forecast_some(TxData** txs, size_t count, uint64_t gas_used, Forecast* out) noexcept nogil
 cdef void forecast_all(TxData** txs, size_t count, uint64_t gas_used, Forecast* out) noexcept nogil
 cdef void forecast_end(Forecast* out) noexcept nogil
 
-# Sets `path`, where all were looked at.
+# Sets `path`, if all transactions were examined.
 cdef void find_path(TxData** txs, size_t count, Forecast* out) noexcept nogil
 
-# Times by which parts of the block should be final: what they take sequentially, and `allowed_ns`. The first part is one in
-# `part` of the work, each further one twice the one before.
+# Sets the times by which parts of the block should be final: their sequential time plus `allowed_ns`. The first part is
+# one in `part` of the work; each further part is twice the one before.
 cdef void set_pace(Pace* pace, size_t count, const Forecast* seen, uint64_t allowed_ns, uint64_t part) noexcept nogil
 
-# Sequential execution that times a transaction here and there, those of kinds that are not known well more often.
+# Sequential execution that times some transactions, more often those of kinds that are not known well.
 cdef BlockFailure run_timed(BlockRun run, Sequence* sequence, const Forecast* seen) noexcept nogil
 
-# That the first `count` transactions ran on threads, which added `ratio` 1,024ths of what was expected (0: nobody knows) and
-# took `running_ns` together (0 likewise).
+# Notes that the first `count` transactions ran on threads, which added `ratio` 1,024ths of what was expected (0:
+# unknown) and ran for `running_ns` together (0: unknown).
 cdef void note_on_threads(BlockRun run, TxData** txs, size_t count, const Forecast* seen, uint64_t running_ns, uint64_t ratio) noexcept nogil
 
 # For tests.

@@ -1,4 +1,4 @@
-"""What a block's transactions will take; see `_forecast.pxd`."""
+"""How long a block's transactions will take; see `_forecast.pxd`."""
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -13,22 +13,22 @@ from evmcore._sync cimport atomic_add32, is_raised, monotonic_ns
 cdef enum:
     KINDS = 4096                  # of calls that are remembered, by 12 bits of their name
     WELL_KNOWN = 4                # samples of a kind after which it is timed only now and then ...
-    NOW_AND_THEN = 8              # ... once in so many
-    TIMING_NS = 300               # what timing a transaction takes: two clocks and its slots of the tables, mostly not cached
-    LOOKING_NS = 100              # what looking at one takes before it runs: its data is not cached either
-    AT_FIRST = 32                 # of those
-    PLAIN_LIMIT = 100000          # of gas: calls without data that may use more are calls of contracts
+    NOW_AND_THEN = 8              # ... once in this many
+    TIMING_NS = 300               # what timing a transaction takes: two clocks and its table entries, mostly not cached
+    LOOKING_NS = 100              # what examining one takes before it runs: its data is not cached either
+    AT_FIRST = 32                 # transactions that are examined first
+    PLAIN_LIMIT = 100000          # of gas: calls without data and with a higher limit are calls of contracts
     PLAIN_NS = 700                # before anything was measured
     KILOGAS_NS = 600
-    TELLING_GAS = 1000000         # of unknown calls: what so much of it took says something, less of it says less
+    TELLING_GAS = 1000000         # of unknown calls: a time measured over less gas counts for less
     ON_THREADS = 8                # what runs beside others takes an eighth longer
-    LARGEST_LIMIT = 10000000      # of gas: more is mostly not used
+    LARGEST_LIMIT = 10000000      # of gas: higher limits are mostly not used up
 
 cdef Kind[4096] kinds             # by callee and selector
 cdef Kind[4096] functions         # by selector alone
 cdef Estimate plain               # ns of a transfer without data
-cdef Estimate per_kilogas         # ns for 1,000 gas used beyond a transfer's, of kinds that are not known
-cdef int32_t phase                # a number for each block; which transactions are timed
+cdef Estimate per_kilogas         # ns per 1,000 gas beyond a transfer's, for unknown kinds
+cdef int32_t phase                # counts blocks; decides which transactions are timed
 
 
 cdef inline bint is_plain(const TxData* tx) noexcept nogil:
@@ -36,7 +36,8 @@ cdef inline bint is_plain(const TxData* tx) noexcept nogil:
 
 
 cdef inline uint64_t call_name(const TxData* tx) noexcept nogil:
-    """Of callee and selector. Quick rather than well mixed: two kinds with one name only make a forecast worse."""
+    """A name by callee and selector. Quick rather than well mixed: two kinds with one name only make a forecast
+    worse."""
     cdef uint64_t[2] words
     words[1] = 0
     memcpy(words, tx.to, 12)
@@ -44,7 +45,7 @@ cdef inline uint64_t call_name(const TxData* tx) noexcept nogil:
 
 
 cdef inline uint32_t tag_of(uint64_t name) noexcept nogil:
-    """Never 0, which is nobody's."""
+    """Never 0, which marks an empty entry."""
     return <uint32_t>(name >> 20) | 1
 
 
@@ -56,7 +57,7 @@ cdef inline uint32_t selector_of(const TxData* tx) noexcept nogil:
 
 
 cdef inline uint64_t gas_beyond(const TxData* tx) noexcept nogil:
-    """What a transaction may use beyond a transfer's gas."""
+    """The most gas that a transaction may use beyond a transfer's."""
     cdef uint64_t limit = min(tx.gas_limit, <uint64_t>LARGEST_LIMIT)
     return limit - min(limit, <uint64_t>21000)
 
@@ -75,7 +76,7 @@ cdef inline int length_class(uint64_t nanoseconds, size_t count) noexcept nogil:
 
 
 cdef uint32_t guess(const TxData* tx, Forecast* out, uint32_t* burden) noexcept nogil:
-    """What a transaction takes sequentially, and what it counts for on threads."""
+    """The sequential time of a transaction, and in `burden` its weight on threads."""
     cdef uint64_t name
     cdef Kind* kind
     burden[0] = WHOLE
@@ -102,7 +103,8 @@ cdef uint32_t guess(const TxData* tx, Forecast* out, uint32_t* burden) noexcept 
 
 
 cdef void look_at(TxData** txs, size_t count, size_t stride, uint64_t gas_used, Forecast* out) noexcept nogil:
-    """One in `stride` transactions; where that is every one, `costs` gets what each takes, if there is memory."""
+    """Examines one in `stride` transactions; if that is every one, `costs` gets the time of each, if there is
+    memory."""
     cdef size_t i = 0, looked = 0
     cdef uint32_t one, burden
     cdef uint64_t limits = 0, base
@@ -174,7 +176,7 @@ cdef void forecast_end(Forecast* out) noexcept nogil:
 
 
 cdef uint64_t at_speed(uint64_t raw, const Forecast* seen) noexcept nogil:
-    """What was forecast by kinds, at the speed that blocks have at present."""
+    """Converts a time by kinds to the present speed of blocks."""
     return <uint64_t>(<double>raw * <double>seen.sequential / <double>max(seen.raw, <uint64_t>1))
 
 
@@ -212,10 +214,11 @@ cdef BlockFailure run_timed(BlockRun run, Sequence* sequence, const Forecast* se
     cdef Kind* kind = NULL
     cdef int64_t start, ended = 0
     cdef uint32_t block = <uint32_t>atomic_add32(&phase, 1)
-    # Where it begins to count is drawn: blocks and what follows each other in them may go by the same numbers.
+    # The start of the count is pseudo-random: blocks, and sequences of transactions within them, may repeat with the
+    # same period.
     cdef uint32_t now = block * <uint32_t>0x9e3779b1 >> 16
     cdef bint known, wanted, in_turn, timed = False
-    # Measuring is to take a hundredth of the block at most: of what was forecast, and of what it takes beyond that.
+    # Timing may take a hundredth of the block at most: of the forecast time, and of the time beyond the forecast.
     cdef int64_t beyond = 0, mean = <int64_t>(seen.sequential // max(sequence.count, <size_t>1))
     cdef uint64_t affordable = max(seen.sequential // (100 * TIMING_NS), <uint64_t>4)
     cdef uint32_t every = <uint32_t>(sequence.count // affordable) + 1
@@ -264,7 +267,7 @@ cdef BlockFailure run_timed(BlockRun run, Sequence* sequence, const Forecast* se
 
 
 cdef void learn_kilogas(uint64_t gas, uint64_t nanoseconds) noexcept nogil:
-    """That calls of kinds that were not known took so long for so much gas beyond a transfer's."""
+    """Learns from calls of unknown kinds, which took `nanoseconds` for `gas` beyond a transfer's."""
     if gas >= TELLING_GAS // 16:
         per_kilogas.learn(1000 * nanoseconds // gas, <uint32_t>(4 * TELLING_GAS // min(gas, <uint64_t>TELLING_GAS)))
 
@@ -282,7 +285,7 @@ cdef void note_on_threads(
     cdef size_t i
     cdef Kind* kind
     cdef bint untimed
-    # What kinds that were timed did not take, those did that were not: they may have been disturbed the last time.
+    # The running time that timed kinds do not account for is assigned to untimed kinds; it may include a disturbance.
     for i in range(count if running_ns and seen.costs != NULL else 0):
         name = call_name(txs[i])
         kind = &kinds[name >> 52]

@@ -1,4 +1,5 @@
-"""What executing transactions takes, as this process has seen it: numbers that lost updates do no harm to (`include/pace.h`)."""
+"""How long executing transactions takes, measured by this process: numbers that tolerate lost updates
+(`include/pace.h`)."""
 from libc.stdint cimport uint32_t, uint64_t
 
 cdef extern from "include/pace.h" namespace "evmcore" nogil:
@@ -10,7 +11,7 @@ cdef extern from "include/pace.h" namespace "evmcore" nogil:
         void set(uint32_t value)
         void learn(uint64_t sample, uint32_t weight)
         void step(uint64_t sample, uint32_t weight)
-    cppclass Kind:                # what calls of one kind take
+    cppclass Kind:                # the time of calls of one kind
         bint is_tag "is"(uint32_t tag)
         bint has_time()
         bint is_timed()

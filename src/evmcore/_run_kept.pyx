@@ -1,4 +1,4 @@
-"""What a run leaves in its worker's arena until it is final; see `_run_kept.pxd`."""
+"""What a run keeps in its worker's arena until it is final; see `_run_kept.pxd`."""
 from libc.stddef cimport size_t
 from libc.string cimport memcpy
 
