@@ -1,7 +1,8 @@
-"""A block whose access list is given (EIP-7928), as C data: its workers, and what the run of each transaction left.
+"""A block whose access list is given (EIP-7928), as C data: its workers, and the records of each transaction's run.
 
-Layer 5, beside `_stm_*`. What each room of the executor does with it: `_listed_read` answers reads from the list,
-`_listed_run` runs and makes final, `_listed_check` compares what was noted with the list, `listed` opens and closes.
+Layer 5, beside `_stm_*`. Each module of the executor has one job: `_listed_read` answers reads from the list,
+`_listed_run` runs transactions and makes them final, `_listed_check` compares the notes with the list, `listed` opens
+and closes the block.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
@@ -34,19 +35,19 @@ cdef extern from "include/listed.h" namespace "evmcore::listed" nogil:
     bint may_keep(int32_t* once)
     void keep(int32_t* once)
 
-# One transaction's run, in the arena of the worker that did it.
+# One transaction's run, in the arena of the worker that executed it.
 cdef struct ListedRun:
-    Status status                 # of one that did not finish
+    Status status                 # of a run that did not finish
     TxResult result
     u256 gas_price
     LogEntry* logs
     uint32_t log_count
     uint8_t* log_data
-    uint32_t* accounts            # numbers in the list of what it accessed
+    uint32_t* accounts            # numbers in the list of the accounts that it accessed
     uint32_t account_count
     uint32_t* slots
     uint32_t slot_count
-    uint32_t* wiped               # accounts that it made and destroyed
+    uint32_t* wiped               # accounts that it created and destroyed
     uint32_t wiped_count
 
 cdef struct ListedWorker:
@@ -58,12 +59,12 @@ cdef struct ListedWorker:
     bint undeclared               # a read was not in the list
     Tasks tasks
 
-# What of the list has been met so far, in the order of the block.
+# Which parts of the list have been met so far, in block order.
 cdef struct Met:
-    uint8_t* accounts             # by number in the list: 1 accessed, 2 its storage was wiped too
+    uint8_t* accounts             # by number in the list: 1: accessed; 3: and its storage was wiped
     uint8_t* slots
-    uint32_t reads_left           # slots only read, and not by now; those of request contracts do not count
-    uint8_t* counted              # by slot: it counts among them
+    uint32_t reads_left           # slots only read, and not met yet; those of request contracts do not count
+    uint8_t* counted              # by slot: 1 if it counts among them
 
 cdef struct ListedBlock:
     Declared* declared
@@ -76,17 +77,17 @@ cdef struct ListedBlock:
     Telling* telling
     ListedRun* run_of             # by transaction, from 1
     Turns turns
-    uint64_t gas_of_a_read        # least gas that a declared read takes of the block's limit; 0: cannot be told
+    uint64_t gas_of_a_read        # least gas that a declared read takes of the block's limit; 0: unknown
     ListedWorker** workers
     int worker_count
     int32_t next_worker
-    int64_t started               # ns: when it was begun to be made ready ...
-    int64_t opened_ns             # ... when it was ready ...
-    int64_t took                  # ... and for how long the workers were there; 0: they were not asked
-    uint64_t opened               # the same in ticks
+    int64_t started               # ns: when preparation began ...
+    int64_t opened_ns             # ... when it ended ...
+    int64_t took                  # ... and how long the workers ran; 0: they were not started
+    uint64_t opened               # the same two times of the workers in ticks
     uint64_t closed
     uint32_t arrived              # tests: workers that have begun
-    bint delays                   # tests: there are some
-    bint starved                  # there is not gas enough left for the reads that are declared
+    bint delays                   # tests: delays are on
+    bint starved                  # too little gas is left for the declared reads
     BlockFailure failure
     Status status

@@ -1,4 +1,4 @@
-"""Comparing what a part of a block did, as it was noted, with what the block's access list says of it."""
+"""Compares what a part of a block did, as it was noted, with what the block's access list says of it."""
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from evmcore._access cimport AccessNotes
 from evmcore._declared cimport Declared
@@ -16,7 +16,7 @@ cdef enum DoubtKind:
     SLOT_NOT_ACCESSED
     READS_TOO_MANY
 
-# The first thing in which block and list differ.
+# The first difference between block and list.
 cdef struct Doubt:
     DoubtKind kind
     uint32_t index
@@ -28,7 +28,7 @@ cdef struct Doubt:
     uint64_t gas_left             # of READS_TOO_MANY
     uint32_t reads_left
 
-# Compares a part of what was noted with what the list says of a place in the block. False: `doubt` says in what they differ.
+# Compares a noted part with what the list says of a place in the block. False: `doubt` says how they differ.
 cdef bint check_part(const Declared* declared, Met* met, const AccessNotes* notes, uint32_t part, uint32_t index, Doubt* doubt) noexcept nogil
 
 # Whether everything in the list has been met.

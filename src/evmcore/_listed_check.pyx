@@ -1,4 +1,4 @@
-"""What differs between a block and its access list, and that in words; see `_listed_check.pxd`."""
+"""Finds differences between a block and its access list, and puts them in words; see `_listed_check.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
@@ -77,7 +77,7 @@ cdef bint was_made(
 cdef bint find_not_made(
     const Declared* d, const AccessNotes* notes, size_t start, size_t end, uint32_t index, Doubt* doubt
 ) noexcept nogil:
-    """The first listed change of a place in the block that was not made. There is one."""
+    """Finds the first listed change of a place in the block that was not made. There is one."""
     cdef const DeclaredAccount* account
     cdef const DeclaredChange* change
     cdef uint32_t i, j

@@ -21,7 +21,7 @@ cdef bint is_empty(const AccountData* account) noexcept nogil:
 
 
 cdef Found account_base(ListedBlock* block, DeclaredAccount* account, AccountData* out) noexcept nogil:
-    """The account before the block, which is read once for all workers. `out` is filled in also when it was absent."""
+    """The account before the block, read once for all workers. `out` is filled in even if the account was absent."""
     cdef Found found
     if is_kept(&account.base_state):
         out[0] = account.base

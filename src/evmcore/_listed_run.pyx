@@ -41,7 +41,7 @@ cdef void listed_note_cleared(ListedBlock* block, const WorkingSet* ws) noexcept
 
 
 cdef uint32_t run_one(void* self, uint32_t index) noexcept nogil:
-    """Gives the verdict on it."""
+    """Runs a transaction and returns its verdict."""
     cdef ListedWorker* w = <ListedWorker*>self
     cdef ListedBlock* block = w.block
     cdef ListedRun* run = &block.run_of[index]
@@ -70,7 +70,8 @@ cdef uint32_t run_one(void* self, uint32_t index) noexcept nogil:
 
 
 cdef bint keep_run(ListedWorker* w, ListedRun* run) noexcept nogil:
-    """Copies logs and output out of the machine, and makes room for what was accessed. False: no memory."""
+    """Copies logs and output out of the machine, and makes room for the numbers of what was accessed. False: no
+    memory."""
     cdef WorkingSet* ws = w.machine.ws
     run.accounts = <uint32_t*>w.arena.take(ws.account_count * sizeof(uint32_t))
     run.slots = <uint32_t*>w.arena.take(ws.slot_count * sizeof(uint32_t))
@@ -88,7 +89,7 @@ cdef bint as_changed(const Declared* d, const ChangeRange* changes, uint32_t ind
 
 
 cdef bint is_as_listed(ListedWorker* w, ListedRun* run) noexcept nogil:
-    """Whether the run accessed nothing else and changed what the list says, all of it and nothing else."""
+    """Whether the run accessed only what is listed, and made exactly the changes that the list has for it."""
     cdef const Declared* d = w.block.declared
     cdef WorkingSet* ws = w.machine.ws
     cdef AccountEntry* entry
@@ -109,11 +110,11 @@ cdef bint is_as_listed(ListedWorker* w, ListedRun* run) noexcept nogil:
             if not (entry.created == ws.epoch or (d.wipes and change_at(
                 d, &account.fields[<int>FIELD_CODE], w.index
             ) != NULL and memcmp(entry.code_hash, EMPTY_CODE_HASH, 32) == 0)):
-                return False                 # that its storage is gone the list does not tell
+                return False                 # the list does not tell that its storage is gone
             run.wiped[run.wiped_count] = number
             run.wiped_count += 1
         if entry.base_exists and not entry.exists and is_empty(&entry.base):
-            return False                     # an empty account was cleared (EIP-161), nor does it tell that
+            return False                     # an empty account was cleared (EIP-161); nor does the list tell that
         if not u_eq(&entry.balance, &entry.base.balance):
             if not as_changed(d, &account.fields[<int>FIELD_BALANCE], w.index, &entry.balance):
                 return False
@@ -134,7 +135,7 @@ cdef bint is_as_listed(ListedWorker* w, ListedRun* run) noexcept nogil:
             continue
         entry = &ws.accounts[slot.account]
         number = <uint32_t>(<size_t>slot.origin - 1)
-        if slot.origin == NULL:              # not asked for: its account was not there
+        if slot.origin == NULL:              # never read: its account did not exist
             number = declared_slot(d, <uint32_t>(<size_t>entry.origin - 1), &slot.key)
             if number == NONE:
                 return False
@@ -158,7 +159,7 @@ cdef bint reads_are_payable(const ListedBlock* block) noexcept nogil:
 
 
 cdef cbool commit(void* self, uint32_t index) noexcept nogil:
-    """Takes the frontier's transaction into the block's outcome. False: the block goes no further by its list."""
+    """Commits the frontier's transaction. False: the block goes no further by its list."""
     cdef ListedBlock* block = (<ListedWorker*>self).block
     cdef ListedRun* run = &block.run_of[index]
     cdef const TxData* tx = block.txs[index - 1]
@@ -208,7 +209,7 @@ cdef void listed_work(void* context) noexcept nogil:
 # --------------------------------------------------------------------------------------------------- after the frontier
 
 cdef bint adopt_account(ListedBlock* block, WorkingSet* ws, uint32_t number) noexcept nogil:
-    """An account that somebody read, as it is after the frontier. False: no memory."""
+    """Adopts an account that some transaction read, as it is after the frontier. False: no memory."""
     cdef const Declared* d = block.declared
     cdef DeclaredAccount* account = &d.accounts[number]
     cdef uint32_t place = ws_adopt_account(ws, account.address, &account.base, account.base_exists)
@@ -249,7 +250,7 @@ cdef Status listed_adopt(ListedBlock* block, Machine* main) noexcept nogil:
     for i in range(d.account_count):
         account = &d.accounts[i]
         if not block.met.accounts[i] or not is_kept(&account.base_state):
-            continue                         # nobody was there yet, or only what came before the transactions
+            continue                         # no transaction has accessed it, or only parts before the transactions
         if not adopt_account(block, ws, i):
             return NO_MEMORY
         owner = ws_adopt_account(ws, account.address, &account.base, account.base_exists)
@@ -257,7 +258,8 @@ cdef Status listed_adopt(ListedBlock* block, Machine* main) noexcept nogil:
             slot = &d.slots[j]
             if not block.met.slots[j]:
                 continue
-            # Nobody asked for it where its account was gone by then; what was there before the block goes with that.
+            # It may never have been read, if its account was gone by then; its value before the block was gone with the
+            # account.
             if not slot_base(block, account, slot, &base):
                 return STATE_FAILED
             place = ws_adopt_slot(ws, owner, &slot.key, &base)

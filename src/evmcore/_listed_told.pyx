@@ -1,4 +1,4 @@
-"""What each part of a block accessed, told from its given access list; see `_listed_told.pxd`."""
+"""Records what each part of a block accessed, from its given access list; see `_listed_told.pxd`."""
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -59,7 +59,7 @@ cdef void telling_close(Telling* telling) noexcept nogil:
 
 
 cdef bint tell_changes(Telling* telling) noexcept nogil:
-    """Those at the place of the part that is told, and then the part's end."""
+    """Records the changes at the place of the current part, and then ends the part."""
     cdef const Declared* d = telling.declared
     cdef const PlacedChange* placed
     cdef const DeclaredChange* listed

@@ -15,13 +15,13 @@ cdef class ListedExecutor(Executor):
     cdef public uint64_t delays   # for tests: seed of delays at the points where threads meet; 0: none
     cdef bint limit_size
     cdef Declared declared
-    cdef AccessRecord noted       # by the block's working set: all that did not run by the list, and what the rest left
-    cdef Telling telling          # what each part accessed, for readers
+    cdef AccessRecord noted       # by the block's working set: parts that did not run by the list, and what others left
+    cdef Telling telling          # what each part accessed, for a caller that wants the accesses
     cdef Met met
     cdef Doubt doubt
-    cdef bint begun               # `transactions` was called: the notes hold what that says
+    cdef bint begun               # `transactions` was called: the notes hold what it left
     cdef bint used
-    cdef int64_t reading          # ns that reading the list took, fetching what it names included
+    cdef int64_t reading          # ns that reading the list took, including fetching what it names
 
     cdef int parse(self, object block) except -1
     cdef int note_parts(self, BlockRun run) except -1

@@ -3,10 +3,11 @@ from evmcore.access_lists import BlockAccessList
 from evmcore.threads import Threads
 
 class ListedExecutor(Executor):
-    """Executes one block with its access list given, on `threads` native threads: every transaction runs once, by
-    itself, on what the list says was before it, and is compared with what the list says of it.
+    """Executes one block with its access list given, on `threads` native threads. Every transaction runs once, by
+    itself: it reads the state that the list gives for its place, and its changes are compared with the list.
 
-    `limit_size`: the list may have one address or slot for every 2,000 gas of the block's limit, as the EIP has it.
+    `limit_size`: the list may have at most one address or slot for every 2,000 gas of the block's limit, as the EIP
+    says.
     """
 
     access_list: BlockAccessList

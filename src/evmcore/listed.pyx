@@ -1,12 +1,13 @@
 """Executing a block with its access list given (EIP-7928).
 
-Every transaction runs once, by itself, on what the list says was before it, and is compared with the list as it finishes
-(`_listed`). The system calls around the transactions, and whatever cannot be told from the list, run on the block's own
-working set, whose notes (`_access`) are compared with the list in the same way. If every part of the block did exactly what
-the list says of it, starting from what the list says was before it, then by induction the list is the block's.
+Every transaction runs once, by itself, on the state that the list gives for its place, and is compared with the list
+when it finishes (`_listed`). The system calls around the transactions, and everything that cannot be told from the
+list, run on the block's own working set; its notes (`_access`) are compared with the list in the same way. Suppose
+every part of the block did exactly what the list says of it, starting from what the list says was before it. Then by
+induction the list is the block's.
 
-The first transaction that does not do what the list says is run again on the state that those before it left, and the rest
-of the block after it: so what is wrong is said of a true execution, and is the same at any number of threads.
+The first transaction that deviates from the list is run again on the state that the transactions before it left, and
+the rest of the block after it. So an error describes a true execution, and is the same at any number of threads.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -40,11 +41,11 @@ from evmcore.threads import thread_count
 
 
 cdef class ListedExecutor(Executor):
-    """Executes one block with its access list given, on `threads` native threads: every transaction runs once, by itself,
-    on what the list says was before it, and is compared with what the list says of it.
+    """Executes one block with its access list given, on `threads` native threads. Every transaction runs once, by
+    itself: it reads the state that the list gives for its place, and its changes are compared with the list.
 
-    `access_list`: a `BlockAccessList` or its RLP. `limit_size`: the list may have one address or slot for every 2,000
-    gas of the block's limit, as the EIP has it. Raises `InputError` for an argument that makes no sense.
+    `access_list`: a `BlockAccessList` or its RLP. `limit_size`: the list may have at most one address or slot for every
+    2,000 gas of the block's limit, as the EIP says. Raises `InputError` for an argument that makes no sense.
     """
 
     def __init__(self, access_list, threads=1, bint limit_size=False):
@@ -90,7 +91,7 @@ cdef class ListedExecutor(Executor):
         return self
 
     cdef int note_parts(self, BlockRun run) except -1:
-        """Sees to it that the parts are noted, to be checked, and told where somebody wants to know."""
+        """Makes the parts noted, so that they can be checked, and recorded for the caller if it wants the accesses."""
         if run.stepwise and run.kept.accesses is not None:
             self.noted = run.kept.accesses       # every transaction is noted by itself
             return 0
@@ -103,7 +104,7 @@ cdef class ListedExecutor(Executor):
         return 0
 
     cdef int parse(self, object block) except -1:
-        """The list as native tables; what is wrong with one that is not in canonical form is said by its class."""
+        """Parses the list to native tables. If it is not in canonical form, its Python class says what is wrong."""
         cdef bytes data = self.access_list.to_rlp()
         cdef const uint8_t* start = data
         cdef size_t size = len(data)
@@ -126,8 +127,8 @@ cdef class ListedExecutor(Executor):
         return 0
 
     cdef int count_reads(self, BlockRun run) except -1:
-        """Which slots that are only read take gas of the block: all but those of contracts that the block itself calls
-        after its transactions."""
+        """Determines which slots that are only read take gas of the block: all but those of contracts that the block
+        itself calls after its transactions."""
         cdef uint32_t i, j
         cdef const uint8_t* address
         for i in range(self.declared.account_count):
@@ -143,7 +144,7 @@ cdef class ListedExecutor(Executor):
         return 0
 
     cdef int prefetch(self, BlockRun run) except -1:
-        """Lets the backend bring all that the list names in one batch, if it can."""
+        """Lets the backend fetch everything that the list names in one batch, if it can."""
         cdef uint32_t i, j
         fetch = run.backend.prefetcher()
         if fetch is None:
@@ -179,12 +180,12 @@ cdef class ListedExecutor(Executor):
         block.output = run.output
         block.telling = &self.telling
         block.delays = self.delays != 0
-        # Every read takes at least 2,000 gas (EIP-2929, EIP-2930), of which refunds give back a fifth at most (EIP-3529).
+        # A read takes at least 2,000 gas (EIP-2929, EIP-2930); refunds give back a fifth of that at most (EIP-3529).
         if run.rules.revision >= LONDON:
             block.gas_of_a_read = ITEM_GAS * 4 // 5
         elif run.rules.revision >= BERLIN:
             block.gas_of_a_read = ITEM_GAS // 2
-        # Before EIP-161 an account may exist and be empty, which a list does not tell.
+        # Before EIP-161 an account may exist and be empty; a list does not tell that.
         if run.rules.revision >= SPURIOUS_DRAGON and self.open_block(&block, run):
             self.run_by_list(&block, run)
         if block.failure == BLOCK_OK and not block.starved and block.turns.frontier:
@@ -233,10 +234,11 @@ cdef class ListedExecutor(Executor):
             run.halt = 0
 
     cdef BlockFailure go_on(self, BlockRun run, Sequence* sequence) noexcept nogil:
-        """The rest, one after the other on the block's working set, each compared with the list as it ends."""
+        """Runs the remaining transactions one after the other on the block's working set; each is compared with the
+        list as it ends."""
         cdef BlockFailure failure = BLOCK_OK
         cdef Gate* gate = run.output.gate
-        run.output.gate = NULL                   # each is seen when it has been checked
+        run.output.gate = NULL                   # a transaction is published when it has been checked
         while sequence.at < sequence.count and failure == BLOCK_OK:
             if is_raised(&run.stop):
                 sequence.status = ABORTED
@@ -256,7 +258,7 @@ cdef class ListedExecutor(Executor):
         return failure
 
     cdef BlockFailure check(self, BlockRun run, uint32_t part, uint32_t index, Status* status) noexcept nogil:
-        """Compares a part that was noted with what the list says of its place, and tells it."""
+        """Compares a noted part with what the list says of its place, and records it for the caller."""
         if not check_part(&self.declared, &self.met, run.output.notes, part, index, &self.doubt):
             return BLOCK_ACCESS_LIST_WRONG
         if self.telling.notes == NULL or tell_noted_part(&self.telling, run.output.notes, part):
@@ -265,7 +267,7 @@ cdef class ListedExecutor(Executor):
         return BLOCK_ENGINE_FAILED
 
     cdef bint open_block(self, ListedBlock* block, BlockRun run) noexcept nogil:
-        """Takes workers and room for their runs. False: there is no memory for them."""
+        """Takes workers and room for their runs. False: no memory."""
         cdef ListedWorker* w
         cdef int i
         cdef int wanted = <int>min(<uint32_t>self.threads, block.count)
@@ -314,7 +316,7 @@ cdef class ListedExecutor(Executor):
 
 
 cdef int listed_threads(const ListedBlock* block):
-    """Threads that came to work on it, this one at least."""
+    """The number of threads that came to work on the block, this one at least."""
     cdef int i, came = 0
     for i in range(block.worker_count):
         came += block.workers[i].tasks.watch.since != 0
@@ -333,7 +335,7 @@ cdef dict listed_phases(const ListedBlock* block):
 
 
 cdef uint32_t runs_of(const ListedBlock* block) noexcept nogil:
-    """How many transactions were run by the list."""
+    """How many transactions ran by the list."""
     cdef uint32_t runs = 0
     cdef uint32_t tx
     if block.turns.verdict_of != NULL:
