@@ -1,7 +1,7 @@
-# Accounts: found or made, loaded, read with a note of how exactly, written.
+# Accounts: finding or making entries, loading them, reading with a note of how exact the read was, writing.
 
 cdef inline void mark(WorkingSet* ws, uint32_t account, int parts) noexcept nogil:
-    """Notes, before it does, that the running transaction writes parts of an account."""
+    """Notes, before the write, that the running transaction writes parts of an account."""
     cdef AccountEntry* entry = &ws.accounts[account]
     if entry.changed != ws.epoch:
         if ws.keeps_past:
@@ -15,7 +15,7 @@ cdef inline void mark(WorkingSet* ws, uint32_t account, int parts) noexcept nogi
 
 
 cdef inline uint32_t account_cell(WorkingSet* ws, uint64_t key_hash, const uint8_t* address) noexcept nogil:
-    """The cell with the account's number, or the free one where it would stand."""
+    """The cell that holds the account's number, or the free cell where it would stand."""
     cdef const Table* table = &private(ws).accounts
     cdef uint32_t at = <uint32_t>key_hash & table.mask
     cdef const Cell* cell = &table.cells[at]
@@ -55,7 +55,7 @@ cdef void load_account(WorkingSet* ws, uint32_t account) noexcept nogil:
         entry.origin = ws.reader.origin
         entry.rough = ws.reader.rough
         entry.code = ws.reader.known_code
-    entry.loaded = found != READ_FAILED          # else it is asked for again, should the run be taken back
+    entry.loaded = found != READ_FAILED          # else it is read again, should the run be rolled back
     if found == FOUND:
         entry.exists = True
         entry.base_exists = True
@@ -71,7 +71,7 @@ cdef void load_account(WorkingSet* ws, uint32_t account) noexcept nogil:
 
 
 cdef void raise_nonce(WorkingSet* ws, uint32_t account) noexcept nogil:
-    """Not noted in the journal: it is before all that can be reverted."""
+    """Not recorded in the journal: it happens before anything that can be reverted."""
     cdef AccountEntry* entry = &ws.accounts[account]
     if not entry.exists:
         mark(ws, account, PART_EXISTS)
@@ -113,7 +113,7 @@ cdef bint ws_warm_account(WorkingSet* ws, uint32_t account) noexcept nogil:
 
 
 cdef void ask_balance(WorkingSet* ws, uint32_t account) noexcept nogil:
-    """Of a reader that has only guessed it."""
+    """Reads the exact balance from a reader that has only guessed it."""
     cdef AccountEntry* entry = &ws.accounts[account]
     cdef Private* p = private(ws)
     cdef u256 exact, off
@@ -122,8 +122,8 @@ cdef void ask_balance(WorkingSet* ws, uint32_t account) noexcept nogil:
     if entry.lifetime:
         return
     ws.reader.balance(ws.reader.self, entry.origin, &exact)
-    # A payment that the guess allowed is more than there is. What comes of this run now is of no use to anybody: with both
-    # the floor and a lower balance to be met, it never stands.
+    # The guess allowed a payment of more than there is. This run is now useless: requiring both the floor and a lower
+    # exact balance, it never stands.
     if u_lt(&exact, &entry.balance_floor):
         entry.uses |= USE_BALANCE
     u_sub(&off, &exact, &entry.base.balance)
@@ -135,7 +135,7 @@ cdef void ask_balance(WorkingSet* ws, uint32_t account) noexcept nogil:
 
 
 cdef inline void use_balance(WorkingSet* ws, uint32_t account) noexcept nogil:
-    """The exact balance counts."""
+    """Notes that the exact balance matters."""
     if ws.accounts[account].rough:
         ask_balance(ws, account)
     ws.accounts[account].uses |= USE_BALANCE
@@ -157,7 +157,7 @@ cdef bint ws_can_pay(WorkingSet* ws, uint32_t account, const u256* amount) noexc
     if u_lt(&entry.balance, amount):
         use_balance(ws, account)
         return False
-    # The same is true of every earlier balance of at least base - (balance - amount).
+    # The payment succeeds for every earlier balance of at least base - (balance - amount).
     u_sub(&needed, &entry.balance, amount)
     if not u_sub_borrow(&needed, &entry.base.balance, &needed) and u_lt(&entry.balance_floor, &needed):
         entry.balance_floor = needed
@@ -177,7 +177,8 @@ cdef bint ws_exists(WorkingSet* ws, uint32_t account) noexcept nogil:
 
 
 cdef bint ws_is_empty(WorkingSet* ws, uint32_t account) noexcept nogil:
-    """Asks for as little as tells: a balance that has grown, code, a nonce, and only then whether the balance is zero."""
+    """Reads no more than necessary: whether the balance has grown, then code, then nonce, and only then whether the
+    balance is zero."""
     ws_load(ws, account)
     cdef AccountEntry* entry = &ws.accounts[account]
     cdef u256 one
@@ -187,7 +188,7 @@ cdef bint ws_is_empty(WorkingSet* ws, uint32_t account) noexcept nogil:
     if memcmp(entry.code_hash, EMPTY_CODE_HASH, 32) != 0:
         return False
     if entry.nonce:
-        if entry.base.nonce:                     # else it was set meanwhile, whatever it had been
+        if entry.base.nonce:                     # else this transaction set it, whatever it had been
             entry.uses |= USE_NONCE_SET
         return False
     entry.uses |= USE_NONCE
@@ -207,7 +208,8 @@ cdef bint hold_code(WorkingSet* ws, Code* code) noexcept nogil:
 
 
 cdef inline Code* recent_code(WorkingSet* ws, const uint8_t* code_hash) noexcept nogil:
-    """Of another account, if it is the same; NULL: not known. Threads would meet at the shared table and at the reference count."""
+    """The code of another account, if it is the same; NULL: not known. Avoids contention of threads on the shared table
+    and the reference count."""
     cdef const Private* p = private(ws)
     cdef uint32_t at = p.recent[code_hash[0] % RECENT_CODES]
     return p.codes[at] if at < p.code_count and memcmp(p.codes[at].hash, code_hash, 32) == 0 else NULL
@@ -221,7 +223,7 @@ cdef Code* ws_code(WorkingSet* ws, uint32_t account) noexcept nogil:
     if code != NULL:
         return code
     if memcmp(entry.code_hash, EMPTY_CODE_HASH, 32) == 0:
-        entry.code = EMPTY_CODE                  # never freed: no count of references, at which threads would meet
+        entry.code = EMPTY_CODE                  # never freed, so not counted: threads would contend on its count
         return EMPTY_CODE
     code = recent_code(ws, entry.code_hash)
     if code != NULL:

@@ -1,4 +1,4 @@
-# What other working sets changed, as a part of this one: brought into it when it is asked for, or at once.
+# Changes of other working sets, as a part of this one: joined when they are needed, or all at once.
 
 cdef bint ws_join_account(WorkingSet* ws, WorkingSet* other, uint32_t account) noexcept nogil:
     cdef AccountEntry* changed = &other.accounts[account]
@@ -50,7 +50,7 @@ cdef void ws_put_beside(WorkingSet* ws, WorkingSet* other) noexcept nogil:
 
 
 cdef bint account_from_beside(WorkingSet* ws, uint32_t account) noexcept nogil:
-    """Loads it, if another working set changed it."""
+    """Loads an account, if another working set changed it."""
     cdef WorkingSet* other = ws.beside
     cdef uint32_t number
     while other != NULL:
@@ -63,7 +63,7 @@ cdef bint account_from_beside(WorkingSet* ws, uint32_t account) noexcept nogil:
 
 
 cdef bint slot_from_beside(WorkingSet* ws, uint32_t slot) noexcept nogil:
-    """The same of a slot."""
+    """The same for a slot."""
     cdef WorkingSet* other = ws.beside
     cdef const uint8_t* address = ws.accounts[ws.slots[slot].account].address
     cdef uint32_t number

@@ -1,4 +1,4 @@
-# The journal: what a reverted call takes back, youngest first.
+# The journal: what a reverted call undoes, youngest entry first.
 
 cdef enum UndoKind:
     UNDO_WARM_ACCOUNT
@@ -26,7 +26,7 @@ cdef Undo* record(WorkingSet* ws, UndoKind kind, uint32_t number) noexcept nogil
         if not grow(ws, <void**>&p.journal, &p.journal_capacity, sizeof(Undo)):
             if p.journal_capacity == 0:
                 return <Undo*>&spare_undo
-            p.journal_count -= 1              # the run is lost; stay within bounds
+            p.journal_count -= 1              # the run has failed; stay within bounds
     cdef Undo* undo = &p.journal[p.journal_count]
     p.journal_count += 1
     undo.kind = kind
@@ -34,7 +34,7 @@ cdef Undo* record(WorkingSet* ws, UndoKind kind, uint32_t number) noexcept nogil
     return undo
 
 
-cdef Undo spare_undo                          # written to when there is no memory for a journal at all
+cdef Undo spare_undo                          # written to if there is no memory for a journal at all
 
 
 cdef Checkpoint ws_checkpoint(WorkingSet* ws) noexcept nogil:

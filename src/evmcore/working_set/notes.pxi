@@ -1,9 +1,9 @@
-# What a transaction leaves besides state: logs, and a note of all it accessed.
+# What a transaction leaves besides state: logs, and a note of everything it accessed.
 
 cdef bint ws_log(
     WorkingSet* ws, const uint8_t* address, uint32_t topic_count, const u256* top_topic, const uint8_t* data, size_t size
 ) noexcept nogil:
-    """Appends a log whose first topic is on top of the stack, the next below it. False: no memory."""
+    """Appends a log. Its first topic is on top of the stack, the next one below it. False: no memory."""
     cdef Private* p = private(ws)
     cdef LogEntry* log
     cdef size_t capacity

@@ -1,5 +1,5 @@
-# Images of what transactions changed, oldest first, so that the latest transactions can be taken back: the journal only knows
-# the running one.
+# Images of what transactions changed, oldest first, so that the latest transactions can be rolled back: the journal
+# covers only the running transaction.
 
 cdef void ws_keep_past(WorkingSet* ws) noexcept nogil:
     ws.keeps_past = True
@@ -8,12 +8,12 @@ cdef void ws_keep_past(WorkingSet* ws) noexcept nogil:
 
 
 cdef void ws_forget_past(WorkingSet* ws) noexcept nogil:
-    """The entries' stamps stay: of use to nobody, and gone with the next reset."""
+    """The entries' `past` stays set; it is unused from now on, and gone with the next reset."""
     ws.keeps_past = False
 
 
 cdef void keep_account(WorkingSet* ws, uint32_t account) noexcept nogil:
-    """Before the running transaction changes it for the first time."""
+    """Called before the running transaction changes the account for the first time."""
     cdef AccountEntry* entry = &ws.accounts[account]
     cdef AccountImage* image
     cdef uint32_t number = ws.past_account_count

@@ -11,7 +11,7 @@ cdef struct TransientEntry:
 
 
 cdef inline uint32_t slot_cell(WorkingSet* ws, uint64_t key_hash, uint32_t account, const u256* key) noexcept nogil:
-    """The cell with the slot's number, or the free one where it would stand."""
+    """The cell that holds the slot's number, or the free cell where it would stand."""
     cdef const Table* table = &private(ws).slots
     cdef uint32_t at = <uint32_t>key_hash & table.mask
     cdef const Cell* cell = &table.cells[at]
@@ -103,7 +103,7 @@ cdef void ws_store(WorkingSet* ws, uint32_t slot, const u256* value) noexcept no
 
 
 cdef uint32_t transient_number(WorkingSet* ws, uint32_t account, const u256* key, bint create) noexcept nogil:
-    """Number of a transient slot; NO_NUMBER when there is none and `create` is false, or no memory."""
+    """The number of a transient slot. NO_NUMBER: there is none and `create` is false, or no memory."""
     cdef Private* p = private(ws)
     cdef Table* table = &p.transients
     cdef uint64_t key_hash = hash_slot(hash_key, account, key.w)

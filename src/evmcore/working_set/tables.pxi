@@ -1,5 +1,6 @@
-# Growing arrays, and hash tables from keys to entry numbers. Cells carry a stamp: to forget them all is one increment. They
-# carry a part of the hash too, so that hardly ever an entry is looked at that is not the one: it would be far away.
+# Growing arrays, and hash tables from keys to entry numbers. Cells carry a stamp, so that one increment clears a table.
+# They also carry a part of the hash, so that a lookup hardly ever touches another key's entry, which would be a cache
+# miss.
 
 cdef struct Cell:
     uint16_t stamp
@@ -10,7 +11,7 @@ cdef struct Table:
     Cell* cells
     uint32_t mask
     uint32_t used
-    uint16_t stamp                # cells of another stamp are free
+    uint16_t stamp                # cells with another stamp are free
 
 
 cdef void out_of_memory(WorkingSet* ws) noexcept nogil:
@@ -19,7 +20,7 @@ cdef void out_of_memory(WorkingSet* ws) noexcept nogil:
 
 
 cdef bint grow(WorkingSet* ws, void** items, uint32_t* capacity, size_t item_size) noexcept nogil:
-    """Doubles an array. False (and the working set failed) when there is no memory; the old array stays."""
+    """Doubles an array. False: no memory; the working set has failed, and the old array stays."""
     cdef uint32_t wanted = capacity[0] * 2 if capacity[0] else 64
     cdef void* bigger
     if wanted > capacity[0]:
@@ -33,7 +34,7 @@ cdef bint grow(WorkingSet* ws, void** items, uint32_t* capacity, size_t item_siz
 
 
 cdef bint grow_accounts(WorkingSet* ws) noexcept nogil:
-    """More room for account entries, and for the list of all of them that a transaction may write."""
+    """Makes room for more account entries, and for the list of changed ones, which may contain them all."""
     cdef uint32_t capacity = private(ws).account_capacity
     return grow(ws, <void**>&ws.changed_accounts, &capacity, sizeof(uint32_t)) and grow(
         ws, <void**>&ws.accounts, &private(ws).account_capacity, sizeof(AccountEntry)
@@ -64,7 +65,7 @@ cdef void table_clear(Table* table) noexcept nogil:
 
 
 cdef inline uint32_t free_cell(const Table* table, uint64_t key_hash) noexcept nogil:
-    """The first free cell for a key that the table does not have."""
+    """The first free cell for a key that is not in the table."""
     cdef uint32_t at = <uint32_t>key_hash & table.mask
     while table.cells[at].stamp == table.stamp:
         at = (at + 1) & table.mask
@@ -92,8 +93,8 @@ cdef inline uint64_t hash_of_entry(WorkingSet* ws, const Table* table, uint32_t 
 
 
 cdef bint make_room(WorkingSet* ws, Table* table, uint32_t first, uint32_t stop) noexcept nogil:
-    """Doubles a table that is half full and holds the entries from `first` to before `stop`, whose numbers stay. False (and
-    the working set failed) when there is no memory."""
+    """Doubles a table if it is half full. It holds the entries from `first` to before `stop`, whose numbers stay.
+    False: no memory; the working set has failed."""
     cdef uint32_t size = (table.mask + 1) * 2
     cdef uint32_t number
     cdef uint64_t key_hash
