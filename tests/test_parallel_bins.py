@@ -1,4 +1,4 @@
-"""Transactions that run in bins: where they fall apart into groups, and where that was a mistake."""
+"""Transactions that run in bins: where they fall apart into groups, and where the grouping was wrong."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from tests.failing_states import Failing
 from tests.parallel_blocks import assert_bounded, check_equal, difference, outcome_of
 from tests.small_blocks import COINBASE, COUNT, COUNTER, block_of, people, person, transfer
 
-SEEDS = range(5, 405, 4)  # of random dealing: before anything is run where it has the bit of 4, else meanwhile
+SEEDS = range(5, 405, 4)  # of random dealing: before anything runs if bit 4 is set, else meanwhile
 POT, POT_SIZE = b"\x90" * 20, 100
 BEACON_ROOTS = bytes.fromhex("000f3df6d732807ef1319fb7b8bb8522d0beac02")  # EIP-4788
-# Pays the caller as much as the calldata's first word says, and notes in its slot whether that could be done.
+# Pays the caller the amount in the calldata's first word, and notes in its slot whether that was possible.
 TAKE = assemble("0 0 0 0 0 CALLDATALOAD CALLER GAS CALL CALLER SSTORE")
 
 
 def call(number: int, to: bytes, data: bytes = b"", *, nonce: int = 0, value: int = 0) -> Transaction:
-    """With a limit below which nobody looks how long it takes, so that nothing depends on that."""
+    """A call with a gas limit below which it is not timed, so that nothing depends on its time."""
     return Transaction(sender=person(number), nonce=nonce, to=to, value=value, data=data, gas_limit=90_000, gas_price=0)
 
 
@@ -46,7 +46,7 @@ def dealing(seed: int, threads: int = 2) -> ParallelExecutor:
 
 
 def assert_equal_however_dealt(block: Block, state: MemoryState, fork: Fork = Fork.LONDON) -> set[int]:
-    """The numbers of transactions that were final without being run again."""
+    """Returns the numbers of transactions that were final without being executed again."""
     expected = outcome_of(execute_block(block, state, fork, validate=False))
     final = set()
     for threads in (2, 3, 8):
@@ -61,8 +61,8 @@ def assert_equal_however_dealt(block: Block, state: MemoryState, fork: Fork = Fo
 
 @pytest.mark.parametrize("name", ["transfers", "erc20", "erc20, interleaved", "swaps, interleaved", "mixed"])
 def test_what_belongs_together_is_learnt_and_all_run_once(name: str) -> None:
-    """Those that the hints miss meet in the first blocks; then every transaction runs a single time, unchecked. How
-    often they have to meet depends on who is dealt to whom, by what they took."""
+    """Transactions that the hints miss meet in the first blocks; then every transaction runs once, unchecked. How often
+    they must meet depends on how they are dealt out, by their measured cost."""
     forget()
     workload = shapes(seed=3)[name]()
     (block,) = workload.blocks
@@ -101,14 +101,15 @@ def test_a_slot_that_two_bins_change_ends_what_is_final_just_before_the_second()
 
 
 def test_senders_in_several_bins() -> None:
-    """A nonce that the one before has not yet raised makes a transaction invalid in its bin, and only there."""
+    """A nonce that the earlier transaction has not yet raised makes a transaction invalid in its bin, and only
+    there."""
     state = MemoryState(people(2))
     block = block_of(*(transfer(0, person(1), nonce=nonce) for nonce in range(4)))
     assert min(assert_equal_however_dealt(block, state)) < 4
 
 
 def test_payments_to_one_account_are_added_up() -> None:
-    """Nobody looks at the balance, so it does not matter who is where; not even for an account that was not there."""
+    """No transaction reads the balance, so the dealing does not matter; not even for an account that did not exist."""
     state = MemoryState(people(9))
     block = block_of(*(transfer(number, b"\x77" * 20, value=number + 1) for number in range(9)))
     assert assert_equal_however_dealt(block, state) == {9}
@@ -150,8 +151,8 @@ def test_the_beneficiary_is_only_added_to_unless_somebody_looks() -> None:
 
 
 def test_a_read_that_fails_in_vain_is_no_error_of_the_block() -> None:
-    """The second call would read what the state cannot tell, but for the first one; in another bin it does. Nothing of
-    that may stay, in the block's own working set or in another one."""
+    """In order, the first call keeps the second from a read that fails; in another bin, the second call makes that
+    read. Nothing of it may stay, in the block's own working set or in another one."""
     code = assemble("1 SLOAD @set JUMPI 0 CALLDATALOAD @set JUMPI 2 SLOAD POP set: 1 1 SSTORE")
     alloc = people(3) | {COUNTER: Account(1, 0, code)}
 
@@ -195,10 +196,10 @@ def test_bins_and_what_remains_are_drawn() -> None:
         assert set(ran) == set(range(12))
 
 
-SYSTEM = 2**160 - 2  # who calls request contracts at a block's end (EIP-7002)
+SYSTEM = 2**160 - 2  # calls request contracts at a block's end (EIP-7002)
 NOTES = REQUEST_CONTRACTS[0]
-# Others leave what they pay in their own slot, and read that of one who comes later. At the block's end: returns every
-# such slot, balances of payees and the contract's own, and changes what the first of the senders left there.
+# Other callers leave what they pay in their own slot, and read the slot of a later caller. At the block's end: returns
+# every such slot, balances of payees and the contract's own, and changes what the first of the senders left there.
 READ_ALL = " ".join(f"0x{person(number).hex()} SLOAD {32 * number} MSTORE" for number in range(6))
 SEE_ALL = " ".join(f"0x{(b'p' * 19 + bytes([number])).hex()} BALANCE {32 * (number + 6)} MSTORE" for number in range(6))
 END = f"{READ_ALL} {SEE_ALL} SELFBALANCE 384 MSTORE 99 0x{person(0).hex()} SSTORE 416 0 RETURN"
@@ -213,7 +214,7 @@ def prague_block(*transactions: Transaction, withdrawals: tuple[Withdrawal, ...]
 
 @pytest.mark.parametrize("clearing", [False, True], ids=["nothing ends", "an account ends"])
 def test_what_ends_a_block_sees_and_changes_what_any_bin_did(clearing: bool) -> None:
-    """Withdrawals and request contracts: accounts that one bin changed, that several did, and that nobody touched."""
+    """Withdrawals and request contracts: accounts that one bin changed, that several did, and that none touched."""
     payees = [b"p" * 19 + bytes([number]) for number in range(6)]
     end = assemble("CALLER SELFDESTRUCT")
     mortal = Account(1, 0, end, {1: 1}) if clearing else Account(1, 0, b"\0")
@@ -232,7 +233,7 @@ def test_what_ends_a_block_sees_and_changes_what_any_bin_did(clearing: bool) -> 
 
 
 def test_a_contract_that_ends_in_one_bin_after_another_one_wrote_to_it() -> None:
-    """In order, so that all is final; but what was written is gone with it."""
+    """In order, so that all transactions become final; but what was written is gone with the contract."""
     code = assemble("CALLDATASIZE @end JUMPI CALLER CALLER SSTORE STOP end: CALLER SELFDESTRUCT")
     state = MemoryState(people(4) | {COUNTER: Account(1, 0, code, {7: 7})})
     block = block_of(call(0, COUNTER), call(1, COUNTER), call(2, COUNTER, b"\1"), transfer(3, person(0)))

@@ -82,7 +82,7 @@ def test_whole_blocks_of_the_benchmark_are_equal(workload: Workload) -> None:
 
 
 def _check_outcome(workload: Workload, state: MemoryState) -> None:
-    """What the generator knows of the state at the end, from its own books."""
+    """Checks the state at the end against the generator's own books."""
     for address, balance in workload.outcome.balances.items():
         assert state.balance(address) == balance
     for address, slots in workload.outcome.storage.items():

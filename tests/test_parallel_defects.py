@@ -1,5 +1,5 @@
-"""Five ways in which an optimistic executor can go wrong without a crash, suspected in another one by reading it: each
-has a test here that would show it, and so do the rules of state that are easily forgotten."""
+"""Five ways in which an optimistic executor can go wrong without a crash, suspected in another executor by reading it.
+Each has a test here that would show it; so do the rules of state that are easily forgotten."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COINBASE, SLOW, FIRST, SECOND, TARGET = (bytes([byte]) * 20 for byte in (0xCB, 0
 BEACON_ROOTS = bytes.fromhex("000f3df6d732807ef1319fb7b8bb8522d0beac02")
 WEI = 10**18
 
-# Keeps the frontier busy while later transactions run on what is there; then goes on with `then`.
+# Keeps the frontier busy while later transactions run on the state before it; then continues with `then`.
 BUSY = "4000 loop: 1 SWAP1 SUB DUP1 @loop JUMPI POP "
 RECORD = {FIRST: assemble("0 SLOAD 1 ADD 0 SSTORE"), SECOND: assemble("1 SLOAD 1 ADD 1 SSTORE")}
 REPETITIONS = 12
@@ -53,7 +53,7 @@ def final_state(
     fork: Fork = Fork.PRAGUE,
     coinbase: bytes = COINBASE,
 ) -> MemoryState:
-    """The state after a block, which must be the same however it is executed."""
+    """The state after a block, which must be the same however the block is executed."""
     alloc = {person: Account(balance=WEI) for person in PEOPLE}
     alloc |= {SLOW: Account(1, 0, assemble(BUSY))} | {address: Account(1, 0, code) for address, code in RECORD.items()}
     request = Account(1, 0, assemble("STOP"))
@@ -90,7 +90,7 @@ def final_state(
 
 @pytest.mark.parametrize("how", ["creation", "delegation"])
 def test_a_plain_transfer_depends_on_its_recipients_code(how: str) -> None:
-    """Nothing is exempt from being checked: the recipient gets code by an earlier, slower transaction."""
+    """No read is exempt from validation: the recipient gets code by an earlier, slower transaction."""
     if how == "creation":
         recipient = created(PEOPLE[0], 0)
         first = tx(0, 0, None, data=init_code(assemble(BUSY), RECORD[FIRST]))
@@ -173,7 +173,7 @@ def test_a_delegated_sender_of_plain_transfers_keeps_its_delegation() -> None:
 
 
 def test_readers_of_changing_code_run_a_bounded_number_of_times() -> None:
-    """Code that is about to change is waited for like any other value (`final_state` bounds the runs)."""
+    """Changing code is waited for like any other value (`final_state` bounds the runs)."""
     account, count = PEOPLE[9], 8
     block: list[Transaction] = []
     for turn in range(count):
@@ -187,7 +187,8 @@ def test_readers_of_changing_code_run_a_bounded_number_of_times() -> None:
 # ------------------------------------------------------------ lifetimes
 
 
-# A contract that counts in slot 0 and destroys itself where there is calldata; and what makes it, at one address.
+# A contract that counts in slot 0 and destroys itself if there is calldata; and its factory, which makes it at one
+# address.
 COUNTING = assemble("CALLDATASIZE @die JUMPI 0 SLOAD 1 ADD 0 SSTORE STOP die: CALLER SELFDESTRUCT")
 INIT = deploying(COUNTING)
 FACTORY = b"\xfa" * 20
@@ -203,7 +204,7 @@ def legacy(person: int, nonce: int, to: bytes, **fields: object) -> Transaction:
 
 @pytest.mark.parametrize("fork", [Fork.ISTANBUL, Fork.SHANGHAI], ids=lambda fork: fork.title)
 def test_destroyed_and_made_again_at_one_address(fork: Fork) -> None:
-    """Storage, nonce and balance of the earlier life are gone; what later transactions credit is kept."""
+    """Storage, nonce and balance of the earlier life are gone; later credits are kept."""
     block = [
         legacy(0, 0, SLOW),
         legacy(0, 1, FACTORY),
@@ -225,7 +226,8 @@ def test_destroyed_and_made_again_at_one_address(fork: Fork) -> None:
 
 
 def test_what_a_slot_held_before_the_block_is_known_in_every_life() -> None:
-    """Whoever first touches a slot in a later life of its contract must not decide what those before it find there."""
+    """The first access to a slot in a later life of its contract must not decide what earlier transactions find
+    there."""
     init = init_code(assemble("0 SLOAD 100 ADD 0 SSTORE"), COUNTING)
     words = " ".join(f"0x{init[at : at + 32].ljust(32, b'!').hex()} {at} MSTORE" for at in range(0, len(init), 32))
     child = keccak256(b"\xff" + FACTORY + bytes(32) + keccak256(init))[12:]
@@ -248,7 +250,7 @@ def test_what_a_slot_held_before_the_block_is_known_in_every_life() -> None:
 
 
 def test_an_empty_account_takes_its_storage_with_it() -> None:
-    """EIP-161 deletes one of the accounts that EIP-7610 is about; then its address can be made a contract's."""
+    """EIP-161 deletes one of the accounts that EIP-7610 is about; then a contract can be made at its address."""
     block = [legacy(0, 0, SLOW), legacy(1, 0, CHILD), legacy(2, 0, FACTORY), legacy(3, 0, CHILD)]
     extra = {FACTORY: Account(1, 0, MAKE), CHILD: Account(storage={0: 41, 1: 1})}
     state = final_state(block, extra, fork=Fork.SHANGHAI)
@@ -257,7 +259,7 @@ def test_an_empty_account_takes_its_storage_with_it() -> None:
 
 
 def test_an_account_that_only_speculation_made_is_not_there() -> None:
-    """It has neither code nor balance: that its nonce was not zero is all that could be known of it."""
+    """It has neither code nor balance: only its nonce, not being zero, could be known of it."""
     maker = b"\x1b" * 20
     child = keccak256(b"\xff" + maker + bytes(32) + keccak256(b""))[12:]
     make = assemble(
@@ -275,7 +277,7 @@ def test_an_account_that_only_speculation_made_is_not_there() -> None:
 
 
 def test_slots_written_before_the_first_transaction_are_seen() -> None:
-    """EIP-4788: the system call's writes are what the transactions find."""
+    """EIP-4788: the transactions find the writes of the system call."""
     code = assemble("CALLVALUE @read JUMPI 0 CALLDATALOAD 3 SSTORE STOP read: 3 SLOAD 4 SSTORE")
     state = final_state([tx(n, 0, BEACON_ROOTS, value=1) for n in range(4)], {BEACON_ROOTS: Account(1, 0, code)})
     assert state.storage(BEACON_ROOTS, 4) == int.from_bytes(b"\x0b" * 32, "big")

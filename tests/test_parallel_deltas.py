@@ -1,5 +1,5 @@
-"""Storage slots that transactions only add to: they are brought in as deltas, each with the bounds within which the run
-would have been the same. Every use that depends on more than that is found out at the frontier."""
+"""Storage slots that transactions only add to are committed as deltas, each with the bounds within which the run would
+have been the same. Every use that depends on more than that is found at the frontier."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.parallel_blocks import check_equal, executors_for, observe
 PEOPLE = tuple(bytes([0xA0, number]) * 10 for number in range(12))
 COUNTER, CALLER, PROXY, TOKEN = (bytes([byte]) * 20 for byte in (0xC1, 0xC2, 0xC3, 0x70))
 MOST = 2**256 - 1
-# Keeps the frontier busy while later transactions run on what is there.
+# Keeps the frontier busy while later transactions run on the state before it.
 BUSY = "3000 loop: 1 SWAP1 SUB DUP1 @loop JUMPI POP "
 
 
@@ -74,7 +74,8 @@ def rich() -> dict[bytes, Account]:
 def outcome(
     transactions: Sequence[Transaction], contracts: dict[bytes, Account], fork: Fork = Fork.LONDON
 ) -> tuple[MemoryState, dict[int, ParallelExecutor]]:
-    """The state after a block, which must be the same however it is executed, with every slot taken for contended."""
+    """The state after a block, with every slot taken for contended; it must be the same however the block is
+    executed."""
     state = MemoryState(rich() | contracts)
     block = block_of(transactions, fork)
     executors = executors_for((1, 2, 3, 8), watch_all=True)
@@ -88,7 +89,7 @@ def outcome(
     return state, executors
 
 
-# ------------------------------------------------------------ what no longer has to run again
+# ------------------------------------------------------------ what no longer has to be re-executed
 
 
 def token_state(fund: int = 10**18) -> dict[bytes, Account]:
@@ -139,7 +140,7 @@ def test_a_counter_is_added_to_without_waiting() -> None:
 
 
 def moves(code: str, amounts: Sequence[int], start: int, **others: Any) -> MemoryState:
-    """Calls a contract, whose slot 0 is `start`, with one amount after the other; the first caller is slow."""
+    """Calls a contract, whose slot 0 is `start`, once for each amount; the first caller is slow."""
     calls = [(k % 12, COUNTER, (amount,), "") for k, amount in enumerate(amounts)]
     state, _ = outcome(in_order(calls), {COUNTER: Account(1, 0, assemble(BUSY + code), {0: start})}, **others)
     return state
@@ -222,14 +223,14 @@ def test_an_allowance_is_spent_by_many() -> None:
 
 
 def test_a_destroyed_contract_starts_again_from_nothing() -> None:
-    """Before EIP-6780: what was added before the destruction is gone, also for those who saw it."""
+    """Before EIP-6780: what was added before the destruction is gone, also for transactions that read it."""
     code = assemble(BUSY + "0 CALLDATALOAD DUP1 99 EQ @die JUMPI 0 SLOAD ADD 0 SSTORE STOP die: 0 SELFDESTRUCT")
     calls = [(k % 12, COUNTER, (amount,), "") for k, amount in enumerate((1, 2, 99, 3, 4, 99, 5))]
     outcome(in_order(calls), {COUNTER: Account(1, 0, code, {0: 5})})
 
 
 def test_reading_the_value_for_something_else_depends_on_it() -> None:
-    """It is stored elsewhere, logged, hashed, given back, or decides what is done."""
+    """It is stored elsewhere, logged, hashed, returned, or decides a branch."""
     for use in (
         "1 SSTORE",
         "0 MSTORE 32 0 LOG0",
@@ -318,7 +319,7 @@ def random_program(random: Random) -> str:
 
 
 def run(code: bytes, slots: dict[int, int], executor: ParallelExecutor | None = None) -> tuple[Any, dict[int, int]]:
-    """What a call of the program comes to, and the slots afterwards."""
+    """The result of a call of the program, and the slots afterwards."""
     state = MemoryState(rich() | {COUNTER: Account(1, 0, code, slots)})
     options: dict[str, Any] = {} if executor is None else {"executor": executor}
     result = execute_block(block_of([call(0, 0, COUNTER)]), state, Fork.LONDON, validate=False, commit=True, **options)
@@ -364,9 +365,10 @@ def test_with_every_value_within_the_bounds_a_program_does_the_same(share: int) 
 
 
 def test_who_pays_from_a_guess_cannot_pay_what_is_not_there() -> None:
-    """A purse that has one coin pays it away, is given one, and is asked for two. Its calls meet each other, so they
-    come to run in a line and tell their balances; the payment to it is not told. The last call first takes it to have
-    its first coin still, pays that, and only then asks what there is: nothing. So it was another coin that it paid."""
+    """A purse that has one coin pays it away, receives one, and is asked for two. Its calls conflict, so they come to
+    run in a line and publish their balances; the payment to the purse is not published. The last call assumes that the
+    purse still has its first coin and pays it. Only then it reads the exact balance, which is zero: so it has paid a
+    coin that was not there."""
     purse, poor = bytes([0xC7]) * 20, bytes([0xB1]) * 20
     pay = f"0 0 0 0 1 0x{poor.hex()} 50000 CALL POP "
     code = assemble(

@@ -1,4 +1,4 @@
-"""Failing states, invalid blocks, hostile blocks and many blocks: parallel execution ends, and ends as it should."""
+"""Failing states, invalid blocks, hostile blocks and many blocks: parallel execution ends, with the right outcome."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.small_blocks import BURN, BURNER, COUNT, COUNTER, block_of, people, p
 @pytest.mark.parametrize("seed", range(12))
 def test_states_written_in_python_are_equal(seed: int) -> None:
     case = python_case(seed)
-    # Not a memory state's: that one also lists what wiped accounts had that no transaction read.
+    # Not that of a memory state, which also lists slots of wiped accounts that no transaction read.
     expected = observe(case.block, as_backend(Failing(case.alloc)), case.fork)
     for threads, executor in executors_for(THREADS).items():
         executor.delays = seed + threads
@@ -53,7 +53,8 @@ def test_a_failing_read_stops_the_block_with_its_error(seed: int) -> None:
             assert f"read {fails_at}" in str(caught.value)
             assert state.applied == 0
             reads = state.reads
-            # Every thread has left the state: nobody reads any more, and another block runs as if nothing had been.
+            # Every thread has left the state: none reads it any more, and another block runs as if nothing had
+            # happened.
             assert observe(case.block, as_backend(Failing(case.alloc)), case.fork, executor) == expected
             assert state.reads == reads
     if native_threads:
@@ -61,7 +62,7 @@ def test_a_failing_read_stops_the_block_with_its_error(seed: int) -> None:
 
 
 def test_a_read_that_only_speculation_makes_may_fail() -> None:
-    """Transaction 1 is slow and makes 2 read another slot than it does on stale data; reading that one raises."""
+    """Transaction 1 is slow and changes which slot transaction 2 reads; the slot that 2 reads on stale data raises."""
     chooser = assemble("0 SLOAD SLOAD POP")
     target = b"\xc1" * 20
 
@@ -163,7 +164,7 @@ def test_random_blocks_end_within_bounded_runs(fork: Fork) -> None:
 
 
 def test_a_block_that_reaches_too_much_goes_on_sequentially() -> None:
-    """Before storage reads were priced as they should be, a block could read more places than there is room for."""
+    """Before storage reads had their proper price, a block could read more places than there is room for."""
     wide = assemble("0 CALLDATALOAD loop: DUP1 SLOAD POP 1 ADD DUP1 4095 AND @loop JUMPI STOP")
     target = b"\x3d" * 20
     block = block_of(
@@ -183,7 +184,7 @@ def test_a_block_that_reaches_too_much_goes_on_sequentially() -> None:
     state = MemoryState(people(40) | {COUNTER: Account(1, 0, COUNT), target: Account(1, 0, wide)})
     for threads in THREADS:
         for delays in range(3):
-            # With all of them run ahead somebody certainly finds no room.
+            # If all of them run ahead, some transaction certainly finds no room.
             (executor,) = executors_for((threads,), watch_all=delays == 0).values()
             expected, words = check_equal(block, state, Fork.HOMESTEAD, {threads: executor}, delays=delays)
             assert words is None
@@ -194,7 +195,7 @@ def test_a_block_that_reaches_too_much_goes_on_sequentially() -> None:
                 assert found["fallback"] == "no room in the store" and at is not None and 0 <= at <= 30
                 assert ("sequential" in found["phases"]) == (at < 30) and found["runs"] >= 30
             else:
-                # The committer needs no room: nobody ran so much ahead of it.
+                # The committer needs no room: no worker ran that far ahead of it.
                 assert found["fallback_at"] is None and delays
 
 

@@ -1,5 +1,5 @@
-"""Every block of the blockchain-test archives gives in parallel what it gives sequentially, at every number of threads,
-and imports with parallel execution as the fixtures say."""
+"""Every block of the blockchain-test archives gives the same outcome in parallel as sequentially, at every number of
+threads, and imports with parallel execution as the fixtures say."""
 
 from collections.abc import Callable
 

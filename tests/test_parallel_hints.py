@@ -1,4 +1,4 @@
-"""Hints change when something runs: what met others is lined up."""
+"""Hints change when a transaction runs: transactions that conflicted are lined up."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.small_blocks import block_of, people, person
 
 SHAPES = shapes(seed=5)
 LOOP = b"\x70" * 20
-# Goes round as often as its argument says.
+# Loops as often as its argument says.
 TURNS = assemble("4 CALLDATALOAD loop: 1 SWAP1 SUB DUP1 @loop JUMPI")
-# Changes the slot that its argument names, in a way that no delta stands for.
+# Changes the slot that its argument names, in a way that no delta can express.
 MARK = b"\x71" * 20
 MARKS = assemble("4 CALLDATALOAD DUP1 SLOAD DUP1 MUL 1 ADD SWAP1 SSTORE")
-# Both, one after the other, with one slot for all.
+# Both, one after the other, with one slot for all callers.
 CHAIN = b"\x72" * 20
 TURNS_AND_MARKS = TURNS + assemble("POP 0 SLOAD DUP1 MUL 1 ADD 0 SSTORE")
 
@@ -44,8 +44,8 @@ def call(number: int, to: bytes, selector: bytes, argument: int, gas_limit: int)
 def executions(
     block: Block, state: MemoryState, chain: ChainConfig | Fork, threads: int, seed: int, times: int
 ) -> Iterator[ParallelExecutor]:
-    """So many executions one after the other, each equal to sequential execution. Workers take turns, drawn by the
-    seed: what happens is the same on every machine."""
+    """Executes the block `times` times in a row, each time with the outcome of sequential execution. Workers take
+    turns, drawn by the seed: what happens is the same on every machine."""
     forget()
     expected = outcome_of(execute_block(block, state, chain, validate=False))
     executor = ParallelExecutor(threads, always=True)
@@ -58,7 +58,7 @@ def executions(
 
 
 def runs(executor: ParallelExecutor) -> dict[int, tuple[int, int]]:
-    """When transactions of the latest block began first and ended last."""
+    """When each transaction of the latest block first began and last ended."""
     _, _, events = executor.timeline
     found: dict[int, tuple[int, int]] = {}
     for _, what, transaction, begin, end, _ in events:
@@ -69,14 +69,14 @@ def runs(executor: ParallelExecutor) -> dict[int, tuple[int, int]]:
 
 
 def met(executor: ParallelExecutor) -> int:
-    """How many runs met what another transaction had not written yet."""
+    """How many runs met an unfinished transaction."""
     return executor.counters["reruns"] + executor.counters["waits"]
 
 
 @pytest.mark.parametrize("threads", [2, 3, 8])
 @pytest.mark.parametrize("name", ["swaps, one pair", "swaps, clusters"])
 def test_swaps_that_met_at_a_pair_are_lined_up_and_stay_so(name: str, threads: int) -> None:
-    """Being lined up they do not meet any more, which is no reason to forget why."""
+    """Being lined up, they do not conflict any more, which is no reason to forget why."""
     workload = SHAPES[name]()
     (block,) = workload.blocks
     state, chain = MemoryState(workload.alloc), engine.workload_chain(workload.fork)
@@ -87,8 +87,8 @@ def test_swaps_that_met_at_a_pair_are_lined_up_and_stay_so(name: str, threads: i
 
 
 def test_calls_are_told_apart_by_the_addresses_in_their_calldata() -> None:
-    """Calls of one function meet where they name the same address, and only those are lined up: none begins before the
-    fourth before it has ended, many before the one before them has."""
+    """Calls of one function conflict if they name the same address, and only those are lined up: none begins before the
+    fourth before it has ended; many begin before the one before them has."""
     selector = bytes.fromhex("55667788")
     places = [int.from_bytes(b"\x99" * 19 + bytes([number]), "big") for number in range(4)]
     block = block_of(
@@ -111,8 +111,9 @@ def test_calls_are_told_apart_by_the_addresses_in_their_calldata() -> None:
 
 @pytest.mark.parametrize("paid", [False, True])
 def test_who_writes_what_others_read_is_waited_for_though_it_never_ran_again(paid: bool) -> None:
-    """Writer and readers are of different kinds. The writer stands always: only those who read know of it."""
-    # With the first selector: long work, then a slot or, `paid`, a balance is another one. With the other: reads that.
+    """Writer and readers are of different kinds. The writer always stands: only the readers conflict."""
+    # With the first selector: long work, then a change of a slot or, with `paid`, of a balance. With the other: a read
+    # of it.
     pay, own = "0 0 0 0 CALLVALUE 0x73 GAS CALL POP", "0x73 BALANCE"
     write, read = (pay, own) if paid else ("7 0 SSTORE", "0 SLOAD")
     code = assemble(
@@ -142,14 +143,14 @@ def test_transactions_without_gas_have_no_length() -> None:
 
 
 def left_behind(executor: ParallelExecutor, index: int) -> int:
-    """How many transactions began after one of the latest block did."""
+    """How many transactions of the latest block began after the one at `index`."""
     begun = {transaction: begin for transaction, (begin, _) in runs(executor).items()}
     return sum(begin > begun[index] for begin in begun.values())
 
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_a_transaction_that_would_end_the_block_alone_begins_early(threads: int) -> None:
-    """Its gas limit says something; once it was seen it is known."""
+    """Its gas limit gives an estimate; once the call was seen, its cost is known."""
     short = [call(number, LOOP, bytes(4), 500, 200_000) for number in range(40)]
     block = block_of(*short, call(40, LOOP, b"\1\2\3\4", 50_000, 4_000_000), gas_limit=10**9)
     state = MemoryState(people(41) | {LOOP: Account(1, 0, TURNS)})
@@ -160,7 +161,7 @@ def test_a_transaction_that_would_end_the_block_alone_begins_early(threads: int)
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_a_chain_that_would_end_the_block_begins_early(threads: int) -> None:
-    """Each of its members is short enough to wait for its turn; those who met before are one chain."""
+    """Each of its transactions is short enough to wait for its turn; those that met before form one chain."""
     short = [call(number, LOOP, bytes(4), 1_000, 200_000) for number in range(40)]
     chain = [call(40 + number, CHAIN, bytes(4), 10_000, 1_000_000) for number in range(4)]
     block = block_of(*short, *chain, gas_limit=10**9)
@@ -175,8 +176,8 @@ def test_a_chain_that_would_end_the_block_begins_early(threads: int) -> None:
     ("name", "threads", "most"), [("swaps, clusters", 2, 3), ("swaps, one pair", 2, 6), ("swaps, one pair", 3, 6)]
 )
 def test_those_that_meet_for_the_first_time_teach_those_behind_them(name: str, threads: int, most: int) -> None:
-    """Nothing is known at first, and nearly every swap meets the one before it at their pair: it waits for that one,
-    and only one in `most` runs again at most. Without being taught more than half of them would."""
+    """Nothing is known at first, and nearly every swap meets the one before it at their pair. It learns to wait for
+    that one, so that at most one in `most` is re-executed. Without that, more than half of them would be."""
     workload = SHAPES[name]()
     (block,) = workload.blocks
     state, chain = MemoryState(workload.alloc), engine.workload_chain(workload.fork)
@@ -187,7 +188,7 @@ def test_those_that_meet_for_the_first_time_teach_those_behind_them(name: str, t
 
 
 def test_calls_that_share_nothing_may_make_contracts_with_storage() -> None:
-    """Each call has a factory of its own, and nobody has ever asked for the slots of what it makes."""
+    """Each call has a factory of its own, and no transaction has read the slots of what it makes."""
     init = assemble("7 1 SSTORE 9 0 SSTORE STOP")
     make = f"0x{init.hex()} 0 MSTORE {len(init)} {32 - len(init)} 0 CREATE 0 MSTORE 32 0 LOG0 "
     factories = [b"\xfa" * 18 + number.to_bytes(2, "big") for number in range(120)]

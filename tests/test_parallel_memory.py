@@ -1,4 +1,4 @@
-"""What a parallel block takes of memory: bounded by its gas, flat from block to block, enough for wide blocks."""
+"""Memory of a parallel block: bounded by its gas, flat from block to block, enough for wide blocks."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_random_blocks_take_no_more_than_their_gas_allows() -> None:
                 assert_within_bound(executor, case.block, case.fork)
 
 
-READERS = {  # each reads as many places as its gas is good for
+READERS = {  # each reads as many places as its gas allows
     "slots": "0 CALLDATALOAD loop: DUP1 SLOAD POP 1 ADD @loop JUMP",
     "accounts": "0 CALLDATALOAD loop: DUP1 BALANCE POP 1 ADD @loop JUMP",
     "slots that are written": "0 CALLDATALOAD loop: DUP1 DUP1 SSTORE 1 ADD @loop JUMP",
@@ -69,7 +69,7 @@ READERS = {  # each reads as many places as its gas is good for
 
 
 def callers(count: int, gas: int, target: bytes) -> tuple[Block, dict[bytes, Account]]:
-    """So many people call a contract, each with another number to begin with."""
+    """`count` senders call a contract, each with another number to begin with."""
     people = [bytes([0x11]) * 18 + number.to_bytes(2, "big") for number in range(count)]
     transactions = tuple(
         Transaction(
@@ -86,7 +86,7 @@ def callers(count: int, gas: int, target: bytes) -> tuple[Block, dict[bytes, Acc
 )
 @pytest.mark.parametrize("what", READERS)
 def test_a_block_that_reaches_all_it_can_takes_no_more(what: str, fork: Fork) -> None:
-    """Nothing else fills memory as fast for its gas; where the store is full the rest of the block needs none."""
+    """Nothing else fills memory as fast for its gas; once the store is full, the rest of the block needs none."""
     target = b"\x3d" * 20
     block, alloc = callers(40, 200_000, target)
     state = MemoryState(alloc | {target: Account(1, 0, assemble(READERS[what]))})
@@ -111,7 +111,7 @@ def test_a_block_that_touches_more_than_a_thousand_accounts(delays: int) -> None
 
 
 def test_one_transaction_that_touches_more_than_a_thousand_accounts() -> None:
-    """Among others that pay some of these accounts; the working set grows in the middle of the run."""
+    """It runs among others that pay some of these accounts; the working set grows in the middle of the run."""
     wide = assemble(
         "0 0 loop: DUP1 0x100000 ADD BALANCE DUP3 ADD SWAP2 POP 1 ADD DUP1 1200 GT @loop JUMPI POP 0 SSTORE"
     )
@@ -135,8 +135,8 @@ def test_one_transaction_that_touches_more_than_a_thousand_accounts() -> None:
 
 
 def test_a_block_that_reaches_more_than_the_store_has_room_for_says_where_it_went_on_alone() -> None:
-    """Reading a slot cost 50 units of gas once: 40 transactions of 3,000 new slots each are more than the room. All are
-    run ahead here: what the committer runs directly needs none."""
+    """Reading a slot once cost 50 gas: 40 transactions of 3,000 new slots each need more than the room. All are run
+    ahead here, because what the committer runs directly needs no room."""
     target = b"\x3d" * 20
     wide = assemble("0 CALLDATALOAD loop: DUP1 SLOAD POP 1 ADD DUP1 4095 AND 3000 GT @loop JUMPI STOP")
     block, alloc = callers(40, 300_000, target)

@@ -1,4 +1,4 @@
-"""Random hostile blocks: parallel execution gives what sequential execution gives, errors included.
+"""Random hostile blocks: parallel execution gives the outcome of sequential execution, errors included.
 
 `EVMCORE_PARALLEL_BLOCKS` is the number of seeds (default 600); longer runs: `python -m tests.parallel_fuzz`.
 """
@@ -32,7 +32,7 @@ def test_random_blocks_are_equal(fork: Fork) -> None:
 
 
 def test_random_blocks_with_lists_given_are_equal_or_refused_by_name_and_place() -> None:
-    """Right lists and wrong ones, streamed too, with delays where threads meet."""
+    """Right lists and wrong ones, streamed too, with delays at the points where threads meet."""
     counts: Counter[str] = Counter()
     for seed in range(70_000, 70_000 + BLOCKS // 3):
         found = check_lists(make_case(seed), (2, 3, 8), counts)
@@ -51,7 +51,7 @@ def test_the_command_says_what_it_did(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_every_kind_of_transaction_and_outcome_is_met() -> None:
-    """The generator reaches what it is for; seeds that no longer do would prove less."""
+    """The generator reaches what it is for; seeds that no longer did would prove less."""
     met: set[object] = set()
     for seed in range(300):
         case = make_case(seed, delays=False)

@@ -1,4 +1,4 @@
-"""Every workload for comparing executors gives on any number of threads what it gives sequentially."""
+"""Every workload for comparing executors gives the same outcome on any number of threads as sequentially."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_gigagas_block_is_executed_in_parallel_to_its_end() -> None:
     engine.check_outcome(workload.name, state, workload.outcome)
 
 
-# ------------------------------------------------------------ what was done
+# ------------------------------------------------------------ counters
 
 
 def test_counters_of_sequential_execution() -> None:
@@ -159,13 +159,13 @@ def test_every_counter_is_filled(name: str, threads: int) -> None:
     found = execute_block(block, state, SCENES[name].fork, validate=False, executor=executor).parallel
     assert found.transactions == count and 1 <= found.threads <= threads
     assert found.decision == (f"{found.threads} threads, as asked" if found.threads > 1 else "sequential")
-    # Each is checked at most once, and run again when the check found something.
+    # Each is validated at most once, and re-executed if the validation failed.
     assert found.validations <= count and found.reruns == sum(found.aborts.values())
     assert found.executions >= count + found.reruns
     assert (found.fallback, found.fallback_at) == ("", None)
     assert set(found.phases) == {*PHASES, "opening", "waking", "running", "committing", "waiting"}
     assert all(found.phases[phase] > 0 for phase in ("opening", "waking", "running", "committing"))
-    # What the threads did is what passed while they were there.
+    # The threads' phases fit into the time that passed while they were there.
     spent = sum(found.phases[phase] for phase in ("waking", "running", "committing", "waiting"))
     assert 0 < spent <= 1.01 * found.threads * found.phases["execute"]
     assert spent >= found.phases["running"] + found.phases["committing"]
@@ -174,9 +174,9 @@ def test_every_counter_is_filled(name: str, threads: int) -> None:
 def test_settled_deltas_are_counted() -> None:
     (block,) = SCENES["one counter"].blocks
     executor = ParallelExecutor(1, always=True)
-    executor.watch_all = True  # everything is run ahead, even here
+    executor.watch_all = True  # everything runs ahead, even here
     found = execute_block(
         block, MemoryState(SCENES["one counter"].alloc), "cancun", validate=False, executor=executor
     ).parallel
-    # Of each transaction at least what its sender pays and what the beneficiary gets.
+    # Of each transaction, at least the sender's payment and the beneficiary's credit.
     assert found.lazies >= 2 * len(block.transactions)

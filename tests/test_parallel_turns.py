@@ -1,4 +1,4 @@
-"""Workers that take turns: what happens to a block follows from a seed, on any machine, and the result from neither."""
+"""Workers that take turns: the seed determines what happens to a block, on any machine, but not the result."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.usefixtures("nothing_known")
 
 
 def story(name: str, threads: int, seed: int) -> Iterator[tuple[object, ...]]:
-    """Who did what with which transaction in three executions one after the other, by workers that know nothing at
-    first: in order of what was over first, without times."""
+    """The deeds of each worker with each transaction in three executions in a row, beginning with nothing learnt:
+    ordered by when they ended, without times."""
     forget()
     workload = SHAPES[name]()
     (block,) = workload.blocks

@@ -1,5 +1,6 @@
-// Blocks of synthetic transactions in bins (include/stm/bins.h) on real threads, dealt out at random: what is made final must be
-// what the first transactions come to in order, and at least those before the first that met another bin.
+// Blocks of synthetic transactions in bins (include/stm/bins.h) on real threads, dealt out at random. The final
+// transactions must have the outcome of execution in order, and must include at least those before the first that met
+// another bin.
 //
 //   g++ -std=c++17 -O2 -Wall -Wextra -pthread -I src/evmcore/include tests/native/bins_driver.cpp -o bins_driver
 //   (for the sanitizers add -g -fsanitize=thread, or -g -fsanitize=address,undefined)
@@ -10,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-// Where threads meet, some wait for a moment.
+// At points where threads meet, some wait for a moment.
 static void sometimes_wait();
 #define STM_YIELD(address, write) sometimes_wait()
 #include "random.h"
@@ -40,11 +41,11 @@ struct Transaction {
     bool writes, invalid;
 };
 
-// As a bin sees the cells, and who touched them in it.
+// The cells as a bin sees them, and which transactions touched them in it.
 struct Replica {
     uint64_t cells[kCells] = {};
     std::vector<uint32_t> touched[kCells], changed[kCells], ran;
-    std::vector<uint64_t> before;                           // of each that ran: what it overwrote
+    std::vector<uint64_t> before;                           // what each transaction that ran has overwritten
 };
 
 struct Block {
@@ -132,7 +133,7 @@ struct Block {
         block.met[piece] = users > 1;
     }
 
-    // The first that touched what an earlier one had changed in another bin.
+    // The first transaction that touched what an earlier one had changed in another bin.
     static uint32_t judge(void* self, uint32_t limit) {
         Block& block = of(self);
         for (uint32_t cell = 0; cell < kCells; ++cell) {

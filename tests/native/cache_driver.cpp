@@ -1,6 +1,6 @@
-// Stress of the state cache on real threads: a feed that applies random steps, readers pinned at steps of the window,
-// cold readers that bring in values of older steps, evictions, growth. Every value that is found is compared with a model
-// that knows the whole history.
+// Stress test of the state cache on real threads: a feed that applies random steps, readers pinned at steps of the
+// window, cold readers that bring in values of older steps, evictions, growth. Every value that is found is compared
+// with a model that knows the whole history.
 //
 //   g++ -std=c++17 -O2 -Wall -Wextra -pthread -I src/evmcore/include tests/native/cache_driver.cpp -o cache_driver
 //   (for the sanitizers add -g -fsanitize=thread, or -g -fsanitize=address,undefined)
@@ -28,7 +28,7 @@ struct Random {
 
 static constexpr uint64_t ACCOUNTS = 64, SLOTS = 64, FIRST = 1000, RING = 16, SLACK = 40;
 
-// What each key was at each step: written by the feed before the step is published.
+// The value of each key at each step; the feed writes it before the step is published.
 struct History {
     std::mutex mutex;
     std::vector<std::pair<uint64_t, uint64_t>> values{{0, 0}};      // (step, value)
@@ -163,7 +163,7 @@ static void read(StateCache* cache, uint64_t number) {
     }
 }
 
-// Values as Redis would give them: those after some step near the latest, put in a little later.
+// Values as Redis would give them: those after some step near the latest, added to the cache a little later.
 static void fetch(StateCache* cache, uint64_t number) {
     Random random{seed * 2000 + number};
     while (!done) {
@@ -184,7 +184,7 @@ static void fetch(StateCache* cache, uint64_t number) {
         uint8_t address[20];
         for (const Read& read : reads) {
             if (read.value % 5 == 1)
-                continue;                   // not known: nothing that could be put in
+                continue;                   // not known: there is nothing to add
             address_of(read.account, address);
             const u256 key = key_of(read.slot), value{{read.value, 0, 0, 0}};
             if (cache->add_slot(seq, address, &key, &value) == Added::ADDED)

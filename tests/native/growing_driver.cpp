@@ -1,4 +1,4 @@
-// Arrays that grow, and the memory they take (include/growing.h): contents stay, and large pieces come back.
+// Growing arrays and their memory (include/growing.h): contents stay, and large pieces are reused.
 //
 //   g++ -std=c++17 -O2 -pthread -I src/evmcore/include tests/native/growing_driver.cpp -o growing_driver && ./growing_driver
 #include "growing.h"

@@ -1,12 +1,13 @@
-// Stress of the turns of a block with a given access list (include/listed.h) on real threads: synthetic transactions whose
-// verdicts are known, delays where threads meet.
+// Stress test of the turns of a block with a given access list (include/listed.h) on real threads: synthetic
+// transactions with known verdicts, and delays at the points where threads meet.
 //
 //   g++ -std=c++17 -O2 -Wall -Wextra -pthread -I src/evmcore/include tests/native/listed_driver.cpp -o listed_driver
 //   (for the sanitizers add -g -fsanitize=thread, or -g -fsanitize=address,undefined)
 //   ./listed_driver [--seed N] [--blocks N] [--threads N] [--first N]
 //
-// A run reads values that all share (each kept by whoever has it first) and leaves one of its own; a commit reads what the
-// run left and writes what only the holder of the office may. A failure prints the line that repeats it.
+// A run reads values that all runs share (each kept by the first worker that has it) and leaves one of its own. A
+// commit reads what the run left, and writes what only the holder of the office may write. A failure prints the options
+// that repeat it.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -49,7 +50,7 @@ struct Kept {
     uint64_t value;
 };
 
-// Not atomic, unless said: that nobody uses these two at a time is what the turns are for.
+// Not atomic, unless noted: the turns must prevent concurrent access to these fields.
 struct Block {
     Turns turns;
     uint32_t count, halted;
@@ -90,7 +91,7 @@ static uint32_t run(void* self, uint32_t tx) {
     uint64_t sum = tx;
     for (uint32_t i = 0; i < 3; ++i) sum = mix(sum, read_value(block, (tx * 3 + i * i) % kValues));
     block.left_by[tx] = sum;
-    if (tx == block.ended_at) store(&block.halted, 1);           // as somebody who ends the block early would
+    if (tx == block.ended_at) store(&block.halted, 1);           // as a caller does that ends the block early
     return tx == block.first_doubtful || (tx > block.first_doubtful && block.first_doubtful != 0 && tx % 3 == 0)
                ? kDoubtful
                : kStands;

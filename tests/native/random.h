@@ -1,4 +1,4 @@
-// The drivers' random numbers: the same from the same seed on every machine.
+// The drivers' random numbers: the same seed gives the same numbers on every machine.
 #pragma once
 #include <cstdint>
 

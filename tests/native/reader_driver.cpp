@@ -1,5 +1,5 @@
-// Threads that share one reader of the cache: some bring in what the cache does not take, others look for it meanwhile.
-// What was brought in is found, by everybody and as it was, as soon as it was told of.
+// Threads that share one reader of the cache: some bring in what the cache does not take, others look it up meanwhile.
+// Every thread finds what was brought in, unchanged, as soon as it was announced.
 //
 //   g++ -std=c++17 -O2 -Wall -Wextra -pthread -I src/evmcore/include tests/native/reader_driver.cpp -o reader_driver
 //   (for the sanitizers add -g -fsanitize=thread, or -g -fsanitize=address,undefined)
@@ -15,7 +15,7 @@
 using namespace evmcore::cache;
 
 static constexpr uint64_t FIRST = 1000, THREADS = 2;
-static std::atomic<uint64_t> told[THREADS];     // slots that each of those who bring them in has told of
+static std::atomic<uint64_t> told[THREADS];     // slots that each bringing thread has announced
 
 static void fail(const char* what, uint64_t number) {
     fprintf(stderr, "FAILED: %s: %llu\n", what, static_cast<unsigned long long>(number));

@@ -1,5 +1,5 @@
-// The graph of the states that a block of two workers can be in: from each, one edge per worker. The workers of a state are
-// numbered as its key has them, first and second; an edge says whether they change places.
+// The graph of the states in which a block of two workers can be: each state has one edge per worker. The workers of a
+// state are numbered as in its key, first and second; an edge says whether they change places.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -10,7 +10,7 @@ constexpr uint32_t kNone = ~uint32_t{0};
 
 class Graph {
 public:
-    // The number of a state; `fresh` when it was not known.
+    // The number of a state; sets `fresh` if the state was not known.
     uint32_t number(const Key& key, bool* fresh) {
         if (2 * nodes_.size() >= slots_.size()) grow();
         const size_t at = place(key);
@@ -38,9 +38,9 @@ public:
         std::fill(slots_.begin(), slots_.end(), kNone);
     }
 
-    // Whether two fair workers can go on for ever: a strongly connected part in which each worker that is not done has an
-    // edge. (A part that a waiting worker leaves with its next step is only somebody polling meanwhile.) Tarjan's, over
-    // states whose workers have not changed places and states whose workers have.
+    // Whether two fair workers can go on for ever: there is a strongly connected part in which each worker that is not
+    // done has an edge. (If a waiting worker leaves a part with its next step, the other one is only polling
+    // meanwhile.) Tarjan's algorithm, over states whose workers have not changed places and states whose workers have.
     bool has_endless_part() const {
         const uint32_t count = static_cast<uint32_t>(2 * nodes_.size());
         std::vector<uint32_t> index(count, kNone), low(count), part(count, kNone), stack, path;
@@ -87,7 +87,7 @@ public:
 private:
     struct Node {
         uint64_t a, b;
-        uint32_t next[2];                        // twice the state, and whether the workers change places
+        uint32_t next[2];                        // twice the state, plus 1 if the workers change places
     };
 
     uint32_t after(uint32_t node, int worker) const {

@@ -1,13 +1,13 @@
-// The state of a world (step_world.h) as the exhaustive search tells states apart, and copies of whole worlds.
+// The state of a world (step_world.h), by which the exhaustive search distinguishes states, and copies of whole worlds.
 //
-// Two worlds are the same state if all that follows is the same whatever the workers do next:
-// - shared memory is compared by what it says, not by its bytes: words of transactions, who waits for whom, versions by
-//   transaction and value, records of runs. Where it lies, what became of earlier runs and what nobody can reach any more
-//   makes no difference.
-// - a worker does what follows from what it has read; of that it depends, at the places marked with STM_KNOWS, only on what
-//   is named there. So it is compared by the latest of these marks and by what it has read since.
-// - workers are alike: it makes no difference which of them is where.
-// `--check` verifies it, see stm_steps.cpp: from worlds taken for the same, the same step must lead to the same.
+// Two worlds are the same state if everything that follows is the same, whatever the workers do next:
+// Two worlds are the same state if everything that follows is the same, whatever the workers do next:
+//   transaction and value, records of runs. Addresses, earlier runs and data that no worker can reach any more make no
+//   difference.
+// - What a worker does follows from what it has read. At the places marked with STM_KNOWS it depends only on the values
+//   named there. So a worker is compared by the latest of these marks and by what it has read since.
+// - Workers are alike: it makes no difference which of them is where.
+// `--check` verifies this, see stm_steps.cpp: from worlds taken for the same, the same step must lead to the same.
 #pragma once
 #include "step_world.h"
 
@@ -61,7 +61,7 @@ struct Key {
     bool operator==(const Key& other) const { return a == other.a && b == other.b; }
 };
 
-// Of two workers.
+// The key of the state of two workers.
 inline Key key_of_state() {
     Hash hash;
     Inspect::shared(hash);

@@ -1,8 +1,8 @@
-// The parallel engine's workers as coroutines of one thread: whoever is to make the next access to shared memory is chosen
-// outside, so every run can be repeated. Every access is sequentially consistent here; weaker orders are for ThreadSanitizer
-// and stm_driver.cpp.
+// The parallel engine's workers as coroutines of one thread. The driver chooses the worker that makes the next access
+// to shared memory, so every run can be repeated. Every access is sequentially consistent here; weaker orders are
+// tested by ThreadSanitizer and stm_driver.cpp.
 //
-// What the state of such a world is, in few bytes, is said in step_state.h.
+// step_state.h describes the state of such a world in few bytes.
 #pragma once
 #include <csetjmp>
 #include <cstdint>
@@ -57,16 +57,16 @@ constexpr int kDepths = 4;
 
 struct Coroutine {
     jmp_buf context;
-    char* low;                                  // nothing below is in use while it waits
-    bool live, paused;                          // paused: it has found nothing to do
+    char* low;                                  // nothing below is in use while the coroutine waits
+    bool live, paused;                          // paused: it found nothing to do
     bool writes;                                // its next access is a write
-    uint64_t known[kDepths];                    // what it depends on of what it has read: see STM_KNOWS
+    uint64_t known[kDepths];                    // of what it has read, what it depends on: see STM_KNOWS
     uint64_t path;                              // the same, and what it has read since
 };
 
 constexpr size_t kStack = 1 << 15, kBelow = 2048, kMargin = 192;
 
-// All that a step can change, apart from what these objects have of the heap.
+// Everything that a step can change, except the heap memory of these objects.
 static struct World {
     Store store;
     Scheduler scheduler;
@@ -81,7 +81,7 @@ static jmp_buf main_context;
 static int workers, current = -1;
 static uint64_t steps;
 
-// The account of what is going on, for a failure.
+// What is going on, for the report of a failure.
 static const char* mode = "";
 static uint64_t seed = 1, now_block;
 static std::vector<uint8_t> schedule;
@@ -110,7 +110,7 @@ inline void stm_knows(int place, int depth, Values... values) {
     self.path = hash;
 }
 
-// What a worker learns from a word: not addresses, which depend on who took memory first, but what they lead to.
+// What a worker learns from a word: not addresses, which depend on the order of allocations, but what they lead to.
 inline uint64_t said(const Value* value) {
     if (value == nullptr) return 0;
     uint64_t hash = value->delta ? 3 : 1;
@@ -163,13 +163,14 @@ template <class T>
 inline uint64_t seen_in(const Shared<T*>* word) { return said(plain(word)); }
 inline uint64_t seen_in(const Shared<void*>* word) { return plain(word) != nullptr; }
 
-// A version's value; words of transactions have the same type.
+// The value of a version; words of transactions have the same type.
 inline uint64_t seen_in(const Shared<uintptr_t>* word) {
     return Inspect::in_an_arena(word) ? said(plain(word)) : static_cast<uint64_t>(plain(word));
 }
 
-// The exhaustive search lets nobody switch before an access to a word that is never written: it makes no difference when
-// that is read. Which those are shows as it goes; a write to a word taken for one makes it begin again.
+// The exhaustive search allows no switch before an access to a word that is never written: it makes no difference when
+// that word is read. These words are found as the search goes; a write to a word that was taken for one makes it begin
+// again.
 static bool all_visible = true, begin_again;
 static std::vector<const void*> written;
 
@@ -209,7 +210,7 @@ static void begin() {
     _longjmp(main_context, 1);
 }
 
-// Lets a worker go on to just before its next access to shared memory.
+// Lets a worker run to just before its next access to shared memory.
 static void step(int worker) {
     current = worker;
     if (_setjmp(main_context) == 0) _longjmp(world.coroutines[worker].context, 1);
@@ -255,13 +256,14 @@ void Inspect::scheduler() {
         const Coroutine& c = world.coroutines[i];
         const bool inside = world.block.workers[i].inside;
         all_paused = all_paused && (!c.live || (c.paused && !inside));
-        if (c.live && !c.paused && !inside) return;  // it may be about to mend what follows
+        if (c.live && !c.paused && !inside) return;  // it may be about to repair what is checked below
     }
     if (world.block.stop != 0) return;
     if (all_paused && !s.finished()) fail("nobody does anything, and the block is not done", frontier);
     for (TxIndex tx = frontier; tx <= s.count_; ++tx) {
         const uint64_t word = s.word(tx);
-        // To one that never began somebody will come yet: whoever has its stretch, or the committer.
+        // A worker will still come to a transaction that never began: the worker that has its stretch, or the
+        // committer.
         if (status_of(word) == kReady && incarnation_of(word) != 0 && tx < s.next_.load())
             fail("ready, but nobody will claim it", tx);
         if (status_of(word) == kBlocked && !is_awaited(tx, epoch_of(word))) fail("blocked, but nobody will wake it", tx);

@@ -1,11 +1,11 @@
-// Stress of the parallel engine on real threads: random synthetic blocks, compared with their execution in order.
+// Stress test of the parallel engine on real threads: random synthetic blocks, compared with their execution in order.
 //
 //   g++ -std=c++17 -O2 -Wall -Wextra -pthread -I src/evmcore/include tests/native/stm_driver.cpp -o stm_driver
 //   (for the sanitizers add -g -fsanitize=thread, or -g -fsanitize=address,undefined)
 //   ./stm_driver [--seed N] [--blocks N] [--threads N] [--txs N] [--delays none|random] [--first N]
 //
-// Without --threads every block has another number of them, 1 to 16. A failure prints the line that repeats it (the
-// block is the same then; the order of the threads' steps is not, see stm_steps.cpp for that).
+// Without --threads, the number of threads varies from block to block, 1 to 16. A failure prints the options that
+// repeat it. The block is the same then, but the order of the threads' steps is not; see stm_steps.cpp for that.
 #include <chrono>
 #include <cstdint>
 #include <string_view>

@@ -1,4 +1,4 @@
-"""Faults of the parallel engine that the search of orders must find: in each, one line of a header is wrong."""
+"""Faults of the parallel engine that the search of orders must find. In each, one line of a header is wrong."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fault:
-    """`right`, which a header of include/stm has once, becomes `wrong`; the search, which begins with the program
-    `first`, says `found`. `search`: of every order of small programs, or random ones of larger ones."""
+    """`right`, which occurs once in a header of include/stm, becomes `wrong`; the search, which begins with program
+    `first`, must report `found`. `search`: every order of small programs, or random orders of larger ones."""
 
     name: str
     header: str

@@ -1,4 +1,4 @@
-// The parallel engine step by step (step_world.h): every order of the workers' steps that is chosen can be repeated.
+// The parallel engine step by step (step_world.h): every chosen order of the workers' steps can be repeated.
 //
 //   g++ -std=c++17 -O2 -fno-omit-frame-pointer -U_FORTIFY_SOURCE -I src/evmcore/include tests/native/stm_steps.cpp -o stm_steps
 //   ./stm_steps random [--seed N] [--blocks N] [--first N]      random and priority-based (PCT) orders of random blocks
@@ -36,7 +36,7 @@ static int run_random(uint64_t first, uint64_t blocks) {
         for (int last = 0; anybody();) {
             int next = 0;
             if (by_priority) {
-                // PCT: the highest goes on until a change point, or until it has nothing to do.
+                // PCT: the worker of highest priority goes on until a change point, or until it has nothing to do.
                 next = -1;
                 for (int i = 0; i < workers; ++i)
                     if (world.coroutines[i].live && (next < 0 || priorities[i] > priorities[next])) next = i;
@@ -67,7 +67,7 @@ static int run_random(uint64_t first, uint64_t blocks) {
 
 // ---------------------------------------------------------------------------------------------------- every order
 
-// All that one transaction may be in the exhaustive search, over account 0 and its slots 0 and 1.
+// All programs of one transaction in the exhaustive search, over account 0 and its slots 0 and 1.
 static const Program kShapes[] = {
     {{{kSload, 0, 0, 0, 0}, {kSstoreSeen, 0, 0, 0, 0}}, 2, 1, {0, 0}},                                   // x = f(x)
     {{{kSload, 0, 0, 0, 0}, {kSstoreSeen, 0, 1, 0, 0}}, 2, 1, {0, 0}},                                   // y = f(x)
@@ -96,8 +96,8 @@ static Spec program_spec(uint64_t number) {
     spec.stretch = 1;
     spec.room = 1;
     spec.bad_account = spec.bad_slot = -1;
-    // So that whoever reads x before an earlier transaction has changed it does something else: writes what it should not,
-    // or does not write what it should, or is not valid, or is.
+    // Chosen so that a transaction that reads x before an earlier one has changed it does something else: it writes
+    // what it should not, does not write what it should, or wrongly becomes invalid or valid.
     spec.before.accounts[0] = {1, 0, 4, 0, {6, 2}};
     const uint64_t hinting = number % kHintings;
     number /= kHintings;
@@ -110,14 +110,14 @@ static Spec program_spec(uint64_t number) {
     return spec;
 }
 
-static bool check;                              // --check: that states are told apart rightly
+static bool check;                              // --check: verifies that states are distinguished correctly
 
 // Every order of a program's steps, depth first.
 class Search {
 public:
     Search() { workers = 2; }
 
-    // False: a word was written that had been taken for one that nobody writes; it must begin again.
+    // False: a word was written that had been taken for one that is never written; the search must begin again.
     bool run(const Spec& spec) {
         Outcome expected{};
         expected.after = spec.before;
@@ -147,8 +147,8 @@ public:
 private:
     struct Frame {
         uint32_t node;
-        bool swapped;                           // against the workers of the node
-        bool again;                             // it was known: only its next steps are looked at once more
+        bool swapped;                           // relative to the workers of the node
+        bool again;                             // the state was known: only its next steps are checked once more
         int next;                               // worker
     };
 
@@ -191,7 +191,8 @@ static int run_exhaustive(uint64_t first, uint64_t programs) {
     uint64_t states = 0, most = 0;
     all_visible = false;
     for (uint64_t done = 0; done < programs; ++done) {
-        // A stride that has no factor in common with their number: a short search also takes programs of all kinds.
+        // The stride has no factor in common with the number of programs: a short search also takes programs of all
+        // kinds.
         now_block = (first + done * 1009) % kProgramCount;
         const Spec spec = program_spec(now_block);
         written.clear();

@@ -1,5 +1,5 @@
-// Blocks of synthetic transactions over few accounts and slots, and what they come to: `run_plainly` applies them in order
-// to a plain state and knows nothing of store and scheduler. synthetic_block.h runs the same on those.
+// Blocks of synthetic transactions over few accounts and slots, and their outcomes. `run_plainly` applies a block in
+// order to a plain state and uses neither store nor scheduler. synthetic_block.h runs the same block on those.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -18,11 +18,11 @@ using TxIndex = uint32_t;
 #endif
 constexpr int kMaxOps = 8;
 
-[[noreturn]] void fail(const char* what, TxIndex tx);      // the driver's: says how to repeat it
+[[noreturn]] void fail(const char* what, TxIndex tx);      // defined by the driver: says how to repeat the failure
 
 inline uint64_t mix(uint64_t a, uint64_t b) { return Random{a * 31 + b}.next(); }
 
-// ---- what a block is
+// ---- the description of a block
 
 enum OpKind : uint8_t {
     kSload, kSstore, kSstoreSeen, kAddSlot, kSpendSlot, kReadBalance, kCredit, kDebit, kReadNonce, kBump, kReadExists, kCreate, kWipe, kReadCode,
@@ -61,7 +61,7 @@ struct Spec {
     uint64_t gas_limit;
     size_t room;                                // of the store, in locations
     int bad_account, bad_slot;                  // reading these fails; -1 for none
-    int stretch, left;                          // transactions of a stretch; one stretch of so many is left, 0: none
+    int stretch, left;                          // transactions of a stretch; one in `left` stretches is not offered, 0: all are
 };
 
 inline Spec random_spec(uint64_t seed, int most_txs) {
@@ -108,13 +108,13 @@ inline Spec random_spec(uint64_t seed, int most_txs) {
 enum Verdict : uint8_t { kValid, kInvalid, kFailed };
 
 struct Outcome {
-    uint64_t seen[STM_MAX_TXS + 1];            // what each transaction came to; its receipt
+    uint64_t seen[STM_MAX_TXS + 1];            // the result of each transaction; its receipt
     PlainState after;
     Verdict verdict;
     TxIndex done;                               // the last that is final
 };
 
-// ---- in order, on plain state
+// ---- execution in order, on plain state
 
 inline Verdict run_program_plainly(const Spec& spec, TxIndex tx, PlainState& state, uint64_t* seen) {
     const Program& program = spec.programs[tx - 1];
@@ -165,7 +165,7 @@ inline Verdict run_program_plainly(const Spec& spec, TxIndex tx, PlainState& sta
     return kValid;
 }
 
-// From the state and the outcome of the transactions before `first`.
+// Starts from the state and the outcome of the transactions before `first`.
 inline void run_plainly(const Spec& spec, TxIndex first, uint64_t gas_used, Outcome* out) {
     out->verdict = kValid;
     for (TxIndex tx = first; tx <= static_cast<TxIndex>(spec.txs); ++tx) {

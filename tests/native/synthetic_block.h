@@ -1,5 +1,5 @@
-// A block of synthetic transactions (synthetic.h) on store, scheduler and engine: reads, records, checks and brings in as the
-// executor (stm.pyx) does, and compares the outcome with that of the execution in order.
+// A block of synthetic transactions (synthetic.h) on store, scheduler and engine. It reads, records, validates and
+// commits as the executor (stm.pyx) does, and compares the outcome with that of execution in order.
 #pragma once
 #include <cstdio>
 #include <vector>
@@ -29,8 +29,8 @@ struct AccountEntry {
 struct SlotEntry {
     Location* location;
     uint64_t base, now;
-    uint64_t low, high;                         // with every base from here to there all would have been the same
-    bool loaded, wiped;                         // wiped: after the account was, within this transaction
+    uint64_t low, high;                         // for every base in this range, the run would have been the same
+    bool loaded, wiped;                         // wiped: since its account was wiped within this transaction
     bool open;                                  // only added to and compared so far
 };
 
@@ -245,8 +245,8 @@ inline bool interpret(Worker& w, Run* run) {
                 r = mix(r, enough);
                 if (enough) slot->now -= op.amount;
                 else if (slot->open) slot->high = std::min(slot->high, slot->base + (op.amount - 1 - slot->now));
-                // What is left must be there: the base is at least what has been taken in all. (A base that was read too
-                // early can be below zero, and what is added to it above.)
+                // The rest must be there: the base is at least what has been taken in all. (A base that was read too
+                // early can be below zero, and additions raise it above.)
                 if (slot->open && slot->base > slot->now) slot->low = std::max(slot->low, slot->base - slot->now);
                 break;
             }
@@ -263,7 +263,7 @@ inline bool interpret(Worker& w, Run* run) {
                     break;
                 }
                 u_sub(&account->now.balance, &account->now.balance, &amount);
-                // What is left is base plus all deltas: the base must be at least what the deltas take away.
+                // The rest is the base plus all deltas: the base must be at least what the deltas take away.
                 u256 taken;
                 u_sub(&taken, &account->base.balance, &account->now.balance);
                 if (!account->wiped && u_lt(&account->now.balance, &account->base.balance) && u_lt(&account->floor, &taken))
@@ -372,7 +372,7 @@ inline bool learnt_rightly(const Block& block, TxIndex tx) {
     return true;
 }
 
-// ---- the engine's four questions
+// ---- the four functions that the engine needs
 
 inline TxIndex run_task(void* self, TxIndex tx, bool final) {
     Worker& w = *static_cast<Worker*>(self);
@@ -500,7 +500,7 @@ inline void work_on(Worker& w) {
     work(*w.block->scheduler, tasks, *w.arena, &w.block->stop, w.tally, w.delays);
 }
 
-// What is final has not been touched since.
+// Checks that nothing final has been touched since.
 inline void check_committed(const Block& block) {
     for (TxIndex tx = 1; tx <= block.outcome.done; ++tx) {
         const Committed& committed = block.committed[tx];
@@ -512,7 +512,8 @@ inline void check_committed(const Block& block) {
     }
 }
 
-// Every worker has left. Goes on in order after a fallback, then compares with `expected` and with the bounds.
+// Call it when every worker has left. Continues in order after a fallback, then compares with `expected` and with the
+// bounds.
 inline void close_block(Block& block, const Outcome& expected, int workers) {
     const Spec& spec = *block.spec;
     const TxIndex count = spec.txs;
@@ -529,8 +530,8 @@ inline void close_block(Block& block, const Outcome& expected, int workers) {
     for (int a = 0; a < spec.accounts; ++a)
         if (!(block.outcome.after.accounts[a] == expected.after.accounts[a])) fail("another state", expected.done);
 
-    // A transaction is run to its end once ahead of time and once by the committer; before that it begins in vain a few times
-    // at most.
+    // A transaction runs to its end at most once ahead of time and once by the committer. Before that it begins in vain
+    // a few times at most.
     uint64_t runs = 0, reruns = 0, waits = 0;
     for (int i = 0; i < workers; ++i) {
         runs += block.workers[i].tally.runs;

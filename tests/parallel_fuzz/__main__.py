@@ -1,6 +1,7 @@
 """Long runs: `python -m tests.parallel_fuzz --blocks N --seed S --threads 2,3,8`.
 
-Every seed makes one case. A difference is made smaller and printed with its seed; `--replay SEED` runs one again.
+Every seed makes one case. A case with a difference is reduced and printed with its seed; `--replay SEED` runs one
+again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tests.parallel_fuzz.lists import check_lists
 
 
 def describe(difference: Difference) -> str:
-    """A failing case in words: seed, fork, difference, block and state."""
+    """Describes a failing case: seed, fork, difference, block and state."""
     case = difference.case
     header = case.block.header
     lines = [

@@ -32,13 +32,13 @@ FORKS = (
 )
 KEYS = tuple(number.to_bytes(32, "big") for number in range(1, 7))
 AUTHORITIES = tuple(address_of(key) for key in KEYS)
-PEOPLE, GHOST = AUTHORITIES[:5], AUTHORITIES[5]  # the last one is not there at first and never sends
+PEOPLE, GHOST = AUTHORITIES[:5], AUTHORITIES[5]  # the last one does not exist at first and never sends
 CONTRACTS = tuple(bytes([0xC0 + number]) * 20 for number in range(4))
 TOKEN = b"\x70" * 20
-ERC20 = b"\x72" * 20  # a real one, by a compiler
+ERC20 = b"\x72" * 20  # a real one, made by a compiler
 FORWARDER = b"\xf0" * 20
 FACTORY = b"\xfa" * 20
-EMPTY = b"\xe0" * 20  # exists and is empty, where that can be
+EMPTY = b"\xe0" * 20  # exists and is empty, where that is possible
 NOBODY = b"\x0d" * 20
 COINBASE = b"\xcb" * 20
 PRECOMPILES = tuple(number.to_bytes(20, "big") for number in (1, 2, 4, 9))
@@ -50,7 +50,7 @@ REQUESTS = (
 )
 RICH = 10**21
 BLOB_GAS = 1 << 17
-# How often a block's transactions create, use the tokens, pay somebody, pay somebody odd, call a contract, or make,
+# How often a block's transactions create, use the tokens, pay a person, pay an odd address, call a contract, or make,
 # use and destroy the contract that is made again and again.
 KINDS = ("create", "token", "erc20", "pay", "stray", "call", "phoenix")
 MIXTURES = (
@@ -59,13 +59,13 @@ MIXTURES = (
     (0, 10, 75, 10, 0, 5, 0),
     (5, 0, 0, 10, 3, 20, 70),
 )
-# Calldata's first word into slot 0 and one more into slot 1; gives slot 0.
+# Writes calldata's first word to slot 0 and one more than it to slot 1; returns slot 0.
 SYSTEM_CODE = bytes.fromhex("600035600055" + "600154600101600155" + "60005460005260206000f3")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A block and the state to execute it on. Header fields that need an execution are left as they are."""
+    """A block and the state on which to execute it. Header fields that need an execution are left as they are."""
 
     seed: int
     fork: Fork
@@ -95,7 +95,7 @@ class _Maker:
         self.base_fee = random.choice((0, 0, 7, 10**9)) if fork >= Fork.LONDON else 0
         self.price = random.choice((0, 1, 10**9))
         self.nonces = {address: random.choice((0, 0, 1, 5)) for address in PEOPLE} | {GHOST: 0}
-        self.poor = random.choice(PEOPLE)  # sends only what somebody has just paid for
+        self.poor = random.choice(PEOPLE)  # sends only what it has just received
         self.senders = [person for person in PEOPLE if person != self.poor]
         self.mixture = random.choice(MIXTURES)
         self.most_blobs = random.choice((4, 4, 4, 20))
@@ -178,7 +178,7 @@ class _Maker:
             if self.chance(0.15):
                 alloc[address] = Account(random.choice((0, 0, 1)), random.choice((0, 1, 5)))
             elif self.chance(0.3) and address not in PRECOMPILES:
-                # A contract whose address can be made again, or only its storage (EIP-7610).
+                # A contract at whose address one can be made again, or only its storage (EIP-7610).
                 made = self.program(self.pool, 3) if self.chance(0.8) else b""
                 alloc[address] = Account(1 if made else 0, random.choice((0, 5)), made, {0: 1, 2: 3})
         if self.fork >= Fork.CANCUN and self.chance(0.5):
@@ -298,7 +298,7 @@ class _Maker:
         return {"to": ERC20, "data": data}
 
     def data(self) -> bytes:
-        """The words that programs look at: a slot or amount, and an account."""
+        """The words that programs read: a slot or amount, and an account."""
         if self.chance(0.1):
             return b""
         target = self.random.choice(self.pool.addresses)
@@ -340,7 +340,7 @@ class _Maker:
         random = self.random
         number = random.randrange(len(KEYS))
         authority = AUTHORITIES[number]
-        nonce = self.nonces[authority]  # after the sender's has been raised
+        nonce = self.nonces[authority]  # after the sender's nonce has been raised
         targets = (*CONTRACTS, *CONTRACTS, bytes(20), bytes(20), random.choice(self.pool.addresses), authority)
         if self.chance(0.15):
             nonce += random.choice((1, 2))
@@ -349,7 +349,7 @@ class _Maker:
         return authorization(KEYS[number], random.choice(targets), nonce, random.choice((0, 1, 1, 1, 2)))
 
     def funding(self, rich: bytes) -> list[Transaction]:
-        """Somebody without money is given just enough, or now and then one wei less, and spends it."""
+        """A person without money receives just enough, or now and then one wei less, and spends it."""
         spend = replace(self.transaction(self.poor), value=1, sender=self.poor)
         price = spend.max_fee_per_gas if spend.max_fee_per_gas is not None else spend.gas_price
         blobs = len(spend.blob_versioned_hashes) * BLOB_GAS * (spend.max_fee_per_blob_gas or 0)

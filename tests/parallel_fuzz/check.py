@@ -1,4 +1,5 @@
-"""Checks one case: sequential against parallel, as it is and, where the block is invalid, repaired."""
+"""Checks one case: compares sequential with parallel execution of the block and, if it is invalid, of the repaired
+block."""
 
 from __future__ import annotations
 
@@ -22,14 +23,15 @@ WRONG_NONCE = (TransactionReason.NONCE_MISMATCH_TOO_HIGH, TransactionReason.NONC
 
 @dataclass(frozen=True)
 class Difference:
-    """A case whose outcomes differ, and in what."""
+    """A case whose outcomes differ, and how."""
 
     case: Case
     words: str
 
 
 def repaired(case: Case) -> Case:
-    """The case without what makes its block invalid: nonces put right, and what else is invalid left out."""
+    """The case without what makes its block invalid: wrong nonces are corrected, other invalid transactions left
+    out."""
     state = MemoryState(case.alloc)
     fixed: set[int] = set()  # by identity, each once
     while True:
@@ -70,7 +72,7 @@ def check_case(
     repetitions: int = 1,
     bins: bool = False,
 ) -> Difference | None:
-    """Compares the outcomes of the case's block, and of the block repaired if it is invalid; counts what was run."""
+    """Compares the outcomes of the case's block, and of the repaired block if it is invalid; counts the executions."""
     for executor in executors.values():
         executor.watch_all = _watches_all(case) and not bins
     for candidate in _candidates(case):
@@ -98,7 +100,7 @@ def check_case(
 def _compared(
     case: Case, executors: Mapping[int, ParallelExecutor], repetitions: int, bins: bool
 ) -> tuple[Outcome, str | None]:
-    """The sequential outcome, and in what others differ from it."""
+    """The sequential outcome, and how another outcome differs from it."""
     state = MemoryState(case.alloc)
     return check_equal(
         case.block,
@@ -120,12 +122,13 @@ def delays_of(case: Case) -> int:
 
 
 def _watches_all(case: Case) -> bool:
-    """Whether every slot is to be taken for contended in a case."""
+    """Whether every slot counts as contended in a case."""
     return Random(case.seed).random() < 0.4
 
 
 def _takes_turns(case: Case) -> bool:
-    """Whether the workers take turns, drawn by the seed: such a difference comes back with its seed, on any machine."""
+    """Whether the workers take turns, drawn by the seed: such a difference is reproduced by its seed, on any
+    machine."""
     return Random(~case.seed).random() < 0.3
 
 

@@ -1,7 +1,7 @@
 """Checks one case with its access list given (EIP-7928): right lists by the outcome, wrong ones by the error.
 
-What is wrong with a list first, and where, is found here from what each part of the block did by itself when it was
-executed sequentially.
+The first fault of a list, and its place, is determined here from what each part of the block did by itself in
+sequential execution.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _right(
 def _streamed(
     case: Case, state: MemoryState, listed: BlockAccessList, threads: int, delays: int
 ) -> tuple[Outcome, int]:
-    """What a stream comes to, and how many transactions came before that."""
+    """The outcome of a stream, and how many transactions it gave before that."""
     executor = ListedExecutor(listed, threads)
     executor.delays = delays
     taken = 0
@@ -151,8 +151,8 @@ def _says_where(words: str, parts: Sequence[BlockAccessList], wrong: BlockAccess
 
 
 def first_difference(parts: Sequence[BlockAccessList], listed: BlockAccessList) -> tuple[int, set[Item]]:
-    """The first place of the block that does something else than its list says, and all that differs there. The last
-    place also accounts for what no place accesses."""
+    """The first place of the block that deviates from its list, and everything that differs there. The last place also
+    accounts for items that no place accesses."""
     known = set(_items(listed))
     for index, part in enumerate(parts):
         did, says = dict(changes_at(part, index)), dict(changes_at(listed, index))
@@ -171,7 +171,7 @@ def _items(listed: BlockAccessList) -> Iterator[Item]:
 
 
 def changes_at(listed: BlockAccessList, index: int) -> Iterator[tuple[Item, Any]]:
-    """What is changed at a place, and to what."""
+    """The items that are changed at a place, and their new values."""
     for account in listed:
         for name, changes in _ranges(account):
             yield from (((account.address, name), value) for at, value in changes if at == index)

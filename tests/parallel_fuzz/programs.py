@@ -116,7 +116,7 @@ class ProgramWriter:
         self.op("JUMPI", "POP")
 
     def outcome(self) -> None:
-        """What becomes of the word on the stack, the outcome of a call or creation."""
+        """Uses the word on the stack, the outcome of a call or creation, in some way."""
         draw = self.random.random()
         if draw < 0.4:
             self.slot()
@@ -127,7 +127,7 @@ class ProgramWriter:
             self.op("POP")
 
     def when(self, body: Callable[[], None], *, invert: bool = False) -> None:
-        """Runs `body` where the word on the stack is not zero (or is, with `invert`)."""
+        """Runs `body` if the word on the stack is not zero (or is zero, with `invert`)."""
         if not invert:
             self.op("ISZERO")
         at = len(self.code) + 1
@@ -223,7 +223,7 @@ class ProgramWriter:
         self.op("CALL", "POP")
 
     def pay(self) -> None:
-        """A plain payment, now and then of nothing and to nobody, or of all there is."""
+        """A plain payment, now and then of nothing, to an account that does not exist, or of the whole balance."""
         for _ in range(4):
             self.push(0)
         if self.pool.fork >= Fork.ISTANBUL and self.random.random() < 0.15:
@@ -303,7 +303,8 @@ def token() -> bytes:
 
 
 def forwarder() -> bytes:
-    """Calls the account in calldata's first word with the rest of it; keeps what that returns, and whether it did."""
+    """Calls the account in calldata's first word with the rest of it; stores what the call returns, and whether it
+    succeeded."""
     writer = ProgramWriter(Random(0), Pool(Fork.SHANGHAI, ()))
     writer.push(32)
     writer.op("CALLDATASIZE", "SUB", "DUP1")
