@@ -1,6 +1,6 @@
 """A block in bins, as C data: which transactions each bin ran, and which bins met.
 
-Each module has one job on it: `_bins` opens, runs and closes it, `_bins_meetings` finds out which transactions count,
+Each module has one job: `_bins` opens, runs and closes it, `_bins_meetings` finds out which transactions count,
 `_bins_outcome` joins their results, and `_bins_trial` decides when bins are tried.
 """
 from libc.stddef cimport size_t

@@ -1,6 +1,6 @@
 """A block in parallel execution, as C data: its workers, and the records of each transaction's latest run.
 
-Each module of the executor has one job on it. `stm` leads the threads through a block, `_stm_furnish` allocates what
+Each module of the executor has one job. `stm` leads the threads through a block, `_stm_furnish` allocates what
 they need, and `_stm_offer` chooses what to run ahead. `_stm_tasks` does a worker's tasks with one transaction:
 `_stm_run` runs it and records its read and write sets, `_stm_read` answers its reads, `_stm_commit` makes it final.
 `_stm_watch` and `_stm_told` report what happened.
@@ -54,7 +54,7 @@ cdef struct Run:
     uint32_t access_count
     uint64_t ticks                # how long it took; 0: it is brief and was not timed
     TxIndex leans_on              # the latest transaction whose writes it used; recorded where the hints line it up
-    uint32_t kept_size            # bytes of the records from `kept` on, side by side; 0: they are not
+    uint32_t kept_size            # bytes of the records from `kept` on, side by side; 0: they are not, or are many
     const uint8_t* kept           # where the run's records begin in the worker's arena
     AccountRead* account_reads
     SlotRead* slot_reads
@@ -92,7 +92,7 @@ cdef struct Worker:
     bint apart                    # the transaction ignores the writes of others, and does not publish its own
     bint watches                  # slots that other transactions write get symbols (see ops/symbolic.pxi)
     Delays delays                 # for tests
-    Code** codes                  # of published code cells; released after the block
+    Code** codes                  # codes that versions or locations of the block refer to; released after it
     uint32_t code_count
     uint32_t code_capacity
     Code* recent_codes[RECENT_CODES]   # of `codes`, by hash: those last met by transactions apart
