@@ -262,6 +262,7 @@ cdef void make_portions(Groups* groups, uint32_t count, uint32_t bins, uint64_t 
 cdef bint group(Groups* groups, TxData** txs, uint32_t count, uint32_t bins, uint32_t begun) noexcept nogil:
     cdef uint64_t[64] loads
     cdef uint64_t total = 0, unknown = 0, share, loose
+    cdef bint known
     cdef uint32_t tx, b, large = 0, block = <uint16_t>(blocks.value() + 1)
     blocks.set(block)
     groups.strange = False
@@ -277,10 +278,10 @@ cdef bint group(Groups* groups, TxData** txs, uint32_t count, uint32_t bins, uin
         if tx + AHEAD // 2 < count:
             prefetch(txs[tx + AHEAD // 2].data, min(txs[tx + AHEAD // 2].data_size, <size_t>LOOKED_AT))
         groups.worth[tx] = expected_worth(txs[tx])
-        if not look_at(groups, txs[tx], tx, block):
-            unknown += groups.worth[tx]
+        known = look_at(groups, txs[tx], tx, block)
         if tx >= begun:
             total += groups.worth[tx]
+            unknown += 0 if known else groups.worth[tx]
         if groups.named * 4 > groups.mask * 3:
             return False
     groups.strange = unknown * UNKNOWN_PART > total

@@ -111,7 +111,10 @@ cdef uint32_t transient_number(WorkingSet* ws, uint32_t account, const u256* key
     cdef uint32_t number
     while table.cells[at].stamp == table.stamp:
         number = table.cells[at].number
-        if p.transient[number].account == account and u_eq(&p.transient[number].key, key):
+        if (
+            may_be(&table.cells[at], key_hash)
+            and p.transient[number].account == account and u_eq(&p.transient[number].key, key)
+        ):
             return number
         at = (at + 1) & table.mask
     if not create:
