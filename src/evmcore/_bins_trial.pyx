@@ -11,7 +11,7 @@ cdef enum:
     EVEN_PARTS = 4                # a thread may run more than its share by one part in EVEN_PARTS of the whole
     MOST_DOUBT = 6                # failures: then one block in 64 is tried in bins
     DOUBT_WITH_NEWS = 3           # then one in 8; the most where the trial taught something
-    DOUBT_OF_STRANGERS = 2        # then one in 4; the most where too few calls are known: a trial only shows more
+    DOUBT_OF_STRANGERS = 2        # then one in 4; at first, and the most where too few calls are known: a trial only shows more
 
 # By SIZES:
 cdef Estimate[16] doubts          # how often bins have failed
@@ -75,7 +75,10 @@ cdef void note_trial(const Bins* bins, uint32_t final) noexcept nogil:
 cdef void forget_trials() noexcept nogil:
     cdef int size
     for size in range(SIZES):
-        doubts[size].set(0)
+        doubts[size].set(DOUBT_OF_STRANGERS)
         passed_over[size].set(0)
         deal_first[size].set(0)
         first_patience[size].forget()
+
+
+forget_trials()
