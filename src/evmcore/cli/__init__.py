@@ -20,7 +20,7 @@ from evmcore.errors import EvmcoreError
 
 PROGRAM = "evmcore"
 
-# They are in native code for as long as a program of the user's runs, and have nothing to clear away but --workers.
+# These spend their time in native code running the user's programs, and have nothing to clean up but --workers.
 AT_ONCE = frozenset({"run", "statetest", "blocktest", "t8n"})
 
 
@@ -52,14 +52,14 @@ def build_parser() -> Parser:
 
 @contextmanager
 def _signals(command: str, has_workers: bool) -> Iterator[None]:
-    """How SIGINT and SIGTERM end a command, unless it says otherwise itself."""
+    """Sets how SIGINT and SIGTERM end a command, unless the command handles them itself."""
     before: Any
     ours: Any
     if command in AT_ONCE and not has_workers:
         # Python's own handler would wait until the program ends.
         number, before, ours = signal.SIGINT, signal.default_int_handler, signal.SIG_DFL
     else:
-        # What the command has started and opened ends with it.
+        # Ends everything that the command has started and opened.
         number, before, ours = signal.SIGTERM, signal.SIG_DFL, _end
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(number) is not before:
         yield
@@ -78,14 +78,14 @@ def _end(number: int, frame: object) -> NoReturn:
 
 
 def _open_outputs() -> None:
-    """Opens what was closed before the start (`>&-`), for nobody to read."""
+    """Opens standard streams that were closed before the start (`>&-`), on /dev/null."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (until the end)
 
 
 def _flush() -> None:
-    """Writes what is buffered, unless it has nowhere to go."""
+    """Writes buffered output, if it can still be written."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,4 +1,4 @@
-"""What the commands share: the parser, argument types, and reading files named on the command line."""
+"""The common part of the commands: the parser, argument types, and reading files named on the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_SECONDS = 86_400.0
 
 
 class CommandError(EvmcoreError):
-    """The command cannot be carried out; `code` is the exit code."""
+    """The command failed; `code` is the exit code."""
 
     def __init__(self, message: str, code: int = 2) -> None:
         super().__init__(message)
@@ -32,16 +32,16 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
     def given(self, options: argparse.Namespace, names: Iterable[str]) -> list[str]:
-        """Those of the options `names` that are set to something else than by default."""
+        """The options among `names` that differ from their defaults."""
         return [name for name in names if getattr(options, name) != self.get_default(name)]
 
     def flag(self, name: str) -> str:
-        """How the option `name` is written on the command line."""
+        """The spelling of the option `name` on the command line."""
         return next(action.option_strings[0] for action in self._actions if action.dest == name)
 
     def refuse_idle(self, options: argparse.Namespace, needs: Mapping[str, Sequence[str]]) -> None:
-        """Raises `CommandError` for an option that would do nothing: `needs` says of each which others have an effect
-        with it, of which one has to be given."""
+        """Raises `CommandError` for an option that would have no effect: `needs` maps an option to the options of which
+        one must be given for it to have an effect."""
         for name in self.given(options, needs):
             if not self.given(options, needs[name]):
                 others = [self.flag(other) for other in needs[name]]
@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
     def checked(
         self, handler: Callable[[argparse.Namespace], int], needs: Mapping[str, Sequence[str]]
     ) -> Callable[[argparse.Namespace], int]:
-        """A command's handler that refuses what would do nothing first (`refuse_idle`)."""
+        """A command's handler that first refuses options without effect (`refuse_idle`)."""
 
         def run(options: argparse.Namespace) -> int:
             self.refuse_idle(options, needs)
@@ -169,7 +169,7 @@ def read_text(path: str, what: str, code: int = 2) -> str:
 
 
 def parse_json(text: str, where: str, code: int = 2) -> Any:
-    """The JSON document in `text`; `CommandError` says where it stops being JSON."""
+    """The JSON document in `text`; `CommandError` with the position of a syntax error."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from evmcore.state.publisher import Publisher
 
 
-# What has no effect without one of the others.
+# Options that have no effect without one of the others.
 NEEDS: Final = {
     "poll": ("node",),
     "trust_tracer": ("diffs",),
@@ -101,7 +101,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set; a second signal does what it does otherwise."""
+    """An event that SIGTERM and SIGINT set; a second signal has its usual effect."""
     stop = threading.Event()
     before: dict[int, Any] = {}
 
@@ -209,7 +209,7 @@ def _open_node(options: argparse.Namespace) -> tuple[Publisher, BlockSource, Cha
         storage.load_genesis(publisher, genesis)
     changer: Changer
     if options.diffs:
-        publisher.checked_slots = None  # Another program's account of what changed: all of it is compared.
+        publisher.checked_slots = None  # The changes come from another program: compare all of them.
         changer = TracingChanger(publisher, node, prove_all=not options.trust_tracer)
     else:
         chain = storage.stored_chain(publisher) if genesis is None else genesis.chain

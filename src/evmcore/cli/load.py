@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class StateToLoad:
-    """Accounts of one block's state, from whatever source."""
+    """Accounts of one block's state, from any source."""
 
     name: str
     chain_id: int
@@ -32,7 +32,7 @@ class StateToLoad:
     close: Callable[[], None] = lambda: None
 
 
-# What has no effect without one of the others.
+# Options that have no effect without one of the others.
 NEEDS: Final = {"block": ("node",), "slots": ("node",), "header": ("alloc",)}
 
 
@@ -92,7 +92,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
 
 
 def _addresses(options: argparse.Namespace) -> set[bytes] | None:
-    """The accounts that are asked for; None: all."""
+    """The requested accounts; None: all."""
     from evmcore.errors import InputError
     from evmcore.types import to_address
 
@@ -138,7 +138,7 @@ def _from_alloc(options: argparse.Namespace, addresses: set[bytes] | None) -> St
     document = storage.read_object(options.alloc, "alloc")
     document = document.get("alloc", document)
     try:
-        # A whole state can be told by its root.
+        # A state is whole if its root is the header's.
         complete = addresses is None and MemoryState(document).state_root() == header.state_root
         accounts = list(from_alloc(document, addresses))
     except EvmcoreError as error:
@@ -217,7 +217,7 @@ def _from_node(options: argparse.Namespace, addresses: set[bytes] | None) -> Sta
 
 
 def _block(options: argparse.Namespace, chain_id: int) -> int | str | bytes:
-    """The block that is asked for: where a state is there that accounts can be added to, its head."""
+    """The requested block; by default the head of the stored state, if accounts can be added to it."""
     from evmcore.state.stored import stored_head
 
     text: str = options.block

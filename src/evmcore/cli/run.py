@@ -1,4 +1,4 @@
-"""`run`: execute code and say what it did."""
+"""`run`: execute code and print the result."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _hex_input(path: str, what: str) -> bytes:
 
 
 def _code(options: argparse.Namespace) -> bytes | None:
-    """The code to run; None: what the receiver has in the prestate."""
+    """The code to run; None: the receiver's code in the prestate."""
     from evmcore.errors import InputError
 
     if options.code is not None and options.codefile is not None:
@@ -189,7 +189,7 @@ def _run(options: argparse.Namespace) -> int:
             return evm.message(None, (code or b"") + data, **shared)
         return evm.message(options.receiver, data, code=code, is_static=options.static, **shared)
 
-    # A message changes nothing, so that it can be run once for each observer.
+    # A message does not change the state, so it can be run once for each tracer.
     make_tracer = tracer_factory(options)
     if make_tracer is not None:
         execute(make_tracer())
@@ -205,7 +205,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _time(execute: Any) -> float:
-    """Median seconds of a run, of as many runs as a second allows."""
+    """Median seconds per run, over as many runs as fit into a second."""
     times: list[float] = []
     end = time.perf_counter() + 1
     while not times or time.perf_counter() < end:

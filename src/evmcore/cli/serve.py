@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-STATE_SECONDS: Final = 10.0  # to read where the feed is, at the start
+STATE_SECONDS: Final = 10.0  # for reading the state of the feed at the start
 
 
-# What has no effect without one of the others.
+# Options that have no effect without one of the others.
 NEEDS: Final = {
     "history": ("genesis",),
     **dict.fromkeys(("cache", "connections", "max_head_age", "redis_timeout"), ("redis",)),
@@ -225,7 +225,7 @@ def _require(*modules: str) -> None:
 
 
 def load_memory_source(genesis: str, chain: str | None, history: int | None = None) -> MemorySource:
-    """A source from a genesis file and, where given, a chain file. `CommandError` says which file is wrong."""
+    """A source from a genesis file and, if given, a chain file. `CommandError` names the file with the error."""
     from evmcore.blocks import Block
     from evmcore.errors import InvalidBlock
     from evmcore.service.memory_source import MemorySource
@@ -263,7 +263,7 @@ def _serve(options: argparse.Namespace) -> int:
     chain = _chain(options, source) if options.workers == 1 else workers.apart(lambda: _chain(options, source))
     with ExitStack() as stack:
         if options.workers > 1 and not options.no_metrics:
-            # Where the workers share their figures; prometheus-client looks for it when it is imported.
+            # The directory in which the workers share metrics; prometheus-client reads the variable when imported.
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(TemporaryDirectory(prefix="evmcore-metrics-"))
         try:
             listener = stack.enter_context(workers.listen(options.host, options.port))
@@ -280,17 +280,17 @@ def _serve(options: argparse.Namespace) -> int:
         return workers.run(listener, make_app, options.workers, certificate)
 
 
-LEAST_SPARE_MIB = 256  # of address space: what is loaded later, threads and their stacks, answers
+LEAST_SPARE_MIB = 256  # of address space: for later imports, threads and their stacks, answers
 
 
 def _check_memory(limit: int | None) -> None:
-    """Refuses a limit in MiB within which a process could not even begin to answer."""
+    """Refuses a limit in MiB that is too small for a process to even begin to answer."""
     if limit is None:
         return
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except OSError:
-        return  # only Linux tells
+        return  # only Linux has it
     taken = pages * resource.getpagesize() // 2**20
     if limit < taken + LEAST_SPARE_MIB:
         raise CommandError(
@@ -312,7 +312,7 @@ def _certificate(options: argparse.Namespace) -> Certificate | None:
 
 
 def _source(options: argparse.Namespace) -> MemorySource | None:
-    """What all processes share: the chain in memory, if there is one."""
+    """The source that all processes share: the chain in memory, if there is one."""
     if options.genesis is None:
         if options.chain is not None:
             raise CommandError("--chain needs the --genesis that it starts from")
@@ -326,10 +326,10 @@ def _source(options: argparse.Namespace) -> MemorySource | None:
 
 
 def _chain(options: argparse.Namespace, shared: MemorySource | None) -> ChainConfig:
-    """The chain that is served: of the genesis, or as Redis names it, which has to be there for that.
+    """The served chain: of the genesis, or the configuration in Redis, which must then be reachable.
 
-    Asked for once, before there are workers: one that is started while Redis is away serves as the others do then, and
-    comes back with them.
+    It is determined once, before there are workers: a worker that starts while Redis is unreachable then serves like
+    the others, and recovers with them.
     """
     if shared is not None:
         return shared.chain
@@ -338,7 +338,7 @@ def _chain(options: argparse.Namespace, shared: MemorySource | None) -> ChainCon
 
 
 def _own_source(options: argparse.Namespace, chain: ChainConfig, shared: MemorySource | None) -> Source:
-    """What one process serves: connections cannot be shared."""
+    """The source of one process: connections cannot be shared."""
     if options.redis is None:
         assert shared is not None
         return shared
@@ -373,7 +373,7 @@ def _redis_source(options: argparse.Namespace, chain: ChainConfig | None, wait: 
 
 
 def _is_answered(options: argparse.Namespace, name: str) -> bool:
-    """Whether a server answers a method. A pool of transactions is of one process: of several, none has one."""
+    """Whether a server answers a method. A transaction pool belongs to one process: several workers have none."""
     namespace = name.partition("_")[0]
     if options.workers > 1 and (namespace == "txpool" or name == "eth_sendRawTransaction"):
         return False
@@ -381,7 +381,7 @@ def _is_answered(options: argparse.Namespace, name: str) -> bool:
 
 
 def _app(options: argparse.Namespace, limits: Limits, source: Source) -> App:
-    """What one process serves."""
+    """The application of one process."""
     from evmcore.service.app import App
     from evmcore.service.dispatch import Dispatcher
     from evmcore.service.library import CallService

@@ -1,4 +1,4 @@
-"""What the commands that write to Redis share: arguments, chains, and files that name states."""
+"""The common part of the commands that write to Redis: arguments, chains, and files with states."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
 
 def add_redis_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where the state is, and how it is written."""
+    """Adds the arguments for the server and for writing to it."""
     group = parser.add_argument_group("Redis")
     group.add_argument(
         "--redis",
@@ -54,14 +54,14 @@ def add_redis_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_publisher(options: argparse.Namespace, chain_id: int, *, replaces: bool = False) -> Publisher:
-    """Takes the writer's office; `replaces`: of a state that will be deleted, in whatever condition it is."""
+    """Takes the writer's office; `replaces`: of a state that will be deleted, valid or not."""
     from evmcore.state.publisher import Publisher
 
     return Publisher(options.redis, chain_id, ring=options.ring, replicas=options.replicas, replaces=replaces)
 
 
 def start_logging(prefix: str = "") -> None:
-    """Warnings go to stderr, one line each."""
+    """Sends warnings to stderr, one line each."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=prefix + "%(levelname)s: %(message)s")
 
 
@@ -106,7 +106,7 @@ def load_genesis(publisher: Publisher, genesis: Genesis) -> None:
 
 
 def stored_chain(publisher: Publisher) -> ChainConfig | None:
-    """The chain whose configuration is kept with the state, or the public network of that chain id."""
+    """The chain whose configuration is stored with the state, or the public network with that chain id."""
     from evmcore.errors import ConfigError
     from evmcore.forks import NETWORKS, ChainConfig
 

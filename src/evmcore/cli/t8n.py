@@ -154,7 +154,7 @@ def _write(path: str, text: str) -> None:
 
 
 class _TraceFiles:
-    """A stream for EIP-3155 lines that keeps those of each transaction apart and counts opcodes."""
+    """A stream for EIP-3155 lines that collects the lines per transaction and counts opcodes."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -175,7 +175,7 @@ class _TraceFiles:
         )
 
     def write(self, line: str) -> None:
-        """Takes one line; the one without a program counter ends a transaction."""
+        """Takes one line; a line without a program counter ends a transaction."""
         self._lines.append(line)
         entry = json.loads(line)
         if "pc" in entry:

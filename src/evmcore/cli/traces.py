@@ -11,7 +11,7 @@ from evmcore.tracing import EIP3155Tracer, Tracer
 
 
 def tracer_factory(options: argparse.Namespace) -> Callable[[], Tracer] | None:
-    """Makes the tracers that the trace flags ask for; None when tracing is off."""
+    """A function that makes the tracers for the trace flags; None if tracing is off."""
     if not options.trace:
         return None
 
@@ -27,5 +27,5 @@ def tracer_factory(options: argparse.Namespace) -> Callable[[], Tracer] | None:
 
 
 def print_state_root(root: bytes) -> None:
-    """The line that ends a case's trace; goevmlab looks for this very text."""
+    """Prints the line that ends a case's trace; goevmlab looks for exactly this text."""
     print(json.dumps({"stateRoot": "0x" + root.hex()}), file=sys.stderr)

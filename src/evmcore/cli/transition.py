@@ -1,4 +1,4 @@
-"""What `t8n` does, from parsed JSON to JSON: a block's transactions on a state, invalid ones left out."""
+"""The transition of `t8n`, from parsed JSON to JSON: a block's transactions on a state, without the invalid ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from evmcore.types import Log, Receipt, Withdrawal
 
 @dataclass(frozen=True)
 class TransitionInput:
-    """The parsed inputs; `reward` is in wei, below zero for none."""
+    """The parsed inputs; `reward` is in wei, negative for none."""
 
     alloc: Any
     env: Any
@@ -39,7 +39,7 @@ class TransitionInput:
 
 @dataclass(frozen=True)
 class Transition:
-    """The outputs as geth writes them, and the transactions that were included."""
+    """The outputs in geth's form, and the included transactions."""
 
     alloc: dict[str, Any]
     result: dict[str, Any]
@@ -48,7 +48,7 @@ class Transition:
 
 
 def transition(inputs: TransitionInput, tracer: Tracer | None = None) -> Transition:
-    """Applies the transactions. Raises `CommandError` with geth's exit code for inputs that make no sense."""
+    """Applies the transactions. Raises `CommandError` with geth's exit code for invalid inputs."""
     try:
         config = ChainConfig.from_network(inputs.fork, inputs.chain_id)
     except InputError as error:
@@ -70,7 +70,7 @@ def transition(inputs: TransitionInput, tracer: Tracer | None = None) -> Transit
 
 
 class _Env:
-    """The `env` section: what a header says, or what it follows from in the parent."""
+    """The `env` section: fields of the header, or the parent's fields from which they follow."""
 
     def __init__(self, env: Mapping[str, Any], config: ChainConfig) -> None:
         self.env = env
@@ -147,7 +147,7 @@ class _Env:
         return next_excess_blob_gas(parent, self.fork, schedule)
 
     def block(self) -> Block:
-        """A block without transactions that says all this."""
+        """A block without transactions, with these header fields."""
         try:
             return self._block()
         except (FixtureError, fields.Oversized, InputError) as error:
@@ -210,7 +210,7 @@ class _Env:
 
 
 def _transactions(inputs: TransitionInput, fork: Fork) -> tuple[dict[int, Transaction], dict[int, str]]:
-    """The transactions with their senders by index, and why the others are none."""
+    """The valid transactions with their senders by index, and the reasons why the others are invalid."""
     transactions: dict[int, Transaction] = {}
     rejected: dict[int, str] = {}
     if isinstance(inputs.txs, str):
@@ -272,7 +272,7 @@ def _execute(
     reward: int,
     tracer: Tracer | None,
 ) -> tuple[list[Transaction], BlockResult]:
-    """Executes the block again and again, each time without the transaction that made it invalid the last time."""
+    """Executes the block repeatedly, each time without the transaction that made it invalid the time before."""
     while True:
         places = list(transactions)
         attempt = replace(block, transactions=tuple(transactions.values()))
@@ -303,7 +303,7 @@ def _execute(
 
 
 def _body_item(transaction: Transaction) -> Any:
-    """A transaction as it stands in a block's body: an RLP list for legacy ones, a string for the others."""
+    """A transaction as in a block's body: an RLP list for legacy transactions, a string for the others."""
     return rlp.decode(transaction.encode()) if transaction.type == 0 else transaction.encode()
 
 

@@ -26,7 +26,7 @@ __all__ = [
     "WouldBlock",
 ]
 
-# Loaded when asked for: the command line looks at the limits alone.
+# Imported on first use: the command line needs only the limits.
 _HOMES = {
     "CallHint": "source",
     "CallService": "library",

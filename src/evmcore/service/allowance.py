@@ -1,4 +1,4 @@
-"""What a request may take: its time, and whether it may wait for something."""
+"""Limits of a request: its time, and whether it may wait."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from evmcore.service.source import WouldBlock
 
 __all__ = ["INLINE_SECONDS", "Allowance"]
 
-INLINE_SECONDS = 0.002  # what a call may take on the event loop before it has to go to a thread
+INLINE_SECONDS = 0.002  # the time a call may take on the event loop before it has to go to a thread
 
 
 class Allowance:
     """The time that one request, or all requests of a batch, may take, and the gas they have used.
 
-    With `inline` set nothing may wait: methods then raise `WouldBlock` and are called again in a thread; and no
-    request begins after `INLINE_SECONDS`. `seconds`: for all requests together; each has the limits' own besides.
-    `whole`: what the asker may stop, if it is somebody who can. For use by one thread at a time.
+    With `inline` set, nothing may wait: methods that would wait raise `WouldBlock` and are called again in a thread,
+    and no request begins after `INLINE_SECONDS`. `seconds`: for all requests together, besides the limit of each
+    request. `whole`: a limit that the client's disconnection stops, None if that cannot be noticed. For one thread at a
+    time.
     """
 
     def __init__(
@@ -41,15 +42,15 @@ class Allowance:
         self.begin()
 
     def begin(self) -> None:
-        """Starts the time of the next request. `WouldBlock` where the time on the event loop is over."""
+        """Starts the time of the next request. `WouldBlock` if the time on the event loop is over."""
         now = time.monotonic()
         if self.inline and now >= self._deadline:
             raise WouldBlock("the requests take longer")
         self._until = min(self._deadline, now + self._limits.timeout)
 
     def timeout(self, most: float | None = None) -> float | TimeLimit:
-        """What a run may take from now on, `most` seconds where given: what a request waits for between runs counts,
-        but not on the event loop, where each run has `INLINE_SECONDS`. `ExecutionAborted` when nothing is left."""
+        """The time for the next run, at most `most` seconds if given. The time that a request waits between runs
+        counts, except on the event loop, where each run has `INLINE_SECONDS`. `ExecutionAborted` if no time is left."""
         if self.inline:
             return min(INLINE_SECONDS, self._limits.timeout)
         left = self._until - time.monotonic()
@@ -60,5 +61,5 @@ class Allowance:
         return left if self._whole is None else self._whole.within(left)
 
     def check_time(self) -> None:
-        """`ExecutionAborted` when the request has no time left, for what runs no code."""
+        """`ExecutionAborted` if the request has no time left; for methods that run no code."""
         self.timeout()

@@ -1,4 +1,4 @@
-"""The service as an ASGI application, for any server that runs such."""
+"""The service as an ASGI application, for any ASGI server."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class _Gone(Exception):
 
 
 class App:
-    """An ASGI application: see `Front` for what it answers and for the arguments.
+    """An ASGI application. `Front` documents its answers and arguments.
 
-    Calls run on the event loop for as long as they are short, and in a pool of threads otherwise.
+    Short calls run on the event loop, other calls in a pool of threads.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class App:
         return await self._in_thread(response, receive) if isinstance(response, Waiting) else response
 
     async def _in_thread(self, waiting: Waiting, receive: Receive) -> Response:
-        """The response from a thread. `_Gone` when the client did not wait for it, which ends it."""
+        """The response from a thread. `_Gone` if the client disconnects before; this ends the request."""
         future = self.front.submit(waiting)
         done = asyncio.Event()
         loop = asyncio.get_running_loop()

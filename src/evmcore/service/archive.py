@@ -19,7 +19,7 @@ __all__ = ["Archive", "ArchivedBlock", "ChainArchive"]
 
 @dataclass(eq=False)
 class ArchivedBlock:
-    """A block with what executing it gave. `result` is None for the genesis block, which has no transactions."""
+    """A block and the result of executing it. `result` is None for the genesis block, which has no transactions."""
 
     block: Block
     fork: Fork
@@ -43,7 +43,7 @@ class ArchivedBlock:
 
     @cached_property
     def encoded_receipts(self) -> Sequence[bytes] | None:
-        """The receipts as the receipts trie holds them; None where state roots they need were not computed."""
+        """The receipts as encoded in the receipts trie; None if they contain state roots that were not computed."""
         return () if self.result is None else self.result.encoded_receipts()
 
     @cached_property
@@ -62,7 +62,7 @@ class ArchivedBlock:
 
 
 class Archive(Protocol):
-    """What a source with block bodies answers. Numbers mean blocks of the canonical chain."""
+    """The archive of a source that has block bodies. Numbers refer to blocks of the canonical chain."""
 
     @property
     def head(self) -> ArchivedBlock: ...
@@ -70,16 +70,16 @@ class Archive(Protocol):
     def block(self, number: int) -> ArchivedBlock | None: ...
 
     def block_by_hash(self, block_hash: bytes) -> ArchivedBlock | None:
-        """A block of the chain, or of a side chain that is known."""
+        """A block of the chain, or of a known side chain."""
 
     def transaction(self, transaction_hash: bytes) -> tuple[ArchivedBlock, int] | None:
-        """The block of the canonical chain that holds the transaction, and its place there."""
+        """The block of the canonical chain that contains the transaction, and the transaction's index in it."""
 
     def state_root(self, block: ArchivedBlock, diff: StateDiff) -> bytes:
         """The root that the state after a block would have with a diff applied to it."""
 
     def proof(self, block: ArchivedBlock, address: bytes, slots: Sequence[int]) -> dict[str, Any]:
-        """The answer of eth_getProof for the state after a block. `StateNotAvailable` where that cannot be told."""
+        """The answer of eth_getProof for the state after a block. `StateNotAvailable` if it cannot be computed."""
 
 
 class ChainArchive:
@@ -101,7 +101,7 @@ class ChainArchive:
         return known
 
     def truncate(self, length: int) -> None:
-        """Makes the canonical chain end after its first `length` blocks; the others stay known by hash."""
+        """Makes the canonical chain end after its first `length` blocks; the other blocks stay known by hash."""
         for gone in self.blocks[length:]:
             for transaction in gone.transactions:
                 self._transactions.pop(transaction.hash, None)

@@ -12,9 +12,10 @@ __all__ = ["ArchivedSource"]
 
 
 class ArchivedSource:
-    """The state of one source with the blocks, receipts and proofs of another one's archive; closes both.
+    """The state of one source with the blocks, receipts and proofs of another source's archive; closes both.
 
-    Head and pins are those of `state`, whose blocks the archive may not have yet: what asks for those is told so.
+    Head and pins are those of `state`. The archive may not have their blocks yet; a request for such a block gets an
+    error that says so.
     """
 
     def __init__(self, state: Source, blocks: Source) -> None:
@@ -46,7 +47,7 @@ class ArchivedSource:
         return self._state.pin(block)
 
     def status(self) -> SourceStatus:
-        """How the state is doing."""
+        """The status of the state."""
         return self._state.status()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What the calls of a batch are going to read, fetched together before the first of them runs."""
+"""Fetches the state that the calls of a batch are going to read, in one go, before the first call runs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ HINTED: Final = frozenset({"eth_call", "eth_estimateGas", "eth_createAccessList"
 
 
 def prefetch(requests: list[Any], context: Context) -> None:
-    """Has what the calls of a batch on the latest block are known to read fetched together.
+    """Lets the source fetch together what the calls of a batch on the latest block are known to read.
 
-    Nothing is lost when that fails: each call fetches what it needs, and says what is wrong. `WouldBlock` where the
-    context may not wait for it.
+    A failure here is harmless: each call then fetches the values it needs, and reports the error. `WouldBlock` if the
+    context may not wait.
     """
     if isinstance(context.service.source, MemorySource):  # nothing to fetch
         return
@@ -36,7 +36,7 @@ def prefetch(requests: list[Any], context: Context) -> None:
 
 
 def _hint_of(request: Any) -> CallHint | None:
-    """What a request of a batch is going to call on the latest block, if it is well formed and does so."""
+    """The hint for a request of a batch, if it is a well-formed call on the latest block."""
     if not isinstance(request, dict) or request.get("method") not in HINTED:
         return None
     params = request.get("params")

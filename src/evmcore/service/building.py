@@ -1,4 +1,4 @@
-"""Builds the block after another one from given transactions, or from those of a pool (testing_buildBlockV1)."""
+"""Builds the child of a block from given transactions, or from those of a pool (testing_buildBlockV1)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from evmcore.state import Backend
 
 __all__ = ["BuiltBlock", "build_block", "next_gas_limit", "payload_json"]
 
-GAS_TARGET: Final = 60_000_000  # geth's default, which gas limits move to
+GAS_TARGET: Final = 60_000_000  # geth's default, towards which gas limits move
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltBlock:
-    """A block, what its beneficiary gets from it in wei, its requests (EIP-7685), and its transactions as pooled."""
+    """A block, its beneficiary's income in wei, its requests (EIP-7685), and its transactions in pooled form."""
 
     block: Block
     value: int
@@ -38,7 +38,7 @@ class BuiltBlock:
 
 
 def next_gas_limit(parent: int, wanted: int = GAS_TARGET) -> int:
-    """The gas limit nearest to `wanted` that a block may have after one with the limit `parent`."""
+    """The gas limit nearest to `wanted` that a block may have if its parent's limit is `parent`."""
     step = parent // 1024 - 1
     wanted = max(wanted, MIN_GAS_LIMIT)
     return min(parent + step, wanted) if parent < wanted else max(parent - step, wanted)
@@ -57,11 +57,11 @@ def build_block(
     timeout: float | TimeLimit | None = None,
     roots: ArchiveRoots | None = None,
 ) -> BuiltBlock:
-    """The block on `parent`, whose state is `backend`, with exactly the transactions `given`, or with those
-    `pending` that pay best and fit in. `attributes`: time, beneficiary, prevrandao, withdrawals, beacon root.
+    """The block on `parent`, whose state is `backend`, with exactly the transactions `given`, or with those of
+    `pending` that pay most and fit. `attributes`: time, beneficiary, prevrandao, withdrawals, beacon root.
 
-    `roots`: computes the state root, where `backend` cannot. Raises `RpcError` for given transactions that cannot
-    be in the block, and `InvalidBlock`.
+    `roots`: computes the state root if `backend` cannot. Raises `RpcError` for given transactions that may not be in
+    the block, and `InvalidBlock`.
     """
     if len(extra_data) > MAX_EXTRA_DATA:
         raise RpcError(SERVER_ERROR, f"extra data has {len(extra_data)} bytes, at most {MAX_EXTRA_DATA}")
@@ -101,7 +101,7 @@ def build_block(
 
 
 class _Choice:
-    """Transactions of a pool, best tip first, those of one sender in order of their nonces."""
+    """Transactions of a pool, highest tip first; those of one sender in the order of their nonces."""
 
     def __init__(self, pending: Mapping[bytes, Sequence[Pooled]], base_fee: int) -> None:
         self._pending = pending
@@ -109,7 +109,7 @@ class _Choice:
         self._dropped: set[bytes] = set()
 
     def drop(self, pooled: Pooled) -> None:
-        """What follows from the same sender cannot be included either."""
+        """Drops a transaction and the sender's later ones, which cannot be included without it."""
         self._dropped.add(pooled.sender)
 
     def __iter__(self) -> Iterator[Pooled]:

@@ -1,4 +1,4 @@
-"""Calls on the state of a block: what eth_call, eth_estimateGas and eth_createAccessList have in common."""
+"""Calls on the state of a block: the common part of eth_call, eth_estimateGas and eth_createAccessList."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = ["NO_OVERRIDES", "Calls", "block_environment", "chain_at", "hint_of"]
 T = TypeVar("T")
 
 Changes: TypeAlias = "BlockOverrides | Mapping[str, Any]"
-"""What a call sees in place of its block: parsed from a request, or fields of `BlockEnv`."""
+"""The changes of the block environment for a call: parsed from a request, or fields of `BlockEnv`."""
 
 KEPT_EVMS: Final = 64
 MIN_TX_GAS: Final = 21_000
@@ -45,13 +45,13 @@ NO_CHANGES: Final = BlockOverrides()
 
 
 def chain_at(chain: ChainConfig, header: Header) -> ChainConfig:
-    """A chain that has had the rules of one block's fork and its blob schedule for ever."""
+    """A chain that has the rules of one block's fork, and its blob schedule, at every block."""
     fork = chain.fork_of(header.number, header.timestamp, header.difficulty)
     return ChainConfig.of_fork(fork, chain.chain_id, chain.blob_schedule_at(header.number, header.timestamp))
 
 
 def block_environment(header: Header, block_hashes: Mapping[int, bytes]) -> BlockEnv:
-    """What code sees in the block with that header."""
+    """The block environment that code sees in the block with that header."""
     return BlockEnv(
         number=header.number,
         timestamp=header.timestamp,
@@ -66,12 +66,12 @@ def block_environment(header: Header, block_hashes: Mapping[int, bytes]) -> Bloc
 
 
 def hint_of(call: CallObject) -> CallHint:
-    """What a source can know of a call beforehand."""
+    """The hint that a source gets before a call."""
     return CallHint(call.to, call.data, call.sender or bytes(20), call.access_list or ())
 
 
 class _Engines:
-    """EVMs by block, made once and used by all calls on it."""
+    """EVMs by block, made once and shared by all calls on the block."""
 
     def __init__(self, chain: ChainConfig) -> None:
         self._chain = chain
@@ -79,9 +79,9 @@ class _Engines:
         self._evms: dict[tuple[bytes, bool, int], tuple[Backend, EVM]] = {}
 
     def evm(self, pin: Pin, backend: Backend, free: bool) -> EVM:
-        """The EVM of a pinned block. `free`: its base fee is zero, as calls that name no price see it."""
-        # The entry keeps the backend alive, so that nothing else can have its id. Sources may have several backends for
-        # one block, for threads that run at once.
+        """The EVM of a pinned block. `free`: the base fee is zero, as calls without a price see it."""
+        # The entry keeps the backend alive, so that no other object can have its id. A source may have several backends
+        # for one block, for threads that run at once.
         key = (pin.block_hash, free, id(backend))
         known = self._evms.get(key)
         if known is not None:
@@ -100,7 +100,7 @@ class _Engines:
 
 @dataclass(slots=True)
 class _Run:
-    """One call, made ready: what `EVM.call` gets, besides gas and overrides that depend on the state."""
+    """One prepared call: the arguments of `EVM.call`, except gas and overrides that depend on the state."""
 
     call: CallObject
     arguments: dict[str, Any]
@@ -110,7 +110,7 @@ class _Run:
 
 
 def _check_lists(call: CallObject) -> None:
-    """Raises `InvalidTransaction` for lists that are given and empty, which geth does not take for lists left out."""
+    """Raises `InvalidTransaction` for empty lists, which geth distinguishes from missing lists."""
     if call.blob_hashes is not None and not call.blob_hashes:
         creates = Reason.TYPE_3_TX_CONTRACT_CREATION
         raise InvalidTransaction(creates if call.to is None else Reason.TYPE_3_TX_ZERO_BLOBS)
@@ -139,10 +139,10 @@ class Calls:
         watch: Callable[[], Tracer] | None = None,
         timeout: float | None = None,
     ) -> CallResult:
-        """Runs a call on a block; what it ends with is a result, also where it reverts.
+        """Runs a call on a block; returns its result, also if it reverts.
 
-        `watch` makes the tracer of a run; there may be several runs, of which the last counts. `timeout`: seconds,
-        where less than the request has is to be taken.
+        `watch` makes the tracer of a run; if there are several runs, the last one counts. `timeout`: seconds, if less
+        than the time left for the request.
         """
         run = self._prepare(pin, call, overrides, changes)
         gas = self.gas_limit(call.gas)
@@ -201,8 +201,8 @@ class Calls:
         overrides: StateOverrides = NO_OVERRIDES,
         changes: Changes = NO_CHANGES,
     ) -> AccessEstimate:
-        """What a call touches, and the run with that as its access list."""
-        if call.blob_hashes is not None:  # geth makes a transaction of it, and has other words for the same then
+        """The access list of a call, and the run that uses it."""
+        if call.blob_hashes is not None:  # geth makes a transaction of the call, and words the same errors differently
             if not call.blob_hashes:
                 raise RpcError(SERVER_ERROR, "need at least 1 blob for a blob transaction")
             if call.to is None:
@@ -256,8 +256,8 @@ class Calls:
         return _Run(call, arguments, overrides, environment, base_fee)
 
     def _price_blobs(self, pin: Pin, call: CallObject, environment: dict[str, Any]) -> None:
-        """A call that names no price for blob gas sees a blob base fee of zero, as geth has it; one that names too low
-        a price cannot be."""
+        """A call without a price for blob gas sees a blob base fee of zero, as in geth; a call whose price is too low
+        is refused."""
         price = call.max_fee_per_blob_gas or 0
         if not price:
             environment["blob_base_fee"] = 0
@@ -275,7 +275,7 @@ class Calls:
             )
 
     def gas_limit(self, gas: int | None) -> int:
-        """What a call may use: what it asks for, up to the cap."""
+        """The gas limit of a call: the requested limit, up to the cap."""
         cap = self.limits.gas
         if gas is None or gas <= cap:
             return cap if gas is None else gas
@@ -284,9 +284,9 @@ class Calls:
         return cap
 
     def _evm(self, run: _Run, pin: Pin, backend: Backend, gas: int | None) -> tuple[EVM, dict[bytes, Any] | None]:
-        """The EVM for a run, and the overrides it gets, once it is clear that the sender can pay.
+        """The EVM for a run, and its overrides, after checking that the sender can pay.
 
-        geth takes the price of the gas from the sender before it runs anything; so BALANCE shows.
+        geth takes the price of the gas from the sender before it runs any code, and BALANCE shows that.
         """
         call = run.call
         evm = self.engines.evm(pin, backend, not call.names_price)
@@ -313,7 +313,7 @@ class Calls:
         return evm, overrides or None
 
     def _changed(self, evm: EVM, run: _Run, pin: Pin, backend: Backend) -> EVM:
-        """The EVM in a block with overrides, by the rules of the fork that is in force there."""
+        """The EVM in a block with overrides, by the rules of the fork in force in that block."""
         changes = dict(run.changes)
         if not run.call.names_price and "base_fee" in changes:
             changes["base_fee"] = 0
@@ -338,7 +338,7 @@ class Calls:
         return 0 if account is None else account.balance
 
     def _most_gas(self, run: _Run, evm: EVM, backend: Backend) -> int:
-        """The gas limit to start an estimate from. `RpcError` when the sender cannot even send the value."""
+        """The gas limit with which an estimate starts. `RpcError` if the sender cannot even pay the value."""
         call = run.call
         most = evm.block.gas_limit if call.gas is None or call.gas < MIN_TX_GAS else call.gas
         if evm.fork >= Fork.OSAKA:

@@ -1,4 +1,4 @@
-"""What the methods of one request, or of all requests of a batch, have in common."""
+"""The context that the methods of one request, or of all requests of a batch, share."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["Context"]
 
 
 class Context(Allowance):
-    """A request being answered: its service, its pins, and what it may take.
+    """A request being answered: its service, its pins, and its limits.
 
-    Tags mean the same block for as long as the context is open, so all requests of a batch see one state. A context
+    A tag means the same block for as long as the context is open, so all requests of a batch see one state. A context
     manager that closes the pins. For use by one thread at a time.
     """
 
@@ -38,7 +38,7 @@ class Context(Allowance):
         super().__init__(service.limits, inline=inline, seconds=seconds, whole=whole)
         self.service = service
         self.answer_header: Header | None = None
-        self.unavailable = False  # some answer says that the state cannot be had just now
+        self.unavailable = False  # whether some answer reports that the state is unavailable
         self._pins: dict[int | bytes | str, Pin] = {}
         self._open: ExitStack | None = None
 
@@ -51,7 +51,7 @@ class Context(Allowance):
 
     @property
     def archive(self) -> Archive:
-        """The block archive. `RpcError` where the service has none."""
+        """The block archive. `RpcError` if the service has none."""
         archive = self.service.source.archive
         if archive is None:
             raise RpcError(
@@ -78,7 +78,7 @@ class Context(Allowance):
         return pin
 
     def pin_of(self, value: Any, name: str) -> Pin:
-        """The pin of a block parameter as it came in the request. `RpcError` as geth answers for a wrong one."""
+        """The pin for a block parameter of the request. `RpcError`, as geth's, for a wrong parameter."""
         reference = block_reference(value, name)
         try:
             pin = self.pin(reference.block)

@@ -32,20 +32,20 @@ from evmcore.service.source import Pin, WouldBlock
 __all__ = ["Answer", "Dispatcher", "Observer", "failure_text"]
 
 RESPONSE_TOO_LARGE: Final = -32003  # geth's
-LONGEST_NAME: Final = 2048  # of a method, as in geth
-INLINE_BATCH: Final = 32  # requests at most in a batch that is tried on the event loop
+LONGEST_NAME: Final = 2048  # characters of a method name, as in geth
+INLINE_BATCH: Final = 32  # the most requests in a batch that is tried on the event loop
 
 Answered: TypeAlias = "Callable[[str, int, float, int], None]"
-"""`Observer.answered`, or who keeps what it is told until it is sure."""
+"""`Observer.answered`, or a function that collects its arguments until the answer is certain."""
 
 log = logging.getLogger("evmcore.service")
 
 
 class Observer(Protocol):
-    """Who wants to know about every answer."""
+    """Is told of every answer."""
 
     def answered(self, method: str, code: int, seconds: float, gas: int) -> None:
-        """`code` is zero for a result, else that of the error; `gas` what the request's runs used."""
+        """`code` is zero for a result, else the error code; `gas` is the gas used by the request's runs."""
 
 
 class _Nobody:
@@ -54,8 +54,8 @@ class _Nobody:
 
 
 class Answer(NamedTuple):
-    """A response body, and the header of the block it was answered from, where there was one. An empty body: there was
-    nothing to answer. `unavailable`: something was answered with `Unavailable`."""
+    """A response body, and the header of the block it was computed on, if there was one. The body is empty if no
+    request wanted an answer. `unavailable`: some answer is the error `Unavailable`."""
 
     body: bytes
     header: Header | None = None
@@ -81,18 +81,18 @@ class Dispatcher:
         return self.answer_parsed(request)
 
     def parse(self, body: bytes) -> Any:
-        """The JSON value of a request body. `RpcError` when it is none."""
+        """The JSON value of a request body. `RpcError` if the body is not JSON."""
         try:
             value = loads(body)
             if _has_float(value) or (type(value) is list and any(map(_has_float, value))):
-                value = loads(body, exact=True)  # ids have to be given back as they are
+                value = loads(body, exact=True)  # the answer must repeat the id exactly
         except ValueError as error:
             raise RpcError(PARSE_ERROR, f"parse error: {error}") from None
         return value
 
     def answer_parsed(self, request: Any, limit: TimeLimit | None = None, *, inline: bool = False) -> Answer:
         """Answers a parsed body. `inline`: raises `WouldBlock` rather than run for more than a few milliseconds.
-        `limit`: stops what runs."""
+        `limit`: stops the runs."""
         if isinstance(request, list):
             return self._inline_batch(request) if inline else self._batch(request, limit)
         answered = self.observer.answered
@@ -109,7 +109,7 @@ class Dispatcher:
             return Answer(text, context.answer_header, context.unavailable)
 
     def _plain_answer(self, request: Any) -> Answer | None:
-        """The answer to a plain call. None where it is none, or has to be answered the general way."""
+        """The answer to a plain call. None if the request is not one, or has to be answered the general way."""
         call = plain_call(request)
         pin = None if call is None else self._latest(self.service.source.pin)
         if call is None or pin is None:
@@ -120,7 +120,7 @@ class Dispatcher:
 
     @staticmethod
     def _latest(pin: Callable[[str], Pin]) -> Pin | None:
-        """The latest block by a function that pins; None where the general way has to say why there is none."""
+        """The latest block, by a function that pins; None if the general way has to report why there is none."""
         try:
             return pin("latest")
         except WouldBlock:
@@ -129,7 +129,7 @@ class Dispatcher:
             return None
 
     def _plain(self, call: PlainCall, pin: Pin, answered: Answered) -> bytes | None:
-        """The text of the answer to a plain call; None where the general way has to give it."""
+        """The text of the answer to a plain call; None if the general way has to give it."""
         start = time.perf_counter()
         service = self.service
         result = call.run(service, pin)
@@ -152,8 +152,8 @@ class Dispatcher:
         return text
 
     def _inline_batch(self, requests: list[Any]) -> Answer:
-        """The answers to a batch that is a matter of a millisecond. Raises `WouldBlock` for any other, which has then
-        been for nothing, so that only small ones are tried."""
+        """The answers to a batch that takes about a millisecond. Raises `WouldBlock` for any other batch; the work so
+        far is then lost, so only small batches are tried."""
         if not 0 < len(requests) <= min(INLINE_BATCH, self.service.limits.batch):
             raise WouldBlock("the batch runs in a thread")
         notes: list[tuple[str, int, float, int]] = []
@@ -185,7 +185,7 @@ class Dispatcher:
         limits = self.service.limits
         if not requests:
             return Answer(failure_text(None, RpcError(INVALID_REQUEST, "empty batch")))
-        if len(requests) > limits.batch:  # one answer, to the first that wants any, as geth has it
+        if len(requests) > limits.batch:  # one answer, to the first request that wants one, as in geth
             first = next(
                 (found for found in map(_identity, requests) if found is not None and found is not _ABSENT), None
             )
@@ -213,7 +213,7 @@ class Dispatcher:
     # ---- one request
 
     def _one(self, request: Any, context: Context, answered: Answered) -> bytes | None:
-        """The answer to one request object, which `answered` is told of; None to a notification."""
+        """The answer to one request object, reported to `answered`; None for a notification."""
         if not isinstance(request, dict):
             return failure_text(None, RpcError(INVALID_REQUEST, "invalid request: expected an object"))
         identity = request.get("id", _ABSENT)
@@ -275,7 +275,7 @@ def _has_float(request: Any) -> bool:
 
 
 def _identity(request: Any) -> Any:
-    """The id to answer with; `_ABSENT` for a notification."""
+    """The id for the answer; `_ABSENT` for a notification."""
     return request.get("id", _ABSENT) if isinstance(request, dict) else None
 
 
@@ -285,7 +285,7 @@ def _result_text(identity: Any, result: Any) -> bytes:
 
 
 def failure_text(identity: Any, error: RpcError) -> bytes:
-    """The body of a response that says what went wrong."""
+    """The body of a response with an error."""
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (_identity_text(identity), dumps(error.to_json()))
 
 

@@ -9,7 +9,7 @@ __all__ = ["flat_calls"]
 
 REVERTED: Final = "execution reverted"
 
-# Parity's words, and the beginnings of geth's for the same.
+# Parity's error texts, and the beginnings of geth's texts for the same errors.
 _PARITY_ERRORS: Final = {
     "contract creation code storage out of gas": "Out of gas",
     "out of gas": "Out of gas",
@@ -29,8 +29,8 @@ _PARITY_ERRORS: Final = {
 def flat_calls(
     frame: Mapping[str, Any], position: Mapping[str, Any], hidden: Callable[[bytes], bool], parity_errors: bool
 ) -> list[dict[str, Any]]:
-    """The calls of a `CallTracer`'s `frame`, each before those it made. `position`: the fields that say where the
-    transaction stands. Calls of addresses that are `hidden` (precompiles) are left out, but for the top call."""
+    """The calls of a `CallTracer`'s `frame`, each before the calls it made. `position`: the fields that locate the
+    transaction. Calls of `hidden` addresses (precompiles) are left out, except the top call."""
     flat: list[dict[str, Any]] = []
     waiting: list[tuple[Mapping[str, Any], list[int]]] = [(frame, [])]
     while waiting:

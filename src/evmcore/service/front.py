@@ -1,4 +1,4 @@
-"""What the server answers to an HTTP request, whichever server it is: statuses, headers, bodies."""
+"""The server's answers to HTTP requests, independent of the server: statuses, headers, bodies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ JSON: Final = (b"content-type", b"application/json")
 TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 RETRY: Final = (b"retry-after", b"1")
 MIN_BLOCK: Final = b"evm-min-block"
-INLINE_BYTES: Final = 64 * 1024  # of a body that is answered on the event loop: overrides take 0.2 us a byte to read
+INLINE_BYTES: Final = 64 * 1024  # of a body that is answered on the event loop: parsing overrides takes 0.2 us a byte
 INTERNAL: Final = "internal error; the log has it"
 
 _JSON_TYPES: Final = frozenset({b"application/json", b"application/json-rpc", b"application/jsonrequest"})
@@ -42,7 +42,7 @@ _PREFLIGHT: Final = (
 
 
 class Response(NamedTuple):
-    """An HTTP response; content-length goes without saying. `close`: the connection is of no more use."""
+    """An HTTP response, without content-length. `close`: the connection cannot be used any more."""
 
     status: int
     headers: Headers
@@ -51,7 +51,7 @@ class Response(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """A request that has to be answered in a thread, the headers that its response will have, and what stops it."""
+    """A request that has to be answered in a thread, the headers of its response, and the limit that stops it."""
 
     request: Any
     headers: Headers
@@ -61,15 +61,15 @@ class Waiting(NamedTuple):
 class Front:
     """JSON-RPC by POST at any path; /healthz, /readyz and /metrics by GET.
 
-    Answers name the block they are of in the headers evm-block-number and evm-block-hash; a request may ask in
-    `evm-min-block` for a head that is at least that high, and is answered with status 503 where it is not.
+    Answers name their block in the headers evm-block-number and evm-block-hash. A request may demand in `evm-min-block`
+    that the head is at least that high; if it is not, the answer has status 503.
 
-    `origins`: whose scripts may read answers (CORS), "*" for any. `hosts`: names under which it may be asked, "*"
-    for any, as in geth's `--http.vhosts`: a request whose header Host has another one is answered with 403, since a
-    page can have its name resolve to this server; addresses are no names. `metrics`: what /metrics shows, without
-    which it is not there. `unavailable_status`: the HTTP status of an answer, or a batch with an answer, that says
-    that the state cannot be had just now; 503 lets a proxy in front try another server. `close` ends the threads and
-    closes the source.
+    `origins`: origins whose scripts may read answers (CORS), "*" for any. `hosts`: names of this server that requests
+    may use, "*" for any, as in geth's `--http.vhosts`: a request with another name in its header Host is answered with
+    403, because a page can make its name resolve to this server; IP addresses are not names. `metrics`: shown by
+    /metrics, which does not exist without them. `unavailable_status`: the HTTP status of an answer, or of a batch with
+    an answer, that reports that the state is unavailable; 503 lets a proxy in front try another server. `close` ends
+    the threads and closes the source.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Front:
         self._hosts = HostCheck(hosts)
         self._unavailable_status = unavailable_status
         self._start_threads()
-        self._running: dict[int, TimeLimit] = {}  # by id: what was given to a thread, or waits for one
+        self._running: dict[int, TimeLimit] = {}  # by id: limits of requests that a thread runs, or will run
         self._named: tuple[Header | None, Headers] = (None, ())
 
     def _start_threads(self) -> None:
@@ -98,7 +98,7 @@ class Front:
         self._pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="evmcore-call")
 
     def close(self) -> None:
-        """Stops what still runs in threads, and closes the source."""
+        """Stops the requests that threads are running, and closes the source."""
         for limit in self._running.values():
             limit.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -106,7 +106,7 @@ class Front:
         self.source.close()
 
     def update_metrics(self) -> None:
-        """Has the metrics show how the source is doing."""
+        """Updates the metrics with the status of the source."""
         if self.metrics is not None:
             try:
                 self.metrics.update(self.source)
@@ -117,7 +117,7 @@ class Front:
     # ---- POST
 
     def post(self, headers: Mapping[bytes, bytes], body: bytes) -> Response | Waiting:
-        """Answers a body at once, or says that it takes a thread (see `submit`)."""
+        """Answers a body at once, or returns a `Waiting` for `submit` if it takes a thread."""
         try:
             return self._post(headers, body)
         except Exception:
@@ -150,21 +150,21 @@ class Front:
         return self._response(answer, common)
 
     def submit(self, waiting: Waiting) -> Future[Answer]:
-        """Has a thread answer; give what comes of it, or of cancelling it, to `finish`."""
+        """Lets a thread answer. Pass the future, when it is done or cancelled, to `finish`."""
         self._running[id(waiting.limit)] = waiting.limit
         if self._process != os.getpid():
             self._start_threads()
         try:
             return self._pool.submit(self.dispatcher.answer_parsed, waiting.request, waiting.limit)
-        except RuntimeError as error:  # no thread can be started, or the server is ending
+        except RuntimeError as error:  # no thread can be started, or the server is shutting down
             future: Future[Answer] = Future()
             future.set_exception(error)
             return future
 
     @staticmethod
     def abandon(waiting: Waiting, future: Future[Answer]) -> None:
-        """Nobody waits for the answer any more: what has not begun is not done, and what runs is stopped. It still has
-        to be given to `finish`."""
+        """Called if the client has left: a request that has not begun is cancelled, a running one is stopped. The
+        future still has to be passed to `finish`."""
         if not future.cancel():
             waiting.limit.stop()
 
@@ -180,13 +180,13 @@ class Front:
         return self._response(future.result(), waiting.headers)
 
     def busy(self, common: Headers = (), close: bool = False) -> Response:
-        """For a request that there is no room for just now."""
+        """The answer to a request for which there is no room now."""
         self._note_refusal("busy")
         error = RpcError(SERVER_ERROR, "the server is busy; try again")
         return Response(503, (*(common or (JSON,)), RETRY), failure_text(None, error), close)
 
     def too_large(self) -> Response:
-        """For a body above the limit."""
+        """The answer to a body above the limit."""
         self._note_refusal("too_large")
         error = RpcError(INVALID_REQUEST, f"request too large, at most {self.limits.request_size} bytes")
         return Response(413, (JSON,), failure_text(None, error), True)
@@ -207,7 +207,7 @@ class Front:
         return Response(200, common + named, answer.body)
 
     def _behind(self, asked: bytes) -> tuple[int, RpcError] | None:
-        """HTTP status and error where the request asks for a higher head than there is."""
+        """HTTP status and error if the request demands a higher head than the present one."""
         try:
             least = int(asked, 16 if asked[:2].lower() == b"0x" else 10)
         except ValueError:
@@ -222,7 +222,7 @@ class Front:
         return 503, RpcError(SERVER_ERROR, f"the head is block {head}, the request wants at least {least}")
 
     def _foreign(self) -> Response:
-        """To a request that is for another host."""
+        """The answer to a request for another host."""
         self._note_refusal("host")
         return Response(403, (TEXT,), b"invalid host specified\n")
 
@@ -233,11 +233,11 @@ class Front:
     # ---- other methods
 
     def other(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Response:
-        """Answers what is not a POST."""
+        """Answers requests other than POST."""
         if not self._hosts.admits(headers):
             return self._foreign()
         if method in ("GET", "HEAD"):
-            return self._get(path)  # servers leave the body of an answer to HEAD out
+            return self._get(path)  # servers omit the body of an answer to HEAD
         if method == "OPTIONS" and self._origins:
             return Response(204, (*self._cors(headers), *_PREFLIGHT), b"")
         return Response(405, (TEXT, (b"allow", b"POST, GET")), b"use POST\n")
@@ -268,8 +268,8 @@ class Front:
 
 
 def _says_json(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether a request is of one of geth's types. Browsers let scripts of any page send other ones, or none, without
-    asking; who is no browser need not name any."""
+    """Whether a request has one of geth's content types. Browsers let scripts of any page send other types, or none,
+    without asking; clients other than browsers need not send one."""
     kind = headers.get(b"content-type")
     if kind is None:
         return b"origin" not in headers
@@ -277,6 +277,6 @@ def _says_json(headers: Mapping[bytes, bytes]) -> bool:
 
 
 def declared_size(headers: Mapping[bytes, bytes]) -> int:
-    """The content-length of a request; zero where there is none."""
+    """The content-length of a request; zero if it is missing."""
     declared = headers.get(b"content-length", b"0")
     return int(declared[:18]) if declared[:18].isdigit() else 0

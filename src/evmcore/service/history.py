@@ -10,8 +10,8 @@ __all__ = ["DiffHistory"]
 class DiffHistory:
     """The diffs of the blocks of a chain, oldest first, joinable over any range.
 
-    Joins over ranges that are aligned powers of two are kept, so that any range takes a few of them, and a new block
-    makes only a few anew. Not safe for use from several threads at once.
+    Joins over ranges that are aligned powers of two are kept: any range is made of a few of them, and a new block
+    requires only a few new ones. Not safe for use from several threads at once.
     """
 
     def __init__(self) -> None:
@@ -26,12 +26,12 @@ class DiffHistory:
         self._diffs.append(diff)
 
     def truncate(self, length: int) -> None:
-        """Forgets all diffs but the first `length`."""
+        """Drops all diffs except the first `length`."""
         del self._diffs[length:]
         self._joined = {key: diff for key, diff in self._joined.items() if (key[1] + 1) << key[0] <= length}
 
     def join(self, start: int, stop: int) -> StateDiff:
-        """One diff that does what the diffs `start` to `stop - 1` do one after the other."""
+        """One diff with the combined effect of the diffs `start` to `stop - 1`."""
         joined: StateDiff | None = None
         while start < stop:
             level = (start & -start).bit_length() - 1 if start else (stop - start).bit_length() - 1

@@ -1,4 +1,4 @@
-"""Under which names a server may be asked (geth's `--http.vhosts`): the header Host of a request says which was."""
+"""The host names that requests may use for a server (geth's `--http.vhosts`), checked in the header Host."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ MOST_KEPT: Final = 512  # headers that are remembered
 
 
 class HostCheck:
-    """Names that are allowed, "*" for any; in either case of letters, without ports.
+    """Checks host names: `names` are allowed, "*" for any, without regard to case and ports.
 
-    A page that a browser has loaded may have its own name resolve to this server, and ask it as if it were the page's
-    origin. The browser then names that host. A request that names none, or an address, comes from no such page.
+    A page in a browser may make its own name resolve to this server, and send requests as if the server were the page's
+    origin. The browser then sends that name. A request without a name, or with an IP address, cannot come from such a
+    page.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -24,7 +25,7 @@ class HostCheck:
         self._admitted: set[bytes] = set()
 
     def admits(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Whether a request with these headers is for us."""
+        """Whether a request with these headers is for this server."""
         if self._any:
             return True
         host = headers.get(b"host", b"")
@@ -43,7 +44,7 @@ class HostCheck:
 
 
 def _without_port(host: str) -> str:
-    """`name:80` and `[::1]:80` without what is behind; what is not of such a form stays as it is."""
+    """`name:80` and `[::1]:80` without the port; other text is unchanged."""
     if host.startswith("["):
         name, bracket, port = host[1:].partition("]")
         return name if bracket and (not port or port.startswith(":")) else host

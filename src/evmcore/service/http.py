@@ -1,4 +1,4 @@
-"""HTTP for uvicorn without the detour over ASGI: the same answers in half the time."""
+"""HTTP for uvicorn without ASGI: the same answers in half the time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_HELD_BYTES: Final = 256 * 1024 * 1024  # of bodies, of all connections of a process together
 MAX_PIPELINED: Final = 32  # requests read ahead of the one that is being answered
 IDLE_SECONDS: Final = 75.0  # until a connection without a request, or with half of one, is closed
-# A client that sends no more may wait for its answers, or be gone: it gets what is ready in that time.
+# A client that sends no more may be waiting for answers, or be gone: it gets the answers that are ready within this
+# time.
 HALF_CLOSED_SECONDS: Final = 1.0
-# How long the rest of a request that was refused is read and thrown away. Who closes while data comes in resets the
-# connection, and the client may never see why.
+# How long the rest of a refused request is read and discarded. Closing a connection while data comes in resets it, and
+# the client may then never see the answer.
 LINGER_SECONDS: Final = 3.0
 
-# Heads that are remembered, of requests and of responses, and how long those of requests may be. A client sends the
-# same head again and again, but for the length of the body.
+# How many request and response heads are remembered, and how long a remembered request head may be. A client sends the
+# same head again and again, except for the length of the body.
 KEPT_HEADS: Final = 512
 KEPT_HEAD_BYTES: Final = 1024
 
@@ -38,7 +39,7 @@ _UNKEPT: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
 
 class _Head(NamedTuple):
-    """What the parser made of the head of a POST, and the size of the body after it."""
+    """The parsed head of a POST, and the size of the body after it."""
 
     headers: dict[bytes, bytes]
     keep_alive: bool
@@ -46,13 +47,14 @@ class _Head(NamedTuple):
 
 
 class _Shared:
-    """What the connections of one server share: the heads that they have seen and sent, and how much they hold."""
+    """State that the connections of one server share: the heads they have received and sent, and the bytes they
+    hold."""
 
     def __init__(self) -> None:
-        self.held = 0  # bytes of bodies that have come, in part or whole, and are not looked at yet
+        self.held = 0  # bytes of bodies that were received, in part or whole, and are not processed yet
         self.seen: dict[bytes, _Head] = {}
         self._sent: dict[tuple[int, Headers, bool], bytes] = {}
-        self._common: Any = None  # uvicorn's headers that `_sent` has; there are new ones every second
+        self._common: Any = None  # uvicorn's headers that `_sent` contains; they change every second
 
     def keep(self, head: bytes, known: _Head) -> None:
         if len(self.seen) >= KEPT_HEADS:
@@ -60,7 +62,7 @@ class _Shared:
         self.seen[head] = known
 
     def of_response(self, common: Any, status: int, headers: Headers, keep_alive: bool) -> bytes:
-        """The head of a response, but for the length of the body and the empty line."""
+        """The head of a response, without the length of the body and the empty line."""
         if common is not self._common or len(self._sent) >= KEPT_HEADS:
             self._sent.clear()
             self._common = common
@@ -78,9 +80,9 @@ _SHARED: Final[WeakKeyDictionary[Any, _Shared]] = WeakKeyDictionary()  # by the 
 class HttpProtocol(asyncio.Protocol):
     """One connection: HTTP/1.1 with pipelining, keep-alive and limits, answered by the app's `Front`.
 
-    uvicorn makes it (`Config(http=HttpProtocol)`) for an `App` that is not wrapped in any middleware. Upgrades are
-    ignored, trailers too. A request that comes in one piece, with a head that was parsed before, byte for byte, is not
-    parsed again.
+    uvicorn makes it (`Config(http=HttpProtocol)`) for an `App` that is not wrapped in any middleware. Upgrades and
+    trailers are ignored. A request that arrives in one piece, with a head that equals one parsed before byte for byte,
+    is not parsed again.
     """
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
@@ -90,20 +92,20 @@ class HttpProtocol(asyncio.Protocol):
         self._loop: asyncio.AbstractEventLoop = _loop or asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._connection: asyncio.Transport | None = None
-        self._transport: asyncio.Transport | None = None  # None as soon as nothing more is written
+        self._transport: asyncio.Transport | None = None  # None once nothing more will be written
         self._requests: deque[tuple[str, bytes, dict[bytes, bytes], bytes, bool]] = deque()
         self._future: Future[Answer] | None = None  # of the request that a thread answers
         self._waiting: Waiting | None = None  # that request
         self._write_paused = False
         self._read_paused = False
         self._eof = False
-        self._closing = False  # after the response that is due
-        self._final: Response | None = None  # to what cannot be read: the last one, nothing more is read
+        self._closing = False  # close after the response that is due
+        self._final: Response | None = None  # the last response, to an unreadable request; nothing more is read
         self._active = 0.0
-        self._unsent = 0  # bytes, when it was last looked for
+        self._unsent = 0  # bytes, at the last check
         self._timer: asyncio.TimerHandle | None = None
         self._held = 0  # bytes that this connection has in `_shared.held`
-        self._between = True  # what the parser has had is whole requests
+        self._between = True  # whether the parser is between two requests
         self._read = 0  # requests
         self._start_message()
 
@@ -133,7 +135,7 @@ class HttpProtocol(asyncio.Protocol):
             self._front.abandon(self._waiting, self._future)
 
     def eof_received(self) -> bool:
-        """The client sends no more; it still gets what it has asked for, if that does not take long."""
+        """The client sends no more; it still gets the answers that are ready soon."""
         self._eof = True
         if self._busy:
             self._loop.call_later(HALF_CLOSED_SECONDS, self._give_up)
@@ -144,7 +146,7 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.close()
 
     def shutdown(self) -> None:
-        """uvicorn: end after what is being answered."""
+        """Called by uvicorn: end after the request that is being answered."""
         if self._transport is None:
             return
         if self._future is None and not self._requests:
@@ -161,7 +163,7 @@ class HttpProtocol(asyncio.Protocol):
         self._unsent = unsent
         idle = self._loop.time() - self._active
         if idle >= IDLE_SECONDS:
-            self._connection.abort()  # closing would wait for what the client does not take
+            self._connection.abort()  # closing would wait until the client has read everything
         else:
             self._timer = self._loop.call_later(IDLE_SECONDS - idle, self._check_idle)
 
@@ -191,7 +193,7 @@ class HttpProtocol(asyncio.Protocol):
         self._answer_next()
 
     def _keep_head(self, head: bytes, size: int) -> None:
-        """Remembers the head of the one request that has just come, if there is no more to it than the head says."""
+        """Remembers the head of the request that has just arrived, if it was a single complete request."""
         method, _, headers, body, keep_alive = self._requests[-1]
         if method != "POST" or head[:5] != b"POST " or len(body) != size or _UNKEPT & headers.keys():
             return
@@ -209,16 +211,16 @@ class HttpProtocol(asyncio.Protocol):
                 self._refuse(Response(400, (), b"", True))
 
     def _without_upgrade(self) -> bytes:
-        """The head of the request that has just come, without its wish for another protocol, to be parsed again.
+        """The head of the request that has just arrived, without its Upgrade, to be parsed again.
 
-        The parser leaves what comes after such a head to the other protocol, also where that is the body of the request
-        (HTTP clients that would rather speak HTTP/2, as Java's, send their first one so). Empty where no body comes.
+        The parser leaves everything after such a head to the other protocol, even if it is the body of the request.
+        (HTTP clients that prefer HTTP/2, such as Java's, send their first request this way.) Empty if there is no body.
         """
         headers = dict(self._headers)
         body_comes = declared_size(headers) > 0 or b"transfer-encoding" in headers
         if self._final is not None or headers.pop(b"upgrade", None) is None or not body_comes:
             return b""
-        headers.pop(b"expect", None)  # what it asks for has been sent
+        headers.pop(b"expect", None)  # the reply it asks for was sent
         method, url = self._requests.pop()[:2]
         self._read -= 1
         lines = b"".join(b"%b: %b\r\n" % header for header in headers.items())
@@ -280,7 +282,7 @@ class HttpProtocol(asyncio.Protocol):
             self._refuse(Response(431, (), b"", True))
 
     def _refuse(self, response: Response) -> None:
-        """Answers what cannot be read any further, after what came before it; nothing more is read."""
+        """Answers a request that cannot be read any further, after the requests before it; nothing more is read."""
         if self._final is None:
             self._final = response
 
@@ -291,7 +293,7 @@ class HttpProtocol(asyncio.Protocol):
         return self._future is not None or bool(self._requests)
 
     def _answer_next(self) -> None:
-        """Answers requests in order, as far as they can be answered at once."""
+        """Answers requests in order, until one cannot be answered at once."""
         while self._transport is not None and self._future is None and not self._write_paused:
             if not self._requests:
                 if self._final is not None:
@@ -318,7 +320,7 @@ class HttpProtocol(asyncio.Protocol):
         self._future = self._front.submit(waiting)
 
         def done(future: Future[Answer]) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no client waits any more
                 self._loop.call_soon_threadsafe(self._finish, waiting, future, keep_alive)
 
         self._future.add_done_callback(done)
@@ -345,7 +347,7 @@ class HttpProtocol(asyncio.Protocol):
             self._end()
 
     def _end(self) -> None:
-        """Closes the connection after what was written."""
+        """Closes the connection after everything was written."""
         assert self._transport is not None
         transport, self._transport = self._transport, None
         self._requests.clear()

@@ -1,4 +1,4 @@
-"""JSON text to values and back, by orjson where it is installed and by the standard library where it is not."""
+"""JSON text to values and back, by orjson if it is installed, otherwise by the standard library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["dumps", "loads", "quoted"]
 
 
 def loads(text: bytes | str, *, exact: bool = False) -> Any:
-    """The value of a JSON text. Raises `ValueError` for anything else, texts nested too deeply included.
+    """The value of a JSON text. Raises `ValueError` for anything else, including texts that are nested too deeply.
 
     Integers beyond 64 bits may become floating point numbers, unless `exact`.
     """
@@ -29,7 +29,7 @@ def dumps(value: Any) -> bytes:
         try:
             text: bytes = _orjson.dumps(value)
             return text
-        except TypeError:  # numbers beyond 64 bits, text with halves of characters
+        except TypeError:  # numbers beyond 64 bits, text with lone surrogates
             pass
     return json.dumps(value, separators=(",", ":")).encode()
 

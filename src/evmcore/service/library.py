@@ -27,9 +27,10 @@ T = TypeVar("T")
 class CallService(Calls):
     """Answers calls from a source, within limits: what `serve` does, as a library.
 
-    `source`: a `Source`, or any state that `EVM` takes (see `StateSource`). Each call is of one block, by number,
-    32-byte hash or tag. Safe for use from several threads; `acall` and its like are for asyncio, and leave the event
-    loop free while a call runs long or waits for state; to cancel one stops it.
+    `source`: a `Source`, or any state that `EVM` takes (see `StateSource`). Each call runs on one block, given by
+    number, 32-byte hash or tag. Safe for use from several threads. `acall`, `aestimate_gas` and `acreate_access_list`
+    are for asyncio; they leave the event loop free while a call runs long or waits for state, and cancelling them stops
+    the call.
     """
 
     def __init__(self, source: Source | Any, limits: Limits | None = None) -> None:
@@ -40,17 +41,17 @@ class CallService(Calls):
         )
 
     def call(self, to: Any, data: Any = b"", **arguments: Any) -> CallResult:
-        """What a call would do (eth_call). A call that reverts or halts is a result too, not an exception.
+        """Runs a call (eth_call). A call that reverts or halts is a result too, not an exception.
 
         - `to`: 20-byte address or 0x-hex, None to run `data` as init code; `data`: bytes or 0x-hex.
         - `block`: number, 32-byte hash or tag, by default "latest".
         - `sender`, `value` (wei), `gas`, `gas_price` or `max_fee_per_gas` and `max_priority_fee_per_gas` (wei per gas),
-          `access_list`, `blob_hashes`, `max_fee_per_blob_gas`, `authorization_list`: of the transaction. The sender
-          must have what it sends, and what the gas costs where a price is given.
+          `access_list`, `blob_hashes`, `max_fee_per_blob_gas`, `authorization_list`: fields of the transaction. The
+          sender must own the value it sends and, if a price is given, the cost of the gas.
         - `overrides`: address to a mapping of balance, nonce, code, state or stateDiff, as in `EVM.call`;
           `block_overrides`: fields of `BlockEnv` that change.
 
-        Raises `RpcError` for what eth_call answers with an error though nothing ran, `BlockNotFound`,
+        Raises `RpcError` for what eth_call answers with an error though no code ran, `BlockNotFound`,
         `StateNotAvailable`, `InputError`, `StateError`, and `ExecutionAborted` after the time limit.
         """
         return self._ask(self.run_call, to, data, arguments)
@@ -60,7 +61,7 @@ class CallService(Calls):
         return self._ask(self.estimate, to, data, arguments)
 
     def create_access_list(self, to: Any, data: Any = b"", **arguments: Any) -> AccessEstimate:
-        """What a call touches, as an access list, with the run that has it; arguments as in `call`."""
+        """The access list of a call, with the run that uses it; arguments as in `call`."""
         return self._ask(self.access_list, to, data, arguments)
 
     async def acall(self, to: Any, data: Any = b"", **arguments: Any) -> CallResult:
@@ -106,7 +107,7 @@ class CallService(Calls):
         try:
             return await asyncio.to_thread(self._ask, method, to, data, arguments, limit)
         except asyncio.CancelledError:
-            limit.stop()  # nobody waits for it any more
+            limit.stop()  # no caller waits for the result any more
             raise
 
 

@@ -11,16 +11,16 @@ __all__ = ["Limits"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of a service. Raises `InputError` for a value that makes no sense.
+    """Limits of a service. Raises `InputError` for an invalid value.
 
-    - `gas`: the most gas a call runs with; a higher limit in a request is lowered without a word, as geth does, or
-      refused where `reject_gas` is set.
+    - `gas`: the most gas a call runs with; a higher limit in a request is lowered silently, as geth does, or refused
+      if `reject_gas` is set.
     - `timeout`: seconds for one request; `batch_timeout`: for all of a batch.
     - `request_size`, `response_size`: bytes of the HTTP bodies; `batch`: requests in one batch.
-    - `log_blocks`, `logs`: blocks that eth_getLogs may look through, and logs it may give.
+    - `log_blocks`, `logs`: blocks that eth_getLogs may search, and logs it may return.
     - `slots`: storage slots that eth_getStorageValues and eth_getProof may name.
     - `threads`: calls that run at once in one process beside the event loop; `queue`: requests that may wait for one of
-      them, beyond which they are refused.
+      these threads; further requests are refused.
     """
 
     gas: int = 50_000_000

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 TRIES = 3  # of running work beside an import, before the import has to wait
 KEPT_VIEWS = 256  # of earlier blocks
-KEPT_STATES = 2  # whole copies for proofs at earlier blocks
+KEPT_STATES = 2  # complete copies, for proofs at earlier blocks
 
 
 class MemoryPin:
@@ -39,17 +39,17 @@ class MemoryPin:
         self.block_hash: bytes = block.hash
 
     def block_hashes(self) -> Mapping[int, bytes]:
-        """Number to hash of the block and of up to 256 before it."""
+        """Number to hash of the block and of up to 256 blocks before it."""
         return self._source.block_hashes(self.block)
 
     def run(
         self, work: Callable[[Backend], T], hint: CallHint | Sequence[CallHint] | None = None, *, wait: bool = True
     ) -> T:
-        """What `work` gives for the state after the block; `hint` is of no use here."""
+        """The result of `work` on the state after the block; `hint` is ignored."""
         return self._source.run(self.block, work, wait)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: a pin holds no resources."""
 
     def __enter__(self) -> MemoryPin:
         return self
@@ -63,8 +63,8 @@ class MemoryPin:
 class MemorySource:
     """A chain with all its states, from a geth-style genesis file on.
 
-    `history`: of how many blocks before the head the state is given; None for all. Blocks may be imported while calls
-    run. Safe for use from several threads.
+    `history`: number of blocks before the head whose state can be read; None for all. Blocks may be imported while
+    calls run. Safe for use from several threads.
     """
 
     def __init__(self, chain: BlockChain, history: int | None = None) -> None:
@@ -86,7 +86,7 @@ class MemorySource:
 
     @classmethod
     def from_genesis(cls, genesis: Mapping[str, Any], history: int | None = None) -> MemorySource:
-        """A source with a genesis block alone. Raises `ConfigError`, naming the field."""
+        """A source with only a genesis block. Raises `ConfigError`, naming the field."""
         return cls(BlockChain.from_genesis(genesis), history)
 
     # ---- the contract
@@ -98,7 +98,7 @@ class MemorySource:
 
     @property
     def archive(self) -> MemoryArchive:
-        """Everything about the chain's blocks."""
+        """The archive of the chain's blocks."""
         return self._archive
 
     def head(self) -> Header:
@@ -106,7 +106,8 @@ class MemorySource:
         return self._archive.head.header
 
     def pin(self, block: BlockId = "latest") -> MemoryPin:
-        """A block by number, hash or tag. The head is taken for safe and final: nobody else has a say here."""
+        """A block by number, hash or tag. The head is also the safe and finalized block: this chain has no other
+        notion."""
         if block is None or block in ("latest", "pending", "safe", "finalized"):
             return self._head_pin
         archive = self._archive
@@ -134,7 +135,7 @@ class MemorySource:
         return SourceStatus(ready=True, gauges={"state_bytes": float(self._state.__sizeof__())})
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: the source holds no resources."""
 
     # ---- import
 
@@ -153,7 +154,8 @@ class MemorySource:
         return result
 
     def import_blocks(self, blocks: Iterable[Block]) -> int:
-        """Imports blocks one after the other, but the genesis, which chain files may begin with; gives how many."""
+        """Imports blocks in order and returns their number; skips the genesis block, with which chain files may
+        begin."""
         count = 0
         genesis = self._archive.blocks[0].hash
         for block in blocks:
@@ -163,7 +165,7 @@ class MemorySource:
         return count
 
     def _follow_head(self) -> None:
-        """Makes the canonical chain end in the chain's head."""
+        """Makes the archive's canonical chain end in the chain's head."""
         archive, branch = self._archive, []
         for block in self._chain.blocks_back():
             known = archive.block(block.header.number)
@@ -187,7 +189,7 @@ class MemorySource:
     # ---- state at a block
 
     def run(self, block: ArchivedBlock, work: Callable[[Backend], T], wait: bool) -> T:
-        """Runs `work` on the state after a block, again where an import came in between."""
+        """Runs `work` on the state after a block, again if an import came in between."""
         for _ in range(TRIES):
             version = self._version
             if version & 1:
@@ -237,7 +239,7 @@ class MemorySource:
         return difference
 
     def block_hashes(self, block: ArchivedBlock) -> dict[int, bytes]:
-        """Number to hash of a block and of those before it that BLOCKHASH can reach from the next one."""
+        """Number to hash of a block and of the blocks before it that BLOCKHASH can reach from the next block."""
         hashes: dict[int, bytes] = {}
         archive = self._archive
         at: ArchivedBlock | None = block
@@ -247,7 +249,7 @@ class MemorySource:
         return hashes
 
     def copy_state(self, block: ArchivedBlock) -> MemoryState:
-        """A whole state of its own, as it was after a block."""
+        """A complete, independent state as it was after a block."""
         with self._lock:
             copied = self._state.copy()
             copied.apply(self._difference(block))
@@ -255,7 +257,7 @@ class MemorySource:
 
 
 class MemoryArchive(ChainArchive):
-    """The archive of a `MemorySource`, which has the states for proofs."""
+    """The archive of a `MemorySource`, which can compute proofs from its states."""
 
     def __init__(self, source: MemorySource, config: ChainConfig, genesis: Block) -> None:
         super().__init__(config, genesis)
@@ -273,7 +275,7 @@ class MemoryArchive(ChainArchive):
         return self._source.run(block, work, True)
 
     def proof(self, block: ArchivedBlock, address: bytes, slots: Sequence[int]) -> dict[str, Any]:
-        """The answer of eth_getProof, computed from the whole state."""
+        """The answer of eth_getProof, computed from the complete state."""
         with self._lock:
             state = self._states.get(block.hash)
             if state is None:

@@ -1,4 +1,4 @@
-"""The table of methods: what a JSON-RPC name stands for."""
+"""The table of methods: the function for each JSON-RPC name."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ F = TypeVar("F", bound=Function)
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method by name. `function` gets the `Context` and `allowed` parameters as they came, None for those left out,
-    of which the first `required` are there. It gives the result as JSON values, or raises.
+    """A method by name. `function` gets the `Context` and up to `allowed` parameters as in the request, None for
+    missing ones; the first `required` are never missing. It returns the result as JSON values, or raises.
 
-    `quick`: it takes microseconds, or stops by itself where the context is `inline`; the others run in a thread.
+    `quick`: it takes microseconds, or stops by itself if the context is `inline`; other methods run in a thread.
     """
 
     name: str
@@ -41,7 +41,7 @@ def rpc(name: str, *, required: int = 0, quick: bool = True) -> Callable[[F], F]
 
 
 def collect(*modules: Any) -> dict[str, Method]:
-    """The methods that the functions of modules are marked as, by name."""
+    """The methods that are defined in modules, by name."""
     table: dict[str, Method] = {}
     for module in modules:
         for value in vars(module).values():

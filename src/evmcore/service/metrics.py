@@ -44,7 +44,7 @@ class _Times(Histogram):
     """A histogram that takes many observations at once."""
 
     def add(self, counts: list[int], total: float) -> None:
-        """`counts`: for each bound, and above all bounds, how many were at most that and above the bound before."""
+        """`counts`: for each bound, and above all bounds, the observations in the range that ends at the bound."""
         self._sum.inc(total)
         for bucket, count in zip(self._buckets, counts, strict=True):
             if count:
@@ -52,7 +52,7 @@ class _Times(Histogram):
 
 
 class _Tally:
-    """What has been answered with one method since the last look."""
+    """The answers of one method since they were last passed on."""
 
     __slots__ = ("gas", "outcomes", "seconds", "times")
 
@@ -64,15 +64,15 @@ class _Tally:
 
 
 class Metrics:
-    """What /metrics shows. An `Observer` of the dispatcher; `update` takes in how the source is doing.
+    """The metrics of /metrics. An `Observer` of the dispatcher; `update` records the status of the source.
 
-    Answers are counted here and handed to prometheus-client by `update` and `text`, because each of its numbers costs
-    as much as a short call. Call `update` every second or so: what a worker process has not handed over, the text that
-    another one gives does not show.
+    Answers are counted here and passed to prometheus-client only by `update` and `text`, because updating one of its
+    metrics costs as much as a short call. Call `update` every second or so: figures that a worker process has not
+    passed on are missing from the text of another worker.
 
-    With worker processes, which prometheus-client learns from the environment variable PROMETHEUS_MULTIPROC_DIR, the
-    text is of all of them: counters are added up, of head number and readiness the lowest is shown, of ages the
-    highest.
+    With several worker processes (prometheus-client recognises them by the environment variable
+    PROMETHEUS_MULTIPROC_DIR) the text covers all of them: counters are added up; of head numbers and readiness the
+    lowest is shown, of ages the highest.
     """
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Metrics:
     def _gauge(self, name: str, text: str, mode: Any) -> Gauge:
         return Gauge(f"evmcore_{name}", text, registry=self.registry, multiprocess_mode=mode)
 
-    # ---- what happens
+    # ---- recording
 
     def answered(self, method: str, code: int, seconds: float, gas: int) -> None:
         """A request has been answered; `code` is zero or that of the error."""
@@ -115,7 +115,7 @@ class Metrics:
             tally.gas += gas
 
     def _hand_over(self) -> None:
-        """Has prometheus-client know what was answered."""
+        """Passes the recorded answers to prometheus-client."""
         with self._lock:
             tallies, self._tallies = self._tallies, {}
         for method, tally in tallies.items():
@@ -126,15 +126,15 @@ class Metrics:
                 self._gas.labels(method).inc(tally.gas)
 
     def refused(self, why: str) -> None:
-        """An HTTP request was refused: too large, or too many wait already."""
+        """An HTTP request was refused: too large, or too many requests are waiting."""
         self._refused.labels(why).inc()
 
     def waiting(self, count: int) -> None:
-        """So many requests are in, or wait for, a thread."""
+        """`count` requests are in a thread, or wait for one."""
         self._waiting.set(count)
 
     def update(self, source: Source) -> None:
-        """Takes in how the source is doing, and hands over what was answered."""
+        """Records the status of the source, and passes on the recorded answers."""
         self._hand_over()
         status = source.status()
         try:
@@ -161,7 +161,7 @@ class Metrics:
                 self._counters[name].inc(grown)
             self._last[name] = value
 
-    # ---- what is shown
+    # ---- output
 
     def text(self) -> tuple[bytes, str]:
         """The text of /metrics and its content type."""

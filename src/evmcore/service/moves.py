@@ -1,4 +1,4 @@
-"""Which precompiles state overrides take away, and where they put them."""
+"""The precompiles that state overrides move, and their new addresses."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["precompile_moves"]
 
 
 def precompile_moves(overrides: StateOverrides, fork: Fork) -> dict[bytes, bytes | None]:
-    """Where overrides put precompiles, None for nowhere: an account that is overridden is an ordinary one. `RpcError`
-    for moves that make no sense."""
+    """The new address of each precompile that overrides move, None for nowhere: an overridden account is an ordinary
+    one. `RpcError` for invalid moves."""
     targets: set[bytes] = set()
     for source, target in overrides.moves.items():
         if not number_at(source, fork.revision):

@@ -1,4 +1,4 @@
-"""What geth says when a call does not succeed: codes, messages and data for the engine's outcomes and exceptions."""
+"""geth's answers to calls that fail: codes, messages and data for the engine's outcomes and exceptions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from evmcore.service.rpc_errors import INVALID_PARAMS, REVERTED, SERVER_ERROR, R
 
 __all__ = ["call_error", "exception_error", "refusal_text", "revert_error", "status_text"]
 
-# geth's words (core/vm/errors.go), which clients compare as text.
+# geth's texts (core/vm/errors.go), which clients compare.
 _STATUS_TEXTS: Final = {
     Status.SUCCESS: "",
     Status.REVERT: "execution reverted",
@@ -44,7 +44,7 @@ _STATUS_TEXTS: Final = {
     Status.NONCE_OVERFLOW: "nonce uint64 overflow",
 }
 
-# ... and of accounts/abi for Solidity's panics.
+# ... and those of accounts/abi for Solidity's panics.
 _PANIC_TEXTS: Final = {
     0x00: "generic panic",
     0x01: "assert(false)",
@@ -81,12 +81,12 @@ _REASON_TEXTS: Final = {
 
 
 def status_text(status: Status) -> str:
-    """geth's words for a failure; empty on success."""
+    """geth's text for a failure; empty on success."""
     return _STATUS_TEXTS[status]
 
 
 def revert_error(output: bytes) -> RpcError:
-    """The error of a call that reverted with this data: code 3, and the reason where one can be read."""
+    """The error of a call that reverted with this data: code 3, with the reason if it can be decoded."""
     reason = decode_revert(output)
     message = "execution reverted"
     if reason.kind == "error":
@@ -97,7 +97,7 @@ def revert_error(output: bytes) -> RpcError:
 
 
 def call_error(result: CallResult) -> RpcError | None:
-    """The error that a call's outcome is answered with; None when it succeeded."""
+    """The error for a call's outcome; None if the call succeeded."""
     if result.success:
         return None
     if result.status == Status.REVERT:
@@ -106,13 +106,13 @@ def call_error(result: CallResult) -> RpcError | None:
 
 
 def refusal_text(error: InvalidTransaction) -> str:
-    """geth's words for why a transaction cannot be."""
+    """geth's text for an invalid transaction."""
     text = _REASON_TEXTS.get(error.reason, error.reason.name.lower().replace("_", " "))
     return text + (f": {error.detail}" if error.detail else "")
 
 
 def exception_error(error: EvmcoreError, timeout: float | None = None) -> RpcError:
-    """The error that an exception of this package is answered with."""
+    """The error for an exception of this package."""
     if isinstance(error, RpcError):
         return error
     if isinstance(error, InvalidTransaction):

@@ -1,5 +1,5 @@
-"""The commonest request by the shortest way: eth_call with an address and data, and perhaps a sender, at the latest
-block. Everything else, and everything that goes wrong, goes the general way, which gives the same answers."""
+"""A fast path for the most common request: eth_call with an address and data, optionally a sender, at the latest block.
+All other requests, and all errors, take the general path, which gives the same answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOBODY: Final = bytes(20)
 
 
 class PlainCall:
-    """A call that names nothing but a contract, data and perhaps a sender."""
+    """A call with only a contract, data and optionally a sender."""
 
     __slots__ = ("data", "identity", "sender", "to")
 
@@ -30,9 +30,9 @@ class PlainCall:
         self.identity, self.to, self.data, self.sender = identity, to, data, sender
 
     def run(self, service: Calls, pin: Pin) -> CallResult | None:
-        """What the call ends with; None where the general way has to say what is wrong.
+        """The result of the call; None if the general path has to report an error.
 
-        Raises `WouldBlock` for what takes more than a few milliseconds.
+        Raises `WouldBlock` for a call that takes more than a few milliseconds.
         """
         to, data, sender = self.to, self.data, self.sender
         limits, engines = service.limits, service.engines
@@ -52,7 +52,7 @@ class PlainCall:
 
 
 def plain_call(request: Any) -> PlainCall | None:
-    """The call that a parsed request asks for, if it is a plain one."""
+    """The call of a parsed request, if it is a plain one."""
     if type(request) is not dict or request.get("method") != "eth_call" or request.get("jsonrpc") != "2.0":
         return None
     identity, parameters = request.get("id"), request.get("params")

@@ -1,4 +1,4 @@
-"""A pool of transactions that wait for a block: checked as geth checks them, held in this process, sent to nobody."""
+"""A pool of transactions that wait for a block: checked as geth checks them, kept in this process, never broadcast."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from evmcore.transactions import MAX_INIT_CODE_SIZE, MAX_TX_GAS, Transaction
 __all__ = ["PoolLimits", "Pooled", "TransactionPool", "decode_pooled"]
 
 BLOB_SIZE: Final = 131_072
-COMMITMENT_SIZE: Final = 48  # of proofs too
+COMMITMENT_SIZE: Final = 48  # bytes, also of a proof
 CELLS: Final = 128  # proofs of a blob from Osaka on (EIP-7594)
-PRICE_BUMP: Final = 10  # in a hundred, of a replacement
+PRICE_BUMP: Final = 10  # percent, for a replacement
 FIRST_FORK: Final = {LEGACY: Fork.FRONTIER, 1: Fork.BERLIN, DYNAMIC_FEE: Fork.LONDON, BLOB: Fork.CANCUN,
                      SET_CODE: Fork.PRAGUE}  # fmt: skip
 
@@ -33,8 +33,8 @@ Account = Callable[[bytes], tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """`transactions` in all, `per_account`, `size` in bytes of one transaction (blobs apart), `fee` in wei that a
-    transaction may cost at most, so that a slip does not become expensive."""
+    """`transactions` in all, `per_account`, `size` in bytes of one transaction (without blobs), `fee`: the most wei
+    that a transaction may cost, which protects against mistyped prices."""
 
     transactions: int = 5120
     per_account: int = 64
@@ -44,7 +44,7 @@ class PoolLimits:
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """A transaction with its sender, and for a blob transaction what comes beside it: blobs, commitments, proofs."""
+    """A transaction with its sender and, for a blob transaction, its sidecar: blobs, commitments, proofs."""
 
     transaction: Transaction
     sender: bytes
@@ -110,8 +110,8 @@ def _strings(part: rlp.Item, name: str) -> tuple[bytes, ...]:
 class TransactionPool:
     """Transactions by sender and nonce. Safe for use from several threads.
 
-    Nothing is sent anywhere, and no block takes from it but those of testing_buildBlockV1. The proofs of blobs are not
-    verified, their commitments are.
+    Transactions are never broadcast, and only testing_buildBlockV1 takes transactions from the pool. The proofs of
+    blobs are not verified, their commitments are.
     """
 
     def __init__(self, limits: PoolLimits | None = None) -> None:
@@ -120,7 +120,7 @@ class TransactionPool:
         self._by_sender: dict[bytes, dict[int, Pooled]] = {}
 
     def add(self, data: bytes, chain: ChainConfig, head: Header, account: Account) -> bytes:
-        """Checks and adds an encoded transaction; gives its hash. Raises `RpcError` with geth's words."""
+        """Checks and adds an encoded transaction; returns its hash. Raises `RpcError` with geth's text."""
         transaction, blobs, commitments, proofs = decode_pooled(data)
         fork = chain.fork_of(head.number, head.timestamp, head.difficulty)
         self._check(transaction, len(data) - sum(map(len, blobs)), chain, fork, head)
@@ -137,7 +137,7 @@ class TransactionPool:
         return transaction.hash
 
     def _check(self, tx: Transaction, size: int, chain: ChainConfig, fork: Fork, head: Header) -> None:
-        """What can be said without the state."""
+        """The checks that need no state."""
         limits = self.limits
         if fork < FIRST_FORK[tx.type]:
             raise _refuse(f"transaction type not supported: type {tx.type} rejected, pool not yet in its fork")
@@ -189,11 +189,11 @@ class TransactionPool:
             )
         self._by_sender[pooled.sender] = {**waiting, tx.nonce: pooled}
 
-    # ---- what is there
+    # ---- content
 
     def next_nonce(self, sender: bytes, nonce: int) -> int:
-        """The nonce of the sender's next transaction: `nonce`, the chain's, or the one after those that wait without
-        a gap."""
+        """The nonce of the sender's next transaction: `nonce`, the chain's, or the first one after the waiting
+        transactions that follow it without a gap."""
         with self._lock:
             waiting = self._by_sender.get(sender, {})
             while nonce in waiting:
@@ -201,8 +201,8 @@ class TransactionPool:
         return nonce
 
     def content(self, account: Account) -> tuple[dict[bytes, list[Pooled]], dict[bytes, list[Pooled]]]:
-        """(pending, queued) by sender in order of nonces: those that could be in the next block, and those with a gap
-        before them. What the chain has had is forgotten."""
+        """(pending, queued) by sender in the order of nonces: transactions that could be in the next block, and those
+        after a gap. Transactions that the chain has included are dropped."""
         pending: dict[bytes, list[Pooled]] = {}
         queued: dict[bytes, list[Pooled]] = {}
         with self._lock:

@@ -1,4 +1,4 @@
-"""What a transaction, or a call that is like one, pays for gas: all in wei per gas."""
+"""The price that a transaction or a call pays for gas: all in wei per gas."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Priced", "effective_gas_price", "fee_cap", "most_cost", "tip_cap"]
 
 
 class Priced(Protocol):
-    """Has one price for gas, or a most and a tip (EIP-1559), or nothing of these."""
+    """Has one price for gas, or a maximum price and a tip (EIP-1559), or neither."""
 
     @property
     def gas_price(self) -> int | None: ...
@@ -22,17 +22,17 @@ class Priced(Protocol):
 
 
 def fee_cap(priced: Priced) -> int:
-    """The most that it pays."""
+    """The maximum price."""
     return priced.gas_price if priced.gas_price is not None else priced.max_fee_per_gas or 0
 
 
 def tip_cap(priced: Priced) -> int:
-    """The most that it pays above the base fee."""
+    """The maximum price above the base fee."""
     return priced.gas_price if priced.gas_price is not None else priced.max_priority_fee_per_gas or 0
 
 
 def effective_gas_price(priced: Priced, base_fee: int | None) -> int:
-    """What it pays in a block with that base fee; None: the most it would pay, outside of one."""
+    """The price in a block with that base fee; None: the maximum price, outside of a block."""
     most = fee_cap(priced)
     return most if base_fee is None or priced.gas_price is not None else min(most, base_fee + tip_cap(priced))
 

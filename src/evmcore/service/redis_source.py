@@ -38,13 +38,13 @@ class RedisSourcePin:
         return self.pin.block_hash
 
     def block_hashes(self) -> Mapping[int, bytes]:
-        """Number to hash of the block and of up to 256 before it."""
+        """Number to hash of the block and of up to 256 blocks before it."""
         return self.pin.block_hashes()
 
     def run(
         self, work: Callable[[Backend], T], hint: CallHint | Sequence[CallHint] | None = None, *, wait: bool = True
     ) -> T:
-        """What `work` gives once nothing it reads is missing (`RedisPin.run`)."""
+        """The result of `work`, from a run that missed no value (`RedisPin.run`)."""
         runs = 0
 
         def counted(backend: Backend) -> T:
@@ -61,7 +61,7 @@ class RedisSourcePin:
                 self._source.note_runs(runs)
 
     def close(self) -> None:
-        """Lets the state move on."""
+        """Releases the pinned step."""
         self.pin.close()
 
     def __enter__(self) -> RedisSourcePin:
@@ -74,10 +74,10 @@ class RedisSourcePin:
 
 
 class RedisSource:
-    """A `RedisState` for the service. Closes it when it is closed.
+    """A `RedisState` for the service; closing the source closes the state.
 
-    `chain`: the chain's configuration; by default the one stored with the state, or that of the known network with
-    its id. Raises `ConfigError` where there is neither.
+    `chain`: the chain's configuration; by default the one stored with the state, or the known network with its id.
+    Raises `ConfigError` if there is neither.
     """
 
     def __init__(self, state: RedisState, chain: ChainConfig | None = None) -> None:
@@ -115,12 +115,12 @@ class RedisSource:
         return RedisSourcePin(self.state.pin(block), self)
 
     def note_runs(self, runs: int) -> None:
-        """Something had to run several times, because it read what was not here."""
+        """Counts a call that ran several times because it read values that were not in the cache."""
         with self._lock:
             self._runs_again += runs - 1
 
     def status(self) -> SourceStatus:
-        """For readiness checks and metrics."""
+        """The status, for readiness checks and metrics."""
         now = self.state.status()
         return SourceStatus(
             ready=now.ready,

@@ -1,4 +1,4 @@
-"""Blocks, transactions, receipts and logs as JSON-RPC answers show them."""
+"""Blocks, transactions, receipts and logs as JSON-RPC values."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def access_list_json(access_list: AccessList) -> list[dict[str, Any]]:
 def transaction_json(
     transaction: Transaction, sender: bytes, header: Header | None = None, index: int | None = None
 ) -> dict[str, Any]:
-    """A transaction, in the block with that header or in none yet."""
+    """A transaction, in the block with that header, or pending without one."""
     answer: dict[str, Any] = {
         "blockHash": None if header is None else data(header.hash),
         "blockNumber": None if header is None else hex(header.number),
@@ -183,7 +183,7 @@ def receipt_json(block: ArchivedBlock, index: int, chain: ChainConfig) -> dict[s
         answer["root"] = data(receipt.state_root)
     if transaction.type == BLOB:
         schedule = chain.blob_schedule_at(header.number, header.timestamp)
-        assert schedule is not None  # there are no blobs before there is a schedule
+        assert schedule is not None  # no blobs without a schedule
         answer["blobGasUsed"] = hex(len(transaction.blob_versioned_hashes) * GAS_PER_BLOB)
         answer["blobGasPrice"] = hex(blob_base_fee(header.excess_blob_gas or 0, schedule))
     return answer

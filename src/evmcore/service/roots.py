@@ -1,4 +1,4 @@
-"""State roots for simulated and built blocks on a state that cannot compute any, such as that in Redis."""
+"""State roots for simulated and built blocks on a state that cannot compute roots, such as a state in Redis."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NO_ROOT: Final = bytes(32)
 
 
 class ArchiveRoots:
-    """Computes roots by the archive, which has the same states as whole ones.
+    """Computes roots by the archive, which has the same states complete.
 
-    A run on guesses (`Pin.run`) has a diff that fits no state: the root is then zeros, so that the run goes on and
-    finds out all that it needs, and `check` raises at its end.
+    A run on guesses (`Pin.run`) has a diff that fits no state. The root is then zero, so that the run goes on and finds
+    out all values that it needs; `check` raises the error at the end of the run.
     """
 
     def __init__(self, context: Context, block: ArchivedBlock) -> None:
@@ -31,7 +31,7 @@ class ArchiveRoots:
 
     @classmethod
     def at(cls, context: Context, pin: Pin) -> ArchiveRoots | None:
-        """For a pinned block; None where there is no archive that knows it."""
+        """For a pinned block; None if there is no archive, or if the archive does not have the block."""
         archive = context.service.source.archive
         block = None if archive is None else archive.block_by_hash(pin.block_hash)
         return None if block is None else cls(context, block)
@@ -45,7 +45,7 @@ class ArchiveRoots:
             return NO_ROOT
 
     def check(self) -> None:
-        """Raises what went wrong since the last check."""
+        """Raises the error that occurred since the last check, if any."""
         problem, self._problem = self._problem, None
         if problem is not None:
             raise problem

@@ -1,4 +1,4 @@
-"""Errors as JSON-RPC answers give them: a code, a message, and sometimes data."""
+"""Errors of JSON-RPC answers: a code, a message, and sometimes data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CLIENT_LIMIT: Final = -38026
 
 
 class RpcError(EvmcoreError):
-    """What a method answers in place of a result: `code`, `message`, and `data` where there is any."""
+    """The error that a method returns instead of a result: `code`, `message`, and `data` if there is any."""
 
     def __init__(self, code: int, message: str, data: Any = None) -> None:
         super().__init__(code, message, data)
@@ -55,7 +55,7 @@ class RpcError(EvmcoreError):
 
 
 class Unavailable(RpcError):
-    """The state cannot be had just now; another try, or another server, may succeed (-32000)."""
+    """The state is unavailable now; another try, or another server, may succeed (-32000)."""
 
     def __init__(self, message: str) -> None:
         super().__init__(SERVER_ERROR, message)

@@ -1,7 +1,7 @@
-"""Where the service gets its state from: the contract between calls and backends.
+"""The sources of the service's state: the contract between calls and backends.
 
 A `Source` follows a chain; a `Pin` is one block of it with its state. Everything a request reads comes from one pin, so
-that an answer is of one block whatever the chain does meanwhile; a batch has one pin for all its requests.
+that its answer is of one block whatever the chain does meanwhile; a batch has one pin for all its requests.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ BlockId: TypeAlias = "int | bytes | str | None"
 
 
 class WouldBlock(StateError):
-    """The state needed is not in this process, and the caller does not want to wait for it."""
+    """The required state is not in this process, and the caller does not want to wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallHint:
-    """What a call is going to run, for sources that fetch what such calls read before they run.
+    """The call that a run is going to make, for sources that fetch the state of such calls before they run.
 
     `access_list`: pairs of a 20-byte address and its slots, as the request gave it.
     """
@@ -46,11 +46,12 @@ class CallHint:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """How a source is doing, for readiness checks and metrics.
+    """The status of a source, for readiness checks and metrics.
 
     `ready`: calls at the latest block can be answered; otherwise `reason` says why not. `head_age`: seconds since the
-    head was learnt of, None where the source has a fixed chain. `feed_lag`: entries of the feed that are known to exist
-    and are not applied. `counters` only grow (pins, cold_rounds, ...); `gauges` go up and down (cache_bytes, ...).
+    source learnt of the head, None if the source has a fixed chain. `feed_lag`: entries of the feed that are known to
+    exist and are not applied. `counters` only grow (pins, cold_rounds, ...); `gauges` go up and down (cache_bytes,
+    ...).
     """
 
     ready: bool
@@ -63,7 +64,7 @@ class SourceStatus:
 
 
 class Pin(Protocol):
-    """One block and the state after it, the same for as long as the pin is open. A context manager that closes it.
+    """One block and the state after it, which do not change while the pin is open. A context manager that closes it.
 
     Pins may be used from any thread, one thread at a time.
     """
@@ -75,19 +76,19 @@ class Pin(Protocol):
     def block_hash(self) -> bytes: ...
 
     def block_hashes(self) -> Mapping[int, bytes]:
-        """Number to hash of the block itself and of those before it that BLOCKHASH can reach."""
+        """Number to hash of the block itself and of the blocks before it that BLOCKHASH can reach."""
 
     def run(
         self, work: Callable[[Backend], T], hint: CallHint | Sequence[CallHint] | None = None, *, wait: bool = True
     ) -> T:
-        """What `work` gives for the state, once it has run on state that was known completely.
+        """The result of `work` on the state, from a run for which everything it read was known.
 
-        It is called again when something it read had to be fetched first, or changed while it ran: it must be free of
-        side effects, and what it raised before does not count. The backend may be the same object for other pins of
-        the block, and should be, where it can: who caches something by backend gains by that.
+        `work` is called again if a value that it read had to be fetched first, or changed during the run: it must be
+        free of side effects, and exceptions of discarded runs are ignored. The backend may be the same object for other
+        pins of the block, and should be if possible: callers that cache by backend gain from it.
 
-        `hint`: what `work` will call, several for a batch. With `wait` False, `WouldBlock` is raised instead of
-        waiting for longer than an event loop may be held up: a few milliseconds, and usually far less.
+        `hint`: the call that `work` will make, several for a batch. With `wait` False, `WouldBlock` is raised instead
+        of waiting for longer than an event loop may be held up: a few milliseconds, and usually far less.
         """
 
     def close(self) -> None: ...
@@ -107,18 +108,18 @@ class Source(Protocol):
 
     @property
     def archive(self) -> Archive | None:
-        """Block bodies, receipts and proofs, where the source has them."""
+        """Block bodies, receipts and proofs, None if the source has none."""
 
     def head(self) -> Header:
-        """The header of the latest block. Never goes back unless the chain was reorganised.
+        """The header of the latest block. Never an earlier one than before, unless the chain was reorganised.
 
-        Raises `StateError` where it cannot be said.
+        Raises `StateError` if the head is not known.
         """
 
     def pin(self, block: BlockId = "latest") -> Pin:
         """Opens a pin.
 
-        Raises `BlockNotFound`, and `StateNotAvailable` for a block whose state is not held (any more).
+        Raises `BlockNotFound`, and `StateNotAvailable` for a block whose state is not kept (any more).
         """
 
     def status(self) -> SourceStatus: ...

@@ -1,4 +1,4 @@
-"""A source of one state that does not move: for calls on a state that a program has at hand."""
+"""A source with one fixed state: for calls on a state that a program has at hand."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ T = TypeVar("T")
 class StateSource:
     """Any state that `EVM` takes, as the latest and only block of a chain.
 
-    `header` says which block that is; without one it is an empty block 0. What changes the state meanwhile is seen by
-    the calls that start later. It is its own pin.
+    `header` is the header of that block; by default it is an empty block 0. Calls that start after the state was
+    changed see the changes. The source is its own pin.
     """
 
     def __init__(self, state: Any, chain: ChainConfig | Fork | str = "osaka", header: Header | None = None) -> None:
@@ -36,20 +36,20 @@ class StateSource:
         return self.header
 
     def pin(self, block: BlockId = "latest") -> StateSource:
-        """The one block, by any tag, its number or its hash. `BlockNotFound` for others."""
+        """The only block, by any tag, its number or its hash. `BlockNotFound` for others."""
         if not isinstance(block, (int, bytes)) or block in (self.header.number, self.block_hash):
             return self
         raise BlockNotFound(f"there is only block {self.header.number}")
 
     def block_hashes(self) -> Mapping[int, bytes]:
-        """None: BLOCKHASH asks the state."""
+        """Empty: BLOCKHASH asks the state."""
         return {}
 
     def run(
         self, work: Callable[[Backend], T], hint: CallHint | Sequence[CallHint] | None = None, *, wait: bool = True
     ) -> T:
-        """What `work` gives for the state. `WouldBlock` where that may not wait, and the state is not in memory: one
-        written in Python may ask a database or a network."""
+        """The result of `work` on the state. `WouldBlock` if `work` may not wait and the state is not in memory: a
+        state written in Python may ask a database or a network."""
         if not wait and not isinstance(self._backend, MemoryState):
             raise WouldBlock("the state may have to be waited for")
         return work(self._backend)
@@ -59,7 +59,7 @@ class StateSource:
         return SourceStatus(ready=True)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: the source holds no resources."""
 
     def __enter__(self) -> StateSource:
         return self

@@ -1,4 +1,4 @@
-"""The tracers of the debug_ methods: from a request's trace options to a tracer, and from that to the answer."""
+"""The tracers of the debug_ methods: from a request's trace options to a tracer, and from the tracer to the answer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ __all__ = ["Trace", "TraceOptions", "TracedTransaction", "new_trace", "trace_opt
 
 @dataclass(frozen=True, slots=True)
 class TraceOptions:
-    """What is asked of a tracer.
+    """The trace options of a request.
 
-    `tracer`: its name, None for struct logs, whose options are `settings`; `settings` of the others are their
-    `tracerConfig`. `timeout` in seconds, None where not given. `overrides`, `changes` and `index` are for
-    debug_traceCall.
+    `tracer`: its name, None for struct logs, whose options are `settings`; for other tracers `settings` is their
+    `tracerConfig`. `timeout` in seconds, None if not given. `overrides`, `changes` and `index` are for debug_traceCall.
     """
 
     tracer: str | None
@@ -36,7 +35,7 @@ class TraceOptions:
 
 @dataclass(frozen=True, slots=True)
 class TracedTransaction:
-    """Where the transaction that is traced stands; None where there is no such place. For flatCallTracer."""
+    """The position of the traced transaction; None in fields that do not apply. For flatCallTracer."""
 
     revision: int
     block_hash: bytes | None = None
@@ -47,12 +46,12 @@ class TracedTransaction:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A tracer for one run, and what it answers after it."""
+    """A tracer for one run, and its answer after the run."""
 
     tracer: Tracer
     result: Callable[[], Any]
     state_needed: bool = False
-    """Whether it shows the state before the transaction, so that this must be the state below the run."""
+    """Whether it shows the state before the transaction, so that the run must be based on that state."""
 
 
 def trace_options(value: Any, name: str) -> TraceOptions:
@@ -73,7 +72,7 @@ def trace_options(value: Any, name: str) -> TraceOptions:
         block_overrides(item.get("blockOverrides"), f"{name}.blockOverrides"),
         parse.quantity(item["txIndex"], f"{name}.txIndex", 32) if "txIndex" in item else None,
     )
-    new_trace(options, TracedTransaction(0), 1)  # says what is wrong before anything has run
+    new_trace(options, TracedTransaction(0), 1)  # reports errors before anything has run
     return options
 
 
@@ -94,7 +93,7 @@ def _duration(value: Any, name: str) -> float:
 
 
 def new_trace(options: TraceOptions, place: TracedTransaction, size_limit: int) -> Trace:
-    """A tracer as asked for. `size_limit`: bytes of answer beyond which `TraceTooLarge` is raised."""
+    """The requested tracer. `size_limit`: bytes of the answer above which `TraceTooLarge` is raised."""
     if options.tracer is None:
         return _struct_logs(options.settings, size_limit)
     make = _TRACERS.get(options.tracer)
@@ -159,7 +158,7 @@ def _four_bytes(settings: dict[str, Any], place: TracedTransaction, size_limit: 
 
 
 def _count_selectors(frame: dict[str, Any], revision: int, counts: dict[str, int]) -> None:
-    """Selector and size of the arguments of every message call, but not of calls of precompiles."""
+    """Counts selector and size of the arguments of every message call, except calls of precompiles."""
     waiting = [frame]
     while waiting:
         call = waiting.pop()

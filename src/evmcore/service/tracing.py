@@ -24,10 +24,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class TracedBlock:
-    """A block that is run again, and what that takes besides the state before it.
+    """A block that is executed again, with the data that this takes besides the state before it.
 
-    `block_hashes`: number to hash of the blocks before it. `senders`: of its transactions, 20 bytes each; None where
-    they have to be recovered.
+    `block_hashes`: number to hash of the blocks before it. `senders`: of its transactions, 20 bytes each; None if they
+    have to be recovered.
     """
 
     chain: ChainConfig
@@ -44,7 +44,7 @@ class TracedBlock:
 
 
 class _Replay:
-    """A block on the state before it, run again from its first transaction on."""
+    """A block on the state before it, executed again from its first transaction on."""
 
     def __init__(self, backend: Backend, traced: TracedBlock, timeout: float | TimeLimit | None) -> None:
         self.backend = backend
@@ -59,11 +59,11 @@ class _Replay:
         return session
 
     def view(self) -> Backend:
-        """The state as it is now."""
+        """The current state."""
         return DiffView(self.backend, self.session.diff())
 
     def alone(self) -> Session:
-        """A session of its own for the next transaction, on the state as it is now."""
+        """A separate session for the next transaction, on the current state."""
         return self._session(self.view(), system_calls=False)
 
 
@@ -76,10 +76,10 @@ def trace_transactions(
     timeout: float | TimeLimit | None = None,
     size_limit: int,
 ) -> list[tuple[bytes, Any]]:
-    """The transactions of a block with their traces, as (hash, answer of the tracer), or only that at place `only`.
+    """The transactions of a block with their traces, as (hash, answer of the tracer), or only the one at index `only`.
 
-    `backend` is the state before the block. `timeout`: for everything; `size_limit`: bytes of all
-    answers, about. Raises what running raises, `TraceTooLarge`, and `InvalidTransaction` for a block that is none.
+    `backend` is the state before the block. `timeout`: for everything; `size_limit`: bytes of all answers,
+    approximately. Raises the errors of the execution, `TraceTooLarge`, and `InvalidTransaction` for an invalid block.
     """
     replay = _Replay(backend, traced, timeout)
     block, fork = traced.block, traced.fork
@@ -104,8 +104,8 @@ def trace_transactions(
 
 
 class TransactionPin:
-    """The state before a transaction of a block, in the place of the block's pin. `parent`: the pin of the block
-    before, `own` that of the block itself; `timeout`: for the transactions before."""
+    """The state before a transaction of a block, used in place of the block's pin. `parent`: the pin of the parent
+    block, `own`: the pin of the block itself; `timeout`: for running the transactions before."""
 
     def __init__(self, parent: Pin, own: Pin, traced: TracedBlock, index: int, timeout: float | TimeLimit) -> None:
         self.header: Header = own.header
@@ -117,13 +117,13 @@ class TransactionPin:
         self._timeout = timeout
 
     def block_hashes(self) -> Mapping[int, bytes]:
-        """As those of the block."""
+        """The block hashes of the block."""
         return self._own.block_hashes()
 
     def run(
         self, work: Callable[[Backend], T], hint: CallHint | Sequence[CallHint] | None = None, *, wait: bool = True
     ) -> T:
-        """What `work` gives for the state before the transaction."""
+        """The result of `work` on the state before the transaction."""
 
         def before(backend: Backend) -> T:
             replay = _Replay(backend, self._traced, self._timeout)
@@ -134,7 +134,7 @@ class TransactionPin:
         return self._parent.run(before, hint, wait=wait)
 
     def close(self) -> None:
-        """Nothing of its own is held."""
+        """Does nothing: both pins belong to the caller."""
 
     def __enter__(self) -> TransactionPin:
         return self

@@ -1,4 +1,4 @@
-"""The processes that serve: one, or several that share a listening socket."""
+"""The processes of the server: one, or several that share a listening socket."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from evmcore.service.http import HttpProtocol
 __all__ = ["Certificate", "apart", "end_on_signals", "listen", "run"]
 
 SHUTDOWN_SECONDS: Final = 10  # for requests that are being answered
-QUICK_DEATH: Final = 2.0  # seconds; a worker that lives shorter could not start
+QUICK_DEATH: Final = 2.0  # seconds; a worker that ends sooner could not start
 MOST_QUICK_DEATHS: Final = 5
-# A thread that comes back from waiting for state gets its turn that soon, not after Python's 5 ms.
+# A thread that has waited for state gets the GIL back this soon, not after Python's 5 ms.
 SWITCH_SECONDS: Final = 0.0005
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -54,11 +54,11 @@ def end_on_signals() -> None:
 
 
 def apart(work: Callable[[], T]) -> T:
-    """What ``work`` gives, or raises of this package's errors, in a process of its own.
+    """The result of ``work``, or the error of this package that it raises, from a separate process.
 
-    For what is done before workers are forked and leaves threads behind. One that has ended for Python may still be on
-    its way out, holding a lock of a library (OpenSSL's, after TLS): in a worker that is forked just then nobody would
-    ever let go of it.
+    For work that leaves threads behind, before workers are forked. A thread that has ended for Python may still be
+    running its exit code, holding a lock of a library (OpenSSL's, after TLS): in a worker that is forked at that moment
+    the lock would never be released.
     """
     read, write = os.pipe()
     sys.stdout.flush()
@@ -92,13 +92,13 @@ def apart(work: Callable[[], T]) -> T:
 
 
 class Certificate(NamedTuple):
-    """PEM files of a certificate, with those up to the issuer's, and of its private key, which is not encrypted."""
+    """PEM files: a certificate with its chain up to the issuer's, and its private key, which is not encrypted."""
 
     cert: str
     key: str
 
     def check(self) -> None:
-        """Raises `ConfigError` where a server could not use them."""
+        """Raises `ConfigError` if a server could not use them."""
         for path in self:
             try:
                 with open(path, "rb"):
@@ -130,10 +130,10 @@ def run(
     workers: int = 1,
     certificate: Certificate | None = None,
 ) -> int:
-    """Serves until SIGINT or SIGTERM, then lets running requests end; gives the exit code. `certificate`: over TLS.
+    """Serves until SIGINT or SIGTERM, then lets running requests end; returns the exit code. `certificate`: for TLS.
 
-    `make_app` makes the ASGI application, in each worker process anew: what it opens is the worker's own, what it
-    holds already is shared memory. A worker that dies is started again, unless it dies at once again and again.
+    `make_app` makes the ASGI application, separately in each worker process: everything it opens is the worker's own,
+    everything that exists before is shared memory. A worker that dies is restarted, unless it keeps dying at once.
     """
     serve = partial(_serve, listener, make_app, certificate)
     return serve() if workers == 1 else _Supervisor(serve, workers).run()
@@ -155,20 +155,20 @@ def _serve(listener: socket.socket, make_app: Callable[[], Any], certificate: Ce
     )
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
-    gc.freeze()  # the collector need not look again and again at what stays for ever
+    gc.freeze()  # the collector need not scan permanent objects again and again
     server = uvicorn.Server(config)
 
     def stop(*ignored: Any) -> None:
         server.should_exit = True
 
-    for number in STOP_SIGNALS:  # before uvicorn has handlers of its own, and when it raises again what has ended it
+    for number in STOP_SIGNALS:  # before uvicorn has its own handlers, and when it re-raises the signal that ended it
         signal.signal(number, stop)
     server.run(sockets=[listener])
     return 0 if server.started else 1
 
 
 class _Supervisor:
-    """Starts worker processes, starts them again when they die, and ends them."""
+    """Starts worker processes, restarts them when they die, and ends them."""
 
     def __init__(self, serve: Callable[[], int], workers: int) -> None:
         self._serve = serve
@@ -205,8 +205,8 @@ class _Supervisor:
     def _start(self) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        # A signal to stop must not reach the child while it has the parent's handlers, nor the parent before it knows
-        # of the child.
+        # A stop signal must not reach the child while it has the parent's handlers, nor the parent before it knows of
+        # the child.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         parent = os.getpid()
         pid = os.fork()
@@ -241,14 +241,14 @@ class _Supervisor:
 
 
 def _end_with(parent: int) -> None:
-    """Ends this process when its parent has gone without saying so: nobody else would."""
+    """Ends this process when its parent has died without ending its workers: nothing else would end it."""
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _forget_metrics(pid: int) -> None:
-    """Takes a dead worker's gauges out of the metrics; what it counted stays."""
+    """Removes a dead worker's gauges from the metrics; its counters stay."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         from prometheus_client.multiprocess import mark_process_dead
 

@@ -1,4 +1,4 @@
-"""The methods, by what they are about. Each file has functions marked with `rpc`."""
+"""The methods, grouped by topic. Each file has functions marked with `rpc`."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from evmcore.service.rpc_errors import SERVER_ERROR, RpcError
 
 
 def find(context: Context, value: Any, name: str = "0") -> ArchivedBlock | None:
-    """The block that a parameter names (number, tag, hash, EIP-1898); None where there is none."""
+    """The block that a parameter names (number, tag, hash, EIP-1898); None if there is none."""
     reference = block_reference(value, name)
     archive = context.archive
     block: ArchivedBlock | None
@@ -47,7 +47,7 @@ def _by_number(context: Context, value: Any) -> ArchivedBlock | None:
 
 
 def _number(value: Any) -> Any:
-    """A number or tag as it came; what else is a block parameter is refused here, as geth does."""
+    """A number or tag, unchanged; other block parameters are refused, as in geth."""
     if isinstance(value, dict) or (isinstance(value, str) and len(value) == 66):
         quantity(value, "0", 64)
     return value
@@ -76,7 +76,7 @@ def _block(block: ArchivedBlock | None, full: Any) -> dict[str, Any] | None:
 
 
 def _header_alone(context: Context, block: Any, full: Any) -> dict[str, Any] | None:
-    """A server without block bodies knows headers, which say all about empty blocks."""
+    """For a server without block bodies: headers describe empty blocks completely."""
     wanted = full is not None and boolean(full, "1")
     try:
         header = context.pin_of(_number(block), "0").header

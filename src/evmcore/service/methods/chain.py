@@ -1,4 +1,4 @@
-"""The chain and this server: ids, the head, what is there."""
+"""The chain and this server: ids, the head, versions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def accounts(context: Context) -> list[str]:
 
 @rpc("rpc_modules")
 def modules(context: Context) -> dict[str, str]:
-    from evmcore.service.methods import METHODS  # a method that lists the table it stands in
+    from evmcore.service.methods import METHODS  # imported here: the table contains this method
 
     return dict.fromkeys(sorted({method.partition("_")[0] for method in METHODS}), "1.0")
 

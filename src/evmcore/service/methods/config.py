@@ -1,4 +1,4 @@
-"""What the chain's forks are (eth_config, EIP-7910), and what this server can answer (eth_capabilities)."""
+"""The forks of the chain (eth_config, EIP-7910), and the capabilities of this server (eth_capabilities)."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def capabilities(context: Context) -> dict[str, Any]:
 
 
 def _oldest_state(context: Context, head: int) -> int:
-    """The oldest block whose state can be pinned, by halving."""
+    """The oldest block whose state can be pinned, found by bisection."""
     held, lost = head, -1
     while held - lost > 1:
         middle = (held + lost) // 2

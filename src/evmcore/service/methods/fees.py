@@ -1,4 +1,4 @@
-"""What gas costs now, and cost before."""
+"""Gas prices, present and past."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from evmcore.service.parse import array, block_reference, quantity
 from evmcore.service.prices import effective_gas_price
 from evmcore.service.rpc_errors import SERVER_ERROR, InvalidParams, RpcError
 
-# geth's oracle: of the last 20 blocks the three lowest tips of each, and of those the 60th in a hundred.
+# geth's oracle: takes the three lowest tips of each of the last 20 blocks, and of these the 60th percentile.
 SAMPLED_BLOCKS: Final = 20
 SAMPLED_TIPS: Final = 3
 PERCENTILE: Final = 60
-LEAST_TIP: Final = 2  # wei; lower ones are not counted
+LEAST_TIP: Final = 2  # wei; lower tips are not counted
 MOST_TIP: Final = 500 * 10**9
-DEFAULT_TIP: Final = 10**9  # where there are no transactions to learn from
+DEFAULT_TIP: Final = 10**9  # wei; if there are no transactions to learn from
 
 MAX_HISTORY: Final = 1024
 MAX_PERCENTILES: Final = 100
 
 
 def tips(block: ArchivedBlock) -> list[int]:
-    """What the block's transactions paid beyond the base fee, wei per gas."""
+    """The tips that the block's transactions paid above the base fee, in wei per gas."""
     base_fee = block.header.base_fee_per_gas
     return [effective_gas_price(tx, base_fee) - (base_fee or 0) for tx in block.transactions]
 
 
 def suggested_tip(context: Context) -> int:
-    """A priority fee that lately was enough."""
+    """A priority fee, in wei per gas, that was enough in the last blocks."""
     archive = context.service.source.archive
     if archive is None:
         return DEFAULT_TIP
@@ -66,7 +66,7 @@ def blob_fee(header: Header, chain: ChainConfig) -> int | None:
 
 
 def blob_fee_of_next(header: Header, chain: ChainConfig) -> int | None:
-    """The blob base fee of the block after that header, by the rules of that header's own time."""
+    """The blob base fee of the block after that header, by the rules in force at that header's own time."""
     schedule = chain.blob_schedule_at(header.number, header.timestamp)
     if header.excess_blob_gas is None or schedule is None:
         return None
@@ -127,7 +127,7 @@ def fee_history(context: Context, count: Any, newest: Any, percentiles: Any) -> 
 
 
 def _count(value: Any) -> int:
-    """A number as JSON has it, or as hexadecimal or decimal text."""
+    """A JSON number, or a number as hexadecimal or decimal text."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**64:
         return value
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 20 and int(value) < 2**64:
@@ -155,7 +155,7 @@ def _percentiles(value: Any) -> list[float]:
 
 
 def _headers(context: Context, last: Header, count: int) -> list[Header]:
-    """The headers of `count` blocks that end with `last`; fewer where the older ones are not known."""
+    """The headers of `count` blocks that end with `last`; fewer if older ones are not known."""
     archive = context.service.source.archive
     headers = [last]
     for number in range(last.number - 1, last.number - count, -1):
@@ -180,7 +180,7 @@ def _blob_ratio(header: Header, chain: ChainConfig) -> float:
 
 
 def _rewards(context: Context, header: Header, levels: Sequence[float]) -> list[str]:
-    """The tips that were paid at percentiles of the block's gas."""
+    """The tips paid at percentiles of the block's gas."""
     context.check_time()
     block = context.archive.block_by_hash(header.hash)
     if block is None or not block.transactions:

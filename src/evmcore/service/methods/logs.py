@@ -83,7 +83,7 @@ def _addresses(value: Any) -> frozenset[bytes] | None:
 
 
 def _topics(value: Any) -> list[frozenset[bytes] | None]:
-    """For each place the topics that match there; None for any."""
+    """For each position the topics that match there; None for any."""
     places = [] if value is None else array(value, "topics")
     if len(places) > MAX_TOPICS:
         raise InvalidParams("exceed max topics")
@@ -108,7 +108,7 @@ def _matches(log: Log, addresses: frozenset[bytes] | None, topics: list[frozense
 
 
 def _bloom_admits(bloom: bytes, addresses: frozenset[bytes] | None, topics: list[frozenset[bytes] | None]) -> bool:
-    """Whether a block with that bloom may hold matching logs (yellow paper, 4.3.1)."""
+    """Whether a block with that bloom may contain matching logs (yellow paper, 4.3.1)."""
     if not any(bloom):
         return False
     wanted = [choices for choices in (addresses, *topics) if choices is not None]

@@ -41,8 +41,7 @@ def send_raw_transaction(context: Context, transaction: Any) -> str:
     digest = context.service.pool.add(encoded, context.service.source.chain, pin.header, _account(pin))
     return "0x" + digest.hex()
 
-
-# ---- what waits
+    # ---- waiting transactions
 
 
 def checksummed(address: bytes) -> str:

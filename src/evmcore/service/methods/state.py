@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def _read(context: Context, block: Any, name: str, read: Callable[[Backend], T]) -> T:
-    """What `read` gives for the state at a block; `name` is that of the block's parameter."""
+    """The result of `read` on the state at a block; `name` is the name of the block parameter."""
     return context.pin_of(block, name).run(read, wait=not context.inline)
 
 
@@ -45,7 +45,7 @@ def get_code(context: Context, account: Any, block: Any) -> str:
 
 
 def storage_key(value: Any) -> int:
-    """A storage key as geth takes it: hexadecimal text of at most 64 digits, with or without 0x."""
+    """A storage key in any form that geth takes: hexadecimal text of at most 64 digits, with or without 0x."""
     if not isinstance(value, str):
         raise InvalidParams(f"unable to decode storage key: expected a string, got {value!r:.60}")
     digits = value[2:] if value[:2] in ("0x", "0X") else value
@@ -101,7 +101,7 @@ def get_proof(context: Context, account: Any, slots: Any, block: Any) -> dict[st
         raise BlockNotFound(f"block 0x{pin.block_hash.hex()} is not in the archive")
     proof = context.archive.proof(archived, wanted, keys)
     for entry, name in zip(proof["storageProof"], given, strict=True):
-        # geth gives a key of 32 bytes back as it is, a shorter one as a number.
+        # geth returns a key of 32 bytes unchanged, a shorter one as a number.
         if len(name.removeprefix("0x").removeprefix("0X")) == 64:
             entry["key"] = f"0x{int(entry['key'], 16):064x}"
     return proof

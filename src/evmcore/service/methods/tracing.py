@@ -20,7 +20,7 @@ from evmcore.service.tracing import TracedBlock, TransactionPin, trace_transacti
 from evmcore.state import Backend
 from evmcore.tracing import Tracer
 
-TIMED_OUT: Final = "execution timeout"  # geth's words
+TIMED_OUT: Final = "execution timeout"  # geth's text
 
 
 def _trace(
@@ -80,7 +80,7 @@ def trace_block_by_hash(context: Context, block: Any, options: Any) -> list[dict
 
 @rpc("debug_traceBlock", required=1, quick=False)
 def trace_block(context: Context, block: Any, options: Any) -> list[dict[str, Any]]:
-    """A block by its RLP encoding; it need not be one of the chain, but its parent does."""
+    """Traces a block given by its RLP encoding; the block need not be on the chain, but its parent must."""
     try:
         given = Block.decode(data(block, "0"))
     except InvalidBlock as error:
@@ -103,7 +103,7 @@ def trace_transaction(context: Context, transaction: Any, options: Any) -> Any:
 
 
 def _before(context: Context, pin: Pin, options: TraceOptions) -> Pin:
-    """The state before the transaction that `options` name, of the pinned block."""
+    """The state before the transaction of the pinned block that `options` name."""
     found = context.archive.block_by_hash(pin.block_hash)
     index = options.index or 0
     if found is None or index >= len(found.transactions):

@@ -1,7 +1,7 @@
-"""From the JSON values of a request to plain Python values: quantities, data, blocks, call objects, overrides.
+"""Converts the JSON values of a request to plain Python values: quantities, data, blocks, call objects, overrides.
 
-Everything here is strict as geth is: numbers are 0x-hex without leading zeros, data has whole bytes, null means absent,
-unknown fields are passed over. What is malformed raises `InvalidParams` (-32602) naming the field.
+The rules are as strict as geth's: numbers are 0x-hex without leading zeros, data has whole bytes, null means absent,
+unknown fields are ignored. A malformed value raises `InvalidParams` (-32602) naming the field.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ class BlockReference(NamedTuple):
 
 
 def block_reference(value: Any, name: str = "block", default: str = "latest") -> BlockReference:
-    """A block number, a tag, a 32-byte hash, or the object of EIP-1898; `default` where it is not given."""
+    """A block number, a tag, a 32-byte hash, or the object of EIP-1898; `default` if it is missing."""
     if value is None:
         return BlockReference(default)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Call objects: the transaction that eth_call and its like are given."""
+"""Call objects: the transaction argument of eth_call and similar methods."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evmcore.transactions import AccessList, Authorization
 
 @dataclass(frozen=True, slots=True)
 class CallObject:
-    """The transaction object of eth_call and its like, parsed; what was not given is None.
+    """The parsed transaction object of eth_call and similar methods; missing fields are None.
 
     Prices are in wei per gas, `value` in wei, `gas` in gas.
     """
@@ -36,7 +36,7 @@ class CallObject:
 
     @property
     def names_price(self) -> bool:
-        """Whether a price for gas was given that is not zero."""
+        """Whether a non-zero price for gas was given."""
         return bool(self.gas_price or self.max_fee_per_gas)
 
     @property
@@ -45,14 +45,14 @@ class CallObject:
         return (self.max_priority_fee_per_gas or 0) > (self.max_fee_per_gas or 0)
 
     def effective_gas_price(self, base_fee: int) -> int:
-        """What GASPRICE shows in a block with that base fee (wei per gas); zero where no price was given."""
+        """The value of GASPRICE in a block with that base fee (wei per gas); zero if no price was given."""
         return effective_gas_price(self, base_fee)
 
     def arguments(self, base_fee: int) -> dict[str, Any]:
-        """The keyword arguments of `EVM.call`, `to` and `data` included; `gas` only where it was given.
+        """The keyword arguments of `EVM.call`, including `to` and `data`; `gas` only if it was given.
 
-        geth shows a call that names no price a base fee of zero: run it in a block with `base_fee=0` where
-        `names_price` is false. Raises `RpcError` (-32000) where the priority fee is above the maximum fee.
+        In geth a call without a price sees a base fee of zero: run it in a block with `base_fee=0` if `names_price` is
+        false. Raises `RpcError` (-32000) if the priority fee is above the maximum fee.
         """
         if self.tip_above_fee:
             raise RpcError(
@@ -79,7 +79,7 @@ class CallObject:
         return arguments
 
 
-# What most calls are made of.
+# The fields of most calls.
 _PLAIN_CALL: Final = frozenset({"from", "to", "input", "data"})
 _PAYLOAD: Final = frozenset({"input", "data"})
 
@@ -99,7 +99,7 @@ def call_object(value: Any, name: str = "0") -> CallObject:
         return quantity(item[key], f"{name}.{key}", bits) if key in item else None
 
     payload = b""
-    for key in ("data", "input"):  # `input` counts where both are there
+    for key in ("data", "input"):  # `input` counts if both are present
         if key in item:
             payload = data(item[key], f"{name}.{key}")
     call = CallObject(

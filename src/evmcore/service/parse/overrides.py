@@ -1,4 +1,4 @@
-"""What a call is to see in place of the state and of its block."""
+"""Overrides: replacements for parts of the state and of the block that a call sees."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from evmcore.types import Withdrawal
 
 @dataclass(frozen=True, slots=True)
 class StateOverrides:
-    """What a call is to see in place of the state.
+    """Replacements for parts of the state that a call sees.
 
     `accounts` is the `overrides` argument of `EVM.call`: address to a mapping of balance, nonce, code, state or
-    stateDiff, with numbers and bytes. `moves` says which precompile is to be found where. geth takes every overridden
-    address for an ordinary account, so a precompile that is overridden is one no more.
+    stateDiff, with numbers and bytes. `moves` maps precompiles to the addresses where the call finds them. geth treats
+    every overridden address as an ordinary account, so an overridden precompile is not a precompile any more.
     """
 
     accounts: dict[bytes, dict[str, Any]] = field(default_factory=dict)
@@ -61,15 +61,15 @@ def state_overrides(value: Any, name: str = "stateOverrides") -> StateOverrides:
     return overrides
 
 
-# The names of before geth 1.14 are still in use.
+# The names from before geth 1.14 are still in use.
 _OLD_NAMES: Final = {"coinbase": "feeRecipient", "random": "prevRandao", "baseFee": "baseFeePerGas"}
 
 
 @dataclass(frozen=True, slots=True)
 class BlockOverrides:
-    """What a call is to see in place of its block; None where that stays.
+    """Replacements for fields of the block that a call sees; None in fields that stay.
 
-    `time` is in seconds, `gas_limit` in gas, fees in wei per gas. `beacon_root` and `withdrawals` make sense only where
+    `time` is in seconds, `gas_limit` in gas, fees in wei per gas. `beacon_root` and `withdrawals` are allowed only if
     a block is made (eth_simulateV1). `block_hashes` maps numbers to hashes for BLOCKHASH.
     """
 
@@ -88,7 +88,7 @@ class BlockOverrides:
     def environment(self) -> dict[str, Any]:
         """The changes to a `BlockEnv`, as `EVM.with_block` and `EVM.call` take them.
 
-        Raises `RpcError` (-32000) for what an environment has no place for, as geth does.
+        Raises `RpcError` (-32000) for fields that an environment does not have, as geth does.
         """
         for name, value in (("beaconRoot", self.beacon_root), ("withdrawals", self.withdrawals)):
             if value is not None:
@@ -139,7 +139,7 @@ def block_overrides(value: Any, name: str = "blockOverrides") -> BlockOverrides:
 
 
 def withdrawals(value: Any, name: str) -> tuple[Withdrawal, ...]:
-    """Withdrawals as the execution APIs write them."""
+    """Withdrawals in the JSON form of the execution APIs."""
     entries = []
     for place, entry in enumerate(array(value, name)):
         where = f"{name}[{place}]"

@@ -19,7 +19,7 @@ def refuse(name: str, problem: str) -> NoReturn:
 
 
 def shown(value: Any) -> str:
-    """A value for a message, cut where it is long."""
+    """A value for a message, truncated if it is long."""
     text = json.dumps(value, default=repr)
     return text if len(text) <= 60 else text[:50] + "..."
 
@@ -65,13 +65,13 @@ def data(value: Any, name: str) -> bytes:
 
 
 def plain_bytes(value: Any) -> bytes | None:
-    """The bytes of well-formed 0x-hex text, quickly; None for what has to be looked at."""
+    """The bytes of well-formed 0x-hex text, quickly; None for values that need the full checks."""
     if type(value) is str and value[:2] == "0x":
         try:
             found = bytes.fromhex(value[2:])
         except ValueError:
             return None
-        if 2 * len(found) + 2 == len(value):  # fromhex passes over white space
+        if 2 * len(found) + 2 == len(value):  # fromhex ignores white space
             return found
     return None
 
@@ -87,7 +87,7 @@ def _sized(value: Any, name: str, size: int) -> bytes:
 
 
 def address(value: Any, name: str) -> bytes:
-    """A 20-byte address from 0x-hex text of 40 digits, whatever their case."""
+    """A 20-byte address from 0x-hex text of 40 digits, in any case."""
     return _sized(value, name, 20)
 
 
@@ -97,7 +97,7 @@ def hash32(value: Any, name: str) -> bytes:
 
 
 def word(value: Any, name: str) -> int:
-    """A storage key or value: 0x-hex text of at most 64 digits, leading zeros or not, as geth takes it."""
+    """A storage key or value: 0x-hex text of at most 64 digits, with or without leading zeros, as in geth."""
     digits = _digits(value, name, "a 32-byte word as 0x-hex text")
     if len(digits) > 64:
         refuse(name, f"hex string has length {len(digits)}, want at most 64")
@@ -133,7 +133,7 @@ def array(value: Any, name: str) -> list[Any]:
 
 
 def params_of(params: Any, required: int, allowed: int) -> list[Any]:
-    """Positional parameters, filled up with None to `allowed`. The first `required` have to be there."""
+    """Positional parameters, filled up with None to `allowed`. The first `required` must be present."""
     values = [] if params is None else params
     if type(values) is not list and (not isinstance(values, Sequence) or isinstance(values, (str, bytes))):
         raise InvalidParams("non-array args")

@@ -1,7 +1,7 @@
-"""eth_simulateV1: blocks that could follow a block, and what calls in them would do.
+"""eth_simulateV1: blocks that could follow a block, and the outcomes of calls in them.
 
-`request` reads the request, `headers` lays out the blocks, `checks` says which calls no block may have, `run` executes,
-`render` shapes the answer.
+`request` parses the request, `headers` builds the blocks, `checks` finds the calls that no block may contain, `run`
+executes, `render` builds the answer.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Calls as transactions, with what they leave out filled in; and why a block may not have them, in geth's order and
-words."""
+"""Turns calls into transactions by filling in missing fields, and finds the reasons why a block may not contain them,
+in geth's order and wording."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def invalid_call(error: InvalidTransaction) -> RpcError:
 
 @dataclass(frozen=True, slots=True)
 class Fees:
-    """Which fees of a transaction are compared with the block's: with validation all, without those that are given."""
+    """The fees of a transaction that are compared with the block's: all with validation, otherwise only given ones."""
 
     gas: bool
     blobs: bool
@@ -66,8 +66,8 @@ class Fees:
 def call_transaction(
     call: CallObject, session: Session, header: Header, gas_pool: int, chain_id: int, london: bool
 ) -> Transaction:
-    """The transaction, signed by nobody, that a call is taken for: of the lowest type with all it has, but of type 2
-    where nothing speaks against it. Its gas limit, where none is given, is what is left in the block and the pool."""
+    """The unsigned transaction for a call: type 2 unless the call has fields of another type, then the lowest type with
+    all its fields. A missing gas limit becomes the gas that is left in the block and the pool."""
     if call.chain_id is not None and call.chain_id != chain_id:
         raise RpcError(SERVER_ERROR, f"chainId does not match node's (have={call.chain_id}, want={chain_id})")
     sender = call.sender or bytes(20)
@@ -110,7 +110,7 @@ def call_transaction(
 def check_transaction(
     tx: Transaction, session: Session, header: Header, blob_base_fee: int, fork: Fork, validation: bool
 ) -> Fees:
-    """Raises `RpcError` where the transaction cannot be in the block, for the reason that geth gives."""
+    """Raises `RpcError` if the transaction cannot be in the block, with geth's reason."""
     assert tx.sender is not None
     who = f"address 0x{tx.sender.hex()}"
     supplied = f"(supplied gas {tx.gas_limit})"

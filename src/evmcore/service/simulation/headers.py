@@ -1,4 +1,4 @@
-"""The headers of simulated blocks: before the calls what they see of it, after them what came of it."""
+"""The headers of simulated blocks: before the calls the fields that the calls see, after them the results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["begun_block", "finished_block", "fork_of_next"]
 
 
 def fork_of_next(chain: ChainConfig, parent: Header, number: int, timestamp: int) -> Fork:
-    """The fork in force in a block of that number and time on `parent`: after the merge there is no way back."""
+    """The fork in force in a block of that number and time on `parent`; after the merge it is never an earlier one."""
     fork = chain.fork_at(number, timestamp)
     return max(fork, Fork.PARIS) if parent.difficulty == 0 and parent.number > 0 else fork
 
@@ -26,9 +26,9 @@ def fork_of_next(chain: ChainConfig, parent: Header, number: int, timestamp: int
 def begun_block(chain: ChainConfig, parent: Header, changes: BlockOverrides, validation: bool) -> tuple[Block, Fork]:
     """The block that `changes` describe on `parent`, as its calls see it, and its fork.
 
-    What is not given is as in the parent (beneficiary, gas limit), zero (mix hash, extra data), or follows from the
-    parent (blob gas). The base fee follows from it with `validation`; without, it is zero, so that calls need not
-    name a price.
+    Missing fields are taken from the parent (beneficiary, gas limit), are zero (mix hash, extra data), or follow from
+    the parent (blob gas). With `validation` the base fee follows from the parent too; without, it is zero, so that
+    calls need no price.
     """
     assert changes.number is not None and changes.time is not None
     number, time = changes.number, changes.time
@@ -71,7 +71,7 @@ def begun_block(chain: ChainConfig, parent: Header, changes: BlockOverrides, val
 
 
 def finished_block(block: Block, result: BlockResult, state_root: bytes) -> Block:
-    """The block with everything in its header that followed from executing it."""
+    """The block with all header fields that result from executing it."""
     fields: dict[str, Any] = {}
     if block.withdrawals is not None:
         fields["withdrawals_root"] = ordered_root([encode_withdrawal(entry) for entry in block.withdrawals])

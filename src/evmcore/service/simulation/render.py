@@ -1,4 +1,4 @@
-"""The answer's form of a simulated block."""
+"""Simulated blocks as JSON-RPC values."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["simulated_block_json"]
 def simulated_block_json(
     block: Block, results: Sequence[TransactionResult], full: bool, first_log: int
 ) -> dict[str, Any]:
-    """The block with what each of its calls came to. Its logs are counted from `first_log` of the session's on, those
-    of reverted calls too, as the cases of the execution APIs have it."""
+    """The block with the results of its calls. Its logs are numbered from `first_log` of the session on, counting the
+    logs of reverted calls too, as in the test cases of the execution APIs."""
     calls = [
         _call_json(result, block.header, block.transactions[index].hash, index, first_log)
         for index, result in enumerate(results)

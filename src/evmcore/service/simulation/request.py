@@ -1,4 +1,4 @@
-"""The parameters of eth_simulateV1, and the blocks they ask for with their gaps filled."""
+"""The parameters of eth_simulateV1, and the requested blocks with gaps filled."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SimulatedBlock:
 
 @dataclass(frozen=True, slots=True)
 class SimulationRequest:
-    """What eth_simulateV1 was asked."""
+    """A parsed request of eth_simulateV1."""
 
     blocks: tuple[SimulatedBlock, ...]
     trace_transfers: bool = False
@@ -65,7 +65,7 @@ def simulation_request(value: Any, name: str = "0", max_blocks: int = 256) -> Si
 
 
 def _check_calls(entries: Sequence[Any]) -> None:
-    """Before any of them is looked at."""
+    """Checks the calls' number before any of them is parsed."""
     total = 0
     for entry in entries:
         calls = entry.get("calls") if isinstance(entry, dict) else None
@@ -88,8 +88,8 @@ def _block(value: Any, name: str) -> SimulatedBlock:
 
 
 def with_gaps_filled(blocks: Sequence[SimulatedBlock], base: Header, max_blocks: int) -> list[SimulatedBlock]:
-    """The blocks from the one after `base` on, each with number and time: those asked for, and empty ones between
-    them. Raises `RpcError` where they are not in order, or too many."""
+    """The blocks from the one after `base` on, each with number and time: the requested blocks, and empty ones between
+    them. Raises `RpcError` if the requested blocks are not in order, or too many."""
     filled: list[SimulatedBlock] = []
     number, time = base.number, base.timestamp
     for block in blocks:

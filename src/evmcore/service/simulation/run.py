@@ -31,9 +31,9 @@ __all__ = ["SimulationLimits", "simulate"]
 
 @dataclass(frozen=True, slots=True)
 class SimulationLimits:
-    """`blocks`: at most so many, gaps included. `gas`: of all calls together. `timeout`: for everything, in seconds,
-    None for no limit. `root_work`: accounts that may be hashed for state roots, over all blocks; where the state is
-    larger, and where it cannot compute a root at all, the blocks have a state root of zeros."""
+    """`blocks`: the maximum number, including filled gaps. `gas`: for all calls together. `timeout`: for everything, in
+    seconds, None for no limit. `root_work`: accounts that may be hashed for state roots, over all blocks. If the state
+    is larger, or cannot compute a root at all, the blocks have a state root of zeros."""
 
     blocks: int = 256
     gas: int = 50_000_000
@@ -52,8 +52,8 @@ def simulate(
 ) -> list[dict[str, Any]]:
     """The answer of eth_simulateV1 for blocks that follow `base`, whose state is `backend`.
 
-    `block_hashes`: of `base` and of those before it that BLOCKHASH can reach. `root`: gives the root of the state
-    after a diff, where `backend` cannot. Raises `RpcError`, and what running raises otherwise (`StateError`,
+    `block_hashes`: of `base` and of the blocks before it that BLOCKHASH can reach. `root`: computes the root of the
+    state after a diff, if `backend` cannot. Raises `RpcError`, and the errors of the execution (`StateError`,
     `ResourceError`).
     """
     return _Simulation(backend, chain, base, block_hashes, request, limits or SimulationLimits(), root).run()
@@ -103,7 +103,7 @@ class _Simulation:
             raise ExecutionAborted("the time for the simulation is over")
 
     def block(self, wanted: SimulatedBlock, parent: Header) -> tuple[Block, dict[str, Any]]:
-        """A block with all its calls: what it has become, and the answer's form of it."""
+        """Runs a block with all its calls: the finished block, and its JSON-RPC value."""
         changes, session = wanted.changes, self.session
         begun, fork = begun_block(self.chain, parent, changes, self.request.validation)
         self.hashes[parent.number] = parent.hash
@@ -165,8 +165,8 @@ class _Simulation:
 def _root_function(
     backend: Backend, blocks: int, most: int, other: Callable[[StateDiff], bytes] | None
 ) -> Callable[[StateDiff], bytes] | None:
-    """What computes the root of the state after a diff: the backend, or `other` where it cannot. None where it would
-    take too long."""
+    """The function that computes the root of the state after a diff: the backend's, or `other` if the backend has none.
+    None if it would take too long."""
     store: Any = backend
     while isinstance(store, DiffView):
         store = store.base
