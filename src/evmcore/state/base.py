@@ -17,10 +17,10 @@ EMPTY_CODE_HASH = bytes.fromhex("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273
 
 @dataclass(frozen=True, slots=True)
 class AccountInfo:
-    """An account without its code and storage, as a backend answers for it.
+    """An account without its code and storage, as a backend returns it.
 
     `balance` is in wei, `code_hash` the Keccak-256 of the code (32 bytes), `has_storage` whether some slot is not zero
-    (EIP-7610; False where the backend cannot tell).
+    (EIP-7610; False if the backend cannot tell).
     """
 
     nonce: int = 0
@@ -47,30 +47,30 @@ class AccountInfo:
 
 
 class State:
-    """A state backend of your own: derive from it, answer four questions, and give it to `EVM`.
+    """The base class of your own state backend: derive from it, answer four questions, and pass it to `EVM`.
 
-    Addresses and hashes come as 20 and 32 bytes, slots and block numbers as ints. Methods are called with the GIL held,
-    from whichever thread executes, several at once: make them thread-safe. Within one call or transaction each
-    account and slot is asked for once. An exception stops the execution, which raises `StateError` with it as its
-    cause (KeyboardInterrupt and SystemExit are raised themselves); so does an answer of the wrong type or range. What
-    is not there is answered as absent, never raised.
+    Addresses and hashes come as 20 and 32 bytes, slots and block numbers as ints. The methods are called with the GIL
+    held, from the threads that execute, several at once: make them thread-safe. Within one call or transaction each
+    account and slot is asked for once. If a method raises an exception, or returns a value of the wrong type or range,
+    the execution stops and raises `StateError` with the exception as its cause (KeyboardInterrupt and SystemExit are
+    raised themselves). A missing account or hash is returned as None, never raised.
 
-    What the methods answer must not change while a call or block runs; the engine does not lock anything.
+    The answers of the methods must not change while a call or block runs; the engine does not lock anything.
     """
 
     def account(self, address: bytes) -> Account | AccountInfo | None:
-        """The account, or None when it does not exist.
+        """The account, or None if it does not exist.
 
-        An `AccountInfo` saves reading the code when only the balance is needed; an `Account` brings its code along.
+        An `AccountInfo` saves reading the code if only the balance is needed; an `Account` carries its code.
         """
         raise NotImplementedError(f"{type(self).__name__} must define account(address)")
 
     def storage(self, address: bytes, slot: int) -> int:
-        """The value of a storage slot, below 2**256; zero when it is not set."""
+        """The value of a storage slot, below 2**256; zero if it is not set."""
         raise NotImplementedError(f"{type(self).__name__} must define storage(address, slot)")
 
     def code(self, address: bytes, code_hash: bytes) -> bytes:
-        """The code whose Keccak-256 is `code_hash`; it is checked. Without a definition, that of `account`."""
+        """The code whose Keccak-256 is `code_hash`; the engine checks the hash. By default the code of `account`."""
         account = self.account(address)
         if isinstance(account, Account):
             return account.code
@@ -79,19 +79,20 @@ class State:
         )
 
     def block_hash(self, number: int) -> bytes | None:
-        """The 32-byte hash of an earlier block, for BLOCKHASH, or None when it is not known (read as zero)."""
+        """The 32-byte hash of an earlier block, for BLOCKHASH, or None if it is not known (BLOCKHASH then gives
+        zero)."""
         return None
 
     def prefetch(self, addresses: list[bytes], slots: list[tuple[bytes, int]]) -> None:
-        """Told before a block with a given access list is executed: all accounts and slots that will be asked for.
+        """Called before a block with a given access list is executed, with all accounts and slots that it will read.
 
-        Define it where one batch is quicker than many single reads; nothing is called where it is not defined.
+        Define it if one batch is faster than many single reads; by default nothing is called.
         """
 
     def apply(self, diff: StateDiff) -> None:
-        """Makes the changes of a diff permanent. Define it to let `EVM.transact` and block execution write.
+        """Applies a diff to the state. Define it to let `EVM.transact` and block execution write.
 
-        Write `new` of every record, all of them or none, and raise `StateError` where `old` is not what is there. For
+        Write `new` of every record, all of them or none, and raise `StateError` if `old` is not the stored value. For
         an account that is `wiped`, or whose `new` is None, all other slots become zero too.
         """
         raise StateError(f"{type(self).__name__} is read-only: define apply(diff) to let transactions change it")

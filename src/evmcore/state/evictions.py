@@ -1,8 +1,8 @@
-"""Whether a Redis server has given up keys to make room, or may: a lost key must not be taken for an absent one.
+"""Detects whether a Redis server has evicted keys, or may: a lost key must not be taken for an absent one.
 
-What a server has evicted can be seen from its counter (`evicted_keys` of INFO), which starts at zero with the server.
-Whoever begins a state stores beside it how the counter stood then (`mark`), so that what was evicted before does not
-matter; readers compare. A server that is set up to evict is refused before it does.
+The server counts its evictions (`evicted_keys` of INFO) from zero at its start. The writer that begins a state stores
+the value of the counter with it (`mark`), so that earlier evictions do not matter; readers compare the counter with the
+mark. A server that is configured to evict is refused before it evicts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HARMLESS_POLICY = "noeviction"
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What a server says of itself (INFO). `policy` is empty and `evicted` None where it does not say."""
+    """A server's reply to INFO. `policy` is empty and `evicted` None if the reply lacks them."""
 
     run_id: str
     evicted: int | None
@@ -56,13 +56,13 @@ def _number(text: str) -> int | None:
 
 
 def mark(text: bytes) -> bytes:
-    """What is stored with a state that begins now, from the server's reply to INFO."""
+    """The mark to store with a new state, from the server's reply to INFO."""
     info = parse_info(text)
     return f"{info.run_id} {info.evicted or 0}".encode()
 
 
 def check_policy(maxmemory: int, policy: str) -> None:
-    """Raises `UnsafeStorage` where a full server evicts keys. A server without a limit is never full."""
+    """Raises `UnsafeStorage` if the server evicts keys when full. A server without a memory limit is never full."""
     if maxmemory and policy not in ("", HARMLESS_POLICY):
         raise UnsafeStorage(
             f"the Redis server evicts keys when its memory is full (maxmemory {maxmemory}, maxmemory-policy {policy}): "
@@ -71,9 +71,10 @@ def check_policy(maxmemory: int, policy: str) -> None:
 
 
 def check_count(info: ServerInfo, stored: bytes | None) -> int:
-    """How the counter of evicted keys stands as long as the state is whole. `stored`: its `mark`, where there is one.
+    """The value of the counter of evicted keys for as long as the state is whole. `stored`: its `mark`, if there is
+    one.
 
-    Raises `UnsafeStorage` when it stands elsewhere already, or the server has none.
+    Raises `UnsafeStorage` if the counter has another value already, or if the server does not have it.
     """
     if info.evicted is None:
         raise UnsafeStorage("the Redis server does not tell how many keys it has evicted (evicted_keys of INFO)")
@@ -92,11 +93,11 @@ def evicted(now: int, whole: int) -> UnsafeStorage:
     )
 
 
-# ---- asked by the writer, at its start
+# ---- for the writer, at its start
 
 
 def check_server(session: Session) -> None:
-    """Raises `UnsafeStorage` when the server evicts keys once its memory is full: a lost slot looks like a zero."""
+    """Raises `UnsafeStorage` if the server evicts keys when its memory is full: a lost slot looks like a zero."""
     policy, limit = _memory_policy(session)
     if limit is None:
         log.warning("the server does not tell whether it evicts keys: maxmemory-policy must be noeviction")
@@ -105,7 +106,7 @@ def check_server(session: Session) -> None:
 
 
 def read_mark(session: Session) -> bytes:
-    """How the server's counter of evicted keys stands, for readers; empty where this user may not ask."""
+    """The server's counter of evicted keys, for readers; empty if this user may not ask for it."""
     try:
         return mark(session.request([(b"INFO",)], "reading the server's state")[0])
     except WriteRefused:
@@ -119,7 +120,7 @@ def _memory_policy(session: Session) -> tuple[str, int | None]:
         raise
     except StateError as error:
         if isinstance(error, WriteRefused) and "NOPERM" not in str(error):
-            raise  # a password is wanted: it will not answer anything else either
+            raise  # the server demands a password: it will not answer anything else either
         try:
             text: bytes = session.request([(b"INFO", b"memory")], "reading the server's state")[0]
         except StateUnavailable:

@@ -1,14 +1,14 @@
-"""The feed: one entry a change of the state, with all that it changes, byte by byte.
+"""The feed: one entry per change of the state, with all changed values, byte by byte.
 
-Numbers, checksums and account records are those of `layout`; what does not follow the rules is `StateCorrupted`.
+Numbers, checksums and account records are those of `layout`; bytes that break the rules are `StateCorrupted`.
 
 Feed entry
 ----------
 Fields: `k` (`block`, `revert` or `load`), `h` (RLP of the header of the block that is the head after the entry),
 `x` (its hash), `p` (RLP of the header that was the head before), `d` (changes, below), `t` (time at which the writer
-published it: microseconds since 1970, decimal). Other fields are ignored. A revert entry holds the exact inverse of the
-changes of the block that it takes back. A load entry changes no value: it tells which accounts became known, and for
-accounts that were known in part, which slots.
+published the entry: microseconds since 1970, decimal). Other fields are ignored. A revert entry holds the exact inverse
+of the changes of the reverted block. A load entry changes no value: it lists the accounts that became known and, for
+accounts that were known in part, the slots.
 
 Changes, version 1
 ------------------
@@ -27,12 +27,11 @@ Changes, version 1
             the code
     4   checksum
 
-An account is listed when its record or one of its slots changes; both records are always given, and a record that is
-not there means that there is no key. Old and new of a listed slot differ, except in a wiped account, where a slot may
-end as it began. *Wiped*: the storage was destroyed in between, and the generation is another
-one if the old hash had slots; every slot that was in the old hash and every one that is in the new hash is listed.
-*Not known* occurs only where the record of that side is there and its storage is not complete. Codes are those that a
-new record names and the old one does not.
+An account is listed when its record or one of its slots changes. Both records are always given; a missing record means
+that there is no key. Old and new value of a listed slot differ, except in a wiped account, where a slot may end with
+the value it began with. *Wiped*: the storage was destroyed in between, and the generation changes if the old hash had
+slots; every slot of the old hash and every slot of the new hash is listed. *Not known* occurs only if the record of
+that side is there and its storage is not complete. Codes are those that a new record names and the old record does not.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ _NOT_KNOWN: Final = 255
 
 
 class SlotChange(NamedTuple):
-    """One changed slot; None stands for a value that is not known (of an account whose storage is not complete)."""
+    """One changed slot; None is a value that is not known (of an account whose storage is not complete)."""
 
     key: int
     old: int | None
@@ -81,7 +80,7 @@ class SlotChange(NamedTuple):
 
 
 class AccountChange(NamedTuple):
-    """A changed account with its changed slots, by ascending key. A record that is None: there is no key."""
+    """A changed account with its changed slots, by ascending key. A record that is None means that there is no key."""
 
     address: bytes
     old: Record | None
@@ -91,7 +90,7 @@ class AccountChange(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What one feed entry changes: accounts by ascending address, and new codes by their hash."""
+    """The changes of one feed entry: accounts by ascending address, and new codes by their hash."""
 
     accounts: tuple[AccountChange, ...] = ()
     codes: Mapping[bytes, bytes] = {}
@@ -209,9 +208,9 @@ class _ChangesReader:
 
 @dataclass(frozen=True, slots=True)
 class FeedEntry:
-    """One change of the state. `header` is the head after it, `parent` the head before; `changes` still encoded.
+    """One change of the state. `header` is the head after it, `parent` the head before; `changes` are still encoded.
 
-    `time` is when it was published, in microseconds since 1970.
+    `time` is the time of publication, in microseconds since 1970.
     """
 
     seq: int
@@ -222,7 +221,7 @@ class FeedEntry:
     time: int
 
     def decode(self, key: bytes) -> Changes:
-        """What it changes. Raises `StateCorrupted` naming `key`, the feed's."""
+        """The decoded changes. Raises `StateCorrupted` naming `key`, the feed's key."""
         return decode_changes(self.changes, key)
 
 
@@ -237,7 +236,7 @@ def entry_fields(kind: bytes, header: bytes, block_hash: bytes, parent: bytes, t
 
 
 def decode_entry(stream_id: bytes, fields: Mapping[bytes, bytes], key: bytes) -> FeedEntry:
-    """The feed entry with these fields in the stream `key`, its changes not looked at. `StateCorrupted` for others."""
+    """The feed entry with these fields in the stream `key`; its changes are not checked. `StateCorrupted` otherwise."""
     number, mark, rest = stream_id.partition(b"-")
     if not mark or rest != b"0":
         raise corrupted(key, f"the entry id {stream_id!r:.60} is not of the form <seq>-0")

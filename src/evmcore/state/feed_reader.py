@@ -1,4 +1,4 @@
-"""The thread that keeps the cache exact: starts it from what Redis holds, follows the feed, starts over."""
+"""The thread that keeps the cache exact: starts the cache from the state in Redis, follows the feed, starts over."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from evmcore.state.session import as_fields
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE = 0.02  # seconds between attempts after a failure, but for the first
+FIRST_PAUSE = 0.02  # seconds between attempts after a failure, except the first attempt
 LONGEST_PAUSE = 1.0
-BLOCK_MS = 250  # how long one request waits for an entry: so old the head's confirmation gets while nothing happens
+BLOCK_MS = 250  # how long one request waits for an entry; the age of the confirmed head reaches this while idle
 
-# After these the cache is of no use for what comes: another one is started.
+# After these errors the cache cannot be continued: another one is started.
 _ANEW = {
     "no head": "the state in Redis is gone",
     "rebuilt": "the state in Redis was replaced by another one",
@@ -39,23 +39,23 @@ _ANEW = {
 
 @dataclass(frozen=True)
 class Following:
-    """A state that is being followed, and what stays as it is meanwhile."""
+    """A state that is being followed, and the data that stay constant meanwhile."""
 
     cache: Cache
-    block_hashes: Mapping[int, bytes]  # as they were stored at the start
-    chain: Mapping[str, Any] | None  # configuration, where it was stored
+    block_hashes: Mapping[int, bytes]  # as stored at the start
+    chain: Mapping[str, Any] | None  # the configuration, if stored
     mark: bytes | None  # of the server's evictions, when the state was begun (`evictions.mark`)
 
 
 class FeedReader:
-    """Follows the feed of one chain in a thread of its own.
+    """Follows the feed of one chain in a separate thread.
 
-    `current` is what it follows, or followed last; None until there was something. `reason` says why it is not being
-    followed, and is empty when it is. `ring`, `slack` and `limit` are those of `Cache`; `patience`: seconds for which a
-    state that Redis has lost is kept, so that it is not replaced by an earlier one.
+    `current` is the state that is followed, or was followed last; None until there was one. `reason` says why no state
+    is being followed, and is empty otherwise. `ring`, `slack` and `limit` are those of `Cache`; `patience`: seconds for
+    which a state that Redis has lost is kept, so that it is not replaced by an earlier one.
 
-    `suspicion` is set when the server has evicted keys, or is set up to: then nothing is fetched from it, until the
-    state was loaded again or the server set right. What is in the cache is exact all the same.
+    `suspicion` is set if the server has evicted keys, or is configured to. Then nothing is fetched from it until the
+    state was loaded again or the server reconfigured. The values in the cache are exact all the same.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class FeedReader:
         self.reason = "the state has not been read yet"
         self.error: EvmcoreError | None = None
         self.restarts = 0
-        self.on_begin: Callable[[Following], None] | None = None  # called with each cache that is started
-        self.readers: Links | None = None  # which fetch what the cache lacks; looked at anew with each state
+        self.on_begin: Callable[[Following], None] | None = None  # called with each new cache
+        self.readers: Links | None = None  # fetch values that the cache lacks; checked anew with each state
         self._suspicion: UnsafeStorage | None = None
         self._primary: Links | None = None
         self._primary_place: tuple[str, int] | None = None
@@ -82,7 +82,7 @@ class FeedReader:
         self._stop = Stop()
         self._wake = threading.Event()
         self._connection: Connection | None = None
-        self._asked = 0.0  # when the feed was begun to be followed on this connection
+        self._asked = 0.0  # when following the feed began on this connection
         self._thread = threading.Thread(target=self._run, name="evmcore feed", daemon=True)
 
     def start(self) -> None:
@@ -110,7 +110,7 @@ class FeedReader:
         return not self.reason and current is not None and current.cache.caught_up and not current.cache.given_up
 
     def wait(self, timeout: float, *, despite_errors: bool = True) -> bool:
-        """Waits until `following`, at most `timeout` seconds, or until the first error; whether it is."""
+        """Waits until `following`, at most `timeout` seconds, or until the first error; returns `following`."""
         deadline = time.monotonic() + timeout
         while not self.following and time.monotonic() < deadline and not self._stop.is_set():
             if self.error is not None and not despite_errors:
@@ -119,7 +119,7 @@ class FeedReader:
         return self.following
 
     def restart(self) -> None:
-        """Gives the cache up and starts another one. `wait` for it."""
+        """Drops the cache and starts another one; `wait` for it."""
         current = self.current
         if current is not None:
             self.reason = "the cache is started anew"
@@ -130,7 +130,8 @@ class FeedReader:
         self._wake.set()
 
     def moved(self, reason: str) -> None:
-        """Somebody found that Redis holds another state than the cache: the feed's thread is to look at once."""
+        """Called when a reader finds that Redis holds another state than the cache: makes the feed's thread check at
+        once."""
         self._look_again(f"the state in Redis {reason}")
 
     def _look_again(self, why: str) -> None:
@@ -141,20 +142,20 @@ class FeedReader:
         self._wake.set()
 
     def _has_heard(self) -> bool:
-        """Whether the head was confirmed since the server was last asked anew; else the thread is looking already."""
+        """Whether the head was confirmed since this connection began to follow; if not, the thread is checking now."""
         current = self.current
         return current is not None and current.cache.age < time.monotonic() - self._asked
 
-    # ---- whether the server may have lost something
+    # ---- whether the server may have lost keys
 
     def admit(self, connection: Connection) -> None:
-        """Looks at the server behind a new connection. Raises `UnsafeStorage` where what it lacks says nothing."""
+        """Checks the server of a new connection. Raises `UnsafeStorage` if a missing key there proves nothing."""
         current = self.current
         self._look_at_server(connection, None if current is None else current.mark)
 
     @property
     def suspicion(self) -> UnsafeStorage | None:
-        """See above."""
+        """The reason why nothing is fetched; see the class."""
         return self._suspicion
 
     @suspicion.setter
@@ -164,12 +165,13 @@ class FeedReader:
             self.readers.places.barred = error is not None
 
     def suspect(self, error: UnsafeStorage) -> None:
-        """The server has evicted keys: nothing more is fetched from it, the feed's thread is to find out more."""
+        """Called when the server has evicted keys: nothing more is fetched from it; the feed's thread checks
+        further."""
         self.suspicion = error
         self._look_again(str(error))
 
     def primary_links(self) -> Links | None:
-        """Connections to the primary of the replica that was met last; None where none was."""
+        """Connections to the primary of the replica that was met last; None if there was no replica."""
         with self._lock:
             return self._primary
 
@@ -183,7 +185,7 @@ class FeedReader:
             self._meet_primary(info.primary)
 
     def _meet_primary(self, place: tuple[str, int]) -> None:
-        """What a replica lacks its primary may have evicted: there it can be asked."""
+        """The primary may have evicted keys that a replica lacks: opens connections for asking the primary."""
         with self._lock:
             if place == self._primary_place:
                 return
@@ -219,10 +221,10 @@ class FeedReader:
                     connection.close()
             except EvmcoreError as error:
                 self._fail(error)
-            except Exception as error:  # a defect must not end the thread without a word
+            except Exception as error:  # a defect must not end the thread silently
                 log.exception("following the feed failed")
                 self._fail(StateError(f"{type(error).__name__}: {error}"))
-            if time.monotonic() - started > LONGEST_PAUSE:  # it went well for a while
+            if time.monotonic() - started > LONGEST_PAUSE:  # following worked for a while
                 backoff.reset()
             if not self._stop.is_set():
                 self._wake.wait(backoff.pause())
@@ -239,7 +241,7 @@ class FeedReader:
         self.reason = str(error) or type(error).__name__
 
     def _follow(self, connection: Connection) -> None:
-        """Follows the feed until something is wrong, and raises that."""
+        """Follows the feed until an error, and raises it."""
         assert self.current is not None
         cache = self.current.cache
         self._asked = time.monotonic()
@@ -257,7 +259,7 @@ class FeedReader:
         if outcome == "evicted":
             raise evictions.evicted(cache.evicted, connection.whole)
         if outcome == "may evict":
-            self.admit(connection)  # which says how it is set up
+            self.admit(connection)  # which checks the new configuration
             raise StateUnavailable(f"the Redis server at {connection.peer} was set up otherwise: looking again")
         if outcome == "refused":
             raise StateUnavailable(f"the Redis server refuses to be followed: {cache.problem}")
@@ -272,7 +274,7 @@ class FeedReader:
     # ---- starting
 
     def _begin(self, connection: Connection) -> None:
-        """Makes a cache that starts as far back as the feed goes, or the ring."""
+        """Makes a cache that starts as far back as the feed goes, but not further than the ring."""
         keys = self.keys
         commands = [
             (b"MULTI",),
@@ -316,7 +318,8 @@ class FeedReader:
             self.on_begin(self.current)
 
     def _check_not_back(self, head: Head) -> None:
-        """What was served is not taken back by a server that has lost its last blocks, while it may get them back."""
+        """A server that has lost its last blocks does not take back the served state while it may still recover
+        them."""
         if self.current is None:
             return
         cache = self.current.cache

@@ -1,8 +1,8 @@
-"""How a chain's state lies in Redis: names of keys, and every value byte by byte. The specification of both sides.
+"""The layout of a chain's state in Redis: names of keys, and every value byte by byte. Writer and readers follow it.
 
 All integers are unsigned and big-endian. A *number* is one length byte (0 to 32) and that many big-endian bytes without
 leading zeros, so zero is the single byte 0. *Decimal* is ASCII digits without leading zeros. Every checksum is the
-CRC-32 of zlib, 4 bytes, over all bytes before it. What does not follow these rules is `StateCorrupted`, never a zero.
+CRC-32 of zlib, 4 bytes, over all bytes before it. A value that breaks these rules is `StateCorrupted`, never a zero.
 
 Keys
 ----
@@ -23,8 +23,8 @@ With `h` = `{evm:<chain id, decimal>}`; the braces are part of the name and keep
 
 Complete and incomplete states
 ------------------------------
-`complete` = 1: every account of the chain is here, an account without a key does not exist. `complete` = 0: only
-some accounts are here; an account without a key is *unknown*, and one that is known not to exist has a record with
+`complete` = 1: every account of the chain is stored; an account without a key does not exist. `complete` = 0: only
+some accounts are stored; an account without a key is *unknown*, and an account known not to exist has a record with
 the absent flag.
 
 Account record, version 1
@@ -41,28 +41,28 @@ Account record, version 1
     4   checksum
 
 *Storage complete*: a slot that is not in the hash is zero, and no value in the hash is zero. Otherwise a slot that is
-not in the hash is unknown, and one known to be zero has an empty value. An absent account (flags 3) may have
+not in the hash is unknown, and a slot known to be zero has an empty value. An absent account (flags 3) may have
 any generation, and has no slots, nonce 0, balance 0, the hash of no code.
 
 Slot values in storage hashes are big-endian without leading zeros, at most 32 bytes.
 
-Redis keeps a hash of up to 512 fields (hash-max-listpack-entries) as a list that is searched from its start, unless a
-field or value in it is, or was, longer than 64 bytes. Who lets a storage hash grow past 128 fields therefore puts in
-the field of 65 zero bytes and takes it out again in the same transaction: from then on it is a table. Nobody sees it.
+Redis keeps a hash of up to 512 fields (hash-max-listpack-entries) as a list that it searches from the start, unless a
+field or value in the hash is, or was, longer than 64 bytes. A writer that lets a storage hash grow past 128 fields
+therefore adds a field of 65 zero bytes and removes it in the same transaction: from then on the hash is a table. No
+reader sees that field.
 
 Head
 ----
 Fields of `h:head`: `seq` (decimal, from 1, of the last feed entry), `stored` (decimal), `feed` (16 random bytes; new
-whenever the state is not what the feed before led to, readers then forget everything), `schema` (2), `epoch` (decimal,
-of the writer that wrote it), `header` (RLP of the head's header), `hash` (32 bytes), `number` (decimal). Other fields
-are ignored.
+whenever the state does not follow from the feed before, which makes readers drop everything), `schema` (2), `epoch`
+(decimal, of the writer that wrote it), `header` (RLP of the head's header), `hash` (32 bytes), `number` (decimal).
+Other fields are ignored.
 
-*Stored* is the seq up to which the keys of accounts and storage have come: `seq`, or one less while the changes of the
-last entry are still to be written. They change in the same transaction as this field. So what is read together with the
-head is the state after step `stored`, exactly; the feed tells what is different after step `seq`. Codes and block
-hashes are there with the entry. Only a block is told ahead of what is stored. A writer brings the keys up to `seq`
-before it does anything else; one that takes office finds in the last entry what the one before it left to do.
-
+*Stored* is the seq that the keys of accounts and storage reflect: `seq`, or one less while the changes of the last
+entry are still to be written. Those keys change in the same transaction as this field, so values read together with the
+head are exactly the state after step `stored`; the feed has the differences to step `seq`. Codes and block hashes are
+written with the entry. Only a block is announced before it is stored. A writer brings the keys up to `seq` before it
+does anything else; a writer that takes office finds the unfinished changes of its predecessor in the last entry.
 """
 
 from __future__ import annotations
@@ -86,11 +86,11 @@ RECORD_VERSION: Final = 1
 STORAGE_COMPLETE: Final = 1
 ABSENT: Final = 2
 
-# A storage hash of more fields is made a table, by a field that is too long for a list.
+# A storage hash of more fields is made a table, by adding a field that is too long for a list.
 LONGEST_LIST: Final = 128
 TABLE_FIELD: Final = bytes(65)
 
-# How many blocks the feed keeps unless told otherwise: readers answer for them, the writer can take them back.
+# Default number of blocks in the feed: readers answer for them, the writer can revert them.
 DEFAULT_RING: Final = 128
 MOST_RING: Final = 2**32 - 1
 
@@ -171,7 +171,7 @@ def corrupted(key: bytes, problem: str) -> StateCorrupted:
 
 
 def check_sum(data: bytes, key: bytes, what: str, smallest: int) -> None:
-    """Length and checksum of a value that ends in one."""
+    """Checks length and checksum of a value that ends in a checksum."""
     if len(data) < smallest:
         raise corrupted(key, f"{what} of {len(data)} bytes, at least {smallest} are right")
     found, right = int.from_bytes(data[-4:], "big"), zlib.crc32(data[:-4])
@@ -180,7 +180,7 @@ def check_sum(data: bytes, key: bytes, what: str, smallest: int) -> None:
 
 
 def decimal(value: bytes | None, key: bytes, field: str) -> int:
-    """A decimal field below 2**64, as keys and hashes hold them. `StateCorrupted` for anything else."""
+    """A decimal field below 2**64, as in keys and hashes. `StateCorrupted` for anything else."""
     if value is None:
         raise corrupted(key, f"the field {field} is missing")
     if not value.isdigit() or len(value) > 20 or (value[:1] == b"0" and len(value) > 1) or int(value) > _MAX_64:
@@ -196,7 +196,7 @@ def decode_complete(value: bytes | None, key: bytes) -> bool:
 
 
 def decode_chain(value: bytes | None, key: bytes) -> dict[str, Any] | None:
-    """The field `chain` of `h:meta`, a chain's configuration; None where there is none. Raises `StateCorrupted`."""
+    """The field `chain` of `h:meta`, a chain's configuration; None if it is missing. Raises `StateCorrupted`."""
     if value is None:
         return None
     try:
@@ -209,7 +209,7 @@ def decode_chain(value: bytes | None, key: bytes) -> dict[str, Any] | None:
 
 
 def decode_block_hashes(fields: Mapping[bytes, bytes], key: bytes) -> dict[int, bytes]:
-    """Block numbers to hashes, from the fields of `h:bh`. `StateCorrupted` naming what is neither."""
+    """Block numbers to hashes, from the fields of `h:bh`. `StateCorrupted` naming an invalid number or hash."""
     hashes = {}
     for name, value in fields.items():
         number = decimal(name, key, "number")
@@ -224,7 +224,7 @@ def decode_block_hashes(fields: Mapping[bytes, bytes], key: bytes) -> dict[int, 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An account as its record tells it; the value of `h:a:<address>`.
+    """An account record, the value of `h:a:<address>`.
 
     `balance` in wei; `code_hash` 32 bytes; `slot_count` fields are in the storage hash of `generation`.
     """
@@ -242,14 +242,14 @@ class Record:
         return STORAGE_COMPLETE * self.storage_complete + ABSENT * self.absent
 
     def same_fields(self, other: Record | None) -> bool:
-        """Whether both are the same account to the EVM, whatever is known of its storage."""
+        """Whether both are the same account to the EVM, however much of their storage is known."""
         if other is None or self.absent or other.absent:
             return other is not None and self.absent == other.absent
         return (self.nonce, self.balance, self.code_hash) == (other.nonce, other.balance, other.code_hash)
 
 
 def absent_record(generation: int = 0) -> Record:
-    """The record of an account that is known not to exist."""
+    """The record of an account known not to exist."""
     return Record(generation=generation, absent=True)
 
 
@@ -271,7 +271,7 @@ def decode_record(data: bytes, key: bytes) -> Record:
 
 
 def decode_records(keys: Keys, addresses: Sequence[bytes], values: Sequence[bytes | None]) -> list[Record | None]:
-    """The records in the values of accounts' keys; None where there is no key. Raises `StateCorrupted`."""
+    """The records in the values of accounts' keys; None for a missing key. Raises `StateCorrupted`."""
     return [
         None if value is None else decode_record(value, keys.account(address))
         for address, value in zip(addresses, values, strict=True)
@@ -304,7 +304,7 @@ def read_record(data: bytes, at: int, end: int, key: bytes) -> tuple[Record, int
 
 
 def encode_value(value: int) -> bytes:
-    """A slot's value as storage hashes hold it: big-endian without leading zeros."""
+    """A slot's value as in storage hashes: big-endian without leading zeros."""
     return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 
@@ -339,7 +339,7 @@ def read_number(data: bytes, at: int, end: int, key: bytes) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where the state in Redis stands: the content of `h:head`. `hash` and `number` are those of `header`.
+    """The content of `h:head`, the current step of the state in Redis. `hash` and `number` are those of `header`.
 
     `behind`: whether the keys of accounts and storage still lack the changes of the last entry.
     """
@@ -363,7 +363,7 @@ class Head:
 
     @property
     def stored(self) -> int:
-        """The step that the keys of accounts and storage have come to."""
+        """The step that the keys of accounts and storage reflect."""
         return self.seq - self.behind
 
 
@@ -382,7 +382,8 @@ def encode_head(head: Head) -> dict[bytes, bytes]:
 
 
 def decode_head(fields: Mapping[bytes, bytes], key: bytes) -> Head | None:
-    """The head in the fields of `key`; None when there is none: no state is loaded. `StateCorrupted` otherwise."""
+    """The head in the fields of `key`; None if there is none, because no state is loaded. Otherwise
+    `StateCorrupted`."""
     if not fields:
         return None
     schema = decimal(fields.get(b"schema"), key, "schema")
@@ -405,7 +406,7 @@ def decode_head(fields: Mapping[bytes, bytes], key: bytes) -> Head | None:
 
 
 def read_header(data: bytes | None, block_hash: bytes | None, key: bytes) -> Header:
-    """A header in RLP, which has this hash."""
+    """The header in `data` (RLP), checked against `block_hash`."""
     if data is None:
         raise corrupted(key, "the header is missing")
     try:

@@ -1,4 +1,4 @@
-"""The few connections that a process reads from Redis with: shared, reopened after failures, not too eagerly."""
+"""The few connections over which a process reads from Redis: shared, reopened after failures with growing pauses."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ FORKED = "this state was opened before the process was forked: open another in e
 
 
 def peer_name(url: str) -> str:
-    """What an address points to, for messages: without user and password. `InputError` for text that is none."""
+    """The target of an address, for messages: without user and password. `InputError` for invalid text."""
     parts = split_address(url, "Redis address")
     return parts.netloc.rpartition("@")[2] or parts.path
 
 
 def client_for(host: str, port: int, like: Redis, timeout: float) -> Redis:
-    """A redis-py client for another server, with user, password, database and TLS as another client has them."""
+    """A redis-py client for another server, with the user, password, database and TLS options of `like`."""
     import redis
 
     known = like.connection_pool.connection_kwargs
@@ -44,10 +44,10 @@ def client_for(host: str, port: int, like: Redis, timeout: float) -> Redis:
 
 
 class Links:
-    """Up to `most` connections to `source` (an address, or a redis-py client); who takes one gives it back. Safe for
-    use from several threads. `admit` looks at each new connection and raises where it is not to be used.
+    """Up to `most` connections to `source` (an address, or a redis-py client); a caller that takes a connection gives
+    it back. Safe for use from several threads. `admit` checks each new connection and raises if it must not be used.
 
-    After a failure to connect, further attempts wait a while, longer each time; until then `take` fails at once, so
+    After a failure to connect, further attempts wait a while, longer each time. Until then `take` fails at once, so
     that a server that is down costs callers nothing.
     """
 
@@ -61,7 +61,7 @@ class Links:
     ) -> None:
         self.peer = peer or (peer_name(source) if isinstance(source, str) else "")
         self.timeout = timeout
-        self.failures = 0  # to connect, and connections lost
+        self.failures = 0  # failures to connect, and lost connections
         self.client = client_of(source, timeout)
         self._admit = admit
         self.places = Places(most)
@@ -89,7 +89,7 @@ class Links:
             raise
 
     def give(self, connection: Connection) -> None:
-        """Gives a connection back, whatever became of it."""
+        """Gives a connection back, whatever its condition."""
         if connection.closed:
             self.failures += 1
             self.places.give(None)
@@ -100,7 +100,7 @@ class Links:
             self.places.give(connection)
 
     def connect(self) -> Connection:
-        """A new connection, not counted; who calls this closes it."""
+        """A new connection, which does not count towards `most`; the caller closes it."""
         with self._lock:
             if self.places.closed:
                 raise StateUnavailable(CLOSED)
@@ -126,11 +126,11 @@ class Links:
             return connection
 
     def renew(self) -> None:
-        """Connections that are open now are used no more once they are given back: the next one is looked at anew."""
+        """Replaces the open connections, when they are given back, by new ones, which are checked anew."""
         self.places.era += 1
 
     def close(self) -> None:
-        """Closes what is idle; connections that are in use are closed when they are given back."""
+        """Closes idle connections; connections in use are closed when they are given back."""
         if not self.places.foreign:
             self.places.close()
             self.client.close()

@@ -1,8 +1,9 @@
 """Loading accounts into Redis.
 
-A load into nothing writes accounts one after the other and the head last: until then nobody can read the state. A load
-into an incomplete state that is being served writes storage first, under names that no record points to, and makes all
-accounts known in one transaction. Either may be interrupted at any time; the same load started again goes on.
+A load into an empty database writes accounts one after the other and the head last: until then nobody can read the
+state. A load into an incomplete state that is being served writes storage first, under names that no record points to,
+and makes all accounts known in one transaction. Either may be interrupted at any time; the same load, started again,
+resumes.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ from evmcore.state.sources import SourceAccount
 from evmcore.state.stored import Progress, read_storage, scan
 from evmcore.types import to_hash, to_uint
 
-# Slots of one HSET, and bytes of one request: what keeps both sides busy without holding other clients up.
+# Slots of one HSET, and bytes of one request: large enough to keep both sides busy, small enough for other clients.
 SLOTS_PER_COMMAND: Final = 256
 BATCH_BYTES: Final = 256 * 1024
-# More slots of an account that was known in part are not listed in a feed entry: readers start anew instead.
+# If accounts that were known in part get more slots than this, no feed entry lists them: readers start anew instead.
 MAX_LISTED_SLOTS: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What a load did. `skipped` accounts were there already."""
+    """The result of a load. `skipped` accounts were stored already."""
 
     head: Head
     accounts: int
@@ -61,13 +62,13 @@ class Loader:
         replace: bool = False,
         progress: Progress | None = None,
     ) -> None:
-        """`header`: of the block after which the accounts are. `complete`: they are all there are on the chain.
+        """`header`: of the block whose post-state has the accounts. `complete`: these are all accounts of the chain.
 
-        `chain`: the configuration as a geth-style genesis has it, kept with the state. `block_hashes`: of blocks before
-        `header`. `source`: a name for where the accounts come from; an interrupted load goes on only where it, the
-        block and `complete` are the same. `replace`: whatever state is there is deleted first.
+        `chain`: the configuration as in a geth-style genesis, stored with the state. `block_hashes`: of blocks before
+        `header`. `source`: a name for the origin of the accounts; an interrupted load resumes only if `source`, the
+        block and `complete` are the same. `replace`: an existing state is deleted first.
 
-        Raises `InputError` for a `chain` that is not JSON, and for block hashes that are none.
+        Raises `InputError` if `chain` is not JSON, or if a block hash is malformed.
         """
         self.publisher = publisher
         self.keys = publisher.keys
@@ -86,10 +87,10 @@ class Loader:
         self._accounts = self._slots = self._skipped = 0
 
     def run(self, accounts: Iterable[SourceAccount]) -> LoadResult:
-        """Loads accounts, which come by ascending address; gives the head of the state they are in.
+        """Loads accounts, which must come by ascending address; returns the head of the state they are in.
 
-        Raises `StateError` when a state is there that is complete or is not at this block, or that has an account with
-        other values; `InputError` for accounts out of order; and what `Publisher` raises.
+        Raises `StateError` if the stored state is complete, is not at this block, or has an account with other values;
+        `InputError` for accounts out of order; and the errors of `Publisher`.
         """
         if self.replace and not self.publisher.is_clear():
             clear(self.publisher)
@@ -109,21 +110,21 @@ class Loader:
             )
         return self._into_served(head, accounts)
 
-    # ---- into nothing
+    # ---- into an empty database
 
     def _into_nothing(self, accounts: Iterable[SourceAccount]) -> LoadResult:
         done = self._resume()
         try:
             self._write_accounts(accounts, done)
         except StateCorrupted:
-            self._session.request([(b"DEL", self.keys.loader)], "loading")  # Nothing can go on from what is there.
+            self._session.request([(b"DEL", self.keys.loader)], "loading")  # no load can resume from here
             raise
         hashes = {**self._block_hashes, self.header.number: self.header.hash}
         head = self.publisher.begin(self.header, self.complete, sorted(hashes.items()), self._chain_json)
         return LoadResult(head, self._accounts, self._slots, self._skipped)
 
     def _write_accounts(self, accounts: Iterable[SourceAccount], done: bytes | None) -> None:
-        """Those after the address `done`."""
+        """Writes the accounts after the address `done`."""
         with _Batch(self.publisher) as batch:
             for account in _ordered(accounts):
                 if done is not None and account.address <= done:
@@ -140,7 +141,8 @@ class Loader:
                 self._count(account.address, count)
 
     def _resume(self) -> bytes | None:
-        """The last address that an interrupted load of the same accounts finished; otherwise makes a clean start."""
+        """The last address that an interrupted load of the same accounts has finished; otherwise deletes its
+        remains."""
         fields = self._progress()
         if fields.get(b"mark") == self._mark:
             return fields.get(b"done")
@@ -151,7 +153,7 @@ class Loader:
     def _progress(self) -> dict[bytes, bytes]:
         return as_fields(self._session.request([(b"HGETALL", self.keys.loader)], "reading how far the load came")[0])
 
-    # ---- into a state that is served
+    # ---- into a state that is being served
 
     def _into_served(self, head: Head, accounts: Iterable[SourceAccount]) -> LoadResult:
         pending = self._pending()
@@ -196,7 +198,7 @@ class Loader:
         return {}
 
     def _compare(self, account: SourceAccount, old: Record) -> None:
-        """What is known of an account already has to be what is loaded."""
+        """Checks that the known values of an account are those to load."""
         new = _record(account, old.generation, old.slot_count)
         if not new.same_fields(old):
             raise StateError(
@@ -207,11 +209,11 @@ class Loader:
     def _prepare(
         self, batch: _Batch, account: SourceAccount, old: Record | None, pending: Record | None
     ) -> AccountChange:
-        """Writes the storage of an account where no record points to yet, or lists it where one does."""
+        """Writes the storage of an account under a name that no record points to yet; or lists it, if one does."""
         if old is not None and not account.storage_complete:
             return self._more_slots(account, old)
         if old is not None:
-            account = replace(account, slots=list(account.slots))  # They are needed twice.
+            account = replace(account, slots=list(account.slots))  # the slots are needed twice
         generation = 0 if old is None else (old.generation + 1) & MAX_GENERATION
         if pending is not None and pending.generation == generation:
             count = pending.slot_count
@@ -223,7 +225,7 @@ class Loader:
         self._count(account.address, count)
         slots: tuple[SlotChange, ...] = ()
         if old is not None:
-            # Readers that know some of its slots learn all of them.
+            # Readers that know some of its slots get all of them.
             slots = self._upgrade(account, old)
         return AccountChange(account.address, old, record, old is not None, slots)
 
@@ -324,13 +326,13 @@ def _ordered(accounts: Iterable[SourceAccount]) -> Iterator[SourceAccount]:
 class _Batch:
     """Gathers commands and executes them in transactions that fail as soon as another writer takes office.
 
-    While a batch is on its way the next one is gathered. `mark` is a command that says how far the load is; it goes
-    along with the commands before it.
+    While one batch is being executed, the next one is gathered. `mark` is a command that records the progress of the
+    load; it is in the same transaction as the commands before it.
     """
 
     def __init__(self, publisher: Publisher) -> None:
         self.publisher = publisher
-        # Of its own: the publisher's is asked for other things while a batch is on its way.
+        # A separate session: the publisher's is used for other requests while a batch is being executed.
         self.session = Session(publisher.session.client, publisher.timeout)
         self.mark: Command | None = None
         self._gathered: list[Command] = []
@@ -366,7 +368,7 @@ class _Batch:
         self._sent = self.session.send([(b"MULTI",), *commands, (b"EXEC",), *self._watching()], "loading")
 
     def _settle(self) -> None:
-        """Takes the replies to what was sent last."""
+        """Takes the replies to the last request."""
         replies = self.session.receive(self._sent, "loading")
         executed = replies[-3] if len(replies) > 2 else ()
         if executed is None or replies[-1] != b"%d" % self.publisher.epoch:

@@ -13,18 +13,18 @@ class MemoryState(Backend):
     """Accounts, storage, codes and block hashes in memory, for one process and any number of threads.
 
     `MemoryState(alloc)` takes a geth-style alloc or a mapping of address to `Account`. Addresses are 20 bytes or
-    0x-hex text, slots and values numbers below 2**256, balances in wei. An account that is written to is made when it
-    is absent; a slot of value zero is the same as an absent one. Calls read without locks of their own; a thread that
-    writes waits until running calls are done, and gets `StateError` when it is itself inside one.
+    0x-hex text, slots and values numbers below 2**256, balances in wei. Writing to an absent account creates it. A slot
+    of value zero is the same as an absent slot. Calls read without taking locks. A thread that writes waits until
+    running calls are done; if the thread is itself inside a call, it gets `StateError`.
 
-    A process may fork at any time, also from inside a call: it waits until no thread is writing or computing a root.
-    The child has the state as it is then, each write whole, and may read and write it. The calls of other threads are
-    the parent's alone.
+    A process may fork at any time, also from inside a call: the fork waits until no thread is writing or computing a
+    root. The child has the state of that moment, with each write complete, and may read and write it. Calls that run in
+    other threads continue only in the parent.
     """
 
     def __init__(self, alloc: Mapping[Any, Any] | None = None) -> None: ...
     def account(self, address: AddressLike) -> Account | None:
-        """The account with its code and whole storage, or None when it is absent."""
+        """The account with its code and whole storage, or None if it does not exist."""
 
     def __contains__(self, address: AddressLike) -> bool:
         """Whether the account exists."""
@@ -33,40 +33,40 @@ class MemoryState(Backend):
         """The number of accounts."""
 
     def __iter__(self) -> Iterator[bytes]:
-        """Addresses in ascending order, as they are when the iteration starts."""
+        """Addresses in ascending order, as of the start of the iteration."""
 
     def __eq__(self, other: object) -> bool:
-        """Whether both have the same accounts."""
+        """Whether both states have the same accounts."""
 
     def addresses(self) -> list[bytes]:
         """The addresses of all accounts, ascending."""
 
     def balance(self, address: AddressLike) -> int:
-        """The balance in wei; zero when the account is absent."""
+        """The balance in wei; zero if the account does not exist."""
 
     def nonce(self, address: AddressLike) -> int:
-        """The nonce; zero when the account is absent."""
+        """The nonce; zero if the account does not exist."""
 
     def code(self, address: AddressLike) -> bytes:
-        """The code; empty when there is none. `StateError` when only its hash is known."""
+        """The code; empty if there is none. `StateError` if only its hash is known."""
 
     def code_hash(self, address: AddressLike) -> bytes:
-        """The 32-byte Keccak-256 of the code; that of no bytes when there is none."""
+        """The 32-byte Keccak-256 of the code; the hash of no bytes if there is no code."""
 
     def storage(self, address: AddressLike, slot: Word) -> int:
-        """The value of a storage slot; zero when there is none."""
+        """The value of a storage slot; zero if it is not set."""
 
     def slots(self, address: AddressLike) -> dict[int, int]:
         """All storage slots of an account that are not zero, by ascending key."""
 
     def block_hash(self, number: int) -> bytes | None:
-        """The hash that BLOCKHASH gives for an earlier block, or None when it is not known."""
+        """The hash that BLOCKHASH returns for an earlier block, or None if it is not known."""
 
     def set_account(self, address: AddressLike, account: Account) -> None:
         """Replaces an account with all its storage."""
 
     def delete_account(self, address: AddressLike) -> None:
-        """Removes an account with its storage; nothing happens when it is absent."""
+        """Removes an account with its storage; does nothing if the account does not exist."""
 
     def set_balance(self, address: AddressLike, balance: int | str) -> None:
         """Sets the balance, in wei."""
@@ -81,50 +81,51 @@ class MemoryState(Backend):
         """Sets a storage slot; zero clears it."""
 
     def set_block_hash(self, number: int, block_hash: bytes | str | None) -> None:
-        """Sets the hash that BLOCKHASH gives for an earlier block; None forgets it."""
+        """Sets the hash that BLOCKHASH returns for an earlier block; None removes it."""
 
     def snapshot(self) -> int:
-        """Remembers the present state; later changes are journalled until it is discarded. Snapshots nest."""
+        """Remembers the present state; later changes are journalled until the snapshot is discarded. Snapshots nest."""
 
     def revert(self, snapshot: int) -> None:
-        """Returns to the state of a snapshot, which stays valid; later snapshots are gone.
+        """Returns to the state of a snapshot. The snapshot stays valid; later snapshots are discarded.
 
-        Raises `StateError` when the snapshot is not known.
+        Raises `StateError` if the snapshot is not known.
         """
 
     def discard(self, snapshot: int) -> None:
         """Forgets a snapshot and all later ones, keeping the state as it is."""
 
     def apply(self, diff: StateDiff) -> None:
-        """Brings the state from the diff's old to its new values, all of them or none; completes the diff.
+        """Brings the state from the diff's old to its new values, all of them or none; makes the diff complete.
 
-        Raises `StateError` naming the account or slot, with both values, when the state is not the one the diff starts
-        from, or when a code is neither in the diff nor in the state.
+        Raises `StateError` naming the account or slot, with both values, if the state is not the one the diff starts
+        from, or if a code is neither in the diff nor in the state.
         """
 
     def undo(self, diff: StateDiff) -> None:
-        """Takes a diff back that was applied before: afterwards the state is exactly what it was."""
+        """Reverts a diff that was applied before: afterwards the state is exactly the earlier one."""
 
     roots_on_threads: bool
     def state_root(self, diff: StateDiff | None = None, threads: Threads = 1) -> bytes:
-        """The 32-byte root of the state trie over all accounts, on at most `threads` native threads. The first takes
-        time in proportion to the state; from the second on the trie is kept, and a root costs what changed since the
-        one before.
+        """The 32-byte root of the state trie over all accounts, on at most `threads` native threads. The first root
+        takes time in proportion to the state. From the second root on the trie is kept, and a root costs only what
+        changed since the previous one.
 
-        With `diff`: the root as it would be after applying it; the state stays as it is, and nobody sees it changed.
+        With `diff`: the root that the state would have after applying it. The state stays unchanged, and no other
+        thread sees it changed.
         """
 
     def storage_root(self, address: AddressLike) -> bytes:
-        """The 32-byte root of an account's storage trie; that of the empty trie when it has no storage."""
+        """The 32-byte root of an account's storage trie; the root of the empty trie if it has no storage."""
 
     def proof(self, address: AddressLike, slots: Iterable[Word] = ()) -> dict[str, Any]:
-        """The Merkle proof of an account and of some of its slots, as eth_getProof gives it (EIP-1186).
+        """The Merkle proof of an account and of some of its slots, in the form of eth_getProof (EIP-1186).
 
-        The first keeps the trie, as `state_root` does from its second on; others cost what changed meanwhile.
+        The first proof builds the trie that is kept; later proofs cost only what changed meanwhile.
         """
 
     def load(self, alloc: Mapping[Any, Any]) -> None:
-        """Sets all accounts of a geth-style alloc, replacing those that are there.
+        """Sets all accounts of a geth-style alloc; accounts with the same address are replaced.
 
         Raises `InputError` naming the account and field that is malformed; nothing is changed then.
         """

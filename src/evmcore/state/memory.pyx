@@ -1,8 +1,8 @@
 """State in this process's memory. See `memory.pxd`.
 
-Everything a writer needs is turned into C data first; then the lock is taken, used and given back without the GIL. Who waits for
-the lock to read does so without the GIL as well: a call that has a section open, for which a writer waits, may need it before it
-ends.
+A writer's arguments are turned into C data first; then the lock is taken, used and released without the GIL. A thread that waits for
+the lock to read releases the GIL as well: a call that holds the lock for reading, and that a writer waits for, may need the GIL before
+it ends.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
@@ -61,8 +61,8 @@ cdef struct Computing:
     Store* store
     unsigned int threads
     uint8_t* root
-    AccountProof* proof           # NULL: the root is wanted
-    uint32_t stop                 # raised: it is not wanted any more
+    AccountProof* proof           # NULL: compute the root
+    uint32_t stop                 # set: the result is not needed any more
     bint done
 
 
@@ -80,7 +80,7 @@ cdef void compute_in_turn(void* context) noexcept nogil:
     computing.lock.end_read()
 
 
-# A diff that is applied, or only for the time it takes to compute the state root.
+# A diff that is applied, either permanently or only while the state root is computed.
 cdef struct Applying:
     SharedLock* lock
     KeptTrie* kept
@@ -89,9 +89,9 @@ cdef struct Applying:
     bint backward
     CodeBytes* codes
     StoredCode** taken
-    uint8_t* root                 # NULL: to be applied
+    uint8_t* root                 # NULL: apply permanently
     unsigned int threads
-    uint32_t stop                 # raised: the root is not wanted any more
+    uint32_t stop                 # set: the root is not needed any more
     bint entered
     bint rooted
     ApplyResult result
@@ -122,13 +122,13 @@ cdef class MemoryState(Backend):
     """Accounts, storage, codes and block hashes in memory, for one process and any number of threads.
 
     `MemoryState(alloc)` takes a geth-style alloc or a mapping of address to `Account`. Addresses are 20 bytes or
-    0x-hex text, slots and values numbers below 2**256, balances in wei. An account that is written to is made when it
-    is absent; a slot of value zero is the same as an absent one. Calls read without locks of their own; a thread that
-    writes waits until running calls are done, and gets `StateError` when it is itself inside one.
+    0x-hex text, slots and values numbers below 2**256, balances in wei. Writing to an absent account creates it. A slot
+    of value zero is the same as an absent slot. Calls read without taking locks. A thread that writes waits until
+    running calls are done; if the thread is itself inside a call, it gets `StateError`.
 
-    A process may fork at any time, also from inside a call: it waits until no thread is writing or computing a root.
-    The child has the state as it is then, each write whole, and may read and write it. The calls of other threads are
-    the parent's alone.
+    A process may fork at any time, also from inside a call: the fork waits until no thread is writing or computing a
+    root. The child has the state of that moment, with each write complete, and may read and write it. Calls that run in
+    other threads continue only in the parent.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -158,7 +158,7 @@ cdef class MemoryState(Backend):
     # ------------------------------------------------------------------------------------------ reading
 
     def account(self, address) -> Account | None:
-        """The account with its code and whole storage, or None when it is absent."""
+        """The account with its code and whole storage, or None if it does not exist."""
         cdef bytes key = to_address(address, "address")
         cdef const Row* row
         self.begin_read()
@@ -181,7 +181,7 @@ cdef class MemoryState(Backend):
         return self.store.account_count
 
     def __iter__(self):
-        """Addresses in ascending order, as they are when the iteration starts."""
+        """Addresses in ascending order, as of the start of the iteration."""
         return iter(self.addresses())
 
     def addresses(self) -> list[bytes]:
@@ -199,7 +199,7 @@ cdef class MemoryState(Backend):
         return found
 
     def balance(self, address) -> int:
-        """The balance in wei; zero when the account is absent."""
+        """The balance in wei; zero if the account does not exist."""
         cdef bytes key = to_address(address, "address")
         cdef const Row* row
         cdef u256 balance
@@ -211,7 +211,7 @@ cdef class MemoryState(Backend):
         return 0 if row == NULL else u256_to_int(&balance)
 
     def nonce(self, address) -> int:
-        """The nonce; zero when the account is absent."""
+        """The nonce; zero if the account does not exist."""
         cdef bytes key = to_address(address, "address")
         cdef const Row* row
         cdef uint64_t nonce = 0
@@ -223,7 +223,7 @@ cdef class MemoryState(Backend):
         return nonce
 
     def code(self, address) -> bytes:
-        """The code; empty when there is none. `StateError` when only its hash is known."""
+        """The code; empty if there is none. `StateError` if only its hash is known."""
         cdef bytes key = to_address(address, "address")
         cdef const Row* row
         self.begin_read()
@@ -234,7 +234,7 @@ cdef class MemoryState(Backend):
             self.end_read()
 
     def code_hash(self, address) -> bytes:
-        """The 32-byte Keccak-256 of the code; that of no bytes when there is none."""
+        """The 32-byte Keccak-256 of the code; the hash of no bytes if there is no code."""
         cdef bytes key = to_address(address, "address")
         cdef const Row* row
         cdef uint8_t[32] digest
@@ -247,7 +247,7 @@ cdef class MemoryState(Backend):
         return digest[:32]
 
     def storage(self, address, slot) -> int:
-        """The value of a storage slot; zero when there is none."""
+        """The value of a storage slot; zero if it is not set."""
         cdef bytes key = to_address(address, "address")
         cdef u256 number = u256_from_int(to_word(slot, "slot"), "slot")
         cdef u256 value
@@ -274,7 +274,7 @@ cdef class MemoryState(Backend):
             self.end_read()
 
     def block_hash(self, number) -> bytes | None:
-        """The hash that BLOCKHASH gives for an earlier block, or None when it is not known."""
+        """The hash that BLOCKHASH returns for an earlier block, or None if it is not known."""
         cdef uint64_t wanted = to_uint(number, "number", 64)
         cdef const uint8_t* found
         cdef uint8_t[32] digest
@@ -296,7 +296,7 @@ cdef class MemoryState(Backend):
         self.put_account(key, entry)
 
     def delete_account(self, address) -> None:
-        """Removes an account with its storage; nothing happens when it is absent."""
+        """Removes an account with its storage; does nothing if the account does not exist."""
         cdef bytes key = to_address(address, "address")
         cdef Edit edit = empty_edit(EDIT_REMOVE, key)
         self.edit(&edit)
@@ -338,7 +338,7 @@ cdef class MemoryState(Backend):
         self.edit(&edit)
 
     def set_block_hash(self, number, block_hash) -> None:
-        """Sets the hash that BLOCKHASH gives for an earlier block; None forgets it."""
+        """Sets the hash that BLOCKHASH returns for an earlier block; None removes it."""
         cdef bytes digest = None if block_hash is None else to_hash(block_hash, "block_hash")
         cdef Edit edit = empty_edit(EDIT_BLOCK_HASH, None)
         edit.number = to_uint(number, "number", 64)
@@ -387,18 +387,18 @@ cdef class MemoryState(Backend):
     # ---------------------------------------------------------------------------------------- snapshots
 
     def snapshot(self) -> int:
-        """Remembers the present state. Costs nothing now; later changes are journalled until it is discarded.
+        """Remembers the present state. Costs nothing now; later changes are journalled until the snapshot is discarded.
 
-        Snapshots nest. The number is never used again.
+        Snapshots nest. A snapshot number is never used again.
         """
         cdef Edit edit = empty_edit(EDIT_SNAPSHOT, None)
         self.edit(&edit)
         return edit.number
 
     def revert(self, snapshot) -> None:
-        """Returns to the state of a snapshot, which stays valid; later snapshots are gone.
+        """Returns to the state of a snapshot. The snapshot stays valid; later snapshots are discarded.
 
-        The cost is proportional to what has changed since. Raises `StateError` when the snapshot is not known.
+        The cost is proportional to the changes since the snapshot. Raises `StateError` if the snapshot is not known.
         """
         cdef Edit edit = empty_edit(EDIT_REVERT, None)
         edit.number = to_uint(snapshot, "snapshot", 64)
@@ -407,7 +407,7 @@ cdef class MemoryState(Backend):
     def discard(self, snapshot) -> None:
         """Forgets a snapshot and all later ones, keeping the state as it is.
 
-        Raises `StateError` when the snapshot is not known.
+        Raises `StateError` if the snapshot is not known.
         """
         cdef Edit edit = empty_edit(EDIT_DISCARD, None)
         edit.number = to_uint(snapshot, "snapshot", 64)
@@ -418,13 +418,13 @@ cdef class MemoryState(Backend):
     cpdef object apply(self, object diff):
         """Brings the state from the diff's old to its new values, all of them or none.
 
-        Completes the diff (see `StateDiff`). Raises `StateError` naming the account or slot, with both values, when the
-        state is not the one the diff starts from, or when a code is neither in the diff nor in the state.
+        Makes the diff complete (see `StateDiff`). Raises `StateError` naming the account or slot, with both values, if the
+        state is not the one the diff starts from, or if a code is neither in the diff nor in the state.
         """
         self.apply_direction(diff_argument(diff), False, NULL, 1)
 
     def undo(self, diff) -> None:
-        """Takes a diff back that was applied before: afterwards the state is exactly what it was.
+        """Reverts a diff that was applied before: afterwards the state is exactly the earlier one.
 
         Raises `StateError` like `apply`; the state is then unchanged.
         """
@@ -433,7 +433,7 @@ cdef class MemoryState(Backend):
     cdef int apply_direction(
         self, StateDiff diff, bint backward, uint8_t* root_meanwhile, unsigned int threads
     ) except -1:
-        """Applies or undoes. With `root_meanwhile`: only for the time it takes to compute the state root."""
+        """Applies or undoes. With `root_meanwhile`: only while the state root is computed."""
         cdef size_t count = diff.account_count
         cdef CodeBytes* codes = <CodeBytes*>calloc(count + 1, sizeof(CodeBytes))
         cdef StoredCode** taken = <StoredCode**>calloc(count + 1, sizeof(StoredCode*))
@@ -478,8 +478,8 @@ cdef class MemoryState(Backend):
         return 0
 
     def complete(self, diff) -> None:
-        """Adds to a diff that starts from this state what applying it would add: the slots of wiped and removed accounts
-        that it does not list, and the codes that it takes away."""
+        """Makes a diff complete that starts from this state, as applying it would: adds the slots of wiped and removed
+        accounts that are not in the diff, and the codes that the diff removes."""
         cdef StateDiff changes = diff_argument(diff)
         cdef bint done
         self.begin_read()
@@ -511,12 +511,12 @@ cdef class MemoryState(Backend):
 
     def state_root(self, diff=None, threads=1) -> bytes:
         """The 32-byte root of the state trie over all accounts, on at most `threads` native threads (as for
-        `execute_block`). The first takes time in proportion to the state; from the second on the trie is kept, and a root
-        costs what changed since the one before. A trie that nobody asks for any more is given up.
+        `execute_block`). The first root takes time in proportion to the state. From the second root on the trie is kept, and
+        a root costs only what changed since the previous one. A trie that is not used any more is dropped.
 
-        With `diff`: the root as it would be after applying it, which completes the diff; the state stays as it is, and
-        nobody sees it changed. Raises `StateError` as `apply` does. Where it takes long in the main thread, handlers of
-        signals run meanwhile; what one raises ends it.
+        With `diff`: the root that the state would have after applying the diff, which becomes complete. The state stays
+        unchanged, and no other thread sees it changed. Raises `StateError` as `apply` does. In the main thread, signal
+        handlers run during a long computation; an exception they raise ends it.
         """
         cdef uint8_t[32] root
         cdef unsigned int count = thread_count(threads)
@@ -527,7 +527,7 @@ cdef class MemoryState(Backend):
         return root[:32]
 
     cdef int compute(self, unsigned int threads, uint8_t* root, AccountProof* proof) except -1:
-        """The root, or a proof."""
+        """Computes the root, or a proof."""
         cdef Computing computing = Computing(self.lock, &self.kept, &self.store, threads, root, proof, 0, False)
         interruption = self.run_long(compute_in_turn, &computing, &computing.stop, None)
         if interruption is not None:
@@ -539,8 +539,8 @@ cdef class MemoryState(Backend):
     cdef object run_long(
         self, void (*work)(void* context) noexcept nogil, void* context, uint32_t* stop, StateDiff diff
     ):
-        # A handler of a signal may want the state itself, and must then wait for whoever has it: it never runs in the thread
-        # that does. One inside a read section of the state has it already.
+        # A signal handler may use the state itself, and must then wait for the thread that holds it; so handlers never run in
+        # that thread. A thread inside a read section of the state holds it already.
         if not self.lock.is_reading() and self.may_take_long(diff):
             return run_aside(work, context, stop)
         with nogil:
@@ -564,14 +564,14 @@ cdef class MemoryState(Backend):
         return due >= LONG
 
     def storage_root(self, address) -> bytes:
-        """The 32-byte root of an account's storage trie; that of the empty trie when it has no storage."""
+        """The 32-byte root of an account's storage trie; the root of the empty trie if it has no storage."""
         return storage_root(self.slots(address))
 
     def proof(self, address, slots=()) -> dict:
-        """The Merkle proof of an account and of some of its slots, as eth_getProof gives it (EIP-1186).
+        """The Merkle proof of an account and of some of its slots, in the form of eth_getProof (EIP-1186).
 
-        Proofs of absence for what is not there. The first takes time in proportion to the state; from then on the trie is
-        kept, as for `state_root`, and a proof costs what changed since it was used last.
+        Absent accounts and slots get proofs of absence. The first proof takes time in proportion to the state. From then on
+        the trie is kept, as for `state_root`, and a proof costs only what changed since the trie was last used.
         """
         cdef AccountProof proof
         if isinstance(slots, (str, bytes)) or not isinstance(slots, Iterable):
@@ -587,7 +587,8 @@ cdef class MemoryState(Backend):
     # -------------------------------------------------------------------------------------- whole states
 
     def load(self, alloc) -> None:
-        """Sets all accounts of a geth-style alloc (or mapping of address to `Account`), replacing those that are there.
+        """Sets all accounts of a geth-style alloc (or mapping of address to `Account`); accounts with the same address are
+        replaced.
 
         Raises `InputError` naming the account and field that is malformed; nothing is changed then.
         """
@@ -623,7 +624,7 @@ cdef class MemoryState(Backend):
         return copied
 
     def __reduce__(self):
-        """Pickled and copied, as by `copy`, without the snapshots."""
+        """Pickles and copies the state as `copy` does, without the snapshots."""
         self.begin_read()
         try:
             alloc, hashes = alloc_of(&self.store), hashes_of(&self.store.block_hashes)
@@ -632,7 +633,7 @@ cdef class MemoryState(Backend):
         return restored, (type(self), alloc, hashes, getattr(self, "__dict__", {}))
 
     def __eq__(self, other):
-        """Whether both have the same accounts."""
+        """Whether both states have the same accounts."""
         if not isinstance(other, MemoryState):
             return NotImplemented
         return self is other or self.dump() == other.dump()
@@ -704,8 +705,8 @@ cdef dict hashes_of(const BlockHashes* hashes):
 
 
 def restored(kind, alloc, hashes, attributes):
-    """The state that was pickled: of class `kind`, with the accounts of `alloc`, the block hashes by number, and what a class
-    derived in Python had set."""
+    """The unpickled state: an instance of class `kind`, with the accounts of `alloc`, the block hashes by number, and the
+    attributes that a class derived in Python had set."""
     state = kind.__new__(kind)
     state.load(alloc)
     for number, block_hash in hashes.items():

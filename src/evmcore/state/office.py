@@ -1,11 +1,11 @@
-"""A writer's office: transactions on the state of a chain in Redis, each made in full or not at all.
+"""The office of a chain's writer: transactions on the chain's state in Redis, each made in full or not at all.
 
-A change, the head and the feed entry are one WATCH/MULTI/EXEC. A block of many changes is two, so that readers need not
-wait for what takes the server longest: the first makes it the head and tells of it in the feed, the second changes the
-keys of accounts and storage, and the head says which of them was the last (`Head.behind`). What the first has told the
-second must do, be it by another writer: it is the first thing that one does.
+The change, the head and the feed entry are written in one WATCH/MULTI/EXEC. A block of many changes takes two, so that
+readers need not wait for the slowest part: the first makes the block the head and announces it in the feed; the second
+changes the keys of accounts and storage. The head says whether the second is still to come (`Head.behind`). What the
+first has announced must be stored: a writer that finds it unfinished, also of another writer, finishes it first.
 
-Each office has an epoch, which every transaction watches: who takes it next fences off the one before.
+Each office has an epoch, and every transaction watches it: the next writer to take office fences off the previous one.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# How often a transaction is tried again when something else touched the watched keys without taking office.
+# How often a transaction is tried again if another client touched the watched keys without taking office.
 ATTEMPTS = 3
 
 MOST_REPLICAS = 2**31 - 1
 
-# Seconds between two looks whether a transaction was carried out.
+# Seconds between two checks whether a transaction was executed.
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
 
 
 class _Later:
-    """The second transaction of a block that readers are told of first: the keys of accounts and storage."""
+    """The second transaction of a block that was announced first: the keys of accounts and storage."""
 
     def __init__(self, request: Request, keys: Keys, head: Head, changes: ChangeSet) -> None:
-        """`head`: the one that is there after it."""
+        """`head`: the head after this transaction."""
         self.request = request
         self.keys = keys
         self.head = head
@@ -67,7 +67,7 @@ class _Later:
 
 
 class Office:
-    """The office of one chain's writer, from when it is taken. `Publisher` says what its arguments are."""
+    """The office of one chain's writer, taken when this is made. `Publisher` documents its arguments."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Office:
         self._last_seq = 0
         self._written: tuple[Head, dict[bytes, bytes]] | None = None  # the last head that was written
         self._known = Known()
-        # What every transaction begins with; the second reply is the office's epoch.
+        # The commands at the beginning of every transaction; the second reply is the office's epoch.
         self._beginning: tuple[Command, ...] = (
             (b"WATCH", self.keys.head, self.keys.writer),
             (b"GET", self.keys.writer),
@@ -119,11 +119,11 @@ class Office:
         raise not_copied(self, "its office is this process's; make another there, which takes the office over")
 
     def close(self) -> None:
-        """Closes the connection. The office stays with this writer's epoch until another takes it."""
+        """Closes the connection. The office stays with this writer's epoch until another writer takes it."""
         self.session.close()
 
     def _take_office(self) -> int:
-        """A new epoch; whoever had the one before is fenced off by it."""
+        """Writes a new epoch, which fences off the previous writer."""
         try:
             epoch: int = self.session.request([(b"INCR", self.keys.writer)], "taking office")[0]
         except (StateUnavailable, WriteRefused):
@@ -139,12 +139,12 @@ class Office:
     # ---- the head
 
     def head(self) -> Head | None:
-        """The head as it is stored now; None when no state is loaded."""
+        """The head as stored now; None if no state is loaded."""
         fields = self.session.request([(b"HGETALL", self.keys.head)], "reading the head")[0]
         return layout.decode_head(as_fields(fields), self.keys.head)
 
     def _decode_head(self, reply: Any) -> Head | None:
-        """The head in the reply to an HGETALL; it need not be read again as long as it is what was written last."""
+        """The head in the reply to an HGETALL; not decoded again if it is the head that was written last."""
         fields = as_fields(reply)
         if self._written is not None and fields == self._written[1]:
             return self._written[0]
@@ -156,7 +156,7 @@ class Office:
         return head
 
     def _check_feed(self) -> None:
-        """The feed's last id has to be the head's: an entry with a lower id cannot be added."""
+        """Checks that the feed's last id is the head's: an entry with a lower id could not be added."""
         replies = self.session.request([(b"HGETALL", self.keys.head), (b"EXISTS", self.keys.feed)], "reading the head")
         head = layout.decode_head(as_fields(replies[0]), self.keys.head)
         if head is None or not replies[1]:
@@ -176,14 +176,14 @@ class Office:
 
     @contextmanager
     def _in_office(self) -> Iterator[None]:
-        """Where another writer took over between two reads they are of two states, and an error that this makes inside
-        says nothing of either: `WriterFenced` takes its place."""
+        """If another writer takes over between two reads, the reads are of two states. An error inside that results
+        from this is wrong; `WriterFenced` is raised instead."""
         try:
             yield
         except (StateUnavailable, WriteRefused, WriterFenced):
             raise
         except StateError as error:
-            self.session.drop()  # And with it what is watched.
+            self.session.drop()  # ends WATCH too
             try:
                 epoch = self.session.request([(b"GET", self.keys.writer)])[0]
             except StateError:
@@ -192,14 +192,14 @@ class Office:
             raise
 
     def _watch(self, commands: list[Command]) -> list[Any]:
-        """Begins a transaction: watches head and office, and reads. `WriterFenced` when the office is lost."""
+        """Begins a transaction: watches head and office, and reads. `WriterFenced` if the office is lost."""
         replies = self.session.request([*self._beginning, *commands], "reading the head")
         with self.session.guard_watch():
             self._check_office(replies[1])
         return replies[2:]
 
     def _transact(self, work: Work, doing: str) -> Head:
-        """Reads under WATCH, lets `work` say what to change, and executes it; again when nothing came of it."""
+        """Reads under WATCH, lets `work` determine the changes, and executes them; repeats this if EXEC did nothing."""
         for _ in range(ATTEMPTS + 1):
             questions, request = self._questions, self._request
             first = self._ask(questions)
@@ -220,7 +220,7 @@ class Office:
             if changes is None:
                 self.session.request([(b"UNWATCH",)])
                 return head
-            # After a failover the server may lack what readers have seen; what follows has the same numbers.
+            # After a failover the server may lack steps that readers have seen; the next steps reuse their numbers.
             feed_id = os.urandom(16) if head.seq < self._last_seq else head.feed
             behind = work.may_be_told_first and self.told_first is not None and changes.slot_count > self.told_first
             new = Head(head.seq + 1, feed_id, self.epoch, work.header, behind)
@@ -242,7 +242,7 @@ class Office:
         raise StateUnavailable(f"{doing}: nothing came of {ATTEMPTS} tries; the state is as before")
 
     def _store(self, later: _Later, head: Head, doing: str) -> Head:
-        """Changes the keys of accounts and storage as the last feed entry says; gives the head that is then there."""
+        """Changes the keys of accounts and storage as the last feed entry says; returns the head after that."""
         new = later.head
         for _ in range(ATTEMPTS + 1):
             questions = self._questions
@@ -258,7 +258,7 @@ class Office:
                     return new
                 self._check_office(epoch)
                 raise StateUnavailable(f"{doing}: the head moved meanwhile; applying it again is safe")
-            # The server may be sending readers the entry still, from which one large request would keep it.
+            # The server may still be sending the entry to readers; one large request would delay that.
             self.session.deliver(later.request, doing)
             self._written = (new, layout.encode_head(new))
             if self._execute(later.request, new, doing, later.commands):
@@ -267,7 +267,7 @@ class Office:
         raise StateUnavailable(f"{doing}: readers have been told, but nothing came of {ATTEMPTS} tries to store it")
 
     def _finish(self, head: Head) -> None:
-        """Stores what the last feed entry says, which whoever wrote it has not come to."""
+        """Stores the changes of the last feed entry, if its writer has not done so."""
         entry_id = feed.entry_id(head.seq)
         found = self.session.request([(b"XRANGE", self.keys.feed, entry_id, entry_id)], "reading the feed")[0]
         if not found:
@@ -282,7 +282,7 @@ class Office:
         self._store(later, head, f"finishing block {head.number}")
 
     def _finished_head(self) -> Head:
-        """Begins a transaction; the head, once everything it says is stored."""
+        """Begins a transaction; returns the head, after the changes of its last entry are stored."""
         while True:
             fields = as_fields(self._watch([(b"HGETALL", self.keys.head)])[0])
             head = self._need_head(layout.decode_head(fields, self.keys.head))
@@ -291,7 +291,7 @@ class Office:
             self._finish(head)
 
     def _ask(self, questions: Request) -> int:
-        """Begins to watch, and asks what every transaction needs; gives the number of commands."""
+        """Begins to watch, and asks for everything a transaction needs; returns the number of commands."""
         keys = self.keys
         questions.clear()
         questions.extend(
@@ -299,7 +299,7 @@ class Office:
                 *self._beginning,
                 (b"HGETALL", keys.head),
                 (b"HGET", keys.meta, b"complete"),
-                # Of another type they would fail inside the transaction, when it is too late.
+                # A key of another type would make a command fail inside the transaction, when it is too late.
                 (b"HLEN", keys.block_hashes),
                 (b"XLEN", keys.feed),
             )
@@ -310,7 +310,7 @@ class Office:
         hashes = self.keys.block_hashes
         if kind == feed.BLOCK:
             yield b"HSET", hashes, b"%d" % new.number, new.hash
-            # As many more as can be taken back, so that the last 256 are there afterwards.
+            # Keeps as many more as can be reverted, so that the last 256 are stored even after reverting.
             forgotten = new.number - BLOCK_HASH_WINDOW - self.ring
             if forgotten >= 0:
                 yield b"HDEL", hashes, b"%d" % forgotten
@@ -342,9 +342,9 @@ class Office:
         commands: Commands | None = None,
         meanwhile: Callable[[], None] | None = None,
     ) -> bool:
-        """Carries out a request that begins with MULTI. False: nothing was done, and trying again makes sense.
+        """Executes a request that begins with MULTI. False: nothing was changed, and a retry may succeed.
 
-        `commands` knows what some of them have to change. `meanwhile` is called while the server is at work.
+        `commands` knows how many keys some of them must change. `meanwhile` is called while the server works.
         """
         request.add(b"EXEC")
         try:
@@ -353,10 +353,10 @@ class Office:
                 meanwhile()
             results = self.session.exchange(request, doing=doing)[-1]
         except StateUnavailable:
-            # Should the lost request still arrive, it fails by what it watches as soon as another try was carried out.
+            # If the lost request still arrives, its WATCH makes it fail as soon as a retry was executed.
             if not self._happened(new):
                 return False
-        except BaseException:  # Replies may still be to come, as after Ctrl-C while the server was at work.
+        except BaseException:  # Replies may be outstanding, as after Ctrl-C while the server was working.
             self.session.drop()
             raise
         else:
@@ -383,7 +383,7 @@ class Office:
             )
 
     def _happened(self, new: Head) -> bool:
-        """Whether the transaction was carried out whose reply did not come. `StateUnavailable` if nobody can tell."""
+        """Whether the transaction whose reply was lost was executed. `StateUnavailable` if that cannot be found out."""
         deadline = time.monotonic() + self.timeout
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
@@ -401,7 +401,7 @@ class Office:
                 return head == new
 
     def _wait_for_replicas(self) -> None:
-        # In whole milliseconds, of which 0 would be for ever.
+        # WAIT takes whole milliseconds; 0 would wait forever.
         wait = (b"WAIT", b"%d" % self.replicas, b"%d" % math.ceil(self.replica_timeout * 1000))
         try:
             count = self.session.request([wait], "waiting for replicas")[0]

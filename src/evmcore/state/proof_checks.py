@@ -11,9 +11,9 @@ from evmcore.errors import RlpError, StateError
 
 
 def verify_proof(root: bytes, key: bytes, nodes: Sequence[bytes]) -> bytes | None:
-    """The value that a trie of this root has at a key, by the RLP of the nodes on the way; None: it has none there.
+    """The value at a key in the trie with this root, by the RLP of the nodes from the root to it; None: no value.
 
-    `key` is not hashed yet. Raises `StateError` for nodes that do not prove anything about the key.
+    `key` is not hashed yet. Raises `StateError` if the nodes prove neither a value nor its absence.
     """
     if root == EMPTY_TRIE_ROOT:
         return None
@@ -48,10 +48,10 @@ def _proven(value: bytes | None, remaining: list[bytes]) -> bytes | None:
 
 
 def _open_node(item: rlp.Item, remaining: list[bytes]) -> list[rlp.Item]:
-    """The node that a parent (or the root hash) refers to: by hash, or as itself where it is short."""
+    """The node that a parent (or the root hash) refers to: by hash, or inline if it is short."""
     if isinstance(item, list):
         node: rlp.Item = item
-        # Most nodes leave it at that; some give it as a node of its own as well.
+        # Most nodes give an inline node only inside its parent; some give it separately as well.
         if remaining and remaining[-1] == _encoded(item):
             remaining.pop()
     else:

@@ -7,7 +7,7 @@ from evmcore.trie import root_of
 
 
 def storage_trie(slots: dict[int, int]) -> dict[bytes, bytes]:
-    """What the storage trie holds: 32-byte slot (not yet hashed) to RLP of the value."""
+    """The content of the storage trie: 32-byte slot (not yet hashed) to RLP of the value."""
     return {slot.to_bytes(32, "big"): rlp.encode_uint(value) for slot, value in slots.items()}
 
 

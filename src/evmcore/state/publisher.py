@@ -1,6 +1,8 @@
-"""The writer of a chain's state in Redis: one block, one change of the state, the head and the feed; or nothing at all.
+"""The writer of a chain's state in Redis. Each block is one change of state, head and feed, made completely or not at
+all.
 
-Whoever opens a `Publisher` takes office: the one before is fenced off and gets `WriterFenced` at its next change.
+A `Publisher` takes office when it is made: the previous writer is fenced off and gets `WriterFenced` at its next
+change.
 """
 
 from __future__ import annotations
@@ -31,18 +33,18 @@ log = logging.getLogger(__name__)
 
 DEFAULT_CHECKED_SLOTS = 64
 
-# Of a block that changes more slots readers are told first.
+# Readers are told first of a block that changes more slots than this.
 DEFAULT_TOLD_FIRST = 256
 
 
 class Publisher(Office):
-    """Applies blocks to the state of one chain in Redis, and takes them back. Not for several threads at once.
+    """Applies blocks to the state of one chain in Redis, and reverts them. Not for several threads at once.
 
-    Every method either returns with the change made, or raises with nothing changed; `StateUnavailable` alone may leave
-    it open whether the change was made, and the same call may then be made again: a block that is the head already
-    changes nothing. Of a block of many changes, readers may have been told by then, also where another error is raised
-    (`WriterFenced`, or `WriteRefused` by a server that has no memory left): the next change, by whoever makes it,
-    finishes it first.
+    Every method either makes its change and returns, or raises and changes nothing. Only after `StateUnavailable` it
+    may be unknown whether the change was made; the same call may then be repeated, because a block that is the head
+    already changes nothing. A block with many changes may have been announced to readers before another error is raised
+    (`WriterFenced`, or `WriteRefused` by a server that has no memory left): the next change, by any writer, finishes
+    that block first.
     """
 
     def __init__(
@@ -61,17 +63,17 @@ class Publisher(Office):
         """Takes office.
 
         - `redis`: an address (see `session.open_client`) or a redis-py client.
-        - `ring`: how many feed entries are kept, and so how many blocks can be taken back.
-        - `replicas`: after each change, wait until so many replicas have it, at most `replica_timeout` seconds;
-          `replicated` tells how it went.
-        - `checked_slots`: of how many of a block's slots, chosen at random, the value is compared with what is stored
-          before anything is written; None: of all, which takes Redis as long as writing them. In any case all account
-          records and numbers of slots are compared, and each slot that was zero must not be there.
+        - `ring`: the number of feed entries that are kept, and thereby of blocks that can be reverted.
+        - `replicas`: after each change, wait until this many replicas have it, at most `replica_timeout` seconds;
+          `replicated` has the outcome.
+        - `checked_slots`: the number of a block's slots, chosen at random, whose value is compared with the stored one
+          before anything is written; None: all slots, which takes Redis as long as writing them. In any case all
+          account records and slot counts are compared, and each slot that was zero must not be stored.
         - `told_first`: readers are told of a block that changes more slots than this before its keys are changed; None:
-          of none.
-        - `replaces`: the state that is there is going to be deleted, and may be of another schema or corrupted.
+          never.
+        - `replaces`: the stored state is going to be deleted, and may have another schema or be corrupted.
 
-        Times are in seconds. Raises `InputError` for a bad argument, `UnsafeStorage` when the server may evict keys,
+        Times are in seconds. Raises `InputError` for a bad argument, `UnsafeStorage` if the server may evict keys,
         `StateUnavailable`, `WriteRefused`, `StateCorrupted`.
         """
         if checked_slots is not None:
@@ -94,10 +96,10 @@ class Publisher(Office):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # ---- what is there
+    # ---- reading
 
     def is_clear(self) -> bool:
-        """Whether there is no head, in whatever form and condition, and nothing in the way of one being written."""
+        """Whether no head is stored, valid or not, and no other key prevents writing one."""
         places = (self.keys.head, self.keys.loader, self.keys.meta)
         kinds = self.session.request([(b"TYPE", key) for key in places], "reading what is there")
         return kinds[0] == b"none" and all(kind in (b"none", b"hash") for kind in kinds)
@@ -108,24 +110,24 @@ class Publisher(Office):
         return layout.decode_complete(value, self.keys.meta)
 
     def block_hashes(self) -> dict[int, bytes]:
-        """The hashes of the last blocks by number, as far as they are stored."""
+        """The hashes of the last blocks by number, as far as stored."""
         fields = as_fields(self.session.request([(b"HGETALL", self.keys.block_hashes)], "reading block hashes")[0])
         return layout.decode_block_hashes(fields, self.keys.block_hashes)
 
     def chain_config(self) -> Mapping[str, Any] | None:
-        """The chain's configuration as it is kept with the state (the `config` of a genesis file), if it is."""
+        """The chain's configuration as stored with the state (the `config` of a genesis file), None if not stored."""
         value = self.session.request([(b"HGET", self.keys.meta, b"chain")], "reading")[0]
         return layout.decode_chain(value, self.keys.meta)
 
     def tracked(self, addresses: Sequence[bytes]) -> list[Record | None]:
-        """The records of accounts, None where there is none."""
+        """The records of accounts, None for accounts without a record."""
         if not addresses:
             return []
         values = self.session.request([(b"MGET", *(self.keys.account(address) for address in addresses))])[0]
         return layout.decode_records(self.keys, addresses, values)
 
     def stored_slots(self, address: bytes, record: Record, slots: Sequence[int]) -> dict[int, int]:
-        """Some slots of an account, zero for those that are not stored."""
+        """Some slots of an account, zero for slots that are not stored."""
         if not slots:
             return {}
         key = self.keys.storage(address, record.generation)
@@ -139,11 +141,11 @@ class Publisher(Office):
     # ---- changes
 
     def publish(self, block: Block | Header, diff: StateDiff) -> Head:
-        """Applies a block's diff to the state after its parent; gives the new head.
+        """Applies a block's diff to the state after its parent; returns the new head.
 
-        Of an incomplete state only the accounts that are there change. The diff need not list every slot of wiped
-        accounts. A block that is the head already changes nothing. Raises `WrongParent`, `WriterFenced`, `StateError`
-        naming account or slot with both values where the state is not the one the diff starts from, `StateCorrupted`,
+        In an incomplete state only the stored accounts change. The diff need not list every slot of wiped accounts. A
+        block that is the head already changes nothing. Raises `WrongParent`, `WriterFenced`, `StateError` naming
+        account or slot with both values if the state is not the one the diff starts from, `StateCorrupted`,
         `WriteRefused`, `StateUnavailable`.
         """
         header = block.header if isinstance(block, Block) else block
@@ -152,16 +154,16 @@ class Publisher(Office):
         )
 
     def revert(self) -> Head:
-        """Takes the head block back; gives the head before it. See `revert_to`."""
+        """Reverts the head block; returns the head before it. See `revert_to`."""
         head = self._need_head(self.head())
         return self.revert_to(head.header.parent_hash)
 
     def revert_to(self, block_hash: bytes) -> Head:
-        """Takes blocks back until the block of that hash is the head, one transaction each.
+        """Reverts blocks until the block with that hash is the head, in one transaction each.
 
-        Accounts that were loaded into an incomplete state after such a block are forgotten, since nothing tells what
-        they were before it: a warning names them, and readers start anew. Raises `ReorgTooDeep` when the feed does not
-        go back that far; the head is then as before.
+        Accounts that were loaded into an incomplete state after such a block become unknown, because their values
+        before the block are not known: a warning names them, and readers start anew. Raises `ReorgTooDeep` if the feed
+        does not go back that far; the head is then unchanged.
         """
         head = self._need_head(self.head())
         if head.hash == block_hash:
@@ -177,13 +179,13 @@ class Publisher(Office):
         return head
 
     def ancestors(self) -> Iterator[tuple[int, bytes]]:
-        """Number and hash of the blocks before the head to which `revert_to` can go back, the latest first; each is
-        read when it is asked for."""
+        """Number and hash of the blocks before the head to which `revert_to` can go back, latest first; each is read
+        when the iterator reaches it."""
         for entry, _ in self._taken_back(self._need_head(self.head())):
             yield entry.parent.number, entry.parent.hash
 
     def _way_back(self, head: Head, block_hash: bytes) -> list[tuple[FeedEntry, set[bytes]]]:
-        """What `_taken_back` gives for the blocks after that one."""
+        """The entries of the blocks after `block_hash`, as `_taken_back` yields them."""
         way: list[tuple[FeedEntry, set[bytes]]] = []
         for step in self._taken_back(head):
             way.append(step)
@@ -195,7 +197,7 @@ class Publisher(Office):
         )
 
     def _taken_back(self, head: Head) -> Iterator[tuple[FeedEntry, set[bytes]]]:
-        """The entries of the blocks that can be taken back, the head's first, each with the accounts that were loaded
+        """The entries of the blocks that can be reverted, the head's first, each with the accounts that were loaded
         on top of it."""
         loaded: set[bytes] = set()
         at = head.hash
@@ -210,7 +212,7 @@ class Publisher(Office):
             entry = feed.decode_entry(stream_id, as_fields(fields), self.keys.feed)
             start = b"(" + stream_id
             if entry.header.hash != at:
-                continue  # Of a branch that was taken back.
+                continue  # of a branch that was reverted
             if entry.kind == feed.LOAD:
                 loaded.update(account.address for account in entry.decode(self.keys.feed).accounts)
             elif entry.kind == feed.BLOCK:
@@ -223,7 +225,7 @@ class Publisher(Office):
         return self._transact(Undoing(self.keys, entry, back), f"taking back block {entry.header.number}")
 
     def _forget(self, addresses: set[bytes], entry: FeedEntry) -> None:
-        """Makes accounts of an incomplete state unknown, and readers start anew."""
+        """Makes accounts of an incomplete state unknown; readers start anew."""
         names = ", ".join(f"0x{address.hex()}" for address in sorted(addresses))
         log.warning(
             "block %d is taken back: what was loaded after it is forgotten, load it again: %s",
@@ -242,15 +244,16 @@ class Publisher(Office):
         self.renew_feed(commands)
 
     def load(self, header: Header, changes: Changes) -> Head:
-        """Makes accounts known to an incomplete state whose head is `header`; their storage hashes are there already.
+        """Makes accounts known to an incomplete state whose head is `header`; their storage hashes must be stored
+        already.
 
-        `changes` has their records; slots only of accounts that were known in part. Raises `StateError` when the head
-        is another block, or a record is not what `changes` starts from.
+        `changes` has their records, and slots only of accounts that were known in part. Raises `StateError` if the head
+        is another block, or if a record differs from the old one in `changes`.
         """
         return self._transact(Loading(self.keys, header, changes), "loading accounts")
 
     def load_anew(self, header: Header, changes: Changes) -> Head:
-        """As `load`, without a feed entry: readers start anew. For changes too large for an entry."""
+        """Like `load`, without a feed entry: readers start anew. For changes too large for an entry."""
         records = self.tracked([account.address for account in changes.accounts])
         head = self._need_head(self.head())
         if head.hash != header.hash or records != [account.old for account in changes.accounts]:
@@ -258,8 +261,8 @@ class Publisher(Office):
         return self.renew_feed([*load_commands(self.keys, changes), (b"DEL", self.keys.loader)])
 
     def drop_head(self) -> None:
-        """Makes the state unreadable, in whatever condition it is, as the first step of deleting it; remembers how far
-        the feed was."""
+        """Makes the state unreadable, even if it is corrupted, as the first step of deleting it; remembers the last
+        step number of the feed."""
         places = (self.keys.head, self.keys.meta)
         kinds = self._watch([(b"TYPE", key) for key in places])
         with self.session.guard_watch():
@@ -271,7 +274,7 @@ class Publisher(Office):
             raise StateError("another writer was at work while the state was deleted")
 
     def _seq_in(self, key: bytes) -> int:
-        """How far the feed was by a hash that says so; 0 where it does not."""
+        """The step number in a hash of Redis; 0 if there is none."""
         value = self.session.request([(b"HGET", key, b"seq")], "reading how far the feed was")[0]
         try:
             return layout.decimal(value, key, "seq")
@@ -285,9 +288,9 @@ class Publisher(Office):
         block_hashes: Iterable[tuple[int, bytes]] = (),
         chain: bytes | None = None,
     ) -> Head:
-        """Makes a state that was loaded from nothing readable: writes the first head, with a new feed.
+        """Makes a newly loaded state readable: writes the first head, with a new feed.
 
-        Raises `StateError` when there is a head already.
+        Raises `StateError` if there is a head already.
         """
         replies = self._watch([(b"HGETALL", self.keys.head), (b"HGET", self.keys.meta, b"seq")])
         if replies[0]:
@@ -312,7 +315,7 @@ class Publisher(Office):
         return head
 
     def renew_feed(self, commands: Sequence[Command] = ()) -> Head:
-        """Carries out commands in one transaction after which readers start anew and nothing can be taken back."""
+        """Executes commands in one transaction, after which readers start anew and no block can be reverted."""
         head = self._finished_head()
         new = Head(head.seq, os.urandom(16), self.epoch, head.header)
         own: list[Command] = [

@@ -39,12 +39,12 @@ __all__ = ["NotHere", "RedisPin", "RedisState", "StateStatus", "Upstream", "Upst
 
 log = logging.getLogger(__name__)
 
-# Steps beyond the ring that an open pin may fall behind before it is given up.
+# Steps beyond the ring that an open pin may fall behind before it is invalidated.
 SLACK = 1024
 
 
 class CallHint(Protocol):
-    """What a call is going to run; its access list names what it reads."""
+    """The call that a run is going to make; its access list names slots that it will read."""
 
     @property
     def access_list(self) -> Sequence[tuple[bytes, Sequence[int]]]: ...
@@ -52,11 +52,11 @@ class CallHint(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StateStatus:
-    """How a `RedisState` is doing.
+    """The status of a `RedisState`.
 
-    `ready`: calls at the latest block are answered; `reason` says why not. `head_age`: seconds since Redis last said
-    that there is nothing newer. `feed_lag`: steps that are known to exist and are not applied. `reachable`: the feed is
-    being followed. `counters` only grow.
+    `ready`: calls at the latest block are answered; otherwise `reason` says why not. `head_age`: seconds since Redis
+    last confirmed the head. `feed_lag`: feed entries that are known to exist and are not applied yet. `reachable`:
+    whether the feed is being followed. `counters` only grow.
     """
 
     ready: bool
@@ -69,7 +69,7 @@ class StateStatus:
 
 
 class _Point:
-    """One step of a history: the block that was the head after it, and the hashes of those before."""
+    """One step of a history: its head block, and the hashes of the blocks before."""
 
     __slots__ = ("_following", "_hashes", "block_hash", "header", "seq")
 
@@ -84,7 +84,7 @@ class _Point:
         self._hashes: dict[int, bytes] | None = None
 
     def hashes(self) -> dict[int, bytes]:
-        """Number to hash of the block and of those before it that BLOCKHASH can reach."""
+        """Number to hash of the block and of the blocks before it that BLOCKHASH can reach."""
         if self._hashes is None:
             self._hashes = self._ancestry()
         return self._hashes
@@ -103,14 +103,14 @@ class _Point:
             block_hash = Header.parent_hash_of(followed[block_hash])
             number -= 1
             hashes[number] = block_hash
-        # Before what was followed: as it was stored at the start, if that is the same branch.
+        # Blocks before the followed history: as stored at the start, if that is the same branch.
         if stored.get(number) == block_hash:
             hashes.update({n: stored[n] for n in range(lowest, number) if n in stored})
         return hashes
 
 
 class _Moment:
-    """The state after one step, and the views of it that are not in use: shared by the pins of that step."""
+    """The state after one step, and the idle views of it, which the pins of that step share."""
 
     __slots__ = ("cache", "idle", "point", "seq")
 
@@ -122,9 +122,9 @@ class _Moment:
 
 
 class RedisPin(PinRunner):
-    """One block of a `RedisState` with its state, the same for as long as the pin is open. A context manager.
+    """One block of a `RedisState` with its state, which does not change while the pin is open. A context manager.
 
-    May be used from any thread; `run` also from several at once.
+    Any thread may use a pin; several threads may call `run` at once.
     """
 
     state: RedisState
@@ -149,19 +149,19 @@ class RedisPin(PinRunner):
         return self.moment.seq
 
     def block_hashes(self) -> Mapping[int, bytes]:
-        """Number to hash of the block itself and of those before it that BLOCKHASH can reach."""
+        """Number to hash of the block itself and of the blocks before it that BLOCKHASH can reach."""
         return self.moment.point.hashes()
 
     @property
     def backend(self) -> CacheView:
-        """The state as a backend for `EVM` or `execute_block`. What is not in the cache is fetched in the thread that
-        reads, one by one; `backend.prefetch` fetches many at once."""
+        """The state as a backend for `EVM` or `execute_block`. Values that the cache lacks are fetched one by one, in
+        the thread that reads; `backend.prefetch` fetches many at once."""
         if self._own is None:
             self._own = self.state._view(self.moment)
         return self._own
 
     def account(self, address: bytes) -> AccountInfo | None:
-        """An account without code and storage; None when it does not exist."""
+        """An account without code and storage; None if it does not exist."""
         return self.backend.account(address)
 
     def storage(self, address: bytes, slot: int) -> int:
@@ -169,11 +169,11 @@ class RedisPin(PinRunner):
         return self.backend.storage(address, slot)
 
     def code(self, address: bytes) -> bytes:
-        """The code of an account; empty when there is none."""
+        """The code of an account; empty if there is none."""
         return self.backend.code(address)
 
     def close(self) -> None:
-        """Lets the state move on."""
+        """Releases the pinned step, so that the cache can drop its versions."""
         self._own = None
 
     def __reduce__(self) -> NoReturn:
@@ -194,8 +194,8 @@ class RedisPin(PinRunner):
 class RedisState:
     """The state of one chain in Redis (see `layout`), for any number of threads of one process.
 
-    Reads are answered from a cache in this process; what is not in it is fetched, many things at once. A thread follows
-    the feed, so that the cache is exact at every block, and reads are of one block as long as a pin is open::
+    Reads are answered from a cache in this process; missing values are fetched, many in one request. A thread follows
+    the feed, so that the cache is exact at every block. While a pin is open, its reads are all of one block::
 
         with RedisState("redis://127.0.0.1:6379/0", chain_id=1) as state:
             with state.pin("latest") as pin:
@@ -204,19 +204,19 @@ class RedisState:
     - `url`: `redis://`, `rediss://` (TLS), `unix://`, with user, password and database; `redis+sentinel://`
       (see `session.open_client`).
     - `max_head_age`: seconds since Redis last confirmed the head after which `pin("latest")` raises `StaleState`; None:
-      answer from what is known for as long as Redis is away.
-    - `cache_bytes`: limit of the cache; what changed inside the ring is never given up for it.
+      answer from the cache for as long as Redis is unreachable.
+    - `cache_bytes`: limit of the cache; values that changed inside the ring are never evicted for it.
     - `ring`: how many blocks before the head can be pinned.
-    - `connections`: at most so many for reading, besides that of the feed.
+    - `connections`: maximum number of connections for reading, besides the feed's.
     - `timeout`: seconds for one fetch, and for one reply.
-    - `upstream`: who is asked for what an incomplete state lacks (`UpstreamNode`); without one that is an error. It is
-      closed with the state.
-    - `preload`: addresses of accounts that are read whole, all their slots, whenever the cache starts.
-    - `wait`: seconds to wait for the state at the start, and for what is preloaded; afterwards, and with 0 at once,
-      `pin` raises what is wrong.
+    - `upstream`: the node to ask for values that an incomplete state lacks (`UpstreamNode`); without one, reading them
+      is an error. It is closed with the state.
+    - `preload`: addresses of accounts that are read completely, with all slots, whenever the cache starts.
+    - `wait`: seconds that the constructor waits for the state and for the preloaded accounts. After that, or at once
+      with 0, `pin` raises the error that prevents reading.
 
-    Must be made in each process: threads and connections do not survive a fork, and `pin` raises `StateUnavailable` in
-    the child of one. Raises `InputError` for a bad argument.
+    Create one in each process: threads and connections do not survive a fork, and `pin` raises `StateUnavailable` in
+    the child of a fork. Raises `InputError` for a bad argument.
     """
 
     def __init__(
@@ -292,10 +292,10 @@ class RedisState:
             self._preloading.start()
 
     def preload(self, addresses: Iterable[bytes]) -> int:
-        """Reads accounts into the cache now, with all their slots; gives the number of slots.
+        """Reads accounts into the cache now, with all their slots; returns the number of slots.
 
-        Raises `StateUnavailable`, `StateCorrupted`, `UnsafeStorage`, and `StateNotAvailable` when the state was
-        replaced meanwhile.
+        Raises `StateUnavailable`, `StateCorrupted`, `UnsafeStorage`, and `StateNotAvailable` if the state was replaced
+        meanwhile.
         """
         cache = self._following().cache
         return sum(self._read_whole(cache, to_address(address, "addresses")) for address in addresses)
@@ -313,7 +313,7 @@ class RedisState:
         for address in self._preloads:
             try:
                 self._read_whole(following.cache, address)
-            except EvmcoreError as error:  # whoever needs the account will be told
+            except EvmcoreError as error:  # a call that needs the account will get the error
                 if following.cache.given_up:
                     return
                 log.warning("0x%s was not read whole: %s", address.hex(), error)
@@ -321,13 +321,13 @@ class RedisState:
     # ---- pinning
 
     def pin(self, block: int | bytes | str | None = "latest") -> RedisPin:
-        """Pins a block: by number, 32-byte hash, or tag (latest, as for None; pending, safe and finalized mean the same
-        here; earliest is block 0).
+        """Pins a block: by number, 32-byte hash, or tag. The tags latest (also None), pending, safe and finalized mean
+        the head; earliest is block 0.
 
-        Raises `InputError` for what names no block, `BlockNotFound` for a block that is not known, `StateNotAvailable`
-        for one whose state is not held, `StaleState` when the head is older than `max_head_age`, `StateUnavailable`
-        when there is no state (yet, or any more: it is closed), `UnsafeStorage` when there is none that can be trusted:
-        its server has evicted keys, or is set up to.
+        Raises `InputError` for an argument that is not a block, `BlockNotFound` for an unknown block,
+        `StateNotAvailable` for a block whose state is not held, `StaleState` if the head is older than `max_head_age`,
+        `StateUnavailable` if there is no state (yet, or because it is closed), `UnsafeStorage` if the state cannot be
+        trusted, because its server has evicted keys or is configured to.
         """
         if isinstance(block, bool) or not isinstance(block, (int, str, bytes, type(None))):
             raise InputError(f"argument 'block': expected a number, a 32-byte hash or a tag, got {shown(block)}")
@@ -401,33 +401,33 @@ class RedisState:
     # ---- the head
 
     def head(self) -> Header:
-        """The header of the latest block that is followed."""
+        """The header of the latest followed block."""
         return self.pin("latest").header
 
     @property
     def chain_config(self) -> Mapping[str, Any] | None:
-        """The chain's configuration as it is stored with the state (the `config` of a genesis file), if it is."""
+        """The chain's configuration as stored with the state (the `config` of a genesis file), None if not stored."""
         return self._following().chain
 
     @property
     def complete(self) -> bool:
-        """Whether every account of the chain is there."""
+        """Whether every account of the chain is stored."""
         return self._following().cache.complete
 
     def settle(self, seconds: float) -> bool:
-        """Waits until the state is followed, or cannot be had just now; at most so long. Whether it is followed."""
+        """Waits, at most `seconds`, until the state is followed or an error prevents it. Whether it is followed."""
         return self._feed.wait(seconds, despite_errors=False)
 
     def restart(self, wait: float = 10.0) -> None:
-        """Forgets everything that is cached and starts from what Redis holds. Open pins keep what they have."""
+        """Drops the whole cache and starts from the state in Redis. Open pins keep their values."""
         self._feed.restart()
         self._latest = None
         self._feed.wait(wait)
 
-    # ---- how it is doing
+    # ---- status
 
     def status(self) -> StateStatus:
-        """For readiness checks and metrics."""
+        """The status, for readiness checks and metrics."""
         if self._process != os.getpid():
             return StateStatus(False, FORKED, float("inf"), 0, False, {}, {})
         feed = self._feed
@@ -478,9 +478,9 @@ class RedisState:
         return StateStatus(ready, "" if ready else reason, age, lag, not feed.reason, counters, gauges)
 
     def close(self) -> None:
-        """Ends the feed's thread and closes all connections. Pins that are open go on with what is in the cache; there
-        are no new ones."""
-        if self._process != os.getpid():  # they are the parent's
+        """Ends the feed's thread and closes all connections. Open pins go on with the values in the cache; no new pins
+        can be opened."""
+        if self._process != os.getpid():  # thread and connections are the parent's
             return
         self._closed = True
         self._feed.close()

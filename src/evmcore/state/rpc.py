@@ -25,16 +25,16 @@ log = logging.getLogger(__name__)
 ACCOUNTS_PER_BATCH: Final = 32
 SLOTS_PER_PROOF: Final = 256
 SLOTS_PER_PAGE: Final = 4096
-# What a node answers that does not offer a method, or not for this block.
+# Error codes of a node that does not offer a method, or not for this block.
 _NOT_OFFERED: Final = (METHOD_NOT_FOUND, -32004)
 
 BlockName = int | str | bytes
 
 
 class ProvenAccount(NamedTuple):
-    """An account as a block's state root has it; with `storage_root`, and the values of the slots asked for.
+    """An account as in a block's state root, with `storage_root` and the values of the requested slots.
 
-    `proven` is False where the node offers no proofs and is taken at its word; `storage_root` is None then.
+    `proven` is False if the node offers no proofs and its values are trusted; `storage_root` is then None.
     """
 
     exists: bool
@@ -54,9 +54,9 @@ def block_parameter(block: BlockName) -> Any:
 
 
 class Node:
-    """Questions about state to a node. Safe for use from several threads, one question at a time.
+    """Asks a node about state. Safe for use from several threads, one question at a time.
 
-    Each raises `StateUnavailable` and `NodeError` as `RpcClient` does, `StateError` for an answer that makes no sense.
+    Each method raises `StateUnavailable` and `NodeError` as `RpcClient` does, `StateError` for an invalid answer.
     """
 
     def __init__(self, client: RpcClient | str) -> None:
@@ -80,7 +80,7 @@ class Node:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Converters inside take answers for arguments; but it is not the caller who has given these."""
+        """Turns `InputError`s of converters into `StateError`s: the values are the node's, not the caller's."""
         try:
             yield
         except InputError as error:
@@ -93,7 +93,7 @@ class Node:
             return to_uint(self.call("eth_chainId"), "eth_chainId")
 
     def block(self, block: BlockName, full: bool = False) -> Mapping[str, Any] | None:
-        """A block as JSON, by number, tag or hash; None where the node has none. Its hash is checked."""
+        """A block as JSON, by number, tag or hash; None if the node does not have it. Its hash is checked."""
         if isinstance(block, bytes):
             found = self.call("eth_getBlockByHash", "0x" + block.hex(), full)
         else:
@@ -102,7 +102,7 @@ class Node:
             return None if found is None else checked_block(found)
 
     def header(self, block: BlockName) -> Header:
-        """A block's header. `StateError` where the node has none."""
+        """A block's header. `StateError` if the node does not have it."""
         found = self.block(block)
         if found is None:
             shown = "0x" + block.hex() if isinstance(block, bytes) else block
@@ -117,8 +117,8 @@ class Node:
     ) -> dict[bytes, ProvenAccount]:
         """Accounts, each with some slots, after a block; each is proven against the header's state root.
 
-        `by_number`: the block is asked for by its number, which every node understands, instead of its hash. Raises
-        `StateError` naming the account when a proof does not hold: the node's chain may have changed meanwhile.
+        `by_number`: names the block by its number, which every node understands, instead of its hash. Raises
+        `StateError` naming the account if a proof fails: the node's chain may have changed meanwhile.
         """
         block = block_parameter(header.number if by_number else header.hash)
         found: dict[bytes, ProvenAccount] = {}
@@ -177,11 +177,11 @@ class Node:
         )
 
     def code(self, address: bytes, code_hash: bytes, header: Header) -> bytes:
-        """The code of an account after a block. `StateError` when it is not that of the hash."""
+        """The code of an account after a block. `StateError` if its hash is not `code_hash`."""
         return self.codes({address: code_hash}, header)[address]
 
     def codes(self, hashes: Mapping[bytes, bytes], header: Header, by_number: bool = True) -> dict[bytes, bytes]:
-        """The codes of accounts after a block, by address; `hashes` are those they must have. Raises `StateError`."""
+        """The codes of accounts after a block, by address; `hashes` are the expected hashes. Raises `StateError`."""
         asked = [address for address, code_hash in hashes.items() if code_hash != EMPTY_CODE_HASH]
         block = block_parameter(header.number if by_number else header.hash)
         answers = self.batch([("eth_getCode", ["0x" + address.hex(), block]) for address in asked])
@@ -196,10 +196,10 @@ class Node:
     # ---- whole storage
 
     def storage(self, address: bytes, header: Header, root: bytes) -> dict[int, int] | None:
-        """The whole storage of an account after a block, if its root is `root`; None where the node does not give it.
+        """The whole storage of an account after a block, if its root is `root`; None if the node does not return it.
 
-        By `debug_storageRangeAt`, which tells of the state before a transaction: the first of the next block, or,
-        where there is none yet, the one after the last of the block itself.
+        Uses `debug_storageRangeAt`, which gives the state before a transaction: the first of the next block or, if
+        there is no next block yet, the position after the last transaction of the block itself.
         """
         if root == EMPTY_TRIE_ROOT:
             return {}
@@ -268,7 +268,7 @@ def _parts(slots: list[int]) -> list[list[int]]:
 
 
 def checked_block(found: Any) -> Mapping[str, Any]:
-    """A block's JSON whose header has the hash that stands beside it. Raises `StateError`."""
+    """A block's JSON, after checking that its header has the given hash. Raises `StateError`."""
     block: Mapping[str, Any] = to_object(found, "block")
     header = Header.from_json(block)
     if header.hash != to_hash(block.get("hash"), "hash"):
@@ -280,7 +280,7 @@ def checked_block(found: Any) -> Mapping[str, Any]:
 
 
 def checked_code(address: bytes, code_hash: bytes, found: Any) -> bytes:
-    """A code that has the hash it should. Raises `StateError`."""
+    """A code, after checking its hash. Raises `StateError`."""
     code = to_bytes(found, "eth_getCode")
     if keccak256(code) != code_hash:
         raise StateError(
@@ -290,7 +290,7 @@ def checked_code(address: bytes, code_hash: bytes, found: Any) -> bytes:
 
 
 def check_account(state_root: bytes, address: bytes, slots: Sequence[int], answer: Any) -> ProvenAccount:
-    """The account that the answer of eth_getProof proves. Raises `StateError` when it does not."""
+    """The account that the answer of eth_getProof proves. Raises `StateError` if the proof fails."""
     answer = to_object(answer, "eth_getProof")
     name = f"account 0x{address.hex()}"
     try:
@@ -325,7 +325,7 @@ def from_node(
 ) -> Iterator[SourceAccount]:
     """Accounts after a block from a node, ascending by address.
 
-    Storage is whole where the node gives it (`debug_storageRangeAt`) and its root is the proven one, or where the
+    Storage is complete if the node returns it (`debug_storageRangeAt`) and its root is the proven one, or if the
     account has none; otherwise only the given slots are known.
     """
     wanted = sorted(addresses)
@@ -352,7 +352,7 @@ def from_node(
 
 
 class RpcState(State):
-    """The state after one block, read from a node when it is needed; each answer proven against the state root."""
+    """The state after one block, read from a node on demand; each answer is proven against the state root."""
 
     def __init__(self, node: Node, header: Header) -> None:
         self.node = node

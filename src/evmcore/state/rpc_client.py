@@ -19,7 +19,7 @@ from evmcore.errors import InputError, NodeError, StateUnavailable
 from evmcore.json_input import load_json
 from evmcore.state.arguments import shown_address, split_address
 
-# Bytes of one answer; what is longer is not read.
+# The largest answer in bytes; a longer one is not read.
 MAX_RESPONSE: Final = 1 << 29
 METHOD_NOT_FOUND: Final = -32601
 
@@ -29,8 +29,8 @@ Call = tuple[str, Sequence[Any]]
 class RpcClient:
     """A connection to one node. Not for several threads at once.
 
-    Raises `StateUnavailable` when the node cannot be reached, does not answer in time, or answers with anything but
-    JSON-RPC; `NodeError` when it answers with an error.
+    Raises `StateUnavailable` if the node cannot be reached, does not answer in time, or answers with anything but
+    JSON-RPC; `NodeError` if it answers with an error.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class RpcClient:
     ) -> None:
         """`url`: http:// or https://, with `user:password@` for basic authentication.
 
-        `timeout`: seconds in which something has to come; `limit`: seconds for an exchange from its first byte to the
-        last, however steadily it goes on.
+        `timeout`: seconds within which some data must arrive; `limit`: seconds for an exchange from its first byte to
+        the last, however steadily data arrives.
         """
         parts = split_address(url, "node address")
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -76,9 +76,9 @@ class RpcClient:
         return self._call(method, params)
 
     def batch(self, calls: Sequence[Call]) -> list[Any]:
-        """The results of several requests, sent together; a `NodeError` stands for each that failed.
+        """The results of several requests, sent together; a failed request has a `NodeError` in its place.
 
-        A node that takes no batches is asked one by one; together these requests have the time of one exchange.
+        A node that does not accept batches is asked one by one; these requests share the time limit of one exchange.
         """
         if not calls:
             return []
@@ -86,7 +86,7 @@ class RpcClient:
         requests = [self._request(method, params) for method, params in calls]
         answers = self._post(requests)
         if isinstance(answers, Mapping):
-            # A node that takes no batches, or not this one.
+            # The node does not accept batches, or not this one.
             return [self._kept(method, params) for method, params in calls]
         if not isinstance(answers, list):
             raise StateUnavailable(f"node {self.name}: the answer to a batch is not one of JSON-RPC")
@@ -130,7 +130,7 @@ class RpcClient:
             try:
                 status, data = self._exchange(body)
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
-                # The node closed a connection that it had kept open.
+                # The node closed a connection that was kept open.
                 self.close()
                 status, data = self._exchange(body)
         except (OSError, http.client.HTTPException) as error:
@@ -172,7 +172,7 @@ class RpcClient:
         return response
 
     def _left(self) -> float:
-        """Seconds that the next step of the exchange may take. `TimeoutError` when there are none."""
+        """Seconds left for the next step of the exchange. `TimeoutError` if there are none."""
         left = self._until - time.monotonic()
         if left <= 0:
             raise TimeoutError(f"no answer within {self._limit:g} s")
@@ -180,12 +180,13 @@ class RpcClient:
 
 
 def _is_id(value: Any) -> bool:
-    """Whether it is what this client names its requests by."""
+    """Whether a value is an id of this client's requests."""
     return type(value) is int
 
 
 class _Timed(io.RawIOBase):
-    """What comes from a socket, each piece in the time that is left. `stream` is the socket's own, which holds it."""
+    """Data from a socket, each piece read within the time that is left. `stream` is the socket's own, which holds
+    it."""
 
     def __init__(self, sock: socket.socket, stream: io.BufferedIOBase, left: Callable[[], float]) -> None:
         self._sock, self._stream, self._left = sock, stream, left

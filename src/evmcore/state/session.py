@@ -1,6 +1,6 @@
 """One connection to a Redis server, for requests of many commands at once, with this package's errors.
 
-Addressing, TLS, AUTH and Sentinel are redis-py's; requests go through native code (see `_requests` and `_wire`).
+redis-py handles addresses, TLS, AUTH and Sentinel; requests go through native code (see `_requests` and `_wire`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 Command = tuple[bytes, ...]
 
-# Seconds until a connection attempt or a reply is given up.
+# Seconds after which a connection attempt fails, or a reply is not waited for any more.
 DEFAULT_TIMEOUT = 10.0
 
-# Bytes that `deliver` begins with. A server takes that many in a few dozen microseconds.
+# The size in bytes of the first piece of `deliver`. A server processes that many in a few dozen microseconds.
 FIRST_PIECE = 8 * 1024
 
-# First words of error replies that pass by themselves, and of those that only an operator can change.
+# First words of error replies that are temporary, and of those that only an operator can resolve.
 _TRANSIENT = ("LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "UNKILLABLE")
 _REFUSALS = ("OOM", "READONLY", "NOPERM", "NOAUTH", "WRONGPASS", "MISCONF", "NOREPLICAS", "DENIED")
 
@@ -37,8 +37,8 @@ def open_client(url: str, timeout: float = DEFAULT_TIMEOUT) -> Redis:
     """A redis-py client for an address; nothing is connected yet.
 
     `redis://[user:password@]host:port/db`, `rediss://` (TLS), `unix:///path`, and `redis+sentinel://[user:
-    password@]host:port[,host:port...]/service[/db]`. Raises `InputError` for other addresses, or where the package
-    redis is missing.
+    password@]host:port[,host:port...]/service[/db]`. Raises `InputError` for other addresses, or if the package redis
+    is not installed.
     """
     try:
         import redis
@@ -51,7 +51,7 @@ def open_client(url: str, timeout: float = DEFAULT_TIMEOUT) -> Redis:
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
         "decode_responses": False,
-        # Whether another try makes sense is decided where the request is understood.
+        # Only the code that understands a request can decide whether to retry it.
         "retry": Retry(NoBackoff(), 0),
     }
     parts = split_address(url, "Redis address")
@@ -61,7 +61,7 @@ def open_client(url: str, timeout: float = DEFAULT_TIMEOUT) -> Redis:
             raise InputError(f"Redis address {shown_address(url)}: {database!r} is not the number of a database")
         try:
             client = redis.Redis.from_url(url, **options)
-            # It would only be made at the first connection, and refuse options of the address that it does not know.
+            # Otherwise made only at the first connection, which would then reject unknown options of the address.
             client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
         except (ValueError, TypeError) as error:
             raise InputError(f"Redis address {shown_address(url)}: {error}") from error
@@ -88,7 +88,7 @@ def open_client(url: str, timeout: float = DEFAULT_TIMEOUT) -> Redis:
 
 
 def client_of(source: str | Redis, timeout: float) -> Redis:
-    """The redis-py client at an address, or the one that was given. `InputError` for anything else."""
+    """The redis-py client for an address, or the given client itself. `InputError` for anything else."""
     if isinstance(source, str):
         return open_client(source, timeout)
     if not hasattr(source, "connection_pool"):
@@ -122,12 +122,12 @@ def as_fields(reply: Any) -> dict[bytes, bytes]:
 
 
 class Session:
-    """A connection that is opened when first used and after every failure. Not for several threads at once."""
+    """A connection that is opened on first use and after every failure. Not for several threads at once."""
 
     def __init__(self, source: str | Redis, timeout: float = DEFAULT_TIMEOUT) -> None:
-        """`source`: an address for `open_client`, or a redis-py client, which stays the caller's.
+        """`source`: an address for `open_client`, or a redis-py client, which still belongs to the caller.
 
-        `timeout`: seconds until a reply is given up, and a second more for each 32 KiB that is sent.
+        `timeout`: seconds to wait for a reply, plus one second for each 32 KiB of the request.
         """
         self.client = client_of(source, timeout)
         self.timeout = timeout
@@ -135,15 +135,15 @@ class Session:
         self._connection: Connection | None = None
 
     def request(self, commands: Iterable[Command] | Request, doing: str = "") -> list[Any]:
-        """Sends commands together; the reply to each. Raises for the first reply that is an error, by `state_error`.
+        """Sends commands together; returns the reply to each. If replies are errors, raises the first by `state_error`.
 
-        Error replies inside an EXEC's reply are left for the caller to look at. After `StateUnavailable` nobody knows
-        what was carried out.
+        Error replies inside an EXEC's reply are left to the caller. After `StateUnavailable` it is unknown which
+        commands were executed.
         """
         return self.receive(self.send(commands, doing), doing)
 
     def send(self, commands: Iterable[Command] | Request, doing: str = "") -> Request:
-        """The first half of `request`, so that something else can be done until the replies are there."""
+        """The first half of `request`, so that the caller can do something else until the replies arrive."""
         request = commands if isinstance(commands, Request) else Request(commands)
         connection = self.connection(doing)
         with self.guard(doing):
@@ -159,9 +159,9 @@ class Session:
         return replies
 
     def exchange(self, *requests: Request, doing: str = "") -> Replies:
-        """As `request`; sends what was not sent of them before, and gives the replies that were not taken before.
+        """Like `request`; sends only the commands not sent before, and returns only the replies not taken before.
 
-        They stay where they lie until the next ones come. Nothing else is sent between requests that go together.
+        The replies stay in their buffer until the next ones arrive. No other request may be sent in between.
         """
         connection = self.connection(doing)
         first = [len(request) for request in requests]
@@ -180,9 +180,9 @@ class Session:
         return replies
 
     def deliver(self, request: Request, doing: str = "") -> None:
-        """Sends a request but for its end piece by piece, each after the replies to the one before, so that the server
-        does not stop doing other things meanwhile. The pieces grow. Replies are of no interest unless one is an error,
-        which is raised and ends the connection."""
+        """Sends a request, except its end, piece by piece, each piece after the replies to the previous one, so that
+        the server can serve others in between. The pieces grow. Replies are ignored, except an error, which is raised
+        and ends the connection."""
         connection = self.connection(doing)
         size = FIRST_PIECE
         while True:
@@ -205,7 +205,7 @@ class Session:
 
     @contextmanager
     def guard_watch(self) -> Iterator[None]:
-        """An error inside ends the connection, and with it what is watched."""
+        """An error inside closes the connection, which ends WATCH too."""
         try:
             yield
         except BaseException:
@@ -213,14 +213,14 @@ class Session:
             raise
 
     def check(self, request: Request, replies: Sequence[Any], doing: str = "") -> None:
-        """Raises for the first reply that is an error; `replies` are those to the first commands of a request."""
+        """Raises for the first reply that is an error; `replies` belong to the first commands of a request."""
         for index, reply in enumerate(replies):
-            # That a transaction is aborted, which comes last, says less than why one of its commands was not taken.
+            # The last reply, that a transaction was aborted, says less than the reply to the command that was refused.
             if isinstance(reply, ErrorReply):
                 raise self._refused(reply, request, index, doing)
 
     def connection(self, doing: str = "") -> Connection:
-        """The connection; opened when there is none."""
+        """The connection, opened if there is none."""
         if self._connection is None or self._connection.closed:
             try:
                 self._connection = open_connection(self.client, peer_text(self.client))
@@ -231,7 +231,7 @@ class Session:
 
     @contextmanager
     def guard(self, doing: str = "") -> Iterator[None]:
-        """Whatever goes wrong inside leaves a connection with replies to come: it is closed."""
+        """An error inside leaves a connection with outstanding replies: the connection is closed."""
         try:
             yield
         except StateUnavailable as error:
@@ -244,7 +244,7 @@ class Session:
             raise
 
     def drop(self) -> None:
-        """Closes the connection; the next request opens another."""
+        """Closes the connection; the next request opens a new one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -263,7 +263,7 @@ def command_text(request: Request, index: int) -> str:
 
 
 def peer_text(client: Redis) -> str:
-    """What a client's connections lead to, for messages."""
+    """The target of a client's connections, for messages."""
     options = client.connection_pool.connection_kwargs
     if "path" in options:
         return str(options["path"])

@@ -1,4 +1,4 @@
-"""Where accounts to load come from: geth-style allocs, memory states, executed blocks."""
+"""Sources of accounts to load: geth-style allocs, memory states, executed blocks."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from evmcore.state.memory import MemoryState
 
 @dataclass(frozen=True, slots=True)
 class SourceAccount:
-    """An account to load. `code` is None where it is stored already or not known; `slots` are (key, value) pairs.
+    """An account to load. `code` is None if it is stored already or not known; `slots` are (key, value) pairs.
 
-    `storage_complete`: slots that are not given are zero; otherwise they are unknown, and zeros that are given are
-    known to be zero. `absent`: the account does not exist.
+    `storage_complete`: slots that are not given are zero. Otherwise they are unknown, and given zeros are known zeros.
+    `absent`: the account does not exist.
     """
 
     address: bytes
@@ -36,14 +36,14 @@ class SourceAccount:
 
 
 def select(addresses: Collection[bytes] | None, there: Iterable[bytes]) -> list[bytes]:
-    """The addresses to load, ascending: all that are there, or the given ones."""
+    """The addresses to load, ascending: all that exist, or the given ones."""
     return sorted(there if addresses is None else set(addresses))
 
 
 def from_alloc(alloc: Mapping[Any, Any], addresses: Collection[bytes] | None = None) -> Iterator[SourceAccount]:
     """The accounts of a geth-style alloc, or those of the given addresses, ascending.
 
-    A given address that the alloc lacks is an account that does not exist. Raises `InputError` naming the account.
+    A given address that is not in the alloc is an absent account. Raises `InputError` naming the account.
     """
     entries = {entry.address: entry for entry in parse_alloc(alloc)}
     for address in select(addresses, entries):
@@ -81,11 +81,11 @@ def from_block(
     left_out: Collection[bytes] = (),
     addresses: Collection[bytes] | None = None,
 ) -> Iterator[SourceAccount]:
-    """What is known of the state after a block when of the state before it only what the block reads is known.
+    """The known part of the state after a block, if of the state before it only the part that the block reads is known.
 
-    `before` is a geth-style alloc. The block is executed and checked as `execute_block` does. Storage is known in part
-    only, but for accounts that the block made. Accounts in `left_out`, accounts whose code is not known, and given
-    addresses that the block does not touch are left out. Raises `InputError` or `InvalidBlock`.
+    `before` is a geth-style alloc. The block is executed and checked as `execute_block` does. Storage is known only in
+    part, except for accounts that the block created. Accounts in `left_out`, accounts whose code is not known, and
+    given addresses that the block does not access are left out. Raises `InputError` or `InvalidBlock`.
     """
     entries = {entry.address: entry for entry in parse_alloc(before)}
     state = MemoryState(before)
@@ -105,7 +105,7 @@ def from_block(
         try:
             code = state.code(address)
         except StateError:
-            continue  # Only its hash is known.
+            continue  # only its hash is known
         if address in made:
             known: Iterable[tuple[int, int]] = state.slots(address).items()
         else:

@@ -1,4 +1,4 @@
-"""A whole state read back out of Redis, with everything checked that has to fit together."""
+"""A whole state read back from Redis, with all consistency checks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 # Storage with more slots is read in parts.
 LARGE_STORAGE: Final = 20_000
 
-# Told after each account: its address and number of slots.
+# Called after each account with its address and number of slots.
 Progress = Callable[[bytes, int], None]
 
 
 def scan(session: Session, pattern: bytes, count: int = 1000) -> Iterator[list[bytes]]:
-    """The keys that match, in parts; a key may come twice."""
+    """The keys that match, in parts; a key may be repeated."""
     cursor = b"0"
     while True:
         cursor, found = session.request([(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % count)], "scanning")[0]
@@ -35,7 +35,7 @@ def scan(session: Session, pattern: bytes, count: int = 1000) -> Iterator[list[b
 
 
 def read_storage(session: Session, key: bytes, record: Record) -> Iterator[tuple[int, int]]:
-    """The slots of a storage hash. Raises `StateCorrupted` when they are not as many as the record says."""
+    """The slots of a storage hash. Raises `StateCorrupted` if their number is not the one in the record."""
     count = 0
     for fields in _storage_parts(session, key, record.slot_count):
         for name, value in fields.items():
@@ -58,7 +58,7 @@ def _storage_parts(session: Session, key: bytes, slot_count: int) -> Iterator[di
     while True:
         cursor, found = session.request([(b"HSCAN", key, cursor, b"COUNT", b"5000")], "reading storage")[0]
         fields = as_fields(found)
-        # While the table is being enlarged a field may come twice.
+        # While Redis is enlarging the table a field may be repeated.
         yield {name: value for name, value in fields.items() if name not in seen}
         seen.update(fields)
         if cursor == b"0":
@@ -72,10 +72,10 @@ def load_memory(
     progress: Progress | None = None,
     timeout: float = DEFAULT_TIMEOUT,
 ) -> tuple[MemoryState, Head]:
-    """The state in Redis as a `MemoryState` with its block hashes, and the head it is of.
+    """The state in Redis as a `MemoryState` with its block hashes, and the head of that state.
 
-    Of an incomplete state, what is loaded. Raises `StateError` when no state is loaded, `StateUnavailable` when the
-    head moved meanwhile, and `StateCorrupted` naming what does not fit together.
+    Of an incomplete state, the loaded part. Raises `StateError` if no state is loaded, `StateUnavailable` if the head
+    moved meanwhile, and `StateCorrupted` naming what is inconsistent.
     """
     session = Session(redis, timeout)
     try:
@@ -85,7 +85,7 @@ def load_memory(
 
 
 def stored_head(redis: str | Redis, chain_id: int, timeout: float = DEFAULT_TIMEOUT) -> Head | None:
-    """The head of the state in Redis; None when no state is loaded."""
+    """The head of the state in Redis; None if no state is loaded."""
     session = Session(redis, timeout)
     try:
         return _read_head(session, Keys(chain_id))

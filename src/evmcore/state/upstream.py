@@ -1,4 +1,4 @@
-"""Asking a node for what an incomplete state in Redis lacks: accounts and slots at exactly the block that is read."""
+"""Asks a node for the accounts and slots that an incomplete state in Redis lacks, at exactly the block that is read."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ __all__ = ["Upstream", "UpstreamNode"]
 
 T = TypeVar("T")
 
-FIRST_PAUSE: Final = 0.05  # seconds after a failure in which the node is not asked again
+FIRST_PAUSE: Final = 0.05  # seconds after a failure during which the node is not asked again
 LONGEST_PAUSE: Final = 5.0
 
 
 class Upstream(Protocol):
-    """Who is asked for what an incomplete state lacks. Called from several threads at once."""
+    """Supplies what an incomplete state lacks. Called from several threads at once."""
 
     def accounts(self, header: Header, wanted: Mapping[bytes, Sequence[int]]) -> Mapping[bytes, ProvenAccount]:
         """Accounts after the block with that header, each with the values of some slots.
 
-        Raises `StateUnavailable` where they cannot be had, `StateError` where what came is wrong.
+        Raises `StateUnavailable` if they are not available, `StateError` if the answer is wrong.
         """
 
     def codes(self, header: Header, hashes: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
-        """The codes of accounts after the block, by address; `hashes` are those they must have. Raises as above."""
+        """The codes of accounts after the block, by address; `hashes` are the expected hashes. Raises as `accounts`."""
 
     def close(self) -> None:
-        """Called when the state that asks is closed."""
+        """Called when the state that uses this is closed."""
 
 
 class UpstreamNode:
     """A node that is asked by JSON-RPC. Safe for use from several threads.
 
-    Blocks are named by their hash (EIP-1898): a node that lags, or is on another branch, answers with an error.
-    Each answer is checked by its proof (`eth_getProof`) against the state root of the block; a node that does not
-    offer proofs is taken at its word. Nothing is ever taken for zero: what the node does not say is an error.
+    Blocks are named by their hash (EIP-1898): a node that lags, or is on another branch, answers with an error. Each
+    answer is checked by its proof (`eth_getProof`) against the state root of the block; the answers of a node that does
+    not offer proofs are trusted. A missing answer is an error, never a zero.
 
     `timeout`: seconds for one question, whatever the node does; a question is one batch of requests. `connections`:
-    questions at once. After a failure to answer, the node is left alone for a moment, longer each time; until then
+    questions at once. After a failure to answer, the node is not asked for a while, longer each time; until then
     questions fail at once.
     """
 
@@ -84,7 +84,7 @@ class UpstreamNode:
             raise StateUnavailable(f"upstream node {self.name}: too many questions wait for it")
         try:
             node = self._idle.pop()
-        except IndexError:  # closed since it was looked at
+        except IndexError:  # closed since the check
             self._free.release()
             raise StateUnavailable(CLOSED) from None
         self.questions += 1
@@ -96,7 +96,7 @@ class UpstreamNode:
             self.failures += 1
             raise StateUnavailable(self._problem) from error
         except NodeError as error:
-            # It answers, but not this: it does not have the block (yet, or any more), or refuses.
+            # The node answers, but not this question: it does not have the block (yet, or any more), or refuses.
             self.failures += 1
             raise StateUnavailable(
                 f"upstream {error} (asked at block {header.number} 0x{header.hash.hex()})"
@@ -110,7 +110,7 @@ class UpstreamNode:
         return answer
 
     def close(self) -> None:
-        """Closes all connections; those in use are closed when they have been answered."""
+        """Closes all connections; those in use are closed after their answer."""
         self._closed = True
         with suppress(IndexError):
             while True:

@@ -1,6 +1,6 @@
-"""What a transaction of the writer changes: a block that is applied, or taken back, accounts that are loaded.
+"""The changes of the writer's transactions: a block is applied or reverted, or accounts are loaded.
 
-Each says what has to be read, compares it, and gives the changes; `publisher` carries them out.
+Each class reads what it needs, compares it, and determines the changes; `publisher` executes them.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from evmcore.state.layout import Head, Keys, Record
 from evmcore.state.planning import load_commands
 from evmcore.state.session import Session
 
-# Of so many accounts whose storage was destroyed once it is remembered which generation it is of.
+# The number of accounts with destroyed storage whose generation is remembered.
 MOST_GENERATIONS: Final = 100_000
 
 
 @dataclass
 class Known:
-    """What a writer remembers from one change to the next. It only says what is likely: all of it is compared again."""
+    """Values that a writer remembers from one change to the next. They are only guesses: all are compared again."""
 
     complete: bool = False
     generations: dict[bytes, int] = field(default_factory=dict)  # of accounts whose storage was destroyed
@@ -42,11 +42,11 @@ class Known:
 
 
 class Work:
-    """What a transaction is to change. `kind` and `header` are those of the feed entry that tells of it."""
+    """The change of one transaction. `kind` and `header` are those of its feed entry."""
 
     kind: bytes
     header: Header
-    # Whether readers may be told before the keys are changed: they must be able to tell by the head's hash from what.
+    # Whether readers may be told before the keys are changed: the head's hash must identify the state before.
     may_be_told_first = False
 
     def __init__(self, keys: Keys) -> None:
@@ -60,11 +60,11 @@ class Work:
         """Called while the server reads."""
 
     def is_done(self, head: Head) -> bool:
-        """Whether there is nothing left to do. Raises `WrongParent`, `StateError` where it cannot be done."""
+        """Whether the change is made already. Raises `WrongParent` or `StateError` if it cannot be made."""
         raise NotImplementedError
 
     def changes(self, complete: bool, replies: Replies, first: int, session: Session) -> ChangeSet:
-        """What changes; `replies` from `first` on are those to what was asked for. `session` may be asked for more."""
+        """The changes; `replies` from `first` on answer the commands of `ask`. May send more requests on `session`."""
         raise NotImplementedError
 
     def write(self, commands: Commands, changes: ChangeSet) -> None:
@@ -72,7 +72,7 @@ class Work:
         commands.write(changes)
 
     def read_records(self, replies: Replies, first: int, addresses: Sequence[bytes]) -> list[Record | None]:
-        """The records that a MGET was asked for, if there was anything to ask for."""
+        """The records in the reply to an MGET, if there was one."""
         return layout.decode_records(self.keys, addresses, replies[first] if addresses else ())
 
 
@@ -139,7 +139,7 @@ class Publication(Work):
 
 
 class Undoing(Work):
-    """The block at the head is taken back."""
+    """The block at the head is reverted."""
 
     kind = feed.REVERT
 

@@ -3,8 +3,8 @@ from collections.abc import Iterable
 from evmcore.tracing._hooks import Tracer
 
 class AccessListTracer(Tracer):
-    """Collects what a run touches as an EIP-2930 access list; addresses in `warm` need no entry of their own. What is
-    in `access_list` is in it from the start."""
+    """Collects the accounts and slots a run accesses as an EIP-2930 access list, beginning with those in `access_list`.
+    Addresses in `warm` get no entry of their own."""
 
     def __init__(
         self,

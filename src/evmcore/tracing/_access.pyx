@@ -1,4 +1,4 @@
-"""The accounts and slots a run touches, as an EIP-2930 access list."""
+"""The accounts and slots a run accesses, as an EIP-2930 access list."""
 from libc.stdint cimport uint8_t
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from evmcore._interp cimport Step
@@ -24,8 +24,8 @@ cdef enum:
 
 
 cdef class AccessListTracer(Tracer):
-    """Collects what a run touches, also in calls that were reverted, and what is in `access_list` before. Precompiles, and
-    the addresses in `warm` unless a slot of theirs is touched, are left out: they are warm anyway."""
+    """Collects the accounts and slots a run accesses, also in reverted calls, in addition to those in `access_list`.
+    Precompiles and the addresses in `warm`, which are warm anyway, are left out unless one of their slots is accessed."""
 
     def __init__(self, warm=(), access_list=()):
         self.warm = frozenset([to_address(address, "warm") for address in warm])

@@ -17,7 +17,7 @@ cdef enum:
     OP_LOG0 = 0xa0
     OP_LOG4 = 0xa4
     OP_SELFDESTRUCT = 0xff
-    CALL_TEXT = 250               # about what a call takes beside its data
+    CALL_TEXT = 250               # approximate text size of a call without its data
     LOG_TEXT = 400
 
 cdef dict KINDS = {
@@ -31,11 +31,11 @@ cdef dict KINDS = {
 
 
 cdef class CallTracer(Tracer):
-    """Collects the tree of calls; `result` is what geth's callTracer answers, a dict of 0x-hex strings.
+    """Collects the tree of calls; `result` is the answer of geth's callTracer, a dict of 0x-hex strings.
 
-    Each call has type, from, to, gas, gasUsed, input, and as they apply value, output, error, revertReason, calls and
-    logs. Gas of the top call is that of the whole transaction. `with_logs` adds the logs of calls that were not
-    reverted; `only_top_call` leaves out what the top call calls. `result` is None until a run has ended.
+    Each call has type, from, to, gas, gasUsed, input, and where they apply value, output, error, revertReason, calls and
+    logs. The gas of the top call is the gas of the whole transaction. `with_logs` adds the logs of calls that were not
+    reverted; `only_top_call` leaves out the calls below the top call. `result` is None until a run has ended.
     """
 
     def __init__(self, *, with_logs=False, only_top_call=False):
@@ -93,7 +93,7 @@ cdef class CallTracer(Tracer):
         return 0
 
     cdef int note_balance(self) except -1:
-        """SELFDESTRUCT is seen when the balance has gone: remember what it was after whatever came before."""
+        """SELFDESTRUCT is reported after the balance has moved: so remember the balance after each earlier event."""
         cdef WorkingSet* ws = self.machine.ws
         if self.addresses:
             memcpy(self.running, PyBytes_AS_STRING(self.addresses[len(self.addresses) - 1]), 20)
@@ -110,7 +110,7 @@ cdef class CallTracer(Tracer):
         for i in range(step.op - OP_LOG0):
             u_to_be(topic, top - 2 - i)
             topics.append(hex_bytes(topic, 32))
-        # Memory as it was before the instruction, which grew it by zeros.
+        # Memory as it was before the instruction; the instruction extended it by zeros.
         known = min(step.memory_size - offset, size) if size and offset < step.memory_size else 0
         data = PyBytes_FromStringAndSize(<const char*>step.memory + offset, known) if known else b""
         data += bytes(size - known)
@@ -147,7 +147,7 @@ cdef class CallTracer(Tracer):
 
 
 cdef int describe_end(dict frame, Status status, bytes output) except -1:
-    """Output and error as geth words them."""
+    """Output and error in geth's wording."""
     if status == SUCCESS:
         if output:
             frame["output"] = "0x" + output.hex()
@@ -164,7 +164,7 @@ cdef int describe_end(dict frame, Status status, bytes output) except -1:
 
 
 def drop_failed_logs(dict frame, bint parent_failed):
-    """What a failed call logged, and what its callees logged, never happened."""
+    """Removes the logs of failed calls and of their callees."""
     cdef bint failed = parent_failed or "error" in frame
     if failed:
         frame.pop("logs", None)

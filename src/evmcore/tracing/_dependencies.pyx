@@ -1,4 +1,4 @@
-"""Times of a block's transactions and which of them wait for which, through the storage slots they share."""
+"""Times of a block's transactions, and which of them depend on each other through shared storage slots."""
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
@@ -11,12 +11,12 @@ from evmcore.tracing._hooks cimport Tracer
 
 
 cdef class DependencyTracer(Tracer):
-    """Pass to `execute_block` as `tracer`: how long each transaction took, and the longest chain of those that touch a
-    storage slot which the one before changed. The interpreter runs at full speed meanwhile.
+    """Pass to `execute_block` as `tracer`: measures each transaction, and the longest chain of transactions of which
+    each accesses a storage slot that the one before changed. The interpreter runs at full speed meanwhile.
 
-    `times`: nanoseconds of each transaction; `critical_path`: nanoseconds of the chain that took longest, below which no
-    number of cores gets if every transaction waits for the values it touches. Balances are left out: most of them are
-    only added to.
+    `times`: nanoseconds of each transaction. `critical_path`: nanoseconds of the slowest chain, a lower bound for any
+    number of cores if every transaction waits for the values it accesses. Balances are left out, because most of them
+    are only added to.
     """
 
     def __init__(self):

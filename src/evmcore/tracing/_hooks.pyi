@@ -1,9 +1,9 @@
 class Tracer:
-    """Observes one run at a time; may be used again for the next one. An exception in a tracer stops the run and is
-    raised from the call that was traced."""
+    """Observes one run at a time, and can be used for several runs in turn. An exception in a tracer stops the run and
+    is raised from the traced call."""
 
     size_limit: int | None
-    """About how many bytes of text a run may be traced into; `TraceTooLarge` is raised beyond."""
+    """The approximate size in bytes of the text that a run may produce; a larger trace raises `TraceTooLarge`."""
 
     @property
     def size(self) -> int: ...

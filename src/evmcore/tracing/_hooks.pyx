@@ -1,4 +1,4 @@
-"""From the interpreter's C hooks to tracers with Python state: takes the GIL, keeps exceptions out of C frames."""
+"""Connects the interpreter's C hooks to tracers with Python state: takes the GIL, keeps exceptions out of C frames."""
 from libc.stdint cimport int64_t
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from evmcore._interp cimport (
@@ -47,15 +47,16 @@ cdef void leave_hook(void* self, const Message* message, const Outcome* outcome)
 
 
 cdef class Tracer:
-    """Observes one run at a time; may be used again for the next one. An exception in a tracer stops the run and is
-    raised from the call that was traced."""
+    """Observes one run at a time, and can be used for several runs in turn. An exception in a tracer stops the run and
+    is raised from the traced call."""
 
     def __reduce__(self):
         raise not_copied(self, "it is tied to the run that it observes; pickle what it collected")
 
     @property
     def size_limit(self):
-        """About how many bytes of text a run may be traced into, None for no limit; `TraceTooLarge` is raised beyond."""
+        """The approximate size in bytes of the text that a run may produce, None for no limit; a larger trace raises
+        `TraceTooLarge`."""
         return self.limit or None
 
     @size_limit.setter
@@ -64,7 +65,7 @@ cdef class Tracer:
 
     @property
     def size(self):
-        """About how many bytes of text the last run was traced into."""
+        """The approximate size in bytes of the text of the last run."""
         return self.collected
 
     cdef int collect(self, size_t size) except -1:

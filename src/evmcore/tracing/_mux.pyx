@@ -1,4 +1,4 @@
-"""Several tracers of one run. Each sees what it would see alone."""
+"""Several tracers of one run. Each sees the same events as it would alone."""
 from libc.stdint cimport int64_t
 from evmcore._interp cimport Machine, Message, Outcome, Status, Step
 from evmcore.tracing._hooks cimport Tracer
@@ -7,7 +7,7 @@ from evmcore.errors import InputError
 
 
 cdef class MuxTracer(Tracer):
-    """Hands everything to all of `tracers`, in their order; take the results from them."""
+    """Passes every event to all of `tracers`, in their order; each of them has its own result."""
 
     def __init__(self, tracers):
         self.tracers = tuple(tracers)
@@ -17,7 +17,7 @@ cdef class MuxTracer(Tracer):
 
     @property
     def size(self):
-        """About how many bytes of text the last run was traced into, by all tracers."""
+        """The approximate size in bytes of the text of the last run, of all tracers together."""
         return sum([(<Tracer>tracer).collected for tracer in self.tracers])
 
     cdef int attach(self, Machine* machine) except -1:

@@ -3,7 +3,7 @@ from typing import Any
 from evmcore.tracing._hooks import Tracer
 
 class PrestateTracer(Tracer):
-    """Collects the accounts and slots a run touched, in the shape of geth's prestateTracer."""
+    """Collects the accounts and slots a run accessed, in the shape of geth's prestateTracer."""
 
     def __init__(
         self, *, diff_mode: bool = False, code: bool = True, storage: bool = True, include_empty: bool = False

@@ -1,4 +1,4 @@
-"""What a run read and changed, in the shape of geth's prestateTracer: read off the working set after the run."""
+"""The accounts and slots that a run read and changed, in the shape of geth's prestateTracer; taken from the working set."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcmp
 from evmcore._code cimport Code, code_find, code_release
@@ -10,17 +10,17 @@ from evmcore.tracing._hooks cimport Tracer, hex_bytes
 from evmcore.errors import StateError
 
 cdef enum:
-    ACCOUNT_TEXT = 150            # about what an account takes beside code and storage
+    ACCOUNT_TEXT = 150            # approximate text size of an account without code and storage
     SLOT_TEXT = 140
 
 cdef dict EMPTY = {"balance": "0x0"}
 
 
 cdef class PrestateTracer(Tracer):
-    """Collects the accounts and slots a run touched; `result` is what geth's prestateTracer answers.
+    """Collects the accounts and slots a run accessed; `result` is the answer of geth's prestateTracer.
 
-    Plain: address to balance, nonce, code and storage as they were before the run. With `diff_mode`: {"pre", "post"}
-    with what the run changed, before and after. Accounts that did not exist are left out, but shown as empty with
+    By default: address to balance, nonce, code and storage before the run. With `diff_mode`: {"pre", "post"}, the values
+    that the run changed, before and after. Accounts that did not exist are left out, or shown as empty with
     `include_empty`; `code` and `storage` say whether these are shown. `result` is None until a run has ended.
     """
 
@@ -45,9 +45,9 @@ cdef class PrestateTracer(Tracer):
         cdef uint32_t i
         cdef dict pre = {}, post = {}, before, after
         cdef list names = []
-        see(ws, machine.env.origin)                           # which a call may not have read
+        see(ws, machine.env.origin)                           # a call may not have read it
         if not self.diff_mode:
-            see(ws, machine.env.coinbase)                     # shown even where nothing was paid to it
+            see(ws, machine.env.coinbase)                     # shown even if no fee was paid to it
         for i in range(ws.account_count):
             account = &ws.accounts[i]
             names.append(hex_bytes(account.address, 20))
@@ -87,7 +87,7 @@ cdef class PrestateTracer(Tracer):
         return shown
 
     cdef dict new_fields(self, WorkingSet* ws, const AccountEntry* account, dict before):
-        """The fields that a run left different from `before`."""
+        """The fields that differ from `before` after the run."""
         cdef dict after = {}
         if not account.exists:
             return after

@@ -6,7 +6,7 @@ class _TextStream(Protocol):
     def write(self, text: str, /) -> Any: ...
 
 class EIP3155Tracer(Tracer):
-    """Writes a JSON line for each instruction and one at the end (EIP-3155) to a text stream, as they come."""
+    """Writes a JSON line for each instruction and one at the end (EIP-3155) to a text stream, during the run."""
 
     def __init__(
         self, stream: _TextStream, *, stack: bool = True, memory: bool = False, return_data: bool = False

@@ -16,7 +16,7 @@ from evmcore.types import to_uint
 cdef enum:
     OP_SLOAD = 0x54
     OP_SSTORE = 0x55
-    STEP_TEXT = 80                # about what an entry takes beside its lists
+    STEP_TEXT = 80                # approximate text size of an entry without its lists
 
 cdef const char* DIGITS = b"0123456789abcdef"
 
@@ -74,11 +74,11 @@ cdef void add_bytes(string* line, const uint8_t* data, size_t size) noexcept nog
 
 
 cdef class EIP3155Tracer(Tracer):
-    """Writes a JSON line for each instruction and one at the end of the run (EIP-3155) to a text stream, as it goes.
+    """Writes a JSON line for each instruction and one at the end of the run (EIP-3155) to a text stream, during the run.
 
-    `stream` is anything with `write(str)`. `stack`, `memory` and `return_data` say which of these the lines carry.
-    Fields are those before the instruction, except `refund`, which counts what the instruction itself adds, as geth and
-    the executable specification show it. The last line has the top message's output and the gas its execution used.
+    `stream` is any object with `write(str)`. `stack`, `memory` and `return_data` say which of these the lines contain.
+    Fields have their values before the instruction, except `refund`, which includes the instruction's own refund, as in
+    geth and the executable specification. The last line has the top message's output and the gas its execution used.
     """
 
     def __init__(self, stream, *, stack=True, memory=False, return_data=False):
@@ -156,10 +156,10 @@ cdef class EIP3155Tracer(Tracer):
 
 
 cdef class StructLogTracer(Tracer):
-    """Collects the instructions in the shape of geth's struct logger; `result` is what debug_traceTransaction answers.
+    """Collects the instructions in the shape of geth's struct logger; `result` is the answer of debug_traceTransaction.
 
-    `stack`, `memory`, `storage` and `return_data` say what the entries carry; `limit` is how many there are at most.
-    Everything is kept in memory: for long runs prefer `EIP3155Tracer`, or set `size_limit`.
+    `stack`, `memory`, `storage` and `return_data` say what the entries contain; `limit` is the maximum number of entries.
+    All entries are kept in memory: for long runs prefer `EIP3155Tracer`, or set `size_limit`.
     """
 
     def __init__(self, *, stack=True, memory=False, storage=True, return_data=False, limit=None):
@@ -217,7 +217,7 @@ cdef class StructLogTracer(Tracer):
         return 0
 
     cdef dict seen(self, const Step* step):
-        """The slots of the executing account that were read or written so far, with what they hold now."""
+        """The slots of the executing account that were read or written so far, with their current values."""
         cdef WorkingSet* ws = self.machine.ws
         cdef const u256* key = &step.stack[step.stack_size - 1]
         cdef uint32_t slot = ws_slot(ws, ws_account(ws, step.address), key)
