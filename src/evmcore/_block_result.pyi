@@ -9,9 +9,9 @@ from evmcore.state import Backend
 from evmcore.types import Receipt
 
 class BlockResult:
-    """What executing a block gave. Receipts, logs and roots are made when asked for.
+    """The result of executing a block. Receipts, logs and roots are made on first access.
 
-    `block` is the `Block`, `fork` the `Fork` by whose rules it was executed. `gas_used` and `blob_gas_used` are in gas,
+    `block` is the `Block`; `fork` is the `Fork` it was executed under. `gas_used` and `blob_gas_used` are in gas,
     `logs_bloom` has 256 bytes, `diff` is the `StateDiff` against the state before the block. `requests` lists the
     block's requests (EIP-7685; type byte and data), None before Prague.
     """
@@ -22,13 +22,13 @@ class BlockResult:
     requests: list[bytes] | None
     @property
     def access_list(self) -> BlockAccessList | None:
-        """The block's `BlockAccessList` (EIP-7928): the one it was executed with, or where `access_list=True` asked
-        for it; else None."""
+        """The block's `BlockAccessList` (EIP-7928): the list it was executed with, or the list recorded for
+        `access_list=True`; else None."""
 
     @property
     def accesses(self) -> AccessRecord | None:
         """The `AccessRecord` of what each part of the block accessed; None unless `accesses` or `access_list=True`
-        asked for it."""
+        requested it."""
 
     @property
     def parallel(self) -> ParallelCounters:
@@ -59,17 +59,17 @@ class BlockResult:
         """One `CommittedTransaction` per transaction."""
 
     def encoded_receipts(self) -> list[bytes] | None:
-        """The receipts as the receipts trie holds them; None before Byzantium when the state roots after each
-        transaction are not known."""
+        """The receipts as encoded in the receipts trie; None before Byzantium if the state roots after each transaction
+        are not known."""
 
     @property
     def receipts_root(self) -> bytes | None:
         """The 32-byte root of the receipts trie; None as in `encoded_receipts`."""
 
     def state_root(self) -> bytes:
-        """The 32-byte root of the state after the block. The state must be as it was when the block was executed, or,
-        with `commit=True`, as that left it; `StateError` where the backend cannot compute a root."""
+        """The 32-byte root of the state after the block. The state must still be the state before the block or, after
+        `commit=True`, the state after it. Raises `StateError` if the backend cannot compute a root."""
 
 def genesis_result(block: Block, chain: ChainConfig, fork: Fork, state: Backend) -> BlockResult:
-    """The result of a genesis block, which is not executed: no gas, no receipts, no changes. `state` is the one after
-    it."""
+    """The result of a genesis block, which is not executed: no gas, no receipts, no changes. `state` is the state after
+    the genesis block."""

@@ -1,4 +1,4 @@
-"""What executing a block gave, as `BlockResult`, whose costly parts are made when asked for; and that held against the header.
+"""`BlockResult`, the result of executing a block, whose costly parts are made on first access; and its comparison with the header.
 """
 from libc.stdint cimport int64_t
 
@@ -14,9 +14,9 @@ from evmcore.forks import Fork
 
 
 cdef class BlockResult:
-    """What executing a block gave. Receipts, logs and roots are made when asked for.
+    """The result of executing a block. Receipts, logs and roots are made on first access.
 
-    `block` is the `Block`, `fork` the `Fork` by whose rules it was executed. `gas_used` and `blob_gas_used` are in gas,
+    `block` is the `Block`; `fork` is the `Fork` it was executed under. `gas_used` and `blob_gas_used` are in gas,
     `logs_bloom` has 256 bytes, `diff` is the `StateDiff` against the state before the block. `requests` lists the block's
     requests (EIP-7685; type byte and data), None before Prague.
     """
@@ -58,8 +58,8 @@ cdef class BlockResult:
 
     @property
     def access_list(self):
-        """The block's `BlockAccessList` (EIP-7928): the one it was executed with, or where `access_list=True` asked for
-        it; else None."""
+        """The block's `BlockAccessList` (EIP-7928): the list it was executed with, or the list recorded for
+        `access_list=True`; else None."""
         if self.given is not None:
             return self.given
         return None if self.kept.accesses is None else self.kept.accesses.access_list
@@ -67,7 +67,7 @@ cdef class BlockResult:
     @property
     def accesses(self):
         """The `AccessRecord` of what each part of the block accessed; None unless `accesses` or `access_list=True`
-        asked for it."""
+        requested it."""
         return self.kept.accesses
 
     @property
@@ -91,7 +91,7 @@ cdef class BlockResult:
         ])
 
     def encoded_receipts(self):
-        """The receipts as the receipts trie holds them, list of bytes; None before Byzantium when the state roots after
+        """The receipts as encoded in the receipts trie, a list of bytes; None before Byzantium if the state roots after
         each transaction are not known."""
         return encoded_receipts(self.kept, self.fork, self.threads)
 
@@ -101,8 +101,8 @@ cdef class BlockResult:
         return receipts_root(self.kept, self.fork, self.threads)
 
     def state_root(self):
-        """The 32-byte root of the state after the block. The state must be as it was when the block was executed, or, with
-        `commit=True`, as that left it; `StateError` where the backend cannot compute a root."""
+        """The 32-byte root of the state after the block. The state must still be the state before the block or, after
+        `commit=True`, the state after it. Raises `StateError` if the backend cannot compute a root."""
         if self.root_cache is None:
             self.root_cache = root_after(self.backend, None if self.committed else self.diff, self.threads)
         return self.root_cache
@@ -156,7 +156,7 @@ cdef list requests_of(const BlockOutput* output, bytes deposit_contract):
 
 
 cdef int check_outcome(BlockResult result, bint with_state_root) except -1:
-    """What the execution gave against the header, in the order of the execution specification."""
+    """Compares the results of the execution with the header, in the order of the execution specification."""
     cdef int64_t start = monotonic_ns(), before_root
     header = result.block.header
     if result.gas_used != header.gas_used:
@@ -195,8 +195,8 @@ cdef int check_outcome(BlockResult result, bint with_state_root) except -1:
 
 
 cdef int conclude(BlockResult result, bint validate, bint check_state_root, bint commit) except -1:
-    """Compares the outcome with the header and applies the changes, as far as either is wanted."""
-    # A state root needs the changes applied: where they are to stay, that happens once.
+    """Compares the outcome with the header and applies the changes, each if requested."""
+    # A state root needs the changes applied: if they are to stay, they are applied only once.
     cdef bint apply_first = commit and validate and check_state_root
     if apply_first:
         root_function(result.backend)            # without one nothing is applied

@@ -8,7 +8,7 @@ class AccountFields(NamedTuple):
     code_hash: bytes
 
 class AccountDiff(NamedTuple):
-    """One changed account; `old` or `new` is None where it is absent; `wiped`: its storage was destroyed in between."""
+    """One changed account; `old` or `new` is None if it does not exist; `wiped`: its storage was destroyed between."""
 
     address: bytes
     old: AccountFields | None
@@ -16,7 +16,7 @@ class AccountDiff(NamedTuple):
     wiped: bool
 
 class SlotDiff(NamedTuple):
-    """One changed storage slot; zero stands for a slot that is not there."""
+    """One changed storage slot; zero means that the slot is not set."""
 
     address: bytes
     key: int
@@ -26,11 +26,12 @@ class SlotDiff(NamedTuple):
 class StateDiff:
     """Old and new value of every account field, storage slot and code that an execution changed.
 
-    A *complete* diff can be undone exactly, joined and reversed: it has the slots of wiped accounts that the execution
-    never read, and the codes that the change takes away. A block's diff on a `MemoryState` is complete from the
-    beginning, any other from when it has been applied. Equality compares the changes; codes by their hashes.
+    A *complete* diff can be undone exactly, joined and reversed: it includes the slots of wiped accounts that the
+    execution never read, and the codes that the change removes. The diff of a block on a `MemoryState` is complete
+    from the beginning; any other diff becomes complete when it is applied. Equality compares the changes; codes are
+    compared by their hashes.
 
-    `codes` maps the 32-byte hash of every code that the change brings, or takes away, to the code.
+    `codes` maps the 32-byte hash of every code that the change adds or removes to the code.
     """
 
     codes: dict[bytes, bytes]
@@ -41,12 +42,12 @@ class StateDiff:
     def __len__(self) -> int: ...
     def __eq__(self, other: object) -> bool: ...
     def invert(self) -> StateDiff:
-        """The diff that leads back: old and new exchanged. `self` must be complete."""
+        """The reverse diff: old and new exchanged. `self` must be complete."""
 
     def compose(self, later: StateDiff) -> StateDiff:
-        """One diff that does what `self` and then `later` do. `self` must be complete.
+        """One diff with the combined effect of `self` and then `later`. `self` must be complete.
 
-        Raises `InputError` when `later` does not start from where `self` ends.
+        Raises `InputError` if `later` does not start from where `self` ends.
         """
 
     def to_bytes(self) -> bytes:
@@ -54,11 +55,11 @@ class StateDiff:
 
     @staticmethod
     def from_bytes(data: bytes | bytearray | memoryview) -> StateDiff:
-        """The diff of `to_bytes`; `InputError` when the bytes are cut, damaged or of another version."""
+        """The inverse of `to_bytes`; `InputError` if the bytes are cut, damaged or of another version."""
 
     def to_json(self) -> dict[str, Any]:
         """The diff as JSON values."""
 
     @staticmethod
     def from_json(value: Any) -> StateDiff:
-        """The diff of `to_json`; `InputError` saying which part is malformed."""
+        """The inverse of `to_json`; `InputError` naming the malformed part."""

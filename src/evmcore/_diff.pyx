@@ -1,4 +1,4 @@
-"""State diffs: collecting them from a working set, looking at them, joining and reversing them. What they hold: `_diff_data`."""
+"""State diffs: collecting them from a working set, reading them, composing and inverting them. Their data: `_diff_data`."""
 from typing import NamedTuple
 
 from libc.stddef cimport size_t
@@ -45,17 +45,17 @@ cdef inline bint same_hash(const uint8_t* a, const uint8_t* b) noexcept nogil:
 cdef class StateDiff(DiffData):
     """Old and new value of every account field, storage slot and code that an execution changed.
 
-    A *complete* diff can be undone exactly, joined and reversed: it has the slots of wiped accounts that the execution
-    never read, and the codes that the change takes away. A block's diff on a `MemoryState` is complete from the
-    beginning, any other from when it has been applied. Do not read a diff in one thread while another applies it.
-    Equality compares the changes; codes are compared by their hashes.
+    A *complete* diff can be undone exactly, joined and reversed: it includes the slots of wiped accounts that the
+    execution never read, and the codes that the change removes. The diff of a block on a `MemoryState` is complete
+    from the beginning; any other diff becomes complete when it is applied. Do not read a diff in one thread while
+    another applies it. Equality compares the changes; codes are compared by their hashes.
 
-    `codes` maps the 32-byte hash of every code that the change brings, or takes away, to the code.
+    `codes` maps the 32-byte hash of every code that the change adds or removes to the code.
     """
 
     @property
     def account_changes(self) -> list:
-        """`AccountDiff` records by address. `old` and `new` are `AccountFields`, or None where there is no account."""
+        """`AccountDiff` records by address. `old` and `new` are `AccountFields`, or None if the account does not exist."""
         cdef size_t i
         cdef AccountChange* change
         records = []
@@ -68,7 +68,7 @@ cdef class StateDiff(DiffData):
 
     @property
     def storage_changes(self) -> list:
-        """`SlotDiff` records by address and key; zero stands for a slot that is not there."""
+        """`SlotDiff` records by address and key; zero means that the slot is not set."""
         cdef size_t i
         cdef SlotChange* change
         records = []
@@ -105,7 +105,7 @@ cdef class StateDiff(DiffData):
     __hash__ = None
 
     def invert(self) -> StateDiff:
-        """The diff that leads back: old and new exchanged. `self` must be complete."""
+        """The reverse diff: old and new exchanged. `self` must be complete."""
         cdef StateDiff back = StateDiff()
         cdef AccountChange* change
         cdef SlotChange* slot
@@ -124,9 +124,9 @@ cdef class StateDiff(DiffData):
         return back
 
     def compose(self, later) -> StateDiff:
-        """One diff that does what `self` and then `later` do. `self` must be complete.
+        """One diff with the combined effect of `self` and then `later`. `self` must be complete.
 
-        Raises `InputError` when `later` does not start from where `self` ends.
+        Raises `InputError` if `later` does not start from where `self` ends.
         """
         cdef StateDiff joined = StateDiff()
         later = diff_argument(later)
@@ -143,7 +143,7 @@ cdef class StateDiff(DiffData):
 
     @staticmethod
     def from_bytes(data) -> StateDiff:
-        """The diff of `to_bytes`. Raises `InputError` when the bytes are cut, damaged or of another version."""
+        """The inverse of `to_bytes`. Raises `InputError` if the bytes are cut, damaged or of another version."""
         cdef StateDiff diff = StateDiff()
         diff_from_bytes(diff, data)
         return diff
@@ -154,7 +154,7 @@ cdef class StateDiff(DiffData):
 
     @staticmethod
     def from_json(value) -> StateDiff:
-        """The diff of `to_json`. Raises `InputError` saying which part is malformed."""
+        """The inverse of `to_json`. Raises `InputError` naming the malformed part."""
         cdef StateDiff diff = StateDiff()
         diff_from_json(diff, value)
         return diff
@@ -210,7 +210,7 @@ cdef StateDiff diff_collect(WorkingSet* ws):
 
 
 cdef uint32_t count_parts(const WorkingSet* ws) noexcept nogil:
-    """The working set and those beside it."""
+    """The number of working sets: this one and those beside it."""
     cdef uint32_t count = 0
     while ws != NULL:
         count += 1
@@ -219,7 +219,7 @@ cdef uint32_t count_parts(const WorkingSet* ws) noexcept nogil:
 
 
 cdef size_t list_parts(WorkingSet* ws, WorkingSet** parts) noexcept nogil:
-    """How many accounts there are in all of them, or slots if there are more."""
+    """Fills `parts`. Returns the total number of accounts in all of them, or of slots if there are more slots."""
     cdef size_t accounts = 0, slots = 0
     cdef uint32_t part = 0
     while ws != NULL:
@@ -294,7 +294,7 @@ cdef inline void set_state(
 cdef bytes code_of(WorkingSet* ws, uint32_t account):
     cdef bint keeps_seen = ws.keeps_seen
     cdef const Code* code
-    ws.keeps_seen = False                        # nothing that runs asks for it
+    ws.keeps_seen = False                        # nothing runs any more that would ask for it
     code = ws_code(ws, account)
     ws.keeps_seen = keeps_seen
     if code == NULL:
@@ -316,7 +316,7 @@ cdef int collect_slots(WorkingSet** parts, uint32_t part_count, StateDiff diff, 
             if not slot.loaded or (part and slot.past == 0):
                 continue
             value = value_of(ws, slot)
-            # What the account's end has wiped needs no mention; what was written since does, be it what it was before.
+            # Slots wiped with the account are not listed. Slots written since are, even if the value is the old one.
             if u_is_zero(&value) if ws.accounts[slot.account].lifetime != 0 else u_eq(&slot.base, &value):
                 continue
             places[count] = place_of(ws.accounts[slot.account].address, &slot.key, i, part)
@@ -390,7 +390,7 @@ cdef int compose_accounts(StateDiff first, StateDiff later, StateDiff joined) ex
                 )
             change = a[0]
             change.new = b.new
-            # What was destroyed in between was not there at the start.
+            # An account that was destroyed in between and did not exist at the start was not wiped.
             change.wiped = change.old.exists and (a.wiped or b.wiped)
             i += 1
             j += 1

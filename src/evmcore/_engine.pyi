@@ -18,13 +18,13 @@ class EVM:
     """Answers calls and runs transactions on `state`, as if in `block`, by the rules of `fork`.
 
     - `state`: a `MemoryState`, a `State` of your own, or a geth-style alloc for a new `MemoryState`.
-    - `fork`: a `Fork` or its name; or a chain (`ChainConfig`, "mainnet", ...), whose fork at `block` is taken.
-    - `block`: what block opcodes see, and the gas limit of transactions; by default an empty `BlockEnv`.
+    - `fork`: a `Fork` or its name; or a chain (`ChainConfig`, "mainnet", ...), of which the fork at `block` is used.
+    - `block`: the block environment that code sees, and the gas limit of transactions; by default an empty `BlockEnv`.
     - `chain_id`: for CHAINID and signatures; by default the chain's own, 1 for a fork.
     - `unlimited_code_size`: lifts the limits of EIP-170 and EIP-3860, as development chains do.
-    - `switch_dispatch`: runs the interpreter's second, slower build (for debugging; same results).
+    - `switch_dispatch`: runs the interpreter's switch build, which is slower (for debugging; same results).
 
-    Raises `InputError` for a bad argument. Immutable, and for any number of threads at once.
+    Raises `InputError` for a bad argument. An EVM is immutable; any number of threads may use it at once.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class EVM:
     ) -> None: ...
     @property
     def state(self) -> Any:
-        """As it was given; of an alloc the `MemoryState` made from it."""
+        """The state as it was given; if an alloc was given, the `MemoryState` made from it."""
 
     @property
     def fork(self) -> Fork: ...
@@ -68,7 +68,7 @@ class EVM:
         timeout: float | TimeLimit | None = None,
         tracer: Tracer | None = None,
     ) -> CallResult:
-        """Run a transaction that nobody signed and say what would happen (eth_call); the state stays as it is."""
+        """Run an unsigned transaction and return its outcome (eth_call); the state stays unchanged."""
 
     def message(
         self,
@@ -85,7 +85,7 @@ class EVM:
         timeout: float | TimeLimit | None = None,
         tracer: Tracer | None = None,
     ) -> CallResult:
-        """Run one message call or creation by itself, without intrinsic gas; the state stays as it is."""
+        """Run one message call or creation by itself, without intrinsic gas; the state stays unchanged."""
 
     def call_many(
         self,
@@ -96,13 +96,13 @@ class EVM:
         block: BlockEnv | Mapping[str, Any] | None = None,
         timeout: float | TimeLimit | None = None,
     ) -> list[CallResult]:
-        """Run many calls, each by itself on the state as it is, on native threads without the GIL."""
+        """Run many calls on native threads without the GIL; each call runs independently on the current state."""
 
     def estimate_gas(self, to: FixedLike | None, data: BytesLike = b"", **arguments: Any) -> GasEstimate:
         """The least gas limit with which a call succeeds."""
 
     def create_access_list(self, to: FixedLike | None, data: BytesLike = b"", **arguments: Any) -> AccessEstimate:
-        """What a call touches, as an access list (EIP-2930)."""
+        """The accounts and slots that a call accesses, as an access list (EIP-2930)."""
 
     def transact(
         self,
@@ -123,10 +123,10 @@ class EVM:
         timeout: float | TimeLimit | None = None,
         tracer: Tracer | None = None,
     ) -> TransactionResult:
-        """Create a contract by running init code, and apply that to the state."""
+        """Create a contract by running init code, and apply the creation to the state."""
 
     def snapshot(self) -> int:
-        """Remember the state as it is; returns what `revert` takes."""
+        """Remember the current state; returns the snapshot to pass to `revert`."""
 
     def revert(self, snapshot: int) -> None:
-        """Bring the state back to what it was at `snapshot`."""
+        """Restore the state of `snapshot`."""

@@ -65,22 +65,21 @@ cdef class EVM:
     """Answers calls and runs transactions on `state`, as if in `block`, by the rules of `fork`.
 
     - `state`: a `MemoryState`, a `State` of your own, or a geth-style alloc for a new `MemoryState`.
-    - `fork`: a `Fork` or its name; or a chain (`ChainConfig`, "mainnet", ...), whose fork at `block` is taken.
-    - `block`: what block opcodes see, and the gas limit of transactions; by default an empty `BlockEnv`.
+    - `fork`: a `Fork` or its name; or a chain (`ChainConfig`, "mainnet", ...), of which the fork at `block` is used.
+    - `block`: the block environment that code sees, and the gas limit of transactions; by default an empty `BlockEnv`.
     - `chain_id`: for CHAINID and signatures; by default the chain's own, 1 for a fork.
     - `unlimited_code_size`: lifts the limits of EIP-170 and EIP-3860, as development chains do.
-    - `switch_dispatch`: runs the interpreter's second, slower build (for debugging; same results).
+    - `switch_dispatch`: runs the interpreter's switch build, which is slower (for debugging; same results).
 
-    Raises `InputError` for a bad argument. The object is immutable; `with_block` makes another one for another block. Its
-    attributes are `state` (as it was given; of an alloc the `MemoryState`), `fork` (a `Fork`), `block` (a `BlockEnv`) and
-    `chain_id`.
+    Raises `InputError` for a bad argument. An EVM is immutable; `with_block` makes another one for another block. Its
+    attributes are `state` (as given; if an alloc was given, the `MemoryState` made from it), `fork` (a `Fork`), `block`
+    (a `BlockEnv`) and `chain_id`.
 
-    Threads: `call`, `message` and `call_many` may run in any number of threads at once, on one EVM or several: the GIL
-    is released meanwhile, and each run sees one consistent state. Transactions on one EVM are applied one after the
-    other. When two EVMs (or anything else) write to one state at once, the later one gets a `StateError` instead of a
+    Threads: any number of threads may run `call`, `message` and `call_many` at once, on one EVM or several. The GIL is
+    released meanwhile, and each run sees one consistent state. Transactions on one EVM are applied one after the
+    other. If two EVMs (or anything else) write to one state at once, the later writer gets a `StateError` instead of a
     wrong result.
     """
-
     def __cinit__(self, *args, **kwargs):
         self.backend = Backend()              # without __init__ every read fails
         self.settings.reader = &self.backend.reader
@@ -119,7 +118,7 @@ cdef class EVM:
         return 0
 
     def with_block(self, block):
-        """The same EVM in another block: a `BlockEnv`, or a mapping of the fields that change. The fork stays."""
+        """The same EVM in another block: a `BlockEnv`, or a mapping of the fields that change. The fork stays the same."""
         if isinstance(block, Mapping):
             unknown = block.keys() - set(BlockEnv.__dataclass_fields__)
             if unknown:
@@ -153,27 +152,27 @@ cdef class EVM:
 
     def call(self, to, data=b"", *, sender=None, value=0, gas=None, gas_price=0, access_list=(), blob_hashes=(),
              authorization_list=(), overrides=None, block=None, precompile_moves=None, timeout=None, tracer=None):
-        """Run a transaction that nobody signed and say what would happen (eth_call); the state stays as it is.
+        """Run an unsigned transaction and return its outcome (eth_call); the state stays unchanged.
 
         - `to`: 20-byte address, or None to run `data` as init code; `sender`: by default the zero address.
-        - `value` and `gas_price` in wei. Not checked: the sender's balance (what is missing of `value` is made up),
-          nonce and code, and the base fee. GASPRICE shows `gas_price`, but nothing is charged.
-        - `gas`: the limit, by default the block's. It includes the intrinsic gas, and so does the result's `gas_used`:
-          what a transaction would pay, refunds subtracted, at least the EIP-7623 floor. For execution alone see
-          `message`.
+        - `value` and `gas_price` in wei. The call does not check the sender's balance (missing `value` is credited for
+          the call), nonce and code, nor the base fee. GASPRICE returns `gas_price`, but no gas is paid for.
+        - `gas`: the gas limit, by default the block's. Both this limit and the result's `gas_used` include the intrinsic
+          gas; `gas_used` is the gas a transaction would pay for: refunds subtracted, at least the EIP-7623 floor. For
+          execution alone see `message`.
         - `access_list`, `blob_hashes`, `authorization_list`: as in a `Transaction` of type 1, 3 or 4.
-        - `overrides`: address to what to see in its place: an `Account`, or a mapping with any of balance, nonce, code,
-          state (all slots) and stateDiff (some slots).
-        - `block`: what to see in place of the EVM's block, as in `with_block`.
-        - `precompile_moves`: address of a precompile to where it is found instead, or to None for nowhere; the account
-          at its own address is then an ordinary one.
-        - `timeout`: seconds after which `ExecutionAborted` is raised, or a `TimeLimit`. In the main thread handlers of
-          signals run meanwhile, and what they raise (KeyboardInterrupt) ends the call as well.
+        - `overrides`: maps an address to the account that the call sees there: an `Account`, or a mapping with any of
+          balance, nonce, code, state (all slots) and stateDiff (some slots).
+        - `block`: replaces the EVM's block for this call, as in `with_block`.
+        - `precompile_moves`: maps the address of a precompile to the address where the call finds it, or to None to
+          disable it; the account at the precompile's own address is then an ordinary one.
+        - `timeout`: seconds after which `ExecutionAborted` is raised, or a `TimeLimit`. In the main thread, signal
+          handlers run during the call; an exception they raise (KeyboardInterrupt) ends the call too.
         - `tracer`: one of `evmcore.tracing`.
 
         Returns a `CallResult`, also for a revert or an exceptional halt. Raises `InputError` for a bad argument,
-        `InvalidTransaction` when no such transaction could run (gas below the intrinsic gas, init code too large),
-        `StateError` when the state could not be read and `ResourceError` when memory ran out.
+        `InvalidTransaction` if no such transaction could run (gas below the intrinsic gas, init code too large),
+        `StateError` if the state could not be read and `ResourceError` if memory ran out.
         """
         cdef TxData tx
         cdef Settings settings
@@ -243,10 +242,10 @@ cdef class EVM:
 
     def message(self, to, data=b"", *, sender=None, value=0, gas=None, gas_price=0, code=None, is_static=False,
                 overrides=None, timeout=None, tracer=None):
-        """Run one message call (or, with `to` None, creation) by itself; the state stays as it is.
+        """Run one message call (or, with `to` None, creation) by itself; the state stays unchanged.
 
-        Unlike `call` this is not a transaction: no intrinsic gas, no refund, no floor, no checks. All of `gas` is there
-        for the code, and `gas_used` of the result is what execution took; `gas_refund` is the refund counter, which is
+        Unlike `call` this is not a transaction: no intrinsic gas, no refund, no floor, no checks. The code gets all of
+        `gas`. The result's `gas_used` is the gas that execution took, and `gas_refund` is the refund counter, which is
         not subtracted. `code` runs in place of the code at `to`; `is_static` forbids state changes as STATICCALL does.
         The other arguments, the result and the errors are as in `call`.
         """
@@ -323,14 +322,15 @@ cdef class EVM:
         return result
 
     def call_many(self, calls, *, threads=None, overrides=None, block=None, timeout=None):
-        """Run many calls, each by itself on the state as it is, on native threads without the GIL.
+        """Run many calls on native threads without the GIL; each call runs independently on the current state.
 
         Each call is a `Call`, a tuple in its order (to, data, sender, value, gas, gas_price, access_list), or a mapping
-        of these names. `threads`: how many at most, as for `execute_block`; by default one for each core. `overrides`,
-        `block` and `timeout` (for the whole batch) are as in `call`.
+        of these names. `threads`: the maximum number of threads, as for `execute_block`; by default one for each core.
+        `overrides`, `block` and `timeout` (for the whole batch) are as in `call`.
 
         Returns the `CallResult`s in the order of the calls; they do not depend on the number of threads. Raises as
-        `call` does, for the first call in order that could not be run; `InvalidTransaction.index` is its place.
+        `call` does, for the first call in order that could not be run; `InvalidTransaction.index` is the index of that
+        call.
         """
         if block is not None:
             return self.with_block(block).call_many(calls, threads=threads, overrides=overrides, timeout=timeout)
@@ -374,7 +374,7 @@ cdef class EVM:
         return estimates.estimate_gas(self, to, data, **arguments)
 
     def create_access_list(self, to, data=b"", **arguments):
-        """What a call touches, as an access list (EIP-2930): `evmcore.estimates.create_access_list`."""
+        """The accounts and slots a call accesses, as an EIP-2930 list: `evmcore.estimates.create_access_list`."""
         return estimates.create_access_list(self, to, data, **arguments)
 
     # ---- transactions: the state is changed
@@ -382,23 +382,23 @@ cdef class EVM:
     def transact(self, tx, *, timeout=None, tracer=None):
         """Run a transaction with all checks and apply it to the state.
 
-        `tx`: a `Transaction`, signed or with its `sender` given, or an encoded one (bytes or 0x-hex). It may use all of
-        the block's gas limit; fees go to the block's coinbase. `timeout` and `tracer` are as in `call`.
+        `tx`: a `Transaction`, signed or with its `sender` given, or an encoded one (bytes or 0x-hex). It may use the
+        whole gas limit of the block; fees go to the block's coinbase. `timeout` and `tracer` are as in `call`.
 
-        Returns a `TransactionResult`, also when the transaction reverted or halted (it paid its gas then). Raises
-        `InvalidTransaction` with the reason when it may not be in a block, and what `call` raises; the state is then
-        untouched.
+        Returns a `TransactionResult`, also if the transaction reverted or halted (it has then paid for its gas). Raises
+        `InvalidTransaction` with the reason if the transaction may not be in a block, and the errors of `call`; the
+        state is then unchanged.
         """
         cdef PreparedTransaction prepared = prepare_transaction(tx, self.fork)
         return self.apply(&prepared.data, &ALL_CHECKS, timeout, tracer)
 
     def deploy(self, init_code, *, sender=None, value=0, gas=None, timeout=None, tracer=None):
-        """Create a contract by running `init_code`, and apply that to the state.
+        """Create a contract by running `init_code`, and apply the creation to the state.
 
-        Like a transaction from `sender` (by default the zero address) with the right nonce and a gas price of zero,
-        signed by nobody. `value` in wei is taken from the sender; `gas` is the limit, by default the block's.
+        Works like an unsigned transaction from `sender` (by default the zero address) with the right nonce and a gas
+        price of zero. `value` in wei is taken from the sender; `gas` is the gas limit, by default the block's.
 
-        Returns a `TransactionResult`, whose `created_address` is the contract's address, None when the creation failed.
+        Returns a `TransactionResult`, whose `created_address` is the contract's address, None if the creation failed.
         Raises as `transact` does.
         """
         cdef TxData tx
@@ -440,11 +440,11 @@ cdef class EVM:
         return result
 
     def snapshot(self):
-        """Remember the state as it is; returns what `revert` takes. The same as the state's own `snapshot`."""
+        """Remember the current state; returns the snapshot to pass to `revert`. Calls the state's own `snapshot`."""
         return getattr(self.state, "snapshot", self.backend.snapshot)()
 
     def revert(self, snapshot):
-        """Bring the state back to what it was at `snapshot`; later snapshots are forgotten."""
+        """Restore the state of `snapshot`; later snapshots are forgotten."""
         getattr(self.state, "revert", self.backend.revert)(snapshot)
 
     # ---- what went wrong

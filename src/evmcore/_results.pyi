@@ -5,7 +5,7 @@ from evmcore.reverts import RevertReason
 from evmcore.types import Log
 
 class Status(IntEnum):
-    """How a message ended. Everything after `REVERT` is an exceptional halt that takes all gas given."""
+    """How a message ended. Every status after `REVERT` is an exceptional halt that consumes all gas given."""
 
     SUCCESS = 1
     REVERT = 2
@@ -29,19 +29,19 @@ class Status(IntEnum):
 class CallResult:
     """The outcome of a call. A reverted or halted call is a result, not an exception.
 
-    Results of one class are equal when all their fields are; `log_serials`, which tell of the runs before, do not
-    count.
+    Two results of the same class are equal if all their fields are equal, except `log_serials`, which depend on
+    earlier runs.
     """
 
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
     @property
     def status(self) -> Status:
-        """How it ended."""
+        """How the call ended."""
 
     @property
     def success(self) -> bool:
-        """True when it ended by STOP, RETURN, SELFDESTRUCT or at the end of the code."""
+        """True if the call ended by STOP, RETURN, SELFDESTRUCT or at the end of the code."""
 
     @property
     def error(self) -> str | None:
@@ -53,20 +53,20 @@ class CallResult:
 
     @property
     def gas_used(self) -> int:
-        """In gas: what a transaction would pay for, refunds subtracted; of `EVM.message` what execution took."""
+        """In gas: what a transaction would pay for, refunds subtracted; for `EVM.message` the gas of the execution."""
 
     @property
     def gas_refund(self) -> int:
-        """The refund, in gas: that was subtracted; of `EVM.message` the refund counter."""
+        """The refund that was subtracted, in gas; for `EVM.message` the refund counter."""
 
     @property
     def logs(self) -> tuple[Log, ...]:
-        """The logs in the order they were emitted; empty unless it succeeded."""
+        """The logs in the order they were emitted; empty unless the call succeeded."""
 
     @property
     def log_serials(self) -> tuple[int, ...]:
-        """For each of `logs`, how many logs its EVM or `Session` had seen before it, those of reverted calls
-        included."""
+        """For each of `logs`, the number of earlier logs in its EVM or `Session`, including logs of reverted
+        calls."""
 
     @property
     def created_address(self) -> bytes | None:
@@ -74,7 +74,7 @@ class CallResult:
 
     @property
     def revert_reason(self) -> RevertReason | None:
-        """The decoded revert data when it reverted, else None."""
+        """The decoded revert data if the call reverted, else None."""
 
 class TransactionResult(CallResult):
     """The outcome of a transaction that was applied to the state."""
@@ -85,4 +85,4 @@ class TransactionResult(CallResult):
 
     @property
     def diff(self) -> StateDiff:
-        """What was applied."""
+        """The diff that was applied."""

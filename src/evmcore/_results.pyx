@@ -1,4 +1,4 @@
-"""What running a call or a transaction gave: plain objects whose costly fields are made when asked for."""
+"""The results of calls and transactions: plain objects whose costly fields are made on first access."""
 from enum import IntEnum
 
 cimport cython
@@ -12,7 +12,7 @@ from evmcore.types import Log
 
 
 class Status(IntEnum):
-    """How a message ended. Everything after `REVERT` is an exceptional halt that takes all gas given."""
+    """How a message ended. Every status after `REVERT` is an exceptional halt that consumes all gas given."""
 
     SUCCESS = CStatus.SUCCESS
     REVERT = CStatus.REVERT
@@ -39,8 +39,8 @@ cdef class CallResult:
     """The outcome of a call. A reverted or halted call is a result, not an exception.
 
     `gas_used` and `gas_refund` are in gas, `output` is the return data, the revert data, or for a creation the deployed
-    code; `created_address` is the 20-byte address of the contract that a creation made, else None. Results of one class are
-    equal when all their fields are; `log_serials`, which tell of the runs before, do not count.
+    code; `created_address` is the 20-byte address of the contract that a creation made, else None. Two results of the same
+    class are equal if all their fields are equal, except `log_serials`, which depend on earlier runs.
     """
 
     cdef int keep_logs(self, WorkingSet* ws) except -1:
@@ -57,12 +57,12 @@ cdef class CallResult:
 
     @property
     def status(self):
-        """How it ended, a `Status`."""
+        """How the call ended, a `Status`."""
         return Status(<int>self.ended)
 
     @property
     def success(self):
-        """True when it ended by STOP, RETURN, SELFDESTRUCT or at the end of the code."""
+        """True if the call ended by STOP, RETURN, SELFDESTRUCT or at the end of the code."""
         return self.ended == CStatus.SUCCESS
 
     @property
@@ -72,12 +72,12 @@ cdef class CallResult:
 
     @property
     def revert_reason(self):
-        """The decoded revert data (`RevertReason`) when it reverted, else None."""
+        """The decoded revert data (`RevertReason`) if the call reverted, else None."""
         return decode_revert(self.output) if self.ended == CStatus.REVERT else None
 
     @property
     def logs(self):
-        """The logs in the order they were emitted, a tuple of `Log`; empty unless it succeeded."""
+        """The logs in the order they were emitted, a tuple of `Log`; empty unless the call succeeded."""
         if self.log_entries is None:
             return ()
         cdef const LogEntry* entries = <const LogEntry*>PyBytes_AS_STRING(self.log_entries)
@@ -97,7 +97,7 @@ cdef class CallResult:
 
     @property
     def log_serials(self):
-        """For each of `logs`, how many logs its EVM or `Session` had seen before it, those of reverted calls included."""
+        """For each of `logs`, the number of earlier logs in its EVM or `Session`, including logs of reverted calls."""
         if self.log_entries is None:
             return ()
         cdef const LogEntry* entries = <const LogEntry*>PyBytes_AS_STRING(self.log_entries)
@@ -123,7 +123,7 @@ cdef class TransactionResult(CallResult):
     """The outcome of a transaction that was applied to the state.
 
     Besides the fields of `CallResult`: `gas_spent` is the gas before refunds, `diff` the `StateDiff` that was applied.
-    `gas_used` is what the sender paid for: intrinsic gas included, refunds subtracted, at least the EIP-7623 floor.
+    `gas_used` is the gas that the sender paid for: intrinsic gas included, refunds subtracted, at least the EIP-7623 floor.
     """
 
     cdef tuple fields(self):

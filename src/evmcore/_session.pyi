@@ -14,7 +14,7 @@ from evmcore.transactions import Transaction
 from evmcore.types import Account
 
 class Session:
-    """A state that transactions run on, and blocks are made on, without changing it."""
+    """A state on which transactions are run and blocks are made without changing it."""
 
     def __init__(
         self,
@@ -30,16 +30,16 @@ class Session:
         """The code of an account as the session sees it."""
 
     def diff(self) -> StateDiff:
-        """Everything the session has changed, as a diff against the state."""
+        """All changes made by the session, as a diff against the state."""
 
     def state_root(self) -> bytes:
-        """The root of the state with everything the session has changed. `StateError` where it cannot be computed."""
+        """The state root with all changes of the session. `StateError` if the backend cannot compute a root."""
 
     def override(self, overrides: Mapping[Any, Account | Mapping[str, Any]]) -> None:
-        """Changes accounts, between blocks."""
+        """Changes accounts between blocks."""
 
     def move_precompiles(self, moves: Mapping[bytes, bytes | None]) -> None:
-        """Says where precompiles are found instead, None for nowhere, until it is called again."""
+        """Moves precompiles to other addresses, None for nowhere, until the next call of this method."""
 
     def begin_block(
         self,
@@ -73,7 +73,7 @@ class Session:
         show_transfers: bool = False,
         tracer: Tracer | None = None,
     ) -> TransactionResult:
-        """Runs a transaction as the block's next one. Raises `InvalidTransaction`; the block is then as before."""
+        """Runs a transaction as the block's next one. Raises `InvalidTransaction`; the block is then unchanged."""
 
     def end_block(self, block: Block) -> BlockResult:
         """Ends the block: withdrawals or rewards, requests. Raises `InvalidBlock`."""

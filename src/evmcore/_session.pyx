@@ -1,7 +1,7 @@
-"""Blocks made step by step on one working set, over a state that stays as it is.
+"""Blocks made step by step on one working set, over a state that is never written.
 
-The working set is the session's memory: what one transaction or block did, the next one sees, and nothing is written to
-the state below. So a session costs what it touches, however large the state is.
+The working set is the session's memory: each transaction or block sees the changes of those before it, and nothing is
+written to the state below. A session therefore costs what it accesses, however large the state is.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
@@ -37,17 +37,17 @@ from evmcore.types import to_address, to_uint
 
 
 cdef class Session:
-    """A state that transactions run on, and blocks are made on, without changing it.
+    """A state on which transactions are run and blocks are made without changing it.
 
     - `state`: a `MemoryState`, another backend or a `State`; `chain`: as for `execute_block`.
     - `timeout`: seconds from now, or a `TimeLimit`, after which running raises `ExecutionAborted`.
 
-    A block is made by `begin_block`, `run` for each transaction, `end_block`. What has been run stays in the session:
-    the next block starts from there. Between blocks `override` changes accounts.
+    `begin_block`, `run` for each transaction and `end_block` make one block. Its changes stay in the session: the next
+    block starts from there. Between blocks, `override` changes accounts.
 
-    The state must not be written to while the session lives: it sees what it has read before as it was, and the rest as
-    it is. Not for use from several threads at once. After a `StateError`, `ResourceError` or `ExecutionAborted` the
-    session is of no use any more.
+    The state must not be written to while the session lives: the session would see the old values of what it has read,
+    and the new values of everything else. Not for use from several threads at once. After a `StateError`,
+    `ResourceError` or `ExecutionAborted` the session can no longer be used.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -100,7 +100,7 @@ cdef class Session:
         return PyBytes_FromStringAndSize(<const char*>code.raw, code.size)
 
     def diff(self) -> StateDiff:
-        """Everything the session has changed, as a diff against the state."""
+        """All changes made by the session, as a diff against the state."""
         cdef StateDiff diff
         self.backend.begin_read()
         try:
@@ -111,15 +111,15 @@ cdef class Session:
         return diff
 
     def state_root(self) -> bytes:
-        """The root of the state with everything the session has changed. `StateError` where it cannot be computed."""
+        """The state root with all changes of the session. `StateError` if the backend cannot compute a root."""
         return root_function(self.backend)(self.diff())
 
     # ---- overrides
 
     def override(self, overrides):
         """Changes accounts: a mapping of address to an `Account`, or to a mapping with any of balance, nonce, code,
-        state (all slots) and stateDiff (some slots). An account for which a field is given exists from then on.
-        `InputError` for overrides that make no sense: then none is made."""
+        state (all slots) and stateDiff (some slots). An account with any given field exists from then on. Raises
+        `InputError` for invalid overrides; none of them is then applied."""
         if self.fork is not None:
             raise InputError("overrides: a block is being made; change accounts before it begins")
         checked = checked_overrides(overrides)
@@ -163,8 +163,8 @@ cdef class Session:
         return self.check_read()
 
     def move_precompiles(self, moves):
-        """Address of a precompile to where it is found instead, or to None for nowhere. Holds until it is called again;
-        with an empty mapping all are where they belong."""
+        """Maps the address of a precompile to the address where code finds it, or to None to disable it. The moves hold
+        until the next call of this method; an empty mapping puts all precompiles back."""
         self.machine.moves = NULL
         self.precompiles = moves_new(moves)
         if self.precompiles.moves.count:
@@ -174,13 +174,13 @@ cdef class Session:
 
     def begin_block(self, block, *, fork=None, block_hashes=None, blob_base_fee=None, reward=None, lax_requests=False,
                     system_calls=True):
-        """Begins a block with the header of `block` (a `Block`; what execution gives, roots and gas, is not looked at),
-        its withdrawals and ommers, and runs the system calls.
+        """Begins a block with the header of `block` (a `Block`; results of execution such as roots and gas are
+        ignored), its withdrawals and ommers, and runs the system calls.
 
-        `fork`: instead of what the chain says. `block_hashes`: number to hash for BLOCKHASH, where the state does not
-        know them. `blob_base_fee` (wei) in place of what follows from the header; `reward` as in `execute_block`.
-        `lax_requests`: a request contract without code makes no requests; else it makes the block invalid.
-        `system_calls` False: the state has seen those at the block's begin already.
+        `fork`: replaces the fork of the chain. `block_hashes`: number to hash for BLOCKHASH, for numbers that the state
+        does not know. `blob_base_fee` (wei): replaces the fee that follows from the header. `reward`: as in
+        `execute_block`. `lax_requests`: a request contract without code makes no requests; otherwise the block is then
+        invalid. `system_calls` False: skips the system calls, because the state already contains their effects.
         """
         cdef BlockFailure failure = BLOCK_OK
         cdef Status status = SUCCESS
@@ -214,12 +214,12 @@ cdef class Session:
 
     @property
     def gas_left(self) -> int:
-        """What is left of the block's gas limit."""
+        """The part of the block's gas limit that is left."""
         return self.making.rules.env.gas_limit - self.making.output.gas_used
 
     @property
     def logs_seen(self) -> int:
-        """How many logs there were in the session so far, those of reverted calls included."""
+        """The number of logs in the session so far, including those of reverted calls."""
         return self.machine.ws.logs_seen
 
     @property
@@ -231,16 +231,16 @@ cdef class Session:
         self, tx, *, nonce=True, fees=True, blob_fee=True, eoa=True, gas_cap=True, blob_limit=True,
         show_transfers=False, tracer=None,
     ):
-        """Runs a transaction (as `EVM.transact` takes it) as the block's next one.
+        """Runs a transaction (in any form that `EVM.transact` takes) as the block's next one.
 
-        Checks that can be left out: `nonce`; `fees`, the maximum fee against the base fee; `blob_fee`, the same for
-        blobs; `eoa`, whether the sender has code (EIP-3607); `gas_cap`, the gas limit against EIP-7825 and the block's;
-        `blob_limit`, blobs against the block's limit. The sender has to pay in any case: gas at the transaction's price
-        and the value. `show_transfers`: the result's logs show moved ether as ERC-20 Transfer events of ERC-7528's
-        address; the receipts do not.
+        Each of these flags can switch a check off: `nonce`; `fees`, the maximum fee against the base fee; `blob_fee`,
+        the same for blobs; `eoa`, whether the sender has code (EIP-3607); `gas_cap`, the gas limit against EIP-7825 and
+        the block's; `blob_limit`, blobs against the block's limit. The sender always pays the gas, at the transaction's
+        price, and the value. `show_transfers`: the result's logs include ether transfers as ERC-20 Transfer events of
+        ERC-7528's address; the receipts do not.
 
-        Returns a `TransactionResult` (without diff). Raises `InvalidTransaction` when the transaction may not be in the
-        block, which is then as before.
+        Returns a `TransactionResult` (without diff). Raises `InvalidTransaction` if the transaction may not be in the
+        block; the block is then unchanged.
         """
         cdef PreparedTransaction prepared
         cdef TransactionResult result = TransactionResult.__new__(TransactionResult)
@@ -303,8 +303,8 @@ cdef class Session:
     def end_block(self, block):
         """Ends the block: pays out withdrawals or rewards and collects the requests.
 
-        `block`: what `begin_block` got, with the transactions that have run. Returns its `BlockResult`, whose `diff`
-        is everything the session has changed. Raises `InvalidBlock` as `execute_block` does.
+        `block`: the block given to `begin_block`, with the transactions that have run. Returns its `BlockResult`, whose
+        `diff` has all changes made by the session. Raises `InvalidBlock` as `execute_block` does.
         """
         cdef BlockFailure failure
         cdef BlockResult result

@@ -1,8 +1,8 @@
-"""A block's transactions one after the other as they become final, while later ones still run.
+"""A block's transactions one after the other as they become final, while later transactions still run.
 
-The block is executed in a thread of its own, which holds the GIL only to begin and to end. Whoever commits a transaction
-says so at a gate and goes on; the reader finds the results in the block's output, whose arrays stay where they are, and makes
-Python objects of them at its own pace. So a slow reader holds nobody up, and needs no queue.
+The block is executed in a separate thread, which holds the GIL only at its begin and end. A thread that commits a transaction
+signals this at a gate and goes on. The reader finds the results in the block's output, whose arrays never move, and makes Python
+objects of them at its own pace. A slow reader therefore delays nobody, and no queue is needed.
 """
 import threading
 
@@ -36,11 +36,11 @@ cdef class Execution:
 
 
 cdef class BlockStream:
-    """What `execute_block_stream` returns: an iterator over a block's transactions as they become final.
+    """The result of `execute_block_stream`: an iterator over a block's transactions as they become final.
 
-    `result` is the `BlockResult` once the iterator is exhausted, before that None. `close` ends the execution early: all
-    its threads have ended when it returns, and nothing has been applied to the state. A stream that is dropped is closed;
-    it can also be used in a `with` statement. It belongs to one thread at a time.
+    `result` is the `BlockResult` once the iterator is exhausted, before that None. `close` ends the execution early:
+    when it returns, all threads of the execution have ended and nothing has been applied to the state. A stream that
+    is dropped is closed. A stream can be used in a `with` statement. Only one thread at a time may use a stream.
     """
 
     def __init__(self, request, Executor executor not None):
@@ -103,7 +103,7 @@ cdef class BlockStream:
         raise StopIteration
 
     def close(self):
-        """Ends the execution if it still goes on, and the iteration. All threads have ended when this returns."""
+        """Ends the iteration, and the execution if it is still running. All threads have ended when this returns."""
         self.ended = True
         if self.thread is not None:
             self.execution.run.end_early()

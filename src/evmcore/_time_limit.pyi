@@ -1,16 +1,16 @@
 class TimeLimit:
-    """A moment at which runs end, shared by several of them, and a switch that ends them before."""
+    """A deadline that several runs can share, with a switch that ends them earlier."""
 
     def __init__(self, seconds: float | None = None) -> None: ...
     @staticmethod
     def of(timeout: float | TimeLimit | None) -> TimeLimit:
-        """The limit that a `timeout` stands for: itself, seconds from now on, or none."""
+        """The limit for a `timeout`: a `TimeLimit` itself, a number of seconds from now, or no limit."""
 
     def within(self, seconds: float | None) -> TimeLimit:
-        """A limit for a part of the time, which this one stops too."""
+        """A limit for a part of the time; stopping this limit stops it too."""
 
     def stop(self) -> None:
-        """Ends what runs under this limit; for any thread."""
+        """Ends all runs under this limit. Any thread may call it."""
 
     @property
     def seconds(self) -> float | None: ...

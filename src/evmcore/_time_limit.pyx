@@ -1,4 +1,4 @@
-"""When runs are to end: after a time, or as soon as somebody says so."""
+"""Limits of running time: a deadline, and a switch that ends runs earlier."""
 from libc.stdint cimport int64_t
 
 from evmcore._sync cimport is_raised, monotonic_ns, raise_flag
@@ -13,10 +13,10 @@ cdef int64_t deadline_after(object seconds) except -1:
 
 
 cdef class TimeLimit:
-    """A moment at which runs end, shared by several of them, and a switch that ends them before.
+    """A deadline that several runs can share, with a switch that ends them earlier.
 
-    Wherever a `timeout` is taken it may be given in the place of seconds. `seconds`: from now on; None for no end but
-    by `stop`. Raises `InputError` for anything but a number of seconds.
+    Every `timeout` argument accepts a `TimeLimit` in place of seconds. `seconds`: from now; None: the limit ends only by
+    `stop`. Raises `InputError` for anything but a number of seconds.
     """
 
     def __cinit__(self, seconds=None):
@@ -29,11 +29,11 @@ cdef class TimeLimit:
 
     @staticmethod
     def of(timeout) -> TimeLimit:
-        """The limit that a `timeout` stands for: itself, seconds from now on, or none."""
+        """The limit for a `timeout`: a `TimeLimit` itself, a number of seconds from now, or no limit."""
         return timeout if isinstance(timeout, TimeLimit) else TimeLimit(timeout)
 
     def within(self, seconds) -> TimeLimit:
-        """A limit for a part of the time: so many seconds from now on, but never longer than this one, which stops it too."""
+        """A limit `seconds` from now, but never later than this one; stopping this limit stops it too."""
         cdef TimeLimit part = TimeLimit(seconds)
         if self.deadline_ns != 0 and (part.deadline_ns == 0 or self.deadline_ns < part.deadline_ns):
             part.seconds = self.seconds
@@ -43,8 +43,8 @@ cdef class TimeLimit:
         return part
 
     def stop(self):
-        """Ends, within a fraction of a millisecond, what runs under this limit: it raises `ExecutionAborted`. For any
-        thread."""
+        """Ends all runs under this limit within a fraction of a millisecond: they raise `ExecutionAborted`. Any thread may
+        call it."""
         raise_flag(&(self if self.whole is None else self.whole).own)
 
     @property
@@ -54,5 +54,5 @@ cdef class TimeLimit:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing may run any more."""
+        """Whether the deadline has passed or `stop` was called."""
         return is_raised(self.stopped) or (self.deadline_ns != 0 and monotonic_ns() >= self.deadline_ns)

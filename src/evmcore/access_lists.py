@@ -1,7 +1,7 @@
-"""Block-level access lists (EIP-7928): what a block accesses, and every value it leaves, by place in the block.
+"""Block-level access lists (EIP-7928): what a block accesses, and every value it leaves, by index in the block.
 
-An *index* is a place in the block: 0 for the system calls before the transactions, 1 to n for the transactions, n + 1
-for what comes after them (withdrawals, rewards, system calls).
+An *index* is a position in the block: 0 for the system calls before the transactions, 1 to n for the n
+transactions, n + 1 for everything after them (withdrawals, rewards, system calls).
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from evmcore.errors import BlockReason, InputError, InvalidBlock, RlpError
 from evmcore.types import to_address, to_bytes, to_hash, to_object, to_uint
 
 ITEM_COST = 2000
-"""Gas of the block's limit for each address and slot that its list may hold (EIP-7928)."""
+"""Gas of the block's gas limit for each address and slot in the block's list (EIP-7928)."""
 INDEX_BITS = 32
 
 T = TypeVar("T")
 
 
 class StorageChange(NamedTuple):
-    """The value of a slot after a place in the block."""
+    """The value of a slot after an index of the block."""
 
     block_access_index: int
     value: int
 
 
 class BalanceChange(NamedTuple):
-    """An account's balance in wei after a place in the block."""
+    """An account's balance in wei after an index of the block."""
 
     block_access_index: int
     balance: int
 
 
 class NonceChange(NamedTuple):
-    """An account's nonce after a place in the block."""
+    """An account's nonce after an index of the block."""
 
     block_access_index: int
     nonce: int
 
 
 class CodeChange(NamedTuple):
-    """An account's code after a place in the block."""
+    """An account's code after an index of the block."""
 
     block_access_index: int
     code: bytes
@@ -59,7 +59,7 @@ class SlotChanges(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AccountChanges:
-    """All that a block does with one account. An account that was only looked at has no changes.
+    """Everything that a block does with one account. An account that was only read has no changes.
 
     `storage_reads` are the slots that were accessed and never changed. Slots are in ascending order, changes in
     ascending order of index.
@@ -76,8 +76,8 @@ class AccountChanges:
 class BlockAccessList(Sequence[AccountChanges]):
     """A block's access list (EIP-7928): its `AccountChanges`, by ascending address. Immutable.
 
-    Made from accounts, which may be in any order and say anything: `check` tells whether it is in the one form that a
-    block may have.
+    The accounts may be given in any order and with any content: `check` tells whether the list is in the only form that
+    a block may have.
     """
 
     __slots__ = ("_accounts", "_encoded")
@@ -92,10 +92,10 @@ class BlockAccessList(Sequence[AccountChanges]):
 
     @classmethod
     def from_rlp(cls, data: bytes) -> BlockAccessList:
-        """From its RLP encoding; order and repetitions are left to `check`.
+        """From its RLP encoding; order and repetitions are checked by `check`, not here.
 
-        Raises `RlpError` for anything but the canonical encoding of a list of the right shape, and `InputError` when
-        `data` are not bytes.
+        Raises `RlpError` for anything but the canonical encoding of a list of the right shape, and `InputError` if
+        `data` is not bytes.
         """
         made = cls._of_rlp(to_bytes(data, "data"))
         made._accounts = _decode(made._encoded or b"")
@@ -103,9 +103,10 @@ class BlockAccessList(Sequence[AccountChanges]):
 
     @classmethod
     def joined(cls, parts: Iterable[Iterable[AccountChanges]]) -> BlockAccessList:
-        """The list of several parts of a block together, from the list of each: those before, of and after its
-        transactions, or any others, each once and in any order. A slot that one part reads and another changes is a
-        changed one. Raises `InputError` for anything but lists of `AccountChanges`.
+        """The list of several parts of a block together, from the list of each part. The parts are usually the system
+        calls before the transactions, each transaction, and everything after them; any other parts work too, each once
+        and in any order. A slot that one part reads and another part changes is a changed slot. Raises `InputError` for
+        anything but lists of `AccountChanges`.
         """
         accounts: dict[bytes, _Joined] = {}
         if not isinstance(parts, Iterable):
@@ -117,7 +118,7 @@ class BlockAccessList(Sequence[AccountChanges]):
 
     @classmethod
     def _of_rlp(cls, data: bytes) -> BlockAccessList:
-        """From an encoding that is known to be right; decoded when looked into."""
+        """From an encoding that is known to be valid; it is decoded on first access."""
         made = cls.__new__(cls)
         made._accounts = None
         made._encoded = data
@@ -131,8 +132,8 @@ class BlockAccessList(Sequence[AccountChanges]):
         return self._accounts
 
     def to_rlp(self) -> bytes:
-        """The RLP encoding: for each account address, slot changes, slots only read, and changes of balance, nonce and
-        code."""
+        """The RLP encoding: for each account the address, slot changes, slots only read, and changes of balance, nonce
+        and code."""
         if self._encoded is None:
             self._encoded = rlp.encode([_encodable(account) for account in self.accounts])
         return self._encoded
@@ -143,13 +144,13 @@ class BlockAccessList(Sequence[AccountChanges]):
         return keccak256(self.to_rlp())
 
     def account(self, address: bytes | str | int) -> AccountChanges | None:
-        """What the list says of an account, None where it is not listed."""
+        """The entry of an account, None if the account is not in the list."""
         wanted = to_address(address, "address")
         return next((account for account in self.accounts if account.address == wanted), None)
 
     @property
     def item_count(self) -> int:
-        """The addresses and slots, which the EIP limits by the block's gas limit."""
+        """The number of addresses and slots, which the EIP limits by the block's gas limit."""
         slots = sum(len(account.storage_changes) + len(account.storage_reads) for account in self.accounts)
         return len(self.accounts) + slots
 
@@ -174,9 +175,9 @@ class BlockAccessList(Sequence[AccountChanges]):
     # ------------------------------------------------------------ checks
 
     def check(self, transactions: int | None = None) -> None:
-        """Raises `InvalidBlock` unless the list is in canonical form: accounts, slots and indices ascending,
-        none twice, no slot both changed and read, no slot without changes; with the number of `transactions`, no
-        index after the block's last. Accounts out of order are an INCORRECT_BLOCK_FORMAT, everything else an
+        """Raises `InvalidBlock` unless the list is in canonical form: accounts, slots and indices ascending without
+        repetitions, no slot both changed and read, no slot without changes. With the number of `transactions`, also no
+        index after the block's last one. Accounts out of order are an INCORRECT_BLOCK_FORMAT, everything else is an
         INVALID_BLOCK_ACCESS_LIST.
         """
         last = None if transactions is None else to_uint(transactions, "transactions") + 1
@@ -192,8 +193,8 @@ class BlockAccessList(Sequence[AccountChanges]):
             _check_account(account, last)
 
     def check_size(self, gas_limit: int) -> None:
-        """Raises `InvalidBlock` (BLOCK_ACCESS_LIST_GAS_LIMIT_EXCEEDED) for more addresses and slots than one for
-        every 2,000 gas of the block's gas limit."""
+        """Raises `InvalidBlock` (BLOCK_ACCESS_LIST_GAS_LIMIT_EXCEEDED) if the list has more addresses and slots than
+        one per 2,000 gas of the block's gas limit."""
         items, allowed = self.item_count, to_uint(gas_limit, "gas_limit") // ITEM_COST
         if items > allowed:
             raise InvalidBlock(
@@ -234,8 +235,8 @@ class BlockAccessList(Sequence[AccountChanges]):
 
     @classmethod
     def from_json(cls, value: Any) -> BlockAccessList:
-        """From what `to_json` gives; absent lists are empty, numbers may be numbers. Raises `InputError` for a
-        field that is missing or malformed."""
+        """The inverse of `to_json`; missing lists are empty, numbers may also be JSON numbers. Raises `InputError` for
+        a field that is missing or malformed."""
         return cls(
             [_account_from_json(to_object(entry, "access list entry")) for entry in _items(value, "access list")]
         )
@@ -252,7 +253,7 @@ def _changes(accounts: Iterable[AccountChanges], name: str) -> tuple[AccountChan
 
 
 class _Joined:
-    """What several parts of a block say of one account."""
+    """The entries of one account in several parts of a block, joined."""
 
     def __init__(self) -> None:
         self.written: dict[int, list[StorageChange]] = {}

@@ -1,4 +1,4 @@
-"""The arguments of `execute_block` and `execute_block_stream`, spelled once."""
+"""The arguments of `execute_block` and `execute_block_stream`, defined once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 @dataclass(slots=True)
 class BlockRequest:
-    """The arguments of `execute_block`; its documentation says what they mean."""
+    """The arguments of `execute_block`, which documents them."""
 
     block: Block
     state: Backend | State
@@ -51,7 +51,7 @@ class BlockRequest:
             raise InputError(f"argument 'parent': expected a Header, got {type(self.parent).__name__}")
 
     def rules(self) -> tuple[ChainConfig, Fork]:
-        """The chain, and the fork whose rules hold in the block. `InputError` where block, chain or fork is none."""
+        """The chain, and the fork in force in the block. `InputError` if block, chain or fork has the wrong type."""
         if not isinstance(self.block, Block):
             raise InputError(f"block: expected a Block, got {type(self.block).__name__}")
         chain = chain_of(self.chain)
@@ -62,13 +62,13 @@ class BlockRequest:
 
     @property
     def records_accesses(self) -> bool:
-        """Whether what each part of the block accesses is to be told."""
+        """Whether to record what each part of the block accesses."""
         return self.accesses or self.access_list is True
 
 
 def of_arguments(request: Callable[P, BlockRequest]) -> Callable[[Callable[[BlockRequest], R]], Callable[P, R]]:
-    """Makes of a function of a request one that takes the request's fields as arguments, for callers, type checkers and
-    `help` alike."""
+    """Turns a function of a `BlockRequest` into one that takes the fields of the request as arguments; callers, type
+    checkers and `help` see these arguments."""
 
     def wrap(function: Callable[[BlockRequest], R]) -> Callable[P, R]:
         @functools.wraps(function)

@@ -1,4 +1,4 @@
-"""Where a follower's blocks come from: a chain file, or blocks with the state they read."""
+"""Sources of blocks for a follower: a chain file, or blocks that carry the state they read."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from evmcore.types import Account
 class Advance(NamedTuple):
     """The next block on the head.
 
-    `parent_difficulty`: total difficulty of its parent, where known. `ancestors`: the blocks before it with their
-    bodies, oldest first, as many as the ommer rules look at; None where they are not known.
+    `parent_difficulty`: total difficulty of its parent, or None if unknown. `ancestors`: the preceding blocks with
+    their bodies, oldest first, as many as the ommer rules need; None if unknown.
     """
 
     block: Block
@@ -32,27 +32,27 @@ class Advance(NamedTuple):
 
 
 class Rewind(NamedTuple):
-    """The chain goes on from an earlier block: what came after it has to be taken back."""
+    """The chain continues from an earlier block; the blocks after that block have to be reverted."""
 
     to: bytes
 
 
 class BlockSource(Protocol):
-    """Tells what comes next."""
+    """Supplies the next step for a follower."""
 
-    # Whether more may come when there is nothing at present.
+    # Whether the source may have more blocks later when it has none now.
     endless: bool
 
     def next(self, head: Header) -> Advance | Rewind | None:
-        """What to do when the state is the one after `head`; None: nothing at present."""
+        """The step to take when the state is the one after `head`; None: no step at present."""
 
     def close(self) -> None:
-        """Lets go of files and connections."""
+        """Releases files and connections."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A block in a chain file."""
+    """The place of a block in a chain file."""
 
     index: int
     start: int
@@ -61,28 +61,29 @@ class _Place:
     parent: bytes
     number: int
     difficulty: int
-    # Sum of the difficulties on the way from the first block's parent, which counts 0.
+    # Sum of the difficulties from the first block to this one; the first block's parent counts 0.
     weight: int
 
 
 class ChainFile:
     """Blocks in RLP, one after the other, as `geth export` writes them; the genesis may be the first.
 
-    Side chains may be among them, each block after its parent: the head is the block of the highest total difficulty,
-    and after the merge the one that comes last. A state whose head is not in the file goes back to the latest block
-    that is, and on from there; where the file has nothing after that, it stays as it is.
+    Side chains may be among them, each block after its parent. The head is the block with the highest total
+    difficulty; after the merge it is the last block. If the head of the state is not in the file, the state goes back
+    to the latest block that is, and follows the file from there; if the file has no block after that one, the state
+    stays as it is.
     """
 
     endless = False
 
     def __init__(self, path: Path, base: Header | None = None) -> None:
-        """`base`: the header of the genesis, where known: total difficulties are known of a file that begins there.
+        """`base`: the header of the genesis, if known. Total difficulties are known only for a file that begins there.
 
-        `ancestors`, to be set where the state can go back: number and hash of the blocks before its head to which it
-        can, the latest first.
+        `ancestors`, to be set if the state can go back: number and hash of the blocks before its head to which it can
+        go back, latest first.
 
-        Raises `InputError` when the file cannot be read or begins on another genesis, `InvalidBlock` where it is not
-        made of blocks.
+        Raises `InputError` if the file cannot be read or begins with another genesis, `InvalidBlock` if it does not
+        consist of blocks.
         """
         self.path = path
         self.ancestors: Callable[[], Iterable[tuple[int, bytes]]] = tuple
@@ -109,7 +110,7 @@ class ChainFile:
         self._data = b""
 
     def _difficulty_before(self, base: Header) -> int | None:
-        """The total difficulty before the first block; None where it is not known."""
+        """The total difficulty before the first block; None if unknown."""
         if not self._places or self._places[0].number > base.number + 1:
             return None
         first = self._places[0]
@@ -161,14 +162,15 @@ class ChainFile:
         return block
 
     def _after(self, block_hash: bytes) -> int | None:
-        """Where the blocks begin that come after one of the file, or after the one that it begins on; None: neither."""
+        """The position of the first block after `block_hash`, which is a block of the file or the parent of its first
+        block; None: neither."""
         place = self._by_hash.get(block_hash)
         if place is not None:
             return place.index + 1
         return 0 if block_hash == self._root or not self._places else None
 
     def _back(self, head: Header) -> Rewind | None:
-        """To the latest block before the head that the file knows, if it goes on from there."""
+        """Back to the latest block before the head that is in the file, if the file continues from there."""
         oldest = (head.number, head.hash)
         for oldest in self.ancestors():
             after = self._after(oldest[1])
@@ -215,7 +217,7 @@ class ChainFile:
                 self._target = place
 
     def _is_next(self, place: _Place, head: bytes) -> bool:
-        """Whether a block that comes later in the file is to become the head."""
+        """Whether a later block of the file becomes the head."""
         if place.hash == head:
             return False
         if place.difficulty == 0 or place.parent == head:
@@ -255,7 +257,7 @@ def _blocks(first: int, last: int) -> str:
 
 
 class BlockWithState(Protocol):
-    """A block with all that executing it reads (see `evmcore.bench.replay`)."""
+    """A block with all the state that executing it reads (see `evmcore.bench.replay`)."""
 
     @property
     def chain(self) -> ChainConfig: ...
@@ -268,7 +270,7 @@ class BlockWithState(Protocol):
 
 
 class BlocksWithState:
-    """Blocks that bring their state along, in ascending order. Those up to the head are passed over."""
+    """Blocks that carry their state, in ascending order. Blocks up to the head are skipped."""
 
     endless = False
 

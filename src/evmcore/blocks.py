@@ -1,4 +1,4 @@
-"""Headers and blocks as plain values: the encodings of every fork, their hashes, and the forms that JSON gives them."""
+"""Headers and blocks as plain values: the encodings of every fork, their hashes, and their JSON forms."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ ZERO_HASH: Final = bytes(32)
 EMPTY_OMMERS_HASH: Final = keccak256(rlp.EMPTY_LIST)
 EMPTY_TRIE_ROOT: Final = keccak256(rlp.EMPTY_STRING)
 
-# Fields in the order of the encoding: size in bytes of a fixed string, or "u" and the bits of a number, or any string;
-# then the names that JSON-RPC and fixtures give it.
+# Fields in the order of the encoding. Type: size in bytes of a fixed string, or "u" and the bits of a number, or any
+# string. Then the names in JSON-RPC and fixtures.
 _FIELDS: Final[tuple[tuple[str, int | str, tuple[str, ...]], ...]] = (
     ("parent_hash", 32, ("parentHash",)),
     ("ommers_hash", 32, ("sha3Uncles", "uncleHash")),
@@ -46,7 +46,7 @@ _FIELDS: Final[tuple[tuple[str, int | str, tuple[str, ...]], ...]] = (
     ("extra_data", "bytes", ("extraData",)),
     ("mix_hash", 32, ("mixHash",)),
     ("nonce", 8, ("nonce",)),
-    # Each fork's header has a first part of what follows.
+    # The header of each fork ends at some point of this list.
     ("base_fee_per_gas", "u256", ("baseFeePerGas",)),  # London, EIP-1559
     ("withdrawals_root", 32, ("withdrawalsRoot",)),  # Shanghai, EIP-4895
     ("blob_gas_used", "u64", ("blobGasUsed",)),  # Cancun, EIP-4844
@@ -94,8 +94,8 @@ class Header:
     """A block header of any fork. Fields are converted and checked when it is made.
 
     Hashes and roots have 32 bytes, `coinbase` 20, `logs_bloom` 256, `nonce` 8; `timestamp` is in seconds, gas in gas,
-    `base_fee_per_gas` in wei. The last six fields are None where the fork does not have them, and a field that is there
-    needs those before it. `mix_hash` is PREVRANDAO from Paris on.
+    `base_fee_per_gas` in wei. The last six fields are None in forks that do not have them; a field that is not None
+    requires the fields before it. `mix_hash` is PREVRANDAO from Paris on.
 
     Raises `InputError` naming the field for a value of the wrong type, size or range.
     """
@@ -163,7 +163,7 @@ class Header:
             object.__setattr__(self, name, _converted(value, name, kind))
 
     def items(self) -> list[rlp.Encodable]:
-        """The fields that are there, in the order of the encoding."""
+        """The fields that are present, in the order of the encoding."""
         values = (getattr(self, name) for name, _, _ in _FIELDS)
         return [value for value in values if value is not None]
 
@@ -189,9 +189,9 @@ class Header:
 
     @staticmethod
     def parent_hash_of(data: bytes) -> bytes:
-        """The 32-byte hash of the parent of the header that `data` encodes; the other fields are not looked at.
+        """The 32-byte hash of the parent of the header that `data` encodes; the other fields are not checked.
 
-        Raises `InvalidBlock` where `data` does not begin as a header does, and `InputError` when they are not bytes.
+        Raises `InvalidBlock` if `data` does not begin like a header, and `InputError` if `data` is not bytes.
         """
         data = to_bytes(data, "data")
         try:
@@ -217,7 +217,7 @@ class Header:
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Header:
-        """From a block as `eth_getBlockByNumber` gives it, or the `blockHeader` of a fixture.
+        """From a block as returned by `eth_getBlockByNumber`, or from the `blockHeader` of a fixture.
 
         Raises `InputError` for a field that is missing or malformed.
         """
@@ -277,7 +277,7 @@ class Block:
         return self.header.hash
 
     def encode(self) -> bytes:
-        """The RLP encoding: header, transactions, ommers and, where there are any, withdrawals."""
+        """The RLP encoding: header, transactions, ommers and, from Shanghai on, withdrawals."""
         if self._encoded is None:
             parts = [self.header.encode()]
             # A typed transaction is a string item that holds its encoding.
@@ -294,7 +294,7 @@ class Block:
     def decode(cls, data: bytes) -> Block:
         """The block that `data` encodes.
 
-        Raises `InvalidBlock` for anything else; where a transaction is malformed, with its reason.
+        Raises `InvalidBlock` for anything else; if a transaction is malformed, with its reason.
         """
         data = to_bytes(data, "data")
         block, end = _decode_block(data, 0)
@@ -304,7 +304,8 @@ class Block:
 
     @classmethod
     def decode_stream(cls, data: bytes) -> Iterator[Block]:
-        """The blocks whose encodings follow one another in `data`. Raises as `decode` does, on getting there."""
+        """The blocks whose encodings are concatenated in `data`. A malformed block raises, as in `decode`, when the
+        iteration reaches it."""
         data = to_bytes(data, "data")
         position = 0
         while position < len(data):
@@ -313,10 +314,10 @@ class Block:
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any], ommers: Sequence[Header] = ()) -> Block:
-        """From a block as `eth_getBlockByNumber` gives it with full transactions, or that of a fixture.
+        """From a block as returned by `eth_getBlockByNumber` with full transactions, or from a fixture's block.
 
-        JSON-RPC has only the hashes of ommers: their headers have to be given in `ommers`, or are left out. Raises
-        `InputError` for a field that is missing or malformed.
+        JSON-RPC gives only the hashes of ommers, so their headers must be given in `ommers`; otherwise the block has
+        no ommers. Raises `InputError` for a field that is missing or malformed.
         """
         item = to_object(item, "block")
         header = to_object(item.get("blockHeader", item), "blockHeader")
@@ -342,7 +343,7 @@ def _objects(item: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 
 
 def encode_withdrawal(withdrawal: Withdrawal) -> bytes:
-    """The RLP encoding of a withdrawal (EIP-4895), as it is in the block and in the withdrawals trie."""
+    """The RLP encoding of a withdrawal (EIP-4895), as in the block and in the withdrawals trie."""
     return rlp.encode([withdrawal.index, withdrawal.validator_index, withdrawal.address, withdrawal.amount])
 
 
@@ -381,7 +382,7 @@ def _decode_transactions(data: bytes) -> tuple[Transaction, ...]:
 
 
 def _transaction_payloads(data: bytes) -> Iterator[bytes]:
-    """The encodings in a list of transactions with which something is wrong: up to there, and then what it is."""
+    """The encodings in a malformed list of transactions: those before the malformed one, and then the error."""
     for index, member in enumerate(rlp.split_list(data)[0]):
         is_list, start, stop = rlp.read_prefix(member, 0, len(member))
         payload = member if is_list else member[start:stop]

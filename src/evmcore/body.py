@@ -1,6 +1,6 @@
-"""What a block's body has to be and pays out: its roots against the header, withdrawals and rewards, requests.
+"""Rules of a block's body: its roots against the header, payments (withdrawals and rewards), requests.
 
-Nothing here looks at the state. Violations raise `InvalidBlock`.
+Nothing here reads the state. Violations raise `InvalidBlock`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _DEPOSIT_PARTS: Final = ((160, 48), (256, 32), (320, 8), (384, 96), (512, 8))
 
 
 def check_body(block: Block, fork: Fork) -> None:
-    """Checks ommers hash, withdrawals root and size (EIP-7934). `check_transactions_root` comes after the execution: a
-    transaction that may not be in the block is the better reason."""
+    """Checks ommers hash, withdrawals root and size (EIP-7934). `check_transactions_root` runs after the execution,
+    because an invalid transaction is the more useful reason."""
     header = block.header
     if fork >= Fork.OSAKA:
         size = len(block.encode())
@@ -81,8 +81,8 @@ def block_reward(fork: Fork) -> int:
 
 
 def block_credits(block: Block, fork: Fork, reward: int | None = None) -> list[tuple[bytes, int]]:
-    """What a block pays out at its end, as (address, wei) in order: withdrawals (EIP-4895), or the rewards for the
-    block and its ommers. `reward` takes the place of the fork's block reward; below zero nobody gets one."""
+    """The payments at the end of a block, as (address, wei) in order: withdrawals (EIP-4895), or the rewards for the
+    block and its ommers. `reward` replaces the fork's block reward; if negative, there are no rewards."""
     if fork >= Fork.SHANGHAI:
         return [(withdrawal.address, withdrawal.amount * GWEI) for withdrawal in block.withdrawals or ()]
     if reward is None:

@@ -1,4 +1,4 @@
-"""A chain of blocks on a memory state: genesis, import with every rule checked, side chains, the head."""
+"""A chain of blocks on a state in memory: genesis, import with every rule checked, side chains, the head."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from evmcore.types import to_bytes, to_uint
 
 @dataclass(slots=True)
 class _Link:
-    """A block of the chain or of a side chain, and what it changed."""
+    """A block of the chain or of a side chain, with the changes it made."""
 
     block: Block
     parent: _Link | None
@@ -30,7 +30,7 @@ class _Link:
 
 
 def genesis_header(genesis: Mapping[str, Any], config: ChainConfig, state_root: bytes) -> Header:
-    """The header of block 0 that a geth-style genesis file describes, with the fields its forks have.
+    """The header of block 0 that a geth-style genesis file describes, with the fields of its forks.
 
     Raises `ConfigError` for a field that is malformed.
     """
@@ -89,15 +89,15 @@ def genesis_header(genesis: Mapping[str, Any], config: ChainConfig, state_root: 
 class BlockChain:
     """Blocks from a genesis on, with the state after the head.
 
-    Imported blocks are checked completely: header rules, ommers, body, execution, every root. Proof-of-work seals are
-    not checked. Side chains are kept; the head is the block of the highest total difficulty, and after the merge the
-    one imported last. Not safe for use from several threads at once.
+    An imported block is checked completely: header rules, ommers, body, execution, every root. Proof-of-work seals are
+    not checked. Side chains are kept. The head is the block with the highest total difficulty; after the merge it is
+    the block imported last. Not safe for use from several threads at once.
     """
 
     def __init__(self, config: ChainConfig, genesis: Block, state: MemoryState) -> None:
-        """`state` is the one after `genesis` and belongs to the chain from now on.
+        """`state` is the state after `genesis`; it belongs to the chain from now on.
 
-        Raises `InvalidBlock` when its root is not the header's.
+        Raises `InvalidBlock` if the root of `state` is not the root in the genesis header.
         """
         root = state.state_root()
         if root != genesis.header.state_root:
@@ -128,7 +128,7 @@ class BlockChain:
         withdrawals = () if header.withdrawals_root is not None else None
         return cls(config, Block(header, withdrawals=withdrawals), state)
 
-    # ---- what is there
+    # ---- blocks and state
 
     @property
     def head(self) -> Block:
@@ -156,7 +156,7 @@ class BlockChain:
         return next((link.block for link in self._ancestry(self._head) if link.block.header.number == number), None)
 
     def result(self, block_hash: bytes) -> BlockResult | None:
-        """What executing a known block gave, an empty result of the genesis block; None where it is not known."""
+        """The result of executing a known block, an empty result for the genesis block; None for an unknown block."""
         link = self._links.get(block_hash)
         return None if link is None else link.result
 
@@ -166,17 +166,17 @@ class BlockChain:
         return (ancestor.block for ancestor in self._ancestry(link))
 
     def fork_after(self, parent: Header, number: int, timestamp: int) -> Fork:
-        """The fork in force in a block with that number and time on `parent`."""
+        """The fork in force in a block on `parent` with this number and timestamp (seconds)."""
         return self.config.fork_at(number, timestamp, self._links[parent.hash].total_difficulty)
 
     # ---- import
 
     def import_block(self, block: Block, tracer: Tracer | None = None) -> BlockResult:
-        """Checks, executes and adds a block whose parent is known; the head moves when the block is the better one.
+        """Checks, executes and adds a block whose parent is known; the block becomes the head if it beats the old one.
 
         `tracer` (one of `evmcore.tracing`) sees the transactions. Raises `InvalidBlock` with its reason; chain and
-        state are then as before. Importing a block again, or the genesis block, does nothing and returns its result; a
-        body that is not the one that its header names is refused then, too.
+        state are then unchanged. Importing a known block or the genesis block again returns its result; a known header
+        with another body raises `InvalidBlock`, too.
         """
         header = block.header
         known = self._links.get(block.hash)
@@ -214,7 +214,7 @@ class BlockChain:
             self._head = link
         return result
 
-    # ---- moving about
+    # ---- moving the state
 
     @staticmethod
     def _ancestry(link: _Link | None, limit: int | None = None) -> Iterator[_Link]:
@@ -225,7 +225,7 @@ class BlockChain:
             limit = None if limit is None else limit - 1
 
     def _move_to(self, target: _Link) -> None:
-        """Takes the state to where it was after `target`: back by undoing diffs, forward by applying them again."""
+        """Brings the state to the one after `target`: back by undoing diffs, forward by applying them again."""
         forward: list[_Link] = []
         ahead, behind = target, self._at
         while ahead is not behind:

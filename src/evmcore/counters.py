@@ -1,4 +1,4 @@
-"""What executing a block took: `BlockResult.parallel`."""
+"""Counters and times of executing a block: `BlockResult.parallel`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from evmcore.forks import Fork
 
 PHASES = ("prepare", "senders", "execute", "end", "check", "state_root")  # the order of the phases in `_block_run.pxd`
 
-# Something that a worker did in a parallel block: worker, what, index of the transaction if any, begin and end in
+# An action of a worker in a parallel block: worker, action, index of the transaction if any, begin and end in
 # nanoseconds, detail if any. See `stm.ParallelExecutor`.
 WorkerEvent = tuple[int, str, int | None, int, int, int | None]
 
 
 def decision_words(reason: int, threads: int, sequential: int, parallel: int, path: int) -> str:
-    """A `_block_run.Reason` in words, with the nanoseconds expected; empty where a number of threads was asked for."""
+    """A `_block_run.Reason` in words, with the estimated nanoseconds; empty if the caller fixed the number of
+    threads."""
 
     def us(nanoseconds: int) -> str:
         return f"{nanoseconds / 1000:.0f}"
@@ -34,20 +35,22 @@ def decision_words(reason: int, threads: int, sequential: int, parallel: int, pa
 
 
 def most_bytes(gas_limits: Iterable[int], block_gas_limit: int, fork: Fork) -> int:
-    """The most bytes that a parallel block takes for store, versions and records (`ParallelCounters.more["bytes"]`),
-    from the gas limits of its transactions and of the block, on any number of threads and whatever they do when.
+    """An upper bound of the bytes that a parallel block takes for store, versions and records
+    (`ParallelCounters.more["bytes"]`), from the gas limits of its transactions and of the block. The bound holds for
+    any number of threads and any schedule.
 
-    A transaction runs to its end twice at most, once ahead of time and once at the frontier, and leaves nothing of runs
-    that it begins in vain. So the sum has four parts:
+    A transaction runs to its end at most twice, once ahead of time and once at the frontier; runs that do not reach
+    their end leave nothing. The sum has four parts:
 
-    - the table of locations: at most 16 bytes for each of the `gas limit / 4000 + 4 * transactions + 1024` for which
-      it has room at least; a block that reaches more goes on without speculation.
-    - by gas: a location with what runs learn of it and write to it is at most 580 bytes for a slot and 1,360 for an
-      account, a log is less than 200 and its data. Since Istanbul that is less than one byte for each unit of gas that
-      it costs to reach them; reading was cheaper before: at most 2 bytes since Tangerine Whistle, 18 before.
-    - a transaction that runs in a bin leaves notes of what it reached and images of what it changed, which are smaller
-      than that, and each takes 160 bytes at most while all are dealt out to bins.
-    - what a transaction returns: 32 bytes a word of memory, whose price is `3 * words + words**2 / 512`.
+    - the table of locations: at most 16 bytes for each of the `gas limit / 4000 + 4 * transactions + 1024` locations
+      for which it has room at least; a block that reaches more goes on without speculation.
+    - by gas: a location, with everything that runs read from it and write to it, takes at most 580 bytes for a slot and
+      1,360 for an account; a log takes less than 200 bytes plus its data. Since Istanbul this is less than one byte per
+      unit of gas that the accesses cost. Reading was cheaper before: at most 2 bytes since Tangerine Whistle, 18
+      before.
+    - a transaction that runs in a bin leaves notes of what it read and images of what it changed, which are smaller
+      than that; besides, dealing out the transactions to bins takes at most 160 bytes each.
+    - return data: 32 bytes per word of memory, whose price is `3 * words + words**2 / 512`.
     """
     limits = [min(limit, block_gas_limit) for limit in gas_limits]
     table = 16 * (min(sum(limits), block_gas_limit) // 4000 + 4 * len(limits) + 1024)
@@ -59,28 +62,28 @@ def most_bytes(gas_limits: Iterable[int], block_gas_limit: int, fork: Fork) -> i
 
 @dataclass(frozen=True, slots=True)
 class ParallelCounters:
-    """How the transactions of a block were executed, on how many threads, and what went where.
+    """How the transactions of a block were executed, on how many threads, and where the time went.
 
-    - `threads`: native threads that took part, fewer than were asked for where others keep them busy; 1 when the
-      transactions ran one after the other. `decision` says in a few words why so many.
-    - `executions`: runs begun, speculative and final ones, those that had to wait included; `validations`: checks of
-      what a run had learnt; `reruns`: transactions whose speculative run did not stand. Sequential execution runs each
+    - `threads`: native threads that took part. It is less than the number asked for if other work keeps threads busy,
+      and 1 if the transactions ran one after the other. `decision` gives the reason in a few words.
+    - `executions`: runs begun, both speculative and final, including runs that had to wait. `validations`: checks of
+      what a run had read. `reruns`: transactions whose speculative run was discarded. Sequential execution runs each
       transaction once and validates nothing.
-    - `aborts`: runs that did not stand, by cause. `waits`: runs that met a value that was about to change, and waited.
+    - `aborts`: discarded runs, by cause. `waits`: runs that met a value that was about to change, and waited for it.
     - `lazies`: deltas (fees, transfers) that were settled at the commit frontier.
-    - `fallback`: empty, or why the rest of the block went on without speculation, from the transaction `fallback_at`
-      (its index; the number of transactions where none was left).
-    - `phases`: nanoseconds by name. `prepare`: block to native data; `senders`: their recovery and that of
-      authorities (EIP-7702), 0 where that went on beside the execution, on threads that had nothing else to do;
-      `execute`: begin of the block and all transactions; `end`: withdrawals, rewards, requests and the diff;
-      `check`: what came of it against the header, with `state_root` within it (0 where not asked for). Within
-      `execute`, of a block that ran on several threads: `opening`, what was made ready for them, and, summed over
-      the threads that came, `waking` (until they were there), `running` (transactions, for the first time or
-      again), `committing` and `waiting` (for work, or for others to end); `sequential`, what ran on after a
-      fallback. Within `prepare`: `list`, reading a given access list.
-    - `more`: whatever else the executor counted, by name: `bytes` of store, versions and records, see `most_bytes`;
-      `in_bins`, transactions that became final without speculation, in bins of such that share nothing, of
-      `runs_in_bins` that were run so.
+    - `fallback`: empty, or the reason why the rest of the block ran without speculation, from the transaction with
+      index `fallback_at` on (the number of transactions if no fallback happened).
+    - `phases`: nanoseconds by name. `prepare`: block to native data; `senders`: recovery of senders and of authorities
+      (EIP-7702), 0 if it happened during the execution, on threads that had nothing else to do; `execute`: begin of the
+      block and all transactions; `end`: withdrawals, rewards, requests and the diff; `check`: comparing the outcome
+      with the header, including `state_root` (0 if not requested). Within `execute`, for a block that ran on several
+      threads: `opening`, preparing the work for the threads; then, summed over the participating threads, `waking`
+      (until the thread runs), `running` (transactions, for the first time or again), `committing` and `waiting` (for
+      work, or for other threads to end); `sequential`, the execution after a fallback. Within `prepare`: `list`,
+      reading a given access list.
+    - `more`: all other counters of the executor, by name: `bytes` of store, versions and records, see `most_bytes`;
+      `in_bins`, transactions that became final without speculation, in bins of transactions that share nothing with
+      other bins, out of `runs_in_bins` transactions that ran in bins.
     """
 
     transactions: int
@@ -99,7 +102,7 @@ class ParallelCounters:
 
     @property
     def executions_per_transaction(self) -> float:
-        """1.0 is the least; 0.0 in a block without transactions."""
+        """At least 1.0; 0.0 in a block without transactions."""
         return self.executions / self.transactions if self.transactions else 0.0
 
     @property
@@ -111,7 +114,7 @@ class ParallelCounters:
     def of(
         cls, counted: Mapping[str, Any] | None, transactions: int, phases: Iterable[int], decision: str = ""
     ) -> ParallelCounters:
-        """From what an executor counted (None: sequential execution), the times of `PHASES`, and why."""
+        """From the executor's counters (None: sequential execution), the times of `PHASES`, and the decision."""
         times = dict(zip(PHASES, phases, strict=True))
         if not counted:
             return cls(transactions, decision=decision or "sequential", executions=transactions, phases=times)

@@ -1,4 +1,5 @@
-"""The DAO fork's irregular state change (mainnet block 1,920,000, EIP-779): which balances move, and where to."""
+"""The DAO fork's irregular state change (mainnet block 1,920,000, EIP-779): which balances move, and to which
+account."""
 
 from __future__ import annotations
 

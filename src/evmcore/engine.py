@@ -34,7 +34,7 @@ __all__ = [
 
 
 class Call(NamedTuple):
-    """One call for `EVM.call_many`; the fields mean what the arguments of `EVM.call` mean."""
+    """One call for `EVM.call_many`; its fields mean the same as the arguments of `EVM.call`."""
 
     to: bytes | str | int | None
     data: bytes | str = b""

@@ -1,4 +1,4 @@
-"""Everything that can go wrong by name. EVM outcomes (revert, out of gas) are results, not exceptions.
+"""All exceptions and reasons of the package. EVM outcomes (revert, out of gas) are results, not exceptions.
 
 The reasons for which a transaction or a block is invalid carry the names of the execution-spec-tests
 (`TransactionException`, `BlockException`), so that a fixture's expectation can be compared by name.
@@ -23,7 +23,7 @@ class Reason(str, Enum):
 class TransactionReason(Reason):
     """Why a transaction may not be in a block."""
 
-    # Rules checked against block and state: the order of `TxInvalid` in `_tx.pxd`, whose first value is "valid".
+    # Rules checked against block and state, in the order of `TxInvalid` in `_tx.pxd`, whose first value is "valid".
     TYPE_NOT_SUPPORTED = auto()
     INVALID_CHAINID = auto()
     NONCE_MISMATCH_TOO_LOW = auto()
@@ -49,7 +49,7 @@ class TransactionReason(Reason):
     TYPE_4_EMPTY_AUTHORIZATION_LIST = auto()
     INVALID_SIGNATURE_VRS = auto()
 
-    # Rules a transaction breaks by itself: its encoding and its signature.
+    # Rules that a transaction breaks regardless of block and state: its encoding and its signature.
     EC_RECOVERY_FAIL = auto()
     NONCE_OVERFLOW = auto()
     NONCE_TOO_BIG = auto()
@@ -173,39 +173,40 @@ class InputError(EvmcoreError, ValueError):
 
 
 class RlpError(InputError):
-    """Bytes are not the canonical RLP encoding of what was expected."""
+    """The bytes are not the canonical RLP encoding of the expected value."""
 
 
 class ConfigError(InputError):
-    """A chain configuration or genesis file does not say what it must."""
+    """A required field of a chain configuration or genesis file is missing or malformed."""
 
 
 class StateError(EvmcoreError):
-    """The state could not be read or written. What could not be read is never taken for zero."""
+    """The state could not be read or written. A value that could not be read is never taken for zero."""
 
 
 class StateUnavailable(StateError):
-    """The server that holds the state cannot be reached or does not answer in time; another try may succeed."""
+    """The server that holds the state is unreachable or does not answer in time; a retry may succeed."""
 
 
 class StateCorrupted(StateError):
-    """What is stored is not what was written: lost, cut, damaged or of another version. The message names the key."""
+    """The stored bytes are not the bytes written: lost, cut, damaged or of another version. The message names the
+    key."""
 
 
 class StateUnknown(StateError):
-    """An account or slot was never loaded into a state that holds only some. Nothing says that it is zero."""
+    """An account or slot that was never loaded, in a state that holds only some. It need not be zero."""
 
 
 class BlockNotFound(StateError):
-    """The chain has no such block (yet), or it has never been known here."""
+    """The chain has no such block (yet), or this process has never seen it."""
 
 
 class StateNotAvailable(StateError):
-    """The state after that block is not kept: it is older than the feed, or of no known block."""
+    """The state after that block is not kept: the block is older than the feed, or unknown."""
 
 
 class StaleState(StateError):
-    """The head is older than the limit that was set for answering from it."""
+    """The head is older than the configured limit for answering calls."""
 
 
 class WrongParent(StateError):
@@ -217,19 +218,19 @@ class WriterFenced(StateError):
 
 
 class WriteRefused(StateError):
-    """The server takes no writes: it is out of memory, a replica, or may not be written to by this user."""
+    """The server refuses writes: it is out of memory, a replica, or does not permit them to this user."""
 
 
 class ReorgTooDeep(StateError):
-    """The common ancestor of two branches lies before what the feed can take back. The state has to be loaded anew."""
+    """The common ancestor of two branches is older than the feed can revert. The state has to be loaded anew."""
 
 
 class UnsafeStorage(StateError):
-    """The server is set up in a way that may silently lose state, such as evicting keys."""
+    """The server is configured in a way that may silently lose state, such as evicting keys."""
 
 
 class NodeError(StateError):
-    """A node answered a request with an error. `code` is that of JSON-RPC."""
+    """A node answered a request with an error. `code` is the JSON-RPC error code."""
 
     def __init__(self, message: str, code: int = 0) -> None:
         super().__init__(message, code)
@@ -240,11 +241,11 @@ class NodeError(StateError):
 
 
 class ResourceError(EvmcoreError):
-    """The machine has not enough memory for what was asked."""
+    """The machine has not enough memory for the request."""
 
 
 class TraceTooLarge(ResourceError):
-    """A tracer collected more than it was allowed to (`size_limit`); the run was stopped."""
+    """A tracer collected more than its `size_limit`; the run was stopped."""
 
 
 class ExecutionAborted(EvmcoreError):
@@ -254,7 +255,7 @@ class ExecutionAborted(EvmcoreError):
 class InvalidTransaction(EvmcoreError):
     """The transaction may not be in a block.
 
-    `reason` says why; `detail` says it in numbers; `index` is the place in the block or batch, where there is one.
+    `reason` is the broken rule; `detail` has the numbers; `index` is the index in the block or batch, if there is one.
     """
 
     def __init__(self, reason: TransactionReason, detail: str = "", index: int | None = None) -> None:
@@ -269,10 +270,10 @@ class InvalidTransaction(EvmcoreError):
 
 
 class InvalidBlock(EvmcoreError):
-    """The block may not follow its parent. `reason` says why; `detail` says it in numbers.
+    """The block may not follow its parent. `reason` is the broken rule; `detail` has the numbers.
 
-    Where a transaction makes the block invalid, the `InvalidTransaction` is the `__cause__`, and `reason`
-    is its `TransactionReason`.
+    If a transaction makes the block invalid, its `InvalidTransaction` is the `__cause__`, and `reason` is its
+    `TransactionReason`.
     """
 
     def __init__(self, reason: BlockReason | TransactionReason, detail: str = "") -> None:
@@ -285,6 +286,6 @@ class InvalidBlock(EvmcoreError):
 
 
 def not_copied(value: object, instead: str) -> TypeError:
-    """What pickling or copying a `value` raises that is bound to this process; `instead`: why, and what to do."""
+    """The error for pickling or copying a `value` that is bound to this process; `instead`: why, and what to do."""
     name = type(value).__name__
     return TypeError(f"{'an' if name[0] in 'AEIOU' else 'a'} {name} cannot be pickled or copied: {instead}")

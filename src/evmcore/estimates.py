@@ -1,4 +1,4 @@
-"""Questions that take several runs of one call: how much gas it needs, and what it touches."""
+"""Estimates that take several runs of one call: how much gas it needs, and which accounts and slots it accesses."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from evmcore.types import BlockEnv, to_address, to_uint
 
 __all__ = ["AccessEstimate", "GasEstimate", "create_access_list", "estimate_gas"]
 
-MAX_ROUNDS = 16  # of looking for an access list that no longer changes
+MAX_ROUNDS = 16  # of running the call until its access list no longer changes
 
 
 class Caller(Protocol):
-    """What the questions are asked of: an `EVM`, which stands above this module."""
+    """The part of `EVM` that the estimates use; `EVM` itself is above this module."""
 
     @property
     def state(self) -> Any: ...
@@ -37,16 +37,16 @@ class Caller(Protocol):
 
 
 class GasEstimate(NamedTuple):
-    """`gas` is the least gas limit with which the call succeeds, None when it fails with any; `result` is the run with
-    that limit, or the failing one with the most gas."""
+    """`gas` is the least gas limit with which the call succeeds, None if it fails with any; `result` is the run with
+    that limit, or the failing run with the most gas."""
 
     gas: int | None
     result: CallResult
 
 
 class AccessEstimate(NamedTuple):
-    """`access_list` are pairs of a 20-byte address and its slots; `result` is the run with that list, whose `gas_used`
-    a transaction with it would pay."""
+    """`access_list` has pairs of a 20-byte address and its slots; `result` is the run with that list, whose `gas_used`
+    a transaction with the list would pay for."""
 
     access_list: tuple[tuple[bytes, tuple[int, ...]], ...]
     result: CallResult
@@ -55,10 +55,10 @@ class AccessEstimate(NamedTuple):
 def estimate_gas(
     evm: Caller, to: Any, data: Any = b"", *, gas: Any = None, timeout: Any = None, **arguments: Any
 ) -> GasEstimate:
-    """The least gas limit with which a call succeeds, found by halving; exact when more gas never makes it fail.
+    """The least gas limit with which a call succeeds, found by bisection; exact if more gas never makes the call fail.
 
-    `gas` is the most to try: by default the block's gas limit, from Osaka on at most 2**24 (EIP-7825). The other
-    arguments, and what is raised, are those of `EVM.call`; `timeout` is for all runs together.
+    `gas` is the largest limit to try: by default the block's gas limit, from Osaka on at most 2**24 (EIP-7825). The
+    other arguments and the errors are those of `EVM.call`; `timeout` is for all runs together.
     """
     limit = TimeLimit.of(timeout)
     if gas is None:
@@ -69,7 +69,7 @@ def estimate_gas(
     if not best.success:
         return GasEstimate(None, best)
     too_little, enough = best.gas_used - 1, most
-    # Likely limits first: what it used before refunds, and that with a stipend and the 64th a caller keeps (EIP-150).
+    # Likely limits first: the gas used before refunds, and that plus a stipend and the 64th a caller keeps (EIP-150).
     spent = best.gas_used + best.gas_refund
     hints = [(spent + 2_300) * 64 // 63 + 1, spent]
     while enough - too_little > 1:
@@ -102,11 +102,11 @@ def create_access_list(
     timeout: Any = None,
     **arguments: Any,
 ) -> AccessEstimate:
-    """The access list that makes everything warm that a call touches, tried until it does not change any more.
+    """The access list of all accounts and slots that a call accesses; the call runs until the list no longer changes.
 
-    Sender, callee and precompiles are warm anyway and left out, except for their slots. What is in `access_list` stays
-    in it. The arguments, and what is raised, are those of `EVM.call`, which has no `tracer` here; a call that fails has
-    an access list too, of what it touched before. `timeout` is for all runs together.
+    Sender, callee and precompiles are warm anyway and left out, except for their slots. Entries of a given
+    `access_list` stay in the list. The arguments and the errors are those of `EVM.call`, without `tracer`. A call that
+    fails has an access list too, of what it accessed before it failed. `timeout` is for all runs together.
     """
     if "tracer" in arguments:
         raise InputError("argument 'tracer': an access list is made by a tracer of its own")
@@ -127,7 +127,7 @@ def create_access_list(
 
 
 def _nonce(state: Any, address: bytes, overrides: Any) -> int:
-    """An account's nonce as a call with these overrides sees it. What is wrong with them the call tells."""
+    """An account's nonce as a call with these overrides sees it. Invalid overrides are left for the call to report."""
     for key, override in overrides.items() if isinstance(overrides, Mapping) else ():
         if to_address(key, "overrides: address") == address:
             nonce = account_fields(override, f"overrides[0x{address.hex()}]").get("nonce")

@@ -18,7 +18,7 @@ SEQUENTIAL = Executor()
 
 
 def executor_for(threads: Threads, executor: Executor | None, access_list: AccessListArgument = False) -> Executor:
-    """What executes a block."""
+    """The executor for a block."""
     if not isinstance(access_list, bool):
         if executor is not None:
             raise InputError("arguments 'access_list' and 'executor': give one of them; ListedExecutor takes the list")
@@ -35,52 +35,52 @@ def executor_for(threads: Threads, executor: Executor | None, access_list: Acces
 
 @cache
 def choosing(threads: int) -> Executor:
-    """The executor for up to so many threads; it keeps nothing of a block, so there is one for all."""
+    """The executor for at most `threads` threads. It keeps nothing of a block, so all blocks share one."""
     return ChoosingExecutor(threads)
 
 
 @of_arguments(BlockRequest)
 def execute_block(request: BlockRequest) -> BlockResult:
-    """Executes a `Block` on `state` (a `MemoryState`, another backend or a `State`) as it was after the parent block.
+    """Executes a `Block` on `state` (a `MemoryState`, another backend or a `State`), the state after the parent block.
 
-    - `chain`: a `ChainConfig`, the name of a public network, or a fork (its rules whatever the block's number and
-      time).
-    - `threads`: None or 1 runs the transactions one after the other; more let that many native threads take part
-      where it pays, 0 or `"auto"` one for each core that this process may run on. The result is the same at any
-      number; `BlockResult.parallel` tells what was done.
-    - `parent`: the parent's `Header`; with it the header rules are checked.
-    - `block_hashes`: mapping of number to hash for BLOCKHASH; what it lacks is asked of the state, the parent's hash
-      is in the header.
-    - `fork`: overrides what the chain says.
-    - `validate`: compare body and outcome with the header (roots, gas, bloom, requests); with `check_state_root`
-      the state root too, and, before Byzantium, the receipts root.
-    - `commit`: apply the changes.
-    - `reward`: wei for the beneficiary of a block before Paris in place of the fork's block reward, of which ommers
-      get their shares; below zero nobody is rewarded.
-    - `tracer`: one of `evmcore.tracing`, which sees every transaction; with one, and with roots after each
-      transaction, they run one after the other.
-    - `access_list`: True to note what is accessed, for `BlockResult.access_list` (EIP-7928, for blocks of any fork);
-      or the block's list, a `BlockAccessList` or its RLP. Then every transaction runs once, by itself, on what the list
-      says was before it, and a list that is not exactly the block's is an `InvalidBlock` (INVALID_BLOCK_ACCESS_LIST, or
-      INCORRECT_BLOCK_FORMAT for accounts out of order).
-    - `accesses`: note what each part of the block accesses by itself, for `BlockResult.accesses` and
-      `CommittedTransaction.accesses`; `access_list=True` does so too.
-    - `executor`: what runs the transactions, in place of `threads`.
+    - `chain`: a `ChainConfig`, the name of a public network, or a fork (its rules then apply whatever the block's
+      number and time).
+    - `threads`: None or 1 runs the transactions one after the other. A larger number lets up to that many native
+      threads take part if that is expected to be faster; 0 or `"auto"` means one for each core that this process may
+      run on. The result is the same for any number; `BlockResult.parallel` tells how the block was executed.
+    - `parent`: the parent's `Header`; if given, the header rules are checked.
+    - `block_hashes`: mapping of number to hash for BLOCKHASH. For numbers that are not in it the state is asked; the
+      parent's hash comes from the header.
+    - `fork`: replaces the fork of the chain.
+    - `validate`: compares body and outcome with the header (roots, gas, bloom, requests); with `check_state_root` also
+      the state root and, before Byzantium, the receipts root.
+    - `commit`: applies the changes to the state.
+    - `reward`: wei for the beneficiary of a block before Paris, in place of the fork's block reward, on which the
+      shares of ommers are based; if negative, there are no rewards.
+    - `tracer`: one of `evmcore.tracing`; it sees every transaction. With a tracer, or if state roots after each
+      transaction are needed, transactions run one after the other.
+    - `access_list`: True records what is accessed, for `BlockResult.access_list` (EIP-7928, for blocks of any fork).
+      Alternatively the block's list, a `BlockAccessList` or its RLP: every transaction then runs once, independently,
+      on the values that the list gives for the state before it. A list that is not exactly the block's is an
+      `InvalidBlock` (INVALID_BLOCK_ACCESS_LIST, or INCORRECT_BLOCK_FORMAT for accounts out of order).
+    - `accesses`: records what each part of the block accesses, for `BlockResult.accesses` and
+      `CommittedTransaction.accesses`; `access_list=True` implies it.
+    - `executor`: runs the transactions, in place of `threads`.
 
-    Senders are recovered from the signatures; a transaction that names its `sender` is taken at its word.
+    Senders are recovered from the signatures, except for transactions with a `sender`, which is trusted.
 
-    Returns a `BlockResult`. Raises `InvalidBlock` with its reason for an invalid block, `InputError` for arguments that
-    make no sense, `StateError` when the state cannot be read. In the main thread, handlers of signals run while the
-    transactions do, and what one raises (`KeyboardInterrupt` at Ctrl-C) ends the block. Whatever is raised, the state
-    is as before.
+    Returns a `BlockResult`. Raises `InvalidBlock` with its reason for an invalid block, `InputError` for invalid
+    arguments, `StateError` if the state cannot be read. In the main thread, signal handlers run during the execution,
+    and an exception they raise (`KeyboardInterrupt` at Ctrl-C) ends the block. If anything is raised, the state is
+    unchanged.
     """
     return _block.execute(request, executor_for(request.threads, request.executor, request.access_list))
 
 
 @of_arguments(BlockRequest)
 def execute_block_stream(request: BlockRequest) -> BlockStream:
-    """Executes a block as `execute_block` does, and gives its transactions one after the other as they become final,
-    while later ones still run: an iterator of `CommittedTransaction`, each with its receipt and, with `accesses` or
+    """Executes a block as `execute_block` does, and yields its transactions in order as they become final, while later
+    transactions still run: an iterator of `CommittedTransaction`, each with its receipt and, with `accesses` or
     `access_list=True`, with the list of what it accessed and changed.
 
         with execute_block_stream(block, state, threads=4) as stream:
@@ -88,10 +88,10 @@ def execute_block_stream(request: BlockRequest) -> BlockStream:
                 ...
         result = stream.result
 
-    The execution begins with the first transaction asked for, in a thread of its own, and goes on however slowly the
-    transactions are taken. What `execute_block` would raise comes out of the iteration, after the transactions before
-    it: until the end, a block may turn out to be invalid. After the end `BlockStream.result` is the `BlockResult`, and
-    with `commit` the changes are applied then. `BlockStream.close` (at the end of the `with` statement, or when the
+    The execution begins when the first transaction is requested and runs in a separate thread; it does not wait for
+    the consumer. An error that `execute_block` would raise is raised by the iteration, after the transactions before
+    it: until the end, a block may turn out to be invalid. At the end `BlockStream.result` becomes the `BlockResult`,
+    and with `commit` the changes are applied. `BlockStream.close` (at the end of the `with` statement, or when the
     stream is dropped) stops and joins all threads; nothing is applied.
     """
     return BlockStream(request, executor_for(request.threads, request.executor, request.access_list))

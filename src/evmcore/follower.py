@@ -1,4 +1,4 @@
-"""Keeps the state in Redis at the head of a chain: takes blocks, finds out what they change, and publishes that."""
+"""Keeps the state in Redis at the head of a chain: takes blocks, determines their changes, and publishes them."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ from evmcore.threads import Threads
 
 log = logging.getLogger(__name__)
 
-# Seconds between tries when a server does not answer: the first, and the longest.
+# Seconds between attempts while a server does not answer: the first pause, and the longest.
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
 
 class Changer(Protocol):
-    """Finds out what a block changes."""
+    """Determines the changes of a block."""
 
     def changes(self, step: Advance, parent: Header, block_hashes: Mapping[int, bytes]) -> StateDiff:
-        """The diff of a block on the state after `parent`. What it raises leaves everything as it was."""
+        """The diff of a block on the state after `parent`. If it raises, nothing has changed."""
 
     def published(self, header: Header, diff: StateDiff) -> None:
-        """The diff is in Redis now."""
+        """Called when the diff is in Redis."""
 
     def rewound(self, head: Head) -> None:
-        """Redis is back at an earlier block."""
+        """Called when Redis is back at an earlier block."""
 
     def close(self) -> None:
-        """Lets go of what it holds."""
+        """Releases all resources."""
 
 
 class ExecutingChanger:
     """Executes blocks on a copy of the state in this process's memory, and checks them as a node does.
 
-    Header rules, ommers, body, receipts and gas always; the state root where asked for, which takes a trie of the whole
-    state in memory. Proof-of-work seals are not checked.
+    Header rules, ommers, body, receipts and gas are always checked. The state root is checked on request; this takes a
+    trie of the whole state in memory. Proof-of-work seals are not checked.
     """
 
     def __init__(
@@ -63,12 +63,13 @@ class ExecutingChanger:
         threads: Threads = None,
         check_state_root: bool = True,
     ) -> None:
-        """Reads the whole state from Redis. Raises `StateError` when it is not complete."""
+        """Reads the whole state from Redis. Raises `StateError` if the state in Redis is not complete."""
         self.publisher = publisher
         self.chain = chain
         self.threads = threads
         self.check_state_root = check_state_root
-        # What was executed by this process, by block hash, with the parent's: taken back without reading all again.
+        # Block hash -> hash of the parent and diff, of the blocks this process executed: undone without reading all
+        # again.
         self._diffs: OrderedDict[bytes, tuple[bytes, StateDiff]] = OrderedDict()
         self._pending: tuple[Header, StateDiff] | None = None
         if not publisher.complete():
@@ -90,7 +91,7 @@ class ExecutingChanger:
 
     def changes(self, step: Advance, parent: Header, block_hashes: Mapping[int, bytes]) -> StateDiff:
         if self._pending is not None and self._pending[0].hash == parent.hash:
-            # It was published, though the answer got lost.
+            # The diff was published, although the reply got lost.
             self.published(*self._pending)
         if self._at != parent.hash:
             self._read()
@@ -119,17 +120,17 @@ class ExecutingChanger:
     def rewound(self, head: Head) -> None:
         self._pending = None
         while self._at != head.hash and self._at in self._diffs:
-            # Further back than this process executed, the state is read again when it is needed.
+            # A block before those this process executed: the state is read again when it is needed.
             parent, diff = self._diffs.pop(self._at)
             self.state.undo(diff)
             self._at = parent
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """There is nothing to release."""
 
 
 def checked_fork(step: Advance, parent: Header, chain: ChainConfig) -> Fork:
-    """The fork of a block, whose header and ommers are checked here. Raises `InvalidBlock`."""
+    """The fork of a block; checks header and ommers. Raises `InvalidBlock`."""
     block = step.block
     header = block.header
     if step.parent_difficulty is not None:
@@ -143,14 +144,14 @@ def checked_fork(step: Advance, parent: Header, chain: ChainConfig) -> Fork:
 
 
 class RemoteChanger:
-    """Executes blocks on the state in Redis itself, read through a cache: for states that memory does not hold.
+    """Executes blocks on the state in Redis itself, read through a cache: for states that do not fit into memory.
 
-    What a block reads and is not in the cache is fetched while it is executed. Header rules, ommers, body, receipts and
-    gas are checked; the state root is not, which would need the whole state.
+    Values that a block reads and the cache lacks are fetched during the execution. Header rules, ommers, body, receipts
+    and gas are checked; the state root is not, because that would need the whole state.
     """
 
     def __init__(self, publisher: Publisher, state: RedisState, chain: ChainConfig, *, threads: Threads = None) -> None:
-        """`state`: of the same chain as the publisher's; closed with this. Raises `StateError` if not complete."""
+        """`state`: of the publisher's chain; closed with this changer. Raises `StateError` if it is not complete."""
         self.state = state
         self.chain = chain
         self.threads = threads
@@ -174,7 +175,7 @@ class RemoteChanger:
             ).diff
 
     def _pin(self, block: Header) -> RedisPin:
-        """The state after a block that was published; what was published a moment ago may take a moment to come."""
+        """The state after a published block; a block that was just published may take a moment to arrive."""
         deadline = time.monotonic() + self.timeout
         block_hash = block.hash
         while True:
@@ -186,17 +187,17 @@ class RemoteChanger:
             time.sleep(0.0005)
 
     def published(self, header: Header, diff: StateDiff) -> None:
-        """It comes by the feed."""
+        """Nothing to do: the changes come by the feed."""
 
     def rewound(self, head: Head) -> None:
-        """It comes by the feed."""
+        """Nothing to do: the changes come by the feed."""
 
     def close(self) -> None:
         self.state.close()
 
 
 class StatefulChanger:
-    """Executes blocks on the state that they bring along (see `BlocksWithState`)."""
+    """Executes blocks on the state that they carry (see `BlocksWithState`)."""
 
     def __init__(self, source: BlocksWithState, *, threads: Threads = None) -> None:
         self.source = source
@@ -218,12 +219,12 @@ class StatefulChanger:
         """Nothing is kept from block to block."""
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """There is nothing to release."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What one step did. `changes`: accounts and slots that the block changed; times in seconds."""
+    """The result of one step. `changes`: number of accounts and slots that the block changed; times in seconds."""
 
     head: Head
     reverted: bool
@@ -234,7 +235,7 @@ class Progress:
 
 
 class Follower:
-    """Takes a source's blocks one by one, to the end or until told to stop."""
+    """Follows the blocks of a source one by one, to the end or until stopped."""
 
     def __init__(
         self,
@@ -245,7 +246,7 @@ class Follower:
         poll: float = 1.0,
         report: Callable[[Progress], None] | None = None,
     ) -> None:
-        """`poll`: seconds between looks at a source that has nothing at present."""
+        """`poll`: seconds between requests to a source that has no block at present."""
         self.publisher = publisher
         self.source = source
         self.changer = changer
@@ -254,11 +255,11 @@ class Follower:
         self._hashes: dict[int, bytes] | None = None
 
     def run(self, stop: threading.Event | None = None, last: int | None = None) -> Head:
-        """Follows until the source ends, `stop` is set, or block `last` is the head; gives the head then.
+        """Follows until the source ends, `stop` is set, or block `last` is the head; returns the head.
 
-        Between blocks only. A server that does not answer is tried again until `stop` is set; everything else ends it:
-        an invalid block (`InvalidBlock`), a lost office (`WriterFenced`), a state that is not what a block starts from,
-        a branch from before the feed (`ReorgTooDeep`).
+        Stops only between blocks. While a server does not answer, it is tried again until `stop` is set. All other
+        errors are raised: an invalid block (`InvalidBlock`), another writer in office (`WriterFenced`), a state that is
+        not the one a block starts from, a branch that begins before the feed (`ReorgTooDeep`).
         """
         stop = threading.Event() if stop is None else stop
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
@@ -291,7 +292,7 @@ class Follower:
         return head
 
     def step(self, head: Head) -> Head | None:
-        """One block forward, or back to where the chain branches off; None when there is nothing to do."""
+        """One block forward, or back to where the chain branches off; None if there is nothing to do."""
         step = self.source.next(head.header)
         if step is None:
             return None

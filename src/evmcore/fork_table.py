@@ -1,6 +1,6 @@
-"""The table of forks: what holds for a fork on every chain (names, rule set, difficulty bomb, blobs).
+"""The table of forks: what is the same on every chain (names, rule set, difficulty bomb, blobs).
 
-When a fork comes into force on a chain is in `evmcore.forks`; `_rules.pxd` names the rule sets for compiled modules.
+`evmcore.forks` holds when a fork comes into force on a chain; `_rules.pxd` names the rule sets for compiled modules.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Fork(IntEnum):
 
     @classmethod
     def from_name(cls, name: str) -> Fork:
-        """The fork called `name`: any spelling of case, spaces, dashes and underscores, and the aliases of test
+        """The fork called `name`, whatever its case, spaces, dashes and underscores; also the aliases of test
         fixtures (`EIP150`, `EIP158`, `ConstantinopleFix`, `Merge`, ...).
 
         Raises `InputError` for anything else.
@@ -69,7 +69,7 @@ class Fork(IntEnum):
 
 
 def plain_name(name: str) -> str:
-    """A name without case, spaces, dashes and underscores, by which names are compared."""
+    """A name without case, spaces, dashes and underscores, for comparing names."""
     return re.sub(r"[\s_-]", "", name).lower()
 
 
@@ -112,18 +112,18 @@ BPO2_BLOBS: Final = BlobSchedule(14, 21, 11_684_671)
 
 
 class Facts(NamedTuple):
-    """What is fixed for a fork."""
+    """The facts of a fork that are the same on every chain."""
 
     revision: int
     """Number of the rule set, an `evmcore._rules.Revision`."""
     aliases: tuple[str, ...] = ()
     """Other names, plain, that test fixtures and people use."""
     genesis_keys: tuple[str, ...] = ()
-    """Keys of geth's genesis configuration that say when it comes into force; the first that is there counts."""
+    """Keys of geth's genesis configuration for its activation; the first key that is present counts."""
     bomb_delay: int | None = None
-    """Blocks by which the clock of the difficulty bomb is set back; `None`: as in the fork before."""
+    """Blocks by which the clock of the difficulty bomb is set back; `None`: as in the previous fork."""
     blobs: BlobSchedule | None = None
-    """The blob schedule where a configuration does not say otherwise."""
+    """The blob schedule unless a configuration gives another one."""
 
 
 FACTS: Final = {
@@ -161,8 +161,8 @@ def bomb_delay(fork: Fork) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A fork, or the name of one, comes into force at a block number or at a timestamp (seconds); with neither, when a
-    later one does. Fields are converted and checked when it is made.
+    """A fork, or the name of one, comes into force at a block number or at a timestamp (seconds); with neither,
+    together with the next later fork. Fields are converted and checked when it is made.
 
     Blob-parameter-only forks beyond BPO2 are activations of `Fork.BPO2` with a `blob_schedule` of their own. Raises
     `InputError`.

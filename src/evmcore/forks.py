@@ -1,7 +1,7 @@
-"""Chains: which fork, and with it which rules, holds at a block, chosen by number and timestamp or by name.
+"""Chains: the fork, and thereby the rules, in force at a block, chosen by number and timestamp or by name.
 
-What is fixed for each fork is in `evmcore.fork_table`; here are the chains: the public networks, those that geth's
-genesis files describe, and those of test fixtures.
+Facts that are fixed for each fork are in `evmcore.fork_table`. This module has the chains: the public networks, those
+that geth's genesis files describe, and those of test fixtures.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ __all__ = [
 class ChainConfig:
     """A chain: its id and when each fork comes into force. Fields are converted and checked when it is made.
 
-    `activations` are in order of coming into force. `terminal_total_difficulty` starts Paris where the total
-    difficulty is known, `Activation.block` of Paris otherwise. `deposit_contract` is the 20-byte address whose events
-    are deposits (EIP-6110).
+    `activations` are in the order in which they come into force. If total difficulties are known, Paris begins at
+    `terminal_total_difficulty`, otherwise at `Activation.block` of Paris. `deposit_contract` is the 20-byte address
+    whose events are deposits (EIP-6110).
 
     Raises `InputError` naming the field for a value of the wrong type, size or range, and `ConfigError` for
     activations that are not in order.
@@ -106,7 +106,7 @@ class ChainConfig:
                 timestamp = activation.timestamp
             previous = activation
 
-    # ---- what holds at a block
+    # ---- the rules at a block
 
     def _active(self, number: int, timestamp: int, total_difficulty: int | None) -> int:
         """Index of the last activation that is in force."""
@@ -127,13 +127,13 @@ class ChainConfig:
         return found
 
     def fork_at(self, number: int, timestamp: int = 0, total_difficulty: int | None = None) -> Fork:
-        """The fork in force in block `number` with `timestamp` (seconds). `total_difficulty`: of the parent,
-        where known; it decides about Paris on a chain with a terminal total difficulty."""
+        """The fork in force in block `number` with `timestamp` (seconds). `total_difficulty`: total difficulty of the
+        parent, if known; on a chain with a terminal total difficulty it decides whether Paris is in force."""
         return self.activations[self._active(number, timestamp, total_difficulty)].fork
 
     def fork_of(self, number: int, timestamp: int, difficulty: int) -> Fork:
-        """The fork of an existing block by its header alone: where the merge block is not known, a difficulty of zero
-        tells a block of Paris."""
+        """The fork of an existing block from its header alone: if the merge block is not known, a difficulty of zero
+        means Paris or later."""
         fork = self.fork_at(number, timestamp)
         if fork < Fork.PARIS and difficulty == 0 and number > 0 and self.terminal_total_difficulty is not None:
             return Fork.PARIS
@@ -149,7 +149,7 @@ class ChainConfig:
         return None
 
     def activation(self, fork: Fork) -> Activation | None:
-        """The first activation of `fork`, `None` where the chain does not have it."""
+        """The first activation of `fork`, `None` if the chain does not have it."""
         return next((a for a in self.activations if a.fork == fork), None)
 
     @property
@@ -158,13 +158,13 @@ class ChainConfig:
         activation = self.activation(Fork.DAO)
         return None if activation is None else activation.block
 
-    # ---- other ways to make one
+    # ---- other constructors
 
     @classmethod
     def of_fork(
         cls, fork: Fork | str, chain_id: UintLike = 1, blob_schedule: BlobSchedule | None = None
     ) -> ChainConfig:
-        """A chain that has had the rules of `fork` from its first block on."""
+        """A chain with the rules of `fork` from its first block on."""
         fork = fork_of(fork)
         return cls(chain_id, (Activation(fork, block=0, blob_schedule=blob_schedule),), name=fork.title)
 
@@ -172,7 +172,7 @@ class ChainConfig:
     def from_network(
         cls, network: str, chain_id: UintLike = 1, blob_schedules: Mapping[str, BlobSchedule] | None = None
     ) -> ChainConfig:
-        """The chain a test fixture calls `network`: a fork (`"Cancun"`, `"EIP158"`, `"BPO3"`) or a transition
+        """The chain that a test fixture calls `network`: a fork (`"Cancun"`, `"EIP158"`, `"BPO3"`) or a transition
         (`"ShanghaiToCancunAtTime15k"`, `"HomesteadToDaoAt5"`, `"ArrowGlacierToParisAtDiffC0000"`).
 
         `blob_schedules`: the fixture's `config.blobSchedule` by fork name. Raises `ConfigError` for other names.
@@ -202,7 +202,7 @@ class ChainConfig:
         """The chain of a geth-style genesis file (the whole object with its `config`, or the `config` alone):
         forks by block and by time, `terminalTotalDifficulty`, `blobSchedule`, `depositContractAddress`.
 
-        Raises `ConfigError`, naming the field, for anything that does not make sense.
+        Raises `ConfigError`, naming the field, for an invalid configuration.
         """
         return cls(*read_genesis_config(genesis))
 

@@ -14,14 +14,14 @@ _UINT256_MAX: Final = 2**256 - 1
 
 _BY_BLOCK: Final = tuple(fork for fork in Fork if Fork.FRONTIER < fork < Fork.PARIS)
 _BY_TIME: Final = tuple(fork for fork in Fork if fork > Fork.PARIS)
-# Forks that change nothing but the blob schedule, beyond those that have names of their own: rules of BPO2.
+# Forks that change only the blob schedule, beyond BPO2, the last with a `Fork` of its own: they use BPO2's rules.
 _LATER_BLOB_FORKS: Final = ("bpo3Time", "bpo4Time", "bpo5Time")
 _FUTURE_KEYS: Final = ("amsterdamTime", "verkleTime", "ubtTime")
 _WHERE: Final = "genesis: config."
 
 
 class GenesisConfig(NamedTuple):
-    """What a configuration says; the fields are those of `evmcore.forks.ChainConfig`."""
+    """The contents of a configuration; the fields are those of `evmcore.forks.ChainConfig`."""
 
     chain_id: int
     activations: tuple[Activation, ...]
@@ -32,7 +32,7 @@ class GenesisConfig(NamedTuple):
 def read_genesis_config(genesis: Mapping[str, Any]) -> GenesisConfig:
     """Reads a genesis object, or its `config` alone.
 
-    Raises `ConfigError`, naming the field, for anything that does not make sense.
+    Raises `ConfigError`, naming the field, for an invalid configuration.
     """
     if not isinstance(genesis, Mapping):
         raise ConfigError(f"genesis: expected an object, got {type(genesis).__name__}")
@@ -53,7 +53,7 @@ def read_genesis_config(genesis: Mapping[str, Any]) -> GenesisConfig:
 
 
 def _forks_by_block(config: Mapping[str, Any]) -> list[Activation]:
-    """Frontier, and the forks before Paris that the chain has."""
+    """Frontier, and the forks before Paris that are in the configuration."""
     activations = [Activation(Fork.FRONTIER, block=0)]
     last = 0
     for fork in _BY_BLOCK:
@@ -69,7 +69,7 @@ def _forks_by_block(config: Mapping[str, Any]) -> list[Activation]:
 
 
 def _paris(config: Mapping[str, Any], terminal: int | None, last_block: int, later: bool) -> list[Activation]:
-    """Paris, where the chain has it: by total difficulty, by block, or, with `later` forks, before them."""
+    """Paris, if the chain has it: by total difficulty, by block, or, with `later` forks, before them."""
     block = _number(config, "mergeNetsplitBlock")
     if terminal is None and block is None and not later:
         return []
@@ -79,7 +79,7 @@ def _paris(config: Mapping[str, Any], terminal: int | None, last_block: int, lat
 
 
 def _forks_by_time(config: Mapping[str, Any]) -> list[Activation]:
-    """The forks after Paris that the chain has, with their blob schedules where they are given."""
+    """The forks after Paris that are in the configuration, with their blob schedules if given."""
     given = config.get("blobSchedule") or {}
     if not isinstance(given, Mapping):
         raise ConfigError(f"{_WHERE}blobSchedule: expected an object, got {given!r}")

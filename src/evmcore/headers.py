@@ -1,6 +1,6 @@
-"""What a header and an ommer list must be, given the parent: gas limit, base fee, difficulty, blob gas, kinship.
+"""Rules of a header and an ommer list, given the parent: gas limit, base fee, difficulty, blob gas, kinship.
 
-Nothing here looks at the state or runs code. Proof-of-work seals are not checked. Every violation raises `InvalidBlock`
+Nothing here reads the state or runs code. Proof-of-work seals are not checked. Every violation raises `InvalidBlock`
 with its reason and the numbers that disagree.
 """
 
@@ -49,8 +49,8 @@ def _refuse(reason: BlockReason, detail: str) -> NoReturn:
 def next_difficulty(
     fork: Fork, number: int, timestamp: int, parent_timestamp: int, parent_difficulty: int, parent_has_ommers: bool
 ) -> int:
-    """Difficulty of proof-of-work block `number` under `fork` (EIP-2 from Homestead, EIP-100 from Byzantium), with
-    the bomb as far as the fork holds it back. Timestamps in seconds."""
+    """Difficulty of proof-of-work block `number` under `fork` (EIP-2 from Homestead, EIP-100 from Byzantium), with the
+    difficulty bomb, as far as the fork delays it. Timestamps in seconds."""
     step = parent_difficulty // DIFFICULTY_DIVISOR
     elapsed = timestamp - parent_timestamp
     if fork < Fork.HOMESTEAD:
@@ -81,7 +81,7 @@ def next_base_fee(parent: Header) -> int:
 
 
 def fake_exponential(factor: int, numerator: int, denominator: int) -> int:
-    """`factor * e ** (numerator / denominator)` by EIP-4844's integer series; results of 2**256 and more are given as
+    """`factor * e ** (numerator / denominator)` by EIP-4844's integer series; results of 2**256 and more become
     2**256 - 1, which no transaction can pay."""
     if numerator // denominator > 178:  # e ** 178 > 2 ** 256
         return _U256_MAX
@@ -116,7 +116,7 @@ def next_excess_blob_gas(parent: Header, fork: Fork, schedule: BlobSchedule) -> 
 
 
 def check_header(header: Header, parent: Header, chain: ChainConfig, fork: Fork | None = None) -> None:
-    """Checks `header` as the child of `parent`; `fork` is the one in force (the chain knows it where not given).
+    """Checks `header` as the child of `parent`; `fork` is the fork in force, by default the chain's.
 
     Raises `InvalidBlock`.
     """
@@ -157,7 +157,7 @@ def check_header(header: Header, parent: Header, chain: ChainConfig, fork: Fork 
 
 
 def _check_fields(header: Header, parent: Header, fork: Fork) -> None:
-    """A header has exactly the fields of its fork."""
+    """Checks that a header has exactly the fields of its fork."""
     if (header.base_fee_per_gas is not None) != (fork >= Fork.LONDON):
         if fork >= Fork.LONDON:
             wrong_parent = parent.base_fee_per_gas is not None
@@ -244,8 +244,8 @@ def _check_gas(header: Header, parent: Header, fork: Fork) -> None:
 
 
 def check_ommers(block: Block, ancestors: Sequence[Block], chain: ChainConfig) -> None:
-    """Checks the ommers of a proof-of-work block: at most two, of the last six generations, no ancestor, not seen
-    before. `ancestors`: the block's ancestors with their bodies, oldest first, the parent last; seven are enough.
+    """Checks the ommers of a proof-of-work block: at most two, from the last six generations, not ancestors, not
+    included before. `ancestors`: the block's ancestors with bodies, oldest first, the parent last; seven are enough.
 
     Raises `InvalidBlock`.
     """

@@ -1,4 +1,4 @@
-"""A node as a follower's source of blocks: polling, and finding where its chain branched off."""
+"""A node as a follower's source of blocks: polling, and finding where the node's chain branched off."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evmcore.headers import MAX_OMMER_DEPTH
 from evmcore.state.rpc import Node, checked_block
 from evmcore.types import to_hash, to_object, to_uint
 
-# Blocks that are asked for together while the head is far behind.
+# Blocks that are requested together while the head is far behind.
 BLOCKS_PER_BATCH: Final = 16
 
 
@@ -23,7 +23,7 @@ class NodeSource:
     endless = True
 
     def __init__(self, node: Node, known_hashes: Callable[[], Mapping[int, bytes]]) -> None:
-        """`known_hashes`: number to hash of the blocks before the head, to find where a branch begins."""
+        """`known_hashes`: number to hash of the blocks before the head, for finding where a branch begins."""
         self.node = node
         self._known_hashes = known_hashes
         self._ahead: deque[Mapping[str, Any]] = deque()
@@ -41,7 +41,7 @@ class NodeSource:
             self._ahead.clear()
             return self._branch(head, head.number - 1)
         block = self._block(self._ahead.popleft())
-        # Until the block is published, the same head comes again; it is then asked for again.
+        # Until the block is published, `next` is called with the same head; the block is then requested again.
         ancestors = self._ancestors(block) if block.header.difficulty else None
         self._recent.append(block)
         return Advance(block, None, ancestors)
@@ -51,7 +51,7 @@ class NodeSource:
         return to_hash(block.get("parentHash"), "parentHash") == head.hash
 
     def _fetch(self, head: Header) -> None:
-        """The blocks after the head, as far as the node has them: the first alone, then many at a time."""
+        """The blocks after the head that the node has: the first alone, then many at a time."""
         self._ahead.clear()
         first = self.node.block(head.number + 1, True)
         if first is None:
@@ -69,7 +69,7 @@ class NodeSource:
             self._ahead.append(block)
 
     def _compare(self, head: Header) -> Rewind | None:
-        """Whether the node, which has nothing after the head, is behind, or on a branch that is not longer."""
+        """Called if the node has no block after the head: the node is behind, or on a branch that is not longer."""
         newest = self.node.block("latest")
         if newest is None:
             return None
@@ -81,7 +81,7 @@ class NodeSource:
         return self._branch(head, number - 1)
 
     def _branch(self, head: Header, number: int) -> Rewind | None:
-        """Back to the last block, not after `number`, that the node's chain and ours have in common."""
+        """Back to the last block, not after `number`, that the node's chain and our chain have in common."""
         known = self._known_hashes()
         while number in known:
             theirs = self.node.block(number)
@@ -114,7 +114,7 @@ class NodeSource:
         return ommers
 
     def _ancestors(self, block: Block) -> list[Block]:
-        """The blocks before a proof-of-work block, as many as its ommers may come from."""
+        """The blocks before a proof-of-work block, as many as its ommers may descend from."""
         family: list[Block] = []
         by_hash = {recent.hash: recent for recent in self._recent}
         parent_hash, number = block.header.parent_hash, block.header.number - 1

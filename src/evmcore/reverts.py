@@ -1,4 +1,4 @@
-"""What a contract meant by reverting: Solidity's `Error(string)` and `Panic(uint256)`, or bytes of its own."""
+"""Decoded revert data: Solidity's `Error(string)` and `Panic(uint256)`, or other bytes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class RevertReason:
     """Revert data, decoded.
 
     `kind` is "error" for `Error(string)`, "panic" for `Panic(uint256)`, "empty" for no data and "raw" for anything else
-    (a custom error, or bytes that are not ABI-encoded). `message` reads well in each case; `code` is the panic code;
-    `data` is the revert data as it came.
+    (a custom error, or bytes that are not ABI-encoded). `message` is readable text in each case; `code` is the panic
+    code; `data` is the original revert data.
     """
 
     kind: Literal["error", "panic", "raw", "empty"]
@@ -44,7 +44,7 @@ class RevertReason:
 
 
 def decode_revert(data: bytes) -> RevertReason:
-    """Decode revert data. Never fails: what has neither of Solidity's forms is "raw", with the data as its message."""
+    """Decode revert data. Never fails: data in neither of Solidity's forms is "raw", with the data as its message."""
     if not data:
         return RevertReason("empty", "reverted without a reason", None, data)
     selector, body = data[:4], data[4:]
@@ -60,7 +60,7 @@ def decode_revert(data: bytes) -> RevertReason:
 
 
 def _abi_string(body: bytes) -> str | None:
-    """The one string of an ABI-encoded argument list, or None when the bytes are not one."""
+    """The only string of an ABI-encoded argument list, or None if the bytes are not such a list."""
     if len(body) < 64:
         return None
     offset = int.from_bytes(body[:32], "big")

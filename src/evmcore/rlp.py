@@ -11,9 +11,9 @@ from typing import TypeAlias
 from evmcore.errors import RlpError
 
 Item: TypeAlias = "bytes | list[Item]"
-"""What decoding gives."""
+"""The result of decoding."""
 Encodable: TypeAlias = "bytes | int | Sequence[Encodable]"
-"""What can be encoded: a number becomes its shortest big-endian bytes."""
+"""Accepted by `encode`; a number becomes its shortest big-endian bytes."""
 
 EMPTY_STRING = b"\x80"
 EMPTY_LIST = b"\xc0"
@@ -59,7 +59,7 @@ def _encode_leaf(item: Encodable) -> bytes:
 
 
 def encode(item: Encodable) -> bytes:
-    """The encoding of bytes, a number, or a list or tuple of such, nested to any depth.
+    """The encoding of bytes, a number, or a list or tuple of these, nested to any depth.
 
     Raises `RlpError` for a negative number or any other type.
     """
@@ -84,8 +84,7 @@ def encode(item: Encodable) -> bytes:
 def read_prefix(data: bytes, position: int, end: int) -> tuple[bool, int, int]:
     """Whether the item at `position` is a list, and where its payload starts and stops.
 
-    Raises `RlpError` when the item does not end by `end`, and `NotCanonical` when there is a shorter
-    encoding.
+    Raises `RlpError` if the item does not end by `end`, and `NotCanonical` if there is a shorter encoding.
     """
     if position >= end:
         raise RlpError(f"RLP: expected an item at byte {position}, where the data end")
@@ -151,7 +150,7 @@ def decode(data: bytes) -> Item:
 
 
 def split_list(data: bytes, position: int = 0, end: int | None = None) -> tuple[list[bytes], int]:
-    """The encodings of the members of the list at `position`, not looked into, and where the list ends.
+    """The encodings of the members of the list at `position`, without decoding them, and where the list ends.
 
     Raises `RlpError` for a string item, or a member whose length is wrong or not canonical.
     """
@@ -167,9 +166,9 @@ def split_list(data: bytes, position: int = 0, end: int | None = None) -> tuple[
 
 
 def decode_uint(value: Item, name: str, bits: int = 256) -> int:
-    """The number that the payload `value` of a string item stands for, below 2**bits.
+    """The number below 2**bits that the payload `value` of a string item encodes.
 
-    Raises `RlpError` naming the field for a list, leading zeros or a number too large.
+    Raises `RlpError` naming the field for a list, leading zeros or a number that is too large.
     """
     if not isinstance(value, bytes):
         raise RlpError(f"RLP: field '{name}': expected a number, got a list")

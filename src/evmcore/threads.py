@@ -24,8 +24,8 @@ def available_cores() -> int:
 
 
 def thread_count(threads: Threads) -> int:
-    """How many threads an argument `threads` asks for, 1 to `MOST_THREADS`. Raises `InputError` for one that makes no
-    sense."""
+    """The number of threads for an argument `threads`, from 1 to `MOST_THREADS`. Raises `InputError` for an invalid
+    one."""
     if threads is None:
         return 1
     if threads == "auto" or (threads == 0 and not isinstance(threads, bool)):

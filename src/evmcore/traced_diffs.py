@@ -1,10 +1,10 @@
-"""Diffs of blocks that a node executed: from its prestateTracer, and proofs for what that does not show.
+"""Diffs of blocks that a node executed: from the node's prestateTracer, completed by proofs.
 
-The tracer (geth's, in diff mode) tells which accounts and slots each transaction changed, and to what. It does not show
-what happens outside transactions: block and ommer rewards, withdrawals, the system contracts' storage (EIP-4788,
-EIP-2935, EIP-7002, EIP-7251). It does not tell a code that became empty (EIP-7702) from one that stayed, nor, before
-Spurious Dragon, an empty account from none. These accounts are read from the node after the block, each proven against
-the state root, where the node offers `eth_getProof`.
+The tracer (geth's, in diff mode) reports which accounts and slots each transaction changed, with the new values. It
+does not report changes outside transactions: block and ommer rewards, withdrawals, the system contracts' storage
+(EIP-4788, EIP-2935, EIP-7002, EIP-7251). It cannot distinguish a code that became empty (EIP-7702) from an unchanged
+code nor, before Spurious Dragon, an empty account from an absent one. These accounts are read from the node after the
+block, each proven against the state root if the node offers `eth_getProof`.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ SET_CODE: Final = 4  # the transaction type of EIP-7702
 
 @dataclass(slots=True)
 class _Traced:
-    """An account as it changes in the course of a block."""
+    """An account during the block: its values change from transaction to transaction."""
 
     exists: bool
     nonce: int
     balance: int
     code_hash: bytes
     destroyed: bool = False
-    # The tracer's word is not enough.
+    # The trace is not enough; the account has to be read from the node.
     uncertain: bool = False
-    # Slot -> value before the block, and after what is traced so far.
+    # Slot -> value before the block, and slot -> value after the transactions traced so far.
     old: dict[int, int] = field(default_factory=dict)
     new: dict[int, int] = field(default_factory=dict)
 
 
 class TracingChanger:
-    """Takes a node's word for what blocks change, checked by proofs. For those who do not execute blocks."""
+    """Determines the changes of blocks from a node's traces, checked by proofs, without executing the blocks."""
 
     def __init__(self, publisher: Publisher, node: Node, *, prove_all: bool = True) -> None:
-        """`prove_all`: every changed account is read from the node with a proof, not only those that the tracer does
-        not show whole."""
+        """`prove_all`: every changed account is read from the node with a proof, not only accounts that the tracer
+        does not report completely."""
         self.publisher = publisher
         self.node = node
         self.prove_all = prove_all
@@ -72,7 +72,7 @@ class TracingChanger:
         """Nothing is kept from block to block."""
 
     def close(self) -> None:
-        """The node's connection is the caller's."""
+        """The node's connection belongs to the caller."""
 
     def changes(self, step: Advance, parent: Header, block_hashes: Mapping[int, bytes]) -> StateDiff:
         block = step.block
@@ -138,7 +138,7 @@ class TracingChanger:
                 account.old.setdefault(slot, value)
             if post is None:
                 if block.header.parent_beacon_block_root is not None and account.code_hash != EMPTY_CODE_HASH:
-                    # From EIP-6780 on only its balance goes, unless to itself; tracers show it as destroyed.
+                    # From EIP-6780 on only its balance goes, unless to itself; tracers report it as destroyed.
                     account.balance, account.uncertain = 0, True
                     return
                 account.exists, account.destroyed = False, True
@@ -162,12 +162,12 @@ class TracingChanger:
         except InputError as error:
             raise StateError(f"{where}: trace: {error}") from error
         if not account.nonce and not account.balance and account.code_hash == EMPTY_CODE_HASH:
-            # EIP-161. Before Spurious Dragon it may be there and be empty.
+            # EIP-161. Before Spurious Dragon the account may exist and be empty.
             account.exists, account.uncertain = False, True
 
     @staticmethod
     def _check_start(where: str, account: _Traced, pre: Mapping[str, Any]) -> None:
-        """The state that the transaction starts from has to be the one that is here."""
+        """Checks that the traced state before the transaction is the state that we have."""
         nonce, balance = to_uint(pre.get("nonce", 0), "nonce", 64), to_uint(pre.get("balance", 0), "balance")
         if (account.nonce, account.balance) != (nonce, balance):
             raise StateError(
@@ -175,7 +175,7 @@ class TracingChanger:
                 f"nonce {nonce} and balance {balance} in the trace"
             )
 
-    # ---- what the tracer does not show
+    # ---- what the tracer does not report
 
     def _settle(
         self,
@@ -185,7 +185,7 @@ class TracingChanger:
         silent: Mapping[bytes, Sequence[int]],
         codes: dict[bytes, bytes],
     ) -> None:
-        """Replaces what the tracer cannot tell by what the node has after the block."""
+        """Replaces the values that the tracer cannot report by the node's values after the block."""
         ask = {address: slots for address, slots in silent.items() if address in accounts}
         sets_code = any(transaction.type == SET_CODE for transaction in block.transactions)
         for address, account in accounts.items():
@@ -242,7 +242,7 @@ class TracingChanger:
                 document["codes"]["0x" + account.code_hash.hex()] = "0x" + codes[account.code_hash].hex()
             olds = account.old
             if wiped and record is not None:
-                # What the trace has for them is from after the end of the account's first life.
+                # The trace has these slots only as they were after the account's first life ended.
                 olds = {**olds, **self.publisher.stored_slots(address, record, [*account.new, *account.old])}
             slots = {}
             for slot in account.old.keys() | account.new.keys():
@@ -269,7 +269,7 @@ def _slots(value: Any) -> dict[int, int]:
 
 
 def unshown_accounts(block: Block) -> dict[bytes, list[int]]:
-    """The accounts that a block changes outside its transactions, with the slots of those that have such."""
+    """The accounts that a block changes outside its transactions, with the changed slots if there are any."""
     header = block.header
     accounts: dict[bytes, list[int]] = {header.coinbase: []}
     for ommer in block.ommers:
@@ -282,6 +282,6 @@ def unshown_accounts(block: Block) -> dict[bytes, list[int]]:
     if header.requests_hash is not None:
         accounts[BLOCK_HASHES] = [(header.number - 1) % RING]
         for queue in REQUEST_QUEUES:
-            # Excess, count, head and tail; what was in the queue stays in storage.
+            # Excess, count, head and tail; dequeued requests stay in storage.
             accounts[queue] = [0, 1, 2, 3]
     return accounts

@@ -1,7 +1,7 @@
-"""The canonical encodings of transactions: which fields each type has, in which order, and what is wrong with bytes
-that are not one.
+"""The canonical encodings of transactions: the fields of each type in their order, and the reasons for which bytes are
+not such an encoding.
 
-Every way to be malformed has its own reason, so that a rejection can be compared with the one a fixture names.
+Every malformation has its own reason, so that a rejection can be compared with the reason that a fixture names.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LIST_FIELDS: Final = ("access_list", "blob_versioned_hashes", "authorization_lis
 
 
 class _Rejections(NamedTuple):
-    """What is wrong with a transaction when a field of its encoding is."""
+    """The reasons for the ways in which a field of a transaction's encoding can be malformed."""
 
     overflow: TransactionReason = TransactionReason.RLP_INVALID_VALUE
     leading_zeros: TransactionReason = TransactionReason.RLP_INVALID_VALUE
@@ -78,7 +78,7 @@ def decode_fields(data: bytes) -> tuple[int, dict[str, Any]]:
 
 
 def _type_of(data: bytes) -> tuple[int, int]:
-    """The type, and where its RLP starts."""
+    """The type, and the position where its RLP starts."""
     if not data:
         reject(_R.RLP_ERROR_EOF, "no bytes")
     if data[0] >= 0xC0:
@@ -91,7 +91,7 @@ def _type_of(data: bytes) -> tuple[int, int]:
 
 
 def _members(data: bytes, position: int, names: tuple[str, ...]) -> list[tuple[bool, bytes]]:
-    """For each field whether it is a list, and its payload (of a list: its whole encoding)."""
+    """For each field whether it is a list, and its payload (for a list: its whole encoding)."""
     try:
         is_list, start, stop = rlp.read_prefix(data, position, len(data))
     except rlp.NotCanonical as error:
@@ -144,7 +144,7 @@ def _decode_field(name: str, member: tuple[bool, bytes]) -> Any:
 
 def _number(name: str, payload: bytes, rejections: _Rejections) -> int:
     bits = BITS.get(name, 256)
-    # A field of 64 bits is first too long, one of 256 bits has first a leading zero.
+    # In a field of 64 bits excess length is reported before a leading zero, in a field of 256 bits after.
     if payload[:1] == b"\x00" and not (bits == 64 and len(payload) > 8):
         reject(rejections.leading_zeros, f"field '{name}': leading zero bytes")
     if len(payload) * 8 > bits:

@@ -1,7 +1,7 @@
-"""Transactions of every type as plain values: encoding, hashes, signatures, and the forms that JSON gives them.
+"""Transactions of every type as plain values: encoding, hashes, signatures, and their JSON forms.
 
-What a transaction is by itself is decided here; whether it may be in a block is decided by `_tx`, which sees the
-state.
+This module checks the rules that a transaction must satisfy by itself. `_tx`, which sees the state, decides whether it
+may be in a block.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ AUTHORIZATION_MAGIC: Final = b"\x05"  # EIP-7702
 AccessList: TypeAlias = "tuple[tuple[bytes, tuple[int, ...]], ...]"
 """Pairs of a 20-byte address and the storage slots (numbers below 2**256) to be warm (EIP-2930)."""
 AccessListLike: TypeAlias = "Iterable[tuple[FixedLike, Iterable[WordLike]]]"
-"""What `to_access_list` takes for one."""
+"""Accepted by `to_access_list`."""
 
 _JSON_NAMES: Final = {
     "chain_id": ("chainId",),
@@ -76,7 +76,8 @@ _JSON_NAMES: Final = {
 class Authorization:
     """A signed permission to set the code of an account (EIP-7702).
 
-    `address` is the delegate; zero clears. `chain_id` 0 is valid on every chain. `y_parity` has 8 bits, `nonce` 64.
+    `address` is the delegate; zero clears the delegation. `chain_id` 0 is valid on every chain. `y_parity` has 8 bits,
+    `nonce` 64.
     """
 
     chain_id: int
@@ -109,13 +110,13 @@ class Authorization:
         return keccak256(AUTHORIZATION_MAGIC + rlp.encode([self.chain_id, self.address, self.nonce]))
 
     def recover_authority(self) -> bytes | None:
-        """The 20-byte address of the signer, or None where the signature is not valid: such a tuple is passed over."""
+        """The 20-byte address of the signer, or None if the signature is invalid: such an authorization is skipped."""
         if self.y_parity > 1 or not 0 < self.r < SECP256K1_ORDER or not 0 < self.s <= SECP256K1_ORDER // 2:
             return None
         return recover_address(self.signing_hash(), self.r, self.s, self.y_parity)
 
     def sign(self, private_key: bytes | str | int) -> Authorization:
-        """The same permission with the signature of a 32-byte private key."""
+        """The same authorization, signed with a 32-byte private key."""
         parity, r, s = _sign(self.signing_hash(), private_key)
         return replace(self, y_parity=parity, r=r, s=s)
 
@@ -134,15 +135,16 @@ class Authorization:
 class Transaction:
     """A transaction of type 0 (legacy), 1 (EIP-2930), 2 (EIP-1559), 3 (EIP-4844) or 4 (EIP-7702).
 
-    Fields are converted and checked when it is made, and are then plain ints, bytes and tuples. Without `type` it is
-    the lowest type that has every field given. Prices are in wei per gas, `value` in wei. `gas_price` belongs to types
-    0 and 1, `max_fee_per_gas` and `max_priority_fee_per_gas` to types 2 to 4, `max_fee_per_blob_gas` to type 3; where
-    a type has them they default to 0, else they are None. `to` is None for a creation. A legacy transaction without
-    replay protection (EIP-155) has no `chain_id`. `v` is 27 or 28, or 35 and more with `chain_id`, in type 0 and the
-    parity of y in the others; `r` and `s` are zero where there is no signature. `sender` is whoever is said to have
-    sent it; `recover_sender` looks at the signature instead.
+    Fields are converted and checked when it is made, and are then plain ints, bytes and tuples. Without `type`, the
+    lowest type that has all the given fields is used. Prices are in wei per gas, `value` in wei. `gas_price` belongs to
+    types 0 and 1, `max_fee_per_gas` and `max_priority_fee_per_gas` to types 2 to 4, `max_fee_per_blob_gas` to type 3.
+    In types that have these fields they default to 0, in other types they are None. `to` is None for a creation. A
+    legacy transaction without replay protection (EIP-155) has no `chain_id`. `v` is 27 or 28, or at least 35 with
+    `chain_id`, in type 0, and the parity of y in the other types; `r` and `s` are zero if there is no signature.
+    `sender` is the claimed sender, which is trusted; `recover_sender` recovers it from the signature instead.
 
-    Raises `InputError` naming the field for a value of the wrong type, size or range, or in the wrong type.
+    Raises `InputError` naming the field if its value has the wrong type, size or range, or if the type does not have
+    it.
     """
 
     type: int = -1
@@ -240,12 +242,12 @@ class Transaction:
 
     @property
     def is_signed(self) -> bool:
-        """Whether there is anything in the signature; it need not be valid."""
+        """Whether any signature field is set; the signature need not be valid."""
         return (self.v, self.r, self.s) != (0, 0, 0)
 
     @property
     def y_parity(self) -> int:
-        """The parity of y in the signature; what `v` says otherwise is left out."""
+        """The parity of y in the signature; the chain id that `v` may contain is removed."""
         if self.type != LEGACY:
             return self.v
         return (self.v - 35) % 2 if self.v >= 35 else self.v - 27
@@ -265,7 +267,7 @@ class Transaction:
         return keccak256(self.encode())
 
     def signing_hash(self) -> bytes:
-        """The 32 bytes that the sender signs; those of EIP-155 when a legacy transaction has a `chain_id`."""
+        """The 32 bytes that the sender signs; for a legacy transaction with a `chain_id` those of EIP-155."""
         items = self._items(FIELDS[self.type][: -len(SIGNATURE)])
         if self.type == LEGACY and self.chain_id is not None:
             items += [self.chain_id, b"", b""]
@@ -311,10 +313,10 @@ class Transaction:
     # ---- signature
 
     def recover_sender(self, fork: Fork | str | None = None, chain_id: int | None = None) -> bytes:
-        """The 20-byte address that signed, by the rules of `fork` (or its name), or of the newest one.
+        """The 20-byte address that signed, by the rules of `fork` (a `Fork` or its name), by default the newest fork.
 
-        Raises `InvalidTransaction`: before Homestead high values of s are allowed (EIP-2), before Spurious
-        Dragon replay protection is not (EIP-155). With `chain_id`, a signature for another chain is rejected.
+        Raises `InvalidTransaction`. Before Homestead high values of s are allowed (EIP-2); before Spurious Dragon
+        replay protection is not (EIP-155). With `chain_id`, a signature for another chain is rejected.
         """
         if not isinstance(fork, Fork):
             fork = Fork.OSAKA if fork is None else Fork.from_name(fork)
@@ -347,7 +349,7 @@ class Transaction:
             )
 
     def sign(self, private_key: bytes | str | int) -> Transaction:
-        """The same transaction with the signature and as `sender` the address of a 32-byte private key.
+        """The same transaction, signed with a 32-byte private key; `sender` is the address of that key.
 
         A legacy transaction with a `chain_id` is signed with replay protection (EIP-155).
         """
@@ -362,9 +364,10 @@ class Transaction:
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Transaction:
-        """From the object that `eth_getTransactionByHash` gives, or that of a fixture.
+        """From the object that `eth_getTransactionByHash` returns, or from a fixture's object.
 
-        Without `type` it is the highest type one of whose own fields is there. Raises `InputError` for a field
+        Without `type`, the highest type is used that has one of its own fields in the object. Raises `InputError` for a
+        field that is missing or malformed.
         that is missing or malformed.
         """
         item = to_object(item, "transaction")

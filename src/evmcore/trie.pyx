@@ -1,4 +1,4 @@
-"""Roots and proofs of tries whose keys and values are Python's bytes. The work is `_trie`'s."""
+"""Roots and proofs of tries whose keys and values are Python's bytes; `_trie` does the work."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -37,7 +37,7 @@ cdef bytes checked_key(object value, bint secure):
 
 
 cdef dict collected(object items, bint secure):
-    """The pairs that are in the trie: the last of those with the same key, if its value is not empty."""
+    """The pairs that are in the trie: for each key its last pair, unless the value is empty."""
     cdef dict pairs = {}
     for key, value in items.items() if hasattr(items, "items") else items:
         key = checked_key(key, secure)
@@ -49,7 +49,7 @@ cdef dict collected(object items, bint secure):
 
 
 cdef bytes native(dict pairs):
-    """The pairs as `TrieItem`s, which borrow from them."""
+    """The pairs as `TrieItem`s, which borrow from `pairs`."""
     cdef bytes memory = PyBytes_FromStringAndSize(NULL, len(pairs) * sizeof(TrieItem))
     cdef TrieItem* item = <TrieItem*>PyBytes_AS_STRING(memory)
     cdef bytes key, value

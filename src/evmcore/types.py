@@ -1,10 +1,10 @@
-"""The plain values that pass in and out of the package, and the converters that the edge uses on what callers give.
+"""The plain values that enter and leave the package, and the converters that public functions apply to arguments.
 
-Inside, an address is 20 bytes, a hash 32 bytes (big-endian, as on the wire), a number an `int`. The converters also
-take 0x-prefixed hexadecimal text, and numbers where a person would write one.
+Internally, an address is 20 bytes, a hash 32 bytes (big-endian, as on the wire), a number an `int`. The converters also
+accept 0x-prefixed hexadecimal text, and numbers where a person would write one.
 
-A value that converts what it is made of declares two kinds of types: its attributes what they are, its `__init__`, for
-type checkers alone, what is taken for them (`dataclasses` writes the one that runs).
+A value class that converts its arguments declares two sets of types: its attributes have the converted types; its
+`__init__`, declared for type checkers only, has the accepted types (`dataclasses` writes the one that runs).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex, TypeAlias
 from evmcore.errors import InputError
 
 BytesLike: TypeAlias = "bytes | bytearray | memoryview | str"
-"""What `to_bytes` takes; text is 0x-hex."""
+"""Accepted by `to_bytes`; text is 0x-hex."""
 FixedLike: TypeAlias = "BytesLike | int"
-"""What `to_address` and `to_hash` take; a number is taken big-endian."""
+"""Accepted by `to_address` and `to_hash`; a number is taken as big-endian bytes."""
 UintLike: TypeAlias = "SupportsIndex | str"
-"""What `to_uint` takes; text is 0x-hex."""
+"""Accepted by `to_uint`; text is 0x-hex."""
 WordLike: TypeAlias = "UintLike | bytes | bytearray"
-"""What is taken for a storage slot or its value; bytes are 32, big-endian."""
+"""Accepted for a storage slot or its value; bytes are 32, big-endian."""
 
 ADDRESS_SIZE = 20
 HASH_SIZE = 32
@@ -31,7 +31,7 @@ EMPTY_BLOOM = bytes(256)
 
 
 def shown(value: object) -> str:
-    """A value as an error message tells of it, of bounded length."""
+    """A value as shown in an error message, of bounded length."""
     try:
         text = repr(value)
     except ValueError:  # Python does not write numbers of thousands of digits
@@ -156,8 +156,8 @@ def to_object(value: object, name: str) -> Mapping[str, Any]:
 class Account:
     """One account. Fields are converted and checked when it is made, and are then plain ints and bytes.
 
-    `nonce` is below 2**64, `balance` in wei; `storage` maps slot to value, both below 2**256, where zero values mean
-    the same as absent ones.
+    `nonce` is below 2**64, `balance` in wei; `storage` maps slot to value, both below 2**256; a zero value means the
+    same as an absent slot.
     """
 
     nonce: int = 0
@@ -238,13 +238,13 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class BlockEnv:
-    """What code can see of the block it runs in. Fields are converted and checked when it is made.
+    """The block environment that code sees. Fields are converted and checked when it is made.
 
     `timestamp` is in seconds, `gas_limit` in gas, `base_fee` and `blob_base_fee` in wei per gas. `prevrandao` is the
-    32-byte value that PREVRANDAO pushes from Paris on (a number is taken big-endian), `difficulty` what the same
-    opcode pushes before. Without `blob_base_fee` it follows from `excess_blob_gas`, or is 1 where that is not given
-    either. `block_hashes` maps the numbers of earlier blocks to their 32-byte hashes for BLOCKHASH; those not in it
-    are asked of the state.
+    32-byte value that PREVRANDAO pushes from Paris on (a number is taken as big-endian bytes), `difficulty` the value
+    that the same opcode pushes before Paris. A missing `blob_base_fee` follows from `excess_blob_gas`, or is 1 if that
+    is missing too. `block_hashes` maps the numbers of earlier blocks to their 32-byte hashes for BLOCKHASH; for other
+    numbers the state is asked.
     """
 
     number: int = 0
@@ -295,12 +295,12 @@ class BlockEnv:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a transaction left behind.
+    """The receipt of a transaction.
 
-    `status` is 1 or 0 from Byzantium on and None before, where `state_root` is the root after the transaction (or
-    None when it was not computed). Gas is the transaction's own in `gas_used` and the block's up to here in
-    `cumulative_gas_used`. `bloom` has 256 bytes. `contract_address` is that of a creation that succeeded.
-    `effective_gas_price` is in wei per gas.
+    `status` is 1 or 0 from Byzantium on. Before, it is None and `state_root` is the root after the transaction (or
+    None if it was not computed). `gas_used` is the gas of this transaction, `cumulative_gas_used` the gas of the block
+    up to and including it. `bloom` has 256 bytes. `contract_address` is the address of the contract that a successful
+    creation made. `effective_gas_price` is in wei per gas.
     """
 
     type: int
