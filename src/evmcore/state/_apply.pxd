@@ -11,7 +11,7 @@ cdef enum ApplyProblem:
     NO_MEMORY
     ACCOUNT_DIFFERS               # found_account, expected_account
     SLOT_DIFFERS                  # key, found, expected
-    SLOT_LEFT_OVER                # key, found: an account that goes would keep a slot, or an absent one would get it
+    SLOT_LEFT_OVER                # key, found: a removed account would keep a slot, or an absent account would get it
     CODE_MISSING                  # expected_account.code_hash
 
 cdef struct ApplyResult:
@@ -24,22 +24,22 @@ cdef struct ApplyResult:
     u256 expected
 
 cdef struct CodeBytes:
-    const uint8_t* data           # NULL: not given; the store must have it
+    const uint8_t* data           # NULL: not given; the store must have the code
     size_t size
 
-# Brings the store from the diff's old to its new values, or back when `backward`. `codes` has one entry per account
-# change, for the code it is to get. Going forward, slots of wiped accounts that the diff does not list are added to it.
-# `taken` (one entry per account change) gets a reference to the code that each takes away, or NULL; the caller releases
-# them. When there is a problem, store and diff are as before.
+# Brings the store from the diff's old to its new values, or back if `backward`. `codes` has one entry per account change,
+# for the account's new code. Forward, slots of wiped accounts that the diff does not list are added to it. `taken` (one
+# entry per account change) receives a reference to the code that each change removes, or NULL; the caller releases them.
+# If there is a problem, store and diff are unchanged.
 cdef void apply_diff(
     Store* store, StateDiff diff, bint backward, const CodeBytes* codes, StoredCode** taken, ApplyResult* result
 ) noexcept nogil
 
-# Lists the slots of wiped and removed accounts that the diff does not list, as applying it would. False: no memory.
+# Adds the unlisted slots of wiped and removed accounts to the diff, as applying it would. False: no memory.
 cdef bint complete_diff(Store* store, StateDiff diff) noexcept nogil
 
-# Fills in the code that each account change needs, from the diff; gives what must be kept alive meanwhile. InputError
-# when the diff holds a code under a hash that is not its own.
+# Fills in the code for each account change, from the diff; returns the owners of the bytes, to be kept alive meanwhile.
+# InputError if the diff has a code under a wrong hash.
 cdef list codes_of(StateDiff diff, bint backward, CodeBytes* codes)
 
 cdef object apply_error(const ApplyResult* result, bint backward)     # the exception for a problem

@@ -1,7 +1,7 @@
 """Applying and undoing a state diff on the native store. See `_apply.pxd`.
 
-The order keeps every check local: first what wiping takes is listed, then accounts that stay or come are set, then
-slots, and last the accounts go that are to go, which must have no slot left by then.
+The order keeps every check local: first the slots that wiping removes are listed, then accounts that stay or appear are
+set, then slots, and last the removed accounts, which must have no slot left by then.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
@@ -42,7 +42,7 @@ cdef void apply_diff(
 
 
 cdef void note_listed(StateDiff diff, size_t listed_slots) noexcept nogil:
-    """Puts the diff in order after slots of wiped accounts were added behind the first `listed_slots`."""
+    """Sorts the diff after slots of wiped accounts were added behind the first `listed_slots`."""
     cdef size_t i
     if diff.slot_count == listed_slots:
         return
@@ -130,7 +130,7 @@ cdef bint is_listed(StateDiff diff, size_t listed_slots, const uint8_t* address,
 cdef bint list_wiped_slots(
     Store* store, StateDiff diff, bint backward, size_t listed_slots, const uint8_t* address, ApplyResult* result,
 ) noexcept nogil:
-    """Adds the slots that the diff does not know. Going back there must be none: wiping left only listed ones."""
+    """Adds the slots that the diff does not list. Backward there must be none: a wiped account has only listed slots."""
     cdef const Row* row = store_find(store, address)
     cdef const Slot* slot
     cdef SlotChange* added
@@ -223,7 +223,7 @@ cdef bint remove_account(Store* store, const uint8_t* address, StoredCode** take
 # ----------------------------------------------------------------------------------------- for the caller
 
 cdef list codes_of(StateDiff diff, bint backward, CodeBytes* codes):
-    """Fills in the code that each account change needs; gives what must be kept alive meanwhile."""
+    """Fills in the code for each account change; returns the owners of the bytes."""
     cdef AccountChange* change
     cdef const AccountState* after
     cdef bytes code

@@ -1,10 +1,10 @@
 """The cache of a chain's state in this process, with its recent history.
 
-`include/cache/` holds the mechanics (state_cache.h says why it is exact); here they get a Python face.
+`include/cache/` has the implementation (state_cache.h says why it is exact); this is its Python interface.
 """
 from evmcore.state._cache_native cimport Follower, StateCache
 
-# Ends the following of a feed from another thread.
+# Stops following a feed, from another thread.
 cdef class Stop:
     cdef int flag
 

@@ -1,7 +1,7 @@
 from evmcore.state._wire import Connection
 
 class Stop:
-    """A flag that ends the following of a feed, from any thread."""
+    """A flag that stops following a feed, from any thread."""
 
     def set(self) -> None: ...
     def is_set(self) -> bool: ...
@@ -35,14 +35,14 @@ class Cache:
         limit: int,
     ) -> None: ...
     def follow(self, connection: Connection, stop: Stop, block_ms: int, timeout: float) -> str:
-        """Reads and applies feed entries until something ends it, and says what."""
+        """Reads and applies feed entries until something ends it; returns the name of a `Followed`."""
 
     def give_up(self) -> None: ...
     def label(self, seq: int) -> tuple[bytes, bytes, bytes, int, int] | None:
-        """(kind, block hash, header as RLP, published, seen) of the head after a step; None where it is not held."""
+        """(kind, block hash, header as RLP, published, seen) of the head after a step; None if it is not held."""
 
     def figures(self) -> dict[str, int]:
-        """How much is in it, and how much memory that takes."""
+        """The number of entries, and the memory they take."""
 
     def fill(self, seq: int, address: bytes, record: bytes, fields: list[bytes], key: str) -> bool:
-        """Puts in an account's record and fields of its storage hash, read after step `seq`."""
+        """Adds an account's record and fields of its storage hash, read after step `seq`."""

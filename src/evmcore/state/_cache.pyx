@@ -17,7 +17,7 @@ from evmcore.errors import ResourceError, StateCorrupted
 
 
 cdef bint take_code(const uint8_t* code_hash, const uint8_t* data, size_t size) noexcept nogil:
-    """A code that a block has deployed goes into the process's code cache, if it is what it says."""
+    """Puts a code that a block has deployed into the process's code cache, after checking its hash."""
     cdef uint8_t[32] digest
     keccak256(data, size, digest)
     if memcmp(digest, code_hash, 32) != 0:
@@ -27,10 +27,10 @@ cdef bint take_code(const uint8_t* code_hash, const uint8_t* data, size_t size) 
 
 
 cdef class Stop:
-    """A flag that ends the following of a feed, from any thread."""
+    """A flag that stops following a feed, from any thread."""
 
     def set(self) -> None:
-        """From now on `Cache.follow` returns as soon as it can."""
+        """Makes `Cache.follow` return as soon as it can."""
         self.flag = 1
 
     def is_set(self) -> bool:
@@ -41,12 +41,12 @@ cdef class Stop:
 cdef class Cache:
     """Accounts and slots of one chain with their history since step `seq`, kept exact by the feed.
 
-    - `prefix`: of the chain's keys; `feed`: 16 bytes, which state it is; `complete`: whether all accounts are there.
+    - `prefix`: of the chain's keys; `feed`: 16 bytes that identify the state; `complete`: whether it has all accounts.
     - `header`, `block_hash`: the head after step `seq`.
     - `ring`: steps before the latest that can be pinned. `slack`: how many more an open pin may fall behind.
-    - `limit`: bytes; what changed inside the ring is never given up for it.
+    - `limit`: bytes; values that changed inside the ring are never evicted for it.
 
-    Once it does not follow any more (`give_up`) views that are open go on with what is in it.
+    After `give_up` the cache does not follow the feed any more; open views go on with its values.
     """
 
     def __cinit__(self, bytes prefix not None, bytes feed not None, bint complete, uint64_t seq, bytes header not None,
@@ -76,10 +76,10 @@ cdef class Cache:
     # ---- the feed
 
     def follow(self, Connection connection not None, Stop stop not None, int64_t block_ms, double timeout) -> str:
-        """Reads and applies feed entries until something ends it: the name of a `Followed`, in lower case.
+        """Reads and applies feed entries until something ends it; returns the name of a `Followed`, in lower case.
 
         `block_ms`: how long one request waits for an entry. `timeout`: seconds for a reply beyond that. Only one thread
-        at a time.
+        at a time may call it.
         """
         cdef Followed outcome = Followed.GOING_ON
         cdef int64_t timeout_ns = <int64_t>(timeout * 1e9)
@@ -100,11 +100,11 @@ cdef class Cache:
 
     @property
     def problem(self) -> str:
-        """What was wrong, after `follow` returned "damaged" or "refused"."""
+        """The problem, after `follow` returned "damaged" or "refused"."""
         return self.follower.problem.decode("utf-8", "backslashreplace")
 
     def give_up(self) -> None:
-        """It is not kept exact any more: nothing is added, and nobody waits for its next step."""
+        """Stops keeping the cache exact: nothing is added any more, and waiting for the next step ends."""
         self.cache.give_up()
 
     @property
@@ -114,12 +114,12 @@ cdef class Cache:
 
     @property
     def evicted(self) -> int:
-        """Keys that the server has evicted, as it counted them last; -1: not known."""
+        """The number of keys that the server has evicted, by its last count; -1: not known."""
         return self.follower.evicted.load()
 
     @property
     def latest(self) -> int:
-        """The latest step that is known."""
+        """The latest known step."""
         return self.cache.latest()
 
     @property
@@ -134,7 +134,7 @@ cdef class Cache:
 
     @property
     def caught_up(self) -> bool:
-        """Whether everything that had happened before the start is here."""
+        """Whether all steps from before the start are applied."""
         return self.follower.caught_up.load()
 
     @property
@@ -144,14 +144,14 @@ cdef class Cache:
 
     @property
     def age(self) -> float:
-        """Seconds since Redis last said that there is nothing newer."""
+        """Seconds since Redis last confirmed that there is no newer step."""
         return max(0, monotonic_now() - self.follower.confirmed.load()) / 1e9
 
     def label(self, uint64_t seq):
-        """(kind, block hash, header as RLP, published, seen) of the head after a step; None where it is not held.
+        """(kind, block hash, header as RLP, published, seen) of the head after a step; None if the step is not held.
 
         The kind is b"b" for a block, b"r" for a revert, b"l" for a load, b"s" for the step where the cache began. Times
-        are microseconds since 1970, zero where not known.
+        are microseconds since 1970, zero if not known.
         """
         cdef Label label
         if not self.follower.copy_label(seq, &label):
@@ -160,7 +160,7 @@ cdef class Cache:
                 <bytes>label.header, label.published_us, label.seen_us)
 
     def figures(self) -> dict[str, int]:
-        """How much is in it, and how much memory that takes."""
+        """The number of entries, and the memory they take."""
         cdef dict figures
         self.cache.editing.lock()
         figures = {
@@ -178,8 +178,8 @@ cdef class Cache:
         return figures
 
     def fill(self, uint64_t seq, bytes address not None, bytes record not None, list fields not None, str key) -> bool:
-        """Puts in an account's record, if not empty, and some fields of its storage hash (slot, value, slot, value ...),
-        read after step `seq`. False: that step is not inside the window. Raises `StateCorrupted` naming `key`.
+        """Adds an account's record, if not empty, and some fields of its storage hash (slot, value, slot, value ...), read
+        after step `seq`. False: that step is outside the window. Raises `StateCorrupted` naming `key`.
         """
         cdef AccountRecord account
         cdef u256 slot, value

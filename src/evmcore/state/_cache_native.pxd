@@ -1,4 +1,4 @@
-"""What `include/cache/` offers, for the modules that use it: `_cache`, `_fetch`, `_prefetch`."""
+"""The declarations of `include/cache/`, for the modules that use it: `_cache`, `_fetch`, `_prefetch`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
@@ -125,7 +125,7 @@ cdef extern from "include/cache/reader.h" namespace "evmcore::cache" nogil:
         void begin_work(bint learn) noexcept
         bint join_guesses() noexcept
         void forget_missing() noexcept
-        # for what another source has said: true at the reader's step
+        # for values from another source, which hold at the reader's step
         void own_account(const uint8_t* address, const AccountRecord& record) except +
         void own_slot(const uint8_t* address, const u256* key, const u256& value) except +
 

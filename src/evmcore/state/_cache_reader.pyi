@@ -6,13 +6,13 @@ from evmcore.state._reader import Backend
 from evmcore.state.base import AccountInfo
 
 class Fetcher:
-    """Where a reader gets what is not in the cache."""
+    """The source of values that a reader lacks."""
 
     book: CallBook
     upstream_questions: int
 
 class CacheReader(Backend):
-    """The state after one step, read from the cache; what is not there is fetched one by one."""
+    """The state after one step, read from the cache; missing values are fetched one by one."""
 
     seq: int
 
@@ -25,7 +25,7 @@ class CacheReader(Backend):
         guess: float = 0.001,
     ) -> None: ...
     def prefetch(self, addresses: Iterable[bytes] = (), slots: Iterable[tuple[bytes, int]] = ()) -> None:
-        """Fetches accounts, and slots given as (address, slot), with one request, for reads that will come."""
+        """Fetches accounts, and slots given as (address, slot), with one request, for later reads."""
 
     def account(self, address: bytes) -> AccountInfo | None: ...
     def storage(self, address: bytes, slot: int) -> int: ...

@@ -19,11 +19,11 @@ from evmcore.types import to_address, to_uint
 
 
 cdef enum:
-    MOST_TRIES = 4                # fetches of one thing that leaves the cache again before it is read
+    MOST_TRIES = 4                # fetches of one value that is evicted from the cache again before it is read
 
 
 cdef class Fetcher:
-    """Where a reader gets what is not in the cache. Derived from: see `_upstream_fetch.pyx` and `_fetch.pyx`."""
+    """The source of values that a reader lacks. Base class of those in `_upstream_fetch.pyx` and `_fetch.pyx`."""
 
     cdef bint fetch(self, CacheReader view, vector[StateKey]& keys, vector[Hash]& codes) noexcept nogil:
         with gil:
@@ -42,7 +42,7 @@ cdef class Fetcher:
 
 @cython.no_gc_clear
 cdef class CacheReader(Backend):
-    """The state after one step, read from the cache; what is not there is fetched one by one in the thread that reads.
+    """The state after one step, read from the cache; missing values are fetched one by one in the thread that reads.
 
     Any number of threads may read.
     """
@@ -91,16 +91,16 @@ cdef class CacheReader(Backend):
         self.cache.cache.end(&self.view.view)
 
     cpdef object take_error(self):
-        """The exception that made this thread's last read fail, given once; None when there is none."""
+        """The exception that made this thread's last read fail, returned once; None if there is none."""
         return self.errors.take()
 
     cdef object read_error(self):
-        """Why a read has just failed."""
+        """The reason why a read has just failed."""
         return self.take_error() or StateUnavailable("what is missing could not be fetched")
 
     @property
     def seq(self) -> int:
-        """The step that is read."""
+        """The step of this reader."""
         return self.view.view.seq
 
     cdef bint fetch_at_once(self, const StateKey& key) noexcept nogil:
@@ -136,9 +136,9 @@ cdef class CacheReader(Backend):
         return self.check_damage(self.key_of(key) if key != NULL else code_hash[:32])
 
     def prefetch(self, addresses=(), slots=()) -> None:
-        """Fetches accounts, and slots given as (address, slot), with one request, for reads that will come.
+        """Fetches accounts, and slots given as (address, slot), with one request, for later reads.
 
-        What is in the cache already is not asked for. Raises `StateUnavailable`.
+        Values that are in the cache already are not requested. Raises `StateUnavailable`.
         """
         cdef vector[StateKey] keys
         cdef vector[Hash] codes
@@ -163,10 +163,10 @@ cdef class CacheReader(Backend):
             self.end_read()
         if keys.size():
             self.get(keys, codes)
-            self.damaged = {}                     # whoever needs it will see
+            self.damaged = {}                     # a read that needs it will report it
 
     def prefetcher(self):
-        """`prefetch`: one request for what is going to be read."""
+        """`prefetch`: one request for the values that will be read."""
         return self.prefetch
 
     # ---- names
@@ -207,7 +207,7 @@ cdef class CacheReader(Backend):
     # ---- single values, for Python
 
     def account(self, address) -> AccountInfo | None:
-        """The account without code and storage; None when it does not exist."""
+        """The account without code and storage; None if it does not exist."""
         cdef bytes key = to_address(address, "address")
         cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(key)
         cdef AccountData data
@@ -238,7 +238,7 @@ cdef class CacheReader(Backend):
         return u256_to_int(&value)
 
     def code(self, address) -> bytes:
-        """The code of an account; empty when there is none."""
+        """The code of an account; empty if there is none."""
         cdef Code* code
         cdef const uint8_t* at
         cdef const uint8_t* name
@@ -275,7 +275,7 @@ cdef bint expired(Reader* view) noexcept with gil:
 
 
 cdef bint resolve(Reader* view, const StateKey& key, Answer answer) noexcept with gil:
-    """Gets what is missing, or what the state lacks. False: the owner's `errors` have why not."""
+    """Gets a missing value, or one that the state lacks. False: the owner's `errors` have the reason."""
     cdef vector[StateKey] alone
     owner = <CacheReader>view.owner
     try:
@@ -309,12 +309,12 @@ cdef bint overtaken(Reader* view) noexcept with gil:
 
 cdef enum Miss:
     LOOK_AGAIN
-    NOTED                         # it is guessed for now, and will be fetched
-    HOPELESS                      # the owner's `errors` have why
+    NOTED                         # guessed for now, and to be fetched
+    HOPELESS                      # the owner's `errors` have the reason
 
 
 cdef Miss meet(Reader* view, const StateKey& key, Answer answer, int* tries) noexcept nogil:
-    """What to do about something that was not in the cache. `tries`: how often it has been fetched for the one who asks."""
+    """Decides what to do about a value that is not in the cache. `tries`: how often this read has fetched it."""
     if answer == Answer.EXPIRED:
         expired(view)
         return HOPELESS

@@ -1,4 +1,4 @@
-"""Work on a pinned reader of the cache: run on guesses, with what was missing fetched all together between the runs."""
+"""Work on a pinned reader of the cache: it runs on guesses, and all missing values are fetched together between runs."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 from libcpp.vector cimport vector
@@ -20,21 +20,21 @@ cdef class CacheView(CacheReader):
     cdef RunningCall call                         # while the reader is `in_call`
     cdef AccessBook* book                         # the fetcher's
     cdef uint64_t cold_runs
-    cdef object hint                              # of the work that is being done
-    cdef bint hinted                              # it says something
-    cdef bint interrupted                         # the work, to fetch what its first call was going to need
-    cdef object failure                           # of a fetch in the middle of the work
+    cdef object hint                              # of the current work
+    cdef bint hinted                              # whether the hint is not empty
+    cdef bint interrupted                         # the work was interrupted to fetch what its first call would need
+    cdef object failure                           # the error of a fetch in the middle of the work
 
     cdef object run_rounds(self, object work, object hint, bint wait, bint brief)
     cdef int next_round(self, object hint, bint wait) except -1
-    cdef bint fetch_expected(self) noexcept nogil  # False: `failure` says why not
+    cdef bint fetch_expected(self) noexcept nogil  # False: `failure` has the reason
     cdef int fetch_all(self) except -1
     cdef void follow_up(self, vector[StateKey]& fetched) noexcept
     cdef int foresee(self, object hints, bint wait) except -1
     cdef int want_codes(self, vector[StateKey]& accounts) except -1
     cdef int add_hints(self, object hint) except -1
 
-# What `RedisPin` runs with, as little as possible of it in Python.
+# The part of `RedisPin` that runs work, with as little Python as possible.
 cdef class PinRunner:
     cdef readonly object state
     cdef readonly object moment

@@ -8,7 +8,7 @@ from evmcore.state._reader import Backend
 T = TypeVar("T")
 
 class NotHere(StateError):
-    """Something is not in the cache, and the caller does not want to wait for it."""
+    """A value is not in the cache, and the caller does not want to wait for it."""
 
 class CacheView(CacheReader):
     """The state after one step, as a backend: for `EVM` and for `execute_block` (which cannot write to it)."""
@@ -16,14 +16,14 @@ class CacheView(CacheReader):
     reads: int
 
     def run(self, work: Callable[[Backend], T], hint: Any = (), wait: bool = True, brief: bool = False) -> T:
-        """What `work(self)` gives once nothing it read was missing."""
+        """The result of `work(self)`, from a run that missed no value."""
 
 class PinRunner:
-    """A pinned step, and running on it."""
+    """A pinned step, and running work on it."""
 
     state: Any
     moment: Any
 
     def __init__(self, state: Any, moment: Any) -> None: ...
     def run(self, work: Callable[[Backend], T], hint: Any = (), *, wait: bool = True, brief: bool = False) -> T:
-        """What `work(backend)` gives for this state, once it has run on state that was known completely."""
+        """The result of `work(backend)` on this state, from a run for which everything it read was known."""

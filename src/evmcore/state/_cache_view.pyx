@@ -15,27 +15,27 @@ from evmcore.state._prefetch cimport CallBook, foresee_call, learn_call, predict
 from evmcore.errors import ResourceError, StateError, StateNotAvailable, StateUnavailable
 from evmcore.types import to_address, to_uint
 
-# Rounds of one `run` after which something must be wrong: every round makes something known that the work needs.
+# Rounds of one `run` after which there must be a defect: every round makes a value known that the work needs.
 cdef int MOST_ROUNDS = 64
 cdef int LONG_RUN = 4             # rounds
 cdef int BRIEF_ROUNDS = 3         # of a run on an event loop
 cdef int64_t MOST_GUESS_NS = 1_000_000_000
-cdef int RELUCTANCE = 64          # rounds until a work is interrupted again to fetch, after one for which that was not enough
+cdef int RELUCTANCE = 64          # works that do not fetch in their middle, after one for which such a fetch was not enough
 
 cdef uint8_t[32] NO_CODE_HASH
 keccak256(NULL, 0, NO_CODE_HASH)
 
 
 class NotHere(StateError):
-    """Something is not in the cache, and the caller does not want to wait for it."""
+    """A value is not in the cache, and the caller does not want to wait for it."""
 
 
 @cython.no_gc_clear
 cdef class CacheView(CacheReader):
     """The state after one step, as a backend: for `EVM` and for `execute_block` (which cannot write to it).
 
-    Reads are answered from the cache, without locks, without the GIL. What is not there is fetched: inside of `run` all
-    at once, elsewhere one by one in the thread that reads. Any number of threads may read; `run` belongs to one.
+    Reads are answered from the cache, without locks, without the GIL. Missing values are fetched: inside `run` all at once,
+    elsewhere one by one in the thread that reads. Any number of threads may read; only one may `run`.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -54,12 +54,12 @@ cdef class CacheView(CacheReader):
     # ---- running on guesses
 
     def run(self, work, hint=(), wait=True, brief=False):
-        """What `work(self)` gives once nothing it read was missing.
+        """The result of `work(self)`, from a run that missed no value.
 
-        Until then it is run again: what is missing is answered as empty, noted, and fetched, all of it in one request,
-        before the next try; so `work` must be free of side effects. With `wait` False, `NotHere` is raised instead of
-        fetching anything; with `brief` besides, instead of fetching what takes longer than an event loop may be held up,
-        a few milliseconds at most. Raises what `work` raised when it had everything, `StateUnavailable`, `StateCorrupted`,
+        Until then `work` runs again: missing values are answered as empty, noted, and fetched, all in one request, before the
+        next run; so `work` must be free of side effects. With `wait` False, `NotHere` is raised instead of fetching anything;
+        with `brief` as well, only instead of a fetch that would take longer than an event loop may be held up, a few
+        milliseconds at most. Raises the exception of `work` in its last run, `StateUnavailable`, `StateCorrupted`,
         `StateUnknown`, `StateNotAvailable`.
         """
         return self.run_rounds(work, hint, wait, brief)
@@ -69,7 +69,7 @@ cdef class CacheView(CacheReader):
         cdef object result = None
         cdef object failure = None
         cdef bint may_fetch = wait or (brief and self.fetcher.is_brief())
-        # What goes as predicted is learnt from now and then only, so that what is not needed any more loses weight.
+        # Work that reads as predicted is learnt from only now and then, so that outdated predictions lose weight.
         self.view.begin_work(self.cold_runs % 32 == 0)
         self.view.at_once = may_fetch and self.fetcher.reluctant == 0
         self.interrupted = False
@@ -108,7 +108,7 @@ cdef class CacheView(CacheReader):
                     raise NotHere("something that is needed is not in the cache")
                 self.view.at_once = False
                 if self.interrupted:
-                    # It was not enough, as where a work makes several calls: those are better fetched together.
+                    # It was not enough, as for work with several calls: their values are better fetched together.
                     self.interrupted = False
                     self.fetcher.reluctant = RELUCTANCE
                 elif self.fetcher.reluctant:
@@ -120,12 +120,12 @@ cdef class CacheView(CacheReader):
             self.brief = False
 
     cdef int next_round(self, object hint, bint wait) except -1:
-        """Gets what the last run missed, for the next one."""
+        """Gets the values that the last run missed, for the next run."""
         self.view.rounds += 1
         if self.view.rounds == 1:
             self.cold_runs += 1
             self.add_hints(hint)
-        elif self.view.rounds > LONG_RUN:   # work that reads a lot: let each guess go on for longer than the one before
+        elif self.view.rounds > LONG_RUN:   # work that reads a lot: let each run on guesses go on longer than the last
             self.view.guess_ns = min(2 * self.view.guess_ns, MOST_GUESS_NS)
         if self.view.rounds > MOST_ROUNDS:
             raise StateUnavailable(f"the state that is needed was not complete after {MOST_ROUNDS} rounds of fetching")
@@ -139,11 +139,11 @@ cdef class CacheView(CacheReader):
         return 0
 
     cdef bint fetch_at_once(self, const StateKey& key) noexcept nogil:
-        """Of a call that is known well, all that it is going to need."""
+        """For a call that is known well: fetches all values that it is going to need."""
         cdef RunningCall* call = &self.call
         if not self.view.at_once or not self.view.in_call():
             return False
-        self.view.at_once = False                 # whatever comes of it
+        self.view.at_once = False                 # whatever the result
         if self.view.incomplete.load() or not predict_all(
             self.book, self.view, call.machine, call.target, call.sender, call.data, call.size, key
         ):
@@ -152,7 +152,7 @@ cdef class CacheView(CacheReader):
         return self.fetch_expected()
 
     cdef bint fetch_expected(self) noexcept nogil:
-        """In the middle of a run that has missed something for the first time: fetches that, with all it is going to need."""
+        """In the middle of a run that has missed a value for the first time: fetches it, and all values it will need."""
         self.view.rounds += 1
         self.cold_runs += 1
         if self.hinted:
@@ -171,7 +171,7 @@ cdef class CacheView(CacheReader):
         return True
 
     cdef int fetch_all(self) except -1:
-        """Fetches what the last run missed. What it missed first it certainly needs: raises when that cannot be had."""
+        """Fetches what the last run missed. The first missing value is certainly needed: raises if it is not available."""
         if self.view.unknown_first:
             self.fetcher.ask_upstream(self, self.view.unknown)
             return 0
@@ -197,14 +197,14 @@ cdef class CacheView(CacheReader):
         return 0
 
     cdef void follow_up(self, vector[StateKey]& fetched) noexcept:
-        """Adds to the guesses what the values that have come lead to."""
+        """Adds to the guesses the values to which the fetched values lead."""
         if self.view.strange.load() and fetched.size():
             self.begin_read()
             follow_up(self.view[0], keccak256, fetched)
             self.end_read()
 
     cdef int foresee(self, object hints, bint wait) except -1:
-        """Fetches together what several calls are known to read. Where that fails, the runs say what is wrong."""
+        """Fetches together the known reads of several calls. If that fails, the runs report the error."""
         cdef bytes to, sender, data
         self.view.forget_missing()
         self.begin_read()
@@ -234,7 +234,7 @@ cdef class CacheView(CacheReader):
         return 0
 
     cdef int want_codes(self, vector[StateKey]& accounts) except -1:
-        """Accounts have come whose code is not here: no run is needed to know that it will be."""
+        """For fetched accounts whose code is not here: requests the code, without a run that misses it first."""
         cdef AccountRecord record
         cdef Hash code_hash
         cdef Code* code
@@ -256,7 +256,7 @@ cdef class CacheView(CacheReader):
         return 0
 
     cdef int add_hints(self, object hint) except -1:
-        """What the access lists of calls name goes into the first request."""
+        """Adds the accounts and slots in the access lists of calls to the first request."""
         cdef bytes key
         cdef u256 slot
         for call in hint if isinstance(hint, (list, tuple)) else (hint,):
@@ -270,7 +270,7 @@ cdef class CacheView(CacheReader):
 
 
 cdef class PinRunner:
-    """A pinned step: `moment` has the views of it that are not in use, `state` makes further ones."""
+    """A pinned step: `moment` has its idle views, `state` makes more views."""
 
     def __cinit__(self, state, moment):
         self.state = state
@@ -278,18 +278,18 @@ cdef class PinRunner:
         self.idle = moment.idle
 
     def run(self, work, hint=(), *, bint wait=True, bint brief=False):
-        """What `work(backend)` gives for this state, once it has run on state that was known completely.
+        """The result of `work(backend)` on this state, from a run for which everything it read was known.
 
-        It is called again when something it read had to be fetched first, so it must be free of side effects; what it
-        raised before does not count. All that one run missed is fetched with one request, and with it what calls like
-        those that missed something have read before (see `_prefetch`). `hint`: what `work` is going to call, for its
-        access lists. With `wait` False, `NotHere` is raised where something would have to be fetched; with `brief`
-        besides, where that would take longer than an event loop may be held up: usually a request takes tens of
-        microseconds, and a change of threads more.
+        `work` is called again if a value that it read had to be fetched first, so it must be free of side effects;
+        exceptions of discarded runs are ignored. All values that one run missed are fetched with one request, together with
+        the values that similar calls have read before (see `_prefetch`). `hint`: the calls that `work` will make, for their
+        access lists. With `wait` False, `NotHere` is raised if something would have to be fetched; with `brief` as well,
+        only if that would take longer than an event loop may be held up: usually a request takes tens of microseconds, and
+        a change of threads more.
 
         Raises `StateUnavailable`, `StateCorrupted`, `StateUnknown`, `StateNotAvailable` (the pin was open for too
         long), `UnsafeStorage` (something would have to be fetched from a server that has evicted keys or may do so),
-        and what `work` raises.
+        and the exceptions of `work`.
         """
         cdef CacheView view
         try:

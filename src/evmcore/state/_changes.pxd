@@ -1,6 +1,6 @@
-"""The changes of one feed entry, natively: the counterpart of `layout.Changes`. What they are is said in `layout`.
+"""The changes of one feed entry, natively: the counterpart of `layout.Changes`, which `layout` documents.
 
-From changes comes the field `d` of the entry; the commands that make them in Redis are written by `_commands`.
+Changes are encoded as field `d` of the entry; `_commands` writes the commands that make them in Redis.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
@@ -26,7 +26,7 @@ cdef extern from "include/cache/state_cache.h" namespace "evmcore::cache" nogil:
         SlotValue before
         SlotValue after
 
-# Slots that were encoded before the rest was known: where their text is.
+# Slots that were encoded before the rest was known: the position of their encoding.
 cdef struct Section:
     size_t first_slot
     size_t at
@@ -36,7 +36,7 @@ cdef class ChangeSet:
     cdef vector[ChangedAccount] accounts      # addresses ascending
     cdef vector[ChangedSlot] slots            # of each account together, keys ascending
     cdef dict codes                           # hash -> code
-    # Slots below `ahead` were foreseen (see `_planning`): their text is here.
+    # Slots below `ahead` were foreseen (see `_planning`): their encoding is here.
     cdef size_t ahead
     cdef Bytes text
     cdef vector[Section] sections
@@ -47,10 +47,10 @@ cdef class ChangeSet:
     cdef void encode_accounts(self, Bytes& out) noexcept nogil
 
 cdef bint same_record(const AccountRecord* a, const AccountRecord* b) noexcept nogil
-cdef void record_value(Bytes& out, const AccountRecord* record) noexcept nogil     # of an account's key
-cdef void put_value(Bytes& out, const u256* value) noexcept nogil                  # of a slot, as a part of a command
+cdef void record_value(Bytes& out, const AccountRecord* record) noexcept nogil     # the value of an account's key
+cdef void put_value(Bytes& out, const u256* value) noexcept nogil                  # a slot's value, as a part of a command
 cdef enum:
     MOST_NAME = 40                # bytes
-# The key of a storage hash; `prefix`: of the chain's keys. And what stands behind `<prefix>:s:` in it, with its size.
+# The key of a storage hash; `prefix`: of the chain's keys. The second: the part behind `<prefix>:s:`, with its size.
 cdef bytes storage_key(bytes prefix, const uint8_t* address, unsigned int generation)
 cdef size_t storage_name(uint8_t* out, const uint8_t* address, unsigned int generation) noexcept nogil

@@ -3,7 +3,7 @@ from collections.abc import Collection
 from evmcore.state.layout import Record
 
 class ChangeSet:
-    """What one feed entry changes, natively (see `feed.Changes`)."""
+    """The changes of one feed entry, natively (see `feed.Changes`)."""
 
     @staticmethod
     def decode(data: bytes, key: bytes) -> ChangeSet:
@@ -13,18 +13,18 @@ class ChangeSet:
         """The field `d` of a feed entry."""
 
     def invert(self, without: Collection[bytes] = ()) -> ChangeSet:
-        """The changes that lead back, of all accounts but some. Codes stay where they are."""
+        """The reverse changes, of all accounts except `without`. Codes stay where they are."""
 
     @property
     def slot_count(self) -> int:
-        """How many slots change."""
+        """The number of slots that change."""
 
     @property
     def codes(self) -> dict[bytes, bytes]:
         """New codes by their hash."""
 
     def records(self) -> list[tuple[bytes, Record | None, Record | None]]:
-        """Each account's address, its record before and after; None: there is no key."""
+        """Each account's address, and its records before and after; None: there is no key."""
 
     def needed_codes(self) -> set[bytes]:
-        """Hashes of the codes that new records name and old ones do not."""
+        """Hashes of the codes that new records name and old records do not."""

@@ -45,12 +45,12 @@ cdef void put_integer(Bytes& out, uint64_t value, int size) noexcept nogil:
 
 
 cdef inline size_t value_bytes(uint8_t* out, const u256* value) noexcept nogil:
-    """Big-endian without leading zeros; gives the size. Whatever it is, 32 bytes are written."""
+    """Big-endian without leading zeros; returns the size. 32 bytes are written whatever the value."""
     cdef uint8_t[64] text
     cdef size_t size = u_byte_len(value)
     u_to_be(text, value)
     memset(text + 32, 0, 32)
-    memcpy(out, text + 32 - size, 32)      # of a size that is known: no call, no loop
+    memcpy(out, text + 32 - size, 32)      # a constant size: no call, no loop
     return size
 
 
@@ -79,7 +79,7 @@ cdef void put_slot(Bytes& out, const ChangedSlot* slot) noexcept nogil:
 
 
 cdef void put_value(Bytes& out, const u256* value) noexcept nogil:
-    """A slot's value as a part of a command: $<size>, the value as storage hashes hold it."""
+    """A slot's value as a part of a command: $<size>, then the value as in storage hashes."""
     cdef uint8_t* place = <uint8_t*>out.room(5 + 32 + 2)
     cdef size_t size = u_byte_len(value)
     cdef size_t at = 1
@@ -163,7 +163,7 @@ cdef size_t storage_name(uint8_t* out, const uint8_t* address, unsigned int gene
 # ------------------------------------------------------------------------------------------------------- changes
 
 cdef class ChangeSet:
-    """What one feed entry changes, natively (see `feed.Changes`)."""
+    """The changes of one feed entry, natively (see `feed.Changes`)."""
 
     def __cinit__(self):
         self.codes = {}
@@ -179,7 +179,7 @@ cdef class ChangeSet:
 
     @property
     def slot_count(self) -> int:
-        """How many slots change."""
+        """The number of slots that change."""
         return self.slots.size()
 
     @staticmethod
@@ -256,7 +256,7 @@ cdef class ChangeSet:
                 put_record(out, &account.after)
             put_integer(out, account.slot_count, 4)
             if self.is_ahead(account):
-                # Accounts and sections are both by address.
+                # Accounts and sections are both sorted by address.
                 while self.sections[next_section].first_slot != account.first_slot:
                     next_section += 1
                 section = &self.sections[next_section]
@@ -266,7 +266,7 @@ cdef class ChangeSet:
                 put_slot(out, &self.slots[j])
 
     def invert(self, without=()) -> ChangeSet:
-        """The changes that lead back, of all accounts but some. Codes stay where they are."""
+        """The reverse changes, of all accounts except `without`. Codes stay where they are."""
         cdef ChangeSet back = ChangeSet()
         cdef ChangedAccount account
         cdef ChangedSlot slot
@@ -284,7 +284,7 @@ cdef class ChangeSet:
         return back
 
     def records(self) -> list:
-        """Each account's address, its record before and after; None: there is no key."""
+        """Each account's address, and its records before and after; None: there is no key."""
         cdef ChangedAccount* account
         cdef size_t i
         found = []
@@ -297,7 +297,7 @@ cdef class ChangeSet:
         return found
 
     def needed_codes(self) -> set:
-        """Hashes of the codes that new records name and old ones do not."""
+        """Hashes of the codes that new records name and old records do not."""
         cdef ChangedAccount* account
         cdef size_t i
         needed = set()

@@ -1,7 +1,7 @@
 """The commands that bring the keys of a state from old to new, written as bytes behind a MULTI.
 
-Of the commands that change fields of hashes it is kept how many fields they have to add or remove: where Redis says
-another number, what was stored was not what was thought.
+For each command that changes fields of a hash, the number of fields that it must add or remove is recorded: if Redis reports
+another number, the stored state was not the expected one.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t
@@ -16,7 +16,7 @@ cdef struct Effect:
 cdef class Commands:
     cdef readonly Request request
     cdef bytes prefix             # of the chain's keys
-    cdef bytes accounts, storages     # what stands before addresses in keys
+    cdef bytes accounts, storages     # the prefixes of keys, before the address
     cdef vector[Effect] effects
 
     # The commands for the storage hash of an account; `slots` are those of its change set.

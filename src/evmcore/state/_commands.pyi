@@ -19,5 +19,5 @@ class Commands:
         """Adds the command of a feed entry: the words `place` and `fields`, then `d` with the changes."""
 
     def unexpected(self, replies: list[object]) -> int | None:
-        """The index of the first reply that tells of another number of fields than its command had to change;
-        `replies` are those to the commands of the request, behind MULTI."""
+        """The index of the first reply that reports a number of fields other than the expected one; `replies` belong to
+        the commands of the request behind MULTI."""

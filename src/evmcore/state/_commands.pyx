@@ -15,7 +15,7 @@ from evmcore.state.planning import table_commands
 cdef uint64_t LONGEST_LIST = layout.LONGEST_LIST
 
 cdef enum:
-    # Fields of one command: a server keeps the parts of a command in one piece of memory.
+    # Fields of one command: a server keeps the parts of a command in one block of memory.
     FIELDS_PER_COMMAND = 512
 
 
@@ -57,7 +57,7 @@ cdef class Commands:
         write_part(request.out, request.part.data(), request.part.size())
 
     def unexpected(self, list replies not None) -> object:
-        """The index of the first reply that tells of another number of fields than its command had to change."""
+        """The index of the first reply that reports a number of fields other than the expected one."""
         cdef Effect effect
         for effect in self.effects:
             if replies[effect.command - 1] != effect.count:
@@ -93,7 +93,7 @@ cdef class Commands:
         return 0
 
     cdef int unlink(self, const ChangedAccount* account) except -1:
-        """Of the new hash nothing should be there; what something else left behind must not mix with it."""
+        """Deletes the new hash, which should not exist: fields left by another program must not mix with it."""
         generations = set()
         if account.before.presence != NO_KEY:
             generations.add(account.before.generation)
@@ -105,7 +105,7 @@ cdef class Commands:
         return 0
 
     cdef int fields(self, const ChangedAccount* account, const ChangedSlot* slots, bint put) except -1:
-        """Puts the slots that the hash has afterwards, or takes the others out of it."""
+        """Puts the slots that the hash has afterwards, or removes the others from it."""
         cdef Request request = self.request
         cdef const ChangedSlot* slot
         cdef Effect effect
@@ -134,7 +134,7 @@ cdef class Commands:
             put_name(request.out, &slot.key)
             if put:
                 put_value(request.out, &slot.after.value)
-            # HSET tells how many fields are new, HDEL how many there were.
+            # HSET returns the number of new fields, HDEL the number of removed ones.
             effect.count += (account.wiped or not there_before(account, slot)) if put else there_before(account, slot)
             now -= 1
             if now == 0:

@@ -5,7 +5,7 @@ from evmcore._u256 cimport u256
 from evmcore.state._store cimport Store
 from evmcore.state._tables cimport Slot
 
-# One change, with everything it needs as C data, borrowed.
+# One change, with all its arguments as C data, borrowed.
 cdef enum EditKind:
     EDIT_ACCOUNT
     EDIT_REMOVE
@@ -17,7 +17,7 @@ cdef enum EditKind:
 cdef struct Edit:
     EditKind kind
     const uint8_t* address
-    bint set_nonce                # EDIT_ACCOUNT: which fields; the others stay, or are empty when the account is new
+    bint set_nonce                # EDIT_ACCOUNT: the fields to set; others stay, or are empty if the account is new
     bint set_balance
     bint set_code
     bint wipe
@@ -28,8 +28,8 @@ cdef struct Edit:
     size_t code_size
     const Slot* slots
     size_t slot_count
-    uint64_t number               # of the block, or of the snapshot: told by EDIT_SNAPSHOT, given to the others
-    const uint8_t* hash           # NULL: forget it
+    uint64_t number               # of the block, or of the snapshot: set by EDIT_SNAPSHOT, given for the others
+    const uint8_t* hash           # NULL: remove it
 
 cdef enum EditOutcome:
     EDIT_DONE = 0
@@ -37,18 +37,18 @@ cdef enum EditOutcome:
     EDIT_NO_MEMORY
     EDIT_NO_SNAPSHOT
 
-# Snapshots first to last that stand for the same state: the one at this length of the journal.
+# Snapshots first to last that represent the same state: the one at this length of the journal.
 cdef struct SnapshotRange:
     uint64_t first
     uint64_t last
     size_t position
 
-# All of a store, oldest first. They nest: going back to one forgets the later ones. Numbers are never used again.
+# All snapshots of a store, oldest first. They nest: reverting to one drops the later ones. Numbers are never used again.
 cdef struct Snapshots:
     SnapshotRange* ranges
     size_t count
     size_t capacity
     uint64_t next                 # number; not zero
 
-# Makes the change, or nothing when it cannot be made.
+# Makes the change, or nothing if it cannot be made.
 cdef EditOutcome edit_store(Store* store, Snapshots* snapshots, Edit* edit) noexcept nogil

@@ -90,7 +90,7 @@ cdef EditOutcome take_snapshot(Store* store, Snapshots* snapshots, Edit* edit) n
 
 
 cdef size_t range_after(const Snapshots* snapshots, uint64_t number) noexcept nogil:
-    """The place after the range with that snapshot; 0: it is not known."""
+    """The index after the range with that snapshot; 0: the snapshot is not known."""
     cdef size_t at = snapshots.count
     while at and snapshots.ranges[at - 1].first > number:
         at -= 1
@@ -98,7 +98,7 @@ cdef size_t range_after(const Snapshots* snapshots, uint64_t number) noexcept no
 
 
 cdef EditOutcome revert_to(Store* store, Snapshots* snapshots, uint64_t number) noexcept nogil:
-    """The snapshot stays, later ones are gone."""
+    """Reverts; the snapshot stays, later ones are dropped."""
     cdef size_t end = range_after(snapshots, number)
     if end == 0:
         return EDIT_NO_SNAPSHOT
@@ -109,7 +109,7 @@ cdef EditOutcome revert_to(Store* store, Snapshots* snapshots, uint64_t number) 
 
 
 cdef EditOutcome discard_from(Store* store, Snapshots* snapshots, uint64_t number) noexcept nogil:
-    """The snapshot and later ones are gone, the state stays."""
+    """Drops the snapshot and later ones; the state stays."""
     cdef size_t end = range_after(snapshots, number)
     if end == 0:
         return EDIT_NO_SNAPSHOT

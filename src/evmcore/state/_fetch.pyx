@@ -1,4 +1,4 @@
-"""Fetching what is not in the cache from Redis. See `_fetch.pxd`."""
+"""Fetches values that the cache lacks from Redis. See `_fetch.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcmp
@@ -22,11 +22,11 @@ from evmcore.errors import ResourceError, StateCorrupted, StateNotAvailable, Sta
 from evmcore.state.evictions import evicted
 from evmcore.state.layout import Keys, show_key
 
-# Requests of one fetch: another one is needed where an account's storage turned out to be of another generation, or
-# where a replica was too far behind.
+# Requests of one fetch: another one is needed if an account's storage turns out to have another generation, or if a
+# replica is too far behind.
 cdef int MOST_REQUESTS = 50
-# A fetch that may hold up an event loop: tried where requests usually take less than the first, given up after the
-# second, and then not tried for the third.
+# A fetch on an event loop: tried only if requests usually take less than the first; stopped after the second; and then
+# not tried again for the third.
 cdef int64_t USUALLY_BRIEF_NS = 1_000_000
 cdef int64_t BRIEF_NS = 5_000_000
 cdef int64_t PATIENT_NS = 50_000_000
@@ -35,8 +35,8 @@ cdef int64_t PATIENT_NS = 50_000_000
 cdef class RedisFetcher(UpstreamFetcher):
     """Fetches over connections of `links`, for the chain of `keys`; `timeout` in seconds, for one fetch.
 
-    `upstream`: asked for what an incomplete state lacks (see `upstream.Upstream`). `watch` (a `FeedReader`) is told when
-    the state in Redis turns out to be another one than the cached one, or its server to have lost keys.
+    `upstream`: supplies what an incomplete state lacks (see `upstream.Upstream`). `watch` (a `FeedReader`) is told if the
+    state in Redis turns out to be another one than the cached one, or if its server has lost keys.
     """
 
     def __init__(self, links, keys: Keys, timeout: float, upstream=None, watch=None) -> None:
@@ -53,17 +53,17 @@ cdef class RedisFetcher(UpstreamFetcher):
 
     @property
     def rounds(self) -> int:
-        """Requests that were made."""
+        """The number of requests made."""
         return self.requests.load()
 
     @property
     def keys_asked(self) -> int:
-        """Accounts, slots and codes that were asked for."""
+        """The number of accounts, slots and codes requested."""
         return self.asked.load()
 
     @property
     def corrections(self) -> int:
-        """Requests whose values were of another step than the reader's."""
+        """Requests whose values were of a step other than the reader's."""
         return self.corrected.load()
 
     cdef bint fetch(self, CacheReader view, vector[StateKey]& keys, vector[Hash]& codes) noexcept nogil:
@@ -131,7 +131,7 @@ cdef class RedisFetcher(UpstreamFetcher):
         cdef Round* round = fetching.round
         cdef StateCache* cache = view.cache.cache
         cdef Added added
-        # What was read has to be of the history that is cached, whichever part of it is known by now.
+        # The values must belong to the cached history, whichever part of it is known by now.
         fetching.trip = Trip.OTHER_HISTORY
         if view.cache.follower.check(round.head) != Followed.GOING_ON:
             return
@@ -199,14 +199,14 @@ cdef class RedisFetcher(UpstreamFetcher):
                 raise StateUnavailable("the accounts' storage was replaced again and again while it was read")
 
     cdef Connection take(self, object links, bint brief):
-        """A connection. Where it must be brief, none: that is only tried with one that is open, and whose server answers for
-        itself, while a replica's primary may have to be asked."""
+        """A connection. If the fetch must be brief, only an open one to a server that is not a replica, because a replica's
+        primary may have to be asked too."""
         if brief:
             raise StateUnavailable("no connection is idle")
         return links.take()
 
     cdef int fetch_once(self, CacheReader view, Fetching* fetching, Connection connection) except -1:
-        """One request and what follows from its reply. 1: a replica is before the window, and its primary can be asked."""
+        """One request and the processing of its reply. 1: a replica is before the window, and its primary can be asked."""
         cdef Round* round = fetching.round
         cdef size_t replies
         cdef size_t i
@@ -238,7 +238,7 @@ cdef class RedisFetcher(UpstreamFetcher):
                 return 0
             if fetching.trip != Trip.BEHIND:
                 self.explain(view, fetching, connection)
-            # A replica that is too far behind, or a server that has lost its last steps: it may catch up.
+            # A replica that is too far behind, or a server that has lost its last steps: either may catch up.
             stale += 1
             for i in range(round.asks.size()):
                 if not round.asks[i].settled:
@@ -253,16 +253,16 @@ cdef class RedisFetcher(UpstreamFetcher):
                 )
             time.sleep(min(0.001 * stale, 0.02))
 
-    # ---- whether what is missing was there
+    # ---- whether missing keys were lost
 
     cdef int refuse_suspect(self) except -1:
-        """What a server lacks that has evicted keys says nothing."""
+        """Raises if the server has evicted keys: a missing key there proves nothing."""
         if self.watch is not None and self.watch.suspicion is not None:
             raise UnsafeStorage(str(self.watch.suspicion))
         return 0
 
     cdef int confirm_absence(self, Round* round, Connection connection, int64_t deadline) except -1:
-        """Accounts have no record: they do not exist, unless the server evicted them. Asked after they were read."""
+        """Accounts have no record: they do not exist, unless the server evicted them. Called after they were read."""
         cdef int64_t count = round.evicted
         cdef int64_t whole = connection.whole
         cdef Connection other
@@ -288,7 +288,7 @@ cdef class RedisFetcher(UpstreamFetcher):
         return 0
 
     cdef int64_t count_evictions(self, Connection connection, int64_t deadline) except -2:
-        """How many keys the server has evicted since its start; -1 where it does not say."""
+        """The number of keys the server has evicted since its start; -1 if it does not tell."""
         cdef Node node
         self.requests.fetch_add(1)
         connection.wire.out.clear()
@@ -304,7 +304,7 @@ cdef class RedisFetcher(UpstreamFetcher):
         return evicted_keys(connection.wire.in_.data() + node.at, node.number)
 
     cdef int explain(self, CacheReader view, Fetching* fetching, Connection connection) except -1:
-        """Raises what is wrong."""
+        """Raises the error of the fetch."""
         cdef Round* round = fetching.round
         if fetching.trip == Trip.NOT_CARRIED:
             connection.outcome(fetching.io)
@@ -345,7 +345,7 @@ cdef class RedisFetcher(UpstreamFetcher):
         return 0
 
     cdef int note_fault(self, CacheReader view, Round* round, Ask* ask) except -1:
-        """What is wrong with an account, for whoever turns out to need it. It was not put into the cache."""
+        """Records the error of a damaged account, for a read that needs it. The account was not put into the cache."""
         cdef size_t i
         cdef bytes address = PyBytes_FromStringAndSize(<char*>ask.address_data(), 20)
         account = show_key(self.keys.account(address))

@@ -1,4 +1,4 @@
-"""The trie that is kept of a store; see `_kept_trie.pxd`."""
+"""The kept trie of a store; see `_kept_trie.pxd`."""
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort
 from libc.string cimport memcmp, memcpy, memset
@@ -16,17 +16,17 @@ from evmcore.state._touched cimport TOUCHED_SLOT, TOUCHED_STORAGE, Touch, touche
 from evmcore.state._whole_store cimport store_root
 
 cdef enum:
-    MOST_AT_ONCE = 4096           # accounts that are made ready before they are put in
-    ACCOUNTS_AT_ONCE = 8          # ... of those, that a thread makes ready
+    MOST_AT_ONCE = 4096           # accounts that are prepared before they are put into the trie
+    ACCOUNTS_AT_ONCE = 8          # accounts that a thread prepares at a time
 
 # An account that is to be brought up to date.
 cdef struct Due:
     const uint8_t* address
-    const Touch* touches          # what changed of it
+    const Touch* touches          # its noted changes
     size_t count
-    bint whole                    # its storage is to be read anew
-    const Row* row                # NULL: there is no such account
-    LiveTrie* below               # of its storage, until it hangs below the leaf; NULL: it has none
+    bint whole                    # read its whole storage anew
+    const Row* row                # NULL: the account does not exist
+    LiveTrie* below               # of its storage, until it is attached to the leaf; NULL: no storage
     StateLeaf leaf
 
 cdef struct Round:
@@ -34,10 +34,10 @@ cdef struct Round:
     const Store* store
     Due* due                      # room for `at_once`
     size_t at_once
-    size_t count                  # of those that are due now
+    size_t count                  # of accounts that are due now
     unsigned int threads
     uint8_t[32] no_storage        # the root of an empty trie
-    const uint32_t* stop          # once it is raised no more is made ready
+    const uint32_t* stop          # once it is set, no more accounts are prepared
     uint32_t failed
 
 
@@ -94,7 +94,7 @@ cdef void drop_storage(Due* due) noexcept nogil:
 
 
 cdef void make_ready(void* context, uint64_t first, uint64_t end) noexcept nogil:
-    """Storage and leaf of accounts. Each takes the trie of its storage from where it hangs: nobody else looks for that."""
+    """Prepares storage and leaf of accounts. Each takes its storage trie from the leaf: no other thread uses that leaf."""
     cdef Round* round = <Round*>context
     cdef LiveLeaf* leaf
     cdef Due* due
@@ -126,7 +126,7 @@ cdef void make_ready(void* context, uint64_t first, uint64_t end) noexcept nogil
 # ---------------------------------------------------------------------------------------------------- all of them
 
 cdef bint bring_up(Round* round) noexcept nogil:
-    """What is due. False: no memory, or to stop."""
+    """Brings the due accounts up to date. False: no memory, or `stop` was set."""
     cdef LiveLeaf* leaf
     cdef Due* due
     cdef size_t i
@@ -150,7 +150,7 @@ cdef bint bring_up(Round* round) noexcept nogil:
 
 
 cdef inline Due* next_due(Round* round, const uint8_t* address) noexcept nogil:
-    """Room for another account, once those before are brought up where there is none. NULL: no memory for that."""
+    """Room for another account; if there is none, brings the accounts so far up to date. NULL: no memory, or `stop`."""
     cdef Due* due
     if round.count == round.at_once and not bring_up(round):
         return NULL
@@ -198,7 +198,7 @@ cdef bint bring_touched_up(Round* round) noexcept nogil:
 
 
 cdef bint trie_is_up(KeptTrie* kept, Store* store, unsigned int threads, const uint32_t* stop) noexcept nogil:
-    """Brings the trie to where the store is. False: no memory, or to stop; what there is of it is of no use."""
+    """Brings the trie up to date with the store. False: no memory, or `stop` was set; the trie is then unusable."""
     cdef Round round
     cdef LiveTrie empty
     cdef bint done
@@ -242,7 +242,7 @@ cdef bint kept_root(KeptTrie* kept, Store* store, unsigned int threads, const ui
         if live_root(&kept.accounts, threads, stop, root):
             return True
         if is_to_stop(stop):
-            return False                         # it is up, and can be asked again
+            return False                         # the trie is up to date; the root can be requested again
     give_up(kept, store)
     kept.asked = True
     return store_root(store, threads, stop, root)

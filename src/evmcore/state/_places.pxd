@@ -1,4 +1,4 @@
-"""The places for connections that a process may have open at once: which are idle, and which are not open yet."""
+"""The places for connections that a process may have open at once: idle connections, and places not opened yet."""
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
 from libcpp cimport bool as cbool
@@ -16,12 +16,12 @@ cdef extern from "include/cache/places.h" namespace "evmcore::cache" nogil:
 
 cdef class Places:
     cdef PlaceList* places        # of references to `Connection`s
-    cdef int process              # that made them
-    cdef public int era           # connections of another one are not used any more
-    cdef public bint barred       # the short way is closed: something is wrong with the server
+    cdef int process              # the process that made them
+    cdef public int era           # connections of another era are not used any more
+    cdef public bint barred       # the fast path is closed: there is a problem with the server
 
-    # The short way, which most requests go: a `Connection` that is open, or NULL where the long way has to be gone; and
-    # whether it was taken back, so that nothing is left to do. The caller has the reference meanwhile.
+    # The fast path of most requests: an open `Connection`, or NULL if the slow path is needed; and whether the connection
+    # was taken back, so that nothing is left to do. The caller owns the reference meanwhile.
     cdef void* take_open(self) noexcept nogil
     cdef bint give_open(self, void* connection) noexcept nogil
     cdef void close_idle(self) noexcept

@@ -14,33 +14,33 @@ cdef class Places:
         self.process = getpid()
 
     def __dealloc__(self):
-        if self.places == NULL or self.process != getpid():     # its lock may be held by a thread that is not here
+        if self.places == NULL or self.process != getpid():     # a thread of the parent may have held its lock
             return
         self.close_idle()
         del self.places
 
     def __len__(self) -> int:
-        """How many are not in use."""
+        """The number of places that are not in use."""
         return self.places.free()
 
     @property
     def waiting(self) -> int:
-        """How many wait for one."""
+        """The number of threads that wait for a place."""
         return self.places.waiting()
 
     @property
     def closed(self) -> bool:
-        """Whether connections are kept no more."""
+        """Whether `close` was called: connections given back are not kept any more."""
         return self.places.closed()
 
     @property
     def foreign(self) -> bool:
-        """Whether another process has made them, this one having been forked from it."""
+        """Whether the places belong to another process, from which this one was forked."""
         return self.process != getpid()
 
     def take(self, double timeout=0.0) -> Connection | None:
-        """A place: with a connection that is open if there is one, else None. Raises `IndexError` when all stay in use
-        for so many seconds."""
+        """A place: with an open connection if there is one, else None. Raises `IndexError` if all stay in use for
+        `timeout` seconds."""
         cdef int64_t deadline = monotonic_now() + <int64_t>(timeout * 1e9)
         cdef void* connection = NULL
         cdef bint there
@@ -64,7 +64,7 @@ cdef class Places:
             drop(<void*>connection)
 
     def close(self) -> None:
-        """Closes what is idle now, and what is given back from now on."""
+        """Closes idle connections, and from now on those that are given back."""
         self.places.close()
         self.close_idle()
 
@@ -83,7 +83,7 @@ cdef class Places:
             return NULL
         connection = self.places.take_open()
         if connection != NULL and (<Connection>connection).era != self.era:
-            if not self.places.give(connection):  # else who goes the long way closes it
+            if not self.places.give(connection):  # the caller closes it on the slow path
                 with gil:
                     drop(connection)
             return NULL
@@ -96,7 +96,7 @@ cdef class Places:
 
 
 cdef void drop(void* connection) noexcept:
-    """Closes a connection and gives up the reference to it."""
+    """Closes a connection and releases the reference to it."""
     taken = <Connection>connection
     Py_DECREF(taken)
     taken.close()

@@ -1,12 +1,12 @@
-"""What a block's state diff changes in Redis, natively: from the diff and what is stored, to a `ChangeSet`.
+"""The changes in Redis that a block's state diff makes, natively: from the diff and the stored values to a `ChangeSet`.
 
-What is stored has to be what the diff starts from; where it is not, `StateError` says which account or slot differs, with
-both values. Of every account the record and the number of slots are compared. Of slots, as many as are asked for, chosen
-at random; of accounts that are known in part, and of those whose storage is destroyed, all.
+The stored values must be those that the diff starts from; otherwise `StateError` names the account or slot that differs,
+with both values. For every account the record and the number of slots are compared. Slots are compared as many as
+requested, chosen at random; all slots are compared for accounts known in part, and for those whose storage is destroyed.
 
-Most accounts of a block stay, are known completely, and have the generation they had: what the feed says of their slots
-follows from the diff alone. It is encoded while the server looks for what is compared (`foresee`); where it turns out
-that an account is not such a one (`answered`), it is forgotten.
+Most accounts of a block stay, are known completely, and keep their generation: the feed entry for their slots then follows
+from the diff alone. It is encoded while the server reads the values to compare (`foresee`). If an account turns out to
+be different (`answered`), the encoding is discarded.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -20,34 +20,34 @@ from evmcore.state._replies cimport Replies
 from evmcore.state._requests cimport Request
 from evmcore.state._wire cimport Node
 
-# How an account's storage was asked for.
+# The way in which an account's storage was requested.
 cdef enum Asked:
     NOTHING
-    COUNT                         # HLEN, and HMGET when some slots are chosen
+    COUNT                         # HLEN, and HMGET if some slots are chosen
     WHOLE                         # HGETALL
 
-# An account of the diff: how it changes (NULL: only its slots do), its changed slots, and what is stored.
+# An account of the diff: its change (NULL: only slots change), its changed slots, and its stored values.
 cdef struct Touched:
     const uint8_t* address
     const AccountChange* change
     size_t first_slot
     size_t slot_count
-    bint tracked                  # it is there, or the state holds every account
+    bint tracked                  # it is stored, or the state holds every account
     AccountRecord record
     Asked asked
     uint32_t asked_generation
-    bint asked_all                # every changed slot
-    size_t reply                  # the first one about its storage
-    bint foreseen                 # its slots stand in the changes already
+    bint asked_all                # every changed slot was requested
+    size_t reply                  # the first reply about its storage
+    bint foreseen                 # its slots are encoded in the changes already
     size_t foreseen_slot
     size_t foreseen_count
-    int64_t growth                # by how many slots it then has more
+    int64_t growth                # by how many its number of slots grows
 
 cdef class Plan:
     cdef StateDiff diff
     cdef bytes prefix
     cdef vector[Touched] touched
-    cdef vector[uint8_t] chosen   # of the diff's slots: compare it
+    cdef vector[uint8_t] chosen   # per slot of the diff: whether to compare it
     cdef bint complete            # the state holds every account
     cdef ChangeSet changes
 

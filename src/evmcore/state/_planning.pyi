@@ -4,7 +4,7 @@ from evmcore.state._replies import Replies
 from evmcore.state._requests import Request
 
 class Plan:
-    """One diff on its way to become changes: asks what is stored, compares, and says what changes."""
+    """Turns one diff into changes: requests the stored values, compares them, and determines the changes."""
 
     def __init__(self, diff: StateDiff, prefix: bytes, checked_slots: int, seed: int = 1) -> None:
         """`prefix`: of the chain's keys. `checked_slots`: how many slots at most are compared with what is stored, of
@@ -26,7 +26,7 @@ class Plan:
         as if they were known completely."""
 
     def forget_foreseen(self) -> None:
-        """Forgets what was encoded: it is not so."""
+        """Discards the encoding, because the assumption was wrong."""
 
     def answered(self) -> bool:
         """Whether what was asked for before the records were known is what is needed, and what was foreseen is so."""
@@ -39,4 +39,4 @@ class Plan:
 
     @property
     def touched(self) -> int:
-        """How many accounts the diff names."""
+        """The number of accounts in the diff."""

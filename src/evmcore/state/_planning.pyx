@@ -1,4 +1,4 @@
-"""What a block's state diff changes in Redis, natively. See `_planning.pxd`."""
+"""The changes in Redis that a block's state diff makes, natively. See `_planning.pxd`."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memcpy
 from libcpp.algorithm cimport sort as sort_range
@@ -38,7 +38,7 @@ cdef inline bint is_there(const AccountRecord* record) noexcept nogil:
 
 
 cdef class Plan:
-    """One diff on its way to become changes: asks what is stored, compares, and says what changes."""
+    """Turns one diff into changes: requests the stored values, compares them, and determines the changes."""
 
     def __init__(self, StateDiff diff not None, bytes prefix not None, size_t checked_slots, uint64_t seed=1):
         self.diff = diff
@@ -50,11 +50,11 @@ cdef class Plan:
 
     @property
     def touched(self) -> int:
-        """How many accounts the diff names."""
+        """The number of accounts in the diff."""
         return self.touched.size()
 
     cdef int group(self) except -1:
-        """The diff's accounts and slots, which come by address, joined."""
+        """Joins the diff's accounts and slots, both of which are sorted by address."""
         cdef Touched account
         cdef size_t i = 0
         cdef size_t j = 0
@@ -92,7 +92,7 @@ cdef class Plan:
         return 0
 
     cdef void choose(self, size_t count, uint64_t seed) noexcept:
-        """Which slots to compare: `count` of all, every choice as likely as another."""
+        """Chooses `count` slots to compare; every choice is equally likely."""
         cdef size_t total = self.diff.slot_count
         cdef size_t i
         cdef uint64_t number = seed | 1
@@ -100,7 +100,7 @@ cdef class Plan:
         if count >= total:
             return
         for i in range(total):
-            # xorshift64*; of the slots that are left, `count` are still to be chosen.
+            # xorshift64*; `count` of the remaining slots are still to be chosen.
             number ^= number >> 12
             number ^= number << 25
             number ^= number >> 27
@@ -112,7 +112,7 @@ cdef class Plan:
         return storage_key(self.prefix, account.address, generation)
 
     cdef bint is_destroyed(self, const Touched* account) noexcept:
-        """Whether the diff destroys the storage of the account, if there is one."""
+        """Whether the diff destroys the account's storage."""
         return account.change != NULL and (account.change.wiped or not account.change.new.exists)
 
     # ---- records
@@ -129,7 +129,7 @@ cdef class Plan:
             write_key(request.out, PyBytes_AS_STRING(prefix), PyBytes_GET_SIZE(prefix), self.touched[i].address, 20)
 
     def take_records(self, Replies replies not None, size_t index, bint complete) -> None:
-        """Reads the reply to it."""
+        """Reads the reply to `ask_records`."""
         cdef const Node* node
         cdef Touched* account
         cdef size_t i
@@ -156,7 +156,7 @@ cdef class Plan:
                 self.check_fields(account)
 
     cdef int check_fields(self, const Touched* account) except -1:
-        """The record has to be what the diff starts from."""
+        """Checks that the record is the one that the diff starts from."""
         cdef const AccountRecord* record = &account.record
         cdef const AccountState* old
         if account.change == NULL:
@@ -197,7 +197,7 @@ cdef class Plan:
                 if generations:
                     address = PyBytes_FromStringAndSize(<const char*>account.address, 20)
                     account.asked_generation = generations.get(address, 0)
-                # A new account has no storage; of one that is not new, only the record knows.
+                # A new account has no storage; for any other account, only the record has the generation.
                 if account.change != NULL and not account.change.old.exists:
                     continue
             else:
@@ -229,10 +229,10 @@ cdef class Plan:
                     u_to_be(name, &self.diff.slots[j].key)
                     write_part(request.out, name, 32)
 
-    # ---- what can be encoded before anything is known
+    # ---- encoding before the stored values are known
 
     def foresee(self) -> None:
-        """Encodes the slots of accounts that stay, as if they were as most are."""
+        """Encodes the slots of accounts that stay, assuming that the accounts are like most."""
         cdef Touched* account
         cdef size_t i
         for i in range(self.touched.size()):
@@ -247,7 +247,7 @@ cdef class Plan:
                 self.changes.encode_ahead(account.foreseen_slot, account.foreseen_count)
 
     def forget_foreseen(self) -> None:
-        """Forgets what was encoded: it is not so."""
+        """Discards the encoding, because the assumption was wrong."""
         cdef size_t i
         self.changes = ChangeSet()
         self.changes.slots.reserve(self.diff.slot_count)
@@ -255,7 +255,7 @@ cdef class Plan:
             self.touched[i].foreseen = False
 
     cdef int64_t slots_of_diff(self, const Touched* account) except? -1:
-        """The slots that the diff changes, as it has them; gives by how many the account then has more."""
+        """Adds the slots that the diff changes; returns by how many the account's number of slots grows."""
         cdef const SlotChange* slot
         cdef ChangedSlot entry
         cdef int64_t growth = 0
@@ -275,7 +275,7 @@ cdef class Plan:
         return growth
 
     def answered(self) -> bool:
-        """Whether what was asked for before the records were known is what is needed."""
+        """Whether the storage requested before the records were known is the right one."""
         cdef Touched* account
         cdef size_t i
         for i in range(self.touched.size()):
@@ -301,7 +301,7 @@ cdef class Plan:
         }
 
     def finish(self, Replies replies not None) -> ChangeSet:
-        """What changes, once the storage is known; without codes."""
+        """The changes, once the storage is known; without codes."""
         cdef size_t i
         self.changes.accounts.reserve(self.touched.size())
         for i in range(self.touched.size()):
@@ -352,7 +352,7 @@ cdef class Plan:
         return 0
 
     cdef const Node* stored_values(self, const Touched* account, Replies replies) except? NULL:
-        """The array of the values that were asked for, NULL where there are none; the number of slots is compared."""
+        """The array of the requested values, NULL if none were requested; compares the number of slots."""
         cdef const Node* count
         cdef const Node* values = NULL
         cdef size_t expected = 0
@@ -374,7 +374,7 @@ cdef class Plan:
         return values
 
     cdef int compare_chosen(self, const Touched* account, const Node* value, Replies replies) except -1:
-        """The chosen slots have to be what the diff starts from. `value`: the array of what is stored of them."""
+        """Checks that the chosen slots are those that the diff starts from. `value`: the array of their stored values."""
         cdef const SlotChange* slot
         cdef SlotValue stored
         cdef size_t j
@@ -421,7 +421,7 @@ cdef class Plan:
         return 0
 
     cdef int slots_destroyed(self, const Touched* account, Replies replies, ChangedAccount* changed) except -1:
-        """All slots that were stored, and all that the diff names."""
+        """Adds all slots that were stored, and all that the diff lists."""
         cdef vector[Stored] stored
         cdef Stored one
         cdef const Node* node = NULL
@@ -476,7 +476,7 @@ cdef class Plan:
     cdef int stored_value(
         self, const Touched* account, const u256* key, const Node* node, Replies replies, SlotValue* out
     ) except -1:
-        """What is stored of a slot."""
+        """The stored value of a slot."""
         cdef uint8_t[32] name
         cdef const uint8_t* data
         out.known = True
@@ -511,7 +511,7 @@ cdef class Plan:
 
 
 cdef bint needs_storage(const Touched* account) noexcept nogil:
-    """Whether there is storage that the account's change has to do with."""
+    """Whether the account's change affects its storage."""
     if not account.tracked or account.record.presence == NO_KEY:
         return False
     return account.record.slot_count != 0 or account.slot_count != 0

@@ -1,4 +1,4 @@
 class CallBook:
-    """Which accounts and slots calls read, by code and function. Thread-safe."""
+    """The accounts and slots that calls read, by code and function. Thread-safe."""
 
     def figures(self) -> dict[str, int]: ...

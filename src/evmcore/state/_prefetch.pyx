@@ -1,4 +1,4 @@
-"""What calls are likely to read. See `_prefetch.pxd`."""
+"""Predicts what calls will read. See `_prefetch.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp
@@ -14,7 +14,7 @@ keccak256(NULL, 0, NO_CODE_HASH)
 
 
 cdef class CallBook:
-    """Which accounts and slots calls read, by code and function. Thread-safe."""
+    """The accounts and slots that calls read, by code and function. Thread-safe."""
 
     def __cinit__(self):
         self.book = new AccessBook(keccak256)
@@ -23,8 +23,8 @@ cdef class CallBook:
         del self.book
 
     def figures(self) -> dict[str, int]:
-        """How good the predictions were, over the calls that were learnt from: `read` things, of which `came_true` had
-        been predicted among `predicted`; and for how many functions something is known."""
+        """The quality of the predictions over the calls that were learnt from: `read` values, of which `came_true` were
+        predicted, out of `predicted`; and the number of known functions."""
         return {
             "functions": self.book.functions(),
             "predicted": self.book.predicted.load(),
@@ -58,7 +58,7 @@ cdef void predict_call(AccessBook* book, Reader* view, Machine* machine, const u
                        const uint8_t* data, size_t size) noexcept nogil:
     cdef CallSeen call = call_seen(machine, target, sender, data, size)
     cdef Basis basis = expect(view[0], book[0], keccak256, call, pair, machine, have_code)
-    # What was to be expected and is still missing, or could not be expected at all, is there to be learnt.
+    # Values that were expected and are still missing, or could not be expected at all, can be learnt.
     if basis == Basis.NOTHING or view.rounds:
         view.surprised.store(True)
     elif basis == Basis.NAMESAKE:
@@ -100,7 +100,7 @@ cdef void learn_call(AccessBook* book, Reader* view, Machine* machine, const uin
             account = &ws.accounts[i]
             if account.loaded and account.base_exists and memcmp(account.address, target, 20) == 0:
                 if book.knows(call, account.base.code_hash):
-                    return                        # the other function was this one, of another address
+                    return                        # the other function was this one, at another address
     for i in range(1, ws.account_count):
         account = &ws.accounts[i]
         if not account.loaded:

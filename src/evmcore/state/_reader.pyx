@@ -32,7 +32,7 @@ cdef class ReadErrors:
 
 
 cdef class Backend:
-    """Where state lives, as compiled code sees it. Subclasses: `MemoryState`, `PythonBackend`.
+    """A state backend for compiled code. Subclasses: `MemoryState`, `PythonBackend`.
 
     Not for use from Python by itself: write a backend in Python by subclassing `evmcore.state.State`.
     """
@@ -54,24 +54,24 @@ cdef class Backend:
         pass
 
     cpdef object take_error(self):
-        """The exception that made the last read fail, given once; None when there is none."""
+        """The exception that made the last read fail, returned once; None if there is none."""
         return None
 
     cpdef object apply(self, object diff):
-        """Makes the changes of `diff` permanent; `StateError` here: the backend is read-only."""
+        """Applies `diff`. `StateError` here: the backend is read-only."""
         raise StateError(f"{type(self).__name__} is read-only: it has no way to apply a state diff")
 
     def complete(self, diff) -> None:
-        """Adds to a diff that starts from this state the slots of wiped and removed accounts that it does not list, and the
-        codes that it takes away: so it can be undone and joined before it was ever applied.
+        """Makes a diff complete that starts from this state: adds the slots of wiped and removed accounts that it does not
+        list, and the codes that it removes, so that it can be undone and joined before it is applied.
 
-        Here: nothing, for a backend that cannot tell which slots an account has.
+        Does nothing here, for a backend that cannot tell which slots an account has.
         """
         diff_argument(diff)
 
     def prefetcher(self):
-        """A function of a list of addresses and one of pairs of address and slot, that makes what is there quick to read;
-        None, as here, where nothing would be quicker. Called before the state is read, without a read section open."""
+        """A function of a list of addresses and a list of pairs of address and slot, that makes these quick to read; None,
+        as here, if it would gain nothing. Called before the state is read, without an open read section."""
         return None
 
     def snapshot(self) -> int:

@@ -14,4 +14,4 @@ class Replies:
         """A reply: bytes, int, list, None, or `ErrorReply`."""
 
     def first_error(self) -> int | None:
-        """The index of the first reply that is an error; errors inside of arrays are not."""
+        """The index of the first reply that is an error; errors inside arrays do not count."""

@@ -1,4 +1,4 @@
-"""Replies to a request where they lie. See `_replies.pxd`."""
+"""Replies to a request in their buffer. See `_replies.pxd`."""
 from libc.stdint cimport int64_t
 
 from evmcore.state._wire cimport monotonic_now
@@ -9,7 +9,7 @@ cdef class Replies:
 
     @staticmethod
     def receive(Connection connection not None, size_t count, double timeout) -> Replies:
-        """Waits for so many replies."""
+        """Waits for `count` replies."""
         cdef Replies replies = Replies()
         cdef size_t at = 0
         cdef size_t left, i
@@ -44,7 +44,7 @@ cdef class Replies:
         return self.connection.reply(&at)
 
     def first_error(self) -> object:
-        """The index of the first reply that is an error; errors inside of arrays are not."""
+        """The index of the first reply that is an error; errors inside arrays do not count."""
         cdef size_t i
         for i in range(self.starts.size()):
             if self.node(i).type == c"-":

@@ -1,7 +1,7 @@
 """Requests of many commands as bytes, sent over a connection of ours, and their replies.
 
-Commands are written one behind the other, from Python or natively, and sent in one piece. Replies come as Python objects,
-or are looked at natively where they lie, in `Connection.wire`.
+Commands are written one behind the other, from Python or natively, and sent in one piece. Replies become Python objects,
+or are read natively in their buffer, `Connection.wire`.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint64_t
@@ -20,13 +20,13 @@ cdef class Request:
     cdef size_t count             # commands
     cdef size_t sent              # bytes
     cdef readonly size_t answered     # commands whose replies were taken
-    cdef Bytes part               # room for a long part of a command, whose size stands before it
+    cdef Bytes part               # scratch for a long part of a command, whose size must be written before it
 
-    # The next command has so many parts, which follow by `write_part`.
+    # Begins a command with this number of parts, which `write_part` adds.
     cdef void command(self, size_t parts) noexcept nogil
     cdef size_t number(self, size_t* at) noexcept
     cdef bytes word(self, size_t* at)
     cdef void skip(self, size_t* at) noexcept
 
-# Monotonic nanoseconds until which a request of `size` bytes may take, if each reply may take `timeout` seconds.
+# The deadline, in monotonic nanoseconds, of a request of `size` bytes if each reply may take `timeout` seconds.
 cdef int64_t deadline(double timeout, size_t size) noexcept

@@ -15,7 +15,7 @@ class Request:
         """Bytes to send."""
 
     def clear(self) -> None:
-        """Forgets the commands; the room they took is used again."""
+        """Removes the commands; their memory is reused."""
 
     def add(self, *words: bytes) -> None:
         """Adds a command."""
@@ -24,7 +24,7 @@ class Request:
         """Adds commands."""
 
     def take_replies(self) -> int:
-        """How many replies are to come now; they count as taken."""
+        """The number of replies that are due now; they count as taken."""
 
     def words(self, index: int) -> list[bytes]:
         """The first two words of a command, for messages."""
@@ -37,9 +37,9 @@ class Request:
         """How many commands have their replies taken."""
 
     def send_piece(self, connection: Connection, timeout: float, most: int) -> int:
-        """Sends whole commands of `most` bytes, or little more, and gives their number; their replies count as taken.
+        """Sends whole commands of about `most` bytes and returns their number; their replies count as taken.
 
-        Zero, and nothing is sent, where no more than that is left. All that was sent before has to be answered.
+        Returns zero and sends nothing if no more than that is left. All commands sent before must have been answered.
         """
 
     def receive(self, connection: Connection, timeout: float) -> list[Any]:

@@ -4,7 +4,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from evmcore.errors import ResourceError
 from evmcore.state._wire cimport monotonic_now
 
-# Bytes a second below which a connection is given up.
+# Bytes a second; a slower connection is closed.
 cdef enum:
     SLOWEST = 32 * 1024
 
@@ -28,12 +28,12 @@ cdef class Request:
         return self.out.size()
 
     def clear(self) -> None:
-        """Forgets the commands; the room they took is used again."""
+        """Removes the commands; their memory is reused."""
         self.out.clear()
         self.count = self.sent = self.answered = 0
 
     def take_replies(self) -> int:
-        """How many replies are to come now; they count as taken."""
+        """The number of replies that are due now; they count as taken."""
         cdef size_t count = self.count - self.answered
         self.answered = self.count
         return count
@@ -100,9 +100,9 @@ cdef class Request:
         self.sent += size
 
     def send_piece(self, Connection connection not None, double timeout, size_t most) -> int:
-        """Sends whole commands of `most` bytes, or little more, and gives their number; their replies count as taken.
+        """Sends whole commands of about `most` bytes and returns their number; their replies count as taken.
 
-        Zero, and nothing is sent, where no more than that is left. All that was sent before has to be answered.
+        Returns zero and sends nothing if no more than that is left. All commands sent before must have been answered.
         """
         cdef size_t at = self.sent
         cdef size_t count = 0
@@ -119,7 +119,7 @@ cdef class Request:
         return count
 
     def receive(self, Connection connection not None, double timeout) -> list:
-        """The replies to the commands, once they were sent, as Python objects."""
+        """The replies to the sent commands, as Python objects."""
         cdef size_t at = 0
         if self.count:
             connection.receive(self.count, deadline(timeout, self.out.size()))

@@ -30,7 +30,7 @@ cdef struct UndoAccount:
     bint existed
     uint64_t nonce
     u256 balance
-    StoredCode* code              # a reference of its own
+    StoredCode* code              # an owned reference
 
 cdef struct UndoBlockHash:
     bint known
@@ -81,7 +81,7 @@ cdef Row* store_find(const Store* store, const uint8_t* address) noexcept nogil:
 
 
 cdef void ask_for_account(void* self, const uint8_t* address, Ahead when) noexcept nogil:
-    """The place of the index first; then the row that most likely is meant."""
+    """Prefetches the index cell first; then the row that most likely belongs to the address."""
     cdef const Store* store = <const Store*>self
     cdef const uint64_t* cell = &store.index[address_tag(address) & store.index_mask]
     if when == LATER:
@@ -141,7 +141,7 @@ cdef void index_remove(Store* store, uint64_t tag, uint32_t number) noexcept nog
 
 
 cdef Row* row_new(Store* store, const uint8_t* address) noexcept nogil:
-    """A row for an absent account, in the index, its fields zero; NULL: no memory."""
+    """Adds a row, with fields of zero, for an absent account, also to the index; NULL: no memory."""
     cdef Row* row
     cdef Row* rows
     cdef uint32_t number = store.free_row
@@ -173,7 +173,7 @@ cdef Row* row_new(Store* store, const uint8_t* address) noexcept nogil:
 
 
 cdef void row_free(Store* store, Row* row) noexcept nogil:
-    """Takes an account out. Its storage has been wiped before."""
+    """Removes an account. Its storage has been wiped before."""
     cdef uint32_t number = <uint32_t>(row - store.rows)
     index_remove(store, address_tag(row.address), number)
     codes_release(&store.codes, row.code)
@@ -302,7 +302,7 @@ cdef bint store_put_block_hash(Store* store, uint64_t number, const uint8_t* has
 # --------------------------------------------------------------------------------------------------- undo
 
 cdef Undo* record(Store* store, UndoKind kind, const uint8_t* address) noexcept nogil:
-    """A new journal entry to fill in; NULL when nothing is recorded, or no memory."""
+    """A new journal entry to fill in; NULL: nothing is being recorded, or no memory."""
     cdef Undo* journal
     cdef size_t capacity
     if store.recording == 0:
@@ -323,7 +323,7 @@ cdef Undo* record(Store* store, UndoKind kind, const uint8_t* address) noexcept 
 
 
 cdef void unrecord(Store* store) noexcept nogil:
-    """Drops the last entry: the change it was made for did not happen."""
+    """Drops the last entry, because its change was not made."""
     if store.recording:
         store.journal_count -= 1
         drop(store, &store.journal[store.journal_count])
@@ -355,7 +355,7 @@ cdef void store_rewind(Store* store, size_t position) noexcept nogil:
             touch(&store.touched, TOUCHED_SLOT, undo.address, &undo.old.slot.key)
             continue
         if undo.kind == UNDO_WIPE:
-            free(row.slots.cells)      # empty again: what came after the wipe has been undone
+            free(row.slots.cells)      # empty again: changes after the wipe have been undone
             row.slots = undo.old.wiped
             touch(&store.touched, TOUCHED_STORAGE, undo.address, NULL)
             continue
@@ -386,7 +386,7 @@ cdef void clear_journal(Store* store) noexcept nogil:
     for i in range(store.journal_count):
         drop(store, &store.journal[i])
     store.journal_count = 0
-    if store.journal_capacity > 4096:     # do not keep what one large change needed
+    if store.journal_capacity > 4096:     # do not keep the memory that one large change needed
         free(store.journal)
         store.journal = NULL
         store.journal_capacity = 0

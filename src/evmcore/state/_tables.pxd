@@ -1,7 +1,7 @@
 """The tables of the native store: storage slots of one account, codes by hash, block hashes by number.
 
-All zero is an empty table. Functions that add something return false (or NULL) when memory ran out, and have then
-changed nothing.
+A zeroed table is empty. A function that adds something returns false (or NULL) if memory ran out; nothing is then
+changed.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -16,14 +16,14 @@ cdef struct Slot:
     u256 value                    # zero: the cell is free
 
 cdef struct SlotTable:
-    Slot* cells                   # open-addressed; NULL while it has never held a slot
+    Slot* cells                   # open-addressed; NULL until the first slot is added
     uint32_t mask
     uint32_t count
 
 cdef const u256* slot_find(const SlotTable* table, const u256* key) noexcept nogil       # NULL: zero
 cdef bint slot_set(SlotTable* table, const u256* key, const u256* value) noexcept nogil
 
-# ---- codes: kept while someone holds a reference
+# ---- codes: kept while there are references
 cdef struct StoredCode:
     uint32_t refs
     uint32_t size
@@ -31,11 +31,11 @@ cdef struct StoredCode:
     uint8_t[32] hash              # Keccak-256 of the data
 
 cdef struct CodeTable:
-    StoredCode** cells            # open-addressed by hash; NULL while it has never held a code
+    StoredCode** cells            # open-addressed by hash; NULL until the first code is added
     uint64_t mask
     uint64_t count
 
-# borrowed; NULL: not here
+# borrowed; NULL: not in the table
 cdef StoredCode* codes_find(const CodeTable* table, const uint8_t* code_hash) noexcept nogil
 # new reference; data NULL: only the hash is known
 cdef StoredCode* codes_add(CodeTable* table, const uint8_t* code_hash, const uint8_t* data, size_t size) noexcept nogil
@@ -53,4 +53,4 @@ cdef struct BlockHashes:
     size_t capacity
 
 cdef const uint8_t* hashes_find(const BlockHashes* hashes, uint64_t number) noexcept nogil    # NULL: not known
-cdef bint hashes_set(BlockHashes* hashes, uint64_t number, const uint8_t* hash) noexcept nogil   # NULL: forget it
+cdef bint hashes_set(BlockHashes* hashes, uint64_t number, const uint8_t* hash) noexcept nogil   # NULL: remove it

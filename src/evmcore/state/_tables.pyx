@@ -1,7 +1,7 @@
 """Open-addressed tables with linear probing, and a sorted list of block hashes. See `_tables.pxd`.
 
-Tables are never more than three quarters full, and close the gap when something is removed, so no marks of the dead
-stay behind. They never shrink while in use: putting back what was taken out always finds room.
+Tables are never more than three quarters full, and close the gap after a removal, so there are no tombstones. They
+never shrink while in use: putting an entry back always finds room.
 """
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
@@ -22,7 +22,7 @@ cdef inline uint64_t slot_home(const u256* key, uint32_t mask) noexcept nogil:
 
 
 cdef inline Slot* slot_cell(const SlotTable* table, const u256* key) noexcept nogil:
-    """The cell of the key, or the free cell where it belongs. The table has cells."""
+    """The cell of the key, or the free cell for it. The table must have cells."""
     cdef uint64_t at = slot_home(key, table.mask)
     cdef Slot* cell = &table.cells[at]
     while not u_is_zero(&cell.value) and not u_eq(&cell.key, key):
@@ -105,7 +105,7 @@ cdef bint slot_set(SlotTable* table, const u256* key, const u256* value) noexcep
 # ------------------------------------------------------------------------------------------------- codes
 
 cdef inline StoredCode** code_cell(const CodeTable* table, const uint8_t* code_hash) noexcept nogil:
-    """The cell of the code, or the free cell where it belongs."""
+    """The cell of the code, or the free cell for it."""
     cdef uint64_t at = hash_bytes32(hash_key, code_hash) & table.mask
     while table.cells[at] != NULL and memcmp(table.cells[at].hash, code_hash, 32) != 0:
         at = (at + 1) & table.mask
@@ -207,7 +207,7 @@ cdef void codes_free(CodeTable* table) noexcept nogil:
 # ------------------------------------------------------------------------------------------ block hashes
 
 cdef size_t block_hash_position(const BlockHashes* hashes, uint64_t number) noexcept nogil:
-    """Where the number is or belongs."""
+    """The index of the number, or the index at which it would be inserted."""
     cdef size_t low = 0
     cdef size_t high = hashes.count
     cdef size_t middle

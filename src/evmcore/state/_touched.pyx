@@ -1,9 +1,9 @@
-"""Notes of what changed; see `_touched.pxd`."""
+"""Notes of changes; see `_touched.pxd`."""
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
 cdef enum:
-    MOST = 1 << 18                # nobody asks for roots any more, or a new trie is not much more work
+    MOST = 1 << 18                # beyond this no root is needed any more, or a new trie is hardly more work
 
 
 cdef void note_touch(Touched* touched, TouchKind kind, const uint8_t* address, const u256* key) noexcept nogil:

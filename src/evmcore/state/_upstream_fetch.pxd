@@ -1,4 +1,4 @@
-"""What an incomplete state lacks, asked of a node: true at the reader's step, and kept as far as it can be kept exact."""
+"""Asks a node for values that an incomplete state lacks. They hold at the reader's step, and are kept if the feed covers them."""
 from libcpp.vector cimport vector
 from evmcore.state._cache_native cimport StateKey
 from evmcore.state._cache_reader cimport CacheReader, Fetcher

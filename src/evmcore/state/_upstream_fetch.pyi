@@ -1,4 +1,4 @@
 from evmcore.state._cache_reader import Fetcher
 
 class UpstreamFetcher(Fetcher):
-    """Asks `upstream` (see `upstream.Upstream`) for what is not in the state."""
+    """Asks `upstream` (see `upstream.Upstream`) for values that are not in the state."""

@@ -1,4 +1,4 @@
-"""What an incomplete state lacks, asked of a node. See `_upstream_fetch.pxd`."""
+"""Asks a node for values that an incomplete state lacks. See `_upstream_fetch.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
@@ -16,11 +16,11 @@ from evmcore.blocks import EMPTY_TRIE_ROOT
 
 
 cdef class UpstreamFetcher(Fetcher):
-    """Asks `upstream` (see `upstream.Upstream`) for what is not in the state."""
+    """Asks `upstream` (see `upstream.Upstream`) for values that are not in the state."""
 
     cdef int ask_upstream(self, CacheReader view, vector[StateKey]& keys) except -1:
-        """Asks the other source, if there is one, for what Redis does not have, all of it at once; raises StateUnknown
-        where there is none. What it says holds at the reader's step; see `keep_slot` for what holds longer."""
+        """Asks the upstream, if there is one, for all values that Redis does not have, at once; raises StateUnknown
+        without an upstream. The answers hold at the reader's step; see `keep_slot` for those that hold longer."""
         cdef dict wanted = {}
         cdef set accounts = set()
         cdef bytes address
@@ -51,7 +51,7 @@ cdef class UpstreamFetcher(Fetcher):
         return 0
 
     cdef int keep_codes_of(self, CacheReader view, object header, dict hashes) except -1:
-        """Gets the codes of accounts, given by their hashes, unless they are in this process."""
+        """Gets the codes of accounts, given by their hashes, unless they are in this process already."""
         cdef bytes code_hash, code
         cdef Code* known
         cdef dict needed = {}
@@ -72,7 +72,7 @@ cdef class UpstreamFetcher(Fetcher):
         return 0
 
     cdef int keep_account(self, CacheReader view, StateKey& key, object account) except -1:
-        """An account that Redis does not have: nothing will tell how it changes, so it holds at this step alone."""
+        """Keeps an account that Redis does not have: no feed entry will tell its changes, so it holds only at this step."""
         cdef AccountRecord record
         cdef bytes code_hash
         if not account.exists:
@@ -89,7 +89,7 @@ cdef class UpstreamFetcher(Fetcher):
         return 0
 
     cdef int keep_slot(self, CacheReader view, StateKey& key, object given) except -1:
-        """A slot of an account that is known in part goes into the cache for all: the feed tells how it changes."""
+        """Puts a slot of an account known in part into the shared cache: the feed tells its changes."""
         cdef u256 value = u256_from_int(given, "upstream storage")
         cdef u256 here
         cdef Added added = Added.OUTSIDE

@@ -12,14 +12,14 @@ class DiffView(Backend):
     @property
     def roots_on_threads(self) -> bool: ...
     def state_root(self, diff: StateDiff | None = None, threads: int = 1) -> bytes:
-        """The root of the state, or as it would be after a diff; on at most `threads` native threads where the base
-        can. `StateError` where the base cannot compute one."""
+        """The root of the state, or with `diff` the root after applying it; on at most `threads` native threads if the
+        base can use them. `StateError` if the base cannot compute a root."""
 
 def read_account(backend: Backend, address: bytes) -> AccountFields | None:
-    """Nonce, balance and code hash of an account of any backend; None when it does not exist."""
+    """Nonce, balance (wei) and code hash of an account of any backend; None if it does not exist."""
 
 def read_code(backend: Backend, address: bytes) -> bytes:
-    """The code of an account of any backend; empty when there is none."""
+    """The code of an account of any backend; empty if there is none."""
 
 def read_storage(backend: Backend, address: bytes, slot: int) -> int:
-    """The value of a storage slot of any backend; zero when it is not set."""
+    """The value of a storage slot of any backend; zero if it is not set."""

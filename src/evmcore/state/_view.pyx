@@ -21,9 +21,9 @@ from evmcore.types import to_address, to_uint
 cdef class DiffView(Backend):
     """A read-only backend that answers as `base` would after `diff` had been applied to it.
 
-    Inverted diffs of the blocks after it, joined by `StateDiff.compose`, make the state of an earlier block. A read
-    costs two binary searches in the diff before it reaches the base. Nothing is checked here: `diff` must start where
-    `base` is, and be complete (see `StateDiff`) where it wipes an account. It must not change any more.
+    The inverted diffs of later blocks, joined by `StateDiff.compose`, give the state of an earlier block. A read costs two
+    binary searches in the diff before it reaches the base. Nothing is checked here: `diff` must start from `base`, and must
+    be complete (see `StateDiff`) if it wipes an account. It must not change any more.
     """
 
     def __cinit__(self, Backend base not None, StateDiff diff not None):
@@ -46,7 +46,7 @@ cdef class DiffView(Backend):
                 continue
             code_hash = PyBytes_FromStringAndSize(<const char*>change.new.code_hash, 32)
             code = diff.codes.get(code_hash)
-            if code is None:                      # no code, or one that the base has as well
+            if code is None:                      # no code, or a code that the base has too
                 continue
             self.view.codes[i] = code_intern(change.new.code_hash, <const uint8_t*>PyBytes_AS_STRING(code), len(code))
             if self.view.codes[i] == NULL:
@@ -75,7 +75,7 @@ cdef class DiffView(Backend):
         self.base.end_read()
 
     cpdef object take_error(self):
-        """The exception that made a read of the base fail, given once; None when there is none."""
+        """The exception that made a read of the base fail, returned once; None if there is none."""
         return self.base.take_error()
 
     @property
@@ -84,8 +84,8 @@ cdef class DiffView(Backend):
         return getattr(self.base, "roots_on_threads", False)
 
     def state_root(self, diff=None, threads=1) -> bytes:
-        """The root of the state, or with `diff` as it would be after applying that; on at most `threads` native threads
-        where the base can. `StateError` where the base cannot compute one."""
+        """The root of the state, or with `diff` the root after applying it; on at most `threads` native threads if the
+        base can use them. `StateError` if the base cannot compute a root."""
         compute = getattr(self.base, "state_root", None)
         if compute is None:
             raise StateError(f"{type(self.base).__name__} cannot compute a state root")
@@ -99,7 +99,7 @@ cdef class DiffView(Backend):
 # ---- the reader's side; `self` is the View
 
 cdef size_t account_at(const View* view, const uint8_t* address) noexcept nogil:
-    """The place of an account's change; `account_count` when it has none."""
+    """The index of an account's change; `account_count` if there is none."""
     cdef size_t at = change_of_account(view.accounts, view.account_count, address)
     if at < view.account_count and memcmp(view.accounts[at].address, address, 20) == 0:
         return at
@@ -107,7 +107,7 @@ cdef size_t account_at(const View* view, const uint8_t* address) noexcept nogil:
 
 
 cdef bint lists_storage(const View* view, const uint8_t* address) noexcept nogil:
-    """Whether some slot of the account gets a value that is not zero."""
+    """Whether some slot of the account gets a non-zero value."""
     cdef u256 zero
     cdef size_t i
     u_zero(&zero)
@@ -133,7 +133,7 @@ cdef Found view_account(void* self, const uint8_t* address, AccountData* out) no
     if not change.new.exists:
         return ABSENT
     out.has_storage = False
-    # Storage not listed: the base's, unless it has been wiped, or came with a code that is not there yet.
+    # Storage that is not listed is the base's, unless it was wiped, or belongs to a code that is not there yet.
     if change.old.exists and not change.wiped and (
         memcmp(change.old.code_hash, change.new.code_hash, 32) == 0
         or memcmp(change.new.code_hash, EMPTY_CODE_HASH, 32) != 0
@@ -181,7 +181,7 @@ cdef Found view_block_hash(void* self, uint64_t number, uint8_t* out) noexcept n
 cdef object failed(Backend backend, str what):
     cause = backend.take_error()
     if cause is not None and not isinstance(cause, Exception):
-        return cause                              # Ctrl-C, or an end of the program: no failure of the state
+        return cause                              # Ctrl-C, or an exit of the program: not a failure of the state
     error = StateError(f"{what} could not be read" + (f": {cause}" if cause is not None else ""))
     error.__cause__ = cause
     return error
@@ -200,9 +200,9 @@ cdef Found account_of(Backend backend, bytes address, AccountData* out) except *
 
 
 def read_account(Backend backend not None, address):
-    """Nonce, balance (wei) and code hash of an account of any backend, as `AccountFields`; None when it is absent.
+    """Nonce, balance (wei) and code hash of an account of any backend, as `AccountFields`; None if it does not exist.
 
-    Raises `StateError` when the backend could not tell.
+    Raises `StateError` if the account could not be read.
     """
     cdef AccountData data
     if account_of(backend, to_address(address, "address"), &data) == ABSENT:
@@ -212,7 +212,7 @@ def read_account(Backend backend not None, address):
 
 
 def read_code(Backend backend not None, address) -> bytes:
-    """The code of an account of any backend; empty when there is none. Raises `StateError` when it could not be read."""
+    """The code of an account of any backend; empty if there is none. Raises `StateError` if it could not be read."""
     cdef AccountData data
     cdef bytes account = to_address(address, "address")
     cdef const uint8_t* key = <const uint8_t*>PyBytes_AS_STRING(account)
@@ -232,7 +232,7 @@ def read_code(Backend backend not None, address) -> bytes:
 
 
 def read_storage(Backend backend not None, address, slot) -> int:
-    """The value of a storage slot of any backend; zero when it is not set. `StateError` when it could not be read."""
+    """The value of a storage slot of any backend; zero if it is not set. `StateError` if it could not be read."""
     cdef bytes account = to_address(address, "address")
     cdef const uint8_t* key = <const uint8_t*>PyBytes_AS_STRING(account)
     cdef u256 number = u256_from_int(to_uint(slot, "slot"), "slot")

@@ -1,4 +1,4 @@
-"""A copy and the root of a whole store; see `_whole_store.pxd`."""
+"""Copy and root of a whole store; see `_whole_store.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -60,7 +60,7 @@ cdef bint store_root(const Store* store, unsigned int threads, const uint32_t* s
             accounts[count].nonce = row.nonce
             accounts[count].balance = &row.balance
             accounts[count].code_hash = row_code_hash(row)
-            # A cell is a key and its value, as the trie wants them; it passes over free cells, whose value is zero.
+            # A cell is a key and its value, the form that the trie needs; the trie skips free cells, whose value is zero.
             accounts[count].slots = <const u256*>row.slots.cells
             accounts[count].slot_count = <size_t>row.slots.mask + 1 if row.slots.count else 0
             count += 1

@@ -1,7 +1,7 @@
 """A connection to Redis whose socket is ours: requests and replies go through native code, without the GIL.
 
-redis-py opens it (address, TLS, AUTH, Sentinel, database) and is not used after that. A connection on which anything went
-wrong is closed and never used again: the rest of an old reply would be taken for the next one.
+redis-py opens it (address, TLS, AUTH, Sentinel, database) and is not used after that. A connection with any error is
+closed and never used again: the rest of an old reply would be taken for the next one.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint64_t
@@ -47,24 +47,24 @@ cdef extern from "include/cache/wire.h" namespace "evmcore::cache" nogil:
 cdef class Connection:
     cdef Wire* wire
     cdef object owner             # redis-py's connection, which opened the socket; None when closed
-    cdef object socket            # of TLS, which is Python's to encrypt; None: plain
+    cdef object socket            # the Python socket that encrypts for TLS; None: no TLS
     cdef int fd
-    cdef int process              # that opened it
+    cdef int process              # the process that opened it
     cdef readonly str peer        # for messages
-    cdef public int64_t whole     # the server's counter of evicted keys as long as it has lost nothing; -1: not asked
-    cdef public int era           # for whoever keeps it
-    cdef public bint replica      # the server is one: what its primary evicts, its own counter does not say
+    cdef public int64_t whole     # the server's counter of evicted keys as long as no key was lost; -1: not asked
+    cdef public int era           # for the pool that keeps it
+    cdef public bint replica      # the server is a replica: its counter does not include its primary's evictions
     cdef readonly uint64_t requests
     cdef readonly uint64_t bytes_out
     cdef readonly uint64_t bytes_in
 
-    # Sends what is in `wire.out` and waits for the replies. `deadline` is monotonic, in nanoseconds. Closes the
-    # connection and raises StateUnavailable when it fails. -1 is raised; 0 done; 1 `stop` was set (and it is closed).
+    # Sends the bytes in `wire.out` and waits for the replies. `deadline` is monotonic, in nanoseconds. Closes the
+    # connection and raises StateUnavailable on failure. -1 is raised; 0 done; 1 `stop` was set (the connection is closed).
     cdef int exchange(self, size_t replies, int64_t deadline, const int* stop) except -1
-    # The two halves of it. What is sent need not be in `wire.out`.
+    # The two halves of it. The sent bytes need not be in `wire.out`.
     cdef int send(self, const char* data, size_t size, int64_t deadline) except -1
     cdef int receive(self, size_t replies, int64_t deadline) except -1
-    # The same over a socket that is not TLS, without raising: what came of it is given to `outcome`.
+    # The same over a socket without TLS, without raising: pass the result to `outcome`.
     cdef Io send_plain(self, int64_t deadline) noexcept nogil
     cdef Io receive_plain(self, size_t replies, int64_t deadline) noexcept nogil
     cdef int opened(self) except -1
@@ -74,5 +74,5 @@ cdef class Connection:
     cdef object wait_tls(self, int what, int64_t deadline, const int* stop)
     cdef object reply(self, size_t* at)
 
-# The exception for an error that Redis answered with; `doing` says where.
+# The exception for an error reply of Redis; `doing` says during what.
 cdef object refusal(str text, str doing)

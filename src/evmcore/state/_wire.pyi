@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from typing import Any
 
 class ErrorReply(str):
-    """An error that Redis answered with."""
+    """An error reply of Redis."""
 
 class Connection:
     """A connection to Redis whose socket is ours. One thread at a time."""
@@ -20,7 +20,7 @@ class Connection:
     def close(self) -> None: ...
     def interrupt(self) -> None: ...
     def request(self, commands: Sequence[Sequence[bytes]], timeout: float, doing: str = "") -> list[Any]:
-        """Sends commands together; the reply to each. Raises for the first reply that is an error."""
+        """Sends commands together; returns the reply to each. Raises for the first reply that is an error."""
 
 def open_connection(client: Any, peer: str) -> Connection:
     """A connection that a redis-py client opens. Raises `StateUnavailable`."""

@@ -11,7 +11,7 @@ import ssl
 
 from evmcore.errors import ResourceError, StateCorrupted, StateUnavailable
 
-# First words of error replies after which nothing is wrong with the data: what they mean for who asked.
+# First words of error replies that do not mean corrupted data, and their meanings for the caller.
 cdef dict MEANINGS = {
     "LOADING": "is loading its data after a start",
     "BUSY": "is kept busy by a script",
@@ -43,7 +43,7 @@ cdef object refusal(str text, str doing):
 def open_connection(client, str peer not None) -> Connection:
     """A connection that a redis-py client opens. Raises `StateUnavailable` (also for a refused password)."""
     from redis import exceptions
-    pool = copy.copy(client.connection_pool)     # the client may be another's, for other uses
+    pool = copy.copy(client.connection_pool)     # the client may have other users
     pool.connection_kwargs = {**pool.connection_kwargs, "protocol": 2}
     cdef Connection connection = Connection.__new__(Connection)
     owner = None
@@ -74,7 +74,7 @@ cdef int close_half_made(object error) except -1:
     """Closes the TLS socket that was being made when a connection failed.
 
     When the peer resets a connection before the handshake begins, `ssl.SSLSocket._create` of many versions of Python raises
-    and leaves the socket open: only the traceback knows of it.
+    and leaves the socket open: only the traceback refers to it.
     """
     while error is not None:
         trace = error.__traceback__
@@ -99,7 +99,7 @@ cdef class Connection:
         del self.wire
 
     def close(self) -> None:
-        """Closes the socket; nothing happens when it is closed already."""
+        """Closes the socket; does nothing if it is closed already."""
         owner, self.owner, self.socket = self.owner, None, None
         self.fd = -1
         if owner is not None and self.process == os.getpid():
@@ -107,16 +107,16 @@ cdef class Connection:
 
     @property
     def closed(self) -> bool:
-        """Whether it is of no use any more."""
+        """Whether the connection cannot be used any more."""
         return self.fd < 0
 
     def interrupt(self) -> None:
-        """Shuts the socket down under whoever waits on it, who then finds the connection closed. From any thread."""
+        """Shuts the socket down from any thread; a thread that waits on it then finds the connection closed."""
         owner = self.owner
         sock = owner._sock if owner is not None else None
         if sock is not None:
             try:
-                # Not what an SSLSocket makes of it: that would go on without TLS under whoever waits.
+                # Not SSLSocket's own shutdown, which would let the waiting thread continue without TLS.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
             except OSError:
                 pass
@@ -179,7 +179,7 @@ cdef class Connection:
         return 0
 
     cdef int outcome(self, Io outcome) except -1:
-        """What became of sending or receiving: closes the connection and raises unless it went well."""
+        """Handles the result of sending or receiving: closes the connection and raises unless it succeeded."""
         if outcome == Io.DONE:
             return 0
         self.close()
@@ -198,7 +198,7 @@ cdef class Connection:
         raise StateUnavailable(f"the Redis server at {self.peer} {problem}")
 
     cdef Io send_tls(self, const char* data, size_t size, int64_t deadline, const int* stop):
-        """As `Wire.send_all`, through the Python socket that encrypts."""
+        """Like `Wire.send_all`, through the Python socket that encrypts."""
         cdef size_t sent = 0
         view = memoryview(PyBytes_FromStringAndSize(data, size))
         try:
@@ -220,7 +220,7 @@ cdef class Connection:
         return Io.DONE
 
     cdef Io receive_tls(self, size_t replies, int64_t deadline, const int* stop):
-        """As `Wire.receive`."""
+        """Like `Wire.receive`."""
         cdef Io taken
         self.wire.in_.clear()
         self.wire.parser.start(replies)
@@ -262,13 +262,13 @@ cdef class Connection:
             if poll.poll(min(left, 50) if stop != NULL else left):
                 return True
 
-    # ---- for what is not on the hot path: commands and replies as Python objects
+    # ---- for uses off the hot path: commands and replies as Python objects
 
     def request(self, commands, double timeout, str doing="") -> list:
-        """Sends commands (sequences of bytes) together; the reply to each.
+        """Sends commands (sequences of bytes) together; returns the reply to each.
 
-        Strings come as bytes, integers as int, arrays as lists, nothing as None. Raises for the first reply that is an
-        error; inside of an array (an EXEC's) it is raised as well.
+        Strings are returned as bytes, integers as int, arrays as lists, nil as None. Raises for the first reply that is an
+        error, also inside an array (such as EXEC's).
         """
         cdef bytes data = b"".join([
             b"*%d\r\n%b" % (len(command), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in command]))
@@ -300,7 +300,7 @@ cdef class Connection:
 
 
 class ErrorReply(str):
-    """An error that Redis answered with."""
+    """An error reply of Redis."""
 
 
 cdef int raise_errors(object reply, str doing) except -1:

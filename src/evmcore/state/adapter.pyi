@@ -12,8 +12,8 @@ class PythonBackend(Backend):
     def __init__(self, state: State) -> None: ...
 
 def as_backend(state: Backend | State | Mapping[Any, Any]) -> Backend:
-    """The `Backend` for what a caller may give as a state.
+    """The `Backend` for a state argument.
 
-    A `Backend` (such as `MemoryState`) is taken as it is, a `State` is adapted, a mapping is taken as a geth-style
-    alloc (or address to `Account`) for a new `MemoryState`. Raises `InputError` for anything else.
+    A `Backend` (such as `MemoryState`) is used itself, a `State` is adapted, a mapping is a geth-style alloc (or
+    address to `Account`) for a new `MemoryState`. Raises `InputError` for anything else.
     """

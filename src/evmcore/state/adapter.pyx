@@ -1,7 +1,7 @@
 """Lets compiled code read a state that is written in Python. See `adapter.pxd`.
 
-Each read takes the GIL, asks the user's object and checks what it answered: native code never trusts it. What it raises
-is kept until `take_error`.
+Each read takes the GIL, calls the user's object and checks the answer: native code never trusts it. An exception is kept
+until `take_error`.
 """
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
@@ -35,15 +35,15 @@ cdef class PythonBackend(Backend):
         self.reader.block_hash = read_block_hash
 
     cpdef object take_error(self):
-        """The exception of the last failed read in this thread (or in a worker thread of it), given once."""
+        """The exception of the last failed read in this thread (or in a worker thread of it), returned once."""
         return self.errors.take()
 
     cpdef object apply(self, object diff):
-        """Has the `State` make the changes of a diff permanent, if it can."""
+        """Lets the `State` apply a diff, if it can."""
         self.state.apply(diff)
 
     def prefetcher(self):
-        """The `State`'s `prefetch`, where it defines one."""
+        """The `State`'s `prefetch`, if it defines one."""
         return self.state.prefetch if type(self.state).prefetch is not State.prefetch else None
 
     def __repr__(self) -> str:
@@ -152,10 +152,10 @@ cdef Found read_block_hash(void* self, uint64_t number, uint8_t* out) noexcept w
 
 
 cpdef Backend as_backend(object state):
-    """The `Backend` for what a caller may give as a state.
+    """The `Backend` for a state argument.
 
-    A `Backend` (such as `MemoryState`) is taken as it is, a `State` is adapted, a mapping is taken as a geth-style
-    alloc (or address to `Account`) for a new `MemoryState`. Raises `InputError` for anything else.
+    A `Backend` (such as `MemoryState`) is used itself, a `State` is adapted, a mapping is a geth-style alloc (or address
+    to `Account`) for a new `MemoryState`. Raises `InputError` for anything else.
     """
     if isinstance(state, Backend):
         return state
@@ -163,7 +163,7 @@ cpdef Backend as_backend(object state):
         return PythonBackend(state)
     if isinstance(state, Mapping):
         return MemoryState(state)
-    # As a `RedisState` and its pins, of which this module knows nothing.
+    # A `RedisState` or one of its pins, which this module does not know.
     pinned = hasattr(state, "pin") or hasattr(state, "run")
     hint = "; of a pinned block, `run` passes one on: pin.run(lambda backend: ...)" if pinned else ""
     raise InputError(

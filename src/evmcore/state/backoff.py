@@ -1,4 +1,4 @@
-"""How long to leave alone who has just failed: a moment, and each time twice as long."""
+"""Pauses after failures: short at first, and doubled after each further failure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Backoff:
         self._next = self._start
 
     def pause(self) -> float:
-        """How long it is now, after another failure."""
+        """The pause after another failure, in seconds."""
         pause = self._next
         self._next = min(max(2 * pause, self._first), self._longest)
         return pause
 
     def reset(self) -> None:
-        """It went well: the next pause is as short as the first."""
+        """Called after a success: the next pause is the first again."""
         self._next = self._start

@@ -24,14 +24,14 @@ cdef class MemoryState(Backend):
     cdef Store store
     cdef SharedLock* lock
     cdef Snapshots snapshots
-    cdef KeptTrie kept            # whoever reads the state has it in turn
+    cdef KeptTrie kept            # readers of the state use it one at a time (`begin_turn`)
 
     cdef int edit(self, Edit* edit) except -1
     cdef int put_account(self, bytes address, object entry) except -1
     cdef int add_old_codes(self, StateDiff diff) except -1
     cdef int apply_direction(self, StateDiff diff, bint backward, uint8_t* root_meanwhile, unsigned int threads) except -1
     cdef int compute(self, unsigned int threads, uint8_t* root, AccountProof* proof) except -1
-    # Runs what computes a root, after a `diff` or None, so that signals are handled meanwhile where it may take long. What a
-    # handler raised, for which `stop` was raised, is returned.
+    # Runs `work`, which computes a root (after a `diff`, or None). If it may take long, signals are handled meanwhile; if a
+    # handler raises, `stop` is set, and the exception is returned.
     cdef object run_long(self, void (*work)(void* context) noexcept nogil, void* context, uint32_t* stop, StateDiff diff)
     cdef bint may_take_long(self, StateDiff diff)

@@ -1,4 +1,4 @@
-"""Whole contracts into the cache, before anybody asks for them."""
+"""Reads whole contracts into the cache before calls need them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from evmcore.state._wire import Connection
 from evmcore.state.layout import Keys
 from evmcore.state.session import as_fields
 
-AT_ONCE = b"1000"  # fields of a storage hash in one request: what the server does for it, others wait for
+AT_ONCE = b"1000"  # fields of a storage hash in one request: other clients wait while the server reads them
 
 
 def read_whole(connection: Connection, keys: Keys, cache: Cache, address: bytes, timeout: float) -> int:
-    """Reads an account with all its slots into a cache that is being followed; gives the number of slots.
+    """Reads an account with all its slots into a cache that is being followed; returns the number of slots.
 
-    Each request says after which step it was read, and the feed tells what changes meanwhile, so that it does not
-    matter how long it takes. Raises `StateUnavailable`; `StateCorrupted` naming what is damaged; `StateNotAvailable`
-    when the cache is not followed any more.
+    Each reply includes the step after which it was read, and the feed has the changes since, so the reading may take
+    any time. Raises `StateUnavailable`; `StateCorrupted` naming what is damaged; `StateNotAvailable` if the cache is
+    not followed any more.
     """
     account = keys.account(address)
     seq, record = _read(connection, keys, cache, [(b"GET", account)], timeout)
     if record is None:
-        return 0  # it does not exist, or is not known: who asks for it will be told
+        return 0  # it does not exist, or is not known: a call that reads it finds out
     _fill(cache, seq, address, record, [], layout.show_key(account))
     storage = keys.storage(address, layout.decode_record(record, account).generation)
     cursor, count = b"0", 0
@@ -35,7 +35,7 @@ def read_whole(connection: Connection, keys: Keys, cache: Cache, address: bytes,
         seq, (cursor, fields), now, length = _read(connection, keys, cache, scan, timeout)
         current = None if now is None else layout.decode_record(now, account)
         if current is None or keys.storage(address, current.generation) != storage:
-            return count  # it was replaced meanwhile: what was read of it before, the feed has corrected
+            return count  # the storage was replaced meanwhile: the feed has corrected the slots read before
         if current.slot_count != length:
             raise StateCorrupted(
                 f"{layout.show_key(storage)}: {length} slots are stored, "
@@ -50,7 +50,7 @@ def read_whole(connection: Connection, keys: Keys, cache: Cache, address: bytes,
 def _read(
     connection: Connection, keys: Keys, cache: Cache, commands: Sequence[Sequence[bytes]], timeout: float
 ) -> list[Any]:
-    """The step that something was read after, which the cache has come to, and the replies."""
+    """The step after which the commands were read, once the cache has applied it, and the replies."""
     transaction = [(b"MULTI",), (b"HGETALL", keys.head), *commands, (b"EXEC",)]
     replies = connection.request(transaction, timeout, "reading whole contracts")[-1]
     head = layout.decode_head(as_fields(replies[0]), keys.head)

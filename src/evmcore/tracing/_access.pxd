@@ -1,4 +1,4 @@
-"""The accounts and slots a run touches, as an EIP-2930 access list."""
+"""The accounts and slots a run accesses, as an EIP-2930 access list."""
 from libc.stdint cimport uint8_t
 from evmcore._u256 cimport u256
 from evmcore.tracing._hooks cimport Tracer

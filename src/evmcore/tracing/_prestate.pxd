@@ -1,4 +1,4 @@
-"""What a run read and changed, in the shape of geth's prestateTracer."""
+"""The accounts and slots that a run read and changed, in the shape of geth's prestateTracer."""
 from libc.stdint cimport uint8_t
 from evmcore._state cimport AccountData, AccountEntry, WorkingSet
 from evmcore.tracing._hooks cimport Tracer
