@@ -7,7 +7,7 @@ cdef struct Code:
     uint32_t size                 # bytes of the original code
     uint8_t[32] hash              # Keccak-256 of the original code; all zero for unhashed init code
     const uint8_t* raw            # original bytes, followed by 64 zero bytes
-    const uint8_t* ops            # what the interpreter runs: same length and offsets, common sequences fused where it came
+    const uint8_t* ops            # the executed copy: same length and offsets, common sequences fused where execution entered
     const uint64_t* jumpdests     # one bit per byte offset
     bint delegation               # EIP-7702 designator: raw[3:23] is the delegate
 
@@ -15,7 +15,7 @@ cdef Code* code_empty() noexcept nogil                                          
 cdef Code* code_find(const uint8_t* code_hash) noexcept nogil                        # new reference, or NULL when not cached
 cdef Code* code_intern(const uint8_t* code_hash, const uint8_t* data, size_t size) noexcept nogil   # new reference; analysed and cached; NULL: no memory
 cdef Code* code_transient(const uint8_t* data, size_t size) noexcept nogil           # new reference, not cached, not hashed (init code); NULL: no memory
-cdef void code_fuse(const Code* code, size_t at) noexcept nogil                      # fuses from an instruction that is entered, to the end of its run
+cdef void code_fuse(const Code* code, size_t at) noexcept nogil                      # fuses from the entered instruction at `at` to the end of its run
 cdef void code_retain(Code* code) noexcept nogil
 cdef void code_release(Code* code) noexcept nogil                                    # NULL is allowed
 

@@ -1,19 +1,19 @@
 """Code analysis and the process-wide code cache.
 
-Analysis comes in two parts. When code is first needed, one pass finds its jump destinations and makes a second copy of it,
-byte for byte at the same offsets, which is what is executed (`include/code_scan.h`). In it every place at which
-execution can enter, the start and what follows each jump destination, holds a number of its own. Whoever comes to such a
-place first fuses the common instruction sequences (`ops/fusion.py`) that follow, as far as execution can run on without
-a jump. So only what is reached of a contract is ever looked at closely, which is a small part of most.
+Analysis has two parts. When a code is first needed, one pass finds its jump destinations and makes the executed copy, byte
+for byte at the same offsets (`include/code_scan.h`). In this copy every entry point (the start, and the instruction after each
+jump destination) holds a reserved opcode number. The first execution that reaches an entry point fuses the common
+instruction sequences (`ops/fusion.py`) that follow, as far as execution can run without a jump. So only the executed parts
+of a contract, a small part of most, are analysed closely.
 
-Threads share the copy while it changes. That is harmless: fusing replaces first bytes of instructions only, one byte at a
-time, and always by the same number; before and after, execution from there gives the same.
+Threads share the copy while it changes. That is harmless: fusing replaces only first bytes of instructions, one byte at a
+time, and every thread writes the same number; before and after, execution from there has the same effect.
 
 Both copies are padded with zero bytes, so that the interpreter may read PUSH data and fetch the next opcode past the end
 without a check: the padding is STOP.
 
-The cache is split in shards by code hash, each with its own lock, chained buckets and a clock hand for eviction. A process
-forks while no thread has one of the locks: the child finds the cache whole.
+The cache is split into shards by code hash, each with its own lock, chained buckets and a clock hand for eviction. A fork of
+the process waits until no thread holds one of the locks, so the child finds a consistent cache.
 """
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
@@ -30,17 +30,17 @@ cdef extern from "pthread.h" nogil:
 include "_fusion_generated.pxi"
 
 cdef enum:
-    PADDING = 64                  # also what the pass reads at once
+    PADDING = 64                  # also the number of bytes that the pass reads at once
     SHARDS = 32
     FIRST_BUCKETS = 64
     MAX_SIZE = 1 << 30
 
-# A cached code. `Code` comes first: the cache hands out &entry.code and finds its way back by a cast.
+# A cached code. `Code` comes first: the cache returns &entry.code and finds the entry again by a cast.
 cdef struct Entry:
     Code code
     Entry* next
     size_t footprint
-    bint recent                   # asked for since the clock hand last passed
+    bint recent                   # used since the clock hand last passed
 
 cdef struct Shard:
     Mutex lock
@@ -48,7 +48,7 @@ cdef struct Shard:
     size_t bucket_count           # a power of two
     size_t entries
     size_t footprint              # bytes
-    size_t hand                   # bucket the next eviction looks at
+    size_t hand                   # the bucket that the next eviction begins with
 
 cdef Shard[SHARDS] shards
 cdef size_t shard_budget = (512 << 20) // SHARDS
@@ -87,7 +87,7 @@ cdef Entry* new_entry(const uint8_t* code_hash, const uint8_t* data, size_t size
     return entry
 
 
-# Code hashes are uniform already; an attacker who picks them still has to find Keccak prefixes to crowd a bucket.
+# Code hashes are uniform already; an attacker who chooses codes must still find Keccak prefixes to crowd a bucket.
 cdef inline uint64_t hash_word(const uint8_t* code_hash, int index) noexcept nogil:
     cdef uint64_t word
     memcpy(&word, code_hash + 8 * index, 8)
@@ -109,7 +109,7 @@ cdef Entry* find_locked(Shard* shard, const uint8_t* code_hash) noexcept nogil:
 
 
 cdef void grow_locked(Shard* shard) noexcept nogil:
-    """Doubles the buckets; keeps the old ones when memory is short (chains then grow longer)."""
+    """Doubles the buckets; if memory is short, keeps the old ones (chains then grow longer)."""
     cdef size_t count = shard.bucket_count * 2 if shard.bucket_count else FIRST_BUCKETS
     cdef Entry** buckets = <Entry**>calloc(count, sizeof(Entry*))
     cdef Entry* entry
@@ -132,7 +132,7 @@ cdef void grow_locked(Shard* shard) noexcept nogil:
 
 
 cdef void evict_locked(Shard* shard) noexcept nogil:
-    """Frees entries not asked for lately until the shard is within its budget; at most two turns of the clock hand."""
+    """Frees entries not used recently until the shard is within its budget; at most two turns of the clock hand."""
     cdef Entry** link
     cdef Entry* entry
     cdef size_t steps = 0
@@ -222,7 +222,7 @@ cdef void code_release(Code* code) noexcept nogil:
 
 
 cdef void fuse_everywhere(const Code* code) noexcept nogil:
-    """As if execution had entered at every place where it can."""
+    """Fuses as if execution had reached every entry point."""
     cdef size_t at
     if code.size:
         code_fuse(code, 0)
@@ -232,8 +232,8 @@ cdef void fuse_everywhere(const Code* code) noexcept nogil:
 
 
 def analysis(bytes code not None, bint reached) -> tuple[list[int], bytes]:
-    """The jump destinations of `code`, and the copy of it that is executed: as it is at first, or as it is when every place
-    was `reached`. For tests."""
+    """The jump destinations of `code`, and its executed copy: in its initial form, or with `reached` as after execution has
+    reached every entry point. For tests."""
     cdef Code* made = code_transient(<const uint8_t*>code, len(code))
     if made == NULL:
         raise MemoryError(f"evmcore: no memory for a code of {len(code)} bytes")
@@ -246,9 +246,8 @@ def analysis(bytes code not None, bint reached) -> tuple[list[int], bytes]:
 
 
 def analyse_all(list codes not None, bint reached) -> int:
-    """Analyses codes, which are bytes, one after the other, and forgets each: what is done when a code is first needed, and
-    with `reached` what is done when every place of it is reached as well. Returns the bytes of memory that all of them take.
-    To be timed."""
+    """Analyses codes (bytes) one after the other without keeping them: the first pass, and with `reached` also fusing at every
+    entry point. Returns the bytes of memory that all of them take. For benchmarks."""
     cdef size_t taken = 0
     cdef Code* made
     cdef bytes code

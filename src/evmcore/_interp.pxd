@@ -9,12 +9,12 @@ from evmcore._u256 cimport u256
 cpdef enum Status:
     RUNNING = 0
     SUCCESS = 1                   # STOP, RETURN, SELFDESTRUCT, end of code
-    REVERT = 2                    # gas left is returned, output is the revert data
-    # exceptional halts: all gas is gone
+    REVERT = 2                    # the gas left is returned, output is the revert data
+    # exceptional halts: all gas is consumed
     OUT_OF_GAS = 3
     STACK_UNDERFLOW = 4
     STACK_OVERFLOW = 5
-    INVALID_OPCODE = 6            # 0xfe or an opcode the fork does not have
+    INVALID_OPCODE = 6            # 0xfe, or an opcode that the fork does not have
     INVALID_JUMP = 7
     WRITE_PROTECTION = 8          # state change inside STATICCALL (EIP-214)
     RETURN_DATA_OUT_OF_BOUNDS = 9 # EIP-211
@@ -25,9 +25,9 @@ cpdef enum Status:
     INIT_CODE_TOO_LARGE = 14      # EIP-3860
     PRECOMPILE_FAILURE = 15
     CALL_DEPTH = 16               # a top-level message deeper than 1,024
-    INSUFFICIENT_BALANCE = 17     # the top-level message's value
+    INSUFFICIENT_BALANCE = 17     # the caller of a top-level message cannot pay its value
     NONCE_OVERFLOW = 18           # creator's nonce is 2**64 - 1 (EIP-2681)
-    # the engine stopped; nothing may be concluded about the message
+    # the engine stopped: the message has no outcome
     STATE_FAILED = 32             # the reader failed (or memory ran out in the working set)
     NO_MEMORY = 33
     ABORTED = 34                  # the abort flag was set, or the deadline passed
@@ -41,7 +41,7 @@ cpdef enum MessageKind:
     CREATE = 4
     CREATE2 = 5
 
-# What the block and the transaction tell the code. Filled by the layers above.
+# The block and transaction environment that code sees. Filled by the layers above.
 cdef struct Environment:
     uint64_t number
     uint64_t timestamp
@@ -62,9 +62,9 @@ cdef struct Message:
     int32_t depth
     int64_t gas
     uint8_t[20] caller
-    uint8_t[20] target            # whose storage is used; for CREATE filled in by the interpreter
-    uint8_t[20] code_address      # CALL: where the code is found (same as target at the top, delegations are followed)
-    u256 value                    # moved unless DELEGATECALL; DELEGATECALL: what CALLVALUE shows
+    uint8_t[20] target            # the account whose storage is used; for CREATE filled in by the interpreter
+    uint8_t[20] code_address      # CALL: the account with the code (the target at the top; delegations are followed)
+    u256 value                    # transferred, except by DELEGATECALL, where only CALLVALUE returns it
     const uint8_t* input          # calldata or init code, borrowed
     size_t input_size
     u256 salt                     # CREATE2
@@ -78,10 +78,10 @@ cdef struct Outcome:
 
 cdef struct Frame                 # see interpreter/frames.pxi
 
-# The value that a storage slot had before the transaction, where the message did not depend on exactly that: with every
-# value from `low` to `high` it does the same, and what it adds to the slot stays the same (see ops/symbolic.pxi).
+# The value of a storage slot before the transaction, for a slot whose exact value the message does not depend on. With any
+# value from `low` to `high` the message does the same and adds the same amount to the slot (see ops/symbolic.pxi).
 cdef struct Symbol:
-    uint32_t slot                 # number of the entry, whose `symbol` is 0 if the exact value counts after all
+    uint32_t slot                 # number of the entry; the entry's `symbol` is 0 if the exact value counts after all
     u256 low
     u256 high
 
@@ -94,28 +94,28 @@ cdef struct Machine:
     int revision
     bint switch_dispatch          # run the switch build (debugging, coverage, sanitizers); implied by tracing
     bint symbolic                 # contended slots get symbols; see machine_make_symbolic
-    Symbol* symbols               # from 1; of the transaction
+    Symbol* symbols               # of the transaction, from index 1
     uint32_t symbol_count         # set to 0 before each transaction
     const uint32_t* abort_flag    # not zero: stop soon; may be NULL
     int64_t deadline_ns           # CLOCK_MONOTONIC; 0: none
-    const int64_t* stop_at        # like deadline_ns, where somebody else sets it while the machine runs; may be NULL
+    const int64_t* stop_at        # like deadline_ns, but another thread may set it while the machine runs; may be NULL
     bint unlimited_code_size      # lifts EIP-170 and EIP-3860 limits (development chains)
     void* tracer                  # Tracer*, or NULL
-    const PrecompileMoves* moves  # of precompiles, borrowed; NULL: all are where they belong
-    bint show_transfers           # value that moves is logged as if it were an ERC-20 (see LogEntry.is_transfer)
+    const PrecompileMoves* moves  # of precompiles, borrowed; NULL: all are at their own addresses
+    bint show_transfers           # ether transfers are logged like ERC-20 transfers (see LogEntry.is_transfer)
     Output return_data            # of the last call
     void* private
-    uint32_t polls                # whether to stop
-    bint (*interrupted)(Machine* machine) noexcept nogil     # asked at some of them; may be NULL
-    int64_t asked_next            # ... its own: when it looks again
-    void* interruption            # ... and why it says so
+    uint32_t polls                # number of checks whether to stop
+    bint (*interrupted)(Machine* machine) noexcept nogil     # called at some of these checks; may be NULL
+    int64_t asked_next            # used by `interrupted`: the time, or a count, that says when it checks again
+    void* interruption            # used by `interrupted`: its context
 
 # Called by the switch build only. `stack` is the bottom, `stack_size` words.
 cdef struct Step:
     uint64_t pc
     uint8_t op
     int64_t gas                   # before the instruction
-    int64_t cost                  # charged by it (for calls: with what the callee was given)
+    int64_t cost                  # charged by it (for calls: including the gas given to the callee)
     int32_t depth                 # 1 at the top
     int64_t refund
     const u256* stack             # before the instruction
@@ -124,31 +124,31 @@ cdef struct Step:
     size_t memory_size
     const uint8_t* return_data
     size_t return_data_size
-    Status error                  # RUNNING, or why the instruction failed
+    Status error                  # RUNNING, or the reason why the instruction failed
     const uint8_t* address        # 20 bytes: the executing account
 
 cdef struct Tracer:
     void* self
     void (*step)(void* self, const Step* step) noexcept nogil
-    void (*enter)(void* self, const Message* message) noexcept nogil          # every call and create, precompiles too
+    void (*enter)(void* self, const Message* message) noexcept nogil          # every call and creation, also of precompiles
     void (*leave)(void* self, const Message* message, const Outcome* outcome) noexcept nogil
 
 cdef Machine* machine_new() noexcept nogil                # with a working set of its own; NULL: no memory
-cdef void machine_neutral(Machine* machine) noexcept nogil                  # all that users set is as in a new one
+cdef void machine_neutral(Machine* machine) noexcept nogil                  # resets all fields that callers set
 cdef void machine_free(Machine* machine) noexcept nogil
 
-# Lets the machine give symbols to slots that its reader calls contended. The switch build never does. False: no memory.
+# Lets the machine give symbols to slots that its reader reports as contended. The switch build never does. False: no memory.
 cdef bint machine_make_symbolic(Machine* machine) noexcept nogil
 
-# Runs one message to its end with all it calls. Value transfer, nonce of a creator (CREATE only, in the frame's own
-# account) and code deposit included; state of a failed message is reverted. Never uses the C stack for depth.
-# For a top-level CREATE the caller's nonce must already have been increased: the address uses `nonce - 1`.
+# Runs one message to its end, with all messages that it starts. Includes the value transfer, the nonce of a creator (CREATE
+# only, in the frame's own account) and the code deposit; reverts the state of a failed message. Does not recurse on the C
+# stack. For a top-level CREATE the caller's nonce must already have been increased: the address uses `nonce - 1`.
 cdef void execute(Machine* machine, const Message* message, Outcome* outcome) noexcept nogil
 
-# What the machine remembers of the 64 bytes it has lately hashed (keys of mappings): one after the other, from `first` = 0
-# on and then from what the call before returned; 0 after the last.
+# Iterates over the machine's memo of hashes of 64 bytes (keys of mappings). Begin with `first` = 0, then pass the value that
+# the previous call returned; 0 is returned after the last entry.
 cdef size_t hash_memo(const Machine* machine, size_t first, const uint8_t** data, const u256** digest) noexcept nogil
-# Keccak-256 of 64 bytes, which the machine then remembers.
+# Keccak-256 of 64 bytes; adds the result to the machine's memo.
 cdef void hash_pair(Machine* machine, const uint8_t* data, u256* result) noexcept nogil
 
 cdef void create_address(const uint8_t* sender, uint64_t nonce, uint8_t* out) noexcept nogil

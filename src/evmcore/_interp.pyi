@@ -1,7 +1,7 @@
 """Message calls: frames, dispatch, opcode bodies."""
 
 def dispatch_build() -> str:
-    """Which of the two builds of the dispatch loop runs unless asked otherwise: "tail-call" or "switch"."""
+    """The build of the dispatch loop that runs by default: "tail-call" or "switch"."""
 
 def use_dispatch_build(build: str) -> None:
-    """Chooses it for all that begins from now on in this process. Raises `InputError` for one that is not there."""
+    """Selects the build for all later runs in this process. Raises `InputError` for a build that is not available."""

@@ -1,10 +1,11 @@
-"""The interpreter: dispatch, and the driver that runs frames. Opcode bodies are in `ops/`, what begins and ends a message
-in `interpreter/`; all of it is compiled into this module, so that its functions can be inlined into each other.
+"""The interpreter: dispatch, and the driver that runs frames. Opcode bodies are in `ops/`; `interpreter/` begins and ends
+messages. All of it is compiled into this module, so that its functions can be inlined into each other.
 
-A message runs in a frame. A handler that starts a callee leaves the dispatch loop with RUNNING; the driver goes on with the
-new top frame and, when that ends, settles its outcome in the caller and resumes it. So depth never uses the C stack. All
-frames of a machine share one stack block (a callee's stack starts where its caller's ends) and one chain of memory chunks
-(a callee's memory starts where its caller's ends; when it outgrows the chunk it moves to a larger one, its caller's stays).
+A message runs in a frame. A handler that starts a callee leaves the dispatch loop with RUNNING; the driver continues with the
+new top frame and, when that frame ends, settles its outcome in the caller and resumes the caller. Call depth therefore never
+uses the C stack. All frames of a machine share one stack block (a callee's stack starts where its caller's ends) and one chain
+of memory chunks (a callee's memory starts where its caller's ends; when it outgrows the chunk, it moves to a larger one, and its
+caller's memory stays).
 """
 import os
 
@@ -58,7 +59,7 @@ include "interpreter/frames.pxi"
 cdef bint default_switch = not TAIL_CALLS or os.environ.get("EVMCORE_DISPATCH") == "switch"
 
 def dispatch_build():
-    """Which of the two builds of the dispatch loop runs unless asked otherwise: "tail-call" or "switch"."""
+    """The build of the dispatch loop that runs by default: "tail-call" or "switch"."""
     return "switch" if default_switch else "tail-call"
 
 
@@ -111,7 +112,7 @@ cdef size_t hash_memo(const Machine* machine, size_t first, const uint8_t** data
 
 
 cdef inline uint32_t memo_index(const uint8_t* data) noexcept nogil:
-    """Picks a memo by bytes in which mapping keys (addresses, small numbers, nested digests) and base slots differ."""
+    """Picks a memo by the bytes in which mapping keys (addresses, small numbers, nested digests) and base slots differ."""
     cdef uint64_t a, b, c
     memcpy(&a, data + 24, 8)
     memcpy(&b, data + 56, 8)
@@ -135,18 +136,18 @@ include "ops/calls.pxi"
 cdef Handler[15][256] HANDLERS
 cdef Handler[15][256] WATCHING    # for symbolic machines ...
 cdef Handler[15][256] TRACKING    # ... and for frames with tagged words
-cdef uint8_t[256] OPERANDS        # of the instructions that use up what they take
+cdef uint8_t[256] OPERANDS        # number of operands that the instruction consumes
 
 cdef int h_UNDEFINED(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:
     return INVALID_OPCODE
 
 cdef int h_UNREACHED(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:
-    """Nobody came here before: fuses what follows, then runs the instruction."""
+    """The first execution at this place: fuses the code that follows, then runs the instruction."""
     code_fuse(f.code, <size_t>(pc - f.start))
     return (<const Handler*>table)[pc[0]](pc, sp, gas, f, table)
 
 cdef int grow_memory_32(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:
-    """Makes memory for 32 bytes at the offset on top of the stack, then starts the instruction at `f.pc` over."""
+    """Allocates memory for 32 bytes at the offset on top of the stack, then restarts the instruction at `f.pc`."""
     gas = expand_memory(sp, 32, gas, f)
     if gas < 0:
         return f.status
@@ -159,7 +160,7 @@ cdef int grow_memory_1(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const
     return (<const Handler*>table)[f.pc[0]](f.pc, f.sp, gas, f, table)
 
 cdef int poll_and_go(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:
-    """Goes on at `pc` unless the run was told to stop."""
+    """Continues at `pc` unless the run has to stop."""
     f.polls = POLL_INTERVAL
     if must_stop(f.machine):
         return ABORTED
@@ -181,7 +182,7 @@ cdef inline int run_tail(Frame* f) noexcept nogil:
 
 
 cdef void drop_tags(Frame* f) noexcept nogil:
-    """Words left on the stack of a frame that has ended, evaluated by nobody."""
+    """Drops the tags of words left on the stack of a frame that has ended, without evaluating them."""
     memset(tags_at(f.bottom, f), 0, STACK_WORDS + 1)
     scratch(f.machine).tagged = 0
 
@@ -238,7 +239,7 @@ cdef void execute(Machine* machine, const Message* message, Outcome* outcome) no
 
 
 cdef void unwind(Machine* machine, Status status, Outcome* outcome) noexcept nogil:
-    """The engine stopped: drops all frames. The working set is left as it is and must be reset."""
+    """Drops all frames after the engine stopped. The working set is left unchanged and must be reset."""
     cdef Scratch* s = scratch(machine)
     while s.top >= 0:
         code_release(s.frames[s.top].init_code)

@@ -1,7 +1,7 @@
-"""Machines and arenas between uses: they are expensive to make, and one is as good as another.
+"""Pools of machines and arenas, which are expensive to make and interchangeable.
 
-Layer 2, above the interpreter. Machines are kept by what they are used for, because their tables stay as large as they grew:
-those of a whole block would send every look-up of a small call through memory that no cache holds.
+Layer 2, above the interpreter. Machines are pooled by use, because their tables never shrink: a small call on the machine of a
+whole block would do every look-up in memory that no cache holds.
 """
 from libc.stddef cimport size_t
 from evmcore._interp cimport Machine
@@ -17,21 +17,20 @@ cdef extern from "include/stm/arena.h" namespace "evmcore::stm" nogil:
 cdef enum MachineUse:
     FOR_CALLS                     # and single transactions
     FOR_BLOCKS                    # a block's own working set
-    FOR_BINS                      # what another thread runs of a block: its memory had better stay near that thread
-    FOR_WORKERS                   # transactions of a block, each by itself
+    FOR_BINS                      # a bin that another thread runs: its memory should stay near that thread
+    FOR_WORKERS                   # single transactions of a block
     MACHINE_USES
 
-# A machine that nobody else uses, as a new one but for what it has grown to: without deadline, abort flag and tracer. One
-# that is not for calls asks in time (`_asking`) while it runs.
-# NULL: no memory.
+# A machine for exclusive use, like a new one except for the size of its tables: without deadline, abort flag and tracer. A
+# machine that is not for calls polls (`ask_in_time` of `_asking`) while it runs. NULL: no memory.
 cdef Machine* machine_take(MachineUse use) noexcept nogil
 
-# The same; ResourceError where there is no memory.
+# The same; ResourceError if there is no memory.
 cdef Machine* machine_or_error(MachineUse use) except NULL
 
-# Back to the others; what it lent out is no longer valid. The working set is reset, but for that of a call.
+# Returns a machine to its pool; pointers borrowed from it become invalid. The working set is reset, except after a call.
 cdef void machine_give(Machine* machine, MachineUse use) noexcept nogil
 
-# An empty arena that nobody else uses. NULL: no memory.
+# An empty arena for exclusive use. NULL: no memory.
 cdef Arena* arena_take() noexcept nogil
 cdef void arena_give(Arena* arena) noexcept nogil

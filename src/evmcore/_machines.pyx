@@ -34,7 +34,7 @@ cdef Machine* machine_take(MachineUse use) noexcept nogil:
 
 
 cdef bint ask_for_block(Machine* machine) noexcept nogil:
-    """Whoever is asked raises the abort flag, of this machine as of others that run the same block."""
+    """For `Machine.interrupted`: polls; the callback sets the abort flag of all machines that run the same block."""
     ask_in_time()
     return False
 
@@ -47,7 +47,7 @@ cdef Machine* machine_or_error(MachineUse use) except NULL:
 
 
 cdef void machine_give(Machine* machine, MachineUse use) noexcept nogil:
-    if use != FOR_CALLS:                         # the next call resets it; to do so twice takes a tenth of an empty one
+    if use != FOR_CALLS:                         # the next call resets it; doing so twice takes a tenth of an empty call
         ws_reset(machine.ws, NULL, 0)
     if not spares_give(&machines[<int>use], machine):
         machine_free(machine)

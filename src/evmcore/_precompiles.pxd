@@ -17,10 +17,10 @@ cdef struct Output:              # a growable byte buffer owned by its holder
 cdef int output_reserve(Output* out, size_t size) noexcept nogil
 cdef void output_free(Output* out) noexcept nogil
 
-# The precompile's number for a 20-byte address at a revision (1..0x11, 0x100), 0 when there is none.
+# The number of the precompile at a 20-byte address at a revision (1..0x11, 0x100), 0 if there is none.
 cdef int precompile_at(const uint8_t* address, int revision) noexcept nogil
 
-# Where precompiles are found in place of where they belong. `number` 0: none is there.
+# The precompile at an address after moves. `number` 0: there is none.
 cdef struct PrecompileMove:
     uint8_t[20] address
     int number
@@ -29,7 +29,7 @@ cdef struct PrecompileMoves:
     const PrecompileMove* moves
     size_t count
 
-# As `precompile_at`, after the moves.
+# Like `precompile_at`, after the moves.
 cdef int precompile_after(const PrecompileMoves* moves, const uint8_t* address, int revision) noexcept nogil
 
 # Runs precompile `number`. gas[0] holds the gas offered and, on PRECOMPILE_OK, the gas left. `input` never aliases

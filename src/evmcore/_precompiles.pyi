@@ -9,10 +9,10 @@ def run(number: int, revision: int, data: bytes, gas: int) -> tuple[bool, int, b
     """
 
 def number_at(address: bytes, revision: int) -> int:
-    """The number of the precompile at a 20-byte address under the rules of `revision`; 0 where there is none."""
+    """The number of the precompile at a 20-byte address under the rules of `revision`; 0 if there is none."""
 
 def blst_unavailable() -> str | None:
-    """Why precompiles 0x0a to 0x11 cannot be run in this installation; None where they can."""
+    """The reason why precompiles 0x0a to 0x11 cannot be run in this installation; None if they can."""
 
 def sha256_without_extensions(data: bytes) -> bytes:
     """SHA-256 computed without the processor's SHA instructions, for tests."""

@@ -38,7 +38,7 @@ cdef void output_free(Output* out) noexcept nogil:
 
 
 cdef inline bint charge(int64_t* gas, uint64_t cost) noexcept nogil:
-    """Takes `cost` from `gas`; false where there is not enough."""
+    """Takes `cost` from `gas`; false if there is not enough."""
     if gas[0] < 0 or cost > <uint64_t>gas[0]:
         return False
     gas[0] -= <int64_t>cost
@@ -51,7 +51,7 @@ cdef inline bint charge_words(int64_t* gas, uint64_t base, uint64_t per_word, si
 
 
 cdef inline void read_padded(uint8_t* to, size_t length, const uint8_t* input, size_t size) noexcept nogil:
-    """The first `length` bytes of the input, which is zero beyond its end."""
+    """The first `length` bytes of the input, padded with zeros."""
     cdef size_t present = size if size < length else length
     if present != 0:
         memcpy(to, input, present)
@@ -113,7 +113,7 @@ TABLE[0x11] = Precompile(PRAGUE, run_bls_map_fp2_to_g2)
 
 
 cdef inline const Precompile* precompile_of(int number, int revision) noexcept nogil:
-    """The table's entry, NULL where the revision has no such precompile."""
+    """The table's entry, NULL if the revision has no such precompile."""
     cdef const Precompile* entry
     if number == P256_NUMBER:
         entry = &TABLE[0]

@@ -18,10 +18,10 @@ cdef struct Authorization:        # EIP-7702, signature already recovered
     u256 chain_id
     uint8_t[20] address           # the delegate; zero clears
     uint64_t nonce
-    bint recovered                # the signature is valid by EIP-7702 and names an authority
+    bint recovered                # the signature is valid by EIP-7702 and an authority was recovered
     uint8_t[20] authority
 
-cdef struct TxData:               # all pointers borrowed from whoever prepared it
+cdef struct TxData:               # all pointers are borrowed from the object that prepared it
     int type                      # 0 to 4
     bint has_chain_id             # false: a legacy transaction from before EIP-155
     u256 chain_id
@@ -44,7 +44,7 @@ cdef struct TxData:               # all pointers borrowed from whoever prepared 
     Authorization* authorizations
     size_t authorization_count
 
-# Why a transaction may not be in a block. Python names: errors.TransactionReason, in the same order.
+# The reasons why a transaction may not be in a block. Python names: errors.TransactionReason, in the same order.
 cdef enum TxInvalid:
     TX_VALID = 0
     TX_TYPE_NOT_SUPPORTED
@@ -57,7 +57,7 @@ cdef enum TxInvalid:
     TX_INTRINSIC_GAS_TOO_LOW
     TX_INTRINSIC_GAS_BELOW_FLOOR_GAS_COST
     TX_GAS_LIMIT_EXCEEDS_MAXIMUM          # EIP-7825
-    TX_GAS_ALLOWANCE_EXCEEDED             # more than is left in the block
+    TX_GAS_ALLOWANCE_EXCEEDED             # more gas than is left in the block
     TX_GASLIMIT_PRICE_PRODUCT_OVERFLOW
     TX_INSUFFICIENT_MAX_FEE_PER_GAS
     TX_PRIORITY_GREATER_THAN_MAX_FEE_PER_GAS
@@ -72,24 +72,24 @@ cdef enum TxInvalid:
     TX_TYPE_4_EMPTY_AUTHORIZATION_LIST
     TX_INVALID_SIGNATURE
 
-cdef struct TxChecks:             # what a call may leave out
+cdef struct TxChecks:             # checks that a call may leave out
     bint nonce
-    bint balance                  # sender pays; when false no fee is charged and a missing balance is made up
+    bint balance                  # the sender pays; if false, no fee is charged and missing value is credited
     bint base_fee
     bint blob_fee
     bint sender_is_eoa            # EIP-3607
     bint gas_cap                  # EIP-7825 and block gas
-    bint forgotten                # a call, of which nothing is kept: its sender is read only where that matters to it
+    bint forgotten                # a call whose changes are discarded: its sender is read only if the call depends on it
 
 cdef TxChecks ALL_CHECKS          # of a real transaction
-cdef TxChecks CALL_CHECKS         # of a call: everything about who pays and who signed is left out, and it is forgotten
+cdef TxChecks CALL_CHECKS         # of a call: no checks of payment and signature, and its changes are discarded
 
 cdef struct TxResult:
-    TxInvalid invalid             # TX_VALID, or nothing was changed
-    uint64_t account_nonce        # of the sender, where its account makes it invalid
+    TxInvalid invalid             # if not TX_VALID, nothing was changed
+    uint64_t account_nonce        # of the sender, if its account makes the transaction invalid
     Status status
     int64_t gas_used              # after refunds and the EIP-7623 floor
-    int64_t gas_refund            # what was subtracted
+    int64_t gas_refund            # the refund that was subtracted
     int64_t gas_spent             # before refunds
     const uint8_t* output         # borrowed from the machine
     size_t output_size

@@ -1,6 +1,6 @@
-"""One transaction from its checks to its fees, as the yellow paper (section 6) and the EIPs since have it.
+"""One transaction from its checks to its fees, by the yellow paper (section 6) and the later EIPs.
 
-All of it is native; `_prepared` is where a Python transaction becomes C data, once.
+All of it is native; `_prepared` converts a Python transaction to C data, once.
 """
 from libc.string cimport memcpy, memset
 
@@ -44,7 +44,7 @@ CALL_CHECKS.forgotten = True
 # ------------------------------------------------------------ gas
 
 cdef void intrinsic_gas(const TxData* tx, int revision, uint64_t* intrinsic, uint64_t* floor) noexcept nogil:
-    """Gas taken before the first instruction, and the least a transaction pays (zero before EIP-7623)."""
+    """The gas taken before the first instruction, and the least gas a transaction pays for (zero before EIP-7623)."""
     cdef uint64_t zeros = 0, nonzeros, gas
     cdef size_t i
     for i in range(tx.data_size):
@@ -98,7 +98,7 @@ cdef TxInvalid check_static(
     const Machine* machine, const TxData* tx, const TxChecks* checks, uint64_t intrinsic, uint64_t floor,
     uint64_t block_gas_left, uint64_t blob_gas_left, int max_blobs_per_tx,
 ) noexcept nogil:
-    """What can be said without looking at the state."""
+    """The checks that do not read the state."""
     cdef int revision = machine.revision
     cdef TxInvalid invalid
     if not type_supported(tx.type, revision):
@@ -145,7 +145,7 @@ cdef TxInvalid check_static(
 
 
 cdef bint largest_cost(const TxData* tx, u256* cost) noexcept nogil:
-    """What the sender must own: value, gas at the highest price and blobs at the highest price. True on overflow."""
+    """The balance that the sender must have: value, gas at the highest price and blobs at the highest price. True on overflow."""
     cdef u256 blobs
     cdef bint overflow = u_mul64_carry(cost, &tx.max_fee, tx.gas_limit)
     overflow |= u_add_carry(cost, cost, &tx.value)
@@ -163,7 +163,7 @@ cdef TxInvalid check_sender(WorkingSet* ws, uint32_t sender, const TxData* tx, c
             return TX_NONCE_TOO_LOW
         if tx.nonce > ws_nonce(ws, sender):
             return TX_NONCE_TOO_HIGH
-    elif tx.is_create and ws_nonce(ws, sender) == NONCE_MAX:      # it has no next one to name the contract by
+    elif tx.is_create and ws_nonce(ws, sender) == NONCE_MAX:      # no next nonce to derive the contract's address from
         return TX_NONCE_IS_MAX
     if checks.balance and (largest_cost(tx, &cost) or not ws_can_pay(ws, sender, &cost)):
         return TX_INSUFFICIENT_ACCOUNT_FUNDS
@@ -183,7 +183,7 @@ cdef bint engine_failed(WorkingSet* ws, TxResult* result) noexcept nogil:
 
 
 cdef void apply_authorization(Machine* machine, const Authorization* authorization) noexcept nogil:
-    """EIP-7702, steps 1 to 9 for one tuple; a tuple that fails a check is passed over."""
+    """EIP-7702, steps 1 to 9 for one authorization; an authorization that fails a check is skipped."""
     cdef WorkingSet* ws = machine.ws
     cdef uint8_t[23] designator
     cdef uint32_t authority
@@ -214,8 +214,8 @@ cdef void apply_authorization(Machine* machine, const Authorization* authorizati
 
 
 cdef void warm_up(Machine* machine, const TxData* tx, uint32_t sender) noexcept nogil:
-    """What EIP-2929, EIP-2930 and EIP-3651 make warm from the start. Precompiles and a created contract's address are
-    the interpreter's to know."""
+    """Warms the addresses and slots that EIP-2929, EIP-2930 and EIP-3651 make warm from the start. The interpreter handles
+    precompiles and the address of a created contract."""
     cdef WorkingSet* ws = machine.ws
     cdef uint32_t account
     cdef size_t i
@@ -235,7 +235,7 @@ cdef void warm_up(Machine* machine, const TxData* tx, uint32_t sender) noexcept 
 
 
 cdef void gas_prices(const Machine* machine, const TxData* tx, u256* price, u256* tip) noexcept nogil:
-    """EIP-1559: what the sender pays for a unit of gas, and the part of it that the beneficiary gets."""
+    """EIP-1559: the price that the sender pays per unit of gas, and the part of it that the beneficiary gets."""
     price[0] = tx.max_fee
     if machine.revision < LONDON:
         tip[0] = tx.max_fee
@@ -245,7 +245,7 @@ cdef void gas_prices(const Machine* machine, const TxData* tx, u256* price, u256
             price[0] = tx.max_fee
     elif tx.type >= 2:
         price[0] = tx.max_fee
-    if u_lt(price, &machine.env.base_fee):                    # only where a call leaves the base fee unchecked
+    if u_lt(price, &machine.env.base_fee):                    # only if a call leaves the base fee unchecked
         u_zero(tip)
     else:
         u_sub(tip, price, &machine.env.base_fee)
@@ -254,7 +254,7 @@ cdef void gas_prices(const Machine* machine, const TxData* tx, u256* price, u256
 cdef inline bint admit_sender(
     WorkingSet* ws, uint32_t sender, const TxData* tx, const TxChecks* checks, TxResult* result
 ) noexcept nogil:
-    """Whether the sender may send it; if not, `result` says why."""
+    """Whether the sender may send the transaction; if not, `result` has the reason."""
     if engine_failed(ws, result):
         return False
     result.invalid = check_sender(ws, sender, tx, checks)
@@ -270,7 +270,7 @@ cdef inline bint admit_sender(
 cdef inline void charge_sender(
     Machine* machine, uint32_t sender, bint unread, const TxData* tx, const TxChecks* checks, const u256* price
 ) noexcept nogil:
-    """The sender pays for all the gas, and for blobs, whose fee is burnt; its nonce goes up."""
+    """The sender pays for all the gas, and for blobs, whose fee is burnt; its nonce is increased."""
     cdef WorkingSet* ws = machine.ws
     cdef u256 fee, blob_fee
     if checks.balance:
@@ -288,7 +288,7 @@ cdef inline void charge_sender(
 
 
 cdef inline bint fill_message(Machine* machine, const TxData* tx, int64_t gas, Message* message) noexcept nogil:
-    """The call or creation that it is. False: whether the callee delegates could not be read."""
+    """The call or creation that the transaction makes. False: whether the callee has a delegation could not be read."""
     cdef WorkingSet* ws = machine.ws
     cdef Code* code
     memset(message, 0, sizeof(Message))
@@ -315,8 +315,8 @@ cdef inline bint fill_message(Machine* machine, const TxData* tx, int64_t gas, M
 cdef inline void settle_gas(
     WorkingSet* ws, int revision, int64_t gas_limit, int64_t gas_left, uint64_t floor, TxResult* result
 ) noexcept nogil:
-    """Refunds are at most a half of the gas used, from EIP-3529 on a fifth; EIP-7623 sets a floor below which they do not
-    bring it."""
+    """Refunds are at most half of the gas used, from EIP-3529 on a fifth; they do not reduce the gas used below EIP-7623's
+    floor."""
     cdef int64_t gas_used = gas_limit - gas_left
     cdef int64_t refund = gas_used // (5 if revision >= LONDON else 2)
     result.gas_spent = gas_used
@@ -334,7 +334,7 @@ cdef inline void settle_gas(
 cdef inline void pay_out(
     Machine* machine, uint32_t sender, const TxData* tx, const u256* price, const u256* tip, int64_t gas_used
 ) noexcept nogil:
-    """The rest of the gas goes back to the sender, the fee to the beneficiary."""
+    """Returns the rest of the gas to the sender, and pays the fee to the beneficiary."""
     cdef WorkingSet* ws = machine.ws
     cdef uint32_t coinbase
     cdef u256 fee
@@ -342,7 +342,7 @@ cdef inline void pay_out(
     ws_add_balance(ws, sender, &fee)
     u_mul64_carry(&fee, tip, <uint64_t>gas_used)
     coinbase = ws_account(ws, machine.env.coinbase)
-    ws_touch(ws, coinbase)                                    # also when the fee is zero: EIP-161 sees it
+    ws_touch(ws, coinbase)                                    # even if the fee is zero, because of EIP-161
     ws_add_balance(ws, coinbase, &fee)
 
 
@@ -370,7 +370,7 @@ cdef void transaction_run(
     )
     if result.invalid != TX_VALID:
         return
-    # A sender that nothing is asked about need not be read, unless the code asks.
+    # A sender on which the call does not depend need not be read, unless the code reads it.
     unread = checks.forgotten and not tx.is_create and u_is_zero(&tx.value)
     sender = ws_account_unloaded(ws, tx.sender) if unread else ws_account(ws, tx.sender)
     if not admit_sender(ws, sender, tx, checks, result):

@@ -1,4 +1,4 @@
-# Where contracts are created.
+# Addresses of created contracts.
 
 cdef void create_address(const uint8_t* sender, uint64_t nonce, uint8_t* out) noexcept nogil:
     """Last 20 bytes of keccak256(rlp([sender, nonce]))."""

@@ -1,15 +1,15 @@
-# What a running message is made of: frames, and the arenas that the frames of one machine share.
+# Frames of running messages, and the arenas that the frames of one machine share.
 
 cdef enum:
     STACK_WORDS = 1024
     FRAMES = 1025                 # depth 0 to 1,024
     CHUNKS = 48                   # each at least twice its predecessor
     FIRST_CHUNK = 1 << 18
-    KEPT_CHUNK = 1 << 26          # larger ones are given back after the message
+    KEPT_CHUNK = 1 << 26          # larger chunks are freed after the message
     HASH_MEMOS = 1024
     TAGS_MARGIN = 32
-    POLL_INTERVAL = 2048          # backward jumps between two looks at the clock and the abort flag
-    ASKED_AT = 64                 # one in so many of those, and of the beginnings of frames: at which `interrupted` is asked
+    POLL_INTERVAL = 2048          # backward jumps between two checks of the clock and the abort flag
+    ASKED_AT = 64                 # `interrupted` is called at one in this many of those checks and of frame beginnings
 
 
 cdef struct HashMemo:
@@ -34,11 +34,11 @@ cdef struct Frame:
     WorkingSet* ws
     Machine* machine
     const Prices* prices
-    uint32_t account              # whose storage is used
+    uint32_t account              # the account whose storage is used
     uint32_t polls                # backward jumps left before the next poll
     bint is_static
     bint suspended                # a callee was started
-    Status status                 # why the last body failed
+    Status status                 # the reason why the last body failed
     int32_t depth
     u256 value
     u256 address_word
@@ -49,8 +49,8 @@ cdef struct Frame:
     const uint8_t* pc
     u256* sp
     int64_t gas
-    int64_t traced_gas            # calls: what was left when the callee had been paid
-    # where the callee's output goes
+    int64_t traced_gas            # calls: the gas left after the callee's gas was taken
+    # the region for the callee's output
     uint64_t output_offset
     uint64_t output_size
     # of the message
@@ -67,10 +67,10 @@ cdef struct Scratch:
     int32_t top                   # index of the running frame, -1 when idle
     u256* stack
     uint8_t* tags                 # of the words of the stack, see ops/symbolic.pxi; NULL unless the machine was symbolic
-    uint32_t tagged               # how many tags there are: all in the running frame
+    uint32_t tagged               # number of tags; all are in the running frame
     Chunk[CHUNKS] chunks
     HashMemo* hashes
-    # what a tracer is shown of the moment before an instruction
+    # the state before an instruction, as shown to a tracer
     Step step
     u256* step_stack
     uint8_t* step_memory

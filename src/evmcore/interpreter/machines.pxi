@@ -11,7 +11,7 @@ cdef Machine* machine_new() noexcept nogil:
     s.top = -1
     machine.ws = ws_new()
     s.frames = <Frame*>malloc(FRAMES * sizeof(Frame))
-    s.stack = <u256*>malloc(<size_t>FRAMES * STACK_WORDS * sizeof(u256))     # pages are taken as depth needs them
+    s.stack = <u256*>malloc(<size_t>FRAMES * STACK_WORDS * sizeof(u256))     # the system maps pages as depth needs them
     s.chunks[0].data = <uint8_t*>malloc(FIRST_CHUNK)
     s.chunks[0].size = FIRST_CHUNK
     s.hashes = <HashMemo*>calloc(HASH_MEMOS, sizeof(HashMemo))
@@ -48,7 +48,7 @@ cdef bint machine_make_symbolic(Machine* machine) noexcept nogil:
     if machine.switch_dispatch:
         return True
     if s.tags == NULL:
-        # Zero pages until they are written to. Instructions that fail look a few words beyond either end.
+        # Zero pages until they are written. Instructions that fail may read a few words beyond either end.
         tags = <uint8_t*>calloc(<size_t>FRAMES * STACK_WORDS + 2 * TAGS_MARGIN, 1)
         if tags == NULL:
             return False

@@ -1,17 +1,17 @@
-# Memory of a frame: paid for, then made. A body goes on with the gas left, or stops at -1.
+# Memory of a frame: gas is charged first, then memory is allocated. A body continues with the gas left, or stops at -1.
 
 cdef inline bint within_memory(const u256* offset, uint64_t size, Frame* f) noexcept nogil:
     return u_fits64(offset) and offset.w[0] < f.memory_size and f.memory_size - offset.w[0] >= size
 
 
 cdef int64_t expand_memory(const u256* offset, uint64_t size, int64_t gas, Frame* f) noexcept nogil:
-    """Pays for and makes memory up to offset + size, size not being 0. Returns the gas left or -1."""
-    cdef uint64_t most = <uint64_t>1 << 41   # bytes: they cost more than 2**63 gas, which is more than there can be
+    """Charges and allocates memory up to offset + size; size is not 0. Returns the gas left or -1."""
+    cdef uint64_t most = <uint64_t>1 << 41   # bytes: these cost more than 2**63 gas, more than there can be
     cdef uint64_t words, cost
     if not u_fits64(offset) or offset.w[0] >= most or size >= most or offset.w[0] + size >= most:
         return fail(f, OUT_OF_GAS)
     words = (offset.w[0] + size + 31) >> 5
-    # words**2 // 512, of which the square alone may not fit.
+    # words**2 // 512, computed so that the square does not overflow.
     cost = GAS_MEMORY_WORD * words + (words >> 9) * words + ((words & 511) * words >> 9) - f.memory_cost
     if cost > <uint64_t>gas:
         return fail(f, OUT_OF_GAS)
@@ -31,7 +31,7 @@ cdef bint make_memory(Frame* f, uint64_t size) noexcept nogil:
             return False
         wanted = max(chunk.size * 2, 2 * <size_t>size)
         chunk = &s.chunks[f.chunk + 1]
-        if chunk.size < wanted:              # no frame lives there: this one is the youngest
+        if chunk.size < wanted:              # no frame uses it: this one is the youngest
             data = <uint8_t*>malloc(wanted)
             if data == NULL:
                 return False
@@ -48,7 +48,7 @@ cdef bint make_memory(Frame* f, uint64_t size) noexcept nogil:
 
 
 cdef inline int64_t touch_memory(u256* offset, const u256* size, int64_t gas, Frame* f) noexcept nogil:
-    """Makes memory for a region; an empty one needs none, whatever its offset. Returns the gas left or -1."""
+    """Charges and allocates memory for a region; an empty region needs none, whatever its offset. Returns the gas left or -1."""
     if u_is_zero(size):
         return gas
     if within_memory(offset, u_sat64(size), f):
@@ -62,7 +62,7 @@ cdef inline int64_t charge_words(const u256* size, int64_t price, int64_t gas, F
     cdef int64_t words = <int64_t>((bytes >> 5) + ((bytes & 31) != 0))
     if price == 0 or words == 0:
         return gas
-    if words > gas:                          # and their price might not fit
+    if words > gas:                          # the price might overflow
         return fail(f, OUT_OF_GAS)
     gas -= price * words
     return gas if gas >= 0 else fail(f, OUT_OF_GAS)

@@ -1,4 +1,4 @@
-# The two ends of a message: what makes a frame of it, or its outcome at once, and what its end leaves behind.
+# Begin and end of a message: the begin makes a frame, or the outcome at once; the end settles changes and outcome.
 
 cdef void no_output(Outcome* outcome, Status status, int64_t gas_left) noexcept nogil:
     outcome.status = status
@@ -7,7 +7,7 @@ cdef void no_output(Outcome* outcome, Status status, int64_t gas_left) noexcept 
     outcome.output_size = 0
 
 
-cdef uint8_t[20] TRANSFER_ADDRESS             # ERC-7528: stands for ether where tokens have addresses
+cdef uint8_t[20] TRANSFER_ADDRESS             # ERC-7528: the address that represents ether among token addresses
 memset(TRANSFER_ADDRESS, 0xee, 20)
 cdef u256 TRANSFER_TOPIC
 cdef uint8_t[32] transfer_digest
@@ -16,8 +16,8 @@ u_from_be(&TRANSFER_TOPIC, transfer_digest)
 
 
 cdef void log_transfer(WorkingSet* ws, const uint8_t* sender, const uint8_t* recipient, const u256* value) noexcept nogil:
-    """Shows a transfer of value as the log that an ERC-20 token would write. Reverts take it back as any log."""
-    cdef u256[3] topics                       # as on the stack, the first one on top
+    """Logs a transfer of value like an ERC-20 token. Reverts remove the log like any other."""
+    cdef u256[3] topics                       # as on the stack, the first topic on top
     cdef uint8_t[32] amount
     topics[2] = TRANSFER_TOPIC
     u_from_address(&topics[1], sender)
@@ -97,12 +97,12 @@ cdef void run_precompile(
     ws_revert(machine.ws, checkpoint)
     if status == PRECOMPILE_FAILED:
         no_output(outcome, PRECOMPILE_FAILURE, 0)
-    else:                                    # not the contract's own failure: the engine stops
+    else:                                    # not a failure of the contract: the engine stops
         no_output(outcome, NO_MEMORY if status == PRECOMPILE_NO_MEMORY else UNAVAILABLE, 0)
 
 
 cdef bint enter_create(Machine* machine, const Message* message, Outcome* outcome) noexcept nogil:
-    """EIP-684 and EIP-7610 collisions burn the gas; the creator's nonce has been increased already."""
+    """EIP-684 and EIP-7610 collisions consume the gas; the creator's nonce has been increased already."""
     cdef WorkingSet* ws = machine.ws
     cdef Tracer* tracer = <Tracer*>machine.tracer
     cdef Message named = message[0]
@@ -207,7 +207,7 @@ cdef void push_frame(
 
 
 cdef void pop_frame(Machine* machine, Status status, Outcome* outcome) noexcept nogil:
-    """Ends the top frame: deposits created code, takes back what a failed message did, and tells the outcome."""
+    """Ends the top frame: deposits created code, reverts the changes of a failed message, and fills in the outcome."""
     cdef Scratch* s = scratch(machine)
     cdef Frame* f = &s.frames[s.top]
     cdef int64_t gas = f.gas if status == SUCCESS or status == REVERT else 0
@@ -231,7 +231,7 @@ cdef void pop_frame(Machine* machine, Status status, Outcome* outcome) noexcept 
 
 
 cdef Status deposit_code(Machine* machine, Frame* f, int64_t* gas) noexcept nogil:
-    """EIP-2, EIP-170, EIP-3541: what init code returned becomes the account's code, for 200 gas a byte."""
+    """EIP-2, EIP-170, EIP-3541: the output of init code becomes the account's code, for 200 gas a byte."""
     cdef Output* output = &machine.return_data
     cdef int64_t cost
     if machine.revision >= LONDON and output.size and output.data[0] == 0xef:
@@ -251,7 +251,7 @@ cdef Status deposit_code(Machine* machine, Frame* f, int64_t* gas) noexcept nogi
 
 
 cdef void settle(Frame* f, u256* result, const Outcome* outcome, bint creation) noexcept nogil:
-    """Writes a callee's outcome where the caller expects it: result word and output region (which memory holds already)."""
+    """Writes a callee's outcome to its caller: result word and output region (whose memory is allocated already)."""
     cdef size_t size
     if creation:
         if outcome.status == SUCCESS:
@@ -267,7 +267,7 @@ cdef void settle(Frame* f, u256* result, const Outcome* outcome, bint creation) 
 
 
 cdef void message_of(const Frame* f, Message* message) noexcept nogil:
-    """The message a frame runs, as far as a tracer asks when it ends."""
+    """The message of a frame, as far as a tracer needs it when the message ends."""
     message.kind = f.kind
     message.is_static = f.is_static
     message.depth = f.depth

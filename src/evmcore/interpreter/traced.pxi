@@ -1,7 +1,7 @@
-# What a tracer is shown of an instruction (switch build).
+# The data of an instruction that a tracer is shown (switch build).
 
 cdef uint8_t* kept(const uint8_t* data, size_t* size, uint8_t** copy, size_t* capacity) noexcept nogil:
-    """A copy of what the instruction may overwrite or move; empty when there is no memory for it."""
+    """A copy of data that the instruction may overwrite or move; empty if there is no memory for it."""
     cdef uint8_t* bigger
     if capacity[0] < size[0]:
         bigger = <uint8_t*>realloc(copy[0], 2 * size[0])

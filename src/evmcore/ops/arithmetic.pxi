@@ -1,4 +1,4 @@
-# Arithmetic, comparison and bitwise operations. The result takes the place of the deepest operand.
+# Arithmetic, comparison and bitwise operations. The result replaces the deepest operand.
 
 cdef inline void op_add(u256* sp) noexcept nogil:
     u_add(sp - 1, sp, sp - 1)

@@ -1,4 +1,4 @@
-# Calls, creations and what ends a frame.
+# Calls, creations and the instructions that end a frame.
 
 cdef inline Status finish(Frame* f, int64_t gas, Status status) noexcept nogil:
     f.gas = gas
@@ -31,7 +31,7 @@ cdef Status op_revert(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     return end_with_output(sp, gas, f, REVERT)
 
 cdef Status op_selfdestruct(u256* sp, int64_t gas, Frame* f) noexcept nogil:
-    """EIP-150 and EIP-161 price the new account, EIP-2929 the access, EIP-3529 ends the refund, EIP-6780 keeps the account
+    """EIP-150 and EIP-161 price the new account, EIP-2929 the access; EIP-3529 removes the refund; EIP-6780 keeps the account
     unless this transaction created it."""
     cdef WorkingSet* ws = f.ws
     cdef int revision = f.machine.revision
@@ -72,7 +72,7 @@ cdef Status op_selfdestruct(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     return finish(f, gas if not ws.failed else 0, SUCCESS if not ws.failed else STATE_FAILED)
 
 cdef void refuse(Frame* f, Message* message) noexcept nogil:
-    """A call or creation that does not start: only a tracer sees it. All gas given goes back to the caller."""
+    """Reports a call or creation that does not start to the tracer. All gas given returns to the caller."""
     cdef Tracer* tracer = <Tracer*>f.machine.tracer
     cdef Outcome outcome
     cdef Status status = NONCE_OVERFLOW
@@ -96,7 +96,7 @@ cdef int64_t call(u256* sp, int64_t gas, Frame* f, MessageKind kind) noexcept no
     cdef Machine* machine = f.machine
     cdef bint has_value = kind == CALL or kind == CALLCODE
     cdef const u256* value = sp - 2
-    cdef u256* region = sp - 3 if has_value else sp - 2      # input offset; the three others lie below it
+    cdef u256* region = sp - 3 if has_value else sp - 2      # input offset; the other three operands are below it
     cdef u256* result = region - 3
     cdef bint moves_value = has_value and not u_is_zero(value)
     cdef Code* code
@@ -219,7 +219,7 @@ cdef int64_t create(u256* sp, int64_t gas, Frame* f, MessageKind kind) noexcept 
     if gas < 0:
         return gas
     message.gas = gas - gas // 64 if f.prices.cap_call_gas else gas
-    f.traced_gas = gas                                        # without what the init code is given, unlike calls
+    f.traced_gas = gas                                        # unlike for calls, the traced cost excludes the init code's gas
     gas -= message.gas
     machine.return_data.size = 0
     nonce = ws_nonce(ws, f.account)

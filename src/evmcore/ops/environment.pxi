@@ -1,4 +1,4 @@
-# What the code can learn about its call, its transaction and its block.
+# Instructions that read the environment: the call, the transaction and the block.
 
 cdef inline void op_address(u256* sp, Frame* f) noexcept nogil:
     u_copy(sp + 1, &f.address_word)

@@ -1,15 +1,15 @@
-"""Which instruction sequences are fused into one handler, and the code that finds them.
+"""The instruction sequences that are fused into one handler, and the code that finds them.
 
 A fused sequence is one entry in the executed copy of the code: its first byte is replaced by a number that no fork
-gives to an opcode; the bytes after it stay, so offsets and PUSH data are where they were. A jump can never land
-inside a sequence, because JUMPDEST is in none. Stack and gas are checked once for the whole sequence; as every part
-has a fixed price and the frame loses everything when any part fails, the outcome is that of running the parts one
-by one. A sequence that ends in a jump to a constant is only fused where that constant is a jump destination, which
-is then neither checked nor visited at run time.
+assigns to an opcode; the bytes after it stay, so offsets and PUSH data do not change. A jump can never land inside a
+sequence, because no sequence contains JUMPDEST. Stack and gas are checked once for the whole sequence. Each part has a
+fixed price, and the frame loses all gas if any part fails; so the outcome is the same as that of the single parts. A
+sequence that ends in a jump to a constant is fused only if that constant is a jump destination, which is then neither
+checked nor dispatched at run time.
 
-Most sequences are those that ran most in a count over 1.4 million instructions of nine mainnet blocks (12,244,000 to
+Most sequences are the most frequent ones in a count over 1.4 million instructions of nine mainnet blocks (12,244,000 to
 24,647,140), from about 0.1 % of all pairs, triples, ... of neighbours upwards. A few that the count did not rank, such
-as the jumps after PUSH1 and the selector's shift, are there by judgement.
+as the jumps after PUSH1 and the selector's shift, were chosen by judgement.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ SEQUENCES = [
     "DUP2 DUP2",
 ]
 
-# Numbers that no fork up to Osaka gave a meaning.
+# Numbers without a meaning in any fork up to Osaka.
 FREE_NUMBERS = [*range(0x21, 0x30), *range(0xA5, 0xF0), *range(0x0C, 0x10), *range(0x4B, 0x50)]
 
 
@@ -139,7 +139,7 @@ class Sequence:
 
     @property
     def constant_target(self) -> Op | None:
-        """The PUSH that gives the jump its destination."""
+        """The PUSH of the jump's destination."""
         return self.ops[-2] if self.jump and self.ops[-2].shape == "push" else None
 
     @property
@@ -155,7 +155,7 @@ def sequences() -> list[Sequence]:
     parsed = [tuple(BY_NAME[name] for name in text.split()) for text in SEQUENCES]
     assert not {op.number for op in OPS} & set(FREE_NUMBERS)
     assert len(set(parsed)) == len(parsed) < len(FREE_NUMBERS)
-    # A memory access may start the sequence over: nothing before it may have changed what was on the stack.
+    # A memory access may restart the sequence, so nothing before it may change the stack words that the sequence found.
     for ops in parsed:
         kinds = [op.shape for op in ops]
         if "memory" in kinds:
@@ -163,16 +163,16 @@ def sequences() -> list[Sequence]:
     return [Sequence(number, ops) for number, ops in zip(FREE_NUMBERS, parsed, strict=False)]
 
 
-# An instruction at which execution can enter, in code that was not entered there yet.
+# Marks an instruction at which execution can enter, in code that was not entered there yet.
 UNREACHED = FREE_NUMBERS[-1]
 INVALID = BY_NAME["INVALID"].number
-# After these, execution goes on elsewhere or not at all, as it does after numbers without a meaning. A JUMPDEST begins
-# a run of its own.
+# After these opcodes, and after numbers without a meaning, execution continues elsewhere or not at all. A JUMPDEST
+# begins a new run.
 ENDS = {"STOP", "JUMP", "RETURN", "REVERT", "INVALID", "SELFDESTRUCT", "JUMPDEST"}
 
 
 def _matches(sequence: Sequence) -> str:
-    """The condition that `sequence` starts at `raw[at]`; its first two opcodes are known already."""
+    """The condition that `sequence` starts at `raw[at]`; the caller has compared its first two opcodes."""
     offset = width(sequence.ops[0])
     terms = []
     for op in sequence.ops[1:]:
@@ -216,8 +216,8 @@ def _numbers() -> list[str]:
 
 
 def fuse_source() -> str:
-    """What `_code` needs to know about numbers, and its function `fuse`: two table look-ups an instruction say whether
-    a sequence may start there; then the longest that does. Reads stay within the padding."""
+    """The source of `_code`'s tables of numbers, and of its function `fuse`: two table look-ups per instruction tell
+    whether a sequence may start there; then the longest match is taken. Reads stay within the padding."""
     groups: dict[tuple[int, int], list[Sequence]] = {}
     for sequence in sequences():
         groups.setdefault((sequence.ops[0].number, sequence.ops[1].number), []).append(sequence)

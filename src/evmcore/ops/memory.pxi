@@ -1,4 +1,4 @@
-# Memory, hashing and copying. Handlers see to it that memory is there before MLOAD, MSTORE and MSTORE8 run.
+# Memory, hashing and copying. Handlers allocate memory before MLOAD, MSTORE and MSTORE8 run.
 
 cdef inline void op_mload(u256* sp, Frame* f) noexcept nogil:
     u_from_be(sp, f.memory + sp.w[0])
@@ -26,8 +26,8 @@ cdef int64_t op_keccak256(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     return gas
 
 cdef void hash_pair(Machine* machine, const uint8_t* data, u256* result) noexcept nogil:
-    """Keccak-256 of 64 bytes: the slot of a mapping's entry. Contracts ask for the same ones again and again, so the last
-    ones are remembered."""
+    """Keccak-256 of 64 bytes: the slot of a mapping's entry. Contracts hash the same bytes again and again, so the latest
+    results are remembered."""
     cdef HashMemo* memo = &scratch(machine).hashes[memo_index(data)]
     cdef uint8_t[32] digest
     if memo.used and memcmp(memo.data, data, 64) == 0:
@@ -40,12 +40,12 @@ cdef void hash_pair(Machine* machine, const uint8_t* data, u256* result) noexcep
     memo.used = True
 
 cdef inline int64_t charge_copy(u256* sp, int64_t gas, Frame* f) noexcept nogil:
-    """Charges a copy to memory, [memory offset, data offset, size], and makes the memory. Returns the gas left or -1."""
+    """Charges a copy to memory, [memory offset, data offset, size], and allocates the memory. Returns the gas left or -1."""
     gas = charge_words(sp - 2, GAS_COPY_WORD, gas, f)
     return touch_memory(sp, sp - 2, gas, f) if gas >= 0 else gas
 
 cdef void copy_padded(u256* sp, const uint8_t* data, size_t data_size, Frame* f) noexcept nogil:
-    """Makes the copy that was charged, with zeros past the end of the data."""
+    """Makes a copy that was charged before, with zeros past the end of the data."""
     cdef size_t size = (sp - 2).w[0]
     cdef size_t available
     cdef uint64_t offset

@@ -1,4 +1,4 @@
-# Gas prices that changed with forks, by revision. Names are the execution specs'.
+# Gas prices that changed with forks, by revision. Names as in the execution specs.
 
 cdef struct Prices:
     int64_t sload                 # before Berlin; the warm price from then on

@@ -81,7 +81,7 @@ cdef int64_t op_sload(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     return gas
 
 cdef inline int64_t find_stored(const u256* sp, int64_t gas, Frame* f, uint32_t* slot) noexcept nogil:
-    """The slot that SSTORE is to write, loaded. Returns the gas or -1."""
+    """The slot for SSTORE to write, loaded. Returns the gas or -1."""
     if f.is_static:
         return fail(f, WRITE_PROTECTION)
     if f.machine.revision >= ISTANBUL and gas <= GAS_SSTORE_SENTRY:

@@ -1,16 +1,16 @@
-# Slots that a message reads without depending on their exact value, for executors that run ahead of what is final.
+# Slots that a message reads without depending on their exact value, for executors that run ahead of the final state.
 #
-# A slot that the state reader calls contended may have another value by the time the message counts. Where the machine is
-# `symbolic`, SLOAD gives such a slot a symbol X for the value it had before the transaction, and tags the word it pushes.
-# As long as tagged words are on a frame's stack, the frame runs on the table TRACKING, on the code as it stands, whose
-# handlers keep account of them: a tagged word is always X + c or c - X, modulo 2**256, for a c that nobody needs to know.
-# Additions of untagged words and copies keep the tag. A comparison restricts X to the values that lead to the same
-# outcome, and so does what SSTORE asks about zero. Storing X + c where X came from leaves X open; every other use of a
-# tagged word evaluates: X is then its exact value, as if it had been read like any other slot. So a message never depends
-# on more of X than `Symbol` says, whatever its code does. Everything on the stack is the concrete value at all times.
+# A slot that the state reader reports as contended may have another value when the message becomes final. On a `symbolic`
+# machine, SLOAD gives such a slot a symbol X for the value it had before the transaction, and tags the word it pushes.
+# While tagged words are on a frame's stack, the frame runs the plain code on the table TRACKING, whose handlers maintain the
+# tags: a tagged word is always X + c or c - X, modulo 2**256, for a c that is never needed. Additions of untagged words and
+# copies keep the tag. A comparison restricts X to the values that lead to the same outcome, and so do SSTORE's comparisons
+# with zero. Storing X + c in the slot of X leaves X open. Every other use of a tagged word evaluates it: X is then its exact
+# value, as if it had been read like any other slot. So a message never depends on more of X than `Symbol` says, whatever its
+# code does. All words on the stack have their concrete values at all times.
 #
-# Where a tag stands that should not, the outcome would be wrong, so one rule keeps them in order: words above the top of
-# the running frame's stack, and words of frames below it, carry none.
+# A stale tag would make the outcome wrong. One rule prevents this: words above the top of the running frame's stack, and
+# words of the frames below it, have no tag.
 
 cdef enum:
     SYMBOLS = 127                 # of one transaction; 0 is no tag
@@ -26,7 +26,7 @@ u_zero(&U_SIGN)
 U_SIGN.w[3] = <uint64_t>1 << 63
 
 cdef inline uint8_t* tags_at(const u256* sp, Frame* f) noexcept nogil:
-    """The tag of a word of the stack; those of the words below it lie before it."""
+    """The tag of a stack word; the tags of the words below it precede it."""
     cdef Scratch* s = scratch(f.machine)
     return s.tags + (sp - s.stack)
 
@@ -36,7 +36,7 @@ cdef void untag(uint8_t* tag, Frame* f) noexcept nogil:
         scratch(f.machine).tagged -= 1
 
 cdef void evaluate(uint8_t tag, Frame* f) noexcept nogil:
-    """From here on the slot's exact value counts."""
+    """From now on the message depends on the slot's exact value."""
     cdef Symbol* symbol = &f.machine.symbols[tag & SYMBOLS]
     cdef SlotEntry* slot = &f.ws.slots[symbol.slot]
     symbol.low = slot.base
@@ -44,7 +44,7 @@ cdef void evaluate(uint8_t tag, Frame* f) noexcept nogil:
     slot.symbol = 0
 
 cdef void use_words(const u256* sp, int count, Frame* f) noexcept nogil:
-    """Evaluates the tagged ones of the topmost words."""
+    """Evaluates the tagged words among the topmost `count` words."""
     cdef uint8_t* tag = tags_at(sp, f)
     cdef int i
     for i in range(count):
@@ -54,7 +54,7 @@ cdef void use_words(const u256* sp, int count, Frame* f) noexcept nogil:
         tag -= 1
 
 cdef void restrict_by(uint8_t tag, const u256* down, const u256* up, Frame* f) noexcept nogil:
-    """All that is known of a tagged word stays so as long as it is at most `down` less and `up` more than it is now."""
+    """Requires that a tagged word is at most `down` below and at most `up` above its present value."""
     cdef Symbol* symbol = &f.machine.symbols[tag & SYMBOLS]
     cdef const u256* base = &f.ws.slots[symbol.slot].base
     cdef u256 bound
@@ -66,7 +66,7 @@ cdef void restrict_by(uint8_t tag, const u256* down, const u256* up, Frame* f) n
         symbol.high = bound
 
 cdef void restrict_to(uint8_t tag, const u256* word, const u256* least, const u256* most, Frame* f) noexcept nogil:
-    """A tagged word stays within bounds that it is within now."""
+    """Requires that a tagged word stays within bounds, which it is within now."""
     cdef u256 down, up
     u_sub(&down, word, least)
     u_sub(&up, most, word)
@@ -79,12 +79,12 @@ cdef void restrict_zeroness(uint8_t tag, const u256* word, Frame* f) noexcept no
         restrict_to(tag, word, &U_ONE, &U_MAX, f)
 
 cdef void restrict_order(const u256* a, uint8_t tag_a, const u256* b, uint8_t tag_b, Frame* f) noexcept nogil:
-    """Whether a < b stays as it is."""
+    """Requires that the result of a < b stays the same."""
     cdef bint less = u_lt(a, b)
     cdef u256 bound, zero
     u_zero(&zero)
     if tag_a and tag_b:
-        if tag_a == tag_b:                   # they differ by a constant: the order turns only where one of them wraps
+        if tag_a == tag_b:                   # they differ by a constant: the order changes only if one of them wraps around
             if not u_eq(a, b):
                 u_sub(&bound, &U_MAX, b if less else a)
                 restrict_by(tag_a, a if less else b, &bound, f)
@@ -103,7 +103,7 @@ cdef void restrict_order(const u256* a, uint8_t tag_a, const u256* b, uint8_t ta
         restrict_to(tag_b, b, &zero, a, f)
 
 cdef void restrict_equality(const u256* a, uint8_t tag_a, const u256* b, uint8_t tag_b, Frame* f) noexcept nogil:
-    """Whether a == b stays as it is."""
+    """Requires that the result of a == b stays the same."""
     if tag_a == tag_b:                       # they differ by a constant
         return
     if tag_a and tag_b:
@@ -133,7 +133,7 @@ cdef void compare(const u256* sp, uint8_t op, Frame* f) noexcept nogil:
         return
     u_copy(&a, sp)
     u_copy(&b, sp - 1)
-    if op >= 0x12:                           # signed: the same order, shifted by half of all
+    if op >= 0x12:                           # signed: the same order, after adding 2**255
         u_xor(&a, &a, &U_SIGN)
         u_xor(&b, &b, &U_SIGN)
     if op & 1:
@@ -142,7 +142,7 @@ cdef void compare(const u256* sp, uint8_t op, Frame* f) noexcept nogil:
         restrict_order(&a, tag_a, &b, tag_b, f)
 
 cdef void combine(const u256* sp, bint minus, Frame* f) noexcept nogil:
-    """The tag of the sum, or difference, of the two topmost words."""
+    """Tags the sum, or difference, of the two topmost words."""
     cdef uint8_t* top = tags_at(sp, f)
     cdef uint8_t* second = top - 1
     cdef uint8_t tag_a = top[0]
@@ -160,14 +160,14 @@ cdef void combine(const u256* sp, bint minus, Frame* f) noexcept nogil:
     second[0] = tag_a | tag_b
 
 cdef bint is_low_mask(const u256* word) noexcept nogil:
-    """Ones below zeros; all ones too, but not zero alone."""
+    """Whether a word is zeros followed by ones; all ones too, but not zero."""
     cdef u256 next_
     u_add(&next_, word, &U_ONE)
     u_and(&next_, &next_, word)
     return u_is_zero(&next_) and not u_is_zero(word)
 
 cdef void mask(u256* sp, Frame* f) noexcept nogil:
-    """AND of the two topmost words: keeps the tag of a word that fits below a mask of ones; nothing of it is left above."""
+    """AND of the two topmost words: keeps the tag of a word that a mask of low ones does not change."""
     cdef uint8_t* top = tags_at(sp, f)
     cdef uint8_t* second = top - 1
     cdef uint8_t tag = top[0] | second[0]
@@ -190,7 +190,7 @@ cdef void mask(u256* sp, Frame* f) noexcept nogil:
     use_words(sp, 2, f)
 
 cdef void keep_unchanged(u256* sp, uint8_t op, Frame* f) noexcept nogil:
-    """Shifts by 0, OR with 0, multiplication and division by 1 leave a tagged word as it is; else it is used."""
+    """Shifts by 0, OR with 0, multiplication and division by 1 do not change a tagged word; otherwise evaluates it."""
     cdef uint8_t* top = tags_at(sp, f)
     cdef uint8_t* second = top - 1
     cdef const u256* other = sp - 1 if top[0] else sp
@@ -239,7 +239,7 @@ cdef int64_t watched_sload(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     return gas
 
 cdef int64_t watched_sstore(u256* sp, int64_t gas, Frame* f) noexcept nogil:
-    """`op_sstore`; what its price depends on restricts the symbols of slot and value."""
+    """`op_sstore`; the conditions of its price restrict the symbols of slot and value."""
     cdef uint8_t* tag = tags_at(sp - 1, f)
     cdef uint32_t slot
     cdef SlotEntry* entry
@@ -261,10 +261,10 @@ cdef int64_t watched_sstore(u256* sp, int64_t gas, Frame* f) noexcept nogil:
     untag(tag, f)
     return store_word(slot, sp - 1, gas, f)
 
-# ---- the handlers: WATCHING is as HANDLERS but for SLOAD and SSTORE
+# ---- the handlers of WATCHING: HANDLERS except SLOAD and SSTORE
 
 cdef int track(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:
-    """From the fused code to the plain one."""
+    """Switches from the fused code to the plain code."""
     f.start = f.code.raw
     pc = f.start + (pc - f.code.ops)
     return TRACKING[f.machine.revision][pc[0]](pc, sp, gas, f, <const void*>TRACKING[f.machine.revision])
@@ -299,11 +299,11 @@ cdef int w_SSTORE(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void
     pc += 1
     return (<const Handler*>table)[pc[0]](pc, sp, gas, f, table)
 
-# ---- the handlers of TRACKING: account for the operands' tags, then do what the plain handler does
+# ---- the handlers of TRACKING: maintain the operands' tags, then do the work of the plain handler
 
 cdef int go_on(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:
-    """The instruction at `pc`; with no tag left it and all after it run on the fused code. (To start in the middle of a
-    fused sequence is right: only its first byte was replaced.)"""
+    """Runs the instruction at `pc`; once no tag is left, on the fused code. (Starting in the middle of a fused sequence is
+    correct, because only the first byte of the sequence was replaced.)"""
     cdef uint8_t op = pc[0]
     if scratch(f.machine).tagged == 0:
         f.start = f.code.ops
@@ -323,7 +323,7 @@ cdef int t_use(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* t
     return go_on(pc, sp, gas, f, table)
 
 cdef int t_use_all(const uint8_t* pc, u256* sp, int64_t gas, Frame* f, const void* table) noexcept nogil:
-    """Calls and creations: the callee's frame may have tags of its own."""
+    """For calls and creations: the callee's frame may have its own tags."""
     if sp >= f.bottom:
         use_words(sp, <int>(sp - f.bottom) + 1, f)
     return go_on(pc, sp, gas, f, table)

@@ -1,9 +1,9 @@
-"""Everything static about every opcode, as data: the one table that handlers, dispatch, disassembly and traces read.
+"""All static facts about every opcode, as data: the one table for handlers, dispatch, disassembly and traces.
 
-`gas` is the part that depends neither on operands nor on state nor on the fork. Opcodes priced by what they touch
-(SLOAD, CALL, BALANCE, ...) carry 0 here; their bodies charge by the fork's prices in `ops/prices.pxi`.
+`gas` is the part that depends neither on operands nor on state nor on the fork. Opcodes priced by what they access
+(SLOAD, CALL, BALANCE, ...) have 0 here; their bodies charge the fork's prices in `ops/prices.pxi`.
 
-Shapes say how a body is called; `generate.py` writes one handler per opcode and shape:
+Shapes define how a body is called; `generate.py` writes one handler per opcode and shape:
 
 ========  =================================================================================================
 shape     body
@@ -159,7 +159,7 @@ BY_NAME = {op.name: op for op in OPS}
 
 
 def name_of(number: int, revision: int = OSAKA) -> str:
-    """The mnemonic of an opcode byte at a revision; `opcode 0x.. not defined` in geth's words where there is none."""
+    """The mnemonic of an opcode byte at a revision; if there is none, geth's text `opcode 0x.. not defined`."""
     op = BY_NUMBER.get(number)
     if op is None or op.since > revision:
         return f"opcode 0x{number:x} not defined"

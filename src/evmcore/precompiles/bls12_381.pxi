@@ -37,7 +37,7 @@ cdef enum:      # bytes of input
     BLS_FP = 64
     BLS_FP2 = 128
 
-# FIELD_ELEMENTS_PER_BLOB and BLS_MODULUS as two words: what point evaluation returns (EIP-4844).
+# FIELD_ELEMENTS_PER_BLOB and BLS_MODULUS as two words: the output of point evaluation (EIP-4844).
 cdef bytes _point_evaluation_output = (4096).to_bytes(32, "big") + bytes.fromhex(
     "73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001")
 cdef uint8_t[64] POINT_EVALUATION_OUTPUT
@@ -45,7 +45,7 @@ memcpy(POINT_EVALUATION_OUTPUT, PyBytes_AS_STRING(_point_evaluation_output), 64)
 
 
 cdef object _find_blst():
-    """Loads blst out of the ckzg wheel; None, or why that was not possible."""
+    """Loads blst from the ckzg wheel; returns None, or the reason why that failed."""
     try:
         import ckzg
     except ImportError as error:
@@ -72,7 +72,7 @@ cdef PrecompileStatus bls_fixed(
     BlsMap operation, uint64_t cost, size_t expected, size_t produced,
     const uint8_t* input, size_t size, int64_t* gas, Output* out
 ) noexcept nogil:
-    """An operation of fixed input and output size."""
+    """Runs an operation with fixed input and output sizes."""
     if not charge(gas, cost) or size != expected:
         return PRECOMPILE_FAILED
     if not bls_loaded():
