@@ -1,8 +1,8 @@
-"""What each part of a block accessed and changed, kept as it commits.
+"""The accesses and changes of each part of a block, recorded when the part is committed.
 
 Layer 2: knows the working set, nothing of transactions or blocks. A block has the parts 0 (system calls before its
-transactions), 1 to n (its transactions) and n + 1 (what comes after them); their number is the *index* of EIP-7928.
-Accounts and slots are known by their entry numbers in the block's working set.
+transactions), 1 to n (its transactions) and n + 1 (everything after them); the number of a part is the *index* of EIP-7928.
+Accounts and slots are identified by their entry numbers in the block's working set.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -24,7 +24,7 @@ cdef struct SlotTrack:
     uint32_t account
     bint known
     uint32_t noted
-    uint32_t lifetime             # of the account when `value` was so
+    uint32_t lifetime             # of the account when the slot had `value`
     u256 key
     u256 value
 
@@ -38,14 +38,14 @@ cdef struct Change:
     ChangeKind kind
     uint32_t number               # of the account or slot
     u256 value                    # after the part
-    Code* code                    # of a CHANGED_CODE; a reference of its own
+    Code* code                    # of a CHANGED_CODE; an owned reference
 
 cdef struct PartEnd:              # where a part's entries end
     size_t accounts
     size_t slots
     size_t changes
 
-# With `retired.keeps`, another thread may read the parts that it knows to be complete, while more is noted.
+# With `retired.keeps`, another thread may read complete parts while later parts are recorded.
 cdef struct AccessNotes:
     Retired retired               # old memory of the arrays
     AccountTrack* accounts        # by entry number
@@ -65,15 +65,15 @@ cdef struct AccessNotes:
     uint32_t part_count
     size_t part_capacity
 
-# Ends a part: takes over what the working set has seen since the last one, and how it stands now. False: no memory.
+# Ends a part: records the entries that the working set accessed since the last part, and their values. False: no memory.
 cdef bint access_end_part(AccessNotes* notes, WorkingSet* ws) noexcept nogil
 
-# Room in `notes` for a part that accesses so many accounts, slots and their accounts, and makes so many changes; `numbers`: of
-# accounts and slots in all. False: no memory.
+# Reserves room in `notes` for a part with the given numbers of accessed accounts and slots, and of changes.
+# `account_numbers`, `slot_numbers`: of the working set in all. False: no memory.
 cdef bint access_room(AccessNotes* notes, size_t account_numbers, size_t slot_numbers, size_t accounts, size_t slots, size_t changes) noexcept nogil
 
-# The pieces of a part, in the room that was made: an account, a slot, a change, its end.
-cdef bint access_touch_account(AccessNotes* notes, uint32_t number) noexcept nogil       # False: it was there already
+# The pieces of a part, in the reserved room: an account, a slot, a change, its end.
+cdef bint access_touch_account(AccessNotes* notes, uint32_t number) noexcept nogil       # False: already recorded
 cdef bint access_touch_slot(AccessNotes* notes, uint32_t number) noexcept nogil
 cdef Change* access_change(AccessNotes* notes, ChangeKind kind, uint32_t number) noexcept nogil
 cdef void access_close_part(AccessNotes* notes) noexcept nogil

@@ -1,8 +1,8 @@
 """Notes of what a block accesses; see `_access.pxd`.
 
-The rules of EIP-7928 are these: what an instruction looked at counts from the moment its gas was paid for, whether or not
-its frame was reverted (the working set's `seen`); a value counts as changed when it differs from what it was before the
-part; a slot that was written and has its old value again was read.
+The rules of EIP-7928: an account or slot counts as accessed once the gas of the accessing instruction was paid, whether or not
+the frame was reverted (the working set's `seen`). A value counts as changed if it differs from its value before the part. A slot
+that was written and has its old value again counts as read.
 """
 from libc.string cimport memcmp, memcpy, memset
 
@@ -72,7 +72,7 @@ cdef void access_close_part(AccessNotes* notes) noexcept nogil:
 
 
 cdef void end_slot(AccessNotes* notes, const WorkingSet* ws, uint32_t number) noexcept nogil:
-    """Storage is wiped by lifetimes: a value of an older one is zero."""
+    """Wiping storage begins a new lifetime of the account: a slot's value from an older lifetime is zero."""
     cdef const SlotEntry* entry = &ws.slots[number]
     cdef const AccountEntry* owner = &ws.accounts[entry.account]
     cdef SlotTrack* track = &notes.slots[number]

@@ -1,7 +1,7 @@
 from evmcore.access_lists import BlockAccessList
 
 class AccessRecord:
-    """What a block's execution accessed and changed, part by part.
+    """The accesses and changes of a block's execution, part by part.
 
     Part 0 comes before the transactions, 1 to n are the transactions, n + 1 comes after them.
     """
@@ -11,4 +11,4 @@ class AccessRecord:
         """The list of the whole block."""
 
     def part(self, index: int) -> BlockAccessList:
-        """What one part accessed and changed, as a list of that part alone."""
+        """The list of one part alone."""

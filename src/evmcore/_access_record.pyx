@@ -1,4 +1,4 @@
-"""The block access list made of the notes of a block; see `_access_record.pxd`."""
+"""Makes block access lists from the notes of a block; see `_access_record.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
@@ -57,7 +57,7 @@ cdef struct Form:
 
 
 cdef bint places_for(Places* places, const uint32_t* numbers, size_t count) noexcept nogil:
-    """Makes sure that all of the numbers have a place. False: no memory."""
+    """Makes room for all the numbers. False: no memory."""
     cdef size_t i, before = places.capacity, wanted = 0
     for i in range(count):
         wanted = max(wanted, <size_t>numbers[i] + 1)
@@ -123,7 +123,7 @@ cdef bint order_slots(Form* form, size_t start, size_t end) noexcept nogil:
     if order == NULL or not places_for(form.place_of_slot, notes.touched_slots + start, end - start):
         free(order)
         return False
-    # Counted by account, then put behind the ones before, then sorted within their account.
+    # A counting sort by account, then a sort within each account.
     for i in range(start, end):
         number = notes.touched_slots[i]
         if form.place_of_slot.items[number] == NONE:
@@ -265,7 +265,7 @@ cdef uint8_t* put_account(uint8_t* at, const Form* form, uint32_t first_part, co
 
 
 cdef bint make_form(Form* form, uint32_t first, uint32_t last) noexcept nogil:
-    """Everything about the list but its bytes. False: no memory."""
+    """Determines everything about the list except its bytes. False: no memory."""
     cdef const AccessNotes* notes = form.notes
     cdef PartEnd start
     cdef bint made
@@ -288,7 +288,7 @@ cdef bint make_form(Form* form, uint32_t first, uint32_t last) noexcept nogil:
 
 
 cdef void look_at(AccessNotes* notes, AccessNotes* seen) noexcept nogil:
-    """The arrays as they are now; of their counts only what the parts say holds."""
+    """Copies the present arrays; their valid lengths are those that the parts say."""
     memset(seen, 0, sizeof(AccessNotes))
     seen.accounts = <AccountTrack*>array_now(<void**>&notes.accounts)
     seen.slots = <SlotTrack*>array_now(<void**>&notes.slots)
@@ -309,7 +309,7 @@ cdef bytes encoded(const Form* form, uint32_t first):
 
 
 cdef class AccessRecord:
-    """What a block's execution accessed and changed, part by part (see `_access_record.pyi`)."""
+    """The accesses and changes of a block's execution, part by part (see `_access_record.pyi`)."""
 
     def __dealloc__(self):
         access_release(&self.notes)
@@ -347,7 +347,7 @@ cdef class AccessRecord:
         return self.whole
 
     def part(self, uint32_t index):
-        """What one part accessed and changed, as a `BlockAccessList` of that part alone."""
+        """The `BlockAccessList` of one part alone."""
         if index >= self.notes.part_count:
             raise InputError(f"index: expected 0 to {<int>self.notes.part_count - 1}, got {index}")
         return self.list_of(index, index)

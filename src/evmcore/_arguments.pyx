@@ -1,4 +1,4 @@
-"""From what a person passes to the facade to C values."""
+"""Converts the facade's arguments to C values."""
 from libc.stdint cimport int64_t, uint32_t, uint8_t
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -14,9 +14,9 @@ from evmcore.headers import blob_base_fee
 from evmcore.transactions import Transaction
 from evmcore.types import to_address, to_bytes, to_uint
 
-cdef object ZERO = 0                               # small numbers are one object each: known by identity
+cdef object ZERO = 0                               # CPython has one object per small number: compared by identity
 
-cdef dict known_addresses = {}                    # hex text -> bytes, of addresses seen lately
+cdef dict known_addresses = {}                    # hex text -> bytes, of recently seen addresses
 
 
 cdef int read_address(uint8_t* out, object value, str name) except -1:

@@ -8,7 +8,7 @@ from evmcore._state cimport LogEntry, StateReader
 from evmcore._tx cimport TxChecks, TxData, TxResult
 from evmcore._u256 cimport u256
 
-# What all calls of an EVM have in common.
+# The settings that all calls of an EVM share.
 cdef struct Settings:
     Environment env
     StateReader* reader
@@ -32,7 +32,7 @@ cdef void settings_message(
 ) noexcept nogil
 
 cdef struct Job:
-    TxData tx                     # borrows what the batch keeps alive
+    TxData tx                     # borrows from objects that the batch keeps alive
     TxResult result               # output is the job's own copy, or NULL
     LogEntry* logs                # own copy, or NULL
     uint32_t log_count
@@ -41,19 +41,19 @@ cdef struct Job:
 
 cdef class Batch:
     cdef Settings settings
-    cdef int64_t deadline_ns      # as of `Machine`, as is the flag
+    cdef int64_t deadline_ns      # this and the flag as in `Machine`
     cdef const uint32_t* abort_flag
     cdef Job* jobs
     cdef size_t capacity
-    cdef size_t count             # of jobs that are filled
-    cdef list kept                # owners of what the jobs borrow
-    cdef uint32_t stop            # raised: no job goes on
-    cdef object interruption      # what a signal's handler raised meanwhile, or None
+    cdef size_t count             # number of filled jobs
+    cdef list kept                # owners of the memory that jobs borrow
+    cdef uint32_t stop            # set: all jobs stop
+    cdef object interruption      # the exception that a signal handler raised during the run, or None
 
     cdef Job* add(self, object owner)             # the next job, zeroed
-    # Handlers of signals run meanwhile, if this is the main thread; what one raises is in `interruption`, and ends it.
+    # In the main thread, signal handlers run meanwhile; an exception of one ends the run and is stored in `interruption`.
     cdef void run(self, unsigned int threads) noexcept nogil
     cdef CallResult result(self, size_t index)
-    cdef void clear(self)                         # no jobs: ready for the next ones
+    cdef void clear(self)                         # removes all jobs
 
 cdef Batch batch_new(size_t capacity, const Settings* settings, int64_t deadline_ns, const uint32_t* abort_flag)

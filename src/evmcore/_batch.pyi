@@ -1,2 +1,2 @@
 class Batch:
-    """Calls that share everything but what is in their jobs. For compiled code; made by `EVM.call_many`."""
+    """Calls with the same settings. For compiled code; made by `EVM.call_many`."""

@@ -90,10 +90,10 @@ cdef void settings_message(const Settings* settings, Machine* machine, Message* 
         )
 
 
-# Jobs a worker takes at once: enough that the counter is not fought over, few enough that all end together.
+# Jobs that a worker takes at once: enough to avoid contention on the counter, few enough that all workers end together.
 cdef enum:
     SHARE = 8
-    LOOKS = 16                    # at the flag for one at the clock, which brief calls would notice
+    LOOKS = 16                    # checks of the flag per look at the clock, whose cost brief calls would notice
 
 cdef struct Run:
     const Settings* settings
@@ -106,7 +106,7 @@ cdef struct Run:
 
 
 cdef bint batch_interrupted(Machine* machine) noexcept nogil:
-    """For `Machine.interrupted`; `interruption` is the batch's flag: its jobs end together, in whatever thread they run."""
+    """For `Machine.interrupted`. `interruption` is the batch's stop flag: its jobs end together, on whatever thread they run."""
     machine.asked_next += 1
     if machine.asked_next % LOOKS == 0:
         ask_in_time()
@@ -114,7 +114,7 @@ cdef bint batch_interrupted(Machine* machine) noexcept nogil:
 
 
 cdef void run_handlers(void* work) noexcept nogil:
-    """Has Python run the handlers of signals that have come, and ends the batch if one raises."""
+    """Lets Python run the handlers of pending signals; if one raises, ends the batch."""
     with gil:
         batch = <Batch>work
         try:
@@ -126,7 +126,7 @@ cdef void run_handlers(void* work) noexcept nogil:
 
 
 cdef void work(void* context) noexcept nogil:
-    """Runs jobs until none is left. Jobs keep the status NO_MEMORY they start with when no thread gets a machine."""
+    """Runs jobs until none is left. Jobs that no thread runs, for lack of a machine, keep their initial status NO_MEMORY."""
     cdef Run* run = <Run*>context
     cdef Machine* machine = machine_take(FOR_CALLS)
     cdef size_t first, i
@@ -149,7 +149,7 @@ cdef void work(void* context) noexcept nogil:
 
 
 cdef void keep(WorkingSet* ws, Job* job) noexcept nogil:
-    """Copies what the job's result borrows from the machine."""
+    """Copies the parts of the job's result that are borrowed from the machine."""
     cdef const uint8_t* output = job.result.output
     cdef size_t i, end
     cdef bint lost = False
@@ -179,7 +179,7 @@ cdef void keep(WorkingSet* ws, Job* job) noexcept nogil:
 
 
 cdef class Batch:
-    """Calls that share everything but what is in their jobs: add jobs, run them, take the results, clear."""
+    """Calls with the same settings: add jobs, run them, take the results, clear."""
 
     def __dealloc__(self):
         if self.jobs != NULL:

@@ -1,4 +1,4 @@
-"""The way into a block's execution: `execute` makes of a `BlockRequest` a run and its result."""
+"""The entry point of a block's execution: `execute` runs a `BlockRequest` and makes its result."""
 from libc.stdint cimport int64_t
 
 from evmcore._block_result cimport BlockResult, conclude, result_of
@@ -16,8 +16,8 @@ cdef Executor SEQUENTIAL = Executor()
 
 
 def execute(request, Executor executor=SEQUENTIAL):
-    """Executes a block on the state after its parent, by `executor` whatever threads the request asks for; without one,
-    sequentially. Raises `InvalidBlock`; the state is then as before."""
+    """Executes a block on the state after its parent, by `executor`, whatever `threads` the request has; sequentially by
+    default. Raises `InvalidBlock`; the state is then unchanged."""
     return run_block(BlockRun(), request, executor, request.commit)
 
 
@@ -42,7 +42,7 @@ cdef BlockResult run_block(BlockRun run, object request, Executor executor, bint
     executor = executor.prepare(run, request.block)
     run.phases[PREPARE] = monotonic_ns() - start
     run.run(roots, request.tracer, executor)
-    run.output.notes = NULL                      # the record keeps them, where it is wanted
+    run.output.notes = NULL                      # the record owns them, if it was requested
     result = result_of(run, request.block, chain, fork, executor.threads)
     conclude(result, request.validate, request.check_state_root, commit)
     return result

@@ -1,4 +1,4 @@
-"""What executing a block gave. Layer 4."""
+"""The result of executing a block. Layer 4."""
 from libc.stdint cimport int64_t
 from evmcore._block_run cimport BlockRun, Decision
 from evmcore._block_steps cimport BlockOutput
@@ -9,7 +9,7 @@ from evmcore.state._reader cimport Backend
 cdef class BlockResult:
     cdef KeptOutput kept
     cdef BlockOutput* output      # of `kept`
-    cdef unsigned int threads     # for what is made when asked for
+    cdef unsigned int threads     # for the parts that are made on first access
     cdef dict counters
     cdef Decision decision
     cdef int64_t[6] phases
@@ -23,8 +23,8 @@ cdef class BlockResult:
     cdef readonly list requests
     cdef object given
 
-# What a run gave that ended well; it takes over the run's output.
+# The result of a run that has succeeded; takes over the run's output.
 cdef BlockResult result_of(BlockRun run, object block, object chain, object fork, unsigned int threads)
 
-# Compares the outcome with the header and applies the changes, as far as either is wanted.
+# Compares the outcome with the header and applies the changes, each if requested.
 cdef int conclude(BlockResult result, bint validate, bint check_state_root, bint commit) except -1

@@ -11,4 +11,5 @@ def sign(digest: bytes, private_key: bytes) -> tuple[int, int, int]:
     """(r, s, parity) of the deterministic (RFC 6979), low-s signature of a 32-byte digest by a 32-byte key."""
 
 def address_of(private_key: bytes) -> bytes:
-    """The 20-byte address of a 32-byte private key. Raises InputError where it is zero or not below the group order."""
+    """The 20-byte address of a 32-byte private key. Raises InputError if the key is zero or not below the group
+    order."""

@@ -1,8 +1,8 @@
-"""A given block access list (EIP-7928) as native tables: the value of every changed account field and slot at every place in
+"""A given block access list (EIP-7928) as native tables: the value of every changed account field and slot at every index of
 the block, found by address and slot.
 
-Layer 2: knows numbers and codes, nothing of transactions or blocks. Immutable once parsed, but for the values from before
-the block, which whoever reads them first keeps here for the others.
+Layer 2: knows numbers and codes, nothing of transactions or blocks. Immutable once parsed, except for the values from before
+the block: the first thread that reads one stores it here for the other threads.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, uint8_t, uint32_t
@@ -16,8 +16,8 @@ cdef enum DeclaredField:
     FIELD_COUNT = 3
 
 cdef struct DeclaredChange:
-    uint32_t index                # place in the block: 0, 1 to n, n + 1
-    u256 value                    # after it; of a code its Keccak-256, as 32 bytes
+    uint32_t index                # 0, 1 to n, n + 1
+    u256 value                    # after the index; for a code its Keccak-256, as 32 bytes
     const uint8_t* code           # borrowed from the encoding
     size_t code_size
 
@@ -27,18 +27,18 @@ cdef struct ChangeRange:          # in ascending order of index
 
 cdef struct DeclaredAccount:
     uint8_t[20] address
-    int32_t base_state            # 2: `base` and `base_exists` hold
+    int32_t base_state            # 2: `base` and `base_exists` are valid
     ChangeRange[3] fields
-    uint32_t first_slot           # the changed ones, then those only read
+    uint32_t first_slot           # first the changed slots, then the slots only read
     uint32_t slot_count
     bint base_exists
-    bint cleared                  # it was there, empty, and went before the transactions (EIP-161): its list does not tell
+    bint cleared                  # existed, was empty, and was removed before the transactions (EIP-161): not in the list
     AccountData base              # before the block
 
 cdef struct DeclaredSlot:
     uint32_t account
-    int32_t base_state            # 2: `base` holds
-    ChangeRange changes           # none: only read
+    int32_t base_state            # 2: `base` is valid
+    ChangeRange changes           # empty: only read
     u256 key
     u256 base
 
@@ -52,9 +52,9 @@ cdef struct Declared:
     DeclaredChange* changes
     size_t change_count
     size_t change_capacity
-    uint32_t* changes_at          # how many changes each index has
+    uint32_t* changes_at          # number of changes by index
     uint32_t last                 # the block's last index, n + 1
-    bint wipes                    # a code that becomes empty says that the storage was wiped (before EIP-6780)
+    bint wipes                    # a code that becomes empty means that the storage was wiped (before EIP-6780)
     uint32_t* account_table       # open addressing; numbers, NONE where free
     uint32_t account_mask
     uint32_t* slot_table
@@ -75,15 +75,15 @@ cdef void declared_release(Declared* declared) noexcept nogil
 cdef uint32_t declared_account(const Declared* declared, const uint8_t* address) noexcept nogil
 cdef uint32_t declared_slot(const Declared* declared, uint32_t account, const u256* key) noexcept nogil
 
-# Where before a place in the block the account's storage was last wiped, plus one; 0: nowhere.
+# The last index before `index` at which the account's storage was wiped, plus one; 0: none.
 cdef uint32_t wiped_before(const Declared* declared, const DeclaredAccount* account, uint32_t index) noexcept nogil
 
 
 cdef inline const DeclaredChange* change_before(const Declared* declared, const ChangeRange* changes, uint32_t index) noexcept nogil:
-    """The latest change before a place in the block; NULL: there is none."""
+    """The latest change before an index; NULL: there is none."""
     cdef const DeclaredChange* items = declared.changes + changes.first
     cdef uint32_t low = 0, high = changes.count, middle
-    while low < high:                        # all before `low` come before `index`, all from `high` on do not
+    while low < high:                        # changes before `low` are before `index`, changes from `high` on are not
         middle = (low + high) >> 1
         if items[middle].index < index:
             low = middle + 1
@@ -93,6 +93,6 @@ cdef inline const DeclaredChange* change_before(const Declared* declared, const 
 
 
 cdef inline const DeclaredChange* change_at(const Declared* declared, const ChangeRange* changes, uint32_t index) noexcept nogil:
-    """The change at a place in the block; NULL: there is none."""
+    """The change at an index; NULL: there is none."""
     cdef const DeclaredChange* latest = change_before(declared, changes, index + 1)
     return latest if latest != NULL and latest.index == index else NULL

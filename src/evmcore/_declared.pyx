@@ -1,7 +1,7 @@
 """Parsing and looking up a given block access list; see `_declared.pxd`.
 
-The parser accepts what `access_lists.BlockAccessList` accepts, and only the canonical form. It does not say what is wrong
-with anything else: the caller asks the Python class, which does.
+The parser accepts the encodings that `access_lists.BlockAccessList` accepts, and only in canonical form. For other input it does
+not report the error: the caller uses the Python class for that.
 """
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
@@ -20,7 +20,7 @@ cdef struct Cursor:
     const uint8_t* data
     size_t at
     size_t end                    # of the list that is being read
-    bint wrong                    # nothing else holds
+    bint wrong                    # the other fields are then meaningless
     bint no_memory
 
 
@@ -62,7 +62,7 @@ cdef bint read_header(Cursor* c, bint* is_list, size_t* start, size_t* stop) noe
 
 
 cdef Cursor enter_list(Cursor* c) noexcept nogil:
-    """A cursor over the members of the next item, which must be a list; the outer one goes on behind it."""
+    """A cursor over the members of the next item, which must be a list; the outer cursor moves behind the list."""
     cdef Cursor inner = c[0]
     cdef bint is_list
     cdef size_t start, stop
@@ -78,7 +78,7 @@ cdef Cursor enter_list(Cursor* c) noexcept nogil:
 
 
 cdef void leave_list(Cursor* c, const Cursor* inner, bint complete) noexcept nogil:
-    """Takes over what went wrong inside. `complete`: all members must have been read."""
+    """Takes over errors of the inner cursor. `complete`: all members must have been read."""
     if inner.wrong or (complete and inner.at != inner.end):
         c.wrong = True
     c.no_memory |= inner.no_memory
@@ -96,7 +96,7 @@ cdef size_t read_string(Cursor* c, const uint8_t** data) noexcept nogil:
 
 
 cdef u256 read_number(Cursor* c, size_t most) noexcept nogil:
-    """A number of at most that many bytes, without leading zeros."""
+    """A number of at most `most` bytes, without leading zeros."""
     cdef const uint8_t* data = NULL
     cdef u256 value
     cdef size_t size = read_string(c, &data)
@@ -178,7 +178,7 @@ cdef DeclaredSlot* add_slot(Declared* d, Cursor* c, uint32_t account, u256 key) 
 
 
 cdef void read_slots(Declared* d, Cursor* outer, uint32_t account) noexcept nogil:
-    """The changed slots and those only read: each list ascending, none in both."""
+    """The changed slots, and the slots only read: both lists ascending, no slot in both."""
     cdef uint32_t first = d.slot_count
     cdef uint32_t middle, i
     cdef Cursor c = enter_list(outer)

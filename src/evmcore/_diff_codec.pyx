@@ -383,7 +383,7 @@ cdef dict diff_to_json(DiffData diff):
 
 
 cdef object part(object value, str name, tuple fields):
-    """A JSON object that has all of these fields and no others but the optional ones, marked by a question mark."""
+    """A JSON object that has all of these fields and no others, except optional ones, marked by a question mark."""
     if not isinstance(value, Mapping):
         raise InputError(f"argument '{name}': expected an object, got {type(value).__name__}")
     if fields:
@@ -450,7 +450,7 @@ cdef int diff_from_json(DiffData diff, object value) except -1:
 
 
 cdef int check_listed_once(DiffData diff) except -1:
-    """JSON keys can be different spellings of one address or slot."""
+    """Rejects JSON keys that are different spellings of one address or slot."""
     cdef size_t i
     for i in range(diff.account_count):
         if i and memcmp(diff.accounts[i - 1].address, diff.accounts[i].address, 20) == 0:

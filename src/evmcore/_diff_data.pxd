@@ -1,9 +1,8 @@
-"""What a state diff holds: old and new value of every changed account field and slot, in canonical order.
+"""The data of a state diff: old and new value of every changed account field and slot, in canonical order.
 
 Canonical order: accounts by address, slots by address then key (both as big-endian numbers), no address or slot twice.
-A change is listed when old and new differ; an account also when `wiped`; a slot of a wiped account also when it is not
-zero and was written back to what it had been. So after applying a diff to a wiped account only listed slots are not
-zero.
+A change is listed if old and new differ. An account is also listed if `wiped`, and a slot of a wiped account also if it is
+not zero and was written back to its old value. After a diff is applied, a wiped account therefore has only listed slots.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
@@ -12,14 +11,14 @@ from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._u256 cimport u256, u_eq, u_lt
 
 cdef struct AccountState:
-    bint exists                   # when false the other fields are those of an absent account (0, 0, hash of no code)
+    bint exists                   # if false, the other fields are those of an absent account (0, 0, hash of no code)
     uint64_t nonce
     u256 balance
     uint8_t[32] code_hash
 
 cdef struct AccountChange:
     uint8_t[20] address
-    bint wiped                    # its storage was destroyed; who applies the diff adds the slots that the run did not read
+    bint wiped                    # its storage was destroyed; applying the diff adds the slots that the run did not read
     AccountState old
     AccountState new
 
@@ -47,7 +46,7 @@ cdef inline bint slot_before(const SlotChange& a, const SlotChange& b) noexcept 
     return order < 0 or (order == 0 and u_lt(&a.key, &b.key))
 
 
-# Where an account's change is or belongs.
+# The index of an account's change, or the index at which it would be inserted.
 cdef inline size_t change_of_account(const AccountChange* changes, size_t count, const uint8_t* address) noexcept nogil:
     cdef size_t low = 0, high = count, middle
     while low < high:
@@ -59,7 +58,7 @@ cdef inline size_t change_of_account(const AccountChange* changes, size_t count,
     return low
 
 
-# Where a slot's change is or belongs.
+# The index of a slot's change, or the index at which it would be inserted.
 cdef inline size_t change_of_slot(
     const SlotChange* changes, size_t count, const uint8_t* address, const u256* key
 ) noexcept nogil:
@@ -80,20 +79,20 @@ cdef class DiffData:
     cdef size_t account_count
     cdef SlotChange* slots
     cdef size_t slot_count
-    # Code hash (bytes) -> code (bytes): every code that `new` names and `old` did not; who applies the diff adds those
-    # that it takes away.
+    # Code hash (bytes) -> code (bytes): every code that `new` names and `old` does not. Applying the diff adds the codes
+    # that the diff removes.
     cdef readonly dict codes
     cdef size_t account_capacity
     cdef size_t slot_capacity
 
-    cdef bint reserve(self, size_t accounts, size_t slots) noexcept nogil        # room for so many in all; False: no memory
-    # The next entry, to be filled in completely; NULL: no memory. Call `sort` when all are there.
+    cdef bint reserve(self, size_t accounts, size_t slots) noexcept nogil        # total capacity; False: no memory
+    # The next entry, to be filled in completely; NULL: no memory. Call `sort` after the last one.
     cdef AccountChange* add_account(self) noexcept nogil
     cdef SlotChange* add_slot(self) noexcept nogil
     cdef void sort(self) noexcept nogil
-    cdef size_t account_position(self, const uint8_t* address) noexcept nogil    # where the address is or belongs
+    cdef size_t account_position(self, const uint8_t* address) noexcept nogil    # as `change_of_account`
 
-# What `add_account` and `add_slot` gave; `ResourceError` where that is NULL.
+# The result of `add_account` or `add_slot`; `ResourceError` if it is NULL.
 cdef AccountChange* checked_account(AccountChange* change) except NULL
 cdef SlotChange* checked_slot(SlotChange* change) except NULL
 

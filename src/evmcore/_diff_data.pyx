@@ -1,4 +1,4 @@
-"""What a state diff holds. See `_diff_data.pxd`."""
+"""The data of a state diff. See `_diff_data.pxd`."""
 from libcpp.algorithm cimport sort as sort_range
 
 from evmcore._growing cimport free_array, grow_array
@@ -11,7 +11,7 @@ cdef bint account_before(const AccountChange& a, const AccountChange& b) noexcep
 
 
 cdef class DiffData:
-    """The changes of a state diff, without what can be done with them."""
+    """The changes of a state diff, without operations on them."""
 
     def __cinit__(self):
         self.codes = {}

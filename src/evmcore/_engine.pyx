@@ -35,7 +35,7 @@ from evmcore.threads import thread_count
 from evmcore.types import BlockEnv, shown, to_bytes
 
 
-# Signed by nobody, but the value sent must be there.
+# Unsigned, but the sender must own the value.
 cdef TxChecks DEPLOY_CHECKS = CALL_CHECKS
 DEPLOY_CHECKS.balance = True
 DEPLOY_CHECKS.forgotten = False

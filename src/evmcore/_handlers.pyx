@@ -1,4 +1,4 @@
-"""Python's handlers of signals during native works; see `_handlers.pxd`."""
+"""Python's signal handlers during native work; see `_handlers.pxd`."""
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint32_t
 

@@ -26,5 +26,5 @@ cdef bint python_interrupts(Machine* machine) noexcept nogil:
 cdef int raise_it(Machine* machine) except -1:
     error = <object>machine.interruption
     machine.interruption = NULL
-    Py_DECREF(error)                             # the reference that was taken for the machine
+    Py_DECREF(error)                             # the machine's reference
     raise error

@@ -93,7 +93,7 @@ cdef void drop_leaf(LiveTrie* trie, LiveLeaf* leaf) noexcept nogil:
 
 
 cdef void mark_path(LiveTrie* trie, const uint8_t* key, uint32_t depth) noexcept nogil:
-    """Something at `depth`, or below, has changed on the way to the key."""
+    """Drops the references on the path to the key, because a node at `depth` or below has changed."""
     cdef LiveNode* node = trie.root
     while node != NULL and node.depth <= depth and not is_leaf(node):
         node.reference.size = 0
@@ -126,7 +126,7 @@ cdef LiveLeaf* live_put(LiveTrie* trie, const uint8_t* key, const uint8_t* value
 cdef LiveLeaf* put_beside(
     LiveTrie* trie, LiveNode** place, uint32_t depth, const uint8_t* key, const uint8_t* value, size_t size
 ) noexcept nogil:
-    """A branch where the node at `place` stood, for that node and for the key, which parts from it at `depth`."""
+    """Puts a branch in the place of the node at `place`, for that node and for the key, which parts from it at `depth`."""
     cdef LiveNode* node = place[0]
     cdef LiveBranch* branch = <LiveBranch*>malloc(sizeof(LiveBranch))
     cdef LiveLeaf* leaf = new_leaf(trie, key, value, size) if branch != NULL else NULL
@@ -139,7 +139,7 @@ cdef LiveLeaf* put_beside(
     branch.children[nibble(node.key, depth)] = node
     branch.children[nibble(key, depth)] = &leaf.node
     trie.bytes += sizeof(LiveBranch)
-    node.reference.size = 0                      # its path is shorter now
+    node.reference.size = 0                      # its part of the path is shorter now
     place[0] = &branch.node
     mark_path(trie, key, depth)
     return leaf
@@ -167,7 +167,7 @@ cdef LiveLeaf* replace_value(LiveTrie* trie, LiveNode** place, const uint8_t* va
 
 cdef void live_remove(LiveTrie* trie, const uint8_t* key) noexcept nogil:
     cdef LiveNode** place = &trie.root
-    cdef LiveNode** above = NULL                 # where the branch stands that the leaf hangs on
+    cdef LiveNode** above = NULL                 # the pointer to the leaf's parent branch
     cdef LiveNode* node = trie.root
     cdef LiveNode* only = NULL
     cdef LiveBranch* branch
@@ -189,7 +189,7 @@ cdef void live_remove(LiveTrie* trie, const uint8_t* key) noexcept nogil:
             only = branch.children[i]
             left += 1
     if left == 1:
-        only.reference.size = 0                  # its path is longer now
+        only.reference.size = 0                  # its part of the path is longer now
         above[0] = only
         trie.bytes -= sizeof(LiveBranch)
         free(branch)
@@ -198,7 +198,7 @@ cdef void live_remove(LiveTrie* trie, const uint8_t* key) noexcept nogil:
 # ---------------------------------------------------------------------------------------------------- the root
 
 cdef bint encode(LiveNode* node, uint32_t depth, const uint32_t* stop, Buffer* scratch) noexcept nogil:
-    """Writes the node whose path begins at `depth`. False: no memory, or to stop."""
+    """Encodes the node whose part of the path begins at `depth`. False: no memory, or `stop` was set."""
     cdef Reference inner
     cdef LiveLeaf* leaf
     if is_leaf(node):
@@ -243,7 +243,7 @@ cdef struct Children:
 
 
 cdef void make_references(void* context, uint64_t first, uint64_t end) noexcept nogil:
-    """Of some of a branch's children."""
+    """Computes the references of some of a branch's children."""
     cdef Children* made = <Children*>context
     cdef Buffer scratch = Buffer(NULL, 0, 0)
     cdef LiveNode* child
@@ -274,7 +274,7 @@ cdef bint live_root(LiveTrie* trie, unsigned int threads, const uint32_t* stop, 
             return False
     done = encode(trie.root, 0, stop, &scratch)
     if done:
-        # The root is hashed however short it is; as a reference it is kept, for nobody else looks at it.
+        # The root is hashed even if it is short. Its reference can hold the hash, because no parent uses it.
         keccak256(scratch.data, scratch.size, root)
         trie.root.reference.size = 33
         memcpy(trie.root.reference.data + 1, root, 32)
@@ -287,7 +287,7 @@ cdef bint live_root(LiveTrie* trie, unsigned int threads, const uint32_t* stop, 
 cdef bint record_way(
     LiveNode* node, const uint8_t* key, const uint32_t* stop, Buffer* inner, Buffer* outer, Buffer* record
 ) noexcept nogil:
-    """From the root down to where the way of the key ends. `inner` and `outer`: scratch."""
+    """Records the nodes from the root down to where the path of the key ends. `inner` and `outer`: scratch."""
     cdef Reference reference
     cdef uint32_t depth = 0
     while node != NULL:
@@ -300,7 +300,7 @@ cdef bint record_way(
             if not put_extension(outer, node.key, depth, node.depth, &reference) or not record_put(record, outer, depth == 0):
                 return False
             if common_nibbles(node.key, key, depth, node.depth) < node.depth:
-                return True                      # the key goes another way
+                return True                      # the key is not below this node
         if not record_put(record, inner, node.depth == 0):
             return False
         depth = node.depth + 1

@@ -1,4 +1,4 @@
-"""What a block's transactions left, read from its output: results, receipts, blooms and roots."""
+"""The outcomes of a block's transactions, read from the block's output: results, receipts, blooms and roots."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -21,7 +21,7 @@ from evmcore.forks import Fork
 from evmcore.types import Log, Receipt
 
 cdef enum:
-    RECEIPTS_AT_ONCE = 32         # that a thread makes
+    RECEIPTS_AT_ONCE = 32         # receipts that a thread makes at a time
 
 
 cdef class KeptOutput:
@@ -41,7 +41,7 @@ cdef class KeptOutput:
         return 0
 
     cdef size_t view(self, BlockOutput* seen) noexcept:
-        # The count first: what it counts is in the arrays found after it, wherever they have moved since.
+        # The count first: the entries it counts are in the arrays read after it, even if the arrays were moved since.
         cdef size_t count = self.gate.published()
         memset(seen, 0, sizeof(BlockOutput))
         seen.records = <TxRecord*>array_now(<void**>&self.data.records)
@@ -125,11 +125,12 @@ cdef object receipt_of(const BlockOutput* output, size_t index, object fork, obj
 
 
 cdef class CommittedTransaction(TransactionResult):
-    """The outcome of a transaction of a block: what a `TransactionResult` tells, and besides:
+    """The outcome of a transaction of a block: the fields of `TransactionResult`, and more.
 
-    `index`: its place in the block, from 0. `receipt` and `accesses`: see there. `diff` is None: the block has one for
-    all. `gas_used` is what its sender paid for, in gas, refunds subtracted. One of `execute_block_stream` is final, but
-    the block may still turn out to be invalid. It stays valid when the stream has ended.
+    `index`: its index in the block, from 0. `receipt` and `accesses`: see there. `diff` is None, because the block has one
+    diff for all transactions. `gas_used` is the gas that the sender paid for, refunds subtracted. A transaction from
+    `execute_block_stream` is final, but the block may still turn out to be invalid. It stays valid when the stream has
+    ended.
     """
 
     cdef tuple fields(self):
@@ -140,7 +141,7 @@ cdef class CommittedTransaction(TransactionResult):
 
     @property
     def receipt(self):
-        """The `Receipt`, made each time that it is asked for."""
+        """The `Receipt`, made on each access."""
         cdef BlockOutput seen = self.kept.data
         if self.kept.gate != NULL:
             self.kept.view(&seen)
@@ -148,9 +149,9 @@ cdef class CommittedTransaction(TransactionResult):
 
     @property
     def accesses(self):
-        """What it accessed and changed, as a `BlockAccessList` of it alone (EIP-7928; its place in the block is
-        `index + 1`), made each time that it is asked for. None unless `accesses` or `access_list=True` was given.
-        `BlockAccessList.joined` puts those of all parts of a block together."""
+        """The accesses and changes of this transaction alone, as a `BlockAccessList` (EIP-7928; the transaction's index there
+        is `index + 1`), made on each access. None unless `accesses` or `access_list=True` was given.
+        `BlockAccessList.joined` joins the lists of all parts of a block."""
         if self.kept.accesses is None:
             return None
         return self.kept.accesses.list_of(<uint32_t>(self.index + 1), <uint32_t>(self.index + 1))
@@ -190,7 +191,7 @@ cdef CommittedTransaction committed_transaction(
 cdef struct Encoding:
     const BlockOutput* output
     bint has_status
-    size_t* offsets               # of each receipt in `bytes`, and the end of the last
+    size_t* offsets               # the start of each receipt in `bytes`, and the end of the last
     uint8_t* bytes
 
 
@@ -222,7 +223,7 @@ cdef void write_receipts(void* context, uint64_t first, uint64_t end) noexcept n
 
 
 cdef bint encode_receipts(Encoding* encoding, unsigned int threads) noexcept nogil:
-    """False: no memory. `free_array` gives offsets and bytes back."""
+    """False: no memory. The caller frees offsets and bytes by `free_array`."""
     cdef const BlockOutput* output = encoding.output
     cdef ReceiptData receipt
     cdef uint8_t succeeded

@@ -1,4 +1,4 @@
-"""A state reader in front of another: accounts, slots and block hashes that a call is to see instead of the state's."""
+"""A state reader in front of another one: replaces accounts, slots and block hashes of the state for a call."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 from libcpp.vector cimport vector
@@ -28,7 +28,7 @@ cdef struct OverlayHash:
     uint64_t number
     uint8_t[32] hash
 
-# What the reader's functions see, without the GIL and without touching a Python object.
+# The data that the reader's functions use, without the GIL and without touching a Python object.
 cdef struct OverlayView:
     StateReader* base             # borrowed: the caller keeps its owner alive
     OverlayAccount* accounts
@@ -38,7 +38,7 @@ cdef struct OverlayView:
     size_t hash_count
 
 cdef class Overlay:
-    cdef StateReader reader       # hand out its address after the last `add_`
+    cdef StateReader reader       # its address may be used after the last `add_`
     cdef OverlayView view
     cdef vector[OverlayAccount] accounts      # sorted by address
     cdef vector[OverlaySlot] slots
@@ -46,10 +46,10 @@ cdef class Overlay:
 
     cdef int add_accounts(self, object overrides) except -1
     cdef int add_hashes(self, object block_hashes, uint64_t number) except -1
-    cdef int add_account(self, bytes address, dict fields) except -1      # as `checked_overrides` gives it
+    cdef int add_account(self, bytes address, dict fields) except -1      # `fields` as in `checked_overrides`
     cdef int add_slots(self, dict slots, OverlayAccount* account) except -1
 
-# Where a call finds precompiles, for `Machine.moves`.
+# The addresses at which a call finds precompiles, for `Machine.moves`.
 cdef class MovedPrecompiles:
     cdef PrecompileMoves moves
     cdef vector[PrecompileMove] entries
@@ -62,5 +62,5 @@ cdef Overlay overlay_new(StateReader* base)
 cpdef dict account_fields(object override, str name)
 
 # A mapping of overrides as pairs of a 20-byte address and such a dict, by address: balance and nonce are ints, code is bytes,
-# state and stateDiff are dicts of ints. InputError names what is wrong.
+# state and stateDiff are dicts of ints. InputError for an invalid override.
 cdef list checked_overrides(object overrides)

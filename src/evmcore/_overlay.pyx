@@ -1,4 +1,4 @@
-"""A state reader in front of another: accounts, slots and block hashes that a call is to see instead of the state's."""
+"""A state reader in front of another one: replaces accounts, slots and block hashes of the state for a call."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
@@ -72,7 +72,7 @@ cdef class Overlay:
         return 0
 
     cdef int add_hashes(self, object block_hashes, uint64_t number) except -1:
-        """The hashes that BLOCKHASH can reach from block `number`: of the 256 blocks before it."""
+        """Adds the hashes that BLOCKHASH can reach from block `number`: those of the 256 blocks before it."""
         cdef uint64_t first = number - 256 if number > 256 else 0
         cdef OverlayHash entry
         if not isinstance(block_hashes, Mapping):
@@ -98,11 +98,11 @@ cdef class Overlay:
 
 
 cdef class MovedPrecompiles:
-    """Precompiles that are elsewhere than they belong, or nowhere. Immutable once filled; readable from any thread."""
+    """Precompiles that are moved or removed. Immutable once filled; readable from any thread."""
 
 
 cdef MovedPrecompiles moves_new(object moves):
-    """From a mapping of address to the address where the precompile is found instead, or None."""
+    """From a mapping of a precompile's address to its new address, or to None."""
     cdef MovedPrecompiles moved = MovedPrecompiles.__new__(MovedPrecompiles)
     cdef PrecompileMove move
     cdef bytes address, target
@@ -120,7 +120,7 @@ cdef MovedPrecompiles moves_new(object moves):
             target = to_address(destination, "precompile_moves: destination")
             memcpy(move.address, PyBytes_AS_STRING(target), 20)
             moved.entries.push_back(move)
-    for address in gone:                  # after those that come: the first entry for an address counts
+    for address in gone:                  # after the moved ones: the first entry for an address counts
         memcpy(move.address, PyBytes_AS_STRING(address), 20)
         move.number = 0
         moved.entries.push_back(move)
@@ -143,7 +143,7 @@ cdef Overlay overlay_new(StateReader* base):
 
 
 cpdef dict account_fields(object override, str name):
-    """An override in its one form: a dict of the eth_call field names."""
+    """An override in normal form: a dict of the eth_call field names."""
     if isinstance(override, Account):
         return {"balance": override.balance, "nonce": override.nonce, "code": override.code, "state": override.storage}
     if not isinstance(override, Mapping):

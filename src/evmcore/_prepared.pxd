@@ -9,17 +9,17 @@ cdef class PreparedTransaction:
     cdef object owner             # the Transaction
 
 cdef class PreparedTransactions:
-    """A block's, one behind the other, without a Python object for each."""
+    """The transactions of a block in one array, without a Python object for each."""
     cdef tuple owners             # the Transactions
     cdef TxData* data             # room for all of them
-    cdef TxData** row             # where each is
-    cdef size_t count             # of those added
-    # The next one, sent by this address (20 bytes); its authorities are left to the recovery.
+    cdef TxData** row             # pointers to them, in order
+    cdef size_t count             # number of transactions added
+    # Adds the next transaction, sent by `sender` (20 bytes); its authorities are left to the recovery.
     cdef int add(self, object sender, Recovery recovery) except -1
 
 # The `sender` of a Transaction.
 cdef object sender_of(object tx)
 
-# The InvalidTransaction to raise for what `transaction_run` said, by the rules of `revision`, of the transaction at `index`
-# (None: it stands alone); `account_nonce` is the one that it found its sender with.
+# The InvalidTransaction to raise for the result `invalid` of `transaction_run`, under rule set `revision`. `index`: the
+# transaction's index, None for a single transaction. `account_nonce`: the nonce of the sender's account.
 cdef object transaction_error(TxInvalid invalid, object index, const TxData* tx, int revision, uint64_t account_nonce)

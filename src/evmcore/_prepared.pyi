@@ -1,10 +1,10 @@
 from evmcore.transactions import Transaction
 
 class PreparedTransaction:
-    """A `Transaction` as the native code takes it: numbers converted, authorities recovered. Immutable."""
+    """A `Transaction` as native code needs it: numbers converted, authorities recovered. Immutable."""
 
     def __init__(self, transaction: Transaction, sender: bytes | None = None) -> None:
-        """`sender` (20 bytes) stands in for the transaction's own. `InputError` for numbers that do not fit."""
+        """`sender` (20 bytes) replaces the transaction's own. `InputError` for numbers that do not fit."""
 
     @property
     def transaction(self) -> Transaction: ...

@@ -1,4 +1,4 @@
-"""Python transactions as C data, made once; and the errors that name what was wrong with them. See `_prepared.pxd`."""
+"""Python transactions as C data, made once; and the errors for invalid transactions. See `_prepared.pxd`."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject
 from libc.stddef cimport size_t
@@ -33,8 +33,8 @@ cdef extern from "structmember.h":
 
 
 cdef Py_ssize_t offset_of(str name) except -1:
-    """Where every `Transaction` has the slot of a field. A block's hundreds of thousands are read there: looking a name up takes
-    longer than turning the number found into C."""
+    """The offset of a field's slot in every `Transaction`. The fields of a block's many transactions are read there, because an
+    attribute look-up by name takes longer than converting the value to C."""
     slot = Transaction.__dict__[name]
     if type(slot) is not MemberDescriptorType:
         raise TypeError(f"Transaction.{name} is no slot")
@@ -56,7 +56,7 @@ cdef Py_ssize_t SENDER = offset_of("sender")
 
 
 cdef inline object field(object tx, Py_ssize_t offset):
-    """Of what is known to be a Transaction."""
+    """A field of an object that is known to be a Transaction."""
     cdef PyObject* value = (<PyObject**>(<char*><PyObject*>tx + offset))[0]
     if value == NULL:
         raise InputError("transaction: made without its fields")
@@ -102,8 +102,8 @@ cdef object HALF_ORDER = SECP256K1_ORDER // 2
 
 
 cdef int fill_authorization(Authorization* out, object authorization, Recovery recovery, size_t place) except -1:
-    """The authority is left to the recovery, or recovered at once where there is none. A signature that EIP-7702 does not accept
-    is no error: the tuple is then passed over."""
+    """The authority is left to the recovery, or recovered at once without one. A signature that EIP-7702 does not accept is no
+    error: the authorization is then skipped."""
     cdef uint8_t[32] digest
     cdef object parity = authorization.y_parity
     cdef object r = authorization.r
@@ -128,10 +128,10 @@ cdef int fill_authorization(Authorization* out, object authorization, Recovery r
 
 
 cdef class PreparedTransaction:
-    """A `transactions.Transaction` as the native code takes it: numbers converted, authorities recovered. Immutable.
+    """A `transactions.Transaction` as native code needs it: numbers converted, authorities recovered. Immutable.
 
-    `sender` (20 bytes) stands in for a signature where there is none; otherwise the transaction's own `sender`. Numbers
-    that do not fit their field raise `InputError`.
+    `sender` (20 bytes) replaces a missing signature; by default the transaction's own `sender`. A number that does not
+    fit its field raises `InputError`.
     """
 
     def __init__(self, transaction, sender=None):
@@ -173,7 +173,7 @@ cdef class PreparedTransactions:
         cdef TxData* data = &self.data[self.count]
         memset(data, 0, sizeof(TxData))
         self.row[self.count] = data
-        self.count += 1                          # whatever it holds is freed
+        self.count += 1                          # so that it is freed, even if preparing it fails
         return prepare_into(data, self.owners[self.count - 1], sender, recovery, self.count - 1)
 
 
@@ -182,11 +182,11 @@ cdef size_t aligned(size_t size) noexcept nogil:
 
 
 cdef void free_lists(TxData* data) noexcept nogil:
-    free(data.access)                            # with what stands behind it
+    free(data.access)                            # one piece of memory with the other lists
 
 
 cdef int prepare_into(TxData* data, object tx, object sender, Recovery recovery, size_t place) except -1:
-    """Into what is all zero. Calldata is borrowed from the transaction, lists are for `free_lists`."""
+    """Fills in a zeroed `data`. Calldata is borrowed from the transaction; the caller frees lists by `free_lists`."""
     cdef object to, chain_id
     cdef bytes code
     check_is_transaction(tx)
@@ -216,7 +216,7 @@ cdef int prepare_into(TxData* data, object tx, object sender, Recovery recovery,
 
 
 cdef int prepare_lists(TxData* data, object tx, Recovery recovery, size_t place) except -1:
-    """What only some types have, all in one piece of memory, which begins at `access`."""
+    """Fills in the lists of some types, in one piece of memory that begins at `access`."""
     cdef tuple access_list = field(tx, ACCESS_LIST)
     cdef tuple blob_hashes = tx.blob_versioned_hashes if data.type == 3 else ()
     cdef tuple authorizations = tx.authorization_list if data.type == 4 else ()

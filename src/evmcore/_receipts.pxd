@@ -6,7 +6,7 @@ from evmcore._state cimport LogEntry
 # Sets the bits of the logs' addresses and topics in a bloom of 256 bytes (yellow paper, 4.3.1).
 cdef void bloom_add_logs(uint8_t* bloom, const LogEntry* logs, size_t count) noexcept nogil
 
-# What a receipt consists of. `outcome`: 1 byte (0 or 1) or a 32-byte root. `data`: what the logs' offsets point into.
+# The parts of a receipt. `outcome`: 1 byte (0 or 1) or a 32-byte root. `data`: the bytes that the logs' offsets refer to.
 cdef struct ReceiptData:
     int type
     const uint8_t* outcome
@@ -17,6 +17,6 @@ cdef struct ReceiptData:
     size_t log_count
     const uint8_t* data
 
-# type || rlp([status or root, gas, bloom, logs]): its size, and the bytes themselves, so many of them.
+# type || rlp([status or root, gas, bloom, logs]): the size, and the bytes.
 cdef size_t receipt_size(const ReceiptData* receipt) noexcept nogil
 cdef void receipt_write(const ReceiptData* receipt, uint8_t* at) noexcept nogil

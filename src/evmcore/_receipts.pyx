@@ -24,7 +24,7 @@ cdef void bloom_add_logs(uint8_t* bloom, const LogEntry* logs, size_t count) noe
     cdef uint32_t topic
     for i in range(count):
         log = &logs[i]
-        # What stands at the same place as in the log before is in the bloom: logs of one contract and event come in rows.
+        # An item equal to the same item of the previous log is in the bloom already: logs of one event often come in rows.
         if before == NULL or memcmp(log.address, before.address, 20) != 0:
             bloom_add(bloom, log.address, 20)
         for topic in range(log.topic_count):
@@ -35,7 +35,7 @@ cdef void bloom_add_logs(uint8_t* bloom, const LogEntry* logs, size_t count) noe
         before = log
 
 
-# ---- RLP: the size of everything first, then one pass that writes
+# ---- RLP: first all sizes, then one pass that writes
 
 cdef size_t log_payload(const LogEntry* log, const uint8_t* data) noexcept nogil:
     cdef size_t topics = 33 * <size_t>log.topic_count

@@ -1,4 +1,4 @@
-"""What running a call or a transaction gave. Filled by `_engine`; the costly Python fields are made when asked for."""
+"""The results of calls and transactions. Filled by `_engine`; the costly Python fields are made on first access."""
 from libc.stdint cimport int64_t
 from evmcore._diff cimport StateDiff
 from evmcore._interp cimport Status as CStatus
@@ -11,10 +11,10 @@ cdef class CallResult:
     cdef readonly bytes output
     cdef readonly bytes created_address
     cdef bytes log_entries        # LogEntry structs, one after the other; None: no logs
-    cdef bytes log_data           # what their offsets point into
+    cdef bytes log_data           # the bytes that their offsets refer to
 
     cdef int keep_logs(self, WorkingSet* ws) except -1
-    cdef tuple fields(self)       # all that makes it equal to another
+    cdef tuple fields(self)       # the fields that equality compares
 
 cdef class TransactionResult(CallResult):
     cdef readonly int64_t gas_spent

@@ -1,6 +1,6 @@
 """RLP for native code: sizes first, then one pass that writes; all inline, no module of its own.
 
-A writer takes the place to write at and returns the place after. The callers made room by the sizes.
+A writer takes a pointer to write at and returns the pointer after the written bytes. Callers reserve room by the sizes.
 """
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
@@ -23,7 +23,7 @@ cdef inline size_t uint_byte_len(uint64_t value) noexcept nogil:
 
 
 cdef inline size_t rlp_header_size(size_t payload) noexcept nogil:
-    """Of a list, or of a string that is not its own encoding."""
+    """The header size of a list, or of a string that is not its own encoding."""
     return 1 if payload < 56 else 1 + uint_byte_len(payload)
 
 
@@ -81,7 +81,7 @@ cdef inline uint8_t* rlp_put_u256(uint8_t* at, const u256* value) noexcept nogil
     return rlp_put_bytes(at, word + 32 - size, size)
 
 
-# A place to write that grows. All zero is an empty one.
+# A growable byte buffer. A zeroed one is empty.
 cdef struct Buffer:
     uint8_t* data
     size_t size
@@ -89,7 +89,7 @@ cdef struct Buffer:
 
 
 cdef inline uint8_t* buffer_reserve(Buffer* buffer, size_t size) noexcept nogil:
-    """Where the next `size` bytes go, valid until the next call; NULL when memory ran out. Does not change the size."""
+    """A pointer for the next `size` bytes, valid until the next call; NULL: memory ran out. Does not change the size."""
     cdef size_t capacity
     cdef uint8_t* data
     if size > buffer.capacity - buffer.size:

@@ -1,4 +1,4 @@
-"""Who signed many transactions and authorizations; see `_senders.pxd`."""
+"""Recovers the signers of many transactions and authorizations; see `_senders.pxd`."""
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, realloc
@@ -24,17 +24,17 @@ cdef extern from "<sched.h>" nogil:
     int sched_yield()
 
 cdef enum:
-    SIGNATURE_ITEMS = 3           # v, r and s: the last of every transaction's list
-    LEAST_SIGNATURES = 32         # that room is made for
+    SIGNATURE_ITEMS = 3           # v, r and s: the last items of every transaction's list
+    LEAST_SIGNATURES = 32         # the smallest capacity
 
 cdef u256 ORDER = u256_from_int(SECP256K1_ORDER, "order")
 cdef u256 HALF_ORDER = u256_from_int(SECP256K1_ORDER // 2, "order")
 
 
-# ---------------------------------------------------------------------------------------------------- what was signed
+# ---------------------------------------------------------------------------------------------------- signed digests
 
 cdef size_t item_size(const uint8_t* at, size_t left, size_t* header) noexcept nogil:
-    """Bytes of the RLP item, its header (which is `header` bytes of them) included; 0 when it does not fit into `left`."""
+    """Bytes of the RLP item, including its header of `header` bytes; 0 if the item does not fit into `left`."""
     cdef size_t payload = 0, digits, i
     cdef uint8_t first
     header[0] = 1
@@ -63,7 +63,7 @@ cdef bint signing_digest(
 ) noexcept nogil:
     cdef bint typed = size > 0 and encoded[0] < RLP_LIST
     cdef size_t header, end, one, at, signed_size, extra = 0
-    cdef size_t[3] latest         # where the latest three items begin
+    cdef size_t[3] latest         # the starts of the latest three items
     cdef size_t count = 0
     cdef uint8_t* out
     cdef uint8_t* to
@@ -103,13 +103,13 @@ cdef bint signing_digest(
     return True
 
 
-# ---------------------------------------------------------------------------------------------------- who signed
+# ---------------------------------------------------------------------------------------------------- recovery
 
 cdef bint is_usual(int kind, const u256* v, const u256* r, const u256* s, bint protected) noexcept nogil:
-    """Whether nothing about the signature's numbers needs a closer look: valid by the rules of every fork that has it."""
+    """Whether the signature's numbers are usual: valid by the rules of every fork that has this transaction type."""
     cdef uint64_t value = u_sat64(v)
     if kind == 0:
-        # 35 and 36 are for a chain of the id 0, which says here that there is no replay protection.
+        # 35 and 36 are for chain id 0, which means here that there is no replay protection.
         if value != 27 and value != 28 and not (protected and 36 < value < <uint64_t>1 << 63):
             return False
     elif value > 1:
@@ -126,7 +126,7 @@ cdef void recover(Signature* signature, Buffer* scratch) noexcept nogil:
 
 
 cdef bint recover_next(Pending* pending, Buffer* scratch) noexcept nogil:
-    """One that nobody has begun with. False: there is none, or none is to be begun with."""
+    """Recovers the next signature that no thread has begun with. False: none is left, or `stop` is set."""
     cdef uint64_t place
     ask_in_time()
     if is_to_stop(pending.stop):
@@ -163,7 +163,7 @@ cdef const uint8_t* pending_signer(Pending* pending, size_t number) noexcept nog
             if not recover_next(pending, &scratch):
                 if is_to_stop(pending.stop):
                     break
-                sched_yield()                    # somebody is at it
+                sched_yield()                    # another thread is recovering it
         buffer_free(&scratch)
         pending.waited += monotonic_ns() - start
     if atomic_acquire32(&signature.recovered) != FOUND:
@@ -266,5 +266,5 @@ def recover_senders(transactions, unsigned int threads=1, fork=None):
             senders[recovery.pending.signatures[i].place] = PyBytes_FromStringAndSize(<const char*>sender, 20)
     for place, found in enumerate(senders):
         if found is None:
-            senders[place] = given[place].recover_sender(fork)         # or what is wrong with it
+            senders[place] = given[place].recover_sender(fork)         # or raises the error
     return senders

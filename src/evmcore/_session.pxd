@@ -6,15 +6,15 @@ from evmcore._overlay cimport MovedPrecompiles
 from evmcore.state._reader cimport Backend
 
 cdef class Session:
-    cdef BlockRun making          # rules and output of the block that is being made; owns the machine
+    cdef BlockRun making          # rules and output of the current block; owns the machine
     cdef Machine* machine
     cdef Backend backend
     cdef object chain             # ChainConfig
-    cdef object limit             # owns the machine's abort flag, where it has one
-    cdef object fork              # of the block that is being made; None between blocks
-    cdef MovedPrecompiles precompiles     # what the machine's `moves` point into
+    cdef object limit             # owns the machine's abort flag, if there is one
+    cdef object fork              # of the current block; None between blocks
+    cdef MovedPrecompiles precompiles     # owns the machine's `moves`
 
     cdef uint32_t load(self, bytes address) except? 0         # number of an account's entry
     cdef int new_output(self) except -1
-    cdef int check_read(self) except -1                       # raises what made the working set fail
+    cdef int check_read(self) except -1                       # raises the error that made the working set fail
     cdef int override_account(self, bytes address, dict fields) except -1

@@ -13,19 +13,19 @@ from evmcore._trie cimport TrieItem, trie_root_threaded, trie_root_with
 from evmcore._u256 cimport u_is_zero, u_to_be
 from evmcore._workers cimport for_each
 
-cdef enum:                        # that a thread makes
+cdef enum:                        # items that a thread makes at a time
     ACCOUNTS_AT_ONCE = 16
     SLOTS_AT_ONCE = 256
 
 cdef enum:
-    MANY_SLOTS = 4096             # of an account that is worth all threads
-    HASHED_SIZE = 65              # of a slot: hashed key, and the RLP of a word at most
+    MANY_SLOTS = 4096             # an account with this many slots is hashed on all threads
+    HASHED_SIZE = 65              # of a slot: hashed key, and at most the RLP of a word
 
 cdef struct Scratch:              # of one thread
     Buffer items                  # TrieItem of an account's slots
-    Buffer slots                  # HASHED_SIZE for each slot; behind all, a byte for each: the size of its RLP
+    Buffer slots                  # HASHED_SIZE bytes per slot; then one byte per slot: the size of its RLP
     Buffer node
-    const uint32_t* stop          # once it is raised no more is made; NULL: never
+    const uint32_t* stop          # once it is set, the work ends; NULL: never
 
 # ---------------------------------------------------------------------------------------------------- storage
 
@@ -52,7 +52,7 @@ cdef void hash_slots(void* context, uint64_t first, uint64_t end) noexcept nogil
 
 
 cdef bint storage_root(Scratch* scratch, const StateAccount* account, unsigned int threads, uint8_t* root) noexcept nogil:
-    """32 bytes. False: no memory, or to stop."""
+    """Writes the 32-byte root. False: no memory, or `stop` was set."""
     cdef Slots slots
     cdef TrieItem* item
     cdef size_t i, count = 0
@@ -139,7 +139,8 @@ cdef void scratch_free(Scratch* scratch) noexcept nogil:
 
 
 cdef bint make_large_leaves(AccountLeaves* made, size_t count, unsigned int threads) noexcept nogil:
-    """One after the other, each on all threads: the leaves of accounts with so much storage that others would wait for them."""
+    """Makes the leaves of accounts with large storage, one after the other, each on all threads: on a single thread, the other
+    threads would wait for them."""
     cdef Scratch scratch
     cdef bint done = True
     cdef size_t i

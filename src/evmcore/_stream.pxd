@@ -1,10 +1,10 @@
-"""A block's transactions one after the other as they become final, while later ones still run. Layer 7."""
+"""A block's transactions one after the other as they become final, while later transactions still run. Layer 7."""
 from libc.stdint cimport uint64_t
 from evmcore._block_result cimport BlockResult
 from evmcore._block_run cimport BlockRun, Executor
 from evmcore._outcome cimport KeptOutput
 
-# One execution in a thread of its own; it knows nothing of who reads it, so that it can be left alone.
+# One execution in a separate thread. It does not refer to its reader, so the reader may be dropped meanwhile.
 cdef class Execution:
     cdef BlockRun run
     cdef KeptOutput kept
@@ -15,7 +15,7 @@ cdef class Execution:
 
 cdef class BlockStream:
     cdef Execution execution
-    cdef object thread            # None before the first result is asked for, and when it has ended
+    cdef object thread            # None before the first result is requested, and after the thread has ended
     cdef object block
     cdef object fork
     cdef uint64_t next

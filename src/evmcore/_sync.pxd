@@ -14,12 +14,12 @@ cdef extern from "include/sync.h" nogil:
     uint32_t atomic_acquire32(const uint32_t* p)
     void atomic_release32(uint32_t* p, uint32_t v)
 
-    bint is_raised(const uint32_t* flag)                  # what came before `raise_flag` is then seen, too
+    bint is_raised(const uint32_t* flag)                  # if true, writes before `raise_flag` are visible too
     void raise_flag(uint32_t* flag)
 
     int64_t monotonic_ns()
 
 
 cdef inline bint is_to_stop(const uint32_t* stop) noexcept nogil:
-    """Whether the flag is raised that tells a work to stop; NULL: none does."""
+    """Whether the flag that stops a work is raised; NULL: there is no flag."""
     return stop != NULL and is_raised(stop)

@@ -6,4 +6,4 @@ def read_transaction(transaction: object, data: bytes) -> bool:
     """
 
 def split_transactions(data: bytes) -> list[bytes] | None:
-    """The canonical encodings of the transactions in a block's list of them; None where something is wrong with it."""
+    """The canonical encodings of the transactions in a block's list of transactions; None if the list is malformed."""

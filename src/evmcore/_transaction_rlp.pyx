@@ -1,8 +1,8 @@
 """The canonical encodings of transactions, read natively.
 
-A block's transactions are nearly all as they should be, and of types without anything rare in them. Those are read here, in
-one pass and with every rule of `transaction_rlp` looked at; the first doubt ends it, and the plain decoder, which tells a
-hundred ways to be malformed apart, begins anew.
+Nearly all transactions of blocks are valid and of common types. These are read here in one pass, which checks every rule of
+`transaction_rlp`. If any check fails, the pass ends, and the Python decoder, which distinguishes the many ways to be malformed,
+starts from the beginning.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
@@ -12,12 +12,12 @@ cdef extern from "Python.h":
     int PyObject_GenericSetAttr(object target, object name, object value) except -1
 
 cdef enum:
-    LEGACY                        # types; that of EIP-7702 is rare and has lists of its own
+    LEGACY                        # types; EIP-7702's is left out, because it is rare and has other lists
     ACCESS_LIST
     DYNAMIC_FEE
     BLOB
 
-# How many fields each type has.
+# The number of fields of each type.
 cdef int[4] FIELD_COUNTS
 FIELD_COUNTS[:] = [9, 11, 12, 14]
 
@@ -63,7 +63,7 @@ cdef inline bytes payload_of(const Item* item):
 
 
 cdef inline bint is_number(const Item* item, size_t most) noexcept nogil:
-    """Of at most so many bytes, without leading zeros."""
+    """Whether an item is a number of at most `most` bytes, without leading zeros."""
     return not item.is_list and size_of(item) <= most and (size_of(item) == 0 or item.payload[0] != 0)
 
 
@@ -74,7 +74,7 @@ cdef inline object number_of(const Item* item):
 
 
 cdef tuple access_list_of(const Item* entries):
-    """None where it is not one."""
+    """The access list; None if the item is not one."""
     cdef const uint8_t* at = entries.payload
     cdef const uint8_t* inner
     cdef const uint8_t* key
@@ -99,7 +99,7 @@ cdef tuple access_list_of(const Item* entries):
 
 
 cdef tuple hashes_of(const Item* entries):
-    """None where they are not all of 32 bytes."""
+    """The hashes; None if some hash does not have 32 bytes."""
     cdef const uint8_t* at = entries.payload
     cdef Item entry
     cdef list result = []
@@ -111,7 +111,7 @@ cdef tuple hashes_of(const Item* entries):
 
 
 cdef bint split_fields(int kind, const uint8_t* at, const uint8_t* end, Item* fields) noexcept nogil:
-    """The members of the list that is all of the data, and whether each is what it should be. Lists are not looked into."""
+    """The members of the list that makes up all of the data, and whether each is valid. Nested lists are not checked."""
     cdef Item whole
     cdef int count = FIELD_COUNTS[kind], i, first, signature = count - 3
     if not next_item(&at, end, &whole) or not whole.is_list or at != end:

@@ -14,15 +14,15 @@ from evmcore._workers cimport for_each
 
 cdef struct Builder:
     const TrieItem* items
-    const Reference* leaves       # of each item, made ahead; NULL: none are
-    Buffer* node                  # the encoding of the node that was built last, from the start of the buffer
-    const uint8_t* target         # key whose path is recorded, or NULL
+    const Reference* leaves       # per item its leaf, made ahead; NULL: none
+    Buffer* node                  # the encoding of the last built node, from the start of the buffer
+    const uint8_t* target         # the key whose path is recorded, or NULL
     uint32_t target_size
     Buffer* record                # nodes on the path, each after its size: the deepest first
-    const uint32_t* stop          # once it is raised nothing more is built; NULL: never
+    const uint32_t* stop          # once it is set, no more nodes are built; NULL: never
 
 cdef enum:
-    LEAVES_AT_ONCE = 32           # that a thread makes
+    LEAVES_AT_ONCE = 32           # leaves that a thread makes at a time
 
 cdef uint8_t EMPTY = EMPTY_NODE
 
@@ -40,7 +40,7 @@ cdef int compare(const void* a, const void* b) noexcept nogil:
 
 
 cdef size_t sort_items(TrieItem* items, size_t count) noexcept nogil:
-    """Returns how many are left without repeated keys."""
+    """Sorts the items and drops repeated keys; returns the number of items left."""
     cdef size_t i, kept = 0
     qsort(items, count, sizeof(TrieItem), compare)
     for i in range(count):
@@ -58,7 +58,7 @@ cdef bint put_below(Builder* builder, size_t low, size_t high, uint32_t depth) n
     cdef size_t i = low, end
     cdef uint8_t digit
     no_children(children)
-    # A key that ends here is before all that it is the start of.
+    # A key that ends here is sorted before all keys of which it is a prefix.
     if 2 * builder.items[low].key_size == depth:
         here = &builder.items[low]
         i = low + 1
@@ -81,8 +81,8 @@ cdef bint put_below(Builder* builder, size_t low, size_t high, uint32_t depth) n
 cdef bint put_node(Builder* builder, size_t low, size_t high, uint32_t depth) noexcept nogil:
     """Encodes the node of the items `low` to `high`, whose keys agree in the first `depth` nibbles.
 
-    Recursion ends: a branch goes one nibble down, an extension at least one, and no key has more than
-    128 nibbles.
+    The recursion is bounded: a branch consumes one nibble, an extension at least one, and no key has more than 128
+    nibbles.
     """
     cdef const TrieItem* first = &builder.items[low]
     cdef const TrieItem* last = &builder.items[high - 1]
@@ -94,7 +94,7 @@ cdef bint put_node(Builder* builder, size_t low, size_t high, uint32_t depth) no
         if not put_leaf(builder.node, first.key, depth, end, first.value, first.value_size):
             return False
     else:
-        # Sorted: what the first and the last have in common, all have.
+        # The items are sorted: the nibbles that the first and the last key share, all keys share.
         if 2 * last.key_size < end:
             end = 2 * last.key_size
         common = common_nibbles(first.key, last.key, depth, end)
@@ -110,7 +110,7 @@ cdef bint put_node(Builder* builder, size_t low, size_t high, uint32_t depth) no
 
 
 cdef bint record_node(Builder* builder, const uint8_t* key, uint32_t depth) noexcept nogil:
-    """Keeps the node for a proof if it is on the target's path, and not inside its parent."""
+    """Records the node for a proof if it is on the target's path and not inside its parent."""
     cdef uint32_t i
     if depth > 2 * builder.target_size:
         return True
@@ -188,8 +188,8 @@ cdef uint32_t common_depth(const TrieItem* a, const TrieItem* b) noexcept nogil:
 
 
 cdef void make_leaves(void* context, uint64_t first, uint64_t end) noexcept nogil:
-    """A leaf hangs on the branch where its key parts from the nearer of its neighbours', one nibble down. Keys that others
-    start with end in a branch; what is made for them here is not used."""
+    """A leaf begins one nibble below the branch where its key parts from the nearer of its neighbours. A key that is a prefix
+    of other keys ends in a branch; the leaf made for it here is not used."""
     cdef Leaves* leaves = <Leaves*>context
     cdef Buffer scratch = Buffer(NULL, 0, 0)
     cdef const TrieItem* item
@@ -213,7 +213,7 @@ cdef void make_leaves(void* context, uint64_t first, uint64_t end) noexcept nogi
     buffer_free(&scratch)
 
 
-# Where keys are spread evenly, as hashes are: each child of the root by itself, sorting included.
+# For evenly spread keys, such as hashes: each child of the root is built separately, including the sort.
 cdef struct Children:
     TrieItem* items               # by first nibble
     size_t[17] first
@@ -246,7 +246,7 @@ cdef void make_children(void* context, uint64_t first, uint64_t end) noexcept no
 
 
 cdef bint first_nibbles(const TrieItem* items, size_t count, size_t* first) noexcept nogil:
-    """Where the items of each first nibble begin when they are put in order. False: they are not spread evenly."""
+    """The index at which the items of each first nibble begin after sorting. False: the keys are not spread evenly."""
     cdef size_t[16] counts
     cdef size_t i
     memset(counts, 0, sizeof(counts))

@@ -22,7 +22,7 @@ cdef size_t hex_prefix(uint8_t* out, const uint8_t* key, uint32_t first, uint32_
 
 
 cdef uint8_t* begin_node(Buffer* node, size_t payload) noexcept nogil:
-    """Where the payload goes, all of it having room; NULL: no memory."""
+    """Writes the list header and returns the pointer for the payload, for which there is room; NULL: no memory."""
     cdef uint8_t* at
     node.size = 0
     at = buffer_reserve(node, rlp_header_size(payload) + payload)

@@ -1,4 +1,4 @@
-"""Nodes of a trie on the way to a key, as a proof lists them: one after the other in a buffer, each after its size; inline."""
+"""Nodes of a trie on the path to a key, for a proof: one after the other in a buffer, each preceded by its size; inline."""
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stddef cimport size_t
 from libc.string cimport memcpy
@@ -6,7 +6,7 @@ from evmcore._rlp cimport Buffer, buffer_reserve
 
 
 cdef inline bint record_put(Buffer* record, const Buffer* node, bint is_root) noexcept nogil:
-    """Unless the node is a part of the one above, as all are that are shorter than a hash. False: no memory."""
+    """Records the node, unless it is inside its parent, as are all nodes shorter than a hash. False: no memory."""
     cdef size_t size = node.size
     if size < 32 and not is_root:
         return True

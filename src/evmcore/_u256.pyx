@@ -37,7 +37,7 @@ cdef object u256_to_int(const u256* value):
 
 
 cdef object evaluate(str operation, u256* r, const u256* a, const u256* b, const u256* m):
-    """Runs one operation; returns its flag, comparison or count, or None where the result is only `r`."""
+    """Runs one operation; returns its flag, comparison or count, or None if `r` is the only result."""
     if operation == "add": u_add(r, a, b)
     elif operation == "sub": u_sub(r, a, b)
     elif operation == "mul": u_mul(r, a, b)

@@ -1,4 +1,4 @@
-"""The process's native worker threads: one set for everything that is done in parallel. See `include/workers.h`."""
+"""The process's native worker threads: one pool for all parallel work. See `include/workers.h`."""
 from libc.stdint cimport uint64_t
 
 from evmcore._asking cimport ASK_EVERY_MS, ask_in_time
