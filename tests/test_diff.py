@@ -6,7 +6,9 @@ import copy
 import json
 import pickle
 import random
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -205,6 +207,28 @@ def test_applying_completes_the_diff() -> None:
     state.undo(diff)
     state.apply(diff)
     assert diff.to_bytes() == again
+
+
+def test_threads_may_apply_and_read_one_diff_at_once() -> None:
+    """Each of them completes it: the slots of an account that goes, of which it lists none."""
+    slots = {slot: slot + 1 for slot in range(200)}
+    state = MemoryState({A: Account(1, 0, b"\x01", slots), B: Account(1, 0, b"\x01", slots)})
+    gone = {"0x" + address.hex(): {"old": account_json((1, 0, b"\x01", {})), "new": None} for address in (A, B)}
+
+    def use(diff: StateDiff) -> None:
+        copied = state.copy()
+        together.wait()
+        copied.apply(diff)
+        assert len(diff.storage_changes) == 2 * len(slots)
+        copied.undo(diff)
+        assert copied.dump() == state.dump()
+
+    together = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(200):
+            diff = StateDiff.from_json({"accounts": gone, "storage": {}, "codes": {}})
+            for used in [pool.submit(use, diff), pool.submit(use, diff)]:
+                used.result()
 
 
 def break_balance(state: MemoryState) -> str:

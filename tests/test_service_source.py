@@ -62,6 +62,17 @@ def test_a_view_answers_as_the_state_would_after_the_diff(seed: int) -> None:
         assert_same(DiffView(states[0], history.join(0, number)), state, ADDRESSES)
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_a_view_answers_as_before_when_its_diff_has_been_completed(seed: int) -> None:
+    rng = random.Random(seed)
+    state = random_state(rng)
+    diff, after = random_diff(rng, state), state.copy()
+    after.apply(StateDiff.from_bytes(diff.to_bytes()))
+    view = DiffView(state, diff)
+    state.copy().apply(diff)
+    assert_same(view, after, ADDRESSES)
+
+
 def test_a_view_passes_failures_of_its_base_on() -> None:
     class Failing(State):
         def account(self, address: bytes) -> None:

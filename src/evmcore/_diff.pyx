@@ -47,8 +47,9 @@ cdef class StateDiff(DiffData):
 
     A *complete* diff can be undone exactly, joined and reversed: it includes the slots of wiped accounts that the
     execution never read, and the codes that the change removes. The diff of a block on a `MemoryState` is complete
-    from the beginning; any other diff becomes complete when it is applied. Do not read a diff in one thread while
-    another applies it. Equality compares the changes; codes are compared by their hashes.
+    from the beginning; any other diff becomes complete when it is applied. A thread that reads a diff while another
+    thread applies it sees the diff as it was before or as it is after that. Equality compares the changes; codes are
+    compared by their hashes.
 
     `codes` maps the 32-byte hash of every code that the change adds or removes to the code.
     """
@@ -58,9 +59,10 @@ cdef class StateDiff(DiffData):
         """`AccountDiff` records by address. `old` and `new` are `AccountFields`, or None if the account does not exist."""
         cdef size_t i
         cdef AccountChange* change
+        cdef StateDiff present = self.present()
         records = []
-        for i in range(self.account_count):
-            change = &self.accounts[i]
+        for i in range(present.account_count):
+            change = &present.accounts[i]
             records.append(AccountDiff(
                 change.address[:20], account_fields(&change.old), account_fields(&change.new), bool(change.wiped)
             ))
@@ -71,9 +73,10 @@ cdef class StateDiff(DiffData):
         """`SlotDiff` records by address and key; zero means that the slot is not set."""
         cdef size_t i
         cdef SlotChange* change
+        cdef StateDiff present = self.present()
         records = []
-        for i in range(self.slot_count):
-            change = &self.slots[i]
+        for i in range(present.slot_count):
+            change = &present.slots[i]
             records.append(SlotDiff(
                 change.address[:20], u256_to_int(&change.key), u256_to_int(&change.old), u256_to_int(&change.new)
             ))
@@ -139,7 +142,7 @@ cdef class StateDiff(DiffData):
 
     def to_bytes(self) -> bytes:
         """A compact binary form with version and checksum; equal diffs with equal codes give equal bytes."""
-        return diff_to_bytes(self)
+        return diff_to_bytes(self.present())
 
     @staticmethod
     def from_bytes(data) -> StateDiff:
@@ -150,7 +153,7 @@ cdef class StateDiff(DiffData):
 
     def to_json(self) -> dict:
         """The diff as JSON values: `accounts`, `storage` and `codes`, each with old and new where they differ."""
-        return diff_to_json(self)
+        return diff_to_json(self.present())
 
     @staticmethod
     def from_json(value) -> StateDiff:
@@ -161,6 +164,27 @@ cdef class StateDiff(DiffData):
 
     def __reduce__(self):
         return StateDiff.from_bytes, (self.to_bytes(),)
+
+    # ---- for who applies it
+
+    cdef StateDiff present(self):
+        cdef StateDiff seen = StateDiff()
+        seen.borrow(self)
+        return seen
+
+    cdef StateDiff draft(self):
+        cdef StateDiff made
+        cdef size_t i
+        for i in range(self.account_count):
+            if self.accounts[i].wiped or not self.accounts[i].new.exists:
+                made = StateDiff()
+                made.copy_changes(self)
+                return made
+        return self.present()
+
+    cdef void accept(self, StateDiff draft):
+        if not draft.borrowed and draft.slot_count > self.slot_count:
+            self.replace_changes(draft)
 
 
 cdef object account_fields(const AccountState* account):

@@ -84,6 +84,9 @@ cdef class DiffData:
     cdef readonly dict codes
     cdef size_t account_capacity
     cdef size_t slot_capacity
+    cdef bint borrowed            # the arrays are those of `lender`
+    cdef DiffData lender
+    cdef list former              # diffs that keep the arrays there were before: somebody may still read them
 
     cdef bint reserve(self, size_t accounts, size_t slots) noexcept nogil        # total capacity; False: no memory
     # The next entry, to be filled in completely; NULL: no memory. Call `sort` after the last one.
@@ -91,6 +94,11 @@ cdef class DiffData:
     cdef SlotChange* add_slot(self) noexcept nogil
     cdef void sort(self) noexcept nogil
     cdef size_t account_position(self, const uint8_t* address) noexcept nogil    # as `change_of_account`
+
+    # Arrays that other threads may read are never changed in place, but replaced by those of another diff.
+    cdef void borrow(self, DiffData lender)                  # into an empty diff: the present changes of `lender`
+    cdef int copy_changes(self, DiffData other) except -1    # into an empty diff
+    cdef void replace_changes(self, DiffData other)          # by those of `other`, which is not used any more
 
 # The result of `add_account` or `add_slot`; `ResourceError` if it is NULL.
 cdef AccountChange* checked_account(AccountChange* change) except NULL

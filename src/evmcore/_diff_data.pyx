@@ -1,4 +1,5 @@
 """The data of a state diff. See `_diff_data.pxd`."""
+from libc.string cimport memcpy
 from libcpp.algorithm cimport sort as sort_range
 
 from evmcore._growing cimport free_array, grow_array
@@ -17,8 +18,9 @@ cdef class DiffData:
         self.codes = {}
 
     def __dealloc__(self):
-        free_array(self.accounts)
-        free_array(self.slots)
+        if not self.borrowed:
+            free_array(self.accounts)
+            free_array(self.slots)
 
     cdef bint reserve(self, size_t accounts, size_t slots) noexcept nogil:
         return grow_array(
@@ -45,6 +47,40 @@ cdef class DiffData:
 
     cdef size_t account_position(self, const uint8_t* address) noexcept nogil:
         return change_of_account(self.accounts, self.account_count, address)
+
+    cdef void borrow(self, DiffData lender):
+        self.borrowed = True
+        self.lender = lender
+        self.accounts = lender.accounts
+        self.account_count = lender.account_count
+        self.slots = lender.slots
+        self.slot_count = lender.slot_count
+        self.codes = lender.codes
+
+    cdef int copy_changes(self, DiffData other) except -1:
+        if not self.reserve(other.account_count, other.slot_count):
+            raise no_memory()
+        if other.account_count:
+            memcpy(self.accounts, other.accounts, other.account_count * sizeof(AccountChange))
+        if other.slot_count:
+            memcpy(self.slots, other.slots, other.slot_count * sizeof(SlotChange))
+        self.account_count = other.account_count
+        self.slot_count = other.slot_count
+        self.codes = other.codes
+        return 0
+
+    cdef void replace_changes(self, DiffData other):
+        self.borrowed, other.borrowed = other.borrowed, self.borrowed
+        self.lender, other.lender = other.lender, self.lender
+        self.accounts, other.accounts = other.accounts, self.accounts
+        self.account_count, other.account_count = other.account_count, self.account_count
+        self.account_capacity, other.account_capacity = other.account_capacity, self.account_capacity
+        self.slots, other.slots = other.slots, self.slots
+        self.slot_count, other.slot_count = other.slot_count, self.slot_count
+        self.slot_capacity, other.slot_capacity = other.slot_capacity, self.slot_capacity
+        if self.former is None:
+            self.former = []
+        self.former.append(other)
 
 
 cdef object no_memory():

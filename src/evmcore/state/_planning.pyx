@@ -41,7 +41,7 @@ cdef class Plan:
     """Turns one diff into changes: requests the stored values, compares them, and determines the changes."""
 
     def __init__(self, StateDiff diff not None, bytes prefix not None, size_t checked_slots, uint64_t seed=1):
-        self.diff = diff
+        self.diff = diff.present()
         self.prefix = prefix
         self.changes = ChangeSet()
         self.changes.slots.reserve(diff.slot_count)

@@ -18,5 +18,5 @@ cdef struct View:
 
 cdef class DiffView(Backend):
     cdef readonly Backend base
-    cdef readonly StateDiff diff  # must not change any more
+    cdef readonly StateDiff diff
     cdef View view

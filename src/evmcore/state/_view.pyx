@@ -23,7 +23,7 @@ cdef class DiffView(Backend):
 
     The inverted diffs of later blocks, joined by `StateDiff.compose`, give the state of an earlier block. A read costs two
     binary searches in the diff before it reaches the base. Nothing is checked here: `diff` must start from `base`, and must
-    be complete (see `StateDiff`) if it wipes an account. It must not change any more.
+    be complete (see `StateDiff`) if it wipes an account; completing it later changes nothing here.
     """
 
     def __cinit__(self, Backend base not None, StateDiff diff not None):

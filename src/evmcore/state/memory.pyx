@@ -434,11 +434,12 @@ cdef class MemoryState(Backend):
         self, StateDiff diff, bint backward, uint8_t* root_meanwhile, unsigned int threads
     ) except -1:
         """Applies or undoes. With `root_meanwhile`: only while the state root is computed."""
-        cdef size_t count = diff.account_count
+        cdef StateDiff changes = diff.present() if backward else diff.draft()
+        cdef size_t count = changes.account_count
         cdef CodeBytes* codes = <CodeBytes*>calloc(count + 1, sizeof(CodeBytes))
         cdef StoredCode** taken = <StoredCode**>calloc(count + 1, sizeof(StoredCode*))
         cdef Applying applying = Applying(
-            self.lock, &self.kept, &self.store, <void*>diff, backward, codes, taken, root_meanwhile, threads
+            self.lock, &self.kept, &self.store, <void*>changes, backward, codes, taken, root_meanwhile, threads
         )
         cdef bint took = False
         cdef size_t i
@@ -448,16 +449,17 @@ cdef class MemoryState(Backend):
         try:
             if codes == NULL or taken == NULL:
                 raise ResourceError("no memory to apply a state diff")
-            held = codes_of(diff, backward, codes)       # keeps the bytes alive
+            held = codes_of(changes, backward, codes)       # keeps the bytes alive
             if root_meanwhile == NULL:
                 with nogil:
                     apply_or_root(&applying)
             else:
-                interruption = self.run_long(apply_or_root, &applying, &applying.stop, diff)
+                interruption = self.run_long(apply_or_root, &applying, &applying.stop, changes)
             if not applying.entered:
                 raise inside_read()
             if applying.result.problem != APPLIED:
                 raise apply_error(&applying.result, backward)
+            diff.accept(changes)
             for i in range(count):
                 if taken[i] != NULL:
                     took = True
@@ -480,7 +482,8 @@ cdef class MemoryState(Backend):
     def complete(self, diff) -> None:
         """Makes a diff complete that starts from this state, as applying it would: adds the slots of wiped and removed
         accounts that are not in the diff, and the codes that the diff removes."""
-        cdef StateDiff changes = diff_argument(diff)
+        cdef StateDiff whole = diff_argument(diff)
+        cdef StateDiff changes = whole.draft()
         cdef bint done
         self.begin_read()
         try:
@@ -488,6 +491,7 @@ cdef class MemoryState(Backend):
                 done = complete_diff(&self.store, changes)
             if not done:
                 raise ResourceError("no memory to complete a state diff")
+            whole.accept(changes)
             self.add_old_codes(changes)
         finally:
             self.end_read()
