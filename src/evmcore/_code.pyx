@@ -51,7 +51,7 @@ cdef struct Shard:
     size_t hand                   # the bucket that the next eviction begins with
 
 cdef Shard[SHARDS] shards
-cdef size_t shard_budget = (512 << 20) // SHARDS
+cdef size_t shard_budget = (512 << 20) // SHARDS       # changed with all locks held
 cdef Entry* empty_entry
 
 
@@ -279,11 +279,11 @@ def set_cache_budget(size_t budget) -> None:
     """Bound the code cache to `budget` bytes in all. Codes in use are never freed."""
     global shard_budget
     cdef int i
+    lock_shards()
     shard_budget = budget // SHARDS
     for i in range(SHARDS):
-        mutex_lock(&shards[i].lock)
         evict_locked(&shards[i])
-        mutex_unlock(&shards[i].lock)
+    unlock_shards()
 
 
 cdef void lock_shards() noexcept nogil:

@@ -70,8 +70,8 @@ cdef Patience[160] patience       # by CHOICES and the length of a block's mean 
 cdef Estimate[16] alone           # by that length: time on one thread, in 1,024ths of the forecast's; 0: unknown
 cdef Loose[int64_t] losable       # ns that trials may lose from now on
 cdef int32_t turn                 # chooses the known blocks in which some transactions are timed
-cdef int32_t since_measured       # parallel blocks since one ran alone to be measured; below 0: nothing is known
-cdef int32_t measured             # how many were measured so, at most SOONER
+cdef Loose[int32_t] since_measured    # parallel blocks since one ran alone to be measured; below 0: nothing is known
+cdef Loose[int32_t] measured          # how many were measured so, at most SOONER
 cdef int32_t tiny                 # counts blocks, for TIMED_OF_TINY
 
 
@@ -195,9 +195,11 @@ cdef bint is_time_to_try(const Forecast* seen, int choice, uint64_t expected) no
 
 cdef bint is_time_to_measure(const Forecast* seen, size_t count, uint64_t expected) noexcept nogil:
     """Whether a block for which threads are expected to pay runs alone, so that its time is measured."""
-    if since_measured < 0:
+    if since_measured.value() < 0:
         return True
-    if 4 * seen.wanting <= count and (is_unsure(seen, count) or since_measured < REMEASURE >> (SOONER - measured)):
+    if 4 * seen.wanting <= count and (
+        is_unsure(seen, count) or since_measured.value() < REMEASURE >> (SOONER - measured.value())
+    ):
         return False                             # where much is unknown, there is nothing to confirm
     return losable.value() >= <int64_t>(seen.sequential - min(seen.sequential, expected))
 
@@ -382,7 +384,6 @@ cdef class ChoosingExecutor(Executor):
         return failure
 
     cdef BlockFailure run_alone(self, BlockRun run, Sequence* sequence, const Forecast* seen) noexcept nogil:
-        global measured, since_measured
         cdef BlockFailure failure
         cdef Beside beside
         cdef int64_t took, given_up = 0
@@ -402,8 +403,8 @@ cdef class ChoosingExecutor(Executor):
         if failure == BLOCK_OK:
             if run.decision.reason == MEASURING:
                 given_up = <int64_t>seen.sequential - <int64_t>run.decision.parallel_ns
-                since_measured = 0
-                measured = min(measured + 1, <int32_t>SOONER)
+                since_measured.set(0)
+                measured.set(min(measured.value() + 1, <int32_t>SOONER))
             spend(took, max(given_up, <int64_t>0))
             if seen.looked and not is_unsure(seen, sequence.count):
                 learn_alone(&alone[seen.length], <uint64_t>took * WHOLE // max(seen.raw, <uint64_t>1))
@@ -412,7 +413,6 @@ cdef class ChoosingExecutor(Executor):
     cdef BlockFailure run_parallel(
         self, BlockRun run, Sequence* sequence, const Forecast* seen, int choice
     ) noexcept nogil:
-        global since_measured
         cdef size_t count = sequence.count
         cdef Estimate* speed
         cdef Patience* waiting = &patience[choice * LENGTHS + seen.length]
@@ -464,11 +464,11 @@ cdef class ChoosingExecutor(Executor):
         note_on_threads(run, sequence.txs, done, seen, running, ratio if sure else 0)
         # Slower than one thread, or faster than so many threads can be: the forecast was wrong, and a block is measured
         # soon.
-        since_measured += 1
+        since_measured.set(since_measured.value() + 1)
         if run.pace.behind and run.pace.seen_ns > 2 * run.pace.until[run.pace.step]:
-            since_measured = -1
+            since_measured.set(-1)
         elif run.pace.behind or (sure and not 9 * seen.sequential <= 10 * <uint64_t>took * threads <= 10 * seen.sequential * threads):
-            since_measured = max(since_measured, <int32_t>REMEASURE)
+            since_measured.set(max(since_measured.value(), <int32_t>REMEASURE))
         return failure
 
 
@@ -476,11 +476,12 @@ cdef class ChoosingExecutor(Executor):
 
 def forget():
     """Forgets everything learnt, as in a new process."""
-    global measured, since_measured, tiny, turn
+    global tiny, turn
     cdef int i, j
-    turn = tiny = measured = 0
+    turn = tiny = 0
+    measured.set(0)
     cold.set(FIRST_BLOCKS)
-    since_measured = -1
+    since_measured.set(-1)
     forget_kinds()
     forget_hints()
     forget_bonds()
@@ -498,9 +499,8 @@ def forget():
 def teach(bytes address not None, bytes selector not None, uint32_t nanoseconds, uint32_t burden=1024):
     """Teaches that calls of a function (4 bytes) of a contract (20 bytes) take `nanoseconds`, as if they had been seen
     in several blocks, and what threads add to them, in 1,024ths of the usual."""
-    global since_measured
     cdef TxData tx
-    since_measured = 0
+    since_measured.set(0)
     if len(address) != 20 or len(selector) != 4:
         raise InputError("teach: an address of 20 bytes and a selector of 4 are needed")
     memset(&tx, 0, sizeof(TxData))

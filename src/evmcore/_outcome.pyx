@@ -142,8 +142,10 @@ cdef class CommittedTransaction(TransactionResult):
     @property
     def receipt(self):
         """The `Receipt`, made on each access."""
-        cdef BlockOutput seen = self.kept.data
-        if self.kept.gate != NULL:
+        cdef BlockOutput seen
+        if self.kept.gate == NULL:
+            seen = self.kept.data
+        else:                                 # others may still be written
             self.kept.view(&seen)
         return receipt_of(&seen, self.index, self.fork, self.transaction)
 

@@ -2,11 +2,12 @@
 
 `include/cache/` has the implementation (state_cache.h says why it is exact); this is its Python interface.
 """
+from libc.stdint cimport uint32_t
 from evmcore.state._cache_native cimport Follower, StateCache
 
 # Stops following a feed, from another thread.
 cdef class Stop:
-    cdef int flag
+    cdef uint32_t flag
 
 cdef class Cache:
     cdef StateCache* cache

@@ -5,6 +5,7 @@ from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from evmcore._code cimport code_intern, code_release
 from evmcore._hash cimport keccak256
+from evmcore._sync cimport is_raised, raise_flag
 from evmcore._u256 cimport u256, u_from_be
 from evmcore.state._cache_native cimport (
     AccountRecord, Added, Followed, Follower, HashKey, Label, StateCache, parse_record, read_value,
@@ -31,11 +32,11 @@ cdef class Stop:
 
     def set(self) -> None:
         """Makes `Cache.follow` return as soon as it can."""
-        self.flag = 1
+        raise_flag(&self.flag)
 
     def is_set(self) -> bool:
         """Whether it was set."""
-        return self.flag != 0
+        return is_raised(&self.flag)
 
 
 cdef class Cache:

@@ -233,7 +233,7 @@ cdef extern from "include/cache/follow.h" namespace "evmcore::cache" nogil:
         void start(Label label) except +
         bint copy_label(uint64_t seq, Label* out) except +
         Followed check(const HeadSeen& head) noexcept
-        Followed run(Wire& wire, int fd, const int* stop, int64_t block_ms, int64_t timeout_ns) except +
+        Followed run(Wire& wire, int fd, const uint32_t* stop, int64_t block_ms, int64_t timeout_ns) except +
         size_t replies() noexcept
         void write(Wire& wire, int64_t block_ms) except +
         Followed take(const Wire& wire) noexcept

@@ -4,7 +4,7 @@ redis-py opens it (address, TLS, AUTH, Sentinel, database) and is not used after
 closed and never used again: the rest of an old reply would be taken for the next one.
 """
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
 cdef extern from "include/cache/wire.h" namespace "evmcore::cache" nogil:
@@ -36,9 +36,9 @@ cdef extern from "include/cache/wire.h" namespace "evmcore::cache" nogil:
         Bytes in_ "in"
         Parser parser
         int error
-        Io exchange(int fd, size_t replies, int64_t deadline, const int* stop) noexcept
-        Io send_all(int fd, const char* data, size_t size, int64_t deadline, const int* stop) noexcept
-        Io receive(int fd, size_t replies, int64_t deadline, const int* stop) noexcept
+        Io exchange(int fd, size_t replies, int64_t deadline, const uint32_t* stop) noexcept
+        Io send_all(int fd, const char* data, size_t size, int64_t deadline, const uint32_t* stop) noexcept
+        Io receive(int fd, size_t replies, int64_t deadline, const uint32_t* stop) noexcept
         Io parsed() noexcept
         @staticmethod
         bint make_patient(int fd) noexcept
@@ -60,7 +60,7 @@ cdef class Connection:
 
     # Sends the bytes in `wire.out` and waits for the replies. `deadline` is monotonic, in nanoseconds. Closes the
     # connection and raises StateUnavailable on failure. -1 is raised; 0 done; 1 `stop` was set (the connection is closed).
-    cdef int exchange(self, size_t replies, int64_t deadline, const int* stop) except -1
+    cdef int exchange(self, size_t replies, int64_t deadline, const uint32_t* stop) except -1
     # The two halves of it. The sent bytes need not be in `wire.out`.
     cdef int send(self, const char* data, size_t size, int64_t deadline) except -1
     cdef int receive(self, size_t replies, int64_t deadline) except -1
@@ -69,9 +69,9 @@ cdef class Connection:
     cdef Io receive_plain(self, size_t replies, int64_t deadline) noexcept nogil
     cdef int opened(self) except -1
     cdef int outcome(self, Io outcome) except -1
-    cdef Io send_tls(self, const char* data, size_t size, int64_t deadline, const int* stop)
-    cdef Io receive_tls(self, size_t replies, int64_t deadline, const int* stop)
-    cdef object wait_tls(self, int what, int64_t deadline, const int* stop)
+    cdef Io send_tls(self, const char* data, size_t size, int64_t deadline, const uint32_t* stop)
+    cdef Io receive_tls(self, size_t replies, int64_t deadline, const uint32_t* stop)
+    cdef object wait_tls(self, int what, int64_t deadline, const uint32_t* stop)
     cdef object reply(self, size_t* at)
 
 # The exception for an error reply of Redis; `doing` says during what.

@@ -1,6 +1,6 @@
 """A connection to Redis whose socket is ours. See `_wire.pxd`."""
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 import copy
@@ -121,7 +121,7 @@ cdef class Connection:
             except OSError:
                 pass
 
-    cdef int exchange(self, size_t replies, int64_t deadline, const int* stop) except -1:
+    cdef int exchange(self, size_t replies, int64_t deadline, const uint32_t* stop) except -1:
         cdef Io outcome
         self.opened()
         self.requests += 1
@@ -197,7 +197,7 @@ cdef class Connection:
             problem = f"cannot be reached: {os.strerror(self.wire.error)}"
         raise StateUnavailable(f"the Redis server at {self.peer} {problem}")
 
-    cdef Io send_tls(self, const char* data, size_t size, int64_t deadline, const int* stop):
+    cdef Io send_tls(self, const char* data, size_t size, int64_t deadline, const uint32_t* stop):
         """Like `Wire.send_all`, through the Python socket that encrypts."""
         cdef size_t sent = 0
         view = memoryview(PyBytes_FromStringAndSize(data, size))
@@ -219,7 +219,7 @@ cdef class Connection:
             return Io.FAILED
         return Io.DONE
 
-    cdef Io receive_tls(self, size_t replies, int64_t deadline, const int* stop):
+    cdef Io receive_tls(self, size_t replies, int64_t deadline, const uint32_t* stop):
         """Like `Wire.receive`."""
         cdef Io taken
         self.wire.in_.clear()
@@ -250,7 +250,7 @@ cdef class Connection:
             self.wire.error = error.errno or 0
             return Io.FAILED
 
-    cdef object wait_tls(self, int what, int64_t deadline, const int* stop):
+    cdef object wait_tls(self, int what, int64_t deadline, const uint32_t* stop):
         poll = select.poll()
         poll.register(self.fd, what)
         while True:

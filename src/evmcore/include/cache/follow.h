@@ -87,7 +87,7 @@ public:
     }
 
     // Reads and applies until something ends it. `stop` and the socket belong to the caller.
-    Followed run(Wire& wire, int fd, const int* stop, int64_t block_ms, int64_t timeout_ns) {
+    Followed run(Wire& wire, int fd, const uint32_t* stop, int64_t block_ms, int64_t timeout_ns) {
         for (;;) {
             if (__atomic_load_n(stop, __ATOMIC_RELAXED))
                 return Followed::STOPPED;

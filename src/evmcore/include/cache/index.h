@@ -59,13 +59,13 @@ public:
 
     // What `find` will look at, on its way from memory: first the cell; and once that is there, the entry in it.
     void prefetch(uint64_t hash) const noexcept {
-        const Cells* cells = shard_of(hash).cells.load(std::memory_order_relaxed);
+        const Cells* cells = shard_of(hash).cells.load(std::memory_order_acquire);
         if (cells)
             __builtin_prefetch(&cells->cell()[place(hash, cells->count)]);
     }
 
     void prefetch_entry(uint64_t hash) const noexcept {
-        const Cells* cells = shard_of(hash).cells.load(std::memory_order_relaxed);
+        const Cells* cells = shard_of(hash).cells.load(std::memory_order_acquire);
         if (!cells)
             return;
         size_t at = place(hash, cells->count);

@@ -28,7 +28,7 @@ public:
 
     // Sends `out` and waits until `replies` have come. After anything but DONE the connection is of no use any more:
     // bytes of an old reply would be taken for those of the next. `stop`: ends the waiting when it is not zero.
-    Io exchange(int fd, size_t replies, int64_t deadline, const int* stop = nullptr) noexcept {
+    Io exchange(int fd, size_t replies, int64_t deadline, const uint32_t* stop = nullptr) noexcept {
         if (out.failed())
             return Io::NO_MEMORY;
         const Io sent = send_all(fd, out.data(), out.size(), deadline, stop);
@@ -36,7 +36,7 @@ public:
     }
 
     // The two halves, for who has other work while the replies are on their way.
-    Io send_all(int fd, const char* data, size_t size, int64_t deadline, const int* stop = nullptr) noexcept {
+    Io send_all(int fd, const char* data, size_t size, int64_t deadline, const uint32_t* stop = nullptr) noexcept {
         size_t sent = 0;
         while (sent < size) {
             const ssize_t count = send(fd, data + sent, size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -55,7 +55,7 @@ public:
 
     // The replies are mostly not there yet: the first look waits for them as long as the socket does (`make_patient`), where
     // that is not too long.
-    Io receive(int fd, size_t replies, int64_t deadline, const int* stop = nullptr) noexcept {
+    Io receive(int fd, size_t replies, int64_t deadline, const uint32_t* stop = nullptr) noexcept {
         in.clear();
         parser.start(replies);
         int flags = stop || deadline - monotonic_now() <= LOOK ? MSG_DONTWAIT : 0;
@@ -114,7 +114,7 @@ private:
         return error == ECONNRESET || error == EPIPE ? Io::CLOSED : Io::FAILED;
     }
 
-    Io wait(int fd, short what, int64_t deadline, const int* stop) noexcept {
+    Io wait(int fd, short what, int64_t deadline, const uint32_t* stop) noexcept {
         pollfd entry = {fd, what, 0};
         for (;;) {
             if (stop && __atomic_load_n(stop, __ATOMIC_RELAXED))
