@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import pytest
 
 from evmcore import EVM, Account, ExecutionAborted, MemoryState, State, StateError, TimeLimit, Transaction
+from evmcore.blocks import Block, Header
+from evmcore.errors import StateUnavailable, StateUnknown
+from evmcore.execution import execute_block
+from evmcore.forks import Fork
+from evmcore.state.adapter import as_backend
+from evmcore.stm import ParallelExecutor
 from tests.assembly import assemble, returning
 from tests.waiting import PATIENCE
 
@@ -140,6 +147,53 @@ def test_a_state_written_in_python_is_read_from_many_threads() -> None:
         return True
 
     assert all(in_threads(job))
+
+
+class Unreadable(State):
+    """Every account is a failure of its own name and class."""
+
+    def account(self, address: bytes) -> Account | None:
+        raise (StateUnknown if address[0] else StateUnavailable)(address.hex())
+
+
+@pytest.fixture
+def hurried() -> Iterator[None]:
+    """Threads that take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_the_first_call_of_a_batch_that_fails_is_told_of_its_own_failure() -> None:
+    evm = EVM(Unreadable())
+
+    def job(number: int) -> None:
+        calls = [(bytes([number % 2, number]) + i.to_bytes(18, "big"),) for i in range(40)]
+        for _ in range(20):
+            with pytest.raises(StateUnknown if number % 2 else StateUnavailable, match=f"^{calls[0][0].hex()}$"):
+                evm.call_many(calls, threads=3)
+
+    in_threads(job)
+
+
+def test_blocks_that_fail_at_once_on_one_state_are_told_of_their_own_failures(hurried: None) -> None:
+    """Whichever of their native threads it was that could not read."""
+    backend = as_backend(Unreadable())
+
+    def job(number: int) -> None:
+        sender = bytes([number % 2, number]) + bytes(17)
+        header = Header(number=1, coinbase=sender + b"\xfe", gas_limit=30_000_000, base_fee_per_gas=0)
+        transactions = [
+            Transaction(sender=sender + bytes([i]), to=sender + b"\xff", gas_limit=50_000, gas_price=0)
+            for i in range(40)
+        ]
+        block, executor = Block(header, transactions), ParallelExecutor(3)
+        for _ in range(40):
+            with pytest.raises(StateUnknown if number % 2 else StateUnavailable, match=f"^{sender.hex()}"):
+                execute_block(block, backend, Fork.LONDON, validate=False, executor=executor)
+
+    in_threads(job)
 
 
 def test_a_state_that_calls_back_into_a_batch_does_not_wait_for_itself() -> None:

@@ -2,7 +2,7 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from evmcore._interp cimport Environment, Machine, Message, Outcome
-from evmcore.state._reader cimport RunHooks
+from evmcore.state._reader cimport Backend, RunHooks
 from evmcore._results cimport CallResult
 from evmcore._state cimport LogEntry, StateReader
 from evmcore._tx cimport TxChecks, TxData, TxResult
@@ -49,6 +49,8 @@ cdef class Batch:
     cdef list kept                # owners of the memory that jobs borrow
     cdef uint32_t stop            # set: all jobs stop
     cdef object interruption      # the exception that a signal handler raised during the run, or None
+    cdef Backend backend
+    cdef dict failures            # by number of a job that could not read the state: the exception, or None
 
     cdef Job* add(self, object owner)             # the next job, zeroed
     # In the main thread, signal handlers run meanwhile; an exception of one ends the run and is stored in `interruption`.
@@ -56,4 +58,6 @@ cdef class Batch:
     cdef CallResult result(self, size_t index)
     cdef void clear(self)                         # removes all jobs
 
-cdef Batch batch_new(size_t capacity, const Settings* settings, int64_t deadline_ns, const uint32_t* abort_flag)
+cdef Batch batch_new(
+    size_t capacity, Backend backend, const Settings* settings, int64_t deadline_ns, const uint32_t* abort_flag
+)

@@ -21,7 +21,7 @@ from evmcore._sync cimport is_raised, raise_flag
 from evmcore._tx cimport CALL_CHECKS, TX_VALID, TxChecks, TxData, TxResult, transaction_run
 from evmcore._u256 cimport u256, u_is_zero, u_lt
 from evmcore._workers cimport run_on_workers
-from evmcore.state._reader cimport RunHooks
+from evmcore.state._reader cimport Backend, RunHooks
 
 from evmcore.errors import ResourceError
 
@@ -96,6 +96,7 @@ cdef enum:
     LOOKS = 16                    # checks of the flag per look at the clock, whose cost brief calls would notice
 
 cdef struct Run:
+    void* batch
     const Settings* settings
     int64_t deadline_ns
     const uint32_t* abort_flag
@@ -144,8 +145,15 @@ cdef void work(void* context) noexcept nogil:
         for i in range(first, min(first + SHARE, run.count)):
             job = &run.jobs[i]
             settings_run(run.settings, machine, &job.tx, &CALL_CHECKS, job.tx.gas_limit, &job.result)
+            if job.result.invalid == TX_VALID and job.result.status == STATE_FAILED:
+                keep_failure(run.batch, i)
             keep(machine.ws, job)
     machine_give(machine, FOR_CALLS)
+
+
+cdef void keep_failure(void* batch, size_t index) noexcept with gil:
+    """In the thread that could not read: others may fail as well."""
+    (<Batch>batch).failures[index] = (<Batch>batch).backend.take_error()
 
 
 cdef void keep(WorkingSet* ws, Job* job) noexcept nogil:
@@ -194,6 +202,7 @@ cdef class Batch:
             free(self.jobs[i].log_data)
         self.count = 0
         self.kept = []
+        self.failures = {}
 
     cdef Job* add(self, object owner):
         cdef Job* job = &self.jobs[self.count]
@@ -207,6 +216,7 @@ cdef class Batch:
         cdef Counter next
         cdef Asking asking
         cdef Run run
+        run.batch = <void*>self
         run.settings = &self.settings
         run.deadline_ns = self.deadline_ns
         run.abort_flag = self.abort_flag
@@ -233,9 +243,13 @@ cdef class Batch:
         return result
 
 
-cdef Batch batch_new(size_t capacity, const Settings* settings, int64_t deadline_ns, const uint32_t* abort_flag):
+cdef Batch batch_new(
+    size_t capacity, Backend backend, const Settings* settings, int64_t deadline_ns, const uint32_t* abort_flag
+):
     cdef Batch batch = Batch.__new__(Batch)
     batch.kept = []
+    batch.failures = {}
+    batch.backend = backend
     batch.settings = settings[0]
     batch.deadline_ns = deadline_ns
     batch.abort_flag = abort_flag

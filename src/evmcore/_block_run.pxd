@@ -142,5 +142,6 @@ cdef object root_after(Backend backend, StateDiff diff, unsigned int threads)
 
 # The exception for a run that ended with a status of STATE_FAILED or above.
 cdef object engine_error(Backend backend, Status status)
+cdef object read_failure(object cause)
 # The exception for a block that failed outside its transactions.
 cdef object failure_error(Backend backend, BlockFailure failure, Status status, const BlockOutput* output)

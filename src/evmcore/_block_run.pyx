@@ -52,7 +52,11 @@ cdef object engine_error(Backend backend, Status status):
         return ExecutionAborted("the execution did not end within its timeout; nothing was concluded")
     if status == UNAVAILABLE:
         return ResourceError(f"a precompile of this fork cannot be computed here: {blst_unavailable()}")
-    cause = backend.take_error()
+    return read_failure(backend.take_error())
+
+
+cdef object read_failure(object cause):
+    """The exception for a run that could not read the state; `cause`: what was raised there, None where that is not known."""
     if isinstance(cause, StateError) and type(cause) is not StateError:
         return cause                              # of a named kind, which callers distinguish
     if cause is not None and not isinstance(cause, Exception):

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from evmcore._block_run cimport engine_error
+from evmcore._block_run cimport engine_error, read_failure
 from evmcore._arguments cimport (
     fill_call, fill_environment, prepare_call, prepare_transaction, read_address, read_bytes, read_gas, read_timeout,
     read_word,
@@ -352,7 +352,7 @@ cdef class EVM:
             overlay.add_accounts(overrides)
             settings.reader = &overlay.reader
         deadline = read_timeout(timeout, &abort_flag)
-        batch = batch_new(min(count, SLICE), &settings, deadline, abort_flag)
+        batch = batch_new(min(count, SLICE), self.backend, &settings, deadline, abort_flag)
         for first in range(0, count, SLICE):
             for i in range(first, min(first + SLICE, count)):
                 add_call(batch, items[i], i)
@@ -364,6 +364,8 @@ cdef class EVM:
                 raise batch.interruption
             ended = batch.count
             for i in range(ended):
+                if batch.jobs[i].result.invalid == TX_VALID and batch.jobs[i].result.status == STATE_FAILED:
+                    raise read_failure(batch.failures.get(i))
                 self.check(&batch.jobs[i].result, &batch.jobs[i].tx, first + i)
                 results.append(batch.result(i))
             batch.clear()

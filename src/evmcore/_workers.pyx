@@ -1,5 +1,5 @@
 """The process's native worker threads: one pool for all parallel work. See `include/workers.h`."""
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint64_t, uintptr_t
 
 from evmcore._asking cimport ASK_EVERY_MS, ask_in_time
 
@@ -10,6 +10,11 @@ cdef extern from "include/workers.h" namespace "evmcore" nogil:
     void workers_run "evmcore::run_on_workers"(unsigned int count, WorkerTask task, void* context, const Meanwhile& meanwhile)
     cppclass Counter:
         uint64_t take(uint64_t amount)
+    cppclass Employer:
+        @staticmethod
+        uintptr_t self()
+        @staticmethod
+        uintptr_t now()
 
 cdef struct Loop:
     Counter* next
@@ -21,6 +26,14 @@ cdef struct Loop:
 
 cdef void run_on_workers(unsigned int count, WorkerTask task, void* context) noexcept nogil:
     workers_run(count, task, context, Meanwhile(ask_in_time, ASK_EVERY_MS))
+
+
+cdef uintptr_t this_thread() noexcept nogil:
+    return Employer.self()
+
+
+cdef uintptr_t employer() noexcept nogil:
+    return Employer.now()
 
 
 cdef void loop_share(void* context) noexcept nogil:

@@ -27,6 +27,20 @@ namespace evmcore {
 
 using WorkerTask = void (*)(void* context);
 
+// The thread for which this one works: for a worker that runs a task, the caller's; for any other thread, itself.
+class Employer {
+public:
+    static uintptr_t self() { return (uintptr_t)pthread_self(); }
+    static uintptr_t now() { return employer() ? employer() : self(); }
+    static void set(uintptr_t thread) { employer() = thread; }
+
+private:
+    static uintptr_t& employer() {
+        static thread_local uintptr_t thread = 0;
+        return thread;
+    }
+};
+
 // What the caller does at intervals while it waits for the other threads.
 struct Meanwhile {
     void (*what)() = nullptr;
@@ -52,6 +66,7 @@ public:
             std::lock_guard<std::mutex> lock(mutex_);
             task_ = task;
             context_ = context;
+            employer_ = Employer::self();
             wanted_ = helpers;
             running_.store(helpers, std::memory_order_relaxed);
             ++generation_;
@@ -137,8 +152,10 @@ private:
                 continue;
             WorkerTask task = task_;
             void* context = context_;
+            Employer::set(employer_);
             lock.unlock();
             task(context);
+            Employer::set(0);
             const bool last = running_.fetch_sub(1, std::memory_order_acq_rel) == 1;
             lock.lock();
             if (last)
@@ -157,6 +174,7 @@ private:
     unsigned started_ = 0, wanted_ = 0;
     WorkerTask task_ = nullptr;
     void* context_ = nullptr;
+    uintptr_t employer_ = 0;
 #if defined(__linux__)
     std::vector<pthread_t> threads_;        // all started threads; this and the members below are the caller's
     int avoided_ = -1;                      // the processor that ...

@@ -91,7 +91,7 @@ cdef class CacheView(CacheReader):
                     self.view.speculating = False
                 if self.failure is not None:
                     failure, self.failure = self.failure, None
-                    self.errors.by_thread.clear()
+                    self.errors.kept.clear()
                     if wait or not isinstance(failure, (StateUnavailable, StateNotAvailable)):
                         raise failure
                     self.fetcher.was_long()
@@ -100,7 +100,7 @@ cdef class CacheView(CacheReader):
                     if failure is not None:
                         raise failure
                     return result
-                self.errors.by_thread.clear()
+                self.errors.kept.clear()
                 if not wait and (
                     not brief or self.view.rounds == BRIEF_ROUNDS or self.view.unknown_first
                     or not self.fetcher.is_brief()

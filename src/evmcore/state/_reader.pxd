@@ -32,12 +32,12 @@ cdef struct RunHooks:
         void* self, Machine* machine, const uint8_t* target, const uint8_t* sender, const uint8_t* data, size_t size
     ) noexcept nogil
 
-# The exceptions of failed reads. They cannot pass through native frames, so they are kept by thread until they are taken.
-# For use with the GIL.
+# The exceptions of failed reads. They cannot pass through native frames, so they are kept until they are taken, by the thread
+# that read and the thread for which it did (see `_workers`). For use with the GIL.
 cdef class ReadErrors:
-    cdef dict by_thread
+    cdef dict kept
     cdef void keep(self, object error)
-    cdef object take(self)        # of this thread, or of one of its worker threads; None: there is none
+    cdef object take(self)        # the latest of this thread, or else of those that worked for it; None: there is none
 
 cdef class Backend:
     cdef StateReader reader                           # valid as long as the Backend lives; filled by the subclass

@@ -4,8 +4,7 @@ from evmcore._code cimport Code
 from evmcore._diff cimport diff_argument
 from evmcore._state cimport READ_FAILED, AccountData, Found
 from evmcore._u256 cimport u256
-
-from threading import get_ident
+from evmcore._workers cimport employer, this_thread
 
 from evmcore.errors import StateError, not_copied
 
@@ -14,21 +13,28 @@ cdef int MOST_ERRORS = 1024
 
 cdef class ReadErrors:
     def __cinit__(self):
-        self.by_thread = {}
+        self.kept = {}
 
     cdef void keep(self, object error):
-        if len(self.by_thread) >= MOST_ERRORS:   # left by native threads of batches, which reported one of them
-            self.by_thread.clear()
-        self.by_thread[get_ident()] = error
+        cdef tuple where = (this_thread(), employer())
+        self.kept.pop(where, None)
+        if len(self.kept) >= MOST_ERRORS:        # of runs that ended for another reason
+            self.kept.pop(next(iter(self.kept)), None)
+        self.kept[where] = error
 
     cdef object take(self):
-        error = self.by_thread.pop(get_ident(), None)
-        if error is None:
-            try:
-                error = self.by_thread.popitem()[1]
-            except KeyError:
-                return None
-        return error
+        cdef object thread = this_thread()
+        own = others = None
+        for where, error in list(self.kept.items()):
+            worker, caller = where
+            if worker == thread:
+                own = error
+            elif caller == thread:
+                others = error
+            else:
+                continue
+            self.kept.pop(where, None)           # also what was not the latest: a run reports one
+        return others if own is None else own
 
 
 cdef class Backend:
