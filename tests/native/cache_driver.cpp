@@ -150,6 +150,10 @@ static void read(StateCache* cache, uint64_t number) {
                 break;
             }
             for (uint64_t reads = random.below(200); reads--;) {
+                uint8_t address[20];
+                address_of(random.below(ACCOUNTS), address);
+                const u256 key = key_of(random.below(SLOTS));
+                cache->send_for(cache->send_for(address), &key);
                 check_slot(cache, view, random.below(ACCOUNTS), random.below(SLOTS));
                 check_account(cache, view, random.below(ACCOUNTS));
             }
