@@ -96,8 +96,11 @@ cdef BlockFailure system_call(
     message.input_size = size
     execute(machine, &message, outcome)
     ws_finish(ws)
-    if outcome.status >= STATE_FAILED or ws.failed:
-        status[0] = outcome.status if outcome.status >= STATE_FAILED else STATE_FAILED
+    if ws.failed:
+        status[0] = NO_MEMORY if ws.no_memory else STATE_FAILED
+        return BLOCK_ENGINE_FAILED
+    if outcome.status >= STATE_FAILED:
+        status[0] = outcome.status
         return BLOCK_ENGINE_FAILED
     return BLOCK_OK if outcome.status == SUCCESS else BLOCK_SYSTEM_CALL_FAILED
 

@@ -36,7 +36,7 @@ cdef uint32_t ws_account_unloaded(WorkingSet* ws, const uint8_t* address) noexce
     if table.cells[at].stamp == table.stamp:
         return table.cells[at].number
     number = ws.account_count
-    if number == p.account_capacity and not grow_accounts(ws):
+    if not has_room(ws, table) or (number == p.account_capacity and not grow_accounts(ws)):
         return 0
     set_zero(&ws.accounts[number])
     memcpy(ws.accounts[number].address, address, 20)

@@ -34,7 +34,7 @@ cdef uint32_t ws_slot_unloaded(WorkingSet* ws, uint32_t account, const u256* key
     if table.cells[at].stamp == table.stamp:
         return table.cells[at].number
     number = ws.slot_count
-    if number == p.slot_capacity and not grow_slots(ws):
+    if not has_room(ws, table) or (number == p.slot_capacity and not grow_slots(ws)):
         return 0
     set_zero(&ws.slots[number])
     ws.slots[number].account = account
@@ -120,7 +120,10 @@ cdef uint32_t transient_number(WorkingSet* ws, uint32_t account, const u256* key
     if not create:
         return NO_NUMBER
     number = p.transient_count
-    if number == p.transient_capacity and not grow(ws, <void**>&p.transient, &p.transient_capacity, sizeof(TransientEntry)):
+    if not has_room(ws, table) or (
+        number == p.transient_capacity
+        and not grow(ws, <void**>&p.transient, &p.transient_capacity, sizeof(TransientEntry))
+    ):
         return NO_NUMBER
     memset(&p.transient[number], 0, sizeof(TransientEntry))
     p.transient[number].account = account

@@ -72,6 +72,15 @@ cdef inline uint32_t free_cell(const Table* table, uint64_t key_hash) noexcept n
     return at
 
 
+cdef inline bint has_room(WorkingSet* ws, const Table* table) noexcept nogil:
+    """Whether one more cell may be taken. It may not be the last: every search ends at a free one, also where memory for more
+    has run out before and the working set goes on."""
+    if table.used < table.mask:
+        return True
+    out_of_memory(ws)
+    return False
+
+
 cdef inline bint may_be(const Cell* cell, uint64_t key_hash) noexcept nogil:
     return cell.tag == <uint16_t>(key_hash >> 48)
 
