@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 
 from evmcore._block_run cimport CHECK, STATE_ROOT, BlockRun, Decision, root_after, root_function
-from evmcore._outcome cimport committed_transaction, encoded_receipts, receipt_of, receipts_root, slice_of
+from evmcore._outcome cimport MADE, committed_transaction, encoded_receipts, receipt_of, receipts_root, slice_of
 from evmcore._state cimport LogEntry
 from evmcore._sync cimport monotonic_ns
 
@@ -20,6 +20,10 @@ cdef class BlockResult:
     `logs_bloom` has 256 bytes, `diff` is the `StateDiff` against the state before the block. `requests` lists the block's
     requests (EIP-7685; type byte and data), None before Prague.
     """
+
+    def __cinit__(self, made=None):
+        if made is not MADE:
+            raise TypeError("a BlockResult comes from the execution of a block: it cannot be made by itself")
 
     def __reduce__(self):
         raise not_copied(self, "pickle what is needed of it, as its block, diff and receipts")
@@ -109,7 +113,7 @@ cdef class BlockResult:
 
 
 cdef BlockResult result_of(BlockRun run, object block, object chain, object fork, unsigned int threads):
-    cdef BlockResult result = BlockResult.__new__(BlockResult)
+    cdef BlockResult result = BlockResult.__new__(BlockResult, MADE)
     result.block = block
     result.fork = fork
     result.backend = run.backend

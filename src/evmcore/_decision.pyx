@@ -266,6 +266,8 @@ cdef void run_beside(Beside* beside, int threads) noexcept nogil:
 cdef class ChoosingExecutor(Executor):
 
     def __init__(self, threads):
+        if self.choices is not None:              # blocks may be running
+            raise InputError("a ChoosingExecutor is made once: make another one for other threads")
         threads = thread_count(threads)
         if threads < 2:
             raise InputError(f"argument 'threads': expected at least 2, got {threads}")

@@ -87,6 +87,8 @@ cdef class EVM:
 
     def __init__(self, state, fork="osaka", block=None, chain_id=None, *, unlimited_code_size=False,
                  switch_dispatch=False):
+        if self.block is not None:                # calls may be running
+            raise InputError("an EVM is made once: make another one, or one for another block by `with_block`")
         if block is None:
             block = BlockEnv()
         elif not isinstance(block, BlockEnv):

@@ -27,6 +27,9 @@ cdef class CommittedTransaction(TransactionResult):
     cdef object fork
     cdef object transaction
 
+# What results have to be made with, so that there are none without an output.
+cdef object MADE
+
 cdef bytes slice_of(const uint8_t* data, size_t offset, size_t size)
 cdef CommittedTransaction committed_transaction(KeptOutput kept, const BlockOutput* output, size_t index, object fork, object transaction)
 cdef object receipt_of(const BlockOutput* output, size_t index, object fork, object transaction)

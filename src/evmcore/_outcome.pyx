@@ -23,6 +23,8 @@ from evmcore.types import Log, Receipt
 cdef enum:
     RECEIPTS_AT_ONCE = 32         # receipts that a thread makes at a time
 
+MADE = object()
+
 
 cdef class KeptOutput:
     def __dealloc__(self):
@@ -133,6 +135,10 @@ cdef class CommittedTransaction(TransactionResult):
     ended.
     """
 
+    def __cinit__(self, made=None):
+        if made is not MADE:
+            raise TypeError("a CommittedTransaction comes from the execution of a block: it cannot be made by itself")
+
     cdef tuple fields(self):
         return (*TransactionResult.fields(self), self.index, self.receipt, self.accesses)
 
@@ -163,7 +169,7 @@ cdef CommittedTransaction committed_transaction(
     KeptOutput kept, const BlockOutput* output, size_t index, object fork, object transaction
 ):
     cdef const TxRecord* record = &output.records[index]
-    cdef CommittedTransaction result = CommittedTransaction.__new__(CommittedTransaction)
+    cdef CommittedTransaction result = CommittedTransaction.__new__(CommittedTransaction, MADE)
     cdef LogEntry* entry
     cdef size_t i
     result.index = index

@@ -57,6 +57,8 @@ cdef class Session:
         ws_reset(self.machine.ws, &self.backend.reader, 0)
 
     def __init__(self, state, chain="mainnet", *, timeout=None):
+        if self.chain is not None:
+            raise InputError("a Session is made once: make another one")
         self.chain = chain_of(chain)
         self.backend = self.making.backend = as_backend(state)
         self.machine.deadline_ns = read_timeout(timeout, &self.machine.abort_flag)

@@ -13,7 +13,7 @@ from evmcore._block_run cimport BlockRun, Executor
 from evmcore._block_steps cimport BlockOutput, Gate
 from evmcore._outcome cimport committed_transaction
 
-from evmcore.errors import not_copied
+from evmcore.errors import InputError, not_copied
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -44,6 +44,8 @@ cdef class BlockStream:
     """
 
     def __init__(self, request, Executor executor not None):
+        if self.execution is not None:            # it may be running
+            raise InputError("a BlockStream is made once: execute the block again for another one")
         _, self.fork = request.rules()
         self.block = request.block
         self.commit = request.commit

@@ -10,6 +10,8 @@ cdef class MuxTracer(Tracer):
     """Passes every event to all of `tracers`, in their order; each of them has its own result."""
 
     def __init__(self, tracers):
+        if self.tracers is not None:              # they may be watching a run
+            raise InputError("a MuxTracer is made once: make another one for other tracers")
         self.tracers = tuple(tracers)
         for tracer in self.tracers:
             if not isinstance(tracer, Tracer):
