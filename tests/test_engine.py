@@ -319,6 +319,8 @@ def test_code_of_a_message_runs_in_place_of_the_accounts() -> None:
     evm = evm_with(assemble("INVALID"))
     assert word(evm.message(CONTRACT, code=returning("ADDRESS")).output) == 0xAA
     assert word(evm.message(OTHER, code=returning("1 SLOAD"), overrides={OTHER: {"state": {1: 6}}}).output) == 6
+    there = Account(balance=5, code=returning("1"))
+    assert word(evm.message(OTHER, code=returning("SELFBALANCE"), overrides={OTHER: there}).output) == 5
 
 
 # ---- stopping

@@ -382,6 +382,19 @@ WRONG_ARGUMENTS: list[tuple[str, tuple[Any, ...], str]] = [
 ]
 
 
+def test_a_code_is_no_longer_than_what_can_run() -> None:
+    state, code = MemoryState(), bytes(2**30 + 1)
+    for give in (
+        lambda: state.set_code(A, code),
+        lambda: state.set_account(A, Account(code=code)),
+        lambda: EVM(state).call(A, overrides={A: {"code": code}}),
+        lambda: EVM(state).message(A, code=code),
+    ):
+        with pytest.raises(InputError, match=r"expected at most 2\*\*30 bytes of code, got 1073741825"):
+            give()
+    assert len(state) == 0
+
+
 @pytest.mark.parametrize(("method", "arguments", "named"), WRONG_ARGUMENTS)
 def test_wrong_arguments_are_named(method: str, arguments: tuple[Any, ...], named: str) -> None:
     state = MemoryState()

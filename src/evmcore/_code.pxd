@@ -2,6 +2,9 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
+cdef enum:
+    MOST_CODE = 1 << 30           # bytes of one code
+
 cdef struct Code:
     int32_t refs                  # atomic
     uint32_t size                 # bytes of the original code
@@ -18,6 +21,8 @@ cdef Code* code_transient(const uint8_t* data, size_t size) noexcept nogil      
 cdef void code_fuse(const Code* code, size_t at) noexcept nogil                      # fuses from the entered instruction at `at` to the end of its run
 cdef void code_retain(Code* code) noexcept nogil
 cdef void code_release(Code* code) noexcept nogil                                    # NULL is allowed
+
+cdef int check_code_size(Py_ssize_t size, str name) except -1                        # InputError naming the argument
 
 cdef inline bint is_jumpdest(const Code* code, uint64_t offset) noexcept nogil:
     return offset < code.size and (code.jumpdests[offset >> 6] >> (offset & 63)) & 1

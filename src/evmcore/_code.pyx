@@ -21,6 +21,8 @@ from libc.string cimport memcmp, memcpy, memset
 from evmcore._hash cimport keccak256
 from evmcore._sync cimport Mutex, atomic_add32, atomic_store8, mutex_lock, mutex_unlock
 
+from evmcore.errors import InputError
+
 cdef extern from "include/code_scan.h":                      # which the generated file includes
     pass
 
@@ -33,7 +35,6 @@ cdef enum:
     PADDING = 64                  # also the number of bytes that the pass reads at once
     SHARDS = 32
     FIRST_BUCKETS = 64
-    MAX_SIZE = 1 << 30
 
 # A cached code. `Code` comes first: the cache returns &entry.code and finds the entry again by a cast.
 cdef struct Entry:
@@ -60,7 +61,7 @@ cdef Entry* new_entry(const uint8_t* code_hash, const uint8_t* data, size_t size
     cdef size_t words = (size + 63) // 64
     cdef size_t bitmap = (sizeof(Entry) + 2 * padded + 7) & ~<size_t>7
     cdef size_t footprint = bitmap + 8 * words
-    if size > MAX_SIZE:
+    if size > MOST_CODE:
         return NULL
     cdef uint8_t* block = <uint8_t*>malloc(footprint)
     if block == NULL:
@@ -219,6 +220,12 @@ cdef void code_retain(Code* code) noexcept nogil:
 cdef void code_release(Code* code) noexcept nogil:
     if code != NULL and atomic_add32(&code.refs, -1) == 0:
         free(<Entry*>code)
+
+
+cdef int check_code_size(Py_ssize_t size, str name) except -1:
+    if size > MOST_CODE:
+        raise InputError(f"argument '{name}': expected at most 2**30 bytes of code, got {size}")
+    return 0
 
 
 cdef void fuse_everywhere(const Code* code) noexcept nogil:

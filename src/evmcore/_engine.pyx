@@ -8,6 +8,7 @@ from evmcore._arguments cimport (
     read_word,
 )
 from evmcore._batch cimport Batch, Settings, batch_new, settings_message, settings_run
+from evmcore._code cimport check_code_size
 from evmcore._diff cimport diff_collect
 from evmcore._interrupts cimport python_interrupts, raise_interruption
 from evmcore._interp cimport CALL, CREATE, Machine, Message, Outcome, STATE_FAILED, SUCCESS, Status
@@ -41,6 +42,12 @@ DEPLOY_CHECKS.balance = True
 DEPLOY_CHECKS.forgotten = False
 
 cdef tuple EMPTY = ()
+
+
+cdef bytes read_code_argument(object code):
+    cdef bytes data = to_bytes(code, "code")
+    check_code_size(len(data), "code")
+    return data
 
 
 cdef Tracer read_tracer(object tracer):
@@ -248,8 +255,8 @@ cdef class EVM:
 
         Unlike `call` this is not a transaction: no intrinsic gas, no refund, no floor, no checks. The code gets all of
         `gas`. The result's `gas_used` is the gas that execution took, and `gas_refund` is the refund counter, which is
-        not subtracted. `code` runs in place of the code at `to`; `is_static` forbids state changes as STATICCALL does.
-        The other arguments, the result and the errors are as in `call`.
+        not subtracted. `code` runs in place of the code at `to`, also where `overrides` replaces that; `is_static`
+        forbids state changes as STATICCALL does. The other arguments, the result and the errors are as in `call`.
         """
         cdef Message message
         cdef Outcome outcome
@@ -279,17 +286,17 @@ cdef class EVM:
         if code is not None or overrides is not None:
             seen = self.settings
             settings = &seen
-        if code is not None:
-            if to is None:
-                raise InputError("argument 'code': a creation runs `data`; give `to` to run code in its place")
-            over_code = overlay_new(seen.reader)
-            target = PyBytes_FromStringAndSize(<char*>message.target, 20)
-            over_code.add_account(target, {"code": to_bytes(code, "code")})
-            seen.reader = &over_code.reader
+        if code is not None and to is None:
+            raise InputError("argument 'code': a creation runs `data`; give `to` to run code in its place")
         if overrides is not None:
             over_all = overlay_new(seen.reader)
             over_all.add_accounts(overrides)
             seen.reader = &over_all.reader
+        if code is not None:                      # before the overrides, which may be of the same account
+            over_code = overlay_new(seen.reader)
+            target = PyBytes_FromStringAndSize(<char*>message.target, 20)
+            over_code.add_account(target, {"code": read_code_argument(code)})
+            seen.reader = &over_code.reader
         machine = machine_or_error(FOR_CALLS)
         try:
             machine.abort_flag = abort_flag

@@ -3,7 +3,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING
-from evmcore._code cimport Code, code_intern, code_release, code_retain
+from evmcore._code cimport Code, check_code_size, code_intern, code_release, code_retain
 from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._hash cimport keccak256
 from evmcore._precompiles cimport PrecompileMove, precompile_at
@@ -180,6 +180,7 @@ cdef dict checked_fields(object override, str name):
         fields["nonce"] = to_uint(fields["nonce"], f"{name}.nonce", 64)
     if "code" in fields:
         fields["code"] = to_bytes(fields["code"], f"{name}.code")
+        check_code_size(len(fields["code"]), f"{name}.code")
     for kind in ("state", "stateDiff"):
         if kind in fields:
             fields[kind] = checked_slots(fields[kind], name)

@@ -75,7 +75,7 @@ class MemoryState(Backend):
         """Sets the nonce, below 2**64."""
 
     def set_code(self, address: AddressLike, code: bytes | str) -> None:
-        """Sets the code, at most 2**31 - 1 bytes."""
+        """Sets the code, at most 2**30 bytes."""
 
     def set_storage(self, address: AddressLike, slot: Word, value: Word) -> None:
         """Sets a storage slot; zero clears it."""

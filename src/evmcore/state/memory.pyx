@@ -8,6 +8,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
+from evmcore._code cimport check_code_size
 from evmcore._diff cimport StateDiff, diff_argument
 from evmcore._diff_data cimport AccountChange
 from evmcore._empty_code cimport EMPTY_CODE_HASH
@@ -318,10 +319,10 @@ cdef class MemoryState(Backend):
         self.edit(&edit)
 
     def set_code(self, address, code) -> None:
-        """Sets the code, at most 2**31 - 1 bytes."""
+        """Sets the code, at most 2**30 bytes."""
         cdef bytes key = to_address(address, "address")
         cdef bytes data = to_bytes(code, "code")
-        cdef bytes code_hash = hash_of(data)
+        cdef bytes code_hash = code_hash_of(data)
         cdef Edit edit = empty_edit(EDIT_ACCOUNT, key)
         put_code(&edit, data, code_hash)
         self.edit(&edit)
@@ -350,7 +351,7 @@ cdef class MemoryState(Backend):
         """Replaces an account by an `AllocEntry`."""
         cdef Edit edit = empty_edit(EDIT_ACCOUNT, address)
         cdef bytes code = entry.code
-        cdef bytes code_hash = entry.code_hash if code is None else hash_of(code)
+        cdef bytes code_hash = entry.code_hash if code is None else code_hash_of(code)
         cdef dict storage = entry.storage
         cdef Slot* slots = <Slot*>malloc((len(storage) + 1) * sizeof(Slot))
         if slots == NULL:
@@ -680,8 +681,9 @@ cdef int put_code(Edit* edit, bytes code, bytes code_hash) except -1:
     return 0
 
 
-cdef bytes hash_of(bytes data):
+cdef bytes code_hash_of(bytes data):
     cdef uint8_t[32] digest
+    check_code_size(len(data), "code")
     keccak256(data, len(data), digest)
     return digest[:32]
 
