@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from evmcore._diff import StateDiff
-from evmcore.blocks import EMPTY_TRIE_ROOT, Block, Header
+from evmcore.blocks import EMPTY_TRIE_ROOT, Block, Header, encode_withdrawal
 from evmcore.body import parse_deposit, requests_hash
 from evmcore.errors import BlockReason, InputError, InvalidBlock, StateError
 from evmcore.execution import execute_block
 from evmcore.forks import DEPOSIT_CONTRACT
 from evmcore.state import MemoryState, State
 from evmcore.transactions import Transaction
+from evmcore.trie import ordered_root
 from evmcore.types import Account, Withdrawal
 
 SENDER = bytes.fromhex("a94f5374fce5edbc8e2a8697c15331677e6ebf0b")
@@ -23,6 +25,18 @@ WITHDRAWALS = bytes.fromhex("00000961ef480eb55e80d19ad83579a64c007002")
 CONSOLIDATIONS = bytes.fromhex("0000bbddc7ce488642fb579f8b00f3a590007251")
 HISTORY = bytes.fromhex("0000f90827f1c53a10cb7a02335b175320002935")
 STOP = Account(nonce=1, code=b"\x00")
+
+
+class Watched(MemoryState):
+    """Notes what there is whenever its root is asked for."""
+
+    def __init__(self, alloc: dict[bytes, Account]) -> None:
+        super().__init__(alloc)
+        self.seen: list[int] = []
+
+    def state_root(self, *arguments: Any, **named: Any) -> bytes:
+        self.seen.append(self.balance(TARGET))
+        return super().state_root(*arguments, **named)
 
 
 def prague(*transactions: Transaction, **fields: Any) -> Block:
@@ -253,3 +267,48 @@ def test_one_state_serves_many_blocks_at_once() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(run, range(200)))
+
+
+def valid_block(state: MemoryState) -> Block:
+    """One that gives TARGET a gwei."""
+    header = Header(number=1, timestamp=1000, base_fee_per_gas=7, withdrawals_root=bytes(32))
+    block = Block(header, withdrawals=(Withdrawal(0, 0, TARGET, 1),))
+    result = execute_block(block, state, "shanghai", validate=False)
+    header = replace(
+        header,
+        withdrawals_root=ordered_root([encode_withdrawal(item) for item in block.withdrawals or ()]),
+        transactions_root=EMPTY_TRIE_ROOT,
+        receipts_root=EMPTY_TRIE_ROOT,
+        state_root=result.state_root(),
+    )
+    return Block(header, withdrawals=block.withdrawals)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"state_root": bytes(32)}, BlockReason.INVALID_STATE_ROOT),
+        ({"receipts_root": bytes(32)}, BlockReason.INVALID_RECEIPTS_ROOT),
+        ({"state_root": bytes(32), "receipts_root": bytes(32)}, BlockReason.INVALID_STATE_ROOT),
+        ({"gas_used": 1, "state_root": bytes(32)}, BlockReason.INVALID_GAS_USED),
+    ],
+)
+def test_nobody_sees_the_changes_of_a_block_that_is_not_valid(wrong: dict[str, Any], reason: BlockReason) -> None:
+    state = Watched({TARGET: Account(balance=5)})
+    block = valid_block(state)
+    before = state.dump()
+    with pytest.raises(InvalidBlock) as caught:
+        execute_block(
+            Block(replace(block.header, **wrong), withdrawals=block.withdrawals),
+            state,
+            "shanghai",
+            validate=True,
+            check_state_root=True,
+            commit=True,
+        )
+    assert caught.value.reason is reason
+    assert state.dump() == before
+    assert set(state.seen) == {5}
+    result = execute_block(block, state, "shanghai", validate=True, check_state_root=True, commit=True)
+    assert result.state_root() == state.state_root() == block.header.state_root
+    assert state.balance(TARGET) == 10**9 + 5

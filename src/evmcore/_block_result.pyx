@@ -159,23 +159,18 @@ cdef list requests_of(const BlockOutput* output, bytes deposit_contract):
     )
 
 
-cdef int check_outcome(BlockResult result, bint with_state_root) except -1:
-    """Compares the results of the execution with the header, in the order of the execution specification."""
-    cdef int64_t start = monotonic_ns(), before_root
+cdef int check_transactions(BlockResult result) except -1:
     header = result.block.header
     if result.gas_used != header.gas_used:
         raise InvalidBlock(
             BlockReason.INVALID_GAS_USED, f"gas used {header.gas_used}, the transactions used {result.gas_used}"
         )
     body.check_transactions_root(result.block, result.threads)
-    if with_state_root:
-        before_root = monotonic_ns()
-        root = result.state_root()
-        result.phases[STATE_ROOT] = monotonic_ns() - before_root
-        if root != header.state_root:
-            raise InvalidBlock(
-                BlockReason.INVALID_STATE_ROOT, f"state root 0x{header.state_root.hex()}, the state has 0x{root.hex()}"
-            )
+    return 0
+
+
+cdef int check_receipts(BlockResult result) except -1:
+    header = result.block.header
     root = result.receipts_root
     if root is not None and root != header.receipts_root:
         raise InvalidBlock(
@@ -194,25 +189,55 @@ cdef int check_outcome(BlockResult result, bint with_state_root) except -1:
             BlockReason.INVALID_REQUESTS,
             f"requests hash 0x{(header.requests_hash or b'').hex()}, the requests have 0x{result.requests_hash.hex()}",
         )
-    result.phases[CHECK] = monotonic_ns() - start
     return 0
 
 
+cdef int check_state(BlockResult result, bint commit) except -1:
+    """The state root, and with `commit` the changes applied where it is right."""
+    cdef int64_t start = monotonic_ns()
+    header = result.block.header
+    root = commit_to(result, header.state_root) if commit else result.state_root()
+    result.phases[STATE_ROOT] = monotonic_ns() - start
+    if root != header.state_root:
+        raise InvalidBlock(
+            BlockReason.INVALID_STATE_ROOT, f"state root 0x{header.state_root.hex()}, the state has 0x{root.hex()}"
+        )
+    return 0
+
+
+cdef bytes commit_to(BlockResult result, bytes state_root):
+    """Applies the changes if they lead to a state root; gives the one they lead to."""
+    cdef bytes root
+    try:
+        apply_to = result.backend.apply_to
+    except AttributeError:
+        root = result.state_root()
+        if root == state_root:
+            result.backend.apply(result.diff)
+    else:
+        root = apply_to(result.diff, state_root, result.threads)
+    if root == state_root:
+        result.root_cache = root
+        result.committed = True
+    return root
+
+
 cdef int conclude(BlockResult result, bint validate, bint check_state_root, bint commit) except -1:
-    """Compares the outcome with the header and applies the changes, each if requested."""
-    # A state root needs the changes applied: if they are to stay, they are applied only once.
-    cdef bint apply_first = commit and validate and check_state_root
-    if apply_first:
-        root_function(result.backend)            # without one nothing is applied
-    elif validate:
-        check_outcome(result, check_state_root)
-    if commit:
+    """Compares the outcome with the header and applies the changes, as far as either is wanted. Where several things are
+    wrong the first is told, in the order of the execution specification; of a block that is not valid nobody sees a change."""
+    cdef int64_t start = monotonic_ns()
+    if validate:
+        check_transactions(result)
+        try:
+            check_receipts(result)
+        except InvalidBlock:
+            if check_state_root:
+                check_state(result, False)       # comes before
+            raise
+        if check_state_root:
+            check_state(result, commit)
+        result.phases[CHECK] = monotonic_ns() - start
+    if commit and not result.committed:
         result.backend.apply(result.diff)
         result.committed = True
-    if apply_first:
-        try:
-            check_outcome(result, True)
-        except BaseException:
-            result.backend.undo(result.diff)
-            raise
     return 0

@@ -29,7 +29,7 @@ cdef class MemoryState(Backend):
     cdef int edit(self, Edit* edit) except -1
     cdef int put_account(self, bytes address, object entry) except -1
     cdef int add_old_codes(self, StateDiff diff) except -1
-    cdef int apply_direction(self, StateDiff diff, bint backward, uint8_t* root_meanwhile, unsigned int threads) except -1
+    cdef int apply_direction(self, StateDiff diff, bint backward, uint8_t* root, const uint8_t* wanted, unsigned int threads) except -1
     cdef int compute(self, unsigned int threads, uint8_t* root, AccountProof* proof) except -1
     # Runs `work`, which computes a root (after a `diff`, or None). If it may take long, signals are handled meanwhile; if a
     # handler raises, `stop` is set, and the exception is returned.

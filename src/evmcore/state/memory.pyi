@@ -102,6 +102,12 @@ class MemoryState(Backend):
         from, or if a code is neither in the diff nor in the state.
         """
 
+    def apply_to(self, diff: StateDiff, state_root: bytes | str, threads: Threads = 1) -> bytes:
+        """Applies a diff if that leads to the state root of 32 bytes; gives the root that it leads to.
+
+        With another root the state stays as it is, and nobody sees it changed. Raises `StateError` as `apply` does.
+        """
+
     def undo(self, diff: StateDiff) -> None:
         """Reverts a diff that was applied before: afterwards the state is exactly the earlier one."""
 

@@ -81,7 +81,7 @@ cdef void compute_in_turn(void* context) noexcept nogil:
     computing.lock.end_read()
 
 
-# A diff that is applied, either permanently or only while the state root is computed.
+# A diff that is applied, permanently or while the state root is computed; in the latter case it stays if the root is `wanted`.
 cdef struct Applying:
     SharedLock* lock
     KeptTrie* kept
@@ -91,10 +91,12 @@ cdef struct Applying:
     CodeBytes* codes
     StoredCode** taken
     uint8_t* root                 # NULL: apply permanently
+    const uint8_t* wanted         # NULL: no root
     unsigned int threads
     uint32_t stop                 # set: the root is not needed any more
     bint entered
     bint rooted
+    bint stays
     ApplyResult result
 
 
@@ -110,7 +112,9 @@ cdef void apply_or_root(void* context) noexcept nogil:
     apply_diff(store, <StateDiff>applying.diff, applying.backward, applying.codes, applying.taken, &applying.result)
     if applying.root != NULL and applying.result.problem == APPLIED:
         applying.rooted = kept_root(applying.kept, store, applying.threads, &applying.stop, applying.root)
-        store_rewind(store, position)
+        applying.stays = applying.rooted and applying.wanted != NULL and memcmp(applying.root, applying.wanted, 32) == 0
+        if not applying.stays:
+            store_rewind(store, position)
     store_drop_record(store)
     applying.lock.end_write()
 
@@ -422,36 +426,50 @@ cdef class MemoryState(Backend):
         Makes the diff complete (see `StateDiff`). Raises `StateError` naming the account or slot, with both values, if the
         state is not the one the diff starts from, or if a code is neither in the diff nor in the state.
         """
-        self.apply_direction(diff_argument(diff), False, NULL, 1)
+        self.apply_direction(diff_argument(diff), False, NULL, NULL, 1)
+
+    def apply_to(self, diff, state_root, threads=1) -> bytes:
+        """Applies a diff if that leads to the state root of 32 bytes; gives the root that it leads to, on at most `threads`
+        native threads. With another root the state stays as it is, and nobody sees it changed.
+
+        Completes the diff. Raises `StateError` as `apply` does.
+        """
+        cdef bytes wanted = to_hash(state_root, "state_root")
+        cdef uint8_t[32] root
+        cdef unsigned int count = thread_count(threads)
+        self.state_root(None, count)              # what is not known yet is hashed while others may read
+        self.apply_direction(diff_argument(diff), False, root, wanted, count)
+        return root[:32]
 
     def undo(self, diff) -> None:
         """Reverts a diff that was applied before: afterwards the state is exactly the earlier one.
 
         Raises `StateError` like `apply`; the state is then unchanged.
         """
-        self.apply_direction(diff_argument(diff), True, NULL, 1)
+        self.apply_direction(diff_argument(diff), True, NULL, NULL, 1)
 
     cdef int apply_direction(
-        self, StateDiff diff, bint backward, uint8_t* root_meanwhile, unsigned int threads
+        self, StateDiff diff, bint backward, uint8_t* root, const uint8_t* wanted, unsigned int threads
     ) except -1:
-        """Applies or undoes. With `root_meanwhile`: only while the state root is computed."""
+        """Applies or undoes. With `root`: only while the state root is computed, and for good if that is the `wanted` root."""
         cdef StateDiff changes = diff.present() if backward else diff.draft()
         cdef size_t count = changes.account_count
         cdef CodeBytes* codes = <CodeBytes*>calloc(count + 1, sizeof(CodeBytes))
         cdef StoredCode** taken = <StoredCode**>calloc(count + 1, sizeof(StoredCode*))
         cdef Applying applying = Applying(
-            self.lock, &self.kept, &self.store, <void*>changes, backward, codes, taken, root_meanwhile, threads
+            self.lock, &self.kept, &self.store, <void*>changes, backward, codes, taken, root, wanted, threads
         )
         cdef bint took = False
         cdef size_t i
         interruption = None
         applying.stop = 0
         applying.rooted = True
+        applying.stays = False
         try:
             if codes == NULL or taken == NULL:
                 raise ResourceError("no memory to apply a state diff")
             held = codes_of(changes, backward, codes)       # keeps the bytes alive
-            if root_meanwhile == NULL:
+            if root == NULL:
                 with nogil:
                     apply_or_root(&applying)
             else:
@@ -472,6 +490,8 @@ cdef class MemoryState(Backend):
                         codes_release(&self.store.codes, taken[i])
                     self.lock.end_write()
             if interruption is not None:
+                if applying.stays:               # the handler raised when the root had just been found
+                    self.apply_direction(diff, True, NULL, NULL, 1)
                 raise interruption
             if not applying.rooted:
                 raise no_memory_for_root()
@@ -526,7 +546,7 @@ cdef class MemoryState(Backend):
         cdef uint8_t[32] root
         cdef unsigned int count = thread_count(threads)
         if diff is not None:
-            self.apply_direction(diff_argument(diff), False, root, count)
+            self.apply_direction(diff_argument(diff), False, root, NULL, count)
         else:
             self.compute(count, root, NULL)
         return root[:32]
@@ -672,8 +692,6 @@ cdef int put_code(Edit* edit, bytes code, bytes code_hash) except -1:
     """`code` and `code_hash` must outlive the edit."""
     edit.set_code = True
     if code_hash != EMPTY_CODE_HASH[:32]:
-        if code is not None and len(code) > 0x7fffffff:
-            raise InputError(f"argument 'code': expected at most 2**31 - 1 bytes, got {len(code)}")
         edit.code_hash = code_hash
         if code is not None:
             edit.code = code
