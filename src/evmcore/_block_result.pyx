@@ -2,7 +2,7 @@
 """
 from libc.stdint cimport int64_t
 
-from evmcore._block_run cimport CHECK, STATE_ROOT, BlockRun, Decision, root_after, root_function
+from evmcore._block_run cimport CHECK, STATE_ROOT, BlockRun, Decision, root_after
 from evmcore._outcome cimport MADE, committed_transaction, encoded_receipts, receipt_of, receipts_root, slice_of
 from evmcore._state cimport LogEntry
 from evmcore._sync cimport monotonic_ns

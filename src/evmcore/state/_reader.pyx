@@ -24,17 +24,13 @@ cdef class ReadErrors:
 
     cdef object take(self):
         cdef object thread = this_thread()
-        own = others = None
-        for where, error in list(self.kept.items()):
-            worker, caller = where
-            if worker == thread:
-                own = error
-            elif caller == thread:
-                others = error
-            else:
-                continue
-            self.kept.pop(where, None)           # also what was not the latest: a run reports one
-        return others if own is None else own
+        own = [where for where in list(self.kept) if where[0] == thread]
+        # A worker that has just failed takes its own error, perhaps at this moment: the caller leaves it, unless it has none.
+        taken = own or [where for where in list(self.kept) if where[1] == thread]
+        error = None
+        for where in taken:
+            error = self.kept.pop(where, error)  # the latest: a run reports one
+        return error
 
 
 cdef class Backend:
