@@ -86,7 +86,8 @@ cdef class DiffData:
     cdef size_t slot_capacity
     cdef bint borrowed            # the arrays are those of `lender`
     cdef DiffData lender
-    cdef list former              # diffs that keep the arrays there were before: somebody may still read them
+    cdef bint lent                # others may be reading the arrays
+    cdef list former              # diffs that keep the arrays that were lent before
 
     cdef bint reserve(self, size_t accounts, size_t slots) noexcept nogil        # total capacity; False: no memory
     # The next entry, to be filled in completely; NULL: no memory. Call `sort` after the last one.
@@ -95,7 +96,7 @@ cdef class DiffData:
     cdef void sort(self) noexcept nogil
     cdef size_t account_position(self, const uint8_t* address) noexcept nogil    # as `change_of_account`
 
-    # Arrays that other threads may read are never changed in place, but replaced by those of another diff.
+    # Arrays that may be lent are never changed in place, but replaced by those of another diff.
     cdef void borrow(self, DiffData lender)                  # into an empty diff: the present changes of `lender`
     cdef int copy_changes(self, DiffData other) except -1    # into an empty diff
     cdef void replace_changes(self, DiffData other)          # by those of `other`, which is not used any more

@@ -51,6 +51,7 @@ cdef class DiffData:
     cdef void borrow(self, DiffData lender):
         self.borrowed = True
         self.lender = lender
+        lender.lent = True
         self.accounts = lender.accounts
         self.account_count = lender.account_count
         self.slots = lender.slots
@@ -78,9 +79,9 @@ cdef class DiffData:
         self.slots, other.slots = other.slots, self.slots
         self.slot_count, other.slot_count = other.slot_count, self.slot_count
         self.slot_capacity, other.slot_capacity = other.slot_capacity, self.slot_capacity
-        if self.former is None:
-            self.former = []
-        self.former.append(other)
+        if self.lent:
+            self.lent = False
+            self.former = [other] if self.former is None else [*self.former, other]
 
 
 cdef object no_memory():

@@ -32,6 +32,7 @@ cdef class DiffView(Backend):
         cdef bytes code, code_hash
         self.base = base
         self.diff = diff
+        diff.lent = True
         self.view.base = &base.reader
         self.view.accounts = diff.accounts
         self.view.account_count = diff.account_count
