@@ -2,6 +2,7 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
+from libcpp.vector cimport vector
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from evmcore._code cimport code_intern, code_release
 from evmcore._hash cimport keccak256
@@ -162,21 +163,28 @@ cdef class Cache:
 
     def figures(self) -> dict[str, int]:
         """The number of entries, and the memory they take."""
-        cdef dict figures
+        cdef uint64_t slots, accounts, versions, views, evictions, in_use, taken
+        # No Python object is touched while the lock is held: that may let another thread run, which may wait for the lock.
         self.cache.editing.lock()
-        figures = {
-            "slots": self.cache.slot_count(),
-            "accounts": self.cache.account_count(),
-            "versions": self.cache.version_count(),
-            "views": self.cache.view_count(),
-            "evictions": self.cache.evictions(),
-            "bytes": self.cache.bytes_in_use(),
-            "bytes_taken": self.cache.bytes_taken(),
+        slots = self.cache.slot_count()
+        accounts = self.cache.account_count()
+        versions = self.cache.version_count()
+        views = self.cache.view_count()
+        evictions = self.cache.evictions()
+        in_use = self.cache.bytes_in_use()
+        taken = self.cache.bytes_taken()
+        self.cache.editing.unlock()
+        return {
+            "slots": slots,
+            "accounts": accounts,
+            "versions": versions,
+            "views": views,
+            "evictions": evictions,
+            "bytes": in_use,
+            "bytes_taken": taken,
             "feed_entries": self.follower.entries.load(),
             "feed_bytes": self.follower.entry_bytes.load(),
         }
-        self.cache.editing.unlock()
-        return figures
 
     def fill(self, uint64_t seq, bytes address not None, bytes record not None, list fields not None, str key) -> bool:
         """Adds an account's record, if not empty, and some fields of its storage hash (slot, value, slot, value ...), read
@@ -184,26 +192,30 @@ cdef class Cache:
         """
         cdef AccountRecord account
         cdef u256 slot, value
+        cdef vector[u256] slots, values
         cdef Added added = Added.ADDED
         cdef bytes name, data
+        cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(address)
         cdef const char* problem = NULL
-        cdef Py_ssize_t i
+        cdef bint has_record = len(record) != 0
+        cdef size_t i
         if record and not parse_record(PyBytes_AS_STRING(record), len(record), &account, &problem):
             raise StateCorrupted(f"{key}: account record: {(<bytes>problem).decode()}")
-        self.cache.editing.lock()
-        try:
-            if record:
-                added = self.cache.add_account(seq, <const uint8_t*>PyBytes_AS_STRING(address), account)
-            for i in range(0, len(fields) - 1, 2):
-                name, data = fields[i], fields[i + 1]
-                if len(name) != 32:
-                    raise StateCorrupted(f"{key}: a field of {len(name)} bytes, slots have 32")
-                u_from_be(&slot, <const uint8_t*>PyBytes_AS_STRING(name))
-                if not read_value(<const uint8_t*>PyBytes_AS_STRING(data), len(data), &value):
-                    raise StateCorrupted(f"{key}: slot 0x{name.hex()} has the value 0x{data.hex():.80}")
+        for name, data in zip(fields[::2], fields[1::2]):
+            if len(name) != 32:
+                raise StateCorrupted(f"{key}: a field of {len(name)} bytes, slots have 32")
+            u_from_be(&slot, <const uint8_t*>PyBytes_AS_STRING(name))
+            if not read_value(<const uint8_t*>PyBytes_AS_STRING(data), len(data), &value):
+                raise StateCorrupted(f"{key}: slot 0x{name.hex()} has the value 0x{data.hex():.80}")
+            slots.push_back(slot)
+            values.push_back(value)
+        with nogil:
+            self.cache.editing.lock()
+            if has_record:
+                added = self.cache.add_account(seq, at, account)
+            for i in range(slots.size()):
                 if added == Added.ADDED or added == Added.THERE:
-                    added = self.cache.add_slot(seq, <const uint8_t*>PyBytes_AS_STRING(address), &slot, &value)
-        finally:
+                    added = self.cache.add_slot(seq, at, &slots[i], &values[i])
             self.cache.editing.unlock()
         if added == Added.NO_MEMORY:
             raise ResourceError("no memory for the state cache")
