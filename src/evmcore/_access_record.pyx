@@ -63,7 +63,8 @@ cdef bint places_for(Places* places, const uint32_t* numbers, size_t count) noex
         wanted = max(wanted, <size_t>numbers[i] + 1)
     if not grow_array(<void**>&places.items, &places.capacity, wanted, sizeof(uint32_t), False, NULL):
         return False
-    memset(places.items + before, 0xff, (places.capacity - before) * sizeof(uint32_t))
+    if places.capacity > before:
+        memset(places.items + before, 0xff, (places.capacity - before) * sizeof(uint32_t))
     return True
 
 
