@@ -31,8 +31,7 @@ cdef bint meetings_open(Bins* bins) noexcept nogil:
     )
 
 
-# ---------------------------------------------------------------------------------------------------- looking up
-# meetings
+# ---------------------------------------------------------------------------------------------------- lookup
 
 cdef inline bint was_touched(const Bins* bins, uint32_t seen) noexcept nogil:
     return seen > bins.first_epoch
