@@ -206,7 +206,7 @@ cdef class Session:
         self.new_output()
         with nogil:
             self.backend.begin_read()
-            block_enter(self.machine, &self.making.rules, NULL)
+            block_enter(self.machine, &self.making.rules, self.machine.abort_flag)
             if with_calls:
                 failure = block_begin(self.machine, &self.making.rules, &status)
             self.backend.end_read()
