@@ -48,12 +48,11 @@ cdef class Batch:
     cdef size_t count             # number of filled jobs
     cdef list kept                # owners of the memory that jobs borrow
     cdef uint32_t stop            # set: all jobs stop
-    cdef object interruption      # the exception that a signal handler raised during the run, or None
     cdef Backend backend
     cdef dict failures            # by number of a job that could not read the state: the exception, or None
 
     cdef Job* add(self, object owner)             # the next job, zeroed
-    # In the main thread, signal handlers run meanwhile; an exception of one ends the run and is stored in `interruption`.
+    # Polls (`ask_in_time` of `_asking`) meanwhile.
     cdef void run(self, unsigned int threads) noexcept nogil
     cdef CallResult result(self, size_t index)
     cdef void clear(self)                         # removes all jobs
@@ -61,3 +60,6 @@ cdef class Batch:
 cdef Batch batch_new(
     size_t capacity, Backend backend, const Settings* settings, int64_t deadline_ns, const uint32_t* abort_flag
 )
+
+# Stops all jobs of a batch that is being run. For `handle_signals`.
+cdef void end_batch(void* batch) noexcept nogil

@@ -4,8 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.exc cimport PyErr_CheckSignals
-from evmcore._asking cimport Asking, ask_in_time, begin_asking, end_asking
+from evmcore._asking cimport ask_in_time
 from evmcore._code cimport Code
 from evmcore._interp cimport (
     CREATE, Machine, Message, NO_MEMORY, Outcome, STATE_FAILED, SUCCESS, execute,
@@ -114,18 +113,6 @@ cdef bint batch_interrupted(Machine* machine) noexcept nogil:
     return is_raised(<const uint32_t*>machine.interruption)
 
 
-cdef void run_handlers(void* work) noexcept nogil:
-    """Lets Python run the handlers of pending signals; if one raises, ends the batch."""
-    with gil:
-        batch = <Batch>work
-        try:
-            PyErr_CheckSignals()
-        except BaseException as error:
-            if batch.interruption is None:
-                batch.interruption = error
-            raise_flag(&batch.stop)
-
-
 cdef void work(void* context) noexcept nogil:
     """Runs jobs until none is left. Jobs that no thread runs, for lack of a machine, keep their initial status NO_MEMORY."""
     cdef Run* run = <Run*>context
@@ -214,7 +201,6 @@ cdef class Batch:
 
     cdef void run(self, unsigned int threads) noexcept nogil:
         cdef Counter next
-        cdef Asking asking
         cdef Run run
         run.batch = <void*>self
         run.settings = &self.settings
@@ -224,9 +210,7 @@ cdef class Batch:
         run.jobs = self.jobs
         run.count = self.count
         run.next = &next
-        begin_asking(&asking, run_handlers, <void*>self)
         run_on_workers(threads, work, &run)
-        end_asking(&asking)
 
     cdef CallResult result(self, size_t index):
         cdef Job* job = &self.jobs[index]
@@ -258,3 +242,7 @@ cdef Batch batch_new(
         raise ResourceError(f"no memory for a batch of {capacity} calls")
     batch.capacity = capacity
     return batch
+
+
+cdef void end_batch(void* batch) noexcept nogil:
+    raise_flag(&(<Batch>batch).stop)

@@ -7,9 +7,10 @@ from evmcore._arguments cimport (
     fill_call, fill_environment, prepare_call, prepare_transaction, read_address, read_bytes, read_gas, read_timeout,
     read_word,
 )
-from evmcore._batch cimport Batch, Settings, batch_new, settings_message, settings_run
+from evmcore._batch cimport Batch, Settings, batch_new, end_batch, settings_message, settings_run
 from evmcore._code cimport check_code_size
 from evmcore._diff cimport diff_collect
+from evmcore._handlers cimport Handlers, handle_signals
 from evmcore._interrupts cimport python_interrupts, raise_interruption
 from evmcore._interp cimport CALL, CREATE, Machine, Message, Outcome, STATE_FAILED, SUCCESS, Status
 from evmcore._machines cimport FOR_CALLS, machine_give, machine_or_error
@@ -347,6 +348,7 @@ cdef class EVM:
         cdef unsigned int workers
         cdef Overlay overlay
         cdef Batch batch
+        cdef Handlers handlers
         cdef Settings settings = self.settings
         cdef const uint32_t* abort_flag
         cdef int64_t deadline
@@ -365,12 +367,13 @@ cdef class EVM:
         for first in range(0, count, SLICE):
             for i in range(first, min(first + SLICE, count)):
                 add_call(batch, items[i], i)
+            handlers = handle_signals(end_batch, <void*>batch)
             with nogil:
                 self.backend.begin_read()
                 batch.run(workers)
                 self.backend.end_read()
-            if batch.interruption is not None:
-                raise batch.interruption
+            if handlers is not None:
+                handlers.done()
             ended = batch.count
             for i in range(ended):
                 if batch.jobs[i].result.invalid == TX_VALID and batch.jobs[i].result.status == STATE_FAILED:
