@@ -63,17 +63,25 @@ def compare(
     return counts, differences
 
 
+def _answered(
+    oracle: Oracle, cases: Iterator[dict[str, Any]], counts: Counter[str]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Cases with the specification's answers, where it did not crash; counts all of them."""
+    for case, expected in oracle.ask_all(cases, oracle.receive_raw):
+        counts[case["fork"]] += 1
+        if "crash" in expected:
+            counts["(specification crashed)"] += 1
+        else:
+            yield case, expected
+
+
 def compare_blocks(
     oracle: Oracle, seed: int, count: int, fork: str = "", dump: Path | None = None, make: Maker = make_block
 ) -> tuple[Counter[str], list[str]]:
     """As `compare`, for blocks of several transactions; a difference is kept as it is, not minimised."""
     counts: Counter[str] = Counter()
     differences: list[str] = []
-    for case, expected in oracle.ask_all(_cases(make, seed, count, fork), oracle.receive_raw):
-        counts[case["fork"]] += 1
-        if "crash" in expected:
-            counts["(specification crashed)"] += 1
-            continue
+    for case, expected in _answered(oracle, _cases(make, seed, count, fork), counts):
         counts["(transactions)"] += len(case["txs"])
         counts["(rejected)"] += len(expected["rejected"])
         found = block_answer(case)
@@ -95,11 +103,7 @@ def compare_chains(
     """As `compare_blocks`, for chains of blocks that are sound or have a flaw: which of them are valid."""
     counts: Counter[str] = Counter()
     differences: list[str] = []
-    for case, expected in oracle.ask_all(_cases(make_chain, seed, count, fork), oracle.receive_raw):
-        counts[case["fork"]] += 1
-        if "crash" in expected:
-            counts["(specification crashed)"] += 1
-            continue
+    for case, expected in _answered(oracle, _cases(make_chain, seed, count, fork), counts):
         for step in expected["steps"]:
             counts["(blocks valid)" if not step["why"] else "(blocks refused)"] += 1
             for variant in step["variants"]:
