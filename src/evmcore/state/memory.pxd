@@ -35,3 +35,4 @@ cdef class MemoryState(Backend):
     # handler raises, `stop` is set, and the exception is returned.
     cdef object run_long(self, void (*work)(void* context) noexcept nogil, void* context, uint32_t* stop, StateDiff diff)
     cdef bint may_take_long(self, StateDiff diff)
+    cdef bint keeps_trie(self) noexcept nogil     # whether roots after the next one only hash what has changed

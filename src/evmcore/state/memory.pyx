@@ -437,7 +437,11 @@ cdef class MemoryState(Backend):
         cdef bytes wanted = to_hash(state_root, "state_root")
         cdef uint8_t[32] root
         cdef unsigned int count = thread_count(threads)
-        self.state_root(None, count)              # what is not known yet is hashed while others may read
+        cdef bint kept
+        with nogil:
+            kept = self.keeps_trie()
+        if kept:                                  # else all is hashed, once, as the diff is applied
+            self.state_root(None, count)          # what is not known yet is hashed while others may read
         self.apply_direction(diff_argument(diff), False, root, wanted, count)
         return root[:32]
 
@@ -587,6 +591,15 @@ cdef class MemoryState(Backend):
                     break
         self.end_read()
         return due >= LONG
+
+    cdef bint keeps_trie(self) noexcept nogil:
+        cdef bint keeps
+        self.begin_read()
+        self.lock.begin_turn()
+        keeps = self.kept.asked
+        self.lock.end_turn()
+        self.end_read()
+        return keeps
 
     def storage_root(self, address) -> bytes:
         """The 32-byte root of an account's storage trie; the root of the empty trie if it has no storage."""
