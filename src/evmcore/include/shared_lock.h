@@ -1,6 +1,9 @@
 // A reader-writer lock for state backends: reading is one atomic add each way; phases alternate, so that neither side
 // starves; a thread may nest its read sections, and is refused (not deadlocked) when it wants to write inside one.
 //
+// One extension module includes this, and makes and uses all of its locks: each module has variables of its own, and one would
+// not know of the read sections that a thread has opened in another.
+//
 // A process that forks waits until nobody writes, or has a turn (below). In the child nobody holds the lock but the thread that
 // forked, whose read sections it has still open.
 #ifndef EVMCORE_SHARED_LOCK_H
