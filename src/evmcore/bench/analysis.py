@@ -17,7 +17,7 @@ from typing import Any
 from evmcore._code import analyse_all
 from evmcore.bench import replay, report
 from evmcore.bench.measure import Samples, Task, measure
-from evmcore.bench.peer import Pyrevm
+from evmcore.bench.pyrevm import Pyrevm
 
 SIZE = 24_576  # bytes of the largest contract (EIP-170)
 

@@ -7,16 +7,18 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Final
 
 from evmcore.bench import (
     analysis,
     cases,
+    contest,
     engine,
     imports,
     lua,
+    messages,
     once,
     parallel,
     picture,
@@ -24,11 +26,13 @@ from evmcore.bench import (
     replay,
     report,
     roots,
+    sequential,
     timeline,
 )
 from evmcore.bench.load import command as load
-from evmcore.bench.measure import Samples, geometric_mean, measure
-from evmcore.bench.peer import Pyrevm
+from evmcore.bench.peer import Peer, open_peer
+from evmcore.bench.program import Program
+from evmcore.bench.pyrevm import Pyrevm
 from evmcore.bench.traffic import standard
 from evmcore.cli.arguments import CommandError, Parser, pattern, positive
 from evmcore.cli.arguments import threads as thread_number
@@ -62,7 +66,11 @@ def parser() -> Parser:
         "--blocks", type=Path, metavar="DIR", help="run the real blocks (*.json.xz) of a directory, or one"
     )
     made.add_argument("--cases", type=Path, metavar="DIR", help="run the programs (*.json) of a directory")
-    made.add_argument("--peer", choices=["pyrevm"], help="also measure this engine, alternately, on the same work")
+    peer_help = (
+        "also measure this engine, alternately, on the same work: pyrevm, or the path of a program that speaks the "
+        "protocol of peers/README.md; may be given several times (with --parallel: programs alone)"
+    )
+    made.add_argument("--peer", action="append", default=[], metavar="NAME", help=peer_help)
     made.add_argument(
         "--filter", type=pattern, default="", metavar="REGEX", help="measure only what has this in its name"
     )
@@ -121,93 +129,43 @@ def check_options(made: Parser, options: argparse.Namespace) -> None:
             beside.append("json")
         if beside:
             raise CommandError(f"{made.flag(name)}: not together with {', '.join(map(made.flag, beside))}")
-
-
-@dataclass
-class BlockRow:
-    """A workload or a real block: time of each of its blocks, on this engine and on the peer."""
-
-    name: str
-    transactions: int = 0
-    gas: int = 0
-    ours: list[Samples] = field(default_factory=list)
-    peer: list[Samples] = field(default_factory=list)
-    first: int | None = None  # nanoseconds of the first execution of all, where known
-
-    def seconds(self, of_peer: bool = False) -> float:
-        """Of all blocks together, by the medians."""
-        return sum(samples.median for samples in (self.peer if of_peer else self.ours)) / 1e9
-
-
-@dataclass
-class CaseRow:
-    """A message or call on this engine and on the peer."""
-
-    case: cases.Case
-    gas: int
-    ours: Samples
-    peer: Samples | None
+    alone = made.given(options, ("once", "imports", "roots"))
+    if options.peer and alone:
+        raise CommandError(f"--peer: not together with {', '.join(map(made.flag, alone))}")
+    if options.peer and options.parallel and "pyrevm" in options.peer:
+        raise CommandError("--peer pyrevm: not together with --parallel, which compares whole blocks")
 
 
 class Bench:
     """One run of the command."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, peers: Sequence[Peer], facts: dict[str, str | int]) -> None:
         self.rounds: int = options.rounds
         self.measured = 0
         self.wanted = re.compile(options.filter)
-        self.peer = Pyrevm() if options.peer else None
-        self.record: dict[str, Any] = {"machine": report.machine(), "rounds": self.rounds, "unit": "ns"}
-        if self.peer:
-            self.record["peer"] = {"name": self.peer.name, "version": self.peer.version}
+        self.peers = peers
+        self.record: dict[str, Any] = {"machine": facts, "rounds": self.rounds, "unit": "ns"}
+        if peers:
+            self.record["peers"] = {peer.name: peer.version for peer in peers}
+
+    @property
+    def programs(self) -> list[Program]:
+        """The peers that execute whole blocks."""
+        return [peer for peer in self.peers if isinstance(peer, Program)]
 
     # ---- blocks
 
     def workloads(self, seed: int) -> None:
         chosen = [workload for workload in standard(seed) if self.wanted.search(workload.name)]
-        rows = []
-        with report.progress(sum(len(workload.blocks) for workload in chosen)) as bar:
-            for workload in chosen:
-                row = BlockRow(workload.name, workload.transactions)
-                run = engine.workload_run(workload)
-                other = self.peer.workload(workload) if self.peer else None
-                for block in workload.blocks:
-                    tasks = [run.task(block)] + ([other.block(block)] if other else [])
-                    samples = measure(tasks, self.rounds)
-                    row.ours.append(samples[0])
-                    row.peer += samples[1:]
-                    row.gas += run.advance(block)
-                    if other:
-                        tasks[1].run()
-                    bar.step(workload.name)
-                engine.check_outcome(workload.name, run.state, workload.outcome)
-                rows.append(row)
-        self.print_blocks("workload", rows)
-        self.record["workloads"] = [self.block_record(row) for row in rows]
+        rows = sequential.workloads(chosen, self.peers, self.rounds)
+        self.measured += len(rows)
+        self.record["workloads"] = [row.record() for row in rows]
 
     def real_blocks(self, directory: Path) -> None:
         paths = [path for path in replay.paths(directory) if self.wanted.search(path.name)]
-        rows = []
-        with report.progress(len(paths)) as bar:
-            for path in paths:
-                real = replay.load(path)
-                if real.block.transactions:
-                    run, first = engine.real_run(real)
-                    samples = measure([run.task(real.block)], self.rounds, budget_ns=50_000_000)
-                    rows.append(BlockRow(real.name, len(real.block.transactions), real.gas_used, samples, first=first))
-                bar.step(real.name)
-        self.print_blocks("block", rows)
-        if rows:
-            slowest = min(rows, key=lambda row: row.gas / row.seconds())
-            gas = sum(row.gas for row in rows) / 1e6
-            total = gas / sum(row.seconds() for row in rows)
-            first_total = gas / sum(row.first or 0 for row in rows) * 1e9
-            print(
-                f"all {len(rows)} blocks: {report.number(total)} Mgas/s "
-                f"({report.number(first_total)} when executed for the first time); the slowest, {slowest.name}: "
-                f"{report.number(slowest.gas / slowest.seconds() / 1e6)} Mgas/s; receipts and gas as expected\n"
-            )
-        self.record["blocks"] = [self.block_record(row) for row in rows]
+        rows = sequential.real_blocks(paths, self.programs, self.rounds)
+        self.measured += len(rows)
+        self.record["blocks"] = [row.record() for row in rows]
 
     # ---- analysis of code
 
@@ -217,7 +175,8 @@ class Bench:
             groups = {"real contracts": analysis.real_codes(replay.paths(options.blocks)), **groups}
         chosen = {name: codes for name, codes in groups.items() if self.wanted.search(name) and codes}
         if chosen:
-            rows = analysis.run(chosen, self.rounds, self.peer)
+            pyrevm = next((peer for peer in self.peers if isinstance(peer, Pyrevm)), None)
+            rows = analysis.run(chosen, self.rounds, pyrevm)
             self.measured += len(rows)
             self.record["analysis"] = [row.record() for row in rows]
 
@@ -243,6 +202,11 @@ class Bench:
         self.record["ceilings"] = parallel.print_ceilings(threads, self.rounds)
         for what, makers in chosen.items():
             wanted = [(name, make) for name, make in makers.items() if self.wanted.search(name)]
+            if self.programs:
+                entered = contest.run(what, wanted, [peer.path for peer in self.programs], max(threads), self.rounds)
+                self.measured += len(entered)
+                self.record[f"contest_{what}s"] = [each.record() for each in entered]
+                continue
             if options.once:
                 names = tuple(name for name, _ in wanted)
                 real = options.blocks if what == "block" else None
@@ -282,6 +246,8 @@ class Bench:
         if len(chosen) != 1:
             named = f": {'; '.join(chosen)}" if 1 < len(chosen) < 20 else ""
             raise CommandError(f"--timeline: draws one block; --filter {options.filter!r} names {len(chosen)}{named}")
+        if options.timeline.is_dir() or not options.timeline.parent.is_dir():
+            raise CommandError(f"--timeline: {options.timeline}: a directory, or not in one that exists")
         subject = makers[chosen[0]]()
         if not subject.valid or not subject.block.transactions:
             raise CommandError(f"--timeline: {subject.name}: the block is invalid or has no transactions")
@@ -294,157 +260,76 @@ class Bench:
         print(timeline.summary(recorded, sequential))
         print(f"{options.timeline}: written")
 
-    def print_blocks(self, what: str, rows: Sequence[BlockRow]) -> None:
-        self.measured += len(rows)
-        if not rows:
-            return
-        headers = [what, "blocks", "txs", "Mgas", "tx/s", "Mgas/s", "ms/block", "min", "max"]
-        if any(row.first for row in rows):
-            headers.append("first ms")
-        if self.peer and any(row.peer for row in rows):
-            headers += [f"{self.peer.name} Mgas/s", "ratio"]
-        lines = []
-        for row in rows:
-            values = [value / 1e6 for samples in row.ours for value in samples.values]
-            cells = [
-                row.name,
-                str(len(row.ours)),
-                str(row.transactions),
-                report.number(row.gas / 1e6),
-                report.number(row.transactions / row.seconds()),
-                report.number(row.gas / row.seconds() / 1e6),
-                report.number(1e3 * row.seconds() / len(row.ours)),
-                report.number(min(values)),
-                report.number(max(values)),
-            ]
-            if row.first:
-                cells.append(report.number(row.first / 1e6))
-            if row.peer:
-                theirs = row.seconds(of_peer=True)
-                cells += [report.number(row.gas / theirs / 1e6), f"{theirs / row.seconds():.2f}"]
-            lines.append(cells)
-        print(report.table(headers, lines) + "\n")
-
-    @staticmethod
-    def block_record(row: BlockRow) -> dict[str, Any]:
-        return {
-            "name": row.name,
-            "transactions": row.transactions,
-            "gas": row.gas,
-            "first": row.first,
-            "blocks": [list(samples.values) for samples in row.ours],
-            "peer_blocks": [list(samples.values) for samples in row.peer],
-        }
-
     # ---- messages and calls
 
-    def programs(self, directory: Path) -> None:
+    def case_files(self, directory: Path) -> None:
         """Every case as a bare message; then those of the group `call` as calls from Python."""
         chosen = [case for case in cases.load_directory(directory) if self.wanted.search(case.name)]
-        if not chosen:
-            return
-        empty = self.empty_call()
-        rows = self.measure_cases(chosen, message=True)
-        headers = ["program", "gas", "us", "min", "max", "Mgas/s"]
-        if empty:
-            headers += ["pyrevm us", "net us", "ratio", "net ratio"]
-        lines = []
-        for row in rows:
-            cells = [
-                row.case.name,
-                f"{row.gas:,}",
-                *(report.number(value / 1e3) for value in (row.ours.median, row.ours.least, row.ours.most)),
-                report.number(1e3 * row.gas / row.ours.median),
-            ]
-            if row.peer and empty:
-                net = row.peer.median - empty.median
-                cells += [
-                    report.number(row.peer.median / 1e3),
-                    report.number(max(net, 0) / 1e3),
-                    f"{row.peer.median / row.ours.median:.2f}",
-                    f"{net / row.ours.median:.2f}" if row.case.data or row.gas else "-",
-                ]
-            lines.append(cells)
-        print(report.table(headers, lines) + "\n")
-        if empty:
-            self.print_means(rows, empty)
-        self.record["cases"] = [self.case_record(row) for row in rows]
-        self.calls([case for case in chosen if case.group == "call"])
-
-    def empty_call(self) -> Samples | None:
-        """What the peer takes for a call that does nothing: its own overhead."""
-        if not self.peer:
-            return None
-        samples = measure([self.peer.case(cases.own()[0])], self.rounds)[0]
-        self.record["peer"]["empty_call"] = list(samples.values)
-        return samples
-
-    def print_means(self, rows: Sequence[CaseRow], empty: Samples) -> None:
-        headers = ["group", "programs", "pyrevm / evmcore", "net, by medians", "net, by minima"]
-        lines = []
-        groups = sorted({row.case.group for row in rows} - {"call"})
-        for name in [*groups, "main + evm-bench"]:
-            members = [row for row in rows if row.case.group in name.split(" + ")]
-            pairs = [(row.ours, row.peer) for row in members if row.peer]
-            if not pairs or (" + " in name and not {"main", "evm-bench"} <= set(groups)):
-                continue
-            # Below nothing there is no ratio: a program that the peer runs as fast as an empty one counts as 0.01 us.
-            lines.append(
-                [
-                    name,
-                    str(len(pairs)),
-                    f"{geometric_mean(peer.median / ours.median for ours, peer in pairs):.2f}",
-                    f"{geometric_mean(max(peer.median - empty.median, 10) / ours.median for ours, peer in pairs):.2f}",
-                    f"{geometric_mean(max(peer.least - empty.least, 10) / ours.least for ours, peer in pairs):.2f}",
-                ]
-            )
-        print("geometric means of pyrevm's time over evmcore's; net: without what pyrevm takes for an empty call")
-        print(report.table(headers, lines) + "\n")
+        if chosen:
+            rows, empty = messages.programs(chosen, self.peers, self.rounds)
+            self.measured += len(rows)
+            self.record["cases"] = [row.record() for row in rows]
+            self.record["empty_calls"] = {name: list(samples.values) for name, samples in empty.items()}
+            self.calls([case for case in chosen if case.group == "call"])
 
     def calls(self, chosen: Sequence[cases.Case]) -> None:
         """Single calls as a user makes them, from Python."""
         chosen = [case for case in chosen if self.wanted.search(case.name)]
-        if not chosen:
-            return
-        rows = self.measure_cases(chosen, message=False)
-        headers = ["call from Python", "us", "min", "max", "calls/s"]
-        if self.peer:
-            headers += ["pyrevm calls/s", "ratio"]
-        lines = []
-        for row in rows:
-            cells = [
-                row.case.name,
-                *(report.number(value / 1e3) for value in (row.ours.median, row.ours.least, row.ours.most)),
-                report.number(1e9 / row.ours.median),
-            ]
-            if row.peer:
-                cells += [report.number(1e9 / row.peer.median), f"{row.peer.median / row.ours.median:.2f}"]
-            lines.append(cells)
-        print(report.table(headers, lines) + "\n")
-        self.record["calls"] = [self.case_record(row) for row in rows]
+        if chosen:
+            rows = messages.calls(chosen, self.peers, self.rounds)
+            self.measured += len(rows)
+            self.record["calls"] = [row.record() for row in rows]
 
-    def measure_cases(self, chosen: Sequence[cases.Case], message: bool) -> list[CaseRow]:
-        self.measured += len(chosen)
-        rows = []
-        with report.progress(len(chosen)) as bar:
-            for case in chosen:
-                tasks = [engine.message(case) if message else engine.call(case)]
-                if self.peer:
-                    tasks.append(self.peer.case(case))
-                samples = measure(tasks, self.rounds)
-                rows.append(CaseRow(case, case.gas_used or 0, samples[0], samples[1] if self.peer else None))
-                bar.step(case.name)
-        return rows
 
-    @staticmethod
-    def case_record(row: CaseRow) -> dict[str, Any]:
-        return {
-            "name": row.case.name,
-            "group": row.case.group,
-            "gas": row.gas,
-            "samples": list(row.ours.values),
-            "peer_samples": list(row.peer.values) if row.peer else [],
-        }
+def measure_chosen(bench: Bench, options: argparse.Namespace) -> None:
+    """Measures what the options name. Raises CommandError if that is nothing."""
+    if options.cases:
+        bench.case_files(options.cases)
+    if options.analysis:
+        bench.analysis(options)
+    if options.roots:
+        bench.roots(options)
+    if options.parallel:
+        bench.parallel(options)
+    if options.imports:
+        bench.imports(options)
+    others = options.parallel or options.imports or options.analysis or options.roots
+    if options.blocks and not others:
+        bench.real_blocks(options.blocks)
+    if not (options.cases or options.blocks or others):
+        bench.workloads(options.seed)
+        bench.calls(cases.own())
+    if not bench.measured:
+        raise CommandError(f"--filter: nothing has {options.filter!r} in its name")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measures, prints and writes what the options say. Returns the exit code."""
+    if options.json and (options.json.is_dir() or not options.json.parent.is_dir()):
+        raise CommandError(f"--json: {options.json}: a directory, or not in one that exists")
+    if options.load or options.load_setup:
+        return load.run(options)
+    facts = report.machine()
+    record: dict[str, Any]
+    if options.peer_lua:
+        print(report.machine_line(facts) + "\n")
+        record = {"machine": facts, "lua": lua.run(options.peer_lua, seconds=0.4 * options.rounds)}
+    elif options.redis is not None:
+        print(report.machine_line(facts) + "\n")
+        record = {"machine": facts, "rounds": options.rounds, "unit": "ns", "redis": redis_calls.run(options)}
+    else:
+        with ExitStack() as stack:
+            peers = [stack.enter_context(closing(open_peer(name))) for name in options.peer]
+            print("; ".join([report.machine_line(facts), *(f"{peer.name} {peer.version}" for peer in peers)]) + "\n")
+            bench = Bench(options, peers, facts)
+            if options.timeline:
+                bench.timeline(options)
+                return 0
+            measure_chosen(bench, options)
+            record = bench.record
+    if options.json:
+        options.json.write_text(json.dumps(record, indent=1) + "\n")
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -453,51 +338,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = made.parse_args(argv)
     try:
         check_options(made, options)
-        if options.json and (options.json.is_dir() or not options.json.parent.is_dir()):
-            raise CommandError(f"--json: {options.json}: a directory, or not in one that exists")
-        if options.load or options.load_setup:
-            return load.run(options)
-        if options.peer_lua:
-            print(report.machine_line(report.machine()) + "\n")
-            record = {"machine": report.machine(), "lua": lua.run(options.peer_lua, seconds=0.4 * options.rounds)}
-            if options.json:
-                options.json.write_text(json.dumps(record, indent=1) + "\n")
-            return 0
-        if options.redis is not None:
-            facts = report.machine()
-            print(report.machine_line(facts) + "\n")
-            redis_record = {"machine": facts, "rounds": options.rounds, "unit": "ns", "redis": redis_calls.run(options)}
-            if options.json:
-                options.json.write_text(json.dumps(redis_record, indent=1) + "\n")
-            return 0
-        bench = Bench(options)
-        line = report.machine_line(bench.record["machine"])
-        print(line + (f"; {bench.peer.name} {bench.peer.version}" if bench.peer else "") + "\n")
-        if options.timeline:
-            if options.timeline.is_dir() or not options.timeline.parent.is_dir():
-                raise CommandError(f"--timeline: {options.timeline}: a directory, or not in one that exists")
-            bench.timeline(options)
-            return 0
-        if options.cases:
-            bench.programs(options.cases)
-        if options.analysis:
-            bench.analysis(options)
-        if options.roots:
-            bench.roots(options)
-        if options.parallel:
-            bench.parallel(options)
-        if options.imports:
-            bench.imports(options)
-        elif options.blocks and not (options.parallel or options.analysis or options.roots):
-            bench.real_blocks(options.blocks)
-        others = options.parallel or options.imports or options.analysis or options.roots
-        if not (options.cases or options.blocks or others):
-            bench.workloads(options.seed)
-            bench.calls(cases.own())
-        if not bench.measured:
-            raise CommandError(f"--filter: nothing has {options.filter!r} in its name")
-        if options.json:
-            options.json.write_text(json.dumps(bench.record, indent=1) + "\n")
+        return run(options)
     except engine.WrongResult as error:
         print(f"evmcore bench: wrong result: {error}", file=sys.stderr)
         return 1
@@ -509,4 +350,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EvmcoreError as error:
         print(f"evmcore bench: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    return 0

@@ -9,6 +9,7 @@ from evmcore import EVM, BlockResult, MemoryState, execute_block
 from evmcore.bench import replay
 from evmcore.bench.cases import CALLEE, CALLER, Case
 from evmcore.bench.measure import Task
+from evmcore.bench.peer import BlockWork
 from evmcore.bench.workloads import Outcome, Workload
 from evmcore.blocks import Block
 from evmcore.errors import EvmcoreError
@@ -71,6 +72,10 @@ class BlockRun:
             block, self.state, self._chain, block_hashes=self._block_hashes, validate=False, commit=commit
         )
 
+    def work(self, name: str, block: Block) -> BlockWork:
+        """The same for a peer, on the present state."""
+        return work_of(name, block, self.state, self._chain, self._block_hashes)
+
     def task(self, block: Block) -> Task:
         """The block to be timed on the present state, which stays as it is."""
         return Task(lambda: self.execute(block))
@@ -82,6 +87,17 @@ class BlockRun:
             if receipt.status != 1:
                 raise WrongResult(f"block {block.header.number}: transaction {index} failed")
         return int(result.gas_used)
+
+
+def work_of(
+    name: str, block: Block, state: MemoryState, chain: ChainConfig, block_hashes: Mapping[int, bytes] | None
+) -> BlockWork:
+    """What a peer needs to execute the block, with the gas that it has to use."""
+    result = execute_block(block, state, chain, block_hashes=block_hashes, validate=False)
+    accounts = {address: state.account(address) for address in state}
+    alloc = {address: account for address, account in accounts.items() if account is not None}
+    gas_used = [receipt.gas_used for receipt in result.receipts]
+    return BlockWork(name, chain, block, alloc, block_hashes or {}, gas_used)
 
 
 def workload_run(workload: Workload) -> BlockRun:

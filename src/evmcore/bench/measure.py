@@ -9,14 +9,30 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Protocol
 
 # Below this the processor clock's own cost shows, and the wall clock's median is better than it.
 SHORT_NS = 1_500_000
 
 
+class Timed(Protocol):
+    """Something to be timed."""
+
+    def sample(self, budget_ns: int) -> float:
+        """Nanoseconds of one run: the median of as many as fit into about `budget_ns`, at least one."""
+        ...
+
+
+def runs_within(budget_ns: int, first_ns: int) -> int:
+    """How many runs make a sample, when the first one took so long."""
+    if first_ns > SHORT_NS:
+        return max(1, min(9, budget_ns // first_ns))
+    return max(9, min(20_000, budget_ns // max(first_ns, 200)))
+
+
 @dataclass(frozen=True)
 class Task:
-    """Something to be timed: `run` is timed, `before` and `after` are not (they set up and undo)."""
+    """Something in this process to be timed: `run` is timed, `before` and `after` are not (they set up and undo)."""
 
     run: Callable[[], object]
     before: Callable[[], object] | None = None
@@ -32,6 +48,30 @@ class Task:
         if self.after is not None:
             self.after()
         return elapsed
+
+    def sample(self, budget_ns: int) -> float:
+        """See `Timed`. Runs that take longer than 1.5 ms are timed with this thread's processor clock, which other
+        processes do not disturb. Shorter ones are timed with the wall clock; a disturbed run among many does not move
+        their median. What it takes to time a function that does nothing is subtracted from those.
+        """
+        first = self.once(time.perf_counter_ns)
+        runs = runs_within(budget_ns, first)
+        if first > SHORT_NS:
+            return statistics.median(self.once(time.thread_time_ns) for _ in range(runs))
+        return max(1.0, statistics.median(self.once(time.perf_counter_ns) for _ in range(runs)) - nothing())
+
+
+@dataclass(frozen=True)
+class Wall:
+    """A task that several threads work at: timed by the wall clock however long it takes."""
+
+    run: Callable[[], object]
+
+    def sample(self, budget_ns: int) -> float:
+        """See `Timed`."""
+        task = Task(self.run)
+        runs = runs_within(budget_ns, task.once(time.perf_counter_ns))
+        return statistics.median(task.once(time.perf_counter_ns) for _ in range(runs))
 
 
 @dataclass(frozen=True)
@@ -79,21 +119,6 @@ def together(works: Sequence[Callable[[], object]]) -> float:
     return seconds
 
 
-def sample(task: Task, budget_ns: int) -> float:
-    """One sample: the median of as many runs as fit into about `budget_ns`, at least one.
-
-    Runs that take longer than 1.5 ms are timed with this thread's processor clock, which other processes do not
-    disturb. Shorter ones are timed with the wall clock; a disturbed run among many does not move their median. What it
-    takes to time a function that does nothing is subtracted from those.
-    """
-    first = task.once(time.perf_counter_ns)
-    if first > SHORT_NS:
-        runs = max(1, min(9, budget_ns // first))
-        return statistics.median(task.once(time.thread_time_ns) for _ in range(runs))
-    runs = max(9, min(20_000, budget_ns // max(first, 200)))
-    return max(1.0, statistics.median(task.once(time.perf_counter_ns) for _ in range(runs)) - nothing())
-
-
 @cache
 def nothing() -> float:
     """Nanoseconds of the wall clock between two looks at it with an empty function called in between."""
@@ -102,7 +127,7 @@ def nothing() -> float:
 
 
 def measure(
-    tasks: Sequence[Task], rounds: int, budget_ns: int = 20_000_000, step: Callable[[], None] | None = None
+    tasks: Sequence[Timed], rounds: int, budget_ns: int = 20_000_000, step: Callable[[], None] | None = None
 ) -> list[Samples]:
     """Measures the tasks by turns, `rounds` samples each; who begins changes from round to round.
 
@@ -112,7 +137,7 @@ def measure(
     for round_ in range(rounds):
         for turn in range(len(tasks)):
             index = (round_ + turn) % len(tasks)
-            taken[index].append(sample(tasks[index], budget_ns))
+            taken[index].append(tasks[index].sample(budget_ns))
         if step is not None:
             step()
     return [Samples(tuple(values)) for values in taken]
