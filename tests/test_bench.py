@@ -122,7 +122,7 @@ def test_the_peer_is_measured_on_the_same_work(tmp_path: Path) -> None:
     assert re.search(r"^answer +16( +[\d.,]+){8}$", done.stdout, re.M)
     assert re.search(r"^main +pyrevm +1( +[\d.,]+){3}$", done.stdout, re.M)
     record = json.loads(file.read_text())
-    assert record["peer"]["name"] == "pyrevm" and len(record["cases"][0]["peer_samples"]) == 1
+    assert list(record["peers"]) == ["pyrevm"] and len(record["cases"][0]["peers"]["pyrevm"]) == 1
     done = bench("--filter", "^(compute|ERC-20 balanceOf)$", "--peer", "pyrevm", *FAST)
     assert re.search(r"^compute +3 +108( +[\d.,]+){8}$", done.stdout, re.M)
     assert re.search(r"^ERC-20 balanceOf( +[\d.,]+){6}$", done.stdout, re.M)
