@@ -120,7 +120,7 @@ def test_the_peer_is_measured_on_the_same_work(tmp_path: Path) -> None:
     done = bench("--cases", str(tmp_path), "--peer", "pyrevm", *FAST, "--json", str(file))
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"^answer +16( +[\d.,]+){8}$", done.stdout, re.M)
-    assert re.search(r"^main +pyrevm +1( +[\d.,]+){3}$", done.stdout, re.M)
+    assert re.search(r"^main +pyrevm +1( +[\d.,]+){4}$", done.stdout, re.M)
     record = json.loads(file.read_text())
     assert list(record["peers"]) == ["pyrevm"] and len(record["cases"][0]["peers"]["pyrevm"]) == 1
     done = bench("--filter", "^(compute|ERC-20 balanceOf)$", "--peer", "pyrevm", *FAST)

@@ -129,7 +129,14 @@ def _peer_cells(row: Row, peer: str, empty: Samples | None) -> list[str]:
 
 
 def _show_means(rows: Sequence[Row], peers: Sequence[Peer], empty: Mapping[str, Samples]) -> None:
-    headers = ["group", "peer", "programs", "peer / evmcore", "net, by medians", "net, by minima"]
+    headers = [
+        "group",
+        "peer",
+        "programs",
+        "by medians",
+        "by minima",
+        *(["net, by medians", "net, by minima"] if empty else []),
+    ]
     lines = []
     groups = sorted({row.case.group for row in rows} - {"call"})
     both = ["main + evm-bench"] if {"main", "evm-bench"} <= set(groups) else []
@@ -137,25 +144,21 @@ def _show_means(rows: Sequence[Row], peers: Sequence[Peer], empty: Mapping[str, 
         members = [row for row in rows if row.case.group in name.split(" + ")]
         for peer in peers:
             pairs = [(row.ours, row.peers[peer.name]) for row in members if peer.name in row.peers]
-            if not pairs:
-                continue
-            overhead = empty.get(peer.name, Samples((0.0,)))
-            by_median = [(theirs.median - overhead.median, ours.median) for ours, theirs in pairs]
-            by_least = [(theirs.least - overhead.least, ours.least) for ours, theirs in pairs]
-            lines.append(
-                [
-                    name,
-                    peer.name,
-                    str(len(pairs)),
-                    f"{geometric_mean(theirs.median / ours.median for ours, theirs in pairs):.2f}",
-                    *(
-                        f"{geometric_mean(max(theirs, LEAST_NET_NS) / ours for theirs, ours in nets):.2f}"
-                        for nets in (by_median, by_least)
-                    ),
-                ]
-            )
-    print("geometric means of the peers' times over evmcore's; net: without what an empty call from Python takes")
+            if pairs:
+                cells = [name, peer.name, str(len(pairs)), *_means(pairs, Samples((0.0,)))]
+                if empty:
+                    cells += _means(pairs, empty[peer.name]) if peer.name in empty else ["-", "-"]
+                lines.append(cells)
+    net = "; net: without what an empty call from Python takes" if empty else ""
+    print(f"geometric means of the peers' times over evmcore's{net}")
     print(report.table(headers, lines) + "\n")
+
+
+def _means(pairs: Sequence[tuple[Samples, Samples]], overhead: Samples) -> list[str]:
+    """Of the ratios of pairs of our samples and a peer's, less its overhead: by medians and by minima."""
+    by_median = (max(peer.median - overhead.median, LEAST_NET_NS) / ours.median for ours, peer in pairs)
+    by_least = (max(peer.least - overhead.least, LEAST_NET_NS) / ours.least for ours, peer in pairs)
+    return [f"{geometric_mean(ratios):.2f}" for ratios in (by_median, by_least)]
 
 
 def _show_left_out(rows: Sequence[Row]) -> None:
