@@ -375,23 +375,39 @@ static inline void modulus_reduce(u256* remainder, const u256* u1, const u256* u
 // is prepared, and from then on a MULMOD takes three multiplications instead of a division (some three times faster).
 static thread_local Modulus last_modulus;
 
+// y = (factor mod m) * 2^shift, which is below d.
+static inline void modulus_shift_up(u256* y, const u256* factor, const Modulus* modulus) {
+    u256 below = *factor;
+    // Code that reduces seldom has factors a little above the modulus.
+    if (__builtin_expect(nearly_reduced(&below, &modulus->m), 1)) {
+        u_shl_small(y, &below, modulus->shift);
+        return;
+    }
+    u256 u1, u0;
+    u_shl_small(&u0, factor, modulus->shift);
+    if (modulus->shift)
+        u_shr_small(&u1, factor, 256 - modulus->shift, 0);
+    else
+        u_zero(&u1);
+    modulus_reduce(y, &u1, &u0, modulus);
+}
+
 EVMCORE_OUT_OF_LINE void u_mulmod(u256* r, const u256* a, const u256* b, const u256* m) {
     if (u_is_zero(m)) {
         u_zero(r);
         return;
     }
     Modulus* const modulus = &last_modulus;
-    const bool known = u_eq(&modulus->m, m);
-    const u256* factor = u_lt(b, m) ? b : a;
-    const u256* other = factor == b ? a : b;
     uint64_t product[8];
-    if (__builtin_expect(known && u_lt(factor, m), 1)) {
+    if (__builtin_expect(u_eq(&modulus->m, m), 1)) {
         if (!modulus->ready)
             modulus_prepare(modulus);
+        const u256* factor = u_lt(b, m) ? b : a;
+        const u256* other = factor == b ? a : b;
         // One factor is shifted as the modulus was, so the product is too; and its upper half is below d, as the
-        // factor was below m.
+        // factor is below m.
         u256 y;
-        u_shl_small(&y, factor, modulus->shift);
+        modulus_shift_up(&y, factor, modulus);
         multiply_wide(product, other, &y);
         const u256 u0 = {{product[0], product[1], product[2], product[3]}};
         const u256 u1 = {{product[4], product[5], product[6], product[7]}};
@@ -399,10 +415,8 @@ EVMCORE_OUT_OF_LINE void u_mulmod(u256* r, const u256* a, const u256* b, const u
         u_shr_small(r, &y, modulus->shift, 0);
         return;
     }
-    if (!known) {
-        u_copy(&modulus->m, m);
-        modulus->ready = false;
-    }
+    u_copy(&modulus->m, m);
+    modulus->ready = false;
     multiply_wide(product, a, b);
     u256 remainder;
     divide_limbs<8>(nullptr, remainder.w, product, m);
