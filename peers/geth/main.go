@@ -1,4 +1,8 @@
 // Command geth runs messages and blocks on go-ethereum for evmcore's benchmark. It speaks the protocol in ../README.md.
+//
+// Built as geth itself is, with its profile:
+//
+//	go build -pgo="$(go list -m -f '{{.Dir}}' github.com/ethereum/go-ethereum)/cmd/geth/default.pgo"
 package main
 
 import (
@@ -29,6 +33,10 @@ type work interface {
 func main() {
 	// The processor clock that is read is the running thread's.
 	runtime.LockOSThread()
+	// A node's heap is gigabytes large, so that few of its blocks see the collector start. In a heap as small as ours it would
+	// start several times a block, and many times in a message that asks for memory.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(1 << 30)
 	if err := serve(os.Stdin, os.Stdout); err != nil {
 		log.Fatal(err)
 	}
