@@ -15,7 +15,7 @@ from evmcore._tx cimport (
     TX_INTRINSIC_GAS_TOO_LOW, TX_INVALID_CHAIN_ID, TX_NONCE_IS_MAX, TX_NONCE_TOO_HIGH, TX_NONCE_TOO_LOW,
     TX_PRIORITY_GREATER_THAN_MAX_FEE_PER_GAS, AccessEntry, Authorization, TxData, TxInvalid, intrinsic_gas,
 )
-from evmcore._u256 cimport u256, u256_from_int, u256_to_int, u_fits64
+from evmcore._u256 cimport u256, u256_read, u256_to_int, u_fits64
 
 from types import MemberDescriptorType
 
@@ -77,7 +77,8 @@ cdef object sender_of(object tx):
 # ------------------------------------------------------------ numbers and bytes
 
 cdef uint64_t unsigned64(object value, str name) except? 0xfffffffffffffffe:
-    cdef u256 number = u256_from_int(value, name)
+    cdef u256 number
+    u256_read(&number, value, name)
     if not u_fits64(&number):
         raise InputError(f"{name}: {value!r} is out of range, expected 0 to 2**64 - 1")
     return number.w[0]
@@ -110,7 +111,7 @@ cdef int fill_authorization(Authorization* out, object authorization, Recovery r
     cdef object s = authorization.s
     cdef bytes address = authorization.address
     cdef bytes body, r_bytes, s_bytes
-    out.chain_id = u256_from_int(authorization.chain_id, "authorization.chain_id")
+    u256_read(&out.chain_id, authorization.chain_id, "authorization.chain_id")
     copy_sized(out.address, address, 20, "authorization.address")
     out.nonce = unsigned64(authorization.nonce, "authorization.nonce")
     if parity > 1 or not 0 < r < SECP256K1_ORDER or not 0 < s <= HALF_ORDER:
@@ -197,15 +198,15 @@ cdef int prepare_into(TxData* data, object tx, object sender, Recovery recovery,
     copy_sized(data.sender, sender, 20, "sender")
     data.has_chain_id = chain_id is not None
     if data.has_chain_id:
-        data.chain_id = u256_from_int(chain_id, "chain_id")
+        u256_read(&data.chain_id, chain_id, "chain_id")
     data.nonce = unsigned64(field(tx, NONCE), "nonce")
     data.gas_limit = unsigned64(field(tx, GAS_LIMIT), "gas_limit")
-    data.value = u256_from_int(field(tx, VALUE), "value")
+    u256_read(&data.value, field(tx, VALUE), "value")
     if data.type >= 2:
-        data.max_fee = u256_from_int(field(tx, MAX_FEE), "max_fee_per_gas")
-        data.max_priority_fee = u256_from_int(field(tx, MAX_PRIORITY_FEE), "max_priority_fee_per_gas")
+        u256_read(&data.max_fee, field(tx, MAX_FEE), "max_fee_per_gas")
+        u256_read(&data.max_priority_fee, field(tx, MAX_PRIORITY_FEE), "max_priority_fee_per_gas")
     else:
-        data.max_fee = u256_from_int(field(tx, GAS_PRICE), "gas_price")
+        u256_read(&data.max_fee, field(tx, GAS_PRICE), "gas_price")
         data.max_priority_fee = data.max_fee
     data.is_create = to is None
     if not data.is_create:
@@ -223,7 +224,7 @@ cdef int prepare_lists(TxData* data, object tx, Recovery recovery, size_t place)
     cdef size_t i, keys = 0, first = 0, access_size, keys_size, authorizations_size
     cdef uint8_t* at
     if data.type == 3:
-        data.max_fee_per_blob_gas = u256_from_int(tx.max_fee_per_blob_gas, "max_fee_per_blob_gas")
+        u256_read(&data.max_fee_per_blob_gas, tx.max_fee_per_blob_gas, "max_fee_per_blob_gas")
     if not access_list and not blob_hashes and not authorizations:
         return 0
     for _, slots in access_list:
@@ -250,8 +251,9 @@ cdef int prepare_lists(TxData* data, object tx, Recovery recovery, size_t place)
         for slot in slots:
             if first == keys:
                 raise InputError("access_list: changed while it was read")
-            data.access_keys[first] = u256_from_int(
-                int.from_bytes(slot, "big") if isinstance(slot, bytes) else slot, "access_list storage key"
+            u256_read(
+                &data.access_keys[first], int.from_bytes(slot, "big") if isinstance(slot, bytes) else slot,
+                "access_list storage key",
             )
             first += 1
     for i in range(data.blob_hash_count):

@@ -51,5 +51,8 @@ cdef extern from "include/u256.h" nogil:
     void u_from_address(u256* r, const uint8_t* b) noexcept             # 20 bytes
     void u_to_address(uint8_t* b, const u256* a) noexcept               # low 20 bytes
 
-cdef u256 u256_from_int(object value, str name) except *     # Python int in [0, 2**256) or InputError naming the argument
+# A Python int in [0, 2**256); for anything else InputError naming the argument.
+cdef u256 u256_from_int(object value, str name) except *
+# The same in place, for many: a value of 32 octets that is written word by word and then copied at once waits for its own words.
+cdef int u256_read(u256* out, object value, str name) except -1
 cdef object u256_to_int(const u256* value)

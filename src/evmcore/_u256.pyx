@@ -9,8 +9,7 @@ cdef object int_to_bytes = int.to_bytes
 cdef object int_from_bytes = int.from_bytes
 
 
-cdef u256 u256_from_int(object value, str name) except *:
-    cdef u256 r
+cdef int u256_read(u256* out, object value, str name) except -1:
     cdef int overflow = 0
     cdef long long small
     cdef bytes raw
@@ -18,15 +17,21 @@ cdef u256 u256_from_int(object value, str name) except *:
         raise InputError(f"{name}: expected an int in [0, 2**256), got {type(value).__name__}")
     small = PyLong_AsLongLongAndOverflow(value, &overflow)
     if overflow == 0 and small >= 0:
-        u_set64(&r, <uint64_t>small)
-        return r
+        u_set64(out, <uint64_t>small)
+        return 0
     if overflow <= 0:
         raise InputError(f"{name}: expected an int in [0, 2**256), got a negative one")
     try:
         raw = int_to_bytes(value, 32, "little")
     except OverflowError:
         raise InputError(f"{name}: expected an int in [0, 2**256), got one of {value.bit_length()} bits") from None
-    memcpy(&r, <const uint8_t*>raw, 32)
+    memcpy(out, <const uint8_t*>raw, 32)
+    return 0
+
+
+cdef u256 u256_from_int(object value, str name) except *:
+    cdef u256 r
+    u256_read(&r, value, name)
     return r
 
 
