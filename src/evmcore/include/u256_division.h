@@ -354,21 +354,22 @@ static inline void modulus_prepare(Modulus* modulus) {
 static inline void modulus_reduce(u256* remainder, const u256* u1, const u256* u0, const Modulus* modulus) {
     uint64_t t[8];
     multiply_wide(t, u1, &modulus->reciprocal);
-    u256 low = {{t[0], t[1], t[2], t[3]}}, q = {{t[4], t[5], t[6], t[7]}}, r;
-    unsigned char carry = u_add_carry(&low, &low, u0);
+    u256 low, q, r;
+    unsigned char carry = 0;
     for (int i = 0; i < 4; ++i)
-        q.w[i] = limb_add(q.w[i], u1->w[i], &carry);
+        low.w[i] = limb_add(t[i], u0->w[i], &carry);
+    for (int i = 0; i < 4; ++i)
+        q.w[i] = limb_add(t[4 + i], u1->w[i], &carry);
     u_add64(&q, &q, 1);
     u_mul(&r, &q, &modulus->d);
     u_sub(&r, u0, &r);
-    u256 more;
-    u_add(&more, &r, &modulus->d);
-    const bool too_much = u_lt(&low, &r);
+    const uint64_t too_much = 0 - (uint64_t)u_lt(&low, &r);
+    carry = 0;
     for (int i = 0; i < 4; ++i)
-        r.w[i] = too_much ? more.w[i] : r.w[i];
+        r.w[i] = limb_add(r.w[i], modulus->d.w[i] & too_much, &carry);
     if (__builtin_expect(!u_lt(&r, &modulus->d), 0))
         u_sub(&r, &r, &modulus->d);
-    *remainder = r;
+    u_copy(remainder, &r);
 }
 
 // Code that multiplies modulo something does so many times modulo the same thing: the second time in a row the modulus
@@ -377,7 +378,8 @@ static thread_local Modulus last_modulus;
 
 // y = (factor mod m) * 2^shift, which is below d.
 static inline void modulus_shift_up(u256* y, const u256* factor, const Modulus* modulus) {
-    u256 below = *factor;
+    u256 below;
+    u_copy(&below, factor);
     // Code that reduces seldom has factors a little above the modulus.
     if (__builtin_expect(nearly_reduced(&below, &modulus->m), 1)) {
         u_shl_small(y, &below, modulus->shift);
@@ -409,8 +411,9 @@ EVMCORE_OUT_OF_LINE void u_mulmod(u256* r, const u256* a, const u256* b, const u
         u256 y;
         modulus_shift_up(&y, factor, modulus);
         multiply_wide(product, other, &y);
-        const u256 u0 = {{product[0], product[1], product[2], product[3]}};
-        const u256 u1 = {{product[4], product[5], product[6], product[7]}};
+        u256 u0, u1;
+        u_set(&u0, product[0], product[1], product[2], product[3]);
+        u_set(&u1, product[4], product[5], product[6], product[7]);
         modulus_reduce(&y, &u1, &u0, modulus);
         u_shr_small(r, &y, modulus->shift, 0);
         return;
