@@ -16,8 +16,11 @@ from evmcore._block_result import BlockResult
 from evmcore._decision import ChoosingExecutor
 from evmcore._outcome import CommittedTransaction
 from evmcore._session import Session
+from evmcore.access_lists import BlockAccessList
 from evmcore.errors import InputError
+from evmcore.listed import ListedExecutor
 from evmcore.state import State
+from evmcore.stm import ParallelExecutor
 from evmcore.tracing import CallTracer, MuxTracer
 from tests.assembly import returning
 from tests.small_blocks import block_of, people, person, transfer
@@ -41,6 +44,8 @@ def test_results_of_blocks_cannot_be_made_without_a_block(kind: Any) -> None:
         (Session, ({},)),
         (lambda _: MuxTracer([CallTracer()]), ([],)),
         (lambda _: ChoosingExecutor(4), (2,)),
+        (lambda _: ParallelExecutor(4), (2,)),
+        (lambda _: ListedExecutor(BlockAccessList(())), (BlockAccessList(()), 2)),
     ],
 )
 def test_what_has_been_made_cannot_be_made_again(
