@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from evmcore import EVM, Account, MemoryState, execute_block, execute_block_stream
+from evmcore._access_record import AccessRecord
 from evmcore._block_result import BlockResult
 from evmcore._decision import ChoosingExecutor
 from evmcore._outcome import CommittedTransaction
 from evmcore._session import Session
+from evmcore._stream import BlockStream
 from evmcore.access_lists import BlockAccessList
 from evmcore.errors import InputError
 from evmcore.listed import ListedExecutor
@@ -78,6 +80,18 @@ def test_a_state_is_not_taken_from_a_call_that_reads_it() -> None:
     go_on.set()
     call.join()
     assert int.from_bytes(outputs[0], "big") == 7
+
+
+def test_a_stream_without_a_block_says_where_streams_come_from() -> None:
+    with pytest.raises(InputError, match="`execute_block_stream` makes one of a block"):
+        next(BlockStream.__new__(BlockStream))
+
+
+def test_a_record_without_parts_lists_nothing() -> None:
+    record = AccessRecord()
+    assert list(record.access_list) == []
+    with pytest.raises(InputError, match="index: there are 0 parts, counted from 0, got 0"):
+        record.part(0)
 
 
 def test_a_stream_that_runs_is_not_replaced() -> None:
