@@ -149,7 +149,7 @@ def main() -> None:
         say("a crash")
         os.kill(os.getpid(), signal.SIGSEGV)
 
-    assert end_of(crash) == f"{-signal.SIGSEGV} in ['a crash']", "a crash would not be seen"
+    assert "a crash" in (end_of(crash) or ""), "a crash would not be seen"
     classes = [kind for kind in compiled_classes() if bare(kind) is not None]
     assert len(classes) > 20, "most compiled classes can be made so"
     for kind in classes:
