@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import pickle
 import random
@@ -19,6 +20,7 @@ from evmcore.blocks import Block, Header
 from evmcore.errors import InputError, StateError
 from evmcore.execution import execute_block
 from evmcore.state import MemoryState
+from evmcore.state._view import DiffView
 from evmcore.transactions import Transaction
 from evmcore.types import Account
 from tests.assembly import assemble
@@ -209,24 +211,50 @@ def test_applying_completes_the_diff() -> None:
     assert diff.to_bytes() == again
 
 
-def test_threads_may_apply_and_read_one_diff_at_once() -> None:
-    """Each of them completes it: the slots of an account that goes, of which it lists none."""
-    slots = {slot: slot + 1 for slot in range(200)}
-    state = MemoryState({A: Account(1, 0, b"\x01", slots), B: Account(1, 0, b"\x01", slots)})
+SLOTS = {slot: slot + 1 for slot in range(200)}
+
+
+def two_contracts() -> MemoryState:
+    return MemoryState({A: Account(1, 0, b"\x01", SLOTS), B: Account(1, 0, b"\x01", SLOTS)})
+
+
+def both_gone() -> StateDiff:
+    """The end of `two_contracts`, without their slots: who applies it completes it."""
     gone = {"0x" + address.hex(): {"old": account_json((1, 0, b"\x01", {})), "new": None} for address in (A, B)}
+    return StateDiff.from_json({"accounts": gone, "storage": {}, "codes": {}})
+
+
+def kept_of_before(diff: StateDiff) -> list[Any]:
+    lists = (held for held in gc.get_referents(diff) if isinstance(held, list))
+    return [former for held in lists for former in held]
+
+
+def test_a_diff_that_is_completed_keeps_what_it_was_only_for_who_may_be_reading_it() -> None:
+    unread, viewed, listed = both_gone(), both_gone(), both_gone()
+    two_contracts().apply(unread)
+    assert (len(unread.storage_changes), kept_of_before(unread)) == (2 * len(SLOTS), [])
+    view, before = DiffView(two_contracts(), viewed), listed.storage_changes
+    two_contracts().apply(viewed)
+    two_contracts().apply(listed)
+    assert view.diff is viewed and before == []
+    assert [len(kept_of_before(diff)) for diff in (viewed, listed)] == [1, 1]
+
+
+def test_threads_may_apply_and_read_one_diff_at_once() -> None:
+    state = two_contracts()
 
     def use(diff: StateDiff) -> None:
         copied = state.copy()
         together.wait()
         copied.apply(diff)
-        assert len(diff.storage_changes) == 2 * len(slots)
+        assert len(diff.storage_changes) == 2 * len(SLOTS)
         copied.undo(diff)
         assert copied.dump() == state.dump()
 
     together = threading.Barrier(2)
     with ThreadPoolExecutor(2) as pool:
         for _ in range(200):
-            diff = StateDiff.from_json({"accounts": gone, "storage": {}, "codes": {}})
+            diff = both_gone()
             for used in [pool.submit(use, diff), pool.submit(use, diff)]:
                 used.result()
 

@@ -17,7 +17,7 @@ from evmcore.blocks import Block, Header
 from evmcore.errors import StateUnavailable, StateUnknown
 from evmcore.execution import execute_block
 from evmcore.forks import Fork
-from evmcore.state.adapter import as_backend
+from evmcore.state.adapter import PythonBackend, as_backend
 from evmcore.stm import ParallelExecutor
 from tests.assembly import assemble, returning
 from tests.waiting import PATIENCE
@@ -175,6 +175,43 @@ def test_the_first_call_of_a_batch_that_fails_is_told_of_its_own_failure() -> No
                 evm.call_many(calls, threads=3)
 
     in_threads(job)
+
+
+def test_a_call_that_fails_leaves_the_failures_of_later_ones_to_the_threads_that_ran_them() -> None:
+    """The caller's thread takes its failure while a worker, which could not read either, has not yet taken its own."""
+    caller = threading.get_ident()
+    worker_begins, worker_failed, caller_took = threading.Event(), threading.Event(), threading.Event()
+    begun: list[int] = []
+
+    class FailsTwice(State):
+        """In the first call of the worker, and in one of the caller's after that."""
+
+        def account(self, address: bytes) -> Account | None:
+            if not address[0]:
+                return None  # of the sender, the beneficiary
+            if threading.get_ident() != caller:
+                begun.append(address[-1])
+                worker_begins.set()
+                raise StateUnknown("the worker's")
+            assert worker_begins.wait(PATIENCE)
+            if address[-1] > begun[0]:
+                raise StateUnavailable("the caller's")
+            return None
+
+    class InTurns(PythonBackend):
+        def take_error(self) -> BaseException | None:
+            if threading.get_ident() == caller:
+                assert worker_failed.wait(PATIENCE)
+                error = super().take_error()
+                caller_took.set()
+                return error
+            worker_failed.set()
+            assert caller_took.wait(PATIENCE)
+            return super().take_error()
+
+    calls = [(b"\xcc" * 19 + bytes([number]),) for number in range(40)]
+    with pytest.raises(StateUnknown, match=r"^the worker's$"):
+        EVM(InTurns(FailsTwice())).call_many(calls, threads=2)
 
 
 def test_blocks_that_fail_at_once_on_one_state_are_told_of_their_own_failures(hurried: None) -> None:

@@ -12,12 +12,17 @@ from typing import Any
 import pytest
 
 from evmcore import EVM, Account, MemoryState, execute_block, execute_block_stream
+from evmcore._access_record import AccessRecord
 from evmcore._block_result import BlockResult
 from evmcore._decision import ChoosingExecutor
 from evmcore._outcome import CommittedTransaction
 from evmcore._session import Session
+from evmcore._stream import BlockStream
+from evmcore.access_lists import BlockAccessList
 from evmcore.errors import InputError
+from evmcore.listed import ListedExecutor
 from evmcore.state import State
+from evmcore.stm import ParallelExecutor
 from evmcore.tracing import CallTracer, MuxTracer
 from tests.assembly import returning
 from tests.small_blocks import block_of, people, person, transfer
@@ -41,6 +46,8 @@ def test_results_of_blocks_cannot_be_made_without_a_block(kind: Any) -> None:
         (Session, ({},)),
         (lambda _: MuxTracer([CallTracer()]), ([],)),
         (lambda _: ChoosingExecutor(4), (2,)),
+        (lambda _: ParallelExecutor(4), (2,)),
+        (lambda _: ListedExecutor(BlockAccessList(())), (BlockAccessList(()), 2)),
     ],
 )
 def test_what_has_been_made_cannot_be_made_again(
@@ -73,6 +80,18 @@ def test_a_state_is_not_taken_from_a_call_that_reads_it() -> None:
     go_on.set()
     call.join()
     assert int.from_bytes(outputs[0], "big") == 7
+
+
+def test_a_stream_without_a_block_says_where_streams_come_from() -> None:
+    with pytest.raises(InputError, match="`execute_block_stream` makes one of a block"):
+        next(BlockStream.__new__(BlockStream))
+
+
+def test_a_record_without_parts_lists_nothing() -> None:
+    record = AccessRecord()
+    assert list(record.access_list) == []
+    with pytest.raises(InputError, match="index: there are 0 parts, counted from 0, got 0"):
+        record.part(0)
 
 
 def test_a_stream_that_runs_is_not_replaced() -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from evmcore import EVM, Account, Fork, InputError, InvalidTransaction, MemoryState, Transaction
+from evmcore import EVM, Account, Fork, InputError, InvalidTransaction, MemoryState, State, Transaction
 from evmcore.cli.fixtures.state_test import block_env
 from evmcore.cli.fixtures.transaction_section import TransactionTemplate
+from evmcore.state import AccountInfo
 from evmcore.tracing import CallTracer, EIP3155Tracer, PrestateTracer, StructLogTracer
 from tests.assembly import assemble, deploying, returning
 from tests.fuzz.cases import make_case
@@ -318,6 +319,24 @@ def test_the_diff_mode_shows_what_changed() -> None:
 
 
 # ---- all of them
+
+
+@pytest.mark.parametrize("diff_mode", [False, True])
+def test_a_state_is_not_asked_for_the_code_of_accounts_without_code(diff_mode: bool) -> None:
+    class Purses(State):
+        """Accounts that have a balance, and no code."""
+
+        def account(self, address: bytes) -> AccountInfo:
+            return AccountInfo(balance=address[0])
+
+        def code(self, address: bytes, code_hash: bytes) -> bytes:
+            raise KeyError(code_hash.hex())
+
+    tracer, payer, payee = PrestateTracer(diff_mode=diff_mode), b"\x05" * 20, b"\x07" * 20
+    assert EVM(Purses()).call(payee, sender=payer, value=2, tracer=tracer).success
+    assert tracer.result is not None
+    shown = tracer.result["pre"] if diff_mode else tracer.result
+    assert [shown[hexed(account)] for account in (payer, payee)] == [{"balance": "0x5"}, {"balance": "0x7"}]
 
 
 @pytest.mark.parametrize("make", [CallTracer, StructLogTracer, PrestateTracer, lambda: EIP3155Tracer(io.StringIO())])

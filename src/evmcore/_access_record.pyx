@@ -343,6 +343,8 @@ cdef class AccessRecord:
     @property
     def access_list(self):
         """The `BlockAccessList` of the whole block."""
+        if self.notes.part_count == 0:
+            return BlockAccessList()
         if self.whole is None:
             self.whole = self.list_of(0, self.notes.part_count - 1)
         return self.whole
@@ -350,5 +352,5 @@ cdef class AccessRecord:
     def part(self, uint32_t index):
         """The `BlockAccessList` of one part alone."""
         if index >= self.notes.part_count:
-            raise InputError(f"index: expected 0 to {<int>self.notes.part_count - 1}, got {index}")
+            raise InputError(f"index: there are {self.notes.part_count} parts, counted from 0, got {index}")
         return self.list_of(index, index)

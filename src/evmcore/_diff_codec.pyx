@@ -2,6 +2,7 @@
 from collections.abc import Mapping
 from zlib import crc32
 
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
@@ -34,6 +35,7 @@ cdef enum Flag:
 
 # ------------------------------------------------------------------------------------------------- bytes
 
+@cython.auto_pickle(False)        # it would take `data` for text that ends with a zero byte
 cdef class Writer:
     def __dealloc__(self):
         free(self.data)
@@ -163,6 +165,7 @@ cdef object corrupt(str problem):
     return InputError(f"argument 'data': not a state diff: {problem}")
 
 
+@cython.auto_pickle(False)        # the same
 cdef class Reader:
     cdef const uint8_t* take(self, size_t count, str what) except NULL:
         if self.size - self.at < count:

@@ -2,13 +2,18 @@
 from enum import IntEnum
 
 cimport cython
+from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from evmcore._diff cimport StateDiff
 from evmcore._interp cimport Status as CStatus
 from evmcore._state cimport LogEntry, WorkingSet
 
+from evmcore.errors import InputError
 from evmcore.reverts import decode_revert
-from evmcore.types import Log
+from evmcore.types import Log, to_address, to_hash
+
+cdef enum:
+    MOST_TOPICS = 4
 
 
 class Status(IntEnum):
@@ -34,6 +39,7 @@ class Status(IntEnum):
     NONCE_OVERFLOW = CStatus.NONCE_OVERFLOW
 
 
+@cython.auto_pickle(False)
 @cython.freelist(16)
 cdef class CallResult:
     """The outcome of a call. A reverted or halted call is a result, not an exception.
@@ -106,6 +112,9 @@ cdef class CallResult:
     cdef tuple fields(self):
         return self.ended, self.gas_used, self.gas_refund, self.output, self.created_address, self.logs
 
+    def __reduce__(self):
+        return call_result, (<int>self.ended, *self.fields()[1:], self.log_serials)
+
     def __eq__(self, other):
         if type(self) is not type(other):
             return NotImplemented
@@ -119,6 +128,7 @@ cdef class CallResult:
         return f"{type(self).__name__}({status}, gas_used={self.gas_used}, output=0x{self.output.hex()})"
 
 
+@cython.auto_pickle(False)
 cdef class TransactionResult(CallResult):
     """The outcome of a transaction that was applied to the state.
 
@@ -128,3 +138,59 @@ cdef class TransactionResult(CallResult):
 
     cdef tuple fields(self):
         return (*CallResult.fields(self), self.gas_spent, self.diff)
+
+    def __reduce__(self):
+        return transaction_result, CallResult.__reduce__(self)[1]
+
+
+# ------------------------------------------------------------ unpickled
+
+def call_result(int ended, gas_used, gas_refund, output, created_address, tuple logs, tuple log_serials):
+    """The `CallResult` of which these are the fields."""
+    cdef CallResult result = CallResult.__new__(CallResult)
+    return filled(result, ended, gas_used, gas_refund, output, created_address, logs, log_serials)
+
+
+def transaction_result(
+    int ended, gas_used, gas_refund, output, created_address, tuple logs, gas_spent, diff, tuple log_serials
+):
+    """The `TransactionResult` of which these are the fields."""
+    cdef TransactionResult result = TransactionResult.__new__(TransactionResult)
+    result.gas_spent = gas_spent
+    result.diff = diff
+    return filled(result, ended, gas_used, gas_refund, output, created_address, logs, log_serials)
+
+
+cdef CallResult filled(
+    CallResult result, int ended, gas_used, gas_refund, output, created_address, tuple logs, tuple log_serials
+):
+    result.ended = <CStatus>ended
+    result.gas_used = gas_used
+    result.gas_refund = gas_refund
+    result.output = output
+    result.created_address = created_address
+    if logs:
+        put_logs(result, logs, log_serials)
+    return result
+
+
+cdef int put_logs(CallResult result, tuple logs, tuple log_serials) except -1:
+    """The inverse of `logs` and `log_serials`."""
+    cdef LogEntry* entry
+    cdef size_t size = 0, i
+    result.log_entries = bytes(len(logs) * sizeof(LogEntry))
+    result.log_data = b"".join([log.data for log in logs])
+    entry = <LogEntry*>PyBytes_AS_STRING(result.log_entries)
+    for log, serial in zip(logs, log_serials, strict=True):
+        if len(log.topics) > MOST_TOPICS:
+            raise InputError(f"topics: expected at most {MOST_TOPICS}, got {len(log.topics)}")
+        memcpy(entry.address, PyBytes_AS_STRING(to_address(log.address, "address")), 20)
+        entry.topic_count = len(log.topics)
+        for i, topic in enumerate(log.topics):
+            memcpy(entry.topics + 32 * i, PyBytes_AS_STRING(to_hash(topic, "topic")), 32)
+        entry.serial = serial
+        entry.data_offset = size
+        entry.data_size = len(log.data)
+        size += entry.data_size
+        entry += 1
+    return 0

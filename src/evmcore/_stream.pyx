@@ -6,6 +6,7 @@ objects of them at its own pace. A slow reader therefore delays nobody, and no q
 """
 import threading
 
+cimport cython
 from libc.stdint cimport uint64_t
 
 from evmcore._block cimport run_block
@@ -23,7 +24,13 @@ cdef enum:
     NAP_US = 1000                 # ... and how long it sleeps otherwise
 
 
+@cython.auto_pickle(False)
 cdef class Execution:
+    def __cinit__(self):
+        self.run = BlockRun()
+        self.kept = self.run.kept
+        self.kept.follow()
+
     def __call__(self):
         try:
             # What it changes is applied when all has been read: a stream may be closed before.
@@ -43,16 +50,15 @@ cdef class BlockStream:
     is dropped is closed. A stream can be used in a `with` statement. Only one thread at a time may use a stream.
     """
 
+    def __cinit__(self, *args, **kwargs):
+        self.execution = Execution()              # without __init__ it has no block
+
     def __init__(self, request, Executor executor not None):
-        if self.execution is not None:            # it may be running
+        if self.block is not None:                # it may be running
             raise InputError("a BlockStream is made once: execute the block again for another one")
         _, self.fork = request.rules()
         self.block = request.block
         self.commit = request.commit
-        self.execution = Execution()
-        self.execution.run = BlockRun()
-        self.execution.kept = self.execution.run.kept
-        self.execution.kept.follow()
         self.execution.request = request
         self.execution.executor = executor
 
@@ -67,6 +73,8 @@ cdef class BlockStream:
         cdef Gate* gate
         if self.ended:
             raise StopIteration
+        if self.block is None:
+            raise InputError("a BlockStream without a block: `execute_block_stream` makes one of a block")
         if self.thread is None:
             self.thread = threading.Thread(target=self.execution, name="evmcore block")
             self.thread.start()
@@ -120,5 +128,4 @@ cdef class BlockStream:
         self.close()
 
     def __del__(self):
-        if self.execution is not None:
-            self.close()
+        self.close()

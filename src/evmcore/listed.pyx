@@ -49,6 +49,8 @@ cdef class ListedExecutor(Executor):
     """
 
     def __init__(self, access_list, threads=1, bint limit_size=False):
+        if self.access_list is not None:          # its block may be running
+            raise InputError("a ListedExecutor is made once: make another one for another block")
         if isinstance(access_list, (bytes, bytearray, memoryview)):
             access_list = BlockAccessList._of_rlp(bytes(access_list))
         if not isinstance(access_list, BlockAccessList):

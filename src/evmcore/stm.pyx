@@ -22,6 +22,7 @@ from evmcore._stm_watch cimport clocks_close, clocks_open, timeline_of
 from evmcore._sync cimport is_raised, monotonic_ns
 from evmcore._workers cimport run_on_workers
 
+from evmcore.errors import InputError
 from evmcore.threads import thread_count
 
 cdef extern from "include/lines.h" namespace "evmcore" nogil:
@@ -208,6 +209,8 @@ cdef class ParallelExecutor(Executor):
     """
 
     def __init__(self, threads, bint always=False):
+        if self.counters is not None:             # a block may be running
+            raise InputError("a ParallelExecutor is made once: make another one for other threads")
         self.threads = thread_count(threads)
         self.always = always
         self.bins = 1

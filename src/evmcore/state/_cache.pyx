@@ -1,4 +1,5 @@
 """The cache of a chain's state in this process. See `_cache.pxd`."""
+cimport cython
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
@@ -28,6 +29,7 @@ cdef bint take_code(const uint8_t* code_hash, const uint8_t* data, size_t size) 
     return True
 
 
+@cython.auto_pickle(False)
 cdef class Stop:
     """A flag that stops following a feed, from any thread."""
 

@@ -22,6 +22,7 @@ cdef enum:
     MOST_TRIES = 4                # fetches of one value that is evicted from the cache again before it is read
 
 
+@cython.auto_pickle(False)
 cdef class Fetcher:
     """The source of values that a reader lacks. Base class of those in `_upstream_fetch.pyx` and `_fetch.pyx`."""
 

@@ -1,4 +1,5 @@
 """The commands that bring the keys of a state from old to new. See `_commands.pxd`."""
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
@@ -19,6 +20,7 @@ cdef enum:
     FIELDS_PER_COMMAND = 512
 
 
+@cython.auto_pickle(False)
 cdef class Commands:
     """Adds to a request, which begins with MULTI, the commands that change the state."""
 

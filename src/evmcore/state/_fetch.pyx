@@ -1,4 +1,5 @@
 """Fetches values that the cache lacks from Redis. See `_fetch.pxd`."""
+cimport cython
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcmp
@@ -32,6 +33,7 @@ cdef int64_t BRIEF_NS = 5_000_000
 cdef int64_t PATIENT_NS = 50_000_000
 
 
+@cython.auto_pickle(False)
 cdef class RedisFetcher(UpstreamFetcher):
     """Fetches over connections of `links`, for the chain of `keys`; `timeout` in seconds, for one fetch.
 

@@ -1,9 +1,11 @@
 """Replies to a request in their buffer. See `_replies.pxd`."""
+cimport cython
 from libc.stdint cimport int64_t
 
 from evmcore.state._wire cimport monotonic_now
 
 
+@cython.auto_pickle(False)
 cdef class Replies:
     """The replies to a request, until the next one is received on the same connection."""
 

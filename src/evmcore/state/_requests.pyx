@@ -1,7 +1,7 @@
 """Requests of many commands as bytes. See `_requests.pxd`."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
-from evmcore.errors import ResourceError
+from evmcore.errors import InputError, ResourceError
 from evmcore.state._wire cimport monotonic_now
 
 # Bytes a second; a slower connection is closed.
@@ -50,6 +50,11 @@ cdef class Request:
         """Adds commands."""
         cdef bytes word
         for words in commands:
+            if len(words) == 0:
+                raise InputError("commands: one without words")
+            for given in words:
+                if type(given) is not bytes:
+                    raise InputError(f"commands: expected words that are bytes, got {type(given).__name__}")
             self.command(len(words))
             for word in words:
                 write_part(self.out, PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word))
@@ -60,6 +65,8 @@ cdef class Request:
         """The first two words of a command, for messages."""
         cdef size_t at = 0
         cdef size_t i
+        if index >= self.count:
+            raise InputError(f"index: there are {self.count} commands, counted from 0, got {index}")
         for i in range(index):
             self.skip(&at)
         if self.number(&at) < 2:

@@ -1,4 +1,5 @@
 """Asks a node for values that an incomplete state lacks. See `_upstream_fetch.pxd`."""
+cimport cython
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
@@ -15,6 +16,7 @@ from evmcore.state.base import EMPTY_CODE_HASH
 from evmcore.blocks import EMPTY_TRIE_ROOT
 
 
+@cython.auto_pickle(False)
 cdef class UpstreamFetcher(Fetcher):
     """Asks `upstream` (see `upstream.Upstream`) for values that are not in the state."""
 

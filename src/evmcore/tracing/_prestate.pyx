@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcmp
 from evmcore._code cimport Code, code_find, code_release
+from evmcore._empty_code cimport EMPTY_CODE_HASH
 from evmcore._interp cimport Machine, Status
 from evmcore._state cimport AccountData, AccountEntry, SlotEntry, WorkingSet, ws_account
 from evmcore._u256 cimport u256, u256_to_int, u_eq, u_is_zero, u_to_be
@@ -105,8 +106,8 @@ cdef class PrestateTracer(Tracer):
     cdef str code_of(self, WorkingSet* ws, const uint8_t* address, const uint8_t* code_hash):
         cdef Code* code
         self.collect(ACCOUNT_TEXT)
-        if not self.with_code:
-            return "0x"
+        if not self.with_code or memcmp(code_hash, EMPTY_CODE_HASH, 32) == 0:
+            return "0x"                           # no code is stored for that hash: no reader is asked for it
         code = code_find(code_hash)
         if code == NULL:
             code = ws.reader.code(ws.reader.self, address, code_hash)
