@@ -12,6 +12,10 @@ use message::MessageRun;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// Huge pages: small blocks take up to a third less time than with the allocator's defaults.
+#[unsafe(export_name = "_rjem_malloc_conf")]
+pub static MALLOC_CONF: &[u8] = b"thp:always,metadata_thp:always\0";
+
 const HELLO: Hello = Hello {
     name: "revm",
     version: env!("CARGO_PKG_VERSION"),
