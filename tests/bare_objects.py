@@ -27,8 +27,6 @@ HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: not a compiled class
 ADDRESS = bytes(20)
 # What every object has, and what would only make another object.
 LEFT_OUT = {"__new__", "__class__", "__init_subclass__", "__subclasshook__", "__doc__"}
-# A parallel executor is pickled by code that Cython writes, which takes a pickled state as it comes.
-PICKLED_BY_CYTHON = {("ParallelExecutor", "__setstate__"), ("ParallelExecutor", "__setstate_cython__")}
 
 Say = Callable[[str], None]
 
@@ -94,7 +92,7 @@ def argument_lists(method: Any, given: list[Any], chance: random.Random) -> Iter
 
 def attributes(kind: Any) -> list[str]:
     own = (name for name in dir(kind) if getattr(kind, name) is not getattr(object, name, None))
-    return [name for name in own if name not in LEFT_OUT and (kind.__name__, name) not in PICKLED_BY_CYTHON]
+    return [name for name in own if name not in LEFT_OUT]
 
 
 def use(kind: Any, say: Say) -> None:

@@ -131,6 +131,13 @@ def test_executors_that_learn_nothing_by_themselves_are_made_again(executor: Any
         assert execute_block(block_result().block, evm().state, "istanbul", validate=False, executor=made).gas_used
 
 
+def test_a_parallel_executor_keeps_its_settings() -> None:
+    executor = ParallelExecutor(2, always=True)
+    executor.bins, executor.recording = 0, True
+    made = pickle.loads(pickle.dumps(executor))
+    assert (made.always, made.bins, made.recording) == (True, 0, True)
+
+
 def test_a_closed_stream_is_not_copied_either() -> None:
     with stream() as given, pytest.raises(TypeError, match="a BlockStream cannot be pickled or copied"):
         list(given)

@@ -1,4 +1,5 @@
 """The parallel block executor; see `stm.pxd` for the design and `include/stm/` for store and scheduler."""
+cimport cython
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free
 
@@ -187,6 +188,10 @@ cdef void make_ready(Block* block) noexcept nogil:
 
 # ---------------------------------------------------------------------------------------------------- a block
 
+cdef tuple SETTINGS = ("delays", "turns", "watch_all", "together", "bins", "bins_seed", "recording")
+
+
+@cython.auto_pickle(False)
 cdef class ParallelExecutor(Executor):
     """Executes a block's transactions on `threads` native threads, with the outcome of sequential execution: in bins
     where they fall apart into groups that share nothing (`_bins`), else by speculation.
@@ -217,6 +222,13 @@ cdef class ParallelExecutor(Executor):
         self.counters = {}
         self.learnt = []
         self.timeline = (0, 0, [])
+
+    def __reduce__(self):
+        return type(self), (self.threads, self.always), {name: getattr(self, name) for name in SETTINGS}
+
+    def __setstate__(self, dict settings not None):
+        for name in SETTINGS:
+            setattr(self, name, settings[name])
 
     cdef bint may_bin(self, const Block* block) noexcept nogil:
         """Whether the block may run in bins: not if the caller wants accesses noted or the transactions streamed."""
