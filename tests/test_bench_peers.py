@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import evmcore
 from evmcore.bench import cases, engine, parallel
 from evmcore.bench.peer import PeerError, open_peer
 from evmcore.bench.program import Program, transaction_json
@@ -23,11 +25,9 @@ FAST = ["--rounds", "1"]
 
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The programs of these tests import `tests`."""
-    root = Path(__file__).parent.parent
-    monkeypatch.setenv(
-        "PYTHONPATH", f"{root / 'src'}:{root}" if (root / "src/evmcore/_interp.pyx").exists() else str(root)
-    )
+    """The programs of these tests import `tests`, and this `evmcore`, installed or not."""
+    roots = (Path(evmcore.__file__).parent.parent, Path(__file__).parent.parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, roots)))
 
 
 def output_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
