@@ -16,7 +16,7 @@ from typing import Any
 
 from evmcore.bench import engine, report
 from evmcore.bench.measure import Samples, Timed, Wall, measure
-from evmcore.bench.parallel import AUTO, SEQUENTIAL, Subject
+from evmcore.bench.parallel import AUTO, SEQUENTIAL, Subject, measurable
 from evmcore.bench.peer import PeerError
 from evmcore.bench.program import Program
 
@@ -76,9 +76,7 @@ def run(
 
     A program keeps one block at a time; where it is used on one thread and on several, it is started twice.
     """
-    chosen = list(makers)
-    rows = []
-    with ExitStack() as open_programs, report.progress(len(chosen)) as bar:
+    with ExitStack() as open_programs:
 
         def start(path: Path) -> Program:
             return open_programs.enter_context(closing(Program(path)))
@@ -88,11 +86,7 @@ def run(
             peers.append((start(path), 1))
             if peers[-1][0].on_threads and threads > 1:
                 peers.append((start(path), threads))
-        for name, make in chosen:
-            subject = make()
-            if subject.valid and subject.block.transactions:
-                rows.append(compete(subject, peers, threads, rounds))
-            bar.step(name)
+        rows = [compete(subject, peers, threads, rounds) for subject in measurable(makers)]
     if rows:
         show(what, rows, [(OURS, 1), (OURS, threads), *((peer.name, count) for peer, count in peers)])
     return rows
@@ -119,8 +113,7 @@ def show(what: str, rows: Sequence[Row], entrants: Sequence[tuple[str, int]]) ->
     ]
     ratios = [_ratios(rows, *each) for each in comparisons]
     print(report.table(["times", *report.SPREAD, "all together"], ratios) + "\n")
-    for reason in dict.fromkeys(reason for row in rows for reason in row.left_out):
-        print(f"left out: {reason}")
+    report.show_left_out(reason for row in rows for reason in row.left_out)
 
 
 def _ratios(rows: Sequence[Row], words: str, above: tuple[str, int], below: tuple[str, int]) -> list[str]:

@@ -85,7 +85,7 @@ def programs(chosen: Sequence[cases.Case], peers: Sequence[Peer], rounds: int) -
     print(report.table(headers, lines) + "\n")
     if peers:
         _show_means(rows, peers, empty)
-    _show_left_out(rows)
+    report.show_left_out(reason for row in rows for reason in row.left_out)
     return rows, empty
 
 
@@ -112,7 +112,7 @@ def calls(chosen: Sequence[cases.Case], peers: Sequence[Peer], rounds: int) -> l
             )
         lines.append(cells)
     print(report.table(headers, lines) + "\n")
-    _show_left_out(rows)
+    report.show_left_out(reason for row in rows for reason in row.left_out)
     return rows
 
 
@@ -159,8 +159,3 @@ def _means(pairs: Sequence[tuple[Samples, Samples]], overhead: Samples) -> list[
     by_median = (max(peer.median - overhead.median, LEAST_NET_NS) / ours.median for ours, peer in pairs)
     by_least = (max(peer.least - overhead.least, LEAST_NET_NS) / ours.least for ours, peer in pairs)
     return [f"{geometric_mean(ratios):.2f}" for ratios in (by_median, by_least)]
-
-
-def _show_left_out(rows: Sequence[Row]) -> None:
-    for reason in dict.fromkeys(reason for row in rows for reason in row.left_out):
-        print(f"left out: {reason}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -337,6 +337,17 @@ def record_of(row: Row) -> dict[str, Any]:
     }
 
 
+def measurable(makers: Iterable[tuple[str, Callable[[], Subject]]]) -> Iterator[Subject]:
+    """Makes the subjects one after the other, with a progress bar, and leaves out blocks that are invalid or empty."""
+    chosen = list(makers)
+    with report.progress(len(chosen)) as bar:
+        for name, make in chosen:
+            subject = make()
+            if subject.valid and subject.block.transactions:
+                yield subject
+            bar.step(name)
+
+
 def run(
     what: str,
     makers: Iterable[tuple[str, Callable[[], Subject]]],
@@ -345,14 +356,7 @@ def run(
     most_pairs: int,
 ) -> list[Row]:
     """Measures the subjects one after the other and prints what came out. Blocks that are invalid are left out."""
-    chosen = list(makers)
-    rows = []
-    with report.progress(len(chosen)) as bar:
-        for name, make in chosen:
-            subject = make()
-            if subject.valid and subject.block.transactions:
-                rows.append(measure(subject, threads, rounds, most_pairs))
-            bar.step(name)
+    rows = [measure(subject, threads, rounds, most_pairs) for subject in measurable(makers)]
     if rows:
         print(table_of(what, rows, threads) + "\n")
         print(summary_of(f"all of these {what}s", rows, threads) + "\n")

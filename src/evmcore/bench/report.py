@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -81,6 +81,12 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "  ".join([first, *others]).rstrip()
 
     return "\n".join([render(headers), "  ".join("-" * width for width in widths), *(render(row) for row in rows)])
+
+
+def show_left_out(reasons: Iterable[str]) -> None:
+    """Prints what was not measured, and why; each reason once."""
+    for reason in dict.fromkeys(reasons):
+        print(f"left out: {reason}")
 
 
 def number(value: float) -> str:

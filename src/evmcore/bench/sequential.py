@@ -122,8 +122,7 @@ def show(what: str, rows: Sequence[Row], peers: Sequence[Peer]) -> None:
     if summaries:
         print("times of peers over evmcore's")
         print(report.table(["peer", *report.SPREAD, "all together"], summaries) + "\n")
-    for reason in dict.fromkeys(reason for row in rows for reason in row.left_out):
-        print(f"left out: {reason}")
+    report.show_left_out(reason for row in rows for reason in row.left_out)
 
 
 def _complete(rows: Sequence[Row], peer: str) -> list[Row]:
